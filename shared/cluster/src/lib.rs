@@ -1,0 +1,1 @@
+//! Connect to EKS, plan, apply, prune, compare.

@@ -1,0 +1,1 @@
+//! helm template, in process.

@@ -1,0 +1,356 @@
+//! A repository's files in memory: bounded in count, size and depth; no path leaves it.
+//!
+//! Paths are relative to the root, use `/`, and are given as written in manifests (`./a/../b`):
+//! [`join`] makes them plain. The root itself is the empty path.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// How large a tree may get. The defaults hold what Argo CD's repo-server accepts (attacks 13 and 14).
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Files and symlinks.
+    pub files: usize,
+    /// Bytes of one file.
+    pub file_bytes: usize,
+    /// Bytes of all files.
+    pub total_bytes: usize,
+    /// Folders above a file.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { files: 100_000, file_bytes: 32 << 20, total_bytes: 512 << 20, depth: 64 }
+    }
+}
+
+/// Symlinks followed for one path before we call it a loop (Linux' own limit).
+const MAX_LINKS: usize = 40;
+
+/// Why a tree refuses a file or a path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TreeError {
+    /// The path is absolute or climbs above the root.
+    #[error("path `{path}` leaves the repository")]
+    Leaves {
+        /// The path as written.
+        path: String,
+    },
+    /// A symlink on the way points outside.
+    #[error("symlink `{link}` points outside the repository")]
+    LinkLeaves {
+        /// Path of the symlink.
+        link: String,
+    },
+    /// Symlinks point at each other.
+    #[error("too many symlinks on the way to `{path}`")]
+    LinkLoop {
+        /// The path asked for.
+        path: String,
+    },
+    /// No such file or folder.
+    #[error("no such file: `{path}`")]
+    NotFound {
+        /// The path asked for.
+        path: String,
+    },
+    /// A folder where a file was wanted.
+    #[error("`{path}` is a folder")]
+    IsADirectory {
+        /// The path asked for.
+        path: String,
+    },
+    /// A file is not text.
+    #[error("`{path}` is not valid UTF-8")]
+    NotUtf8 {
+        /// The path asked for.
+        path: String,
+    },
+    /// A file stands where a folder would have to be, or the other way round.
+    #[error("`{path}` is both a file and a folder")]
+    Clash {
+        /// The path that can't be added.
+        path: String,
+    },
+    /// One of the [`Limits`] is reached.
+    #[error("`{path}` goes over the limit of {limit} {what}")]
+    OverLimit {
+        /// The file that did not fit.
+        path: String,
+        /// The limit.
+        limit: usize,
+        /// What is counted: `files`, `bytes in a file`, …
+        what: &'static str,
+    },
+}
+
+/// What stands at a path, symlinks followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeKind {
+    /// A file.
+    File,
+    /// A folder.
+    Directory,
+}
+
+#[derive(Debug, Clone)]
+enum Entry {
+    File(Arc<[u8]>),
+    Link(String),
+}
+
+/// Files by path, bounded; cheap to clone file by file (contents are shared).
+#[derive(Debug, Clone, Default)]
+pub struct Tree {
+    entries: BTreeMap<String, Entry>,
+    directories: BTreeMap<String, BTreeSet<String>>,
+    total: usize,
+    limits: Limits,
+}
+
+impl Tree {
+    /// An empty tree with the given limits.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Adds the file `path`, or replaces it.
+    pub fn insert(&mut self, path: &str, bytes: impl Into<Arc<[u8]>>) -> Result<(), TreeError> {
+        let bytes = bytes.into();
+        let path = join("", path)?;
+        let over = |limit, what| Err(TreeError::OverLimit { path: path.clone(), limit, what });
+        if bytes.len() > self.limits.file_bytes {
+            return over(self.limits.file_bytes, "bytes in a file");
+        }
+        let replaced = match self.entries.get(&path) {
+            Some(Entry::File(old)) => old.len(),
+            _ => 0,
+        };
+        let total = self.total - replaced + bytes.len();
+        if total > self.limits.total_bytes {
+            return over(self.limits.total_bytes, "bytes in all");
+        }
+        self.put(path, Entry::File(bytes))?;
+        self.total = total;
+        Ok(())
+    }
+
+    /// Adds a symlink at `path` that points to `target`, relative to the symlink's folder. Where it points is checked
+    /// when it is followed.
+    pub fn insert_link(&mut self, path: &str, target: &str) -> Result<(), TreeError> {
+        self.put(join("", path)?, Entry::Link(target.to_owned()))
+    }
+
+    fn put(&mut self, path: String, entry: Entry) -> Result<(), TreeError> {
+        if path.is_empty() || self.directories.contains_key(&path) {
+            return Err(TreeError::Clash { path });
+        }
+        let depth = path.matches('/').count();
+        if depth > self.limits.depth {
+            return Err(TreeError::OverLimit { path, limit: self.limits.depth, what: "folders above a file" });
+        }
+        if !self.entries.contains_key(&path) && self.entries.len() >= self.limits.files {
+            return Err(TreeError::OverLimit { path, limit: self.limits.files, what: "files" });
+        }
+        let (mut parent, mut name) = split(&path);
+        loop {
+            if self.entries.contains_key(parent) {
+                return Err(TreeError::Clash { path });
+            }
+            let known = self.directories.contains_key(parent);
+            self.directories.entry(parent.to_owned()).or_default().insert(name.to_owned());
+            if known || parent.is_empty() {
+                break;
+            }
+            (parent, name) = split(parent);
+        }
+        self.entries.insert(path, entry);
+        Ok(())
+    }
+
+    /// The plain path of the file or folder behind `path`, symlinks inside the tree followed; the path need not exist,
+    /// but must not leave the tree.
+    pub fn resolve(&self, path: &str) -> Result<String, TreeError> {
+        let mut rest: Vec<String> = join("", path)?.split('/').rev().map(str::to_owned).collect();
+        let mut done = String::new();
+        let mut links = 0;
+        while let Some(part) = rest.pop() {
+            if part.is_empty() || part == "." {
+                continue;
+            }
+            if part == ".." {
+                if done.is_empty() {
+                    return Err(TreeError::Leaves { path: path.to_owned() });
+                }
+                done.truncate(done.rfind('/').unwrap_or(0));
+                continue;
+            }
+            let parent_len = done.len();
+            if !done.is_empty() {
+                done.push('/');
+            }
+            done.push_str(&part);
+            if let Some(Entry::Link(target)) = self.entries.get(&done) {
+                links += 1;
+                if links > MAX_LINKS {
+                    return Err(TreeError::LinkLoop { path: path.to_owned() });
+                }
+                let parent = done.get(..parent_len).unwrap_or_default();
+                if join(parent, target).is_err() {
+                    return Err(TreeError::LinkLeaves { link: done });
+                }
+                rest.extend(target.split('/').rev().map(str::to_owned));
+                done.truncate(parent_len);
+            }
+        }
+        Ok(done)
+    }
+
+    /// The bytes of the file at `path`.
+    pub fn read(&self, path: &str) -> Result<&[u8], TreeError> {
+        let real = self.resolve(path)?;
+        match self.entries.get(&real) {
+            Some(Entry::File(bytes)) => Ok(bytes),
+            _ if self.directories.contains_key(&real) => Err(TreeError::IsADirectory { path: path.to_owned() }),
+            _ => Err(TreeError::NotFound { path: path.to_owned() }),
+        }
+    }
+
+    /// The text of the file at `path`; must be UTF-8.
+    pub fn read_text(&self, path: &str) -> Result<&str, TreeError> {
+        std::str::from_utf8(self.read(path)?).map_err(|_| TreeError::NotUtf8 { path: path.to_owned() })
+    }
+
+    /// What stands at `path`; `None` where nothing does. The root is a folder, even of an empty tree.
+    pub fn kind(&self, path: &str) -> Result<Option<NodeKind>, TreeError> {
+        let real = self.resolve(path)?;
+        Ok(match self.entries.get(&real) {
+            Some(Entry::File(_)) => Some(NodeKind::File),
+            _ if real.is_empty() || self.directories.contains_key(&real) => Some(NodeKind::Directory),
+            _ => None,
+        })
+    }
+
+    /// The names in the folder `path`, sorted.
+    pub fn list(&self, path: &str) -> Result<impl Iterator<Item = &str>, TreeError> {
+        let real = self.resolve(path)?;
+        match self.directories.get(&real) {
+            Some(names) => Ok(names.iter().map(String::as_str)),
+            None => Err(TreeError::NotFound { path: path.to_owned() }),
+        }
+    }
+
+    /// Paths of all files below the folder `path`, sorted; symlinks are not followed and not listed.
+    pub fn files_below(&self, path: &str) -> Result<impl Iterator<Item = &str>, TreeError> {
+        let real = self.resolve(path)?;
+        let prefix = if real.is_empty() { real } else { real + "/" };
+        Ok(self
+            .entries
+            .range(prefix.clone()..)
+            .take_while(move |(path, _)| path.starts_with(&prefix))
+            .filter(|(_, entry)| matches!(entry, Entry::File(_)))
+            .map(|(path, _)| path.as_str()))
+    }
+
+    /// Symlinks as (path, target), sorted by path.
+    pub fn links(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.entries.iter().filter_map(|(path, entry)| match entry {
+            Entry::Link(target) => Some((path.as_str(), target.as_str())),
+            Entry::File(_) => None,
+        })
+    }
+
+    /// Number of files and symlinks.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no file at all.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+/// `path` as seen from the folder `base`, made plain: no `.`, `..`, empty parts, or trailing slash. Absolute paths and
+/// paths that climb above the root are errors.
+pub fn join(base: &str, path: &str) -> Result<String, TreeError> {
+    let leaves = || TreeError::Leaves { path: path.to_owned() };
+    if path.starts_with('/') || path.contains('\0') {
+        return Err(leaves());
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in base.split('/').chain(path.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop().ok_or_else(leaves)?;
+            }
+            name => parts.push(name),
+        }
+    }
+    Ok(parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(files: &[(&str, &str)]) -> Tree {
+        let mut tree = Tree::default();
+        for (path, text) in files {
+            tree.insert(path, text.as_bytes()).unwrap();
+        }
+        tree
+    }
+
+    #[test]
+    fn paths_cannot_leave() {
+        assert_eq!(join("a/b", "../c/./d//").unwrap(), "a/c/d");
+        for bad in ["../x", "/etc/passwd", "a/../../x", "a\0b"] {
+            assert!(matches!(join("", bad), Err(TreeError::Leaves { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn links_are_followed_inside_and_refused_outside() {
+        let mut t = tree(&[("a/real/f", "1"), ("b/x", "2")]);
+        t.insert_link("a/link", "real").unwrap();
+        t.insert_link("a/up", "../b/x").unwrap();
+        t.insert_link("a/out", "../../etc/passwd").unwrap();
+        t.insert_link("a/abs", "/etc/passwd").unwrap();
+        t.insert_link("a/loop", "loop").unwrap();
+        assert_eq!(t.read_text("a/link/f").unwrap(), "1");
+        assert_eq!(t.read_text("a/up").unwrap(), "2");
+        assert_eq!(t.read("a/out"), Err(TreeError::LinkLeaves { link: "a/out".into() }));
+        assert_eq!(t.read("a/abs"), Err(TreeError::LinkLeaves { link: "a/abs".into() }));
+        assert!(matches!(t.read("a/loop"), Err(TreeError::LinkLoop { .. })));
+        assert_eq!(t.list("a/link").unwrap().collect::<Vec<_>>(), ["f"]);
+    }
+
+    #[test]
+    fn limits_name_the_file_and_the_limit() {
+        let mut t = Tree::new(Limits { files: 1, file_bytes: 2, total_bytes: 2, depth: 1 });
+        assert_eq!(t.insert("big", *b"123").unwrap_err().to_string(), "`big` goes over the limit of 2 bytes in a file");
+        assert_eq!(t.insert("a/b/c", *b"1").unwrap_err().to_string(), "`a/b/c` goes over the limit of 1 folders above a file");
+        t.insert("a", *b"12").unwrap();
+        t.insert("a", *b"21").unwrap();
+        assert_eq!(t.insert("b", *b"").unwrap_err().to_string(), "`b` goes over the limit of 1 files");
+        assert!(matches!(t.insert("a/b", *b""), Err(TreeError::Clash { .. } | TreeError::OverLimit { .. })));
+    }
+
+    #[test]
+    fn folders_know_their_files() {
+        let t = tree(&[("a/b/c", ""), ("a/d", ""), ("ab", "")]);
+        assert_eq!(t.list("a").unwrap().collect::<Vec<_>>(), ["b", "d"]);
+        assert_eq!(t.files_below("a").unwrap().collect::<Vec<_>>(), ["a/b/c", "a/d"]);
+        assert_eq!(t.kind("a/b").unwrap(), Some(NodeKind::Directory));
+        assert_eq!(t.kind("x").unwrap(), None);
+        assert_eq!(t.kind("").unwrap(), Some(NodeKind::Directory));
+    }
+}

@@ -1,0 +1,1 @@
+//! A Kubernetes API, a git forge, ECR and Slack in one process.

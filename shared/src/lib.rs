@@ -1,0 +1,1 @@
+//! From an event to a running Deployment: the flow, AWS and GitHub.

@@ -1,0 +1,1 @@
+//! Flows and conformance on real parts.
