@@ -1,0 +1,30 @@
+//! Our renderers against what the real tools made of the same input. A suite is a function in a file of its own:
+//!
+//! ```text
+//! SLIPWAY_SHARED            the folder with `corpus` and `vectors` (default `../shared`), seen from the workspace's root
+//! SLIPWAY_REQUIRE_SHARED    a suite whose cases are absent fails
+//! SLIPWAY_CONFORMANCE       `report`: print and write the numbers, apply no floors
+//! ```
+//!
+//! Floors are in `tests/conformance.toml`; the cases that fail are written to `target/conformance/SUITE.txt`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may stop by panicking
+
+mod framework;
+mod kustomize_corpus;
+mod kustomize_vectors;
+
+/// Makes a test of each suite, so that `cargo test` counts them and one can be asked for by name.
+macro_rules! suites {
+    ($($name:ident),* $(,)?) => {
+        $(#[test]
+        fn $name() {
+            framework::judge(&stringify!($name).replace('_', "-"), $name::run);
+        })*
+    };
+}
+
+suites! {
+    kustomize_corpus,
+    kustomize_vectors,
+}
