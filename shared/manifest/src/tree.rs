@@ -337,7 +337,10 @@ mod tests {
     fn limits_name_the_file_and_the_limit() {
         let mut t = Tree::new(Limits { files: 1, file_bytes: 2, total_bytes: 2, depth: 1 });
         assert_eq!(t.insert("big", *b"123").unwrap_err().to_string(), "`big` goes over the limit of 2 bytes in a file");
-        assert_eq!(t.insert("a/b/c", *b"1").unwrap_err().to_string(), "`a/b/c` goes over the limit of 1 folders above a file");
+        assert_eq!(
+            t.insert("a/b/c", *b"1").unwrap_err().to_string(),
+            "`a/b/c` goes over the limit of 1 folders above a file"
+        );
         t.insert("a", *b"12").unwrap();
         t.insert("a", *b"21").unwrap();
         assert_eq!(t.insert("b", *b"").unwrap_err().to_string(), "`b` goes over the limit of 1 files");

@@ -1,16 +1,32 @@
 //! YAML as sigs.k8s.io/yaml reads it (go-yaml's YAML 1.1 scalars, then JSON): the one place where YAML is parsed and written.
 //!
+//! | to read | use | copies |
+//! |---|---|---|
+//! | a kustomization, a values file, our own settings | [`parse`], [`parse_all`], [`parse_all_bytes`] | [`Rules::Strict`] |
+//! | what Helm reads (values, `fromYaml`) | [`parse_with`] and [`Options::lenient`] | [`Rules::Lenient`] |
+//! | manifests as kubectl and Argo CD read them | [`parse_manifests`] and [`Options::lenient`] | its cutting into documents, too |
+//!
+//! Scalars mean the same by either rules. Kustomize itself hands plain scalars through as they are written, and whoever reads its
+//! output applies the rules of sigs.k8s.io/yaml to them: reading by these at once comes to the same.
+//!
 //! ```text
 //! text ─► parse (events of saphyr-parser, anchors, limits) ─► resolve (plain scalars by Go's rules) ─► serde_json values
 //! ```
 
 mod emit;
+mod natural;
 mod parse;
 mod resolve;
+mod split;
+#[cfg(test)]
+mod tests;
 
-pub use emit::to_string;
-pub use parse::{Limits, parse, parse_all, parse_all_with};
+pub use emit::{to_string, to_string_go};
+pub use parse::{
+    Limits, Options, Rules, parse, parse_all, parse_all_bytes, parse_all_with, parse_manifests, parse_with, utf8,
+};
 pub use resolve::resolve_plain;
+pub use split::split;
 
 /// Why a text is not YAML that we accept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +54,18 @@ pub enum YamlErrorKind {
     /// A mapping or list as a key.
     #[error("a mapping or a list can't be a key")]
     ComplexKey,
+    /// A key that JSON has no text for.
+    #[error("{0} can't be a key")]
+    BadKey(&'static str),
+    /// `<<` with something else than mappings.
+    #[error("`<<` needs a mapping or a list of mappings")]
+    BadMerge,
+    /// A character that YAML forbids everywhere.
+    #[error("control character {0:?} is not allowed")]
+    ControlCharacter(char),
+    /// `.inf` or `.nan`, which JSON and so Kubernetes can't hold.
+    #[error("`{0}` has no place in JSON: quote it if it is meant as text")]
+    NotFinite(String),
     /// `*name` without `&name` before it.
     #[error("unknown anchor")]
     UnknownAnchor,

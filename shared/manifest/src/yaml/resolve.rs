@@ -1,107 +1,270 @@
-//! What a scalar means: go-yaml's rules (go.yaml.in/yaml/v2 `resolve.go`), which are YAML 1.1 with exceptions.
+//! What a scalar means: go-yaml's rules (yaml/go-yaml v2 `resolve.go`), which are YAML 1.1 with exceptions, and what
+//! sigs.k8s.io/yaml makes of the result in JSON.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Number, Value};
 
 use super::YamlErrorKind;
 
-/// The value of a plain (unquoted) scalar: null, boolean, integer, float or text.
-pub fn resolve_plain(text: &str) -> Value {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
-        "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "y" | "Y" => return Value::Bool(true),
-        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" | "n" | "N" => {
-            return Value::Bool(false);
-        }
-        _ => {}
-    }
-    number(text).map_or_else(|| Value::String(text.to_owned()), Value::Number)
+/// What a plain scalar resolves to.
+pub(super) enum Resolved {
+    /// Null, a boolean, an integer or a finite float.
+    Value(Value),
+    /// Nothing but its text.
+    Text,
+    /// Infinity or not-a-number: a float that JSON can't hold.
+    NotFinite,
 }
 
-pub(super) fn resolve_tagged(tag: &str, text: &str) -> Result<Value, YamlErrorKind> {
-    let plain = resolve_plain(text);
-    let fits = match tag {
-        "str" => return Ok(Value::String(text.to_owned())),
-        "int" => plain.is_i64() || plain.is_u64(),
+/// The value of a plain (unquoted) scalar: null, boolean, integer, float or text. `.inf` and `.nan`, which JSON can't
+/// hold, come back as text; in a document they are an error ([`YamlErrorKind::NotFinite`]).
+pub fn resolve_plain(text: &str) -> Value {
+    match resolve(text) {
+        Resolved::Value(value) => value,
+        Resolved::Text | Resolved::NotFinite => Value::String(text.to_owned()),
+    }
+}
+
+pub(super) fn resolve(text: &str) -> Resolved {
+    let Some(first) = text.bytes().next() else { return Resolved::Value(Value::Null) };
+    match first {
+        b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' | b'~' => word(text),
+        b'.' if matches!(text, ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF") => Resolved::NotFinite,
+        b'+' | b'-' if matches!(text.get(1..), Some(".inf" | ".Inf" | ".INF")) => Resolved::NotFinite,
+        b'.' => float(text).map_or(Resolved::Text, |n| Resolved::Value(Value::Number(n))),
+        b'0'..=b'9' | b'+' | b'-' => number(text).map_or(Resolved::Text, |n| Resolved::Value(Value::Number(n))),
+        _ => Resolved::Text,
+    }
+}
+
+fn word(text: &str) -> Resolved {
+    Resolved::Value(match text {
+        "~" | "null" | "Null" | "NULL" => Value::Null,
+        "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "y" | "Y" => Value::Bool(true),
+        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" | "n" | "N" => Value::Bool(false),
+        _ => return Resolved::Text,
+    })
+}
+
+/// The value of a scalar with a tag of YAML's own (`suffix` is `int` in `!!int`).
+pub(super) fn resolve_tagged(suffix: &str, text: String) -> Result<Value, YamlErrorKind> {
+    let bad = |text: String| YamlErrorKind::BadTag { tag: format!("!!{suffix}"), text };
+    if suffix == "binary" {
+        let bytes = STANDARD.decode(text.replace(['\n', '\r'], "")).map_err(|_| bad(text))?;
+        return Ok(Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+    }
+    if !matches!(suffix, "int" | "float" | "bool" | "null") {
+        return Ok(Value::String(text));
+    }
+    let Resolved::Value(plain) = resolve(&text) else {
+        return Err(if matches!(resolve(&text), Resolved::NotFinite) {
+            YamlErrorKind::NotFinite(text)
+        } else {
+            bad(text)
+        });
+    };
+    let fits = match suffix {
+        // `1.0` becomes the integer 1 in JSON, but is no integer to `!!int`.
+        "int" => (plain.is_i64() || plain.is_u64()) && !text.contains(['.', 'e', 'E']),
         "float" => plain.is_number(),
         "bool" => plain.is_boolean(),
-        "null" => plain.is_null(),
-        _ => return Ok(Value::String(text.to_owned())),
+        _ => plain.is_null(),
     };
-    if fits { Ok(plain) } else { Err(YamlErrorKind::BadTag { tag: format!("!!{tag}"), text: text.to_owned() }) }
+    if fits { Ok(plain) } else { Err(bad(text)) }
 }
 
 fn number(text: &str) -> Option<Number> {
-    let first = text.chars().next()?;
-    if !(first.is_ascii_digit() || matches!(first, '+' | '-' | '.')) {
-        return None;
+    if text.contains('_') {
+        let plain = text.replace('_', "");
+        return integer(&plain).or_else(|| float(&plain));
     }
-    let plain = text.replace('_', "");
-    if let Some(int) = integer(&plain) {
-        return Some(int);
-    }
-    float(&plain)
+    integer(text).or_else(|| float(text))
 }
 
+/// strconv.ParseInt, then ParseUint, with base 0.
 fn integer(text: &str) -> Option<Number> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    let (sign, digits) = match text.as_bytes() {
+        [sign @ (b'-' | b'+'), ..] => (Some(*sign), text.get(1..)?),
+        _ => (None, text),
     };
-    let (radix, digits) = match digits.get(..2) {
-        Some("0x" | "0X") => (16, digits.get(2..)?),
-        Some("0b" | "0B") => (2, digits.get(2..)?),
-        Some("0o" | "0O") => (8, digits.get(2..)?),
-        Some(two) if two.starts_with('0') => (8, digits.get(1..)?),
+    let (radix, digits) = match digits.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (16, digits.get(2..)?),
+        [b'0', b'b' | b'B', ..] => (2, digits.get(2..)?),
+        [b'0', b'o' | b'O', ..] => (8, digits.get(2..)?),
+        [b'0', _, ..] => (8, digits.get(1..)?),
         _ => (10, digits),
     };
-    if !digits.starts_with(|c: char| c.is_digit(radix)) {
+    if !digits.bytes().next()?.is_ascii_alphanumeric() {
         return None;
     }
     let magnitude = u64::from_str_radix(digits, radix).ok()?;
-    if negative {
-        0i64.checked_sub_unsigned(magnitude).map(Number::from)
-    } else {
-        Some(Number::from(magnitude))
+    match sign {
+        Some(b'-') => 0i64.checked_sub_unsigned(magnitude).map(Number::from),
+        Some(_) => i64::try_from(magnitude).ok().map(Number::from),
+        None => Some(Number::from(magnitude)),
     }
 }
 
+/// A decimal float as YAML writes it; one too large for 64 bits is text.
 fn float(text: &str) -> Option<Number> {
-    let body = text.trim_start_matches(['+', '-']);
-    if text.len() - body.len() > 1 || !body.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-')) {
+    let body = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (mantissa, exponent) = body.split_once(['e', 'E']).map_or((body, None), |(m, e)| (m, Some(e)));
+    let (whole, fraction) = mantissa.split_once('.').map_or((mantissa, None), |(w, f)| (w, Some(f)));
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    let exponent_ok = exponent.is_none_or(|e| {
+        let e = e.strip_prefix(['+', '-']).unwrap_or(e);
+        !e.is_empty() && digits(e)
+    });
+    let mantissa_ok = digits(whole)
+        && fraction.is_none_or(digits)
+        && (!whole.is_empty() || fraction.is_some_and(|fraction| !fraction.is_empty()));
+    if !mantissa_ok || !exponent_ok {
         return None;
     }
-    if !body.chars().any(|c| c.is_ascii_digit()) || body.starts_with(['e', 'E']) {
+    json_number(text.parse().ok()?)
+}
+
+/// A float as it is after a round trip through Go's JSON: `1.0` is written `1` and read as an integer, beyond 64 bits it
+/// stays a float. Infinity has no number.
+fn json_number(float: f64) -> Option<Number> {
+    if float.fract() == 0.0 && float.abs() < 1e19 {
+        // The shortest digits that name the float, as Go writes them, not all digits of its exact value.
+        let digits = float.to_string();
+        if let Some(integer) = digits.parse::<i64>().ok().filter(|_| digits != "-0") {
+            return Some(Number::from(integer));
+        }
+    }
+    Number::from_f64(float)
+}
+
+/// A number as a key of a JSON object (strconv 'g' with 32 bits, as sigs.k8s.io/yaml does).
+pub(super) fn number_key(number: &Number) -> Option<String> {
+    if number.is_i64() {
+        return Some(number.to_string());
+    }
+    if number.is_u64() {
         return None;
     }
-    text.parse::<f64>().ok().and_then(Number::from_f64)
+    #[expect(clippy::cast_possible_truncation, reason = "the same loss as in Go")]
+    let float = number.as_f64()? as f32;
+    Some(if float.is_infinite() {
+        if float > 0.0 { ".inf" } else { "-.inf" }.to_owned()
+    } else {
+        general(&format!("{float:e}"))
+    })
+}
+
+/// A float as strconv's 'g' writes it with the fewest digits: `0.5`, `1e+21`, `1.5e-07`.
+pub(super) fn format_float(float: f64) -> String {
+    general(&format!("{float:e}"))
+}
+
+/// From Rust's shortest scientific form (`1.5e-7`) to Go's 'g' form.
+fn general(scientific: &str) -> String {
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+    let digits = mantissa.replace('.', "");
+    let count = i32::try_from(digits.len()).unwrap_or(i32::MAX);
+    // The precision that Go assumes for the shortest form.
+    let limit = 6;
+    if exponent < -4 || exponent >= limit {
+        let mark = if exponent < 0 { '-' } else { '+' };
+        return format!("{sign}{mantissa}e{mark}{:02}", exponent.unsigned_abs());
+    }
+    let zeros = |n: i32| "0".repeat(usize::try_from(n).unwrap_or(0));
+    if exponent < 0 {
+        return format!("{sign}0.{}{digits}", zeros(-exponent - 1));
+    }
+    let whole = usize::try_from(exponent + 1).unwrap_or(0);
+    match digits.split_at_checked(whole) {
+        Some((whole, "")) => format!("{sign}{whole}"),
+        Some((whole, fraction)) => format!("{sign}{whole}.{fraction}"),
+        None => format!("{sign}{digits}{}", zeros(exponent + 1 - count)),
+    }
+}
+
+/// Whether go-yaml takes `text` for a date or a time (and so quotes it when it writes it).
+pub(super) fn is_timestamp(text: &str) -> bool {
+    let mut parts = text.splitn(3, '-');
+    let (Some(year), Some(month), Some(rest)) = (parts.next(), parts.next(), parts.next()) else { return false };
+    let short = |part: &str| matches!(part.len(), 1 | 2) && part.bytes().all(|b| b.is_ascii_digit());
+    let within = |part: &str, range: std::ops::RangeInclusive<u32>| {
+        short(part) && part.parse().is_ok_and(|n: u32| range.contains(&n))
+    };
+    if year.len() != 4 || !year.bytes().all(|b| b.is_ascii_digit()) || !within(month, 1..=12) {
+        return false;
+    }
+    let (day, time, zoned) = match rest.split_once(['T', 't']) {
+        Some((day, time)) => (day, Some(time), true),
+        None => rest.split_once(' ').map_or((rest, None, false), |(day, time)| (day, Some(time), false)),
+    };
+    let days = match (month.trim_start_matches('0'), year.parse().unwrap_or(0_u32)) {
+        ("4" | "6" | "9" | "11", _) => 30,
+        ("2", year) if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        ("2", _) => 28,
+        _ => 31,
+    };
+    if !within(day, 1..=days) {
+        return false;
+    }
+    let Some(time) = time else { return true };
+    let clock = if zoned {
+        if let Some(clock) = time.strip_suffix('Z') {
+            clock
+        } else {
+            let Some(at) = time.rfind(['+', '-']) else { return false };
+            let (clock, zone) = time.split_at(at);
+            let zone = zone.get(1..).and_then(|zone| zone.split_once(':'));
+            if !zone.is_some_and(|(h, m)| h.len() == 2 && m.len() == 2 && within(h, 0..=24) && within(m, 0..=60)) {
+                return false;
+            }
+            clock
+        }
+    } else {
+        time
+    };
+    let (clock, fraction) = clock.split_once(['.', ',']).map_or((clock, None), |(c, f)| (c, Some(f)));
+    let parts: Vec<&str> = clock.split(':').collect();
+    let [hour, minute, second] = parts.as_slice() else { return false };
+    within(hour, 0..=23)
+        && within(minute, 0..=59)
+        && within(second, 0..=59)
+        && fraction.is_none_or(|f| !f.is_empty() && f.bytes().all(|b| b.is_ascii_digit()))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
-    fn scalars_follow_go() {
-        for (text, value) in [
-            ("yes", json!(true)),
-            ("off", json!(false)),
-            ("~", json!(null)),
-            ("0777", json!(511)),
-            ("0o17", json!(15)),
-            ("0x1F", json!(31)),
-            ("1_000", json!(1000)),
-            ("1e3", json!(1000.0)),
-            ("18446744073709551615", json!(18_446_744_073_709_551_615_u64)),
-            ("12:30:45", json!("12:30:45")),
-            ("2001-01-01", json!("2001-01-01")),
-            ("1.2.3", json!("1.2.3")),
-            ("-", json!("-")),
-            (".5", json!(0.5)),
-            ("-7", json!(-7)),
+    fn floats_print_as_in_go() {
+        for (float, text) in [
+            (0.5, "0.5"),
+            (1e21, "1e+21"),
+            (1.5e-7, "1.5e-07"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (1_000_000.5, "1.0000005e+06"),
+            (123_456.5, "123456.5"),
+            (-2.5, "-2.5"),
+            (1e20, "1e+20"),
+            (-0.0, "-0"),
         ] {
-            assert_eq!(resolve_plain(text), value, "{text}");
+            assert_eq!(format_float(float), text);
+        }
+    }
+
+    #[test]
+    fn dates_are_recognised() {
+        for yes in
+            ["2001-01-01", "2001-1-1", "2001-12-14t21:59:43.10-05:00", "2001-01-01 1:2:3", "2001-01-01T00:00:00Z"]
+        {
+            assert!(is_timestamp(yes), "{yes}");
+        }
+        for no in ["2001-13-01", "2001-02-30", "01-01-01", "2001-01", "2001-01-01T00:00:00", "2001-01-01x", "a-b-c"] {
+            assert!(!is_timestamp(no), "{no}");
         }
     }
 }

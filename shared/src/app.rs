@@ -1,0 +1,1 @@
+//! Argo CD's declarations: Application, cluster Secret, repository addresses.

@@ -1,0 +1,1 @@
+//! Which tag, which file, which bytes.

@@ -1,0 +1,1 @@
+//! From a tree and an Application to objects.
