@@ -1,5 +1,26 @@
 //! From an event to a running Deployment: the flow, AWS and GitHub.
+//!
+//! ```text
+//! event ─► source ─► app ─► image ─► commit                     (ecr-push)
+//! event ─► queue ─► source ─► app ─► render ─► deploy ─► notify (github-webhook)
+//! event ─► app ─► source ─► render ─► check ─► notify           (drift-check)
+//! ```
+//!
+//! The functions and the command line run what stands here and nothing else: [`image::Pusher`], [`deploy::Deployer`]
+//! and [`check::Checker`] are the three entry points.
+
+pub mod event;
+pub mod source;
 
 pub mod app;
 pub mod image;
 pub mod render;
+
+pub mod notify;
+
+pub mod aws;
+pub mod config;
+pub mod error;
+pub mod http;
+pub mod secret;
+pub mod telemetry;

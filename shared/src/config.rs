@@ -1,0 +1,324 @@
+//! Settings: the only place that names an environment variable of ours. What else there is to set lies in the root,
+//! as Argo CD has it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::source::{Location, LocationError};
+
+/// One environment variable, as the README lists it.
+#[derive(Debug, Clone, Copy)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What stands in where it is not set; `None` where it must be set (by the functions that need it).
+    pub default: Option<&'static str>,
+    /// What it is for.
+    pub help: &'static str,
+}
+
+macro_rules! variables {
+    ($($constant:ident = $name:literal, $default:expr, $help:literal;)*) => {
+        $(#[doc = $help] pub const $constant: Variable = Variable { name: $name, default: $default, help: $help };)*
+        /// Every variable, in the order of the README's table (a test compares them).
+        pub const VARIABLES: &[Variable] = &[$($constant),*];
+    };
+}
+
+variables! {
+    ROOT = "SLIPWAY_ROOT", None, "Where the `Application` manifests lie: `https://github.com/OWNER/REPO//PATH?ref=BRANCH`.";
+    GITHUB_SECRET = "SLIPWAY_GITHUB_SECRET", None, "Secrets Manager name of the GitHub credential: a token, or JSON with `token`, or with `appId`, `installationId` and `privateKey`.";
+    GITHUB_API = "SLIPWAY_GITHUB_API", Some("https://api.github.com"), "GitHub's API.";
+    WEBHOOK_SECRET = "SLIPWAY_WEBHOOK_SECRET", None, "Secrets Manager name of the webhook's signing secret.";
+    QUEUE_URL = "SLIPWAY_QUEUE_URL", None, "The SQS FIFO queue between the webhook and its worker.";
+    STATE_SECRET = "SLIPWAY_STATE_SECRET", None, "Secrets Manager name of the key under which drift is fingerprinted.";
+    CLUSTER = "SLIPWAY_CLUSTER", Some(""), "EKS name of the cluster that manifests call `https://kubernetes.default.svc` or `in-cluster`; needed unless `SLIPWAY_KUBECONFIG` is set.";
+    CLUSTER_ENDPOINT = "SLIPWAY_CLUSTER_ENDPOINT", Some(""), "That cluster's API endpoint; asked of EKS where it is not set.";
+    CLUSTER_CA = "SLIPWAY_CLUSTER_CA", Some(""), "That cluster's certificate authority, base64 PEM; goes with the endpoint.";
+    KUBECONFIG = "SLIPWAY_KUBECONFIG", Some(""), "A kubeconfig to use instead of EKS, for local runs.";
+    SLACK_SECRET = "SLIPWAY_SLACK_SECRET", Some(""), "Secrets Manager name of the Slack bot token; without it nothing is sent to Slack.";
+    SLACK_CHANNEL = "SLIPWAY_SLACK_CHANNEL", Some(""), "The channel's id; goes with the token.";
+    SLACK_API = "SLIPWAY_SLACK_API", Some("https://slack.com/api"), "Slack's Web API.";
+}
+
+/// Why the settings can't be used: everything that is wrong, at once.
+#[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
+pub struct ConfigError {
+    /// Variables that must be set and are not.
+    pub missing: BTreeSet<&'static str>,
+    /// Variables whose value can't be read: what is wrong with it.
+    pub invalid: Vec<String>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if !self.missing.is_empty() {
+            let names: Vec<_> = self.missing.iter().copied().collect();
+            parts.push(format!("missing environment variables: {}", names.join(", ")));
+        }
+        parts.extend(self.invalid.iter().cloned());
+        f.write_str(&parts.join("; "))
+    }
+}
+
+/// Where GitHub is and which secret opens it.
+#[derive(Debug, Clone)]
+pub struct GitHub {
+    /// [`GITHUB_API`].
+    pub api: String,
+    /// [`GITHUB_SECRET`].
+    pub secret: String,
+}
+
+/// Where Slack is and which secret opens it.
+#[derive(Debug, Clone)]
+pub struct Slack {
+    /// [`SLACK_API`].
+    pub api: String,
+    /// [`SLACK_SECRET`].
+    pub secret: String,
+    /// [`SLACK_CHANNEL`].
+    pub channel: String,
+}
+
+/// How the cluster that the functions stand beside is reached.
+#[derive(Debug, Clone)]
+pub enum Cluster {
+    /// An EKS cluster by name.
+    Eks {
+        /// [`CLUSTER`].
+        name: String,
+        /// [`CLUSTER_ENDPOINT`] and [`CLUSTER_CA`]; asked of EKS where `None`.
+        endpoint: Option<(String, String)>,
+    },
+    /// [`KUBECONFIG`].
+    Kubeconfig(String),
+}
+
+/// What `ecr-push` needs.
+#[derive(Debug, Clone)]
+pub struct EcrPush {
+    /// [`ROOT`].
+    pub root: Location,
+    /// GitHub.
+    pub github: GitHub,
+}
+
+/// What the answering half of `github-webhook` needs.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// [`WEBHOOK_SECRET`].
+    pub secret: String,
+    /// [`QUEUE_URL`].
+    pub queue_url: String,
+}
+
+/// What reaches the clusters and tells about it: the worker half of `github-webhook`, and `drift-check`.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    /// [`ROOT`].
+    pub root: Location,
+    /// GitHub.
+    pub github: GitHub,
+    /// The cluster.
+    pub cluster: Cluster,
+    /// [`STATE_SECRET`].
+    pub state_secret: String,
+    /// Slack, where it is wanted.
+    pub slack: Option<Slack>,
+}
+
+/// What `github-webhook` needs.
+#[derive(Debug, Clone)]
+pub struct GithubWebhook {
+    /// The answering half.
+    pub webhook: Webhook,
+    /// The worker half.
+    pub engine: Engine,
+}
+
+impl EcrPush {
+    /// Reads the settings through `get` (the process' environment: `|name| std::env::var(name).ok()`). An empty value
+    /// counts as not set. The error names everything that is missing or unreadable.
+    pub fn load(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        Reader::read(&get, |r| Self { root: r.root(), github: r.github() })
+    }
+}
+
+impl GithubWebhook {
+    /// As [`EcrPush::load`].
+    pub fn load(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        Reader::read(&get, |r| {
+            let webhook = Webhook { secret: r.required(WEBHOOK_SECRET), queue_url: r.required(QUEUE_URL) };
+            Self { webhook, engine: r.engine() }
+        })
+    }
+}
+
+impl Engine {
+    /// As [`EcrPush::load`].
+    pub fn load(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        Reader::read(&get, Reader::engine)
+    }
+}
+
+/// The process' environment, for the `load` functions.
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Reads variables and keeps what was wrong, so that one error tells all of it.
+struct Reader<'a> {
+    get: &'a dyn Fn(&str) -> Option<String>,
+    error: ConfigError,
+}
+
+impl<'a> Reader<'a> {
+    fn read<T>(get: &'a dyn Fn(&str) -> Option<String>, build: impl FnOnce(&mut Self) -> T) -> Result<T, ConfigError> {
+        let mut reader = Self { get, error: ConfigError::default() };
+        let value = build(&mut reader);
+        if reader.error == ConfigError::default() { Ok(value) } else { Err(reader.error) }
+    }
+
+    fn optional(&self, variable: Variable) -> Option<String> {
+        (self.get)(variable.name)
+            .map(|value| value.trim().to_owned())
+            .filter(|value| !value.is_empty())
+            .or_else(|| variable.default.filter(|d| !d.is_empty()).map(str::to_owned))
+    }
+
+    fn required(&mut self, variable: Variable) -> String {
+        self.optional(variable).unwrap_or_else(|| {
+            self.error.missing.insert(variable.name);
+            String::new()
+        })
+    }
+
+    fn url(&mut self, variable: Variable) -> String {
+        let value = self.required(variable);
+        if !value.is_empty() && !value.starts_with("https://") && !value.starts_with("http://") {
+            self.error.invalid.push(format!("{} must be an http(s) URL, found `{value}`", variable.name));
+        }
+        value.trim_end_matches('/').to_owned()
+    }
+
+    fn root(&mut self) -> Location {
+        let value = self.required(ROOT);
+        value.parse().unwrap_or_else(|error: LocationError| {
+            if !value.is_empty() {
+                self.error.invalid.push(format!("{}: {error}", ROOT.name));
+            }
+            Location::default()
+        })
+    }
+
+    fn github(&mut self) -> GitHub {
+        GitHub { api: self.url(GITHUB_API), secret: self.required(GITHUB_SECRET) }
+    }
+
+    fn cluster(&mut self) -> Cluster {
+        if let Some(path) = self.optional(KUBECONFIG) {
+            return Cluster::Kubeconfig(path);
+        }
+        let endpoint = match (self.optional(CLUSTER_ENDPOINT), self.optional(CLUSTER_CA)) {
+            (Some(endpoint), Some(ca)) => Some((endpoint, ca)),
+            (None, None) => None,
+            (None, Some(_)) => {
+                self.error.missing.insert(CLUSTER_ENDPOINT.name);
+                None
+            }
+            (Some(_), None) => {
+                self.error.missing.insert(CLUSTER_CA.name);
+                None
+            }
+        };
+        Cluster::Eks { name: self.required(CLUSTER), endpoint }
+    }
+
+    fn slack(&mut self) -> Option<Slack> {
+        let secret = self.optional(SLACK_SECRET)?;
+        Some(Slack { api: self.url(SLACK_API), secret, channel: self.required(SLACK_CHANNEL) })
+    }
+
+    fn engine(&mut self) -> Engine {
+        Engine {
+            root: self.root(),
+            github: self.github(),
+            cluster: self.cluster(),
+            state_secret: self.required(STATE_SECRET),
+            slack: self.slack(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: &[(&str, &str)] = &[
+        ("SLIPWAY_ROOT", "https://github.com/acme/gitops//apps?ref=main"),
+        ("SLIPWAY_GITHUB_SECRET", "github"),
+        ("SLIPWAY_WEBHOOK_SECRET", "webhook"),
+        ("SLIPWAY_QUEUE_URL", "http://127.0.0.1/1/q.fifo"),
+        ("SLIPWAY_STATE_SECRET", "state"),
+        ("SLIPWAY_CLUSTER", "prod"),
+        ("SLIPWAY_SLACK_SECRET", "slack"),
+        ("SLIPWAY_SLACK_CHANNEL", "C1"),
+    ];
+
+    fn env(pairs: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+        move |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    #[test]
+    fn full_settings_are_read() {
+        let GithubWebhook { webhook, engine } = GithubWebhook::load(env(FULL)).unwrap();
+        assert_eq!(webhook.queue_url, "http://127.0.0.1/1/q.fifo");
+        assert_eq!(engine.github.api, "https://api.github.com");
+        assert_eq!(engine.root.path, "apps");
+        assert!(matches!(engine.cluster, Cluster::Eks { name, endpoint: None } if name == "prod"));
+        assert_eq!(engine.slack.unwrap().channel, "C1");
+        assert_eq!(EcrPush::load(env(FULL)).unwrap().github.secret, "github");
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let error = GithubWebhook::load(env(&[
+            ("SLIPWAY_ROOT", "not a url"),
+            ("SLIPWAY_GITHUB_API", "ftp://x"),
+            ("SLIPWAY_WEBHOOK_SECRET", " "),
+            ("SLIPWAY_SLACK_SECRET", "slack"),
+            ("SLIPWAY_CLUSTER_CA", "x"),
+        ]))
+        .unwrap_err()
+        .to_string();
+        for part in [
+            "missing environment variables: SLIPWAY_CLUSTER, SLIPWAY_CLUSTER_ENDPOINT, SLIPWAY_GITHUB_SECRET, \
+             SLIPWAY_QUEUE_URL, SLIPWAY_SLACK_CHANNEL, SLIPWAY_STATE_SECRET, SLIPWAY_WEBHOOK_SECRET",
+            "SLIPWAY_ROOT: ",
+            "SLIPWAY_GITHUB_API must be an http(s) URL, found `ftp://x`",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_readme_lists_every_variable() {
+        let readme = include_str!("../../README.md");
+        let section = readme.split("\n## Settings\n").nth(1).unwrap().split("\n## ").next().unwrap();
+        let rows: Vec<String> = VARIABLES
+            .iter()
+            .map(|v| {
+                let default = match v.default {
+                    None => "required".to_owned(),
+                    Some("") => String::new(),
+                    Some(text) => format!("`{text}`"),
+                };
+                format!("| `{}` | {default} | {} |", v.name, v.help)
+            })
+            .collect();
+        let listed: Vec<&str> = section.lines().filter(|line| line.starts_with("| `SLIPWAY_")).collect();
+        assert_eq!(listed, rows);
+    }
+}

@@ -1,0 +1,237 @@
+//! EventBridge's "ECR Image Action": which image was pushed. Everything in it is checked before it is used, because a
+//! function can also be invoked directly (attack 21).
+
+use aws_lambda_events::eventbridge::EventBridgeEvent;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// An image that was pushed with a tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImagePush {
+    /// AWS account of the registry, 12 digits.
+    pub account: String,
+    /// Region of the registry.
+    pub region: String,
+    /// The repository, for example `shop/web`.
+    pub repository: String,
+    /// The tag.
+    pub tag: String,
+    /// The manifest's digest, `sha256:…`.
+    pub digest: String,
+}
+
+impl ImagePush {
+    /// Registry and repository as manifests name them, without tag.
+    pub fn image(&self) -> String {
+        let suffix = if self.region.starts_with("cn-") { ".cn" } else { "" };
+        format!("{}.dkr.ecr.{}.amazonaws.com{suffix}/{}", self.account, self.region, self.repository)
+    }
+}
+
+/// What an event asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trigger {
+    /// Look at who uses this image.
+    Push(ImagePush),
+    /// Nothing to do, and why.
+    Ignored(&'static str),
+}
+
+/// Why an event is refused. Values of the event are quoted by `{:?}`, so that a hostile one can't break a log line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EcrEventError {
+    /// Not an ECR event at all.
+    #[error("expected an `ECR Image Action` from `aws.ecr`, found {detail_type:?} from {origin:?}")]
+    NotEcr {
+        /// The event's `detail-type`.
+        detail_type: String,
+        /// The event's `source`.
+        origin: String,
+    },
+    /// A field is missing or of the wrong type.
+    #[error("unreadable ECR event: {0}")]
+    Shape(String),
+    /// A field holds what ECR never sends.
+    #[error("ECR event with an impossible {field}: {value:?}")]
+    Value {
+        /// The field.
+        field: &'static str,
+        /// What it holds, cut to 200 characters.
+        value: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Detail {
+    result: Option<String>,
+    action_type: Option<String>,
+    repository_name: Option<String>,
+    image_tag: Option<String>,
+    image_digest: Option<String>,
+    artifact_media_type: Option<String>,
+}
+
+/// Reads an event. Deletions, failures, untagged pushes and what is pushed beside images (signatures, attestations,
+/// SBOMs) ask for nothing.
+pub fn read(event: Value) -> Result<Trigger, EcrEventError> {
+    let event: EventBridgeEvent = serde_json::from_value(event).map_err(|e| EcrEventError::Shape(e.to_string()))?;
+    if event.source != "aws.ecr" || event.detail_type != "ECR Image Action" {
+        return Err(EcrEventError::NotEcr { detail_type: cut(&event.detail_type), origin: cut(&event.source) });
+    }
+    let detail: Detail = serde_json::from_value(event.detail).map_err(|e| EcrEventError::Shape(e.to_string()))?;
+    if detail.action_type.as_deref() != Some("PUSH") {
+        return Ok(Trigger::Ignored("not a push"));
+    }
+    if detail.result.as_deref() != Some("SUCCESS") {
+        return Ok(Trigger::Ignored("the push did not succeed"));
+    }
+    let Some(tag) = detail.image_tag.filter(|tag| !tag.is_empty()) else {
+        return Ok(Trigger::Ignored("the image has no tag"));
+    };
+    let push = ImagePush {
+        account: field("account", event.account, is_account)?,
+        region: field("region", event.region, is_region)?,
+        repository: field("repository-name", detail.repository_name, is_repository)?,
+        tag: field("image-tag", Some(tag), is_tag)?,
+        digest: field("image-digest", detail.image_digest, is_digest)?,
+    };
+    let is_image = detail
+        .artifact_media_type
+        .is_none_or(|media| media.contains("container.image") || media.contains("image.config"));
+    if !is_image || is_companion_tag(&push.tag) {
+        return Ok(Trigger::Ignored("not a container image"));
+    }
+    Ok(Trigger::Push(push))
+}
+
+fn field(field: &'static str, value: Option<String>, valid: fn(&str) -> bool) -> Result<String, EcrEventError> {
+    let value = value.unwrap_or_default();
+    if valid(&value) { Ok(value) } else { Err(EcrEventError::Value { field, value: cut(&value) }) }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
+fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    (3..=5).contains(&parts.len())
+        && text.len() <= 32
+        && parts.iter().all(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
+}
+
+/// ECR's own rule for names of repositories: lower-case words, joined by one separator, in folders.
+fn is_repository(text: &str) -> bool {
+    let is_word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    (2..=256).contains(&text.len())
+        && text.split('/').all(|part| {
+            part.bytes().all(|b| is_word(b) || matches!(b, b'.' | b'_' | b'-'))
+                && part.bytes().next().is_some_and(is_word)
+                && part.bytes().last().is_some_and(is_word)
+        })
+}
+
+/// The registries' rule for tags.
+fn is_tag(text: &str) -> bool {
+    text.len() <= 128
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        && !text.starts_with(['.', '-'])
+        && !text.is_empty()
+}
+
+fn is_digest(text: &str) -> bool {
+    text.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+/// `sha256-<digest>`, with or without `.sig` and the like: how cosign and OCI referrers tag what belongs to an image.
+fn is_companion_tag(tag: &str) -> bool {
+    tag.strip_prefix("sha256-")
+        .and_then(|rest| rest.get(..64))
+        .is_some_and(|h| h.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn event() -> Value {
+        json!({
+            "version": "0", "id": "13cde686-328b-6117-af20-0e5566167482", "detail-type": "ECR Image Action",
+            "source": "aws.ecr", "account": "123456789012", "time": "2026-11-16T01:54:34Z", "region": "eu-west-1",
+            "resources": [],
+            "detail": {
+                "result": "SUCCESS", "repository-name": "shop/web", "image-tag": "1.2.3", "action-type": "PUSH",
+                "image-digest": "sha256:7f5b2640fe6fb4f46592dfd3410c4a79dac4f89e4782432e0378abcd1234abcd"
+            }
+        })
+    }
+
+    fn with(pointer: &str, value: Value) -> Result<Trigger, EcrEventError> {
+        let mut event = event();
+        *event.pointer_mut(pointer).unwrap() = value;
+        read(event)
+    }
+
+    #[test]
+    fn a_push_is_read() {
+        let Trigger::Push(push) = read(event()).unwrap() else { panic!("ignored") };
+        assert_eq!(push.image(), "123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop/web");
+        assert_eq!(push.tag, "1.2.3");
+        let Trigger::Push(push) = with("/region", json!("cn-north-1")).unwrap() else { panic!("ignored") };
+        assert_eq!(push.image(), "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/shop/web");
+    }
+
+    #[test]
+    fn what_is_no_image_push_is_ignored() {
+        let signature = format!("sha256-{}.sig", "ab".repeat(32));
+        for (pointer, value) in [
+            ("/detail/action-type", json!("DELETE")),
+            ("/detail/result", json!("FAILURE")),
+            ("/detail/image-tag", json!(null)),
+            ("/detail/image-tag", json!("")),
+            ("/detail/image-tag", json!(signature)),
+        ] {
+            assert!(matches!(with(pointer, value.clone()), Ok(Trigger::Ignored(_))), "{pointer} {value}");
+        }
+        let mut helm = event();
+        helm["detail"]["artifact-media-type"] = json!("application/vnd.cncf.helm.config.v1+json");
+        assert!(matches!(read(helm), Ok(Trigger::Ignored(_))));
+        let mut image = event();
+        image["detail"]["artifact-media-type"] = json!("application/vnd.docker.container.image.v1+json");
+        assert!(matches!(read(image), Ok(Trigger::Push(_))));
+    }
+
+    #[test]
+    fn hostile_events_are_refused() {
+        let cases = [
+            ("/source", json!("evil")),
+            ("/detail-type", json!("EC2 Instance State-change Notification")),
+            ("/account", json!("12345")),
+            ("/account", json!(null)),
+            ("/region", json!("eu-west-1.evil.com/")),
+            ("/detail/repository-name", json!("shop/{{web}}")),
+            ("/detail/repository-name", json!("../shop")),
+            ("/detail/repository-name", json!("shop/web: x\n")),
+            ("/detail/repository-name", json!(7)),
+            ("/detail/image-tag", json!("$(reboot)")),
+            ("/detail/image-tag", json!("a\nb")),
+            ("/detail/image-tag", json!("x".repeat(129))),
+            ("/detail/image-digest", json!("sha256:zz")),
+            ("/detail", json!([])),
+        ];
+        for (pointer, value) in cases {
+            let error = with(pointer, value.clone()).expect_err(&format!("{pointer} {value}")).to_string();
+            assert!(!error.contains('\n') && error.len() < 400, "{error}");
+        }
+        assert!(with("/detail/image-tag", json!("x".repeat(128))).is_ok());
+        assert!(read(json!(null)).is_err());
+    }
+}

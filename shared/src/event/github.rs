@@ -1,0 +1,293 @@
+//! GitHub's webhook behind a Lambda Function URL: size, then signature, and only then what it says.
+//!
+//! Pure: a request and the secret in, an answer or a message for the queue out.
+
+use aws_lambda_events::lambda_function_urls::LambdaFunctionUrlRequest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use super::queue::Push;
+
+/// The largest body we look at, counted as it arrives (base64 or not). The URL itself stops at 6 MB with envelope and
+/// base64 counted, so that ours answers with words first. A push event is a fraction of it.
+pub const MAX_BODY: usize = 5 << 20;
+
+/// An HTTP answer: a status and a line of text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// What to tell the caller; shown in GitHub's list of deliveries.
+    pub text: String,
+}
+
+impl Reply {
+    /// An answer.
+    pub fn new(status: u16, text: impl Into<String>) -> Self {
+        Self { status, text: text.into() }
+    }
+
+    /// The answer as a Function URL wants it.
+    pub fn into_value(self) -> Value {
+        let allow = if self.status == 405 {
+            json!({"content-type": "text/plain", "allow": "POST"})
+        } else {
+            json!({"content-type": "text/plain"})
+        };
+        json!({ "statusCode": self.status, "headers": allow, "body": self.text + "\n", "isBase64Encoded": false })
+    }
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is answered at once.
+    Reply(Reply),
+    /// A branch moved: queue this, then answer 202.
+    Enqueue(Push),
+}
+
+/// A request of which nothing but its size and form was looked at.
+#[derive(Debug)]
+pub struct Request {
+    body: Vec<u8>,
+    signature: String,
+    event: String,
+    delivery: String,
+}
+
+impl Request {
+    /// Checks method and size and decodes the body; the error is the answer. No secret is needed for this, so that a
+    /// request which can't be genuine costs nothing.
+    pub fn read(event: Value) -> Result<Self, Reply> {
+        let request: LambdaFunctionUrlRequest =
+            serde_json::from_value(event).map_err(|_| Reply::new(400, "not a Function URL request"))?;
+        if request.request_context.http.method.as_deref() != Some("POST") {
+            return Err(Reply::new(405, "POST only"));
+        }
+        let text = request.body.unwrap_or_default();
+        if text.len() > MAX_BODY {
+            return Err(Reply::new(413, format!("the body is larger than {MAX_BODY} bytes")));
+        }
+        let body = if request.is_base64_encoded {
+            STANDARD.decode(text).map_err(|_| Reply::new(400, "the body is no base64"))?
+        } else {
+            text.into_bytes()
+        };
+        // `HeaderMap` compares names without case.
+        let header =
+            |name| request.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().trim().to_owned();
+        let signature = header("x-hub-signature-256");
+        if signature.is_empty() {
+            return Err(Reply::new(401, "the X-Hub-Signature-256 header is missing: give the webhook a secret"));
+        }
+        Ok(Self { body, signature, event: header("x-github-event"), delivery: header("x-github-delivery") })
+    }
+
+    /// Verifies the signature (HMAC-SHA256 over the raw bytes, in constant time) and reads the event.
+    pub fn verify(self, secret: &SecretString) -> Outcome {
+        if !is_signed(&self.body, &self.signature, secret.expose_secret().trim().as_bytes()) {
+            return Outcome::Reply(Reply::new(401, "the signature does not fit"));
+        }
+        match self.event.as_str() {
+            "ping" => Outcome::Reply(Reply::new(200, "pong")),
+            "push" => self.push().map_or_else(Outcome::Reply, Outcome::Enqueue),
+            other => {
+                let name: String = other.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect();
+                Outcome::Reply(Reply::new(200, format!("ignored: nothing follows the event `{name}`")))
+            }
+        }
+    }
+
+    fn push(self) -> Result<Push, Reply> {
+        let bad = |what: &str| Reply::new(400, format!("not a push event: {what}"));
+        let body: Value = serde_json::from_slice(&self.body)
+            .map_err(|_| bad("the body is no JSON; set the webhook's content type to application/json"))?;
+        let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
+        let reference = text("/ref").ok_or_else(|| bad("`ref` is missing"))?;
+        let repo = text("/repository/full_name").ok_or_else(|| bad("`repository.full_name` is missing"))?;
+        let after = text("/after").ok_or_else(|| bad("`after` is missing"))?;
+        let Some(branch) = reference.strip_prefix("refs/heads/") else {
+            return Err(Reply::new(200, "ignored: not a branch"));
+        };
+        if !crate::source::is_revision(branch) {
+            return Err(bad("`ref` is no branch that git allows"));
+        }
+        if !matches!(after.len(), 40 | 64) || !after.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(bad("`after` is no commit"));
+        }
+        let deleted = body.get("deleted").and_then(Value::as_bool).unwrap_or(false);
+        if deleted || after.bytes().all(|b| b == b'0') {
+            return Err(Reply::new(200, "ignored: the branch was deleted"));
+        }
+        let is_guid = |c: u8| c.is_ascii_alphanumeric() || c == b'-';
+        if !(1..=64).contains(&self.delivery.len()) || !self.delivery.bytes().all(is_guid) {
+            return Err(bad("the X-GitHub-Delivery header is missing or no GUID"));
+        }
+        Ok(Push {
+            repo: repo.parse().map_err(|_| bad("`repository.full_name` is no repository"))?,
+            reference: reference.to_owned(),
+            after: after.to_owned(),
+            delivery: self.delivery,
+        })
+    }
+}
+
+/// Whether `signature` (`sha256=<hex>`) is the HMAC of `body`. An empty secret signs nothing.
+fn is_signed(body: &[u8], signature: &str, secret: &[u8]) -> bool {
+    let Some(Ok(expected)) = signature.strip_prefix("sha256=").map(hex::decode) else { return false };
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else { return false };
+    mac.update(body);
+    !secret.is_empty() && mac.verify_slice(&expected).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "It's a Secret to Everybody";
+
+    fn sign(body: &[u8]) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+        mac.update(body);
+        format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+    }
+
+    fn request(body: &str, headers: &Value) -> Value {
+        json!({
+            "version": "2.0", "routeKey": "$default", "rawPath": "/", "rawQueryString": "", "headers": headers,
+            "requestContext": {"http": {"method": "POST", "path": "/"}, "timeEpoch": 1},
+            "body": body, "isBase64Encoded": false
+        })
+    }
+
+    fn signed(event: &str, body: &str) -> Value {
+        request(
+            body,
+            &json!({"x-github-event": event, "x-github-delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958", "x-hub-signature-256": sign(body.as_bytes())}),
+        )
+    }
+
+    fn run(event: Value) -> Outcome {
+        match Request::read(event) {
+            Ok(request) => request.verify(&SecretString::from(SECRET)),
+            Err(reply) => Outcome::Reply(reply),
+        }
+    }
+
+    fn status(event: Value) -> u16 {
+        match run(event) {
+            Outcome::Reply(reply) => reply.status,
+            Outcome::Enqueue(_) => 202,
+        }
+    }
+
+    fn push(reference: &str, after: &str) -> String {
+        json!({"ref": reference, "after": after, "deleted": false, "repository": {"full_name": "acme/gitops"}})
+            .to_string()
+    }
+
+    fn sha() -> String {
+        "ab12".repeat(10)
+    }
+
+    #[test]
+    fn githubs_own_example_verifies() {
+        // docs.github.com, "Validating webhook deliveries", testing the webhook payload validation.
+        let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+        assert!(is_signed(b"Hello, World!", signature, SECRET.as_bytes()));
+        assert!(!is_signed(b"Hello, World?", signature, SECRET.as_bytes()));
+        assert!(!is_signed(b"", &sign(b""), b""));
+    }
+
+    #[test]
+    fn pushes_to_branches_are_queued() {
+        let Outcome::Enqueue(push) = run(signed("push", &push("refs/heads/feature/x", &sha()))) else {
+            panic!("not queued")
+        };
+        assert_eq!((push.branch(), push.repo.to_string().as_str()), ("feature/x", "acme/gitops"));
+        assert_eq!(push.delivery, "72d3162e-cc78-11e3-81ab-4c9367dc0958");
+    }
+
+    #[test]
+    fn base64_and_header_case_do_not_matter() {
+        let body = push("refs/heads/main", &sha());
+        let mut event = request(
+            &STANDARD.encode(&body),
+            &json!({"X-GitHub-Event": "push", "X-GITHUB-DELIVERY": "a-1", "X-Hub-Signature-256": sign(body.as_bytes())}),
+        );
+        event["isBase64Encoded"] = json!(true);
+        assert_eq!(status(event.clone()), 202);
+        event["body"] = json!("%%%");
+        assert_eq!(status(event), 400);
+    }
+
+    #[test]
+    fn bad_signatures_get_401() {
+        let body = push("refs/heads/main", &sha());
+        let with = |headers: Value| status(request(&body, &headers));
+        assert_eq!(with(json!({"x-github-event": "push"})), 401);
+        assert_eq!(with(json!({"x-github-event": "push", "x-hub-signature": "sha1=0000"})), 401);
+        for signature in
+            ["sha256=", "sha256=zz", "sha1=ab", "", &sign(b"other body"), sign(body.as_bytes()).split_at(70).0]
+        {
+            assert_eq!(with(json!({"x-github-event": "push", "x-hub-signature-256": signature})), 401, "{signature}");
+        }
+        // The signature is over the bytes, not over what they mean.
+        let mut spaced = signed("push", &body);
+        spaced["body"] = json!(format!("{body} "));
+        assert_eq!(status(spaced), 401);
+    }
+
+    #[test]
+    fn other_events_and_references_are_answered() {
+        assert_eq!(run(signed("ping", "{}")), Outcome::Reply(Reply::new(200, "pong")));
+        let zero = "0".repeat(40);
+        for (event, body) in [
+            ("issues", "{}".to_owned()),
+            ("push", push("refs/tags/v1", &sha())),
+            ("push", push("refs/heads/gone", &zero)),
+            (
+                "push",
+                json!({"ref": "refs/heads/x", "after": sha(), "deleted": true, "repository": {"full_name": "a/b"}})
+                    .to_string(),
+            ),
+        ] {
+            assert_eq!(status(signed(event, &body)), 200, "{event} {body}");
+        }
+    }
+
+    #[test]
+    fn malformed_requests_are_refused() {
+        let mut get = signed("push", "{}");
+        get["requestContext"]["http"]["method"] = json!("GET");
+        assert_eq!(status(get), 405);
+        assert_eq!(status(signed("push", &"x".repeat(MAX_BODY + 1))), 413);
+        assert_eq!(status(json!({"requestContext": 1})), 400);
+        let cases = [
+            "",
+            "{",
+            "[]",
+            "null",
+            r#"{"ref": null}"#,
+            r#"{"ref": ["refs/heads/x"]}"#,
+            r#"{"ref": "refs/heads/x", "after": 1, "repository": {"full_name": "a/b"}}"#,
+            "payload=%7B%7D",
+        ];
+        let mut count = 0;
+        for body in cases.map(str::to_owned).into_iter().chain([
+            push("refs/heads/../x", &sha()),
+            push("refs/heads/a b", &sha()),
+            push("refs/heads/x", "zz"),
+            push("refs/heads/x", &sha()).replace("acme/gitops", "acme/../gitops"),
+        ]) {
+            assert_eq!(status(signed("push", &body)), 400, "{body}");
+            count += 1;
+        }
+        assert_eq!(count, 12);
+    }
+}

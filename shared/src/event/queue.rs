@@ -1,0 +1,112 @@
+//! The SQS FIFO queue between the webhook and its worker: what a message says, and which messages come back.
+
+use aws_lambda_events::sqs::SqsEvent;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::source::Repo;
+
+/// A branch that moved. `after` and `delivery` are for the logs: the worker resolves the branch head itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Push {
+    /// The repository.
+    pub repo: Repo,
+    /// The branch, as `refs/heads/…`.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// Where the branch was when the event was sent.
+    pub after: String,
+    /// GUID of the delivery.
+    pub delivery: String,
+}
+
+impl Push {
+    /// The branch's name.
+    pub fn branch(&self) -> &str {
+        self.reference.strip_prefix("refs/heads/").unwrap_or(&self.reference)
+    }
+
+    /// The FIFO group: one for each repository and branch, so that a branch's pushes keep their order and branches
+    /// don't wait for each other. A hash, because a group's name is short and ASCII.
+    pub fn group(&self) -> String {
+        let repo = self.repo.to_string().to_ascii_lowercase();
+        hex::encode(Sha256::digest(format!("{repo}\0{}", self.reference)))
+    }
+}
+
+/// A message as it came, or why it can't be read (it will never be readable, so it is not asked for again).
+#[derive(Debug)]
+pub struct Record {
+    /// SQS' id of the message, for the answer.
+    pub id: String,
+    /// What it says.
+    pub push: Result<Push, String>,
+}
+
+/// Why an event is not one of SQS.
+#[derive(Debug, thiserror::Error)]
+#[error("unreadable SQS event")]
+pub struct QueueEventError(#[source] serde_json::Error);
+
+/// The messages of an event, in order.
+pub fn read(event: Value) -> Result<Vec<Record>, QueueEventError> {
+    let event: SqsEvent = serde_json::from_value(event).map_err(QueueEventError)?;
+    Ok(event
+        .records
+        .into_iter()
+        .map(|message| Record {
+            id: message.message_id.unwrap_or_default(),
+            push: serde_json::from_str(&message.body.unwrap_or_default()).map_err(|error| error.to_string()),
+        })
+        .collect())
+}
+
+/// The answer to SQS (`ReportBatchItemFailures`): the messages that shall come again. In a FIFO queue that must be all
+/// messages of a group from the first failed one on, or their order is lost.
+pub fn failures<'a>(ids: impl IntoIterator<Item = &'a str>) -> Value {
+    let items: Vec<Value> = ids.into_iter().map(|id| json!({"itemIdentifier": id})).collect();
+    json!({ "batchItemFailures": items })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_survive_the_queue() {
+        let push = Push {
+            repo: "acme/gitops".parse().unwrap(),
+            reference: "refs/heads/release/1".into(),
+            after: "a".repeat(40),
+            delivery: "guid".into(),
+        };
+        let event = json!({"Records": [
+            {"messageId": "1", "body": serde_json::to_string(&push).unwrap()},
+            {"messageId": "2", "body": "{\"repo\": 5}"},
+            {"messageId": "3"},
+        ]});
+        let records = read(event).unwrap();
+        assert_eq!(records[0].push.as_ref().unwrap(), &push);
+        assert_eq!(push.branch(), "release/1");
+        assert!(records[1].push.is_err() && records[2].push.is_err());
+        assert_eq!(failures(["2"]), json!({"batchItemFailures": [{"itemIdentifier": "2"}]}));
+        assert!(read(json!({"Records": 1})).is_err());
+    }
+
+    #[test]
+    fn groups_tell_branches_apart() {
+        let group = |repo: &str, reference: &str| {
+            Push {
+                repo: repo.parse().unwrap(),
+                reference: reference.into(),
+                after: String::new(),
+                delivery: String::new(),
+            }
+            .group()
+        };
+        assert_eq!(group("acme/a", "refs/heads/main"), group("Acme/A", "refs/heads/main"));
+        assert_ne!(group("acme/a", "refs/heads/main"), group("acme/a", "refs/heads/Main"));
+        assert_eq!(group("acme/a", "refs/heads/main").len(), 64);
+    }
+}

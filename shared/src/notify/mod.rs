@@ -1,0 +1,1 @@
+//! What to say (8), and where.

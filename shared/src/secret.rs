@@ -1,0 +1,158 @@
+//! Secrets from AWS Secrets Manager, kept for warm invocations; types that can't be printed by accident.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::aws::Aws;
+
+/// How long a secret is used before it is asked for again: a rotation reaches a warm function within this time.
+const FRESH: Duration = Duration::from_mins(5);
+
+/// Why a secret can't be used. Never holds any of its text.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SecretError {
+    /// Secrets Manager refused or could not be reached.
+    #[error("failed to read secret `{name}` from Secrets Manager ({code})")]
+    Get {
+        /// The secret's name.
+        name: String,
+        /// AWS's error code, for example `ResourceNotFoundException`.
+        code: String,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It is empty or holds bytes instead of text.
+    #[error("secret `{name}` is empty or not a text")]
+    Empty {
+        /// The secret's name.
+        name: String,
+    },
+    /// The GitHub credential is neither a token nor a complete GitHub App.
+    #[error(
+        "secret `{name}` is no GitHub credential: expected a token, or JSON with `token`, or with `appId`, `installationId` and `privateKey`"
+    )]
+    Credential {
+        /// The secret's name.
+        name: String,
+    },
+}
+
+/// Reads secrets by name, and remembers them for a while.
+#[derive(Debug, Clone)]
+pub struct Secrets {
+    aws: Aws,
+    known: Arc<Mutex<BTreeMap<String, (Instant, SecretString)>>>,
+}
+
+impl Secrets {
+    /// Secrets of the account behind `aws`.
+    pub fn new(aws: Aws) -> Self {
+        Self { aws, known: Arc::default() }
+    }
+
+    /// The text of the secret `name`.
+    pub async fn get(&self, name: &str) -> Result<SecretString, SecretError> {
+        let mut known = self.known.lock().await;
+        if let Some((since, secret)) = known.get(name)
+            && since.elapsed() < FRESH
+        {
+            return Ok(secret.clone());
+        }
+        let client = self.aws.secrets_manager().await;
+        let answer = client.get_secret_value().secret_id(name).send().await.map_err(|error| SecretError::Get {
+            name: name.to_owned(),
+            code: crate::aws::error_code(&error),
+            source: Box::new(error),
+        })?;
+        let text = answer.secret_string.filter(|text| !text.trim().is_empty());
+        let secret = SecretString::from(text.ok_or_else(|| SecretError::Empty { name: name.to_owned() })?);
+        known.insert(name.to_owned(), (Instant::now(), secret.clone()));
+        Ok(secret)
+    }
+}
+
+/// How we log in to GitHub.
+#[derive(Debug, Clone)]
+pub enum GithubCredential {
+    /// A personal or fine-grained token.
+    Token(SecretString),
+    /// A GitHub App installed for the repositories.
+    App {
+        /// The App's id.
+        app: u64,
+        /// The installation's id.
+        installation: u64,
+        /// The App's private key, PEM.
+        key: SecretString,
+    },
+}
+
+impl GithubCredential {
+    /// Reads the secret `name` with the text `secret`: a plain token, or JSON.
+    pub fn parse(name: &str, secret: &SecretString) -> Result<Self, SecretError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Json {
+            token: Option<String>,
+            app_id: Option<Id>,
+            installation_id: Option<Id>,
+            private_key: Option<String>,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Id {
+            Number(u64),
+            Text(String),
+        }
+        let number = |id: Id| match id {
+            Id::Number(number) => Some(number),
+            Id::Text(text) => text.trim().parse().ok(),
+        };
+        let wrong = || SecretError::Credential { name: name.to_owned() };
+        let text = secret.expose_secret().trim();
+        let token = if text.starts_with('{') {
+            let json: Json = serde_json::from_str(text).map_err(|_| wrong())?;
+            if let (Some(app), Some(installation), Some(key)) =
+                (json.app_id.and_then(number), json.installation_id.and_then(number), json.private_key)
+            {
+                return Ok(Self::App { app, installation, key: key.into() });
+            }
+            json.token.ok_or_else(wrong)?
+        } else {
+            text.to_owned()
+        };
+        // Visible ASCII only: it stands in a header.
+        if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(wrong());
+        }
+        Ok(Self::Token(token.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_tokens_or_apps() {
+        let parse = |text: &str| GithubCredential::parse("gh", &SecretString::from(text));
+        assert!(matches!(parse("ghp_abc\n").unwrap(), GithubCredential::Token(t) if t.expose_secret() == "ghp_abc"));
+        assert!(matches!(parse(r#"{"token":"t"}"#).unwrap(), GithubCredential::Token(_)));
+        let app = parse(r#"{"appId":1,"installationId":"2","privateKey":"pem"}"#).unwrap();
+        assert!(matches!(app, GithubCredential::App { app: 1, installation: 2, .. }));
+        for bad in ["{", "{}", r#"{"appId":1}"#, "two words canary", "a\nb"] {
+            let error = parse(bad).unwrap_err().to_string();
+            assert!(error.starts_with("secret `gh` is no GitHub credential"), "{error}");
+            assert!(!error.contains("canary"));
+        }
+        assert!(!format!("{:?}", parse("canary").unwrap()).contains("canary"));
+    }
+}

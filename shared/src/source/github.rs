@@ -1,0 +1,371 @@
+//! GitHub: commits, archives, blobs, commit statuses. Each request has a time limit and each answer a size limit; the
+//! token goes to the API's host only (octocrab leaves it out where a redirect leads elsewhere).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::{StreamExt, TryStreamExt, stream};
+use http_body_util::{BodyExt, Limited};
+use octocrab::Octocrab;
+use octocrab::service::middleware::retry::RetryConfig;
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use slipway_manifest::{Limits, Tree};
+use tokio::sync::Mutex;
+
+use super::verify::{Special, VerifyError};
+use super::{Repo, archive, verify};
+use crate::config;
+use crate::secret::{GithubCredential, SecretError, Secrets};
+
+/// A request that is no download ends within this time.
+const REQUEST: Duration = Duration::from_secs(20);
+/// A download ends within this time.
+const DOWNLOAD: Duration = Duration::from_mins(2);
+/// The largest answer that is no archive: a tree listing of 100,000 files has some 30 MB.
+const MAX_ANSWER: usize = 64 << 20;
+/// The largest archive, compressed.
+const MAX_ARCHIVE: usize = 256 << 20;
+/// Blobs fetched at a time; GitHub allows 100 requests at once in all.
+const AT_ONCE: usize = 8;
+
+/// Why GitHub did not give what we asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GithubError {
+    /// The credential can't be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// No client can be made of the settings.
+    #[error("failed to set up the GitHub client")]
+    Client(#[source] Box<octocrab::Error>),
+    /// The request did not get through.
+    #[error("failed to {what}")]
+    Send {
+        /// What was asked, as a verb phrase.
+        what: String,
+        /// The cause.
+        #[source]
+        source: Box<octocrab::Error>,
+    },
+    /// No answer in time.
+    #[error("failed to {what}: no answer within {seconds} s")]
+    Timeout {
+        /// What was asked.
+        what: String,
+        /// The limit.
+        seconds: u64,
+    },
+    /// GitHub says no.
+    #[error("failed to {what}: GitHub answered {status}{message}")]
+    Status {
+        /// What was asked.
+        what: String,
+        /// HTTP status.
+        status: u16,
+        /// `: ` and GitHub's message, or empty.
+        message: String,
+        /// Whether it is a rate limit.
+        limited: bool,
+    },
+    /// The answer is too large, breaks off or has another shape than GitHub documents.
+    #[error("failed to {what}: {problem}")]
+    Answer {
+        /// What was asked.
+        what: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The archive can't be unpacked.
+    #[error("failed to unpack {repo} at {sha}")]
+    Archive {
+        /// The repository.
+        repo: Repo,
+        /// The commit.
+        sha: String,
+        /// The cause.
+        #[source]
+        source: archive::ArchiveError,
+    },
+    /// The archive is not the commit.
+    #[error("failed to verify {repo} at {sha}")]
+    Verify {
+        /// The repository.
+        repo: Repo,
+        /// The commit.
+        sha: String,
+        /// The cause.
+        #[source]
+        source: Box<VerifyError>,
+    },
+}
+
+impl GithubError {
+    /// Whether the same request may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Secret(error) => matches!(error, SecretError::Get { .. }),
+            Self::Send { .. } | Self::Timeout { .. } | Self::Answer { .. } | Self::Archive { .. } => true,
+            Self::Status { status, limited, .. } => *limited || *status >= 500,
+            Self::Client(_) | Self::Verify { .. } => false,
+        }
+    }
+
+    /// Whether GitHub does not know what was asked for.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Status { status: 404 | 422, .. })
+    }
+}
+
+/// A commit's files, every one verified.
+#[derive(Debug)]
+pub struct Checkout {
+    /// The repository.
+    pub repo: Repo,
+    /// The commit, 40 hex digits.
+    pub sha: String,
+    /// The files.
+    pub tree: Tree,
+    /// What the commit does not hold itself.
+    pub special: Special,
+}
+
+/// State of a commit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Work goes on.
+    Pending,
+    /// All is well.
+    Success,
+    /// The deployment failed.
+    Failure,
+    /// It could not be tried.
+    Error,
+}
+
+/// GitHub's API with our credential.
+#[derive(Debug, Clone)]
+pub struct GitHub {
+    settings: config::GitHub,
+    secrets: Secrets,
+    /// The client, and the secret that it was made with: a rotated secret makes a new one.
+    client: Arc<Mutex<Option<(SecretString, Octocrab)>>>,
+}
+
+impl GitHub {
+    /// The API of `settings`; nothing is asked yet.
+    pub fn new(settings: config::GitHub, secrets: Secrets) -> Self {
+        Self { settings, secrets, client: Arc::default() }
+    }
+
+    async fn client(&self) -> Result<Octocrab, GithubError> {
+        let secret = self.secrets.get(&self.settings.secret).await?;
+        let mut known = self.client.lock().await;
+        if let Some((of, client)) = known.as_ref()
+            && of.expose_secret() == secret.expose_secret()
+        {
+            return Ok(client.clone());
+        }
+        let client = self.connect(&secret)?;
+        *known = Some((secret, client.clone()));
+        Ok(client)
+    }
+
+    fn connect(&self, secret: &SecretString) -> Result<Octocrab, GithubError> {
+        let failed = |error| GithubError::Client(Box::new(error));
+        let builder = Octocrab::builder()
+            .base_uri(self.settings.api.as_str())
+            .map_err(failed)?
+            // Uploads are not used; leaving the default would send the token there.
+            .upload_uri(self.settings.api.as_str())
+            .map_err(failed)?
+            .add_header(http::HeaderName::from_static("x-github-api-version"), "2022-11-28".to_owned())
+            .add_header(http::header::ACCEPT, "application/vnd.github+json".to_owned())
+            .set_connect_timeout(Some(Duration::from_secs(10)))
+            .set_read_timeout(Some(DOWNLOAD))
+            .set_write_timeout(Some(REQUEST))
+            .add_retry_config(RetryConfig::Simple(2));
+        match GithubCredential::parse(&self.settings.secret, secret)? {
+            GithubCredential::Token(token) => builder.personal_token(token).build().map_err(failed),
+            GithubCredential::App { app, installation, key } => builder
+                .app_from_rsa_pem(app.into(), key.expose_secret())
+                .and_then(|builder| builder.build()?.installation(installation.into()))
+                .map_err(failed),
+        }
+    }
+
+    /// Sends a request and reads its answer within `limit`, up to `most` bytes. `what` is a verb phrase for errors.
+    async fn send(
+        &self,
+        what: &str,
+        path: &str,
+        body: Option<&Value>,
+        (limit, most): (Duration, usize),
+    ) -> Result<Vec<u8>, GithubError> {
+        let client = self.client().await?;
+        let exchange = async {
+            let failed = |source| GithubError::Send { what: what.to_owned(), source: Box::new(source) };
+            let response = match body {
+                Some(body) => client._post(path, Some(body)).await,
+                None => client._get(path).await,
+            }
+            .map_err(failed)?;
+            let (head, body) = response.into_parts();
+            let bytes = Limited::new(body, most)
+                .collect()
+                .await
+                .map_err(|error| GithubError::Answer { what: what.to_owned(), problem: error.to_string() })?;
+            Ok::<_, GithubError>((head, bytes.to_bytes().to_vec()))
+        };
+        let timeout = || GithubError::Timeout { what: what.to_owned(), seconds: limit.as_secs() };
+        let (head, bytes) = tokio::time::timeout(limit, exchange).await.map_err(|_| timeout())??;
+        if head.status.is_success() {
+            return Ok(bytes);
+        }
+        let status = head.status.as_u16();
+        let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let limited = status == 429
+            || status == 403 && (header("retry-after").is_some() || header("x-ratelimit-remaining") == Some("0"));
+        Err(GithubError::Status { what: what.to_owned(), status, message: message(&bytes), limited })
+    }
+
+    async fn get<T: DeserializeOwned>(&self, what: &str, path: &str) -> Result<T, GithubError> {
+        let bytes = self.send(what, path, None, (REQUEST, MAX_ANSWER)).await?;
+        decode(what, &bytes)
+    }
+
+    /// The commit that `revision` (`heads/BRANCH`, a tag, a commit, `HEAD`) stands for now.
+    pub async fn resolve(&self, repo: &Repo, revision: &str) -> Result<String, GithubError> {
+        if is_sha(revision) {
+            return Ok(revision.to_ascii_lowercase());
+        }
+        let what = format!("resolve `{revision}` of {repo}");
+        // `per_page` is of the commit's changed files, of which we want none.
+        let path = format!("/repos/{repo}/commits/{}?per_page=1", escape(revision));
+        let commit: Value = self.get(&what, &path).await?;
+        match commit.get("sha").and_then(Value::as_str) {
+            Some(sha) if is_sha(sha) => Ok(sha.to_owned()),
+            _ => Err(GithubError::Answer { what, problem: "the answer has no commit".to_owned() }),
+        }
+    }
+
+    /// The files of the commit `sha`: its archive, held against its tree listing, with what is missing fetched blob by
+    /// blob.
+    pub async fn checkout(&self, repo: &Repo, sha: &str) -> Result<Checkout, GithubError> {
+        let limits = Limits::default();
+        let fetch = format!("fetch {repo} at {sha}");
+        let list = format!("list the files of {repo} at {sha}");
+        let (tarball_path, tree_path) =
+            (format!("/repos/{repo}/tarball/{sha}"), format!("/repos/{repo}/git/trees/{sha}?recursive=1"));
+        let (archive, listing) = futures::try_join!(
+            self.send(&fetch, &tarball_path, None, (DOWNLOAD, MAX_ARCHIVE)),
+            self.get::<verify::Listing>(&list, &tree_path),
+        )?;
+        let files = archive::unpack(archive.as_slice(), limits).map_err(|source| GithubError::Archive {
+            repo: repo.clone(),
+            sha: sha.to_owned(),
+            source,
+        })?;
+        let failed = |source| GithubError::Verify { repo: repo.clone(), sha: sha.to_owned(), source: Box::new(source) };
+        let mut verified = verify::verify(listing, files, limits).map_err(failed)?;
+        let missing = std::mem::take(&mut verified.missing);
+        let blobs: Vec<_> = stream::iter(missing)
+            .map(async |missing| self.blob(repo, &missing.sha).await.map(|bytes| (missing, bytes)))
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        for (missing, bytes) in blobs {
+            verified.add(&missing, bytes).map_err(failed)?;
+        }
+        let (tree, special) = verified.into_parts();
+        Ok(Checkout { repo: repo.clone(), sha: sha.to_owned(), tree, special })
+    }
+
+    async fn blob(&self, repo: &Repo, sha: &str) -> Result<Vec<u8>, GithubError> {
+        let what = format!("fetch blob {sha} of {repo}");
+        let blob: Value = self.get(&what, &format!("/repos/{repo}/git/blobs/{sha}")).await?;
+        let text = blob.get("content").and_then(Value::as_str).unwrap_or_default().replace('\n', "");
+        STANDARD.decode(text).map_err(|error| GithubError::Answer { what, problem: error.to_string() })
+    }
+
+    /// Runs a GraphQL query; errors that GitHub puts into its answer are the caller's to read.
+    pub(super) async fn graphql(&self, what: &str, query: &str, variables: Value) -> Result<Value, GithubError> {
+        let body = json!({ "query": query, "variables": variables });
+        let bytes = self.send(what, "/graphql", Some(&body), (REQUEST, MAX_ANSWER)).await?;
+        decode(what, &bytes)
+    }
+
+    /// Sets the commit status `context` of `sha`; `description` is cut to GitHub's 140 characters.
+    pub async fn set_status(
+        &self,
+        repo: &Repo,
+        sha: &str,
+        context: &str,
+        state: State,
+        description: &str,
+    ) -> Result<(), GithubError> {
+        let state = match state {
+            State::Pending => "pending",
+            State::Success => "success",
+            State::Failure => "failure",
+            State::Error => "error",
+        };
+        let description: String = description.chars().take(140).collect();
+        let body = json!({ "state": state, "context": context, "description": description });
+        let path = format!("/repos/{repo}/statuses/{sha}");
+        self.send(&format!("set the status of {repo} at {sha}"), &path, Some(&body), (REQUEST, MAX_ANSWER)).await?;
+        Ok(())
+    }
+}
+
+fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, GithubError> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| GithubError::Answer { what: what.to_owned(), problem: error.to_string() })
+}
+
+/// GitHub's own words of an error, cut to a line.
+fn message(bytes: &[u8]) -> String {
+    let body: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let text = body.get("message").and_then(Value::as_str).unwrap_or_default();
+    let text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
+    if text.is_empty() { text } else { format!(": {text}") }
+}
+
+/// Whether `text` is a commit id.
+pub fn is_sha(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Percent-encodes what may not stand in a URL's path; slashes stay.
+fn escape(text: &str) -> String {
+    text.bytes()
+        .map(|b| match b {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => char::from(b).to_string(),
+            _ => format!("%{b:02X}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_escaped() {
+        assert_eq!(escape("heads/feature/ä#1"), "heads/feature/%C3%A4%231");
+        assert!(is_sha(&"a".repeat(40)) && !is_sha("main"));
+    }
+
+    #[test]
+    fn messages_are_one_short_line() {
+        assert_eq!(message(br#"{"message":"Not\nFound"}"#), ": NotFound");
+        assert_eq!(message(b"<html>"), "");
+        let status =
+            |status, limited| GithubError::Status { what: "x".into(), status, message: String::new(), limited };
+        assert!(status(502, false).is_retryable() && status(403, true).is_retryable());
+        assert!(!status(403, false).is_retryable() && status(404, false).is_not_found());
+    }
+}

@@ -1,0 +1,286 @@
+//! A tarball is not a checkout: `export-ignore` leaves files out, `export-subst` changes them, submodules and LFS files
+//! are missing. So each file is compared with the commit's tree listing by git's own blob id, and only what fits gets
+//! into the tree. Pure: the listing and the archive in, a tree and the blobs still to fetch out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use sha1::{Digest, Sha1};
+use slipway_manifest::{Limits, Tree, TreeError};
+
+use super::archive::Entry;
+
+/// Blobs fetched one by one for a commit at most: beyond it, the archive is not this commit's.
+const MAX_BLOBS: usize = 500;
+
+/// How a Git LFS pointer begins (git-lfs docs/spec.md).
+const LFS: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
+
+/// GitHub's answer to `GET /repos/{owner}/{repo}/git/trees/{sha}?recursive=1`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Listing {
+    /// Whether entries were left out (over 100,000, or 7 MB).
+    pub truncated: bool,
+    /// Everything below the root.
+    pub tree: Vec<ListingEntry>,
+}
+
+/// One row of a listing.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ListingEntry {
+    /// Path from the root.
+    pub path: String,
+    /// `100644`, `100755`, `120000` (symlink), `040000` (folder), `160000` (submodule).
+    pub mode: String,
+    /// The object's id.
+    pub sha: String,
+    /// Size of a blob.
+    #[serde(default)]
+    pub size: u64,
+}
+
+/// A file that the archive does not have, or has with other bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// Its path.
+    pub path: String,
+    /// Its blob.
+    pub sha: String,
+    /// Whether it is a symlink.
+    pub link: bool,
+}
+
+/// A tree of verified files only, and what it still lacks.
+#[derive(Debug)]
+pub struct Verified {
+    /// The files that are as the commit has them.
+    pub tree: Tree,
+    /// Blobs to fetch and [`add`](Self::add).
+    pub missing: Vec<Missing>,
+    special: Special,
+}
+
+/// Paths whose contents a commit does not hold.
+#[derive(Debug, Clone, Default)]
+pub struct Special {
+    submodules: BTreeSet<String>,
+    lfs: BTreeSet<String>,
+}
+
+/// Why a commit can't be verified, or a path of it not used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The repository is too large for one listing.
+    #[error("GitHub's listing of the commit is truncated: the repository has too many files to verify")]
+    Truncated,
+    /// So much differs that the archive can't be this commit's.
+    #[error(
+        "{count} files of the commit are missing from its archive or differ (limit {MAX_BLOBS}), the first is `{first}`"
+    )]
+    TooDifferent {
+        /// How many.
+        count: usize,
+        /// One of them.
+        first: String,
+    },
+    /// A fetched blob has another id than asked for.
+    #[error("the blob fetched for `{path}` is not `{sha}`")]
+    Blob {
+        /// The file.
+        path: String,
+        /// The id asked for.
+        sha: String,
+    },
+    /// A submodule stands under a used path.
+    #[error("`{path}` needs the submodule `{submodule}`, which is not supported: put its files into the repository")]
+    Submodule {
+        /// The path in use.
+        path: String,
+        /// The submodule.
+        submodule: String,
+    },
+    /// A used file is only a pointer to Git LFS.
+    #[error("`{path}` is a Git LFS pointer, which is not supported: put the file itself into the repository")]
+    Lfs {
+        /// The file.
+        path: String,
+    },
+    /// The commit's files are too many or too large, or a path leaves the tree.
+    #[error("the commit does not fit")]
+    Tree(#[source] TreeError),
+}
+
+/// The id that git gives to a blob of these bytes.
+pub fn blob_id(bytes: &[u8]) -> String {
+    let mut hash = Sha1::new();
+    hash.update(format!("blob {}\0", bytes.len()));
+    hash.update(bytes);
+    hex::encode(hash.finalize())
+}
+
+/// Compares the archive with the listing. What the archive has beyond the listing is dropped.
+pub fn verify(listing: Listing, mut archive: BTreeMap<String, Entry>, limits: Limits) -> Result<Verified, VerifyError> {
+    if listing.truncated {
+        return Err(VerifyError::Truncated);
+    }
+    let mut verified = Verified { tree: Tree::new(limits), missing: Vec::new(), special: Special::default() };
+    for entry in listing.tree {
+        match entry.mode.as_str() {
+            "040000" => continue,
+            "160000" => {
+                verified.special.submodules.insert(entry.path);
+                continue;
+            }
+            _ => {}
+        }
+        let link = entry.mode == "120000";
+        match archive.remove(&entry.path) {
+            Some(content) if matches!(content, Entry::Link(_)) == link && blob_id(content.bytes()) == entry.sha => {
+                verified.insert(&entry.path, content)?;
+            }
+            _ => verified.missing.push(Missing { path: entry.path, sha: entry.sha, link }),
+        }
+    }
+    match verified.missing.first() {
+        Some(first) if verified.missing.len() > MAX_BLOBS => {
+            Err(VerifyError::TooDifferent { count: verified.missing.len(), first: first.path.clone() })
+        }
+        _ => Ok(verified),
+    }
+}
+
+impl Verified {
+    /// Adds a fetched blob.
+    pub fn add(&mut self, missing: &Missing, bytes: Vec<u8>) -> Result<(), VerifyError> {
+        let wrong = || VerifyError::Blob { path: missing.path.clone(), sha: missing.sha.clone() };
+        if blob_id(&bytes) != missing.sha {
+            return Err(wrong());
+        }
+        let content =
+            if missing.link { Entry::Link(String::from_utf8(bytes).map_err(|_| wrong())?) } else { Entry::File(bytes) };
+        self.insert(&missing.path, content)
+    }
+
+    /// The tree, and what a commit does not hold.
+    pub fn into_parts(self) -> (Tree, Special) {
+        (self.tree, self.special)
+    }
+
+    fn insert(&mut self, path: &str, content: Entry) -> Result<(), VerifyError> {
+        match content {
+            Entry::Link(target) => self.tree.insert_link(path, &target),
+            Entry::File(bytes) => {
+                if bytes.starts_with(LFS) {
+                    self.special.lfs.insert(path.to_owned());
+                }
+                self.tree.insert(path, bytes)
+            }
+        }
+        .map_err(VerifyError::Tree)
+    }
+}
+
+impl Special {
+    /// Refuses the folder `path` if it lies in a submodule or holds one.
+    pub fn check_folder(&self, path: &str) -> Result<(), VerifyError> {
+        let within = |inner: &str, outer: &str| {
+            outer.is_empty() || inner == outer || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+        };
+        match self.submodules.iter().find(|submodule| within(submodule, path) || within(path, submodule)) {
+            Some(submodule) => Err(VerifyError::Submodule { path: path.to_owned(), submodule: submodule.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses `files` (what a render read) if one of them is a Git LFS pointer.
+    pub fn check_files<'a>(&self, files: impl IntoIterator<Item = &'a String>) -> Result<(), VerifyError> {
+        match files.into_iter().find(|file| self.lfs.contains(*file)) {
+            Some(path) => Err(VerifyError::Lfs { path: path.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(path: &str, mode: &str, text: &str) -> ListingEntry {
+        ListingEntry { path: path.into(), mode: mode.into(), sha: blob_id(text.as_bytes()), size: text.len() as u64 }
+    }
+
+    fn file(text: &str) -> Entry {
+        Entry::File(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn ids_are_gits() {
+        // `printf 'hello\n' | git hash-object --stdin`
+        assert_eq!(blob_id(b"hello\n"), "ce013625030ba8dba906f756967f9e9ca394464a");
+    }
+
+    #[test]
+    fn only_what_the_commit_has_gets_in() {
+        let listing = Listing {
+            truncated: false,
+            tree: vec![
+                row("same", "100644", "1"),
+                row("changed", "100644", "$Format:%H$"),
+                row("ignored", "100755", "3"),
+                row("link", "120000", "same"),
+                row("dir", "040000", ""),
+            ],
+        };
+        let archive = BTreeMap::from([
+            ("same".to_owned(), file("1")),
+            ("changed".to_owned(), file("0123456")),
+            ("link".to_owned(), Entry::Link("same".into())),
+            ("added".to_owned(), file("evil")),
+        ]);
+        let mut verified = verify(listing, archive, Limits::default()).unwrap();
+        assert_eq!(verified.missing.iter().map(|m| m.path.as_str()).collect::<Vec<_>>(), ["changed", "ignored"]);
+        assert_eq!(verified.tree.read_text("link").unwrap(), "1");
+        assert!(verified.tree.read("added").is_err());
+        let missing = verified.missing.clone();
+        assert!(matches!(verified.add(&missing[0], b"other".to_vec()), Err(VerifyError::Blob { .. })));
+        verified.add(&missing[0], b"$Format:%H$".to_vec()).unwrap();
+        verified.add(&missing[1], b"3".to_vec()).unwrap();
+        assert_eq!(verified.into_parts().0.read_text("changed").unwrap(), "$Format:%H$");
+    }
+
+    #[test]
+    fn submodules_and_lfs_are_named_where_they_are_used() {
+        let pointer = format!("{}oid sha256:ab\nsize 1\n", String::from_utf8_lossy(LFS));
+        let listing = Listing {
+            truncated: false,
+            tree: vec![row("apps/vendor/lib", "160000", ""), row("apps/big.yaml", "100644", &pointer)],
+        };
+        let archive = BTreeMap::from([("apps/big.yaml".to_owned(), file(&pointer))]);
+        let (_, special) = verify(listing, archive, Limits::default()).unwrap().into_parts();
+        for used in ["", "apps", "apps/vendor", "apps/vendor/lib", "apps/vendor/lib/deep"] {
+            assert!(matches!(special.check_folder(used), Err(VerifyError::Submodule { .. })), "{used}");
+        }
+        special.check_folder("apps/vendor/library").unwrap();
+        special.check_files(&["apps/other.yaml".to_owned()]).unwrap();
+        let error = special.check_files(&["apps/big.yaml".to_owned()]).unwrap_err();
+        assert!(error.to_string().starts_with("`apps/big.yaml` is a Git LFS pointer"), "{error}");
+    }
+
+    #[test]
+    fn doubtful_listings_are_refused() {
+        assert_eq!(
+            verify(Listing { truncated: true, tree: vec![] }, BTreeMap::new(), Limits::default()).unwrap_err(),
+            VerifyError::Truncated
+        );
+        let tree = (0..=MAX_BLOBS).map(|n| row(&format!("f{n}"), "100644", "x")).collect();
+        let error = verify(Listing { truncated: false, tree }, BTreeMap::new(), Limits::default()).unwrap_err();
+        assert_eq!(error, VerifyError::TooDifferent { count: 501, first: "f0".into() });
+        let tree = vec![row("../x", "100644", "x")];
+        let archive = BTreeMap::from([("../x".to_owned(), file("x"))]);
+        assert!(matches!(
+            verify(Listing { truncated: false, tree }, archive, Limits::default()),
+            Err(VerifyError::Tree(_))
+        ));
+    }
+}
