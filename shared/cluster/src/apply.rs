@@ -1,0 +1,199 @@
+//! Server-side apply: with [`crate::prune`] the only way by which an application's objects change.
+//!
+//! Every apply is forced and in the name of [`MANAGER`], so Git wins over other hands; fields that other engines applied
+//! before are taken over first ([`crate::takeover`]), so that what is removed in Git really goes.
+
+use std::sync::Arc;
+
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::Request;
+use serde_json::{Value, json};
+use slipway_manifest::Object;
+
+use crate::connect::Cluster;
+use crate::discover::{Gvk, Resource};
+use crate::error::{ApiError, Class, Failure, Verb};
+use crate::live::{self, Place};
+use crate::mask;
+use crate::takeover;
+
+/// The field manager of everything Slipway applies.
+pub const MANAGER: &str = "slipway";
+
+/// How to apply.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Ask for the result without changing anything.
+    pub dry_run: bool,
+    /// Refuse unknown and duplicate fields (`Validate=false` turns it off).
+    pub validate: bool,
+    /// Managers besides the usual two whose fields are taken over.
+    pub take_over: Vec<String>,
+}
+
+impl Default for Options {
+    /// A real apply that validates and takes over from Argo CD and `kubectl apply`.
+    fn default() -> Self {
+        Self { dry_run: false, validate: true, take_over: Vec::new() }
+    }
+}
+
+/// What an apply did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// The object is new.
+    Created,
+    /// Something in it changed.
+    Configured,
+    /// It was so already.
+    Unchanged,
+}
+
+impl Change {
+    /// As kubectl says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Configured => "configured",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+/// The result of an apply. Prints as `Deployment/shop/web configured`.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    /// What happened.
+    pub change: Change,
+    /// The object as the API server has it now, or would have it.
+    pub object: Object,
+    /// What the API server warned of.
+    pub warnings: Vec<String>,
+}
+
+impl std::fmt::Display for Applied {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.object.id(), self.change.as_str())
+    }
+}
+
+/// Applies `desired`, a `resource`; `live` is what is known to be in the cluster (`None`: nothing, or not known).
+///
+/// Errors keep the API server's whole answer; they never quote a Secret's value.
+pub async fn apply(
+    cluster: &Cluster,
+    resource: &Arc<Resource>,
+    desired: &Object,
+    live: Option<&Object>,
+    options: &Options,
+) -> Result<Applied, Failure> {
+    let place = Place::of(resource, desired);
+    let mut before = live.cloned();
+    if let (Some(object), false) = (&before, options.dry_run)
+        && let Some(taken) = takeover::take_over(cluster, &place, object, &options.take_over).await?
+    {
+        before = Some(taken);
+    }
+    let verb = if options.dry_run { Verb::DryRun } else { Verb::Apply };
+    let mut params = PatchParams::apply(MANAGER).force();
+    params.dry_run = options.dry_run;
+    params = if options.validate { params.validation_strict() } else { params.validation_ignore() };
+    let mut body = desired.clone();
+    takeover::strip(&mut body);
+    let patch = async {
+        let request = place.request()?.patch(&place.name, &params, &Patch::Apply(body.as_map()));
+        let answer = cluster.send(request).await?;
+        Ok((live::object(answer.body)?, answer.warnings))
+    };
+    let (mut object, warnings) =
+        patch.await.map_err(|error| place.failed(verb)(mask::withhold(refine(error, &place), desired)))?;
+    if let (Some(live), true) = (live, options.dry_run) {
+        takeover::predict(live, desired, &mut object, &options.take_over);
+    }
+    Ok(Applied { change: change(before.as_ref(), &object), object, warnings })
+}
+
+/// A 404 of an apply is never about the object: apply makes what does not exist.
+fn refine(mut error: ApiError, place: &Place) -> ApiError {
+    if error.class == Class::NotFound {
+        let of_namespace = place.resource.namespaced && error.message.contains("namespaces");
+        error.class = if of_namespace { Class::MissingNamespace } else { Class::MissingKind };
+    }
+    error
+}
+
+/// What became of `before`: the API server keeps the resourceVersion of what did not change. A dry run that would change
+/// something shows it in the fields, for its resourceVersion is the old one.
+fn change(before: Option<&Object>, after: &Object) -> Change {
+    match before {
+        None if after.pointer("/metadata/generation").and_then(Value::as_u64).unwrap_or(1) <= 1 => Change::Created,
+        Some(before) if before.pointer("/metadata/uid") != after.pointer("/metadata/uid") => Change::Created,
+        Some(before) if crate::diff::diff(before, after).is_empty() => Change::Unchanged,
+        _ => Change::Configured,
+    }
+}
+
+/// Makes namespace `name` with `labels` and `annotations` unless it exists: the sync option `CreateNamespace=true`.
+///
+/// An existing namespace only gets the metadata given. Gives whether it was made.
+pub async fn create_namespace(
+    cluster: &Cluster,
+    name: &str,
+    labels: &serde_json::Map<String, Value>,
+    annotations: &serde_json::Map<String, Value>,
+    options: &Options,
+) -> Result<Applied, Failure> {
+    let place = Place { resource: namespaces(), namespace: String::new(), name: name.to_owned() };
+    let mut metadata = serde_json::Map::from_iter([("name".to_owned(), json!(name))]);
+    for (key, value) in [("labels", labels), ("annotations", annotations)] {
+        if !value.is_empty() {
+            metadata.insert(key.to_owned(), Value::Object(value.clone()));
+        }
+    }
+    let id = place.id();
+    let unreadable = |error: slipway_manifest::ObjectError| Failure {
+        id,
+        verb: Verb::Create,
+        source: ApiError::local(Class::Invalid, error.to_string()),
+    };
+    let desired = Object::from_value(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}))
+        .map_err(unreadable)?;
+    let live = live::get(cluster, &place).await?;
+    match live {
+        Some(object) if labels.is_empty() && annotations.is_empty() => {
+            Ok(Applied { change: Change::Unchanged, object, warnings: Vec::new() })
+        }
+        live => apply(cluster, &place.resource, &desired, live.as_ref(), options).await,
+    }
+}
+
+/// Creates `desired` (a hook with `generateName`, or one that must not exist yet).
+pub async fn create(
+    cluster: &Cluster,
+    resource: &Arc<Resource>,
+    desired: &Object,
+    dry_run: bool,
+) -> Result<Applied, Failure> {
+    let place = Place::of(resource, desired);
+    let params = PostParams { dry_run, field_manager: Some(MANAGER.to_owned()) };
+    let post = async {
+        place.request()?;
+        let body =
+            serde_json::to_vec(desired.as_map()).map_err(|e| ApiError::local(Class::Malformed, e.to_string()))?;
+        let answer = cluster.send(Request::new(resource.path(&place.namespace)).create(&params, body)).await?;
+        Ok((live::object(answer.body)?, answer.warnings))
+    };
+    let (object, warnings) = post.await.map_err(|error| place.failed(Verb::Create)(mask::withhold(error, desired)))?;
+    Ok(Applied { change: Change::Created, object, warnings })
+}
+
+/// The kind every API server has.
+fn namespaces() -> Arc<Resource> {
+    let verbs = ["create", "delete", "get", "list", "patch", "update", "watch"];
+    Arc::new(Resource {
+        gvk: Gvk { group: String::new(), version: "v1".to_owned(), kind: "Namespace".to_owned() },
+        plural: "namespaces".to_owned(),
+        namespaced: false,
+        verbs: verbs.into_iter().map(str::to_owned).collect(),
+    })
+}

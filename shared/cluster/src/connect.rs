@@ -1,0 +1,421 @@
+//! A connection to one API server: cheap to clone, every request bounded in time and size, kept over warm invocations.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::{Stream, StreamExt as _};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use http_body_util::{BodyExt as _, Limited};
+use kube::config::{
+    AuthInfo, Cluster as NamedServer, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext,
+};
+use kube::core::WatchEvent;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::discover::Discovered;
+use crate::error::{ApiError, Class};
+use crate::token;
+
+/// The time one request may take unless a nearer deadline is set.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The largest answer that is read: a page of 500 objects of 100 KiB.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The file is missing, unreadable or not a kubeconfig.
+    #[error("failed to read kubeconfig {}", path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The kubeconfig wants a program to be run for its credentials.
+    #[error(
+        "user `{user}` of kubeconfig {} gets its credentials from the program `{program}`, and Slipway starts no programs: use a token, a client certificate or `aws eks get-token`",
+        path.display()
+    )]
+    ExecPlugin {
+        /// The file.
+        path: PathBuf,
+        /// The user in it.
+        user: String,
+        /// The program it names.
+        program: String,
+    },
+    /// URL, certificates or names do not fit together.
+    #[error("failed to set up the connection to {server}")]
+    Setup {
+        /// URL of the API server, or path of the kubeconfig.
+        server: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// How to say who we are.
+#[derive(Clone)]
+pub enum Auth {
+    /// A bearer token that stays valid.
+    Token(SecretString),
+    /// A token made of AWS credentials, renewed every 14 minutes.
+    Eks(Eks),
+}
+
+/// What an EKS token is made of.
+#[derive(Clone)]
+pub struct Eks {
+    /// Region whose STS endpoint is signed for.
+    pub region: String,
+    /// Name of the EKS cluster.
+    pub cluster: String,
+    /// Where the credentials come from; asked once for each token.
+    pub credentials: SharedCredentialsProvider,
+}
+
+/// An API server and the way in.
+#[derive(Clone)]
+pub struct Server {
+    /// `https://…` (or `http://` on loopback, for tests and the demo).
+    pub url: String,
+    /// PEM certificates that its certificate is checked against; `None` trusts the system's.
+    pub ca: Option<String>,
+    /// Who we are.
+    pub auth: Auth,
+}
+
+/// A moment that a holder may push forward: no request that is bound to it lasts longer.
+#[derive(Debug, Clone)]
+pub struct Deadline(Arc<Mutex<Instant>>);
+
+impl Deadline {
+    /// A deadline at `at`.
+    pub fn at(at: Instant) -> Self {
+        Self(Arc::new(Mutex::new(at)))
+    }
+
+    /// Moves the deadline for everything bound to it.
+    pub fn move_to(&self, at: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    /// When it is.
+    pub fn instant(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long until then; zero when it has passed.
+    pub fn remaining(&self) -> Duration {
+        self.instant().saturating_duration_since(Instant::now())
+    }
+}
+
+/// A connection to one API server. Cloning is cheap and shares connections, token and discovery.
+#[derive(Clone)]
+pub struct Cluster {
+    inner: Arc<Inner>,
+    deadlines: Vec<Deadline>,
+}
+
+struct Inner {
+    server: String,
+    client: kube::Client,
+    auth: Option<Auth>,
+    token: tokio::sync::Mutex<Option<Fresh>>,
+    discovered: Mutex<BTreeMap<String, Arc<Discovered>>>,
+}
+
+/// A token and when it is due for renewal.
+struct Fresh {
+    token: SecretString,
+    until: SystemTime,
+}
+
+/// What the API server answered.
+pub(crate) struct Answer {
+    pub(crate) body: Value,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Cluster {
+    /// A connection to `server`. Nothing is sent before the first request.
+    ///
+    /// Errors: the URL or the certificates are not readable.
+    pub async fn connect(server: Server) -> Result<Self, ConnectError> {
+        let kubeconfig = Kubeconfig {
+            clusters: vec![NamedCluster {
+                name: "cluster".to_owned(),
+                cluster: Some(NamedServer {
+                    server: Some(server.url.clone()),
+                    certificate_authority_data: server.ca.map(|pem| STANDARD.encode(pem)),
+                    ..NamedServer::default()
+                }),
+                ..NamedCluster::default()
+            }],
+            contexts: vec![NamedContext {
+                name: "cluster".to_owned(),
+                context: Some(Context { cluster: "cluster".to_owned(), ..Context::default() }),
+                ..NamedContext::default()
+            }],
+            current_context: Some("cluster".to_owned()),
+            ..Kubeconfig::default()
+        };
+        Self::build(kubeconfig, &KubeConfigOptions::default(), server.url, Some(server.auth)).await
+    }
+
+    /// A connection by the kubeconfig at `path`, in its current context or in `context`.
+    ///
+    /// No program is started: a user that wants one is an error, except for `aws eks get-token`, whose token is made
+    /// here of `credentials`.
+    pub async fn from_kubeconfig(
+        path: &Path,
+        context: Option<&str>,
+        credentials: Option<SharedCredentialsProvider>,
+    ) -> Result<Self, ConnectError> {
+        let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| ConnectError::Kubeconfig {
+            path: path.to_owned(),
+            source,
+        };
+        let mut kubeconfig = Kubeconfig::read_from(path).map_err(|error| unreadable(error.into()))?;
+        let context = context.map(str::to_owned).or_else(|| kubeconfig.current_context.clone()).unwrap_or_default();
+        let user = kubeconfig
+            .contexts
+            .iter()
+            .find(|named| named.name == context)
+            .and_then(|named| named.context.as_ref()?.user.clone())
+            .unwrap_or_default();
+        let mut auth = None;
+        if let Some(info) = kubeconfig.auth_infos.iter_mut().find(|named| named.name == user)
+            && let Some(info) = &mut info.auth_info
+        {
+            auth = exec_auth(info, credentials).map_err(|program| ConnectError::ExecPlugin {
+                path: path.to_owned(),
+                user: user.clone(),
+                program,
+            })?;
+        }
+        let options = KubeConfigOptions { context: Some(context), ..KubeConfigOptions::default() };
+        Self::build(kubeconfig, &options, path.display().to_string(), auth).await
+    }
+
+    async fn build(
+        mut kubeconfig: Kubeconfig,
+        options: &KubeConfigOptions,
+        name: String,
+        auth: Option<Auth>,
+    ) -> Result<Self, ConnectError> {
+        let failed =
+            |source: Box<dyn std::error::Error + Send + Sync>| ConnectError::Setup { server: name.clone(), source };
+        // kube reads a context's user even where the token comes from us.
+        if kubeconfig.auth_infos.is_empty() {
+            kubeconfig
+                .auth_infos
+                .push(NamedAuthInfo { auth_info: Some(AuthInfo::default()), ..NamedAuthInfo::default() });
+            for context in kubeconfig.contexts.iter_mut().filter_map(|named| named.context.as_mut()) {
+                context.user = Some(String::new());
+            }
+        }
+        // Another part of the process may have installed the same provider before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut config =
+            kube::Config::from_custom_kubeconfig(kubeconfig, options).await.map_err(|error| failed(error.into()))?;
+        // Every default that matters is set, so that an upgrade of kube changes nothing silently.
+        config.connect_timeout = Some(Duration::from_secs(5));
+        config.read_timeout = None; // watches are long; `send` bounds everything else
+        config.write_timeout = Some(REQUEST_TIMEOUT);
+        config.default_retry = true;
+        let client = kube::Client::try_from(config).map_err(|error| failed(error.into()))?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                server: name,
+                client,
+                auth,
+                token: tokio::sync::Mutex::default(),
+                discovered: Mutex::default(),
+            }),
+            deadlines: Vec::new(),
+        })
+    }
+
+    /// URL of the API server, or path of the kubeconfig: for messages.
+    pub fn server(&self) -> &str {
+        &self.inner.server
+    }
+
+    /// The same connection, whose requests end at `deadline` besides at those set before.
+    #[must_use]
+    pub fn bound_to(&self, deadline: Deadline) -> Self {
+        let mut bound = self.clone();
+        bound.deadlines.push(deadline);
+        bound
+    }
+
+    /// How long a request may take now, at most `longest`.
+    pub(crate) fn budget(&self, longest: Duration) -> Result<Duration, ApiError> {
+        let budget = self.deadlines.iter().map(Deadline::remaining).fold(longest, Duration::min);
+        if budget.is_zero() {
+            return Err(ApiError::local(Class::Timeout, "no time left for another request to the API server"));
+        }
+        Ok(budget)
+    }
+
+    pub(crate) fn discovered(&self) -> &Mutex<BTreeMap<String, Arc<Discovered>>> {
+        &self.inner.discovered
+    }
+
+    /// Sends a request built by kube and reads the JSON answer.
+    pub(crate) async fn send(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<Answer, ApiError> {
+        let budget = self.budget(REQUEST_TIMEOUT)?;
+        let exchange = async {
+            let request = self.signed(request).await?;
+            let response =
+                self.inner.client.send(request.map(kube::client::Body::from)).await.map_err(|e| broken(&e))?;
+            let (parts, body) = response.into_parts();
+            let bytes = Limited::new(body, MAX_ANSWER)
+                .collect()
+                .await
+                .map_err(|error| ApiError::local(Class::Unavailable, format!("failed to read the answer: {error}")))?
+                .to_bytes();
+            let body = serde_json::from_slice::<Value>(&bytes);
+            if !parts.status.is_success() {
+                return Err(ApiError::from_status(parts.status.as_u16(), &body.unwrap_or_default()));
+            }
+            let body = body.map_err(|_| ApiError::local(Class::Other, "the API server's answer is not JSON"))?;
+            Ok(Answer { body, warnings: warnings(&parts.headers) })
+        };
+        let result = tokio::time::timeout(budget, exchange).await.unwrap_or_else(|_| {
+            Err(ApiError::local(Class::Timeout, format!("no answer from the API server within {} s", budget.as_secs())))
+        });
+        if matches!(&result, Err(error) if error.class == Class::Unauthorized) {
+            *self.inner.token.lock().await = None;
+        }
+        result
+    }
+
+    /// Opens a watch: its events until the server or the deadline ends it.
+    pub(crate) async fn watch(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<impl Stream<Item = Result<WatchEvent<Value>, ApiError>> + use<>, ApiError> {
+        let budget = self.budget(REQUEST_TIMEOUT)?;
+        let open = async {
+            let request = self.signed(request).await?;
+            self.inner.client.request_events::<Value>(request).await.map_err(|error| broken(&error))
+        };
+        let events = tokio::time::timeout(budget, open).await.unwrap_or_else(|_| {
+            Err(ApiError::local(Class::Timeout, "the API server did not open the watch in time"))
+        })?;
+        Ok(events.map(|event| event.map_err(|error| broken(&error))))
+    }
+
+    async fn signed(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<http::Request<Vec<u8>>, ApiError> {
+        let mut request = request.map_err(|error| ApiError::local(Class::Malformed, error.to_string()))?;
+        if let Some(token) = self.token().await? {
+            let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).map_err(|_| {
+                ApiError::local(Class::Unauthorized, "the token has characters that no header may have")
+            })?;
+            value.set_sensitive(true);
+            request.headers_mut().insert(AUTHORIZATION, value);
+        }
+        Ok(request)
+    }
+
+    async fn token(&self) -> Result<Option<SecretString>, ApiError> {
+        let eks = match &self.inner.auth {
+            None => return Ok(None),
+            Some(Auth::Token(token)) => return Ok(Some(token.clone())),
+            Some(Auth::Eks(eks)) => eks,
+        };
+        let mut cached = self.inner.token.lock().await;
+        let now = SystemTime::now();
+        if let Some(fresh) = cached.as_ref().filter(|fresh| now < fresh.until) {
+            return Ok(Some(fresh.token.clone()));
+        }
+        let unauthorized = |what: &str, error: &dyn std::error::Error| {
+            ApiError::local(Class::Unauthorized, format!("{what}: {}", chain(error)))
+        };
+        let credentials = eks
+            .credentials
+            .provide_credentials()
+            .await
+            .map_err(|error| unauthorized("failed to get AWS credentials for the EKS token", &error))?;
+        let token = token::eks_token(&credentials, &eks.region, &eks.cluster, now)
+            .map_err(|error| unauthorized("failed to make the EKS token", &error))?;
+        let until = credentials.expiry().map_or(now + token::LIFETIME, |expiry| expiry.min(now + token::LIFETIME));
+        *cached = Some(Fresh { token: token.clone(), until });
+        Ok(Some(token))
+    }
+}
+
+/// Takes `aws eks get-token` out of a kubeconfig's user as what it means; any other program's name is the error.
+fn exec_auth(info: &mut AuthInfo, credentials: Option<SharedCredentialsProvider>) -> Result<Option<Auth>, String> {
+    if let Some(provider) = &info.auth_provider {
+        return Err(provider.name.clone());
+    }
+    let Some(exec) = info.exec.take() else { return Ok(None) };
+    let program = exec.command.unwrap_or_default();
+    let args = exec.args.unwrap_or_default();
+    let value = |flag: &str| {
+        let next = args.iter().position(|arg| arg == flag).and_then(|at| args.get(at + 1));
+        next.cloned().or_else(|| args.iter().find_map(|arg| arg.strip_prefix(&format!("{flag}=")).map(str::to_owned)))
+    };
+    let is_eks = (program == "aws" || program.ends_with("/aws")) && args.iter().any(|arg| arg == "get-token");
+    match (is_eks && value("--role-arn").is_none(), value("--cluster-name"), value("--region"), credentials) {
+        (true, Some(cluster), Some(region), Some(credentials)) => {
+            Ok(Some(Auth::Eks(Eks { region, cluster, credentials })))
+        }
+        _ => Err(format!("{program} {}", args.join(" ")).trim().to_owned()),
+    }
+}
+
+/// An error of the transport, or of a watch, as one of ours.
+fn broken(error: &kube::Error) -> ApiError {
+    match error {
+        kube::Error::Api(status) => {
+            ApiError::from_status(status.code, &serde_json::to_value(status).unwrap_or_default())
+        }
+        other => ApiError::local(Class::Unavailable, chain(other)),
+    }
+}
+
+/// An error and its causes in one line, causes that repeat each other once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// The texts of `Warning: 299 - "…"` headers (RFC 7234).
+fn warnings(headers: &HeaderMap) -> Vec<String> {
+    let text = |value: &HeaderValue| {
+        let quoted = value.to_str().ok()?.split_once('"')?.1.rsplit_once('"')?.0;
+        Some(quoted.replace("\\\"", "\"").replace("\\\\", "\\"))
+    };
+    headers.get_all(http::header::WARNING).iter().filter_map(text).collect()
+}

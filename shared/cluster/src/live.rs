@@ -1,0 +1,204 @@
+//! What is in the cluster: one object, a list in pages, the members of an application. Reads only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use kube::api::{GetParams, ListParams};
+use kube::core::Request;
+use serde_json::Value;
+use slipway_manifest::{Object, ObjectId};
+
+use crate::connect::Cluster;
+use crate::discover::Resource;
+use crate::error::{ApiError, Class, Failure, Verb};
+use crate::tracking::PART_OF;
+
+/// Requests on their way at the same time.
+const CONCURRENCY: usize = 16;
+/// Objects asked for in one page.
+const PAGE: u32 = 500;
+/// The most objects one list may have.
+const MAX_OBJECTS: usize = 100_000;
+
+/// Where an object is found.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Its kind.
+    pub resource: Arc<Resource>,
+    /// Its namespace; empty for cluster-scoped kinds.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Place {
+    /// The place of `object`, a `resource`.
+    pub fn of(resource: &Arc<Resource>, object: &Object) -> Self {
+        let namespace = if resource.namespaced { object.namespace() } else { "" };
+        Self { resource: Arc::clone(resource), namespace: namespace.to_owned(), name: object.name().to_owned() }
+    }
+
+    /// The id of what is there.
+    pub fn id(&self) -> ObjectId {
+        ObjectId::new(&self.resource.gvk.group, &self.resource.gvk.kind, &self.namespace, &self.name)
+    }
+
+    /// The request builder of its collection; a name that would lead out of it is refused.
+    pub(crate) fn request(&self) -> Result<Request, ApiError> {
+        for part in [&self.namespace, &self.name] {
+            if part.contains(['/', '%', '?', '#']) || part == "." || part == ".." {
+                return Err(ApiError::local(Class::Invalid, format!("`{part}` can't be part of a URL")));
+            }
+        }
+        if self.resource.namespaced && self.namespace.is_empty() {
+            return Err(ApiError::local(Class::Invalid, "the object has no namespace, and its kind needs one"));
+        }
+        Ok(Request::new(self.resource.path(&self.namespace)))
+    }
+
+    pub(crate) fn failed(&self, verb: Verb) -> impl FnOnce(ApiError) -> Failure {
+        let id = self.id();
+        move |source| Failure { id, verb, source }
+    }
+}
+
+/// Reads one object; `None` if it does not exist.
+pub async fn get(cluster: &Cluster, place: &Place) -> Result<Option<Object>, Failure> {
+    let read = async {
+        match cluster.send(place.request()?.get(&place.name, &GetParams::default())).await {
+            Ok(answer) => object(answer.body).map(Some),
+            Err(error) if error.class == Class::NotFound || error.class == Class::MissingNamespace => Ok(None),
+            Err(error) => Err(error),
+        }
+    };
+    read.await.map_err(place.failed(Verb::Read))
+}
+
+/// Reads several objects at the same time, each with its own result; those that do not exist are left out.
+pub async fn get_all(cluster: &Cluster, places: &[Place]) -> (BTreeMap<ObjectId, Object>, Vec<Failure>) {
+    let mut found = BTreeMap::new();
+    let mut failures = Vec::new();
+    let mut answers = futures::stream::iter(places)
+        .map(|place| async move { (place.id(), get(cluster, place).await) })
+        .buffer_unordered(CONCURRENCY);
+    while let Some((id, answer)) = answers.next().await {
+        match answer {
+            Ok(Some(object)) => {
+                found.insert(id, object);
+            }
+            Ok(None) => {}
+            Err(failure) => failures.push(failure),
+        }
+    }
+    failures.sort_by(|a, b| a.id.cmp(&b.id));
+    (found, failures)
+}
+
+/// A list and the resourceVersion it is of.
+pub struct Listed {
+    /// The objects.
+    pub objects: Vec<Object>,
+    /// From where a watch goes on.
+    pub version: String,
+}
+
+/// Lists `resource` in `namespace` (empty: everywhere), page by page.
+///
+/// A list whose pages expire half-way is asked for once more, as a whole.
+pub async fn list(
+    cluster: &Cluster,
+    resource: &Resource,
+    namespace: &str,
+    params: &ListParams,
+) -> Result<Listed, ApiError> {
+    match pages(cluster, resource, namespace, params.clone().limit(PAGE)).await {
+        Err(error) if error.code == 410 => {
+            pages(cluster, resource, namespace, ListParams { limit: None, ..params.clone() }).await
+        }
+        result => result,
+    }
+}
+
+async fn pages(
+    cluster: &Cluster,
+    resource: &Resource,
+    namespace: &str,
+    mut params: ListParams,
+) -> Result<Listed, ApiError> {
+    let request = Request::new(resource.path(namespace));
+    let mut listed = Listed { objects: Vec::new(), version: String::new() };
+    loop {
+        let mut page = cluster.send(request.list(&params)).await?.body;
+        let text = |pointer: &str| page.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (version, next) = (text("/metadata/resourceVersion"), text("/metadata/continue"));
+        let items = page.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+        for mut item in items {
+            // Items of a list say neither.
+            if let Some(fields) = item.as_object_mut() {
+                fields.insert("apiVersion".to_owned(), Value::String(resource.gvk.api_version()));
+                fields.insert("kind".to_owned(), Value::String(resource.gvk.kind.clone()));
+            }
+            listed.objects.push(object(item)?);
+        }
+        if listed.objects.len() > MAX_OBJECTS {
+            return Err(ApiError::local(Class::TooLarge, format!("more than {MAX_OBJECTS} {}", resource.plural)));
+        }
+        listed.version = version;
+        if next.is_empty() {
+            return Ok(listed);
+        }
+        params.continue_token = Some(next);
+    }
+}
+
+/// The members of an ApplySet found, and the lists that could not be had.
+#[derive(Debug, Default)]
+pub struct Members {
+    /// The objects that carry the label.
+    pub objects: BTreeMap<ObjectId, Object>,
+    /// Kinds and namespaces that could not be listed: as long as there are any, nothing may be pruned.
+    pub failures: Vec<Failure>,
+}
+
+/// Lists the members of `applyset`: one list for each of `resources` and, where it has namespaces, each of `namespaces`.
+pub async fn members(
+    cluster: &Cluster,
+    resources: impl IntoIterator<Item = &Arc<Resource>>,
+    namespaces: &BTreeSet<String>,
+    applyset: &str,
+) -> Members {
+    let params = &ListParams::default().labels(&format!("{PART_OF}={applyset}"));
+    let mut lists: Vec<(&Arc<Resource>, &str)> = Vec::new();
+    for resource in resources.into_iter().filter(|resource| resource.can("list")) {
+        if resource.namespaced {
+            lists.extend(namespaces.iter().map(|namespace| (resource, namespace.as_str())));
+        } else {
+            lists.push((resource, ""));
+        }
+    }
+    let mut members = Members::default();
+    let mut answers =
+        futures::stream::iter(lists)
+            .map(|(resource, namespace)| async move {
+                (resource, namespace, list(cluster, resource, namespace, params).await)
+            })
+            .buffer_unordered(CONCURRENCY);
+    while let Some((resource, namespace, answer)) = answers.next().await {
+        match answer {
+            Ok(listed) => members.objects.extend(listed.objects.into_iter().map(|object| (object.id(), object))),
+            Err(source) => {
+                let id = ObjectId::new(&resource.gvk.group, &resource.gvk.kind, namespace, "*");
+                members.failures.push(Failure { id, verb: Verb::Read, source });
+            }
+        }
+    }
+    members.failures.sort_by(|a, b| a.id.cmp(&b.id));
+    members
+}
+
+/// An answer as an object.
+pub(crate) fn object(body: Value) -> Result<Object, ApiError> {
+    Object::from_value(body)
+        .map_err(|error| ApiError::local(Class::Other, format!("the API server's answer is not an object: {error}")))
+}

@@ -1,0 +1,160 @@
+//! Secrets made unreadable before anything is shown: only whether two values are equal remains visible.
+//!
+//! As Argo CD shows them (argoproj/argo-cd `gitops-engine/pkg/diff/diff.go`, `HideSecretData`): runs of `+` whose length
+//! differs where the values differ. Pure.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value};
+use slipway_manifest::Object;
+
+use crate::error::ApiError;
+use crate::tracking::LAST_APPLIED;
+
+/// The length of the shortest mask.
+const SHORTEST: usize = 8;
+
+/// Whether `object` holds values that nobody may see.
+pub fn is_secret(group: &str, kind: &str) -> bool {
+    group.is_empty() && kind == "Secret"
+}
+
+/// Masks the Secrets among `objects`, which are versions of one object (desired, live, predicted …), with one alphabet:
+/// equal values of a key get equal masks, different values different ones. Other kinds only lose their last-applied copy
+/// if they are Secrets; `annotations` are masked besides, whatever the kind.
+pub fn mask(objects: &mut [&mut Object], annotations: &[&str]) {
+    let secret = objects.iter().any(|object| is_secret(object.group(), object.kind()));
+    for object in objects.iter_mut() {
+        if secret {
+            fold_string_data(object);
+        }
+    }
+    if secret {
+        mask_field(objects, |object| object.as_map_mut().get_mut("data")?.as_object_mut());
+        mask_last_applied(objects);
+    }
+    mask_field_keys(objects, annotations);
+}
+
+/// `stringData` is a way of writing `data`: it goes there, encoded, and wins (kubernetes/api `core/v1/types.go`).
+pub fn fold_string_data(object: &mut Object) {
+    let Some(Value::Object(plain)) = object.as_map_mut().shift_remove("stringData") else { return };
+    let data = object.as_map_mut().entry("data").or_insert_with(|| Value::Object(Map::new()));
+    if !data.is_object() {
+        *data = Value::Object(Map::new());
+    }
+    if let Some(data) = data.as_object_mut() {
+        for (key, value) in plain {
+            data.insert(key, Value::String(STANDARD.encode(value.as_str().unwrap_or_default())));
+        }
+    }
+}
+
+/// Masks every value below a field, key by key over all objects.
+fn mask_field(objects: &mut [&mut Object], field: impl Fn(&mut Object) -> Option<&mut Map<String, Value>>) {
+    let mut masks: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for object in objects.iter_mut() {
+        for (key, value) in field(object).into_iter().flatten() {
+            *value = mask_value(masks.entry(key.clone()).or_default(), value);
+        }
+    }
+}
+
+fn mask_field_keys(objects: &mut [&mut Object], keys: &[&str]) {
+    let mut masks: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    for object in objects.iter_mut() {
+        let Some(Value::Object(annotations)) = object.metadata_mut().get_mut("annotations") else { continue };
+        for key in keys {
+            if let Some(value) = annotations.get_mut(*key) {
+                *value = mask_value(masks.entry(key).or_default(), value);
+            }
+        }
+    }
+}
+
+/// The mask of `value` given those seen before under the same key.
+fn mask_value(seen: &mut Vec<Value>, value: &Value) -> Value {
+    let place = seen.iter().position(|known| known == value).unwrap_or_else(|| {
+        seen.push(value.clone());
+        seen.len() - 1
+    });
+    Value::String("+".repeat(SHORTEST + place))
+}
+
+/// The last-applied annotation is a copy of the whole Secret.
+fn mask_last_applied(objects: &mut [&mut Object]) {
+    mask_field_keys(objects, &[LAST_APPLIED]);
+}
+
+/// Withholds what an API server or a webhook says about a Secret if it quotes any of its values.
+///
+/// Every text of the error is searched for every value of `data` (encoded and decoded) and `stringData`; a text that has one is
+/// replaced as a whole, since cutting a short value out would only show where it was.
+pub fn withhold(mut error: ApiError, object: &Object) -> ApiError {
+    if !is_secret(object.group(), object.kind()) {
+        return error;
+    }
+    let mut values: Vec<String> = Vec::new();
+    for field in ["data", "stringData"] {
+        for value in object.get(field).and_then(Value::as_object).into_iter().flat_map(Map::values) {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            if let Some(plain) = STANDARD.decode(&text).ok().and_then(|bytes| String::from_utf8(bytes).ok()) {
+                values.push(plain.trim().to_owned());
+            }
+            values.push(text.trim().to_owned());
+        }
+    }
+    values.retain(|value| !value.is_empty());
+    let withheld = |text: &mut String| {
+        if values.iter().any(|value| text.contains(value.as_str())) {
+            "the API server's words are withheld, for they quote a value of the Secret".clone_into(text);
+        }
+    };
+    withheld(&mut error.message);
+    error.causes.iter_mut().for_each(|cause| withheld(&mut cause.message));
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::error::Class;
+
+    const CANARY: &str = "c4n4ry-hunter2";
+
+    fn secret(value: &str) -> Object {
+        Object::from_value(json!({"apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": "s", "annotations": {LAST_APPLIED: format!("{{\"stringData\":{{\"a\":\"{value}\"}}}}")}},
+            "data": {"a": STANDARD.encode(value), "b": "c2FtZQ=="}, "stringData": {"c": value}}))
+        .unwrap()
+    }
+
+    #[test]
+    fn only_equality_remains_visible() {
+        let (mut before, mut after) = (secret(CANARY), secret("changed"));
+        mask(&mut [&mut before, &mut after], &[]);
+        let texts = [before.to_value().to_string(), after.to_value().to_string()];
+        for text in &texts {
+            assert!(
+                !text.contains(CANARY) && !text.contains(&STANDARD.encode(CANARY)) && !text.contains("c2FtZQ=="),
+                "{text}"
+            );
+        }
+        assert_eq!(before.pointer("/data/b"), after.pointer("/data/b"));
+        assert_ne!(before.pointer("/data/a"), after.pointer("/data/a"));
+        assert_ne!(before.pointer("/data/c"), after.pointer("/data/c"));
+        assert_ne!(before.annotation(LAST_APPLIED), after.annotation(LAST_APPLIED));
+    }
+
+    #[test]
+    fn an_error_that_quotes_a_value_is_withheld() {
+        let error = ApiError::local(Class::Denied, format!("webhook: {CANARY} is weak"));
+        assert!(!withhold(error, &secret(CANARY)).message.contains(CANARY));
+        let error = ApiError::local(Class::Denied, "webhook: too short");
+        assert_eq!(withhold(error, &secret(CANARY)).message, "webhook: too short");
+    }
+}
