@@ -1,0 +1,111 @@
+"""Translates infra/template.yaml as SAM does, deploys it on the CloudFormation at AWS_ENDPOINT_URL (moto) and checks what stands there.
+
+Usage: deploy.py TEMPLATE. Prints one line a check; exits with 1 at the first that does not hold.
+"""
+
+import json
+import os
+import sys
+
+import boto3
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+PARAMETERS = {"Root": "https://github.com/acme/gitops//apps?ref=main", "ClusterName": "prod"}
+# The managed policies that SAM attaches by itself; their real ARNs come from IAM, which moto need not have.
+POLICIES = {
+    name: f"arn:aws:iam::aws:policy/service-role/{name}"
+    for name in ("AWSLambdaBasicExecutionRole", "AWSLambdaVPCAccessExecutionRole", "AWSLambdaSQSQueueExecutionRole")
+}
+
+
+def check(what, holds, seen=""):
+    print(("ok   " if holds else "FAIL ") + what + ("" if holds else f": {seen}"))
+    if not holds:
+        sys.exit(1)
+
+
+def translate(path):
+    with open(path, encoding="utf-8") as file:
+        template = yaml_parse(file)
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = "s3://code/function.zip"
+    return Translator(POLICIES, Parser()).translate(template, dict(PARAMETERS))
+
+
+def check_template(template):
+    """What moto passes over is checked on the translated template."""
+    resources = template["Resources"]
+    by_type = {}
+    for name, resource in resources.items():
+        by_type.setdefault(resource["Type"], []).append((name, resource.get("Properties", {})))
+
+    functions = dict(by_type["AWS::Lambda::Function"])
+    check("three functions", sorted(functions) == ["DriftCheck", "EcrPush", "GitHubWebhook"], sorted(functions))
+    for name, function in functions.items():
+        check(f"{name} runs on arm64, provided.al2023",
+              (function["Architectures"], function["Runtime"]) == (["arm64"], "provided.al2023"), function)
+    check("the recursion guard is off for the worker", functions["GitHubWebhook"].get("RecursiveLoop") == "Allow")
+
+    actions = sorted(p["Action"] for _, p in by_type["AWS::Lambda::Permission"] if p.get("Principal") == "*")
+    check("both permissions for the URL", actions == ["lambda:InvokeFunction", "lambda:InvokeFunctionUrl"], actions)
+    check("the URL takes unsigned requests", [p["AuthType"] for _, p in by_type["AWS::Lambda::Url"]] == ["NONE"])
+
+    defaults = {name: p.get("Default") for name, p in template["Parameters"].items()}
+    source = by_type["AWS::Lambda::EventSourceMapping"][0][1]
+    check("partial batch failures", source["FunctionResponseTypes"] == ["ReportBatchItemFailures"], source)
+    check("the queue leaves the URL room", int(defaults["SyncConcurrency"]) < int(defaults["Concurrency"]), defaults)
+
+    schedules = [p["ScheduleExpression"] for _, p in by_type["AWS::Scheduler::Schedule"]]
+    check("one schedule", schedules == [{"Ref": "DriftSchedule"}], schedules)
+    roles = sorted(p["PrincipalArn"]["Fn::GetAtt"][0] for _, p in by_type["AWS::EKS::AccessEntry"])
+    check("the cluster knows both roles", roles == ["DriftCheckRole", "GitHubWebhookRole"], roles)
+
+    for name, role in by_type["AWS::IAM::Role"]:
+        for policy in role.get("Policies", []):
+            for statement in policy["PolicyDocument"]["Statement"]:
+                check(f"{name} may not do everything", "*" not in (statement.get("Resource"), statement.get("Action")), statement)
+
+
+def check_stack(template):
+    """What moto's CloudFormation makes of it."""
+    # moto has no function URLs, so nothing can be printed of one.
+    check("the URL is printed", template["Outputs"].pop("WebhookUrl")["Value"] == {"Fn::GetAtt": ["GitHubWebhookUrl", "FunctionUrl"]})
+    cloudformation = boto3.client("cloudformation")
+    boto3.client("s3").create_bucket(Bucket="code", CreateBucketConfiguration={"LocationConstraint": os.environ["AWS_DEFAULT_REGION"]})
+    boto3.client("s3").put_object(Bucket="code", Key="function.zip", Body=b"PK\x05\x06" + bytes(18))
+    cloudformation.create_stack(
+        StackName="slipway", TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"],
+        Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in PARAMETERS.items()])
+    stack = cloudformation.describe_stacks(StackName="slipway")["Stacks"][0]
+    check("the stack is complete", stack["StackStatus"] == "CREATE_COMPLETE", stack["StackStatus"])
+
+    ids = {r["LogicalResourceId"]: r["PhysicalResourceId"]
+           for r in cloudformation.describe_stack_resources(StackName="slipway")["StackResources"]
+           if "PhysicalResourceId" in r}
+    sqs = boto3.client("sqs")
+    queue = sqs.get_queue_attributes(QueueUrl=ids["Pushes"], AttributeNames=["All"])["Attributes"]
+    check("a FIFO queue without content-based deduplication",
+          (queue["FifoQueue"], queue.get("ContentBasedDeduplication", "false")) == ("true", "false"), queue)
+    check("with a dead-letter queue", "deadLetterTargetArn" in queue["RedrivePolicy"], queue)
+
+    variables = boto3.client("lambda").get_function_configuration(FunctionName=ids["GitHubWebhook"])["Environment"]["Variables"]
+    check("the function knows the queue", variables["SLIPWAY_QUEUE_URL"] == ids["Pushes"], variables)
+    check("and the root", variables["SLIPWAY_ROOT"] == PARAMETERS["Root"], variables)
+
+    events = boto3.client("events")
+    patterns = [json.loads(rule["EventPattern"]) for rule in events.list_rules()["Rules"] if "EventPattern" in rule]
+    check("the rule takes image pushes", [p["detail-type"] for p in patterns] == [["ECR Image Action"]], patterns)
+    mappings = boto3.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    check("the queue wakes the function", len(mappings) == 1 and "github" in mappings[0]["FunctionArn"].lower(), mappings)
+
+
+def main():
+    template = translate(sys.argv[1])
+    check_template(template)
+    check_stack(template)
+
+
+main()
