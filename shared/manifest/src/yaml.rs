@@ -10,13 +10,14 @@
 //! output applies the rules of sigs.k8s.io/yaml to them: reading by these at once comes to the same.
 //!
 //! ```text
-//! text ─► parse (events of saphyr-parser, anchors, limits) ─► resolve (plain scalars by Go's rules) ─► serde_json values
+//! text ─► scan (tokens) ─► parse (anchors, limits) ─► resolve (plain scalars by Go's rules) ─► serde_json values
 //! ```
 
 mod emit;
 mod natural;
 mod parse;
 mod resolve;
+mod scan;
 mod split;
 #[cfg(test)]
 mod tests;

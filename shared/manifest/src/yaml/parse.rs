@@ -1,11 +1,12 @@
 //! From text to values.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 use serde_json::{Map, Value, map::Entry};
 
 use super::resolve::{Resolved, number_key, resolve, resolve_tagged};
+use super::scan::{Scanner, Token};
 use super::{YamlError, YamlErrorKind};
 
 /// Bounds of one stream.
@@ -13,7 +14,7 @@ use super::{YamlError, YamlErrorKind};
 pub struct Limits {
     /// Levels of nesting.
     pub depth: usize,
-    /// Nodes of all documents, aliases expanded.
+    /// Nodes of all documents, aliases expanded; judged where an alias is.
     pub nodes: usize,
     /// Documents in the stream.
     pub documents: usize,
@@ -21,7 +22,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: 200, nodes: 5_000_000, documents: 100_000 }
+        Self { depth: 200, nodes: 1_000_000, documents: 100_000 }
     }
 }
 
@@ -110,24 +111,29 @@ pub fn parse_manifests(text: &str, options: Options) -> Result<Vec<Value>, YamlE
 }
 
 struct Builder<'a> {
-    parser: Parser<'a, StrInput<'a>>,
-    anchors: HashMap<usize, Node>,
+    scanner: Scanner<'a>,
+    anchors: HashMap<&'a str, (Value, usize)>,
     nodes: usize,
     documents: usize,
     options: Options,
 }
 
-/// A value, the nodes it consists of, and what it is as a key.
-#[derive(Clone)]
+/// A value, and whether it was `<<`, the key that merges.
 struct Node {
     value: Value,
-    size: usize,
-    /// `<<`, the key that merges.
     merge: bool,
 }
 
-fn error(span: Span, kind: YamlErrorKind) -> YamlError {
-    YamlError { line: span.start.line(), kind }
+impl Node {
+    const NULL: Self = Self { value: Value::Null, merge: false };
+}
+
+fn error(line: usize, kind: YamlErrorKind) -> YamlError {
+    YamlError { line, kind }
+}
+
+fn syntax<T>(line: usize, what: &str) -> Result<T, YamlError> {
+    Err(error(line, YamlErrorKind::Syntax(what.to_owned())))
 }
 
 /// Refuses the characters that YAML does not allow even in quotes; go-yaml checks them before anything else.
@@ -150,138 +156,262 @@ fn check_characters(text: &str) -> Result<(), YamlError> {
 impl<'a> Builder<'a> {
     fn new(text: &'a str, options: Options) -> Result<Self, YamlError> {
         check_characters(text)?;
-        let parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
-        Ok(Self { parser, anchors: HashMap::new(), nodes: 0, documents: 0, options })
+        let scanner = Scanner::new(text.strip_prefix('\u{feff}').unwrap_or(text));
+        Ok(Self { scanner, anchors: HashMap::new(), nodes: 0, documents: 0, options })
     }
 
-    /// The next document of the stream.
+    /// The next document of the stream. Only the first may come without `---`.
     fn document(&mut self) -> Result<Option<Value>, YamlError> {
+        while self.documents > 0 && self.skip(&Token::DocumentEnd)? {}
+        let mut explicit = false;
+        let marked = loop {
+            let limit = self.options.limits.documents;
+            let (token, line) = self.scanner.peek()?;
+            let line = *line;
+            match token {
+                Token::StreamEnd => return Ok(None),
+                Token::Directive => explicit = true,
+                Token::DocumentStart => {}
+                _ if explicit || self.documents > 0 => return syntax(line, "did not find the expected `---`"),
+                _ => break false,
+            }
+            if self.documents >= limit {
+                return Err(error(line, YamlErrorKind::TooManyDocuments(limit)));
+            }
+            if self.scanner.next()?.0 == Token::DocumentStart {
+                break true;
+            }
+        };
+        self.documents += 1;
+        self.anchors.clear();
+        let empty = marked
+            && matches!(
+                self.scanner.peek()?.0,
+                Token::Directive | Token::DocumentStart | Token::DocumentEnd | Token::StreamEnd
+            );
+        let value = if empty { Value::Null } else { self.node(true, false, 0)?.value };
+        // What follows on the same line is part of the judgement: `--- a: 1` is an error.
+        self.scanner.peek()?;
+        self.scanner.end_document();
+        Ok(Some(value))
+    }
+
+    /// Takes the next token if it is `token`.
+    fn skip(&mut self, token: &Token<'static>) -> Result<bool, YamlError> {
+        let found = self.scanner.peek()?.0 == *token;
+        if found {
+            self.scanner.next()?;
+        }
+        Ok(found)
+    }
+
+    /// A node; `block` where block collections may stand, `indentless` where a list may stand at its key's own column.
+    fn node(&mut self, block: bool, indentless: bool, depth: usize) -> Result<Node, YamlError> {
+        let (mut anchor, mut tag) = (None, None);
         loop {
-            let (event, span) = self.next()?;
-            match event {
-                Event::StreamEnd => return Ok(None),
-                Event::DocumentStart(_) => {
-                    let limit = self.options.limits.documents;
-                    if self.documents >= limit {
-                        return Err(error(span, YamlErrorKind::TooManyDocuments(limit)));
-                    }
-                    self.documents += 1;
-                    self.anchors.clear();
-                    let (event, span) = self.next()?;
-                    return Ok(Some(self.node(event, span, 0)?.value));
+            let (token, line) = self.scanner.peek()?;
+            let line = *line;
+            if depth > self.options.limits.depth {
+                return Err(error(line, YamlErrorKind::TooDeep(self.options.limits.depth)));
+            }
+            match token {
+                Token::Anchor(name) if anchor.is_none() => anchor = Some(*name),
+                Token::Tag(text) if tag.is_none() => tag = Some(text.clone()),
+                Token::Alias(name) if anchor.is_none() && tag.is_none() => {
+                    let name = *name;
+                    self.scanner.next()?;
+                    return self.alias(name, line);
                 }
-                _ => {}
+                _ => break,
             }
-        }
-    }
-
-    fn next(&mut self) -> Result<(Event<'a>, Span), YamlError> {
-        match self.parser.next_event() {
-            Some(Ok(next)) => Ok(next),
-            Some(Err(e)) => {
-                Err(YamlError { line: e.marker().line(), kind: YamlErrorKind::Syntax(e.info().to_owned()) })
-            }
-            None => Ok((Event::StreamEnd, Span::default())),
-        }
-    }
-
-    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, YamlError> {
-        if depth > self.options.limits.depth {
-            return Err(error(span, YamlErrorKind::TooDeep(self.options.limits.depth)));
+            self.scanner.next()?;
         }
         let before = self.nodes;
-        self.count(1, span)?;
-        let (value, anchor, merge) = match event {
-            Event::Alias(id) => {
-                let node = self.anchors.get(&id).ok_or_else(|| error(span, YamlErrorKind::UnknownAnchor))?;
-                let size = node.size;
-                self.count(size, span)?;
-                let node = self.anchors.get(&id).cloned();
-                return node.ok_or_else(|| error(span, YamlErrorKind::UnknownAnchor));
-            }
-            Event::Scalar(text, style, anchor, tag) => {
-                let plain = style == ScalarStyle::Plain && tag.is_none();
-                let merge = plain && text == "<<";
-                let value = if plain {
-                    match resolve(&text) {
-                        Resolved::Value(value) => value,
-                        Resolved::Text => Value::String(text.into_owned()),
-                        Resolved::NotFinite => return Err(error(span, YamlErrorKind::NotFinite(text.into_owned()))),
-                    }
-                } else {
-                    tagged(text.into_owned(), tag.as_deref(), span)?
-                };
-                (value, anchor, merge)
-            }
-            Event::SequenceStart(anchor, _) => (Value::Array(self.sequence(depth)?), anchor, false),
-            Event::MappingStart(anchor, _) => (Value::Object(self.mapping(depth)?), anchor, false),
-            _ => (Value::Null, 0, false),
-        };
-        let node = Node { value, size: self.nodes - before, merge };
-        if anchor != 0 {
-            self.anchors.insert(anchor, node.clone());
+        let node = self.content(block, indentless, depth, tag.as_deref(), anchor.is_some())?;
+        if let Some(name) = anchor {
+            self.anchors.insert(name, (node.value.clone(), self.nodes - before));
         }
         Ok(node)
     }
 
-    fn count(&mut self, nodes: usize, span: Span) -> Result<(), YamlError> {
-        self.nodes = self.nodes.saturating_add(nodes);
+    fn content(
+        &mut self,
+        block: bool,
+        indentless: bool,
+        depth: usize,
+        tag: Option<&str>,
+        anchored: bool,
+    ) -> Result<Node, YamlError> {
+        let (token, line) = self.scanner.peek()?;
+        let line = *line;
+        self.nodes += 1;
+        let collection = |value| Ok(Node { value, merge: false });
+        match token {
+            Token::BlockEntry if indentless => collection(Value::Array(self.block_sequence(false, depth)?)),
+            Token::Scalar { .. } => match self.scanner.next()?.0 {
+                Token::Scalar { text, plain } => scalar(text, plain, tag).map_err(|kind| error(line, kind)),
+                _ => Ok(Node::NULL),
+            },
+            Token::FlowSequenceStart => collection(Value::Array(self.flow_sequence(depth)?)),
+            Token::FlowMappingStart => collection(Value::Object(self.flow_mapping(depth)?)),
+            Token::BlockSequenceStart if block => {
+                self.scanner.next()?;
+                collection(Value::Array(self.block_sequence(true, depth)?))
+            }
+            Token::BlockMappingStart if block => collection(Value::Object(self.block_mapping(depth)?)),
+            _ if tag.is_some() || anchored => scalar(Cow::Borrowed(""), true, tag).map_err(|kind| error(line, kind)),
+            _ => syntax(line, "did not find a value where one is expected"),
+        }
+    }
+
+    fn alias(&mut self, name: &str, line: usize) -> Result<Node, YamlError> {
+        let Some((value, size)) = self.anchors.get(name) else {
+            return Err(error(line, YamlErrorKind::UnknownAnchor));
+        };
+        self.nodes = self.nodes.saturating_add(*size);
         if self.nodes > self.options.limits.nodes {
-            return Err(error(span, YamlErrorKind::AliasBomb(self.options.limits.nodes)));
+            return Err(error(line, YamlErrorKind::AliasBomb(self.options.limits.nodes)));
+        }
+        Ok(Node { value: value.clone(), merge: false })
+    }
+
+    /// A node, or null where one of `ends` follows.
+    fn optional(&mut self, ends: &[Token<'static>], block: bool, depth: usize) -> Result<Node, YamlError> {
+        if ends.contains(&self.scanner.peek()?.0) {
+            return Ok(Node::NULL);
+        }
+        self.node(block, block && ends.contains(&Token::Key) && !ends.contains(&Token::BlockEntry), depth + 1)
+    }
+
+    /// A list in block style; `own` where it has an indentation, and so an end, of its own.
+    fn block_sequence(&mut self, own: bool, depth: usize) -> Result<Vec<Value>, YamlError> {
+        let ends: &[Token<'static>] = if own {
+            &[Token::BlockEntry, Token::BlockEnd]
+        } else {
+            &[Token::BlockEntry, Token::Key, Token::Value, Token::BlockEnd]
+        };
+        let mut items = Vec::new();
+        while self.skip(&Token::BlockEntry)? {
+            items.push(self.optional(ends, true, depth)?.value);
+        }
+        if own && !self.skip(&Token::BlockEnd)? {
+            return syntax(self.scanner.peek()?.1, "did not find the next list item (`- `) or the list's end");
+        }
+        Ok(items)
+    }
+
+    fn block_mapping(&mut self, depth: usize) -> Result<Map<String, Value>, YamlError> {
+        const ENDS: &[Token<'static>] = &[Token::Key, Token::Value, Token::BlockEnd];
+        self.scanner.next()?;
+        let mut mapping = Mapping::new(self.options.rules);
+        while !self.skip(&Token::BlockEnd)? {
+            let line = self.scanner.peek()?.1;
+            if !self.skip(&Token::Key)? {
+                return syntax(line, "did not find the next key or the mapping's end: is the indentation right?");
+            }
+            let key = self.optional(ENDS, true, depth)?;
+            let value = if self.skip(&Token::Value)? { self.optional(ENDS, true, depth)? } else { Node::NULL };
+            mapping.add(key, value.value).map_err(|kind| error(line, kind))?;
+        }
+        Ok(mapping.finish())
+    }
+
+    fn flow_sequence(&mut self, depth: usize) -> Result<Vec<Value>, YamlError> {
+        const ENDS: &[Token<'static>] = &[Token::Value, Token::FlowEntry, Token::FlowSequenceEnd];
+        self.scanner.next()?;
+        let mut items = Vec::new();
+        while !self.skip(&Token::FlowSequenceEnd)? {
+            if !items.is_empty() {
+                if !self.skip(&Token::FlowEntry)? {
+                    return syntax(self.scanner.peek()?.1, "did not find expected `,` or `]`");
+                }
+                if self.skip(&Token::FlowSequenceEnd)? {
+                    break;
+                }
+            }
+            let line = self.scanner.peek()?.1;
+            if self.skip(&Token::Key)? {
+                // One pair without braces: `[a: 1]`.
+                let mut mapping = Mapping::new(self.options.rules);
+                let key = self.optional(ENDS, false, depth + 1)?;
+                let value = if self.skip(&Token::Value)? { self.optional(ENDS, false, depth + 1)? } else { Node::NULL };
+                mapping.add(key, value.value).map_err(|kind| error(line, kind))?;
+                items.push(Value::Object(mapping.finish()));
+            } else {
+                items.push(self.node(false, false, depth + 1)?.value);
+            }
+        }
+        Ok(items)
+    }
+
+    fn flow_mapping(&mut self, depth: usize) -> Result<Map<String, Value>, YamlError> {
+        const ENDS: &[Token<'static>] = &[Token::Value, Token::FlowEntry, Token::FlowMappingEnd];
+        self.scanner.next()?;
+        let mut mapping = Mapping::new(self.options.rules);
+        let mut first = true;
+        while !self.skip(&Token::FlowMappingEnd)? {
+            if !std::mem::take(&mut first) {
+                if !self.skip(&Token::FlowEntry)? {
+                    return syntax(self.scanner.peek()?.1, "did not find expected `,` or `}`");
+                }
+                if self.skip(&Token::FlowMappingEnd)? {
+                    break;
+                }
+            }
+            let line = self.scanner.peek()?.1;
+            let (key, value) = if self.skip(&Token::Key)? {
+                let key = self.optional(ENDS, false, depth)?;
+                (key, if self.skip(&Token::Value)? { self.optional(ENDS, false, depth)? } else { Node::NULL })
+            } else {
+                (self.node(false, false, depth + 1)?, Node::NULL)
+            };
+            mapping.add(key, value.value).map_err(|kind| error(line, kind))?;
+        }
+        Ok(mapping.finish())
+    }
+}
+
+/// A mapping as it grows, by either rules.
+struct Mapping {
+    map: Map<String, Value>,
+    merged: Vec<Map<String, Value>>,
+    rules: Rules,
+}
+
+impl Mapping {
+    fn new(rules: Rules) -> Self {
+        Self { map: Map::new(), merged: Vec::new(), rules }
+    }
+
+    fn add(&mut self, key: Node, value: Value) -> Result<(), YamlErrorKind> {
+        let lenient = self.rules == Rules::Lenient;
+        if key.merge {
+            let sources = merge_sources(value).ok_or(YamlErrorKind::BadMerge)?;
+            if lenient {
+                // Earlier sources take precedence over later ones: they are written last.
+                sources.into_iter().rev().for_each(|source| self.map.extend(source));
+            } else {
+                self.merged.extend(sources);
+            }
+            return Ok(());
+        }
+        match self.map.entry(key_text(key.value)?) {
+            Entry::Vacant(entry) => {
+                entry.insert(value);
+            }
+            Entry::Occupied(mut entry) if lenient => {
+                entry.insert(value);
+            }
+            Entry::Occupied(entry) => return Err(YamlErrorKind::DuplicateKey(entry.key().clone())),
         }
         Ok(())
     }
 
-    fn sequence(&mut self, depth: usize) -> Result<Vec<Value>, YamlError> {
-        let mut items = Vec::new();
-        loop {
-            let (event, span) = self.next()?;
-            if matches!(event, Event::SequenceEnd) {
-                return Ok(items);
-            }
-            items.push(self.node(event, span, depth + 1)?.value);
+    fn finish(mut self) -> Map<String, Value> {
+        for (key, value) in self.merged.into_iter().flatten() {
+            self.map.entry(key).or_insert(value);
         }
-    }
-
-    fn mapping(&mut self, depth: usize) -> Result<Map<String, Value>, YamlError> {
-        let lenient = self.options.rules == Rules::Lenient;
-        let mut map = Map::new();
-        let mut merged: Vec<Map<String, Value>> = Vec::new();
-        loop {
-            let (event, span) = self.next()?;
-            if matches!(event, Event::MappingEnd) {
-                break;
-            }
-            let key = self.node(event, span, depth + 1)?;
-            let (event, value_span) = self.next()?;
-            let value = self.node(event, value_span, depth + 1)?.value;
-            if key.merge {
-                let sources = merge_sources(value).ok_or_else(|| error(value_span, YamlErrorKind::BadMerge))?;
-                if lenient {
-                    // Earlier sources take precedence over later ones: they are written last.
-                    sources.into_iter().rev().for_each(|source| map.extend(source));
-                } else {
-                    merged.extend(sources);
-                }
-                continue;
-            }
-            let key = key_text(key.value).map_err(|kind| error(span, kind))?;
-            match map.entry(key) {
-                Entry::Vacant(entry) => {
-                    entry.insert(value);
-                }
-                Entry::Occupied(mut entry) if lenient => {
-                    entry.insert(value);
-                }
-                Entry::Occupied(entry) => {
-                    return Err(error(span, YamlErrorKind::DuplicateKey(entry.key().clone())));
-                }
-            }
-        }
-        for (key, value) in merged.into_iter().flatten() {
-            map.entry(key).or_insert(value);
-        }
-        Ok(map)
+        self.map
     }
 }
 
@@ -308,13 +438,19 @@ fn key_text(key: Value) -> Result<String, YamlErrorKind> {
     }
 }
 
-fn tagged(text: String, tag: Option<&Tag>, span: Span) -> Result<Value, YamlError> {
-    match tag {
-        Some(tag) if tag.is_yaml_core_schema() => resolve_tagged(&tag.suffix, text).map_err(|kind| error(span, kind)),
-        Some(tag) if tag.handle.is_empty() => match tag.suffix.strip_prefix("tag:yaml.org,2002:") {
-            Some(suffix) => resolve_tagged(suffix, text).map_err(|kind| error(span, kind)),
-            None => Ok(Value::String(text)),
+fn scalar(text: Cow<'_, str>, plain: bool, tag: Option<&str>) -> Result<Node, YamlErrorKind> {
+    let merge = plain && text == "<<" && tag.is_none_or(|tag| tag == "tag:yaml.org,2002:merge");
+    let value = match tag {
+        Some(tag) => match tag.strip_prefix("tag:yaml.org,2002:") {
+            Some(suffix) => resolve_tagged(suffix, text.into_owned())?,
+            None => Value::String(text.into_owned()),
         },
-        _ => Ok(Value::String(text)),
-    }
+        None if plain => match resolve(&text) {
+            Resolved::Value(value) => value,
+            Resolved::Text => Value::String(text.into_owned()),
+            Resolved::NotFinite => return Err(YamlErrorKind::NotFinite(text.into_owned())),
+        },
+        None => Value::String(text.into_owned()),
+    };
+    Ok(Node { value, merge })
 }
