@@ -3,5 +3,6 @@
 
 pub mod ecr;
 pub mod github;
+pub mod intake;
 pub mod queue;
 pub mod schedule;

@@ -1,0 +1,226 @@
+//! The texts for Slack, pure: what happened in, `mrkdwn` out. Everything from outside is escaped, so that a name or a
+//! value can't mention a channel or make a link (attack 28), and cut, so that a message always fits.
+
+use std::fmt::Write as _;
+
+/// Slack shortens texts over 4,000 characters.
+const MAX_TEXT: usize = 3_900;
+/// Lines about single objects or fields before "and N more".
+const MAX_LINES: usize = 20;
+/// Characters of one value.
+const MAX_VALUE: usize = 120;
+
+/// How a deployment stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Applied, waiting for health.
+    Progressing,
+    /// Applied and healthy.
+    Healthy,
+    /// Applied; the time for waiting is over.
+    Waiting,
+    /// Something failed.
+    Failed,
+}
+
+/// One deployment of one application.
+#[derive(Debug, Clone)]
+pub struct Deployment<'a> {
+    /// The application.
+    pub app: &'a str,
+    /// The destination cluster's name.
+    pub cluster: &'a str,
+    /// The repository.
+    pub repo: &'a str,
+    /// The commit.
+    pub sha: &'a str,
+    /// How it stands.
+    pub phase: Phase,
+    /// What changed, one line an object: `Deployment/shop/web configured`.
+    pub changes: &'a [String],
+    /// What failed or is not healthy, one line each.
+    pub problems: &'a [String],
+    /// What users should know: unsupported fields and the like.
+    pub warnings: &'a [String],
+}
+
+/// One field that differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    /// The object, as it prints.
+    pub object: String,
+    /// The field's path; empty for the object itself.
+    pub field: String,
+    /// What Git says; `None` where Git says nothing.
+    pub desired: Option<String>,
+    /// What the cluster has; `None` where it has nothing.
+    pub live: Option<String>,
+    /// Who: the field manager.
+    pub manager: Option<String>,
+    /// When, as the API server recorded it.
+    pub time: Option<String>,
+}
+
+/// Escapes `&`, `<`, `>` (docs.slack.dev, "Escaping text") and takes line breaks out.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A value in a code span: escaped, cut, without backticks of its own.
+fn code(text: &str) -> String {
+    let cut: String = text.chars().take(MAX_VALUE).collect();
+    let dots = if cut.len() < text.len() { "…" } else { "" };
+    let plain = escape(&cut).replace('`', "'");
+    if plain.is_empty() { "`\"\"`".to_owned() } else { format!("`{plain}{dots}`") }
+}
+
+/// A bold name.
+fn bold(text: &str) -> String {
+    format!("*{}*", escape(text).replace('*', "∗"))
+}
+
+/// Commit ids as people write them.
+pub fn short(sha: &str) -> &str {
+    sha.get(..7).unwrap_or(sha)
+}
+
+/// Bullet lines, `MAX_LINES` of them at most.
+fn bullets(text: &mut String, lines: impl ExactSizeIterator<Item = String>) {
+    let total = lines.len();
+    let mut shown = 0;
+    for line in lines.take(MAX_LINES) {
+        if text.len() + line.len() > MAX_TEXT - 40 {
+            break;
+        }
+        let _ = write!(text, "\n• {line}");
+        shown += 1;
+    }
+    if shown < total {
+        let _ = write!(text, "\n• … and {} more", total - shown);
+    }
+}
+
+/// The message of a deployment; the same message is edited while it goes on.
+pub fn deployment(d: &Deployment<'_>) -> String {
+    let (icon, words) = match d.phase {
+        Phase::Progressing => (":hourglass_flowing_sand:", "is being deployed to"),
+        Phase::Healthy => (":white_check_mark:", "is deployed to"),
+        Phase::Waiting => (":hourglass:", "is applied, but not healthy yet, on"),
+        Phase::Failed => (":x:", "could not be deployed to"),
+    };
+    let mut text = format!(
+        "{icon} {} {words} {} at {} of {}",
+        bold(d.app),
+        bold(d.cluster),
+        code(short(d.sha)),
+        escape(d.repo)
+    );
+    bullets(&mut text, d.problems.iter().map(|line| format!(":red_circle: {}", escape(line))));
+    bullets(&mut text, d.changes.iter().map(|line| escape(line)));
+    bullets(&mut text, d.warnings.iter().map(|line| format!(":warning: {}", escape(line))));
+    text
+}
+
+/// The message about differences that are new.
+pub fn drift(app: &str, cluster: &str, sha: &str, drifts: &[Drift]) -> String {
+    let fields = if drifts.len() == 1 { "1 field".to_owned() } else { format!("{} fields", drifts.len()) };
+    let mut text = format!(
+        ":rotating_light: {} on {} differs from Git at {}: {fields}",
+        bold(app),
+        bold(cluster),
+        code(short(sha))
+    );
+    bullets(&mut text, drifts.iter().map(drift_line));
+    text
+}
+
+fn drift_line(d: &Drift) -> String {
+    let mut line = code(&d.object);
+    if !d.field.is_empty() {
+        let _ = write!(line, " {}", code(&d.field));
+    }
+    let say = |value: &Option<String>| value.as_deref().map_or_else(|| "nothing".to_owned(), code);
+    let _ = write!(line, ": Git has {}, the cluster {}", say(&d.desired), say(&d.live));
+    match (&d.manager, &d.time) {
+        (Some(manager), Some(time)) => {
+            let _ = write!(line, "; by {} at {}", code(manager), escape(time));
+        }
+        (Some(manager), None) => {
+            let _ = write!(line, "; by {}", code(manager));
+        }
+        _ => {}
+    }
+    line
+}
+
+/// The message about differences that are gone.
+pub fn resolved(app: &str, cluster: &str, gone: &[String]) -> String {
+    let mut text = format!(":white_check_mark: {} on {}: resolved, the cluster is as Git says again", bold(app), bold(cluster));
+    bullets(&mut text, gone.iter().map(|line| code(line)));
+    text
+}
+
+/// The message about something that needs a person: `what` names it, `lines` say why.
+pub fn problem(what: &str, lines: &[String]) -> String {
+    let mut text = format!(":x: {}", escape(what));
+    bullets(&mut text, lines.iter().map(|line| escape(line)));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replicas() -> Drift {
+        Drift {
+            object: "Deployment/shop/web".into(),
+            field: "spec.replicas".into(),
+            desired: Some("2".into()),
+            live: Some("5".into()),
+            manager: Some("kubectl-scale".into()),
+            time: Some("2026-11-21T13:00:00Z".into()),
+        }
+    }
+
+    #[test]
+    fn a_drift_names_field_values_manager_and_time() {
+        assert_eq!(
+            drift("web", "prod", &"a".repeat(40), &[replicas()]),
+            ":rotating_light: *web* on *prod* differs from Git at `aaaaaaa`: 1 field\n• `Deployment/shop/web` `spec.replicas`: \
+             Git has `2`, the cluster `5`; by `kubectl-scale` at 2026-11-21T13:00:00Z"
+        );
+    }
+
+    #[test]
+    fn markup_from_outside_is_harmless() {
+        let hostile = "<!channel> <http://x|y> `*_&";
+        let text = drift("<@U1>*x*", hostile, "abc", &[Drift { live: Some(hostile.into()), ..replicas() }]);
+        assert!(!text.contains("<!") && !text.contains("<@") && !text.contains("<http"), "{text}");
+        assert!(!text.contains("``"), "{text}");
+        assert_eq!(problem("a\nb", &["<x>".into()]), ":x: a b\n• &lt;x&gt;");
+    }
+
+    #[test]
+    fn messages_fit() {
+        let many: Vec<Drift> = (0..1000).map(|n| Drift { live: Some("x".repeat(500)), field: format!("f{n}"), ..replicas() }).collect();
+        let text = drift("web", "prod", "abc", &many);
+        assert!(text.len() < 4_000 && text.ends_with(" more"), "{}", text.len());
+        let changes: Vec<String> = (0..50).map(|n| format!("ConfigMap/a/{n} created")).collect();
+        let text = deployment(&Deployment {
+            app: "web", cluster: "prod", repo: "acme/gitops", sha: "abcdef0123", phase: Phase::Failed, changes: &changes,
+            problems: &["failed to apply X".into()], warnings: &["unknown field".into()],
+        });
+        assert!(text.starts_with(":x: *web* could not be deployed to *prod* at `abcdef0` of acme/gitops\n• :red_circle: failed to apply X\n"), "{text}");
+        assert!(text.contains("… and 30 more"), "{text}");
+    }
+}

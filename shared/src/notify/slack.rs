@@ -1,0 +1,95 @@
+//! Slack's Web API: post a message, edit it in place.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::config;
+use crate::http::{Http, HttpError};
+use crate::secret::{SecretError, Secrets};
+
+/// An answer comes within this time, or never.
+const LIMIT: Duration = Duration::from_secs(10);
+/// A `Retry-After` up to this many seconds is waited for, once.
+const PATIENCE: u64 = 5;
+
+/// Where a message stands: what is needed to edit it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Posted {
+    /// The channel's id, as Slack answered it.
+    pub channel: String,
+    /// The message's time stamp, which is its name.
+    pub ts: String,
+}
+
+/// Why a message did not get through.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SlackError {
+    /// The token can't be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// Slack could not be reached.
+    #[error("failed to reach Slack")]
+    Http(#[from] HttpError),
+    /// Slack refused: `channel_not_found`, `not_in_channel`, `invalid_auth`, …
+    #[error("Slack refused the message: {code}{hint}")]
+    Refused {
+        /// Slack's error code.
+        code: String,
+        /// What to do about it, where we know.
+        hint: &'static str,
+    },
+}
+
+/// A channel to report to.
+#[derive(Debug, Clone)]
+pub struct Slack {
+    settings: config::Slack,
+    secrets: Secrets,
+    http: Http,
+}
+
+impl Slack {
+    /// The channel of `settings`; nothing is asked yet.
+    pub fn new(settings: config::Slack, secrets: Secrets) -> Self {
+        Self { settings, secrets, http: Http::default() }
+    }
+
+    /// Posts `text` (mrkdwn, built by [`super::report`]) and says where it stands.
+    pub async fn post(&self, text: &str) -> Result<Posted, SlackError> {
+        let body = json!({ "channel": self.settings.channel, "text": text, "unfurl_links": false, "unfurl_media": false });
+        let answer = self.call("chat.postMessage", &body).await?;
+        let text = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Ok(Posted { channel: text("channel"), ts: text("ts") })
+    }
+
+    /// Replaces the text of a message.
+    pub async fn update(&self, posted: &Posted, text: &str) -> Result<(), SlackError> {
+        let body = json!({ "channel": posted.channel, "ts": posted.ts, "text": text });
+        self.call("chat.update", &body).await.map(|_| ())
+    }
+
+    async fn call(&self, method: &str, body: &Value) -> Result<Value, SlackError> {
+        let token = self.secrets.get(&self.settings.secret).await?;
+        let url = format!("{}/{method}", self.settings.api);
+        let mut answer = self.http.post_json(&url, &token, body, LIMIT).await?;
+        if answer.status == 429 && answer.retry_after.is_some_and(|seconds| seconds <= PATIENCE) {
+            tokio::time::sleep(Duration::from_secs(answer.retry_after.unwrap_or_default())).await;
+            answer = self.http.post_json(&url, &token, body, LIMIT).await?;
+        }
+        if answer.body.get("ok").and_then(Value::as_bool) == Some(true) {
+            return Ok(answer.body);
+        }
+        let code = answer.body.get("error").and_then(Value::as_str);
+        let code = code.map_or_else(|| format!("HTTP {}", answer.status), |code| code.chars().take(60).collect());
+        let hint = match code.as_str() {
+            "not_in_channel" => " (invite the bot to the channel)",
+            "channel_not_found" => " (check SLIPWAY_SLACK_CHANNEL, and invite the bot)",
+            "invalid_auth" | "token_revoked" | "not_authed" => " (check the secret that SLIPWAY_SLACK_SECRET names)",
+            "missing_scope" => " (the bot needs the scope chat:write)",
+            _ => "",
+        };
+        Err(SlackError::Refused { code, hint })
+    }
+}
