@@ -19,6 +19,7 @@ pub mod render;
 pub mod notify;
 
 pub mod aws;
+pub mod clusters;
 pub mod config;
 pub mod error;
 pub mod http;

@@ -118,13 +118,8 @@ pub fn deployment(d: &Deployment<'_>) -> String {
         Phase::Waiting => (":hourglass:", "is applied, but not healthy yet, on"),
         Phase::Failed => (":x:", "could not be deployed to"),
     };
-    let mut text = format!(
-        "{icon} {} {words} {} at {} of {}",
-        bold(d.app),
-        bold(d.cluster),
-        code(short(d.sha)),
-        escape(d.repo)
-    );
+    let mut text =
+        format!("{icon} {} {words} {} at {} of {}", bold(d.app), bold(d.cluster), code(short(d.sha)), escape(d.repo));
     bullets(&mut text, d.problems.iter().map(|line| format!(":red_circle: {}", escape(line))));
     bullets(&mut text, d.changes.iter().map(|line| escape(line)));
     bullets(&mut text, d.warnings.iter().map(|line| format!(":warning: {}", escape(line))));
@@ -165,7 +160,8 @@ fn drift_line(d: &Drift) -> String {
 
 /// The message about differences that are gone.
 pub fn resolved(app: &str, cluster: &str, gone: &[String]) -> String {
-    let mut text = format!(":white_check_mark: {} on {}: resolved, the cluster is as Git says again", bold(app), bold(cluster));
+    let mut text =
+        format!(":white_check_mark: {} on {}: resolved, the cluster is as Git says again", bold(app), bold(cluster));
     bullets(&mut text, gone.iter().map(|line| code(line)));
     text
 }
@@ -212,13 +208,20 @@ mod tests {
 
     #[test]
     fn messages_fit() {
-        let many: Vec<Drift> = (0..1000).map(|n| Drift { live: Some("x".repeat(500)), field: format!("f{n}"), ..replicas() }).collect();
+        let many: Vec<Drift> =
+            (0..1000).map(|n| Drift { live: Some("x".repeat(500)), field: format!("f{n}"), ..replicas() }).collect();
         let text = drift("web", "prod", "abc", &many);
         assert!(text.len() < 4_000 && text.ends_with(" more"), "{}", text.len());
         let changes: Vec<String> = (0..50).map(|n| format!("ConfigMap/a/{n} created")).collect();
         let text = deployment(&Deployment {
-            app: "web", cluster: "prod", repo: "acme/gitops", sha: "abcdef0123", phase: Phase::Failed, changes: &changes,
-            problems: &["failed to apply X".into()], warnings: &["unknown field".into()],
+            app: "web",
+            cluster: "prod",
+            repo: "acme/gitops",
+            sha: "abcdef0123",
+            phase: Phase::Failed,
+            changes: &changes,
+            problems: &["failed to apply X".into()],
+            warnings: &["unknown field".into()],
         });
         assert!(text.starts_with(":x: *web* could not be deployed to *prod* at `abcdef0` of acme/gitops\n• :red_circle: failed to apply X\n"), "{text}");
         assert!(text.contains("… and 30 more"), "{text}");

@@ -58,7 +58,8 @@ impl Slack {
 
     /// Posts `text` (mrkdwn, built by [`super::report`]) and says where it stands.
     pub async fn post(&self, text: &str) -> Result<Posted, SlackError> {
-        let body = json!({ "channel": self.settings.channel, "text": text, "unfurl_links": false, "unfurl_media": false });
+        let body =
+            json!({ "channel": self.settings.channel, "text": text, "unfurl_links": false, "unfurl_media": false });
         let answer = self.call("chat.postMessage", &body).await?;
         let text = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         Ok(Posted { channel: text("channel"), ts: text("ts") })
