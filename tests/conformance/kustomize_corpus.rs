@@ -26,7 +26,8 @@ pub(crate) fn run(shared: &Path) -> Result<Option<Outcome>> {
             (Some(_), Err(error)) => Err(format!("refused: {}", chain(&error))),
             (Some(golden), Ok(rendered)) => {
                 let expected = golden_documents(&folder.join("golden").join(golden)).map_err(|e| format!("{e:#}"))?;
-                let found: Vec<Value> = rendered.objects.into_iter().map(|o| o.into_value()).collect();
+                let found: Vec<Value> =
+                    rendered.objects.into_iter().map(slipway_manifest::Object::into_value).collect();
                 same(&expected, &found)
             }
         }

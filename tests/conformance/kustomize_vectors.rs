@@ -32,7 +32,7 @@ fn check(case: &Value) -> Result<()> {
         (Ok(_), None) => anyhow::bail!("rendered, but must be refused: {}", case["error"]),
         (Err(error), Some(_)) => anyhow::bail!("refused: {}", chain(&error)),
         (Ok(rendered), Some(expected)) => {
-            let found: Vec<Value> = rendered.objects.into_iter().map(|o| o.into_value()).collect();
+            let found: Vec<Value> = rendered.objects.into_iter().map(slipway_manifest::Object::into_value).collect();
             same(&documents(expected)?, &found).map_err(anyhow::Error::msg)
         }
     }

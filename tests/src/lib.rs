@@ -1,1 +1,32 @@
-//! Flows and conformance on real parts.
+//! The harness: real parts for the tests, installed under `target/tools` and started on loopback.
+//!
+//! | part | module |
+//! |---|---|
+//! | a Kubernetes control plane with kwok's kubelets | [`ControlPlane`] |
+//! | AWS (moto) | [`Moto`] |
+//! | the built functions under AWS's runtime interface emulator | [`Function`] |
+//! | what is installed, from where, at which version | [`tools`] |
+//!
+//! Each `start` gives `None` where the machine lacks what the part is made from (Go, Python, npm), after saying so;
+//! with `SLIPWAY_REQUIRE_REAL_PARTS=1` that is a failure. Everything started ends with its owner, panics included.
+
+#![allow(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a harness that cannot do its work has to fail the test at once, and says why"
+)]
+
+mod controlplane;
+pub mod http;
+mod lambda;
+mod moto;
+mod process;
+pub mod skip;
+pub mod tools;
+
+pub use controlplane::{ControlPlane, Options};
+pub use lambda::{Function, binaries};
+pub use moto::Moto;

@@ -1,0 +1,100 @@
+//! The very binaries that are deployed, under AWS's own runtime interface emulator.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::http;
+use crate::process::{Process, free_port};
+use crate::skip::{Unavailable, or_skip};
+use crate::tools;
+
+/// The packages whose binaries the tests run.
+const PACKAGES: [&str; 4] = ["slipway-ecr-push", "slipway-github-webhook", "slipway-drift-check", "slipway-cli"];
+
+/// The folder with the workspace's binaries, built in the profile that this test was built in.
+///
+/// Cargo builds no other package's binaries for a test (artifact dependencies are unstable), so this asks it to, once a
+/// process. It names `slipway-tests` and `--tests` too: then features resolve as they did for `cargo test`, everything
+/// below the binaries is reused, and cargo's own lock serialises the test binaries that ask at once.
+///
+/// # Panics
+/// If they do not build.
+pub fn binaries() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let this = env::current_exe().expect("a test has a path");
+        // target/PROFILE/deps/TEST
+        let profile = this.ancestors().nth(2).expect("a test lies in target/PROFILE/deps").to_path_buf();
+        let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        build.current_dir(tools::workspace()).args(["build", "--quiet", "--bins", "--tests", "-p", "slipway-tests"]);
+        build.args(PACKAGES.iter().flat_map(|package| ["-p", package]));
+        build.arg("--target-dir").arg(profile.parent().expect("a profile lies in target"));
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        tools::run(&mut build).unwrap_or_else(|error| panic!("{error:#}"));
+        profile
+    })
+}
+
+/// One instance of a function, as Lambda would run it: one invocation at a time.
+#[derive(Debug)]
+pub struct Function {
+    url: String,
+    log: PathBuf,
+    _process: Process,
+    _data: TempDir,
+}
+
+impl Function {
+    /// Starts the emulator for `binary` with nothing but `environment` in its environment.
+    /// As in Lambda, the function itself starts with the first invocation.
+    pub async fn start(binary: &Path, environment: &[(String, String)]) -> Option<Self> {
+        or_skip("the Lambda runtime", Self::boot(binary, environment).await)
+    }
+
+    async fn boot(binary: &Path, environment: &[(String, String)]) -> Result<Self, Unavailable> {
+        let emulator = tools::runtime_emulator()?;
+        let data = TempDir::with_prefix("slipway-function-")?;
+        let log = data.path().join("log");
+        let name = binary.file_name().context("a binary has a name")?;
+        let port = free_port()?;
+        let mut command = Command::new("env");
+        command.arg("-i").args(environment.iter().map(|(key, value)| format!("{key}={value}")));
+        command.arg(format!("AWS_LAMBDA_FUNCTION_NAME={}", name.to_string_lossy()));
+        command.arg("AWS_LAMBDA_FUNCTION_VERSION=$LATEST").arg("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512");
+        command.arg(emulator);
+        command.args(["--runtime-interface-emulator-address", &format!("127.0.0.1:{port}")]);
+        command.args(["--runtime-api-address", &format!("127.0.0.1:{}", free_port()?)]);
+        command.arg(binary).current_dir(data.path());
+        let process = Process::start(&command, &log)?;
+        let url = format!("http://127.0.0.1:{port}/2015-03-31/functions/function/invocations");
+        http::wait_for(&format!("http://127.0.0.1:{port}/"), Duration::from_secs(20)).await?;
+        Ok(Self { url, log, _process: process, _data: data })
+    }
+
+    /// Sends one event and gives the answer; an error of the function's own is an object with `errorType`.
+    ///
+    /// # Panics
+    /// If there is no answer within five minutes, or one that is no JSON.
+    pub async fn invoke(&self, event: &Value) -> Value {
+        let sent = http::request("POST", &self.url, event.to_string().into_bytes(), Duration::from_mins(5)).await;
+        let (_, body) = sent.unwrap_or_else(|error| panic!("{error:#}\n{}", self.log()));
+        serde_json::from_slice(&body).unwrap_or_else(|error| {
+            panic!("the function answered no JSON ({error}): {}\n{}", String::from_utf8_lossy(&body), self.log())
+        })
+    }
+
+    /// All that the emulator and the function have printed.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
