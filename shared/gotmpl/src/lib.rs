@@ -7,15 +7,24 @@
 //! Knows no clock, no environment, no network and no files. Behaviour is that of Go 1.26's `text/template`, `fmt` and
 //! `strconv`; `COMPATIBILITY.md` lists what differs.
 
+mod ast;
 mod budget;
+mod builtin;
 mod error;
+mod exec;
+mod fmt;
 mod func;
+mod lex;
+mod operand;
+mod parse;
 mod set;
 mod source;
+mod suggest;
 mod value;
 
 pub use budget::{Budget, Limit, Limits, on_stack};
 pub use error::Error;
+pub use fmt::{Exponent, format_float, quote, quote_ascii, sprint, sprintf, sprintln};
 pub use func::{Call, Context, FuncError, FuncMap, Function};
 pub use set::{MissingKey, Set};
 pub use value::{

@@ -27,10 +27,9 @@ impl Source {
 
     /// Line from 1 and byte in the line from 0, as Go counts them.
     pub(crate) fn line_column(&self, at: usize) -> (usize, usize) {
-        let before = self.0.text.as_bytes().get(..at).unwrap_or(self.0.text.as_bytes());
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        let column = before.iter().rev().take_while(|byte| **byte != b'\n').count();
-        (line, column)
+        let before = self.0.text.get(..at).unwrap_or(&self.0.text);
+        let line = 1 + before.matches('\n').count();
+        (line, before.len() - before.rfind('\n').map_or(0, |newline| newline + 1))
     }
 }
 

@@ -1,0 +1,377 @@
+//! Tokens to templates. (Go: src/text/template/parse/parse.go)
+
+mod number;
+mod pipe;
+
+use crate::ast::{Branch, Call, Node, Pipe, Template};
+use crate::budget::Limit;
+use crate::builtin;
+use crate::error::Error;
+use crate::fmt::{quote, unquote};
+use crate::func::FuncMap;
+use crate::lex::{Keyword, Lexer, Token, TokenKind};
+use crate::source::Source;
+use crate::suggest::nearest;
+use crate::value::Str;
+
+/// Blocks in blocks and parentheses in parentheses; `else if` counts as a block. Bounds the parser's own stack.
+const MAX_NESTING: usize = 400;
+
+/// Parses a text: the templates it defines, the text's own last.
+/// Fails at the first mistake.
+pub(crate) fn parse(name: &str, text: &str, funcs: &FuncMap) -> Result<Vec<Template>, Error> {
+    let source = Source::new(name, text);
+    let mut shared = Shared { lexer: Lexer::new(text), funcs, source: &source, done: Vec::new(), nesting: 0 };
+    let mut tree = Tree::new(&mut shared);
+    let body = tree.file()?;
+    tree.add(name.to_owned(), body)?;
+    Ok(shared.done)
+}
+
+/// Whether a template has nothing but space.
+pub(crate) fn is_blank(body: &[Node]) -> bool {
+    body.iter().all(|node| matches!(node, Node::Text(text) if text.to_text().trim().is_empty()))
+}
+
+/// What all templates of one text share.
+struct Shared<'a> {
+    lexer: Lexer<'a>,
+    funcs: &'a FuncMap,
+    source: &'a Source,
+    done: Vec<Template>,
+    nesting: usize,
+}
+
+/// One template in the making.
+struct Tree<'s, 'a> {
+    shared: &'s mut Shared<'a>,
+    /// Tokens read ahead, the next one last.
+    ahead: Vec<Token<'a>>,
+    /// Where the last token came from that the lexer gave: errors are reported for its line.
+    latest: usize,
+    variables: Vec<String>,
+    ranges: usize,
+    /// Where the action began that is being parsed.
+    action_at: Option<usize>,
+}
+
+/// The next token's kind and place.
+#[derive(Clone, Copy)]
+struct Peeked {
+    kind: TokenKind,
+    at: usize,
+}
+
+/// What ended a list of nodes.
+enum End {
+    End,
+    Else,
+}
+
+impl End {
+    fn text(&self) -> &'static str {
+        match self {
+            Self::End => "{{end}}",
+            Self::Else => "{{else}}",
+        }
+    }
+}
+
+/// A node, or what ends the list it would have been in.
+enum Item {
+    Node(Node),
+    End(End),
+}
+
+impl<'s, 'a> Tree<'s, 'a> {
+    fn new(shared: &'s mut Shared<'a>) -> Self {
+        Self { shared, ahead: Vec::new(), latest: 0, variables: vec!["$".into()], ranges: 0, action_at: None }
+    }
+
+    fn next(&mut self) -> Token<'a> {
+        self.ahead.pop().unwrap_or_else(|| {
+            let token = self.shared.lexer.next();
+            self.latest = token.at;
+            token
+        })
+    }
+
+    fn back(&mut self, token: Token<'a>) {
+        self.ahead.push(token);
+    }
+
+    fn peek(&mut self) -> Peeked {
+        let token = self.next();
+        let peeked = Peeked { kind: token.kind, at: token.at };
+        self.back(token);
+        peeked
+    }
+
+    fn next_non_space(&mut self) -> Token<'a> {
+        loop {
+            let token = self.next();
+            if token.kind != TokenKind::Space {
+                return token;
+            }
+        }
+    }
+
+    fn peek_non_space(&mut self) -> Peeked {
+        let token = self.next_non_space();
+        self.back(token);
+        self.peek()
+    }
+
+    fn line(&self, at: usize) -> usize {
+        self.shared.source.line_column(at).0
+    }
+
+    fn error(&self, message: impl std::fmt::Display) -> Error {
+        let source = self.shared.source;
+        Error::new(format!("template: {}:{}: {message}", source.name(), self.line(self.latest))).at(
+            source,
+            self.latest,
+            1,
+        )
+    }
+
+    fn expect(&mut self, kind: TokenKind, context: &str) -> Result<Token<'a>, Error> {
+        let token = self.next_non_space();
+        if token.kind == kind { Ok(token) } else { Err(self.unexpected(&token, context)) }
+    }
+
+    fn unexpected(&self, token: &Token<'_>, context: &str) -> Error {
+        if token.kind != TokenKind::Error {
+            return self.error(format_args!("unexpected {} in {context}", describe(token)));
+        }
+        let mut message = token.value.to_string();
+        if let Some(line) = self.action_at.map(|at| self.line(at)).filter(|line| *line != self.line(token.at)) {
+            let what = if message.ends_with(" action") { "" } else { " in action" };
+            message = format!("{message}{what} started at {}:{line}", self.shared.source.name());
+        }
+        self.error(message)
+    }
+
+    /// Runs `parse` one level further in. Fails beyond the limit.
+    fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        if self.shared.nesting >= MAX_NESTING {
+            let limit = Limit::Nesting(MAX_NESTING);
+            return Err(self.error(limit).limited(Some(limit)));
+        }
+        self.shared.nesting += 1;
+        let result = parse(self);
+        self.shared.nesting -= 1;
+        result
+    }
+
+    fn add(&mut self, name: String, body: Vec<Node>) -> Result<(), Error> {
+        if let Some(old) = self.shared.done.iter_mut().find(|template| template.name == name) {
+            if is_blank(&old.body) {
+                old.body = body;
+            } else if !is_blank(&body) {
+                let name = quote(name.as_bytes());
+                return Err(self.error(format_args!("template: multiple definition of template {name}")));
+            }
+            return Ok(());
+        }
+        self.shared.done.push(Template { name, source: self.shared.source.clone(), body });
+        Ok(())
+    }
+
+    /// The whole text, with the `define`s in it.
+    fn file(&mut self) -> Result<Vec<Node>, Error> {
+        let mut body = Vec::new();
+        loop {
+            let token = self.next();
+            match token.kind {
+                TokenKind::Eof => return Ok(body),
+                TokenKind::LeftDelim => {
+                    let first = self.next_non_space();
+                    if first.kind == TokenKind::Keyword(Keyword::Define) {
+                        Tree::new(self.shared).definition()?;
+                        continue;
+                    }
+                    self.back(first);
+                    self.back(token);
+                }
+                _ => self.back(token),
+            }
+            match self.text_or_action()? {
+                Item::Node(node) => body.push(node),
+                Item::End(end) => return Err(self.error(format_args!("unexpected {}", end.text()))),
+            }
+        }
+    }
+
+    fn definition(&mut self) -> Result<(), Error> {
+        let context = "define clause";
+        let token = self.next_non_space();
+        let name = self.template_name(&token, context)?;
+        self.expect(TokenKind::RightDelim, context)?;
+        let body = self.body_to_end(context)?;
+        self.add(name, body)
+    }
+
+    fn body_to_end(&mut self, context: &str) -> Result<Vec<Node>, Error> {
+        match self.list()? {
+            (body, End::End) => Ok(body),
+            (_, end) => Err(self.error(format_args!("unexpected {} in {context}", end.text()))),
+        }
+    }
+
+    fn template_name(&mut self, token: &Token<'_>, context: &str) -> Result<String, Error> {
+        if !matches!(token.kind, TokenKind::String | TokenKind::RawString) {
+            return Err(self.unexpected(token, context));
+        }
+        let name = unquote(&token.value).ok_or_else(|| self.error("invalid syntax"))?;
+        Ok(name.to_text().into_owned())
+    }
+
+    /// Nodes up to `end` or `else`.
+    fn list(&mut self) -> Result<(Vec<Node>, End), Error> {
+        let mut nodes = Vec::new();
+        while self.peek_non_space().kind != TokenKind::Eof {
+            match self.text_or_action()? {
+                Item::Node(node) => nodes.push(node),
+                Item::End(end) => return Ok((nodes, end)),
+            }
+        }
+        Err(self.error("unexpected EOF"))
+    }
+
+    fn text_or_action(&mut self) -> Result<Item, Error> {
+        let token = self.next_non_space();
+        match token.kind {
+            TokenKind::Text => Ok(Item::Node(Node::Text(Str::from(&*token.value)))),
+            TokenKind::LeftDelim => {
+                self.action_at = Some(token.at);
+                let item = self.nested(Self::action);
+                self.action_at = None;
+                item
+            }
+            _ => Err(self.unexpected(&token, "input")),
+        }
+    }
+
+    fn action(&mut self) -> Result<Item, Error> {
+        let token = self.next_non_space();
+        let node = match token.kind {
+            TokenKind::Keyword(Keyword::Block) => self.block()?,
+            TokenKind::Keyword(Keyword::Break) => self.loop_control("{{break}}", Node::Break)?,
+            TokenKind::Keyword(Keyword::Continue) => self.loop_control("{{continue}}", Node::Continue)?,
+            TokenKind::Keyword(Keyword::Else) => {
+                let next = self.peek_non_space().kind;
+                // `else if` and `else with` are for the block to see.
+                if !matches!(next, TokenKind::Keyword(Keyword::If | Keyword::With)) {
+                    self.expect(TokenKind::RightDelim, "else")?;
+                }
+                return Ok(Item::End(End::Else));
+            }
+            TokenKind::Keyword(Keyword::End) => {
+                self.expect(TokenKind::RightDelim, "end")?;
+                return Ok(Item::End(End::End));
+            }
+            TokenKind::Keyword(Keyword::If) => Node::If(self.branch("if")?),
+            TokenKind::Keyword(Keyword::Range) => Node::Range(self.branch("range")?),
+            TokenKind::Keyword(Keyword::Template) => self.template()?,
+            TokenKind::Keyword(Keyword::With) => Node::With(self.branch("with")?),
+            _ => {
+                self.back(token);
+                Node::Action(self.pipeline("command", TokenKind::RightDelim)?)
+            }
+        };
+        Ok(Item::Node(node))
+    }
+
+    fn loop_control(&mut self, name: &str, node: Node) -> Result<Node, Error> {
+        self.expect(TokenKind::RightDelim, name)?;
+        if self.ranges == 0 {
+            return Err(self.error(format_args!("{name} outside {{{{range}}}}")));
+        }
+        Ok(node)
+    }
+
+    fn branch(&mut self, context: &str) -> Result<Branch, Error> {
+        let outer = self.variables.len();
+        let pipe = self.pipeline(context, TokenKind::RightDelim)?;
+        let is_range = usize::from(context == "range");
+        self.ranges += is_range;
+        let (body, end) = self.list()?;
+        self.ranges -= is_range;
+        let otherwise = match end {
+            End::End => None,
+            End::Else => Some(self.otherwise(context)?),
+        };
+        self.variables.truncate(outer);
+        Ok(Branch { pipe, body, otherwise })
+    }
+
+    /// What follows `else`. An `else if` shares the `end` with what it belongs to.
+    fn otherwise(&mut self, context: &str) -> Result<Vec<Node>, Error> {
+        let keyword = self.peek().kind;
+        match (context, keyword) {
+            ("if", TokenKind::Keyword(Keyword::If)) => {
+                self.next();
+                Ok(vec![Node::If(self.nested(|tree| tree.branch("if"))?)])
+            }
+            ("with", TokenKind::Keyword(Keyword::With)) => {
+                self.next();
+                Ok(vec![Node::With(self.nested(|tree| tree.branch("with"))?)])
+            }
+            _ => match self.list()? {
+                (body, End::End) => Ok(body),
+                (_, end) => Err(self.error(format_args!("expected end; found {}", end.text()))),
+            },
+        }
+    }
+
+    /// `block` is `define` and `template` in one.
+    fn block(&mut self) -> Result<Node, Error> {
+        let context = "block clause";
+        let token = self.next_non_space();
+        let name = self.template_name(&token, context)?;
+        let pipe = self.pipeline(context, TokenKind::RightDelim)?;
+        let mut tree = Tree::new(self.shared);
+        let body = tree.body_to_end(context)?;
+        tree.add(name.clone(), body)?;
+        Ok(Node::Template(Call { at: token.at, name, pipe: Some(pipe) }))
+    }
+
+    fn template(&mut self) -> Result<Node, Error> {
+        let context = "template clause";
+        let token = self.next_non_space();
+        let name = self.template_name(&token, context)?;
+        let next = self.next_non_space();
+        let pipe: Option<Pipe> = if next.kind == TokenKind::RightDelim {
+            None
+        } else {
+            self.back(next);
+            Some(self.pipeline(context, TokenKind::RightDelim)?)
+        };
+        Ok(Node::Template(Call { at: token.at, name, pipe }))
+    }
+
+    /// A function that does not exist, with the names that come near.
+    fn unknown_function(&self, token: &Token<'_>) -> Error {
+        let names = self.shared.funcs.names().chain(builtin::names());
+        let hint = nearest(&token.value, names).map(|near| format!("did you mean the function `{near}`?"));
+        let name = quote(token.value.as_bytes());
+        let source = self.shared.source;
+        self.error(format_args!("function {name} not defined")).at(source, token.at, token.value.len()).hint(hint)
+    }
+}
+
+/// Go's `%s` of a token.
+fn describe(token: &Token<'_>) -> String {
+    let value: &str = &token.value;
+    match token.kind {
+        TokenKind::Eof => "EOF".into(),
+        TokenKind::Error => value.into(),
+        TokenKind::Keyword(_) | TokenKind::Dot | TokenKind::Nil => format!("<{value}>"),
+        _ if value.len() > 10 => {
+            let start: String = value.chars().take(10).collect();
+            format!("{}...", quote(start.as_bytes()))
+        }
+        _ => quote(value.as_bytes()),
+    }
+}
