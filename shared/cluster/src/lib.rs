@@ -2,6 +2,10 @@
 //!
 //! The only crate that knows kube. Everything here computes a plan or reads, but for the one door: [`apply`] and
 //! [`prune`] change a cluster; [`state`] and [`lock`] write Slipway's own two objects beside it.
+//!
+//! The way of a sync: [`Cluster::resolve`] the kinds, [`plan::prepare`] what was rendered, [`lock::acquire`], [`state::read`],
+//! [`live::members`], [`plan::plan`], [`prune::brake`], then step by step [`apply::apply`], [`prune::prune`], [`wait::wait`], [`state::write`].
+//! The way of a comparison: [`apply::apply`] as a dry run, [`mask::mask`], [`diff::diff`], [`blame::blame`].
 
 pub mod apply;
 pub mod blame;
@@ -10,11 +14,19 @@ pub mod diff;
 pub mod discover;
 pub mod error;
 pub mod fieldset;
+pub mod health;
+pub mod hook;
 pub mod live;
+pub mod lock;
 pub mod mask;
+pub mod plan;
+pub mod prune;
+pub mod state;
+pub mod status;
 pub mod takeover;
 pub mod token;
 pub mod tracking;
+pub mod wait;
 
 pub use connect::{Auth, Cluster, ConnectError, Deadline, Eks, Server};
 pub use discover::{DiscoverError, GroupKind, Gvk, Kinds, Resource};

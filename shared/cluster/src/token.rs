@@ -49,7 +49,7 @@ pub fn eks_token(
     let identity = credentials.clone().into();
     let mut settings = SigningSettings::default();
     settings.signature_location = SignatureLocation::QueryParams;
-    settings.expires_in = Some(Duration::from_secs(60));
+    settings.expires_in = Some(Duration::from_mins(1));
     settings.percent_encoding_mode = PercentEncodingMode::Single;
     settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
     let params = v4::SigningParams::builder()
@@ -68,12 +68,12 @@ pub fn eks_token(
     let (instructions, _) = sign(request, &params).map_err(|error| failed(error.into()))?.into_parts();
 
     // The signature covers the parameters in sorted order; the URL has them in botocore's.
-    let mut query = operation.to_owned();
+    let mut query = vec![operation.to_owned()];
     for name in ORDER {
-        for (_, value) in instructions.params().iter().filter(|(key, _)| *key == name) {
-            query.push_str(&format!("&{name}={}", percent_encode(value)));
-        }
+        let values = instructions.params().iter().filter(|(key, _)| *key == name);
+        query.extend(values.map(|(_, value)| format!("{name}={}", percent_encode(value))));
     }
+    let query = query.join("&");
     Ok(SecretString::from(format!("k8s-aws-v1.{}", URL_SAFE_NO_PAD.encode(format!("{endpoint}?{query}")))))
 }
 
@@ -90,13 +90,8 @@ const ORDER: [&str; 7] = [
 
 /// RFC 3986 as AWS wants it: all but unreserved characters.
 fn percent_encode(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-        out
-    })
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 /// The DNS suffix of a region's partition (boto/botocore `botocore/data/partitions.json`).

@@ -1,0 +1,42 @@
+use serde_json::Value;
+use slipway_manifest::Object;
+
+use super::{Condition, Health, Verdict, conditions, status_conditions};
+
+/// A HorizontalPodAutoscaler of version 2, or of version 1, whose conditions are an annotation. Others nobody can tell.
+pub(super) fn health(object: &Object) -> Verdict {
+    let annotation: Value;
+    let conditions: Vec<Condition<'_>> = match object.version() {
+        "v2" => status_conditions(object).collect(),
+        "v1" => {
+            let text = object.annotation("autoscaling.alpha.kubernetes.io/conditions").unwrap_or("[]");
+            match serde_json::from_str(text) {
+                Ok(list) => annotation = list,
+                Err(_) => return Verdict::new(Health::Unknown, "failed to read the conditions annotation"),
+            }
+            conditions(Some(&annotation)).collect()
+        }
+        version => {
+            let message = format!("unsupported HPA GVK: autoscaling/{version}, Kind=HorizontalPodAutoscaler");
+            return Verdict::new(Health::Unknown, message);
+        }
+    };
+    for condition in conditions {
+        if is_degraded(&condition) {
+            return Verdict::new(Health::Degraded, condition.message);
+        }
+        if matches!(condition.kind, "AbleToScale" | "ScalingLimited") && condition.status == "True" {
+            return Verdict::new(Health::Healthy, condition.message);
+        }
+    }
+    Verdict::new(Health::Progressing, "Waiting to Autoscale")
+}
+
+fn is_degraded(condition: &Condition<'_>) -> bool {
+    match (condition.kind, condition.reason) {
+        ("AbleToScale", "FailedGetScale" | "FailedUpdateScale")
+        | ("ScalingActive", "FailedComputeMetricsReplicas" | "InvalidSelector") => true,
+        ("ScalingActive", reason) => reason.starts_with("FailedGet") && reason.ends_with("Metric"),
+        _ => false,
+    }
+}

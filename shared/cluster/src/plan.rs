@@ -1,0 +1,371 @@
+//! What a sync has to do, in order: computed from what is desired, what is live and what was applied before. Pure.
+//!
+//! The order is Argo CD's (argoproj/argo-cd `gitops-engine/pkg/sync/sync_tasks.go`, `sync_context.go`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest as _, Sha256};
+use slipway_manifest::{Object, ObjectId, kind_order};
+
+use crate::discover::{DiscoverError, Kinds};
+use crate::hook::{self, Phase};
+use crate::tracking::{self, PART_OF, TRACKING_ID};
+
+/// Whose objects these are and where they go.
+#[derive(Debug, Clone)]
+pub struct Owner {
+    /// The application as its tracking ids name it.
+    pub app: String,
+    /// The ApplySet of its parent.
+    pub applyset: String,
+    /// The destination's namespace: for objects that name none.
+    pub namespace: String,
+}
+
+/// Objects ready to be applied.
+#[derive(Debug, Default)]
+pub struct Desired {
+    /// With namespace, tracking id and ApplySet label, each id once.
+    pub objects: Vec<Object>,
+    /// Objects whose kind is not served, or could not be asked for. With these nothing may be pruned.
+    pub unresolved: Vec<(Object, DiscoverError)>,
+    /// What a user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Gives rendered `objects` their namespace and marks them as `owner`'s.
+///
+/// Of two objects with one id the last wins, with a warning, as in Argo CD.
+pub fn prepare(objects: Vec<Object>, kinds: &Kinds, owner: &Owner) -> Desired {
+    let mut desired = Desired::default();
+    let mut places: BTreeMap<ObjectId, usize> = BTreeMap::new();
+    for mut object in objects {
+        match kinds.of(&object) {
+            Ok(resource) if resource.namespaced => {
+                if object.namespace().is_empty() {
+                    object.set_namespace(&owner.namespace);
+                }
+            }
+            Ok(_) => {
+                object.metadata_mut().shift_remove("namespace");
+            }
+            Err(error) => {
+                desired.unresolved.push((object, error));
+                continue;
+            }
+        }
+        let id = object.id();
+        object.set_annotation(TRACKING_ID, tracking::tracking_id(&owner.app, &id, &owner.namespace));
+        object.set_label(PART_OF, &owner.applyset);
+        match places.get(&id).and_then(|place| desired.objects.get_mut(*place)) {
+            Some(earlier) if !id.name.is_empty() => {
+                desired.warnings.push(format!("{id} is in the manifests more than once; the last one is used"));
+                *earlier = object;
+            }
+            _ => {
+                places.insert(id, desired.objects.len());
+                desired.objects.push(object);
+            }
+        }
+    }
+    desired
+}
+
+/// What is to be done with an object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Apply it.
+    Apply(Object),
+    /// Delete it: Git has it no more.
+    Prune,
+    /// Git has it no more, but it stays, for this reason.
+    Spare(String),
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// The object.
+    pub id: ObjectId,
+    /// When.
+    pub phase: Phase,
+    /// In which wave of the phase.
+    pub wave: i64,
+    /// What.
+    pub action: Action,
+    /// Whether it is a hook.
+    pub hook: bool,
+    /// The object as it is now.
+    pub live: Option<Object>,
+}
+
+impl Task {
+    /// Applying `desired` in `phase`.
+    pub fn apply(desired: Object, live: Option<Object>, phase: Phase) -> Self {
+        Self {
+            id: desired.id(),
+            phase,
+            wave: hook::wave(&desired),
+            hook: hook::is_hook(&desired),
+            action: Action::Apply(desired),
+            live,
+        }
+    }
+
+    /// Deleting `live`.
+    pub fn prune(live: Object) -> Self {
+        let (id, wave) = (live.id(), hook::wave(&live));
+        Self { id, phase: Phase::Sync, wave, action: Action::Prune, hook: false, live: Some(live) }
+    }
+
+    fn target(&self) -> Option<&Object> {
+        match &self.action {
+            Action::Apply(object) => Some(object),
+            Action::Prune | Action::Spare(_) => None,
+        }
+    }
+}
+
+/// How to plan.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Delete what Git has no more.
+    pub prune: bool,
+    /// Delete it after everything else.
+    pub prune_last: bool,
+    /// Leave hooks out: a partial sync.
+    pub skip_hooks: bool,
+}
+
+/// A sync in order.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// What is to be done.
+    pub tasks: Vec<Task>,
+    /// How many members survive, hooks not counted.
+    pub survivors: usize,
+}
+
+/// Plans a sync of `desired`, given what is `live` and the `inventory` of what was applied before.
+///
+/// Only an object that the inventory holds and that is beyond doubt `owner`'s is ever planned to be deleted. The caller turns `prune` off
+/// where anything was incomplete.
+pub fn plan(
+    desired: &[Object],
+    live: &BTreeMap<ObjectId, Object>,
+    inventory: &BTreeSet<ObjectId>,
+    owner: &Owner,
+    options: Options,
+) -> Plan {
+    let mut plan = Plan::default();
+    let wanted: BTreeSet<ObjectId> = desired.iter().map(Object::id).collect();
+    for object in desired {
+        let is_hook = hook::is_hook(object);
+        if is_hook && options.skip_hooks {
+            continue;
+        }
+        let phases = hook::phases(object);
+        plan.survivors += usize::from(!is_hook && !phases.is_empty());
+        let tasks = phases.into_iter().map(|phase| Task::apply(object.clone(), live.get(&object.id()).cloned(), phase));
+        plan.tasks.extend(tasks);
+    }
+    let extra = live.iter().filter(|(id, object)| !wanted.contains(*id) && !hook::is_hook(object));
+    for (id, object) in extra.filter(|(_, object)| tracking::is_ours(object, &owner.app, &owner.applyset)) {
+        let mut task = Task::prune(object.clone());
+        let reason = if !inventory.contains(id) {
+            Some("it is not in the inventory of what was applied")
+        } else if hook::has_sync_option(object, "Prune=false") {
+            Some("its annotation says Prune=false")
+        } else if !options.prune {
+            Some("pruning is off")
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            task.action = Action::Spare(reason.to_owned());
+            plan.survivors += 1;
+        }
+        plan.tasks.push(task);
+    }
+    reverse_prunes(&mut plan.tasks);
+    prune_last(&mut plan.tasks, options.prune_last);
+    sort(&mut plan.tasks);
+    plan
+}
+
+impl Plan {
+    /// The steps: tasks of one phase and wave, which run together.
+    pub fn steps(&self) -> impl Iterator<Item = &[Task]> {
+        self.tasks.chunk_by(|a, b| (a.phase, a.wave) == (b.phase, b.wave))
+    }
+
+    /// What would be deleted.
+    pub fn prunes(&self) -> impl Iterator<Item = &ObjectId> {
+        self.tasks.iter().filter(|task| task.action == Action::Prune).map(|task| &task.id)
+    }
+
+    /// A digest of exactly what would be deleted: what an approval is for.
+    pub fn prune_digest(&self) -> String {
+        let ids: BTreeSet<String> =
+            self.prunes().map(|id| format!("{}/{}/{}/{}", id.group, id.kind, id.namespace, id.name)).collect();
+        let hash = Sha256::digest(ids.into_iter().collect::<Vec<_>>().join("\n"));
+        hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// Waves of deletion run backwards: the lowest changes places with the highest, and so on.
+fn reverse_prunes(tasks: &mut [Task]) {
+    let is_prune = |task: &Task| task.target().is_none();
+    let waves: BTreeSet<i64> = tasks.iter().filter(|task| is_prune(task)).map(|task| task.wave).collect();
+    let swapped: BTreeMap<i64, i64> = waves.iter().copied().zip(waves.iter().rev().copied()).collect();
+    for task in tasks.iter_mut().filter(|task| is_prune(task)) {
+        task.wave = swapped.get(&task.wave).copied().unwrap_or(task.wave);
+    }
+}
+
+fn prune_last(tasks: &mut [Task], all: bool) {
+    let waves = tasks.iter().filter(|task| task.phase == Phase::Sync).map(|task| task.wave);
+    let last = waves.max().unwrap_or_default().max(0).saturating_add(1);
+    for task in tasks.iter_mut().filter(|task| task.target().is_none()) {
+        if all || task.live.as_ref().is_some_and(|live| hook::has_sync_option(live, "PruneLast=true")) {
+            task.wave = last;
+        }
+    }
+}
+
+/// Sorts by phase, wave, kind and name; then lifts a Namespace or CRD before the first object that needs it, into that object's phase and wave.
+pub fn sort(tasks: &mut Vec<Task>) {
+    tasks.sort_by(|a, b| {
+        let key = |task: &Task| (task.phase, task.wave, kind_order::rank(&task.id.kind));
+        key(a).cmp(&key(b)).then_with(|| a.id.name.cmp(&b.id.name)).then_with(|| a.id.cmp(&b.id))
+    });
+    lift(
+        tasks,
+        |object| (object.group().is_empty() && object.kind() == "Namespace").then(|| object.name().to_owned()),
+        |object| Some(object.namespace().to_owned()).filter(|namespace| !namespace.is_empty()),
+    );
+    lift(tasks, defined_kind, |object| Some(format!("{}/{}", object.group(), object.kind())));
+}
+
+/// The group and kind that a CustomResourceDefinition defines.
+fn defined_kind(object: &Object) -> Option<String> {
+    let is_crd = object.group() == "apiextensions.k8s.io" && object.kind() == "CustomResourceDefinition";
+    let text = |pointer| object.pointer(pointer).and_then(serde_json::Value::as_str);
+    is_crd.then(|| Some(format!("{}/{}", text("/spec/group")?, text("/spec/names/kind")?))).flatten()
+}
+
+fn lift(
+    tasks: &mut Vec<Task>,
+    provides: impl Fn(&Object) -> Option<String>,
+    needs: impl Fn(&Object) -> Option<String>,
+) {
+    let mut first_needs: BTreeMap<String, usize> = BTreeMap::new();
+    for index in 0..tasks.len() {
+        let Some(target) = tasks.get(index).and_then(Task::target) else { continue };
+        let Some(name) = provides(target) else {
+            if let Some(needed) = needs(target) {
+                first_needs.entry(needed).or_insert(index);
+            }
+            continue;
+        };
+        let Some(&place) = first_needs.get(&name) else { continue };
+        let Some((phase, wave)) = tasks.get(place).map(|user| (user.phase, user.wave)) else { continue };
+        let mut lifted = tasks.remove(index);
+        (lifted.phase, lifted.wave) = (phase, wave);
+        tasks.insert(place, lifted);
+        first_needs.values_mut().filter(|first| **first >= place).for_each(|first| *first += 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::discover::{Gvk, Resource};
+
+    fn owner() -> Owner {
+        Owner { app: "shop".to_owned(), applyset: "set".to_owned(), namespace: "shop".to_owned() }
+    }
+
+    fn kinds() -> Kinds {
+        let resource = |kind: &str, plural: &str, namespaced| Resource {
+            gvk: Gvk { group: String::new(), version: "v1".to_owned(), kind: kind.to_owned() },
+            plural: plural.to_owned(),
+            namespaced,
+            verbs: BTreeSet::new(),
+        };
+        Kinds::from_resources([resource("ConfigMap", "configmaps", true), resource("Namespace", "namespaces", false)])
+    }
+
+    fn object(kind: &str, name: &str, annotations: serde_json::Value) -> Object {
+        Object::from_value(
+            json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "annotations": annotations}}),
+        )
+        .unwrap()
+    }
+
+    fn ready(objects: Vec<Object>) -> Vec<Object> {
+        prepare(objects, &kinds(), &owner()).objects
+    }
+
+    fn by_id(objects: Vec<Object>) -> BTreeMap<ObjectId, Object> {
+        objects.into_iter().map(|object| (object.id(), object)).collect()
+    }
+
+    #[test]
+    fn objects_get_their_namespace_and_marks() {
+        let mut doubled = object("ConfigMap", "c", json!({}));
+        doubled.set_label("second", "yes");
+        let unknown = object("Widget", "w", json!({}));
+        let desired = prepare(
+            vec![object("ConfigMap", "c", json!({})), doubled, object("Namespace", "shop", json!({})), unknown],
+            &kinds(),
+            &owner(),
+        );
+        assert_eq!(desired.objects.len(), 2);
+        assert_eq!(desired.objects[0].id().to_string(), "ConfigMap/shop/c");
+        assert_eq!(desired.objects[0].label("second"), Some("yes"));
+        assert_eq!(desired.objects[0].annotation(TRACKING_ID), Some("shop:/ConfigMap:shop/c"));
+        assert_eq!(desired.objects[0].label(PART_OF), Some("set"));
+        assert_eq!(desired.warnings.len(), 1);
+        assert!(matches!(desired.unresolved[0].1, DiscoverError::UnknownKind { .. }));
+    }
+
+    #[test]
+    fn only_what_the_inventory_holds_and_is_ours_is_pruned() {
+        let live = ready(vec![
+            object("ConfigMap", "kept", json!({})),
+            object("ConfigMap", "old", json!({})),
+            object("ConfigMap", "unknown", json!({})),
+            object("ConfigMap", "no", json!({"argocd.argoproj.io/sync-options": "Prune=false"})),
+        ]);
+        let mut foreign = live[1].clone();
+        foreign.metadata_mut().insert("name".to_owned(), json!("foreign"));
+        let inventory: BTreeSet<ObjectId> =
+            live.iter().chain([&foreign]).map(Object::id).filter(|id| id.name != "unknown").collect();
+        let live = by_id([live, vec![foreign]].concat());
+        let desired = ready(vec![object("ConfigMap", "kept", json!({}))]);
+        let plan = plan(&desired, &live, &inventory, &owner(), Options { prune: true, ..Options::default() });
+        assert_eq!(plan.prunes().map(|id| id.name.as_str()).collect::<Vec<_>>(), ["old"]);
+        let spared: Vec<&str> =
+            plan.tasks.iter().filter(|t| matches!(t.action, Action::Spare(_))).map(|t| t.id.name.as_str()).collect();
+        assert_eq!(spared, ["no", "unknown"]);
+        assert_eq!(plan.survivors, 3);
+    }
+
+    #[test]
+    fn prune_waves_run_backwards_and_last_means_last() {
+        let wave = |wave: &str, more: &str| json!({"argocd.argoproj.io/sync-wave": wave, "argocd.argoproj.io/sync-options": more});
+        let live = ready(vec![
+            object("ConfigMap", "a", wave("1", "")),
+            object("ConfigMap", "b", wave("5", "")),
+            object("ConfigMap", "z", wave("1", "PruneLast=true")),
+        ]);
+        let inventory = live.iter().map(Object::id).collect();
+        let plan = plan(&[], &by_id(live), &inventory, &owner(), Options { prune: true, ..Options::default() });
+        let order: Vec<(i64, &str)> = plan.tasks.iter().map(|task| (task.wave, task.id.name.as_str())).collect();
+        assert_eq!(order, [(1, "b"), (5, "a"), (6, "z")]);
+        assert_eq!(plan.steps().count(), 3);
+    }
+}

@@ -1,0 +1,454 @@
+//! What Slipway remembers of an application, in the cluster it is deployed to: one ConfigMap, the parent of an ApplySet.
+//!
+//! Guarantees: written by compare-and-swap, so that of two writers one learns of the other; the inventory is never cut.
+//! It holds no values: who may `view` may read it. The ApplySet side is KEP-3659 of kubernetes/enhancements.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use jiff::Timestamp;
+use kube::api::{DeleteParams, PostParams};
+use kube::core::Request;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+use slipway_manifest::{Object, ObjectId};
+
+use crate::apply;
+use crate::connect::Cluster;
+use crate::discover::GroupKind;
+use crate::error::{ApiError, Class};
+use crate::status::Status;
+use crate::tracking;
+
+/// The namespace in which Slipway keeps its own objects.
+pub const NAMESPACE: &str = "slipway";
+/// The most a ConfigMap gets: etcd refuses 1.5 MiB, and base64 adds a third.
+const MAX_BYTES: usize = 800 << 10;
+/// The most that is unpacked.
+const MAX_UNPACKED: u64 = 64 << 20;
+/// How many deployments are remembered (Argo CD's `revisionHistoryLimit`).
+pub const HISTORY: usize = 10;
+
+/// Why the state could not be read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// Somebody else wrote it after we read it: read again.
+    #[error("failed to write the state of {app}: another worker wrote it first")]
+    Conflict {
+        /// `namespace/name` of the application.
+        app: String,
+    },
+    /// The API server refused.
+    #[error("failed to {verb} the state of {app}")]
+    Api {
+        /// `read`, `write` …
+        verb: &'static str,
+        /// `namespace/name` of the application.
+        app: String,
+        /// Why.
+        #[source]
+        source: ApiError,
+    },
+    /// What is there is not what Slipway wrote: nothing may be pruned by it.
+    #[error("failed to understand the state of {app}, ConfigMap/{NAMESPACE}/{name}: {reason}")]
+    Damaged {
+        /// `namespace/name` of the application.
+        app: String,
+        /// Name of the ConfigMap.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Which application, of which root.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AppKey {
+    /// The root it was found under.
+    pub root: String,
+    /// Namespace of the Application.
+    pub namespace: String,
+    /// Name of the Application.
+    pub name: String,
+}
+
+impl AppKey {
+    /// The name of its ConfigMap and of its Lease: readable, and unique by a hash of all three.
+    pub fn object_name(&self) -> String {
+        let hash = Sha256::digest(format!("{}\0{}\0{}", self.root, self.namespace, self.name));
+        let readable: String =
+            self.name.chars().filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c)).take(200).collect();
+        let hex: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let readable = readable.to_ascii_lowercase();
+        format!("{}-{hex}", readable.trim_matches(['-', '.'])).trim_start_matches('-').to_owned()
+    }
+
+    /// The ApplySet id that its members carry.
+    pub fn applyset_id(&self) -> String {
+        tracking::applyset_id(&self.object_name(), NAMESPACE)
+    }
+
+    fn label(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+}
+
+/// A sync under way: enough for another invocation to take it up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Operation {
+    /// Its id, which its hooks carry.
+    pub id: String,
+    /// The commit it brings.
+    pub revision: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// The steps that are done.
+    #[serde(default)]
+    pub steps_done: u32,
+    /// How often it was taken up, or tried again.
+    #[serde(default)]
+    pub attempt: u32,
+    /// Not to be taken up before this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+}
+
+/// All that is remembered of an application.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct State {
+    /// In the shape of Argo CD's.
+    pub status: Status,
+    /// Everything that was applied and not seen deleted: before a step's first write the union of old and new.
+    #[serde(skip)]
+    pub inventory: BTreeSet<ObjectId>,
+    /// What drift was reported: fingerprints of objects and fields, never values.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub drift: BTreeMap<String, String>,
+    /// The sync under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Operation>,
+    /// The transitions of the Lease under which this was written: a lower number comes from a holder that lost it.
+    pub lease_transitions: u64,
+    /// What the caller keeps besides: where its message went, what it reported last. No values of secrets.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub notes: Map<String, Value>,
+    /// Digests of the numbered ConfigMaps in which the inventory goes on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    inventory_parts: Vec<String>,
+}
+
+/// A state as it was read, and what proves that nobody wrote since.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// What is remembered.
+    pub state: State,
+    /// The application.
+    pub app: AppKey,
+    version: String,
+}
+
+impl Recorded {
+    /// What [`write`] needs in order to replace it.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+}
+
+/// Reads the state of `key`; `None` if it was never written.
+pub async fn read(cluster: &Cluster, key: &AppKey) -> Result<Option<Recorded>, StateError> {
+    let name = key.object_name();
+    let Some(object) = fetch(cluster, key, &name).await? else { return Ok(None) };
+    let damaged = |reason: String| StateError::Damaged { app: key.label(), name: name.clone(), reason };
+    let mut state: State = unpack(&object, "state").map_err(damaged)?;
+    state.inventory = inventory(&object).map_err(damaged)?;
+    for (number, digest) in state.inventory_parts.iter().enumerate() {
+        let part = part_name(&name, number);
+        let lost = || damaged(format!("the inventory's part {part} is missing or of another version"));
+        let object = fetch(cluster, key, &part).await?.ok_or_else(lost)?;
+        if object.pointer("/binaryData/inventory").and_then(Value::as_str).map(digest_of).as_ref() != Some(digest) {
+            return Err(lost());
+        }
+        state.inventory.extend(inventory(&object).map_err(damaged)?);
+    }
+    let version = object.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok(Some(Recorded { state, app: key.clone(), version }))
+}
+
+/// Writes the state of `key` if it is still the one read as `version` (`None`: it did not exist).
+///
+/// Above 800 KiB the details of the history go first, then messages; the inventory goes on in numbered ConfigMaps. Gives the new version.
+pub async fn write(
+    cluster: &Cluster,
+    key: &AppKey,
+    state: &State,
+    version: Option<&str>,
+) -> Result<String, StateError> {
+    let mut state = state.clone();
+    let excess = state.status.history.len().saturating_sub(HISTORY);
+    state.status.history.drain(..excess);
+    let name = key.object_name();
+    let mut chunks = chunks(&state.inventory).into_iter();
+    let first = chunks.next().unwrap_or_default();
+    for (number, chunk) in chunks.enumerate() {
+        state.inventory_parts.push(digest_of(&chunk));
+        put_part(cluster, key, &part_name(&name, number), chunk).await?;
+    }
+    let body = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": metadata(key, &name, &state.inventory, version),
+        "binaryData": {"state": fit(&mut state), "inventory": first}});
+    let answer = match version {
+        Some(_) => replace(cluster, &name, &body).await,
+        None => create(cluster, &body).await,
+    };
+    match answer {
+        Ok(object) => {
+            Ok(object.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default().to_owned())
+        }
+        Err(error) if matches!(error.class, Class::Conflict | Class::AlreadyExists | Class::NotFound) => {
+            Err(StateError::Conflict { app: key.label() })
+        }
+        Err(source) => Err(StateError::Api { verb: "write", app: key.label(), source }),
+    }
+}
+
+/// Forgets an application whose objects are gone. What is not there is forgotten already.
+pub async fn forget(cluster: &Cluster, recorded: &Recorded) -> Result<(), StateError> {
+    let name = recorded.app.object_name();
+    let parts = (0..recorded.state.inventory_parts.len()).map(|number| part_name(&name, number));
+    for name in parts.chain([name.clone()]) {
+        match cluster.send(config_maps().delete(&name, &DeleteParams::default())).await {
+            Ok(_) => {}
+            Err(error) if error.code == 404 => {}
+            Err(source) => return Err(StateError::Api { verb: "delete", app: recorded.app.label(), source }),
+        }
+    }
+    Ok(())
+}
+
+/// The ApplySet metadata of the parent: what `kubectl` and people read.
+fn metadata(key: &AppKey, name: &str, inventory: &BTreeSet<ObjectId>, version: Option<&str>) -> Value {
+    let kinds: BTreeSet<String> = inventory.iter().map(|id| GroupKind::of(id).to_string()).collect();
+    let namespaces: BTreeSet<&str> = inventory
+        .iter()
+        .map(|id| id.namespace.as_str())
+        .filter(|name| !name.is_empty() && *name != NAMESPACE)
+        .collect();
+    let join = |items: Vec<&str>| items.join(",");
+    let mut metadata = json!({
+        "name": name, "namespace": NAMESPACE,
+        "labels": {"applyset.kubernetes.io/id": key.applyset_id(), "app.kubernetes.io/managed-by": "slipway"},
+        "annotations": {
+            "applyset.kubernetes.io/tooling": concat!("slipway/v", env!("CARGO_PKG_VERSION")),
+            "applyset.kubernetes.io/contains-group-kinds": join(kinds.iter().map(String::as_str).collect()),
+            "applyset.kubernetes.io/additional-namespaces": join(namespaces.into_iter().collect()),
+            "slipway.dev/application": key.label(), "slipway.dev/root": key.root}});
+    if let (Some(version), Some(fields)) = (version, metadata.as_object_mut()) {
+        fields.insert("resourceVersion".to_owned(), json!(version));
+    }
+    metadata
+}
+
+/// The state packed; too large, it loses the details of the history first, then the objects' messages.
+fn fit(state: &mut State) -> String {
+    let mut packed = pack(state);
+    if packed.len() > MAX_BYTES {
+        for deployment in &mut state.status.history {
+            deployment.source.clear();
+            deployment.initiated_by.clear();
+        }
+        packed = pack(state);
+    }
+    if packed.len() > MAX_BYTES {
+        let results = state.status.operation_state.iter_mut().filter_map(|operation| operation.sync_result.as_mut());
+        results.flat_map(|result| &mut result.resources).for_each(|result| result.message.clear());
+        state
+            .status
+            .resources
+            .iter_mut()
+            .filter_map(|resource| resource.health.as_mut())
+            .for_each(|health| health.message.clear());
+        packed = pack(state);
+    }
+    packed
+}
+
+/// The inventory packed into as many pieces as it needs: one, up to some ten thousand objects.
+fn chunks(inventory: &BTreeSet<ObjectId>) -> Vec<String> {
+    let lines: Vec<String> =
+        inventory.iter().map(|id| format!("{}/{}/{}/{}", id.group, id.kind, id.namespace, id.name)).collect();
+    let mut size = lines.len().max(1);
+    loop {
+        let packed: Vec<String> = lines.chunks(size).map(|chunk| pack(&chunk)).collect();
+        // Half of a ConfigMap: the other half is the state's.
+        if size == 1 || packed.iter().all(|chunk| chunk.len() <= MAX_BYTES / 2) {
+            return packed;
+        }
+        size = size.div_ceil(2);
+    }
+}
+
+fn inventory(object: &Object) -> Result<BTreeSet<ObjectId>, String> {
+    if object.pointer("/binaryData/inventory").and_then(Value::as_str).is_none_or(str::is_empty) {
+        return Ok(BTreeSet::new());
+    }
+    let lines: Vec<String> = unpack(object, "inventory")?;
+    lines
+        .iter()
+        .map(|line| match line.splitn(4, '/').collect::<Vec<_>>().as_slice() {
+            [group, kind, namespace, name] => Ok(ObjectId::new(*group, *kind, *namespace, *name)),
+            _ => Err(format!("`{line}` is no entry of an inventory")),
+        })
+        .collect()
+}
+
+fn pack(value: &impl Serialize) -> String {
+    // Writing JSON into memory can't fail: keys are texts.
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    let json = serde_json::to_vec(value).unwrap_or_default();
+    let packed = encoder.write_all(&json).and_then(|()| encoder.finish()).unwrap_or_default();
+    STANDARD.encode(packed)
+}
+
+fn unpack<T: for<'a> Deserialize<'a>>(object: &Object, key: &str) -> Result<T, String> {
+    let packed = object.pointer(&format!("/binaryData/{key}")).and_then(Value::as_str).unwrap_or_default();
+    let packed = STANDARD.decode(packed).map_err(|_| format!("binaryData.{key} is not base64"))?;
+    let mut json = Vec::new();
+    GzDecoder::new(packed.as_slice())
+        .take(MAX_UNPACKED)
+        .read_to_end(&mut json)
+        .map_err(|_| format!("binaryData.{key} is not gzip"))?;
+    serde_json::from_slice(&json).map_err(|error| format!("binaryData.{key}: {error}"))
+}
+
+fn digest_of(text: impl AsRef<str>) -> String {
+    STANDARD.encode(Sha256::digest(text.as_ref()))
+}
+
+fn part_name(name: &str, number: usize) -> String {
+    format!("{name}-{}", number + 1)
+}
+
+fn config_maps() -> Request {
+    Request::new(format!("/api/v1/namespaces/{NAMESPACE}/configmaps"))
+}
+
+async fn fetch(cluster: &Cluster, key: &AppKey, name: &str) -> Result<Option<Object>, StateError> {
+    let failed = |source| StateError::Api { verb: "read", app: key.label(), source };
+    match cluster.send(config_maps().get(name, &kube::api::GetParams::default())).await {
+        Ok(answer) => crate::live::object(answer.body).map(Some).map_err(failed),
+        Err(error) if error.code == 404 => Ok(None),
+        Err(source) => Err(failed(source)),
+    }
+}
+
+async fn put_part(cluster: &Cluster, key: &AppKey, name: &str, chunk: String) -> Result<(), StateError> {
+    let body = json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"app.kubernetes.io/managed-by": "slipway"}},
+        "binaryData": {"inventory": chunk}});
+    let answer = match create(cluster, &body).await {
+        Err(error) if error.class == Class::AlreadyExists => replace(cluster, name, &body).await,
+        answer => answer,
+    };
+    answer.map(drop).map_err(|source| StateError::Api { verb: "write", app: key.label(), source })
+}
+
+async fn replace(cluster: &Cluster, name: &str, body: &Value) -> Result<Value, ApiError> {
+    Ok(cluster.send(config_maps().replace(name, &params(), body.to_string().into_bytes())).await?.body)
+}
+
+/// Creates a ConfigMap, and Slipway's namespace before it if that is missing.
+async fn create(cluster: &Cluster, body: &Value) -> Result<Value, ApiError> {
+    let post = || cluster.send(config_maps().create(&params(), body.to_string().into_bytes()));
+    match post().await {
+        Err(error) if error.class == Class::MissingNamespace => {
+            let (none, options) = (Map::new(), apply::Options::default());
+            apply::create_namespace(cluster, NAMESPACE, &none, &none, &options)
+                .await
+                .map_err(|failure| failure.source)?;
+            Ok(post().await?.body)
+        }
+        answer => Ok(answer?.body),
+    }
+}
+
+fn params() -> PostParams {
+    PostParams { dry_run: false, field_manager: Some(apply::MANAGER.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> AppKey {
+        AppKey {
+            root: "https://github.com/o/r//apps?ref=main".to_owned(),
+            namespace: "argocd".to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    #[test]
+    fn names_are_readable_and_unique() {
+        let name = key("shop").object_name();
+        assert!(name.starts_with("shop-") && name.len() == "shop-".len() + 12, "{name}");
+        assert_ne!(name, AppKey { namespace: "team".to_owned(), ..key("shop") }.object_name());
+        let long = key(&"x".repeat(400)).object_name();
+        assert!(long.len() <= 253 && long.ends_with(|c: char| c.is_ascii_hexdigit()), "{long}");
+    }
+
+    #[test]
+    fn an_inventory_survives_packing_in_pieces() {
+        // Names that do not compress, so that one piece is not enough.
+        let inventory: BTreeSet<ObjectId> = (0..12_000_u32)
+            .map(|n| {
+                ObjectId::new(
+                    "",
+                    "ConfigMap",
+                    "shop",
+                    STANDARD.encode(Sha256::digest(n.to_be_bytes())).replace('/', "-"),
+                )
+            })
+            .collect();
+        let chunks = chunks(&inventory);
+        assert!(chunks.len() > 1);
+        let mut read = BTreeSet::new();
+        for chunk in chunks {
+            let object = Object::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "binaryData": {"inventory": chunk}})).unwrap();
+            read.extend(super::inventory(&object).unwrap());
+        }
+        assert_eq!(read, inventory);
+    }
+
+    #[test]
+    fn the_parent_is_an_applyset() {
+        let inventory =
+            [ObjectId::new("apps", "Deployment", "shop", "web"), ObjectId::new("", "Service", "back", "db")].into();
+        let metadata = metadata(&key("shop"), "shop-1", &inventory, Some("7"));
+        assert_eq!(metadata["annotations"]["applyset.kubernetes.io/contains-group-kinds"], "Deployment.apps,Service");
+        assert_eq!(metadata["annotations"]["applyset.kubernetes.io/additional-namespaces"], "back,shop");
+        assert_eq!(metadata["labels"]["applyset.kubernetes.io/id"], key("shop").applyset_id());
+        assert_eq!(metadata["resourceVersion"], "7");
+    }
+
+    #[test]
+    fn a_state_reads_back_as_written() {
+        let mut state = State { lease_transitions: 3, ..State::default() };
+        state.status.sync.revision = "abc".to_owned();
+        state.drift.insert("Deployment/shop/web".to_owned(), "hmac".to_owned());
+        let packed = fit(&mut state);
+        let object = Object::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "binaryData": {"state": packed}})).unwrap();
+        assert_eq!(unpack::<State>(&object, "state").unwrap(), state);
+        let broken = Object::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "binaryData": {"state": "aGFsbG8="}})).unwrap();
+        assert_eq!(unpack::<State>(&broken, "state").unwrap_err(), "binaryData.state is not gzip");
+    }
+}

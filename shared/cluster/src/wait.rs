@@ -1,0 +1,193 @@
+//! Waiting for objects by watching them, within a deadline: no polling.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::future::join_all;
+use futures::{StreamExt as _, pin_mut};
+use kube::api::{ListParams, WatchParams};
+use kube::core::{Request, WatchEvent};
+use slipway_manifest::{Object, ObjectId};
+use tokio::time::Instant;
+
+use crate::connect::Cluster;
+use crate::error::ApiError;
+use crate::health::{self, Health};
+use crate::live::{self, Place};
+
+/// Where an object is on the way to what is waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// It is there.
+    Done,
+    /// It is not there yet, because of this.
+    Waiting(String),
+    /// It will not get there, because of this.
+    Failed(String),
+}
+
+/// What came of waiting for one object.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The last judgement.
+    pub progress: Progress,
+    /// The object as it was last seen.
+    pub object: Option<Object>,
+}
+
+/// Waits until `judge` says of each object at `places` that it is done or failed, or until `until`.
+///
+/// Each object's outcome is the last that was seen. A watch that breaks off is opened again; what stood in its way is told by the outcome.
+pub async fn wait(
+    cluster: &Cluster,
+    places: &[Place],
+    until: Instant,
+    judge: impl Fn(&ObjectId, Option<&Object>) -> Progress,
+) -> BTreeMap<ObjectId, Outcome> {
+    let mut groups: BTreeMap<String, Vec<&Place>> = BTreeMap::new();
+    for place in places {
+        groups.entry(place.resource.path(&place.namespace)).or_default().push(place);
+    }
+    let groups: Vec<_> = groups.into_values().collect();
+    let waits = groups.iter().map(|group| wait_for_group(cluster, group, until, &judge));
+    join_all(waits).await.into_iter().flatten().collect()
+}
+
+/// Whether an object that is no hook lets the sync go on: as it is healthy, or has no health (argoproj/argo-cd `gitops-engine/pkg/sync/sync_context.go`).
+pub fn healthy(object: Option<&Object>) -> Progress {
+    let Some(object) = object else { return Progress::Waiting("it does not exist".to_owned()) };
+    let Some(verdict) = health::of(object) else { return Progress::Done };
+    let message = if verdict.message.is_empty() { verdict.health.to_string() } else { verdict.message };
+    match verdict.health {
+        Health::Healthy => Progress::Done,
+        Health::Degraded => Progress::Failed(message),
+        Health::Suspended | Health::Progressing | Health::Missing | Health::Unknown => Progress::Waiting(message),
+    }
+}
+
+/// Whether an object is gone.
+pub fn gone(object: Option<&Object>) -> Progress {
+    let Some(object) = object else { return Progress::Done };
+    let finalizers = object.pointer("/metadata/finalizers").and_then(serde_json::Value::as_array);
+    let names: Vec<&str> = finalizers.into_iter().flatten().filter_map(serde_json::Value::as_str).collect();
+    Progress::Waiting(if names.is_empty() {
+        "it still exists".to_owned()
+    } else {
+        format!("finalizers hold it: {}", names.join(", "))
+    })
+}
+
+type Judge<'a> = &'a dyn Fn(&ObjectId, Option<&Object>) -> Progress;
+
+/// Objects of one kind in one namespace: one list and one watch.
+async fn wait_for_group(
+    cluster: &Cluster,
+    group: &[&Place],
+    until: Instant,
+    judge: Judge<'_>,
+) -> Vec<(ObjectId, Outcome)> {
+    let start = |place: &&Place| {
+        (
+            place.name.clone(),
+            Outcome { progress: Progress::Waiting("nothing was seen of it yet".to_owned()), object: None },
+        )
+    };
+    let mut outcomes: BTreeMap<String, Outcome> = group.iter().map(start).collect();
+    let watching = async {
+        while let Err(error) = follow(cluster, group, judge, &mut outcomes).await {
+            for outcome in outcomes.values_mut().filter(|outcome| outcome.object.is_none() && is_open(outcome)) {
+                outcome.progress = Progress::Waiting(error.to_string());
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    // The outcome of a deadline is what was seen until then.
+    let _ = tokio::time::timeout_at(until, watching).await;
+    let outcome = |place: &&Place| Some((place.id(), outcomes.get(&place.name)?.clone()));
+    group.iter().filter_map(outcome).collect()
+}
+
+fn is_open(outcome: &Outcome) -> bool {
+    matches!(outcome.progress, Progress::Waiting(_))
+}
+
+/// Lists and watches once: ends well when nothing is left to wait for, with an error when the watch breaks off.
+async fn follow(
+    cluster: &Cluster,
+    group: &[&Place],
+    judge: Judge<'_>,
+    outcomes: &mut BTreeMap<String, Outcome>,
+) -> Result<(), ApiError> {
+    let Some(first) = group.first() else { return Ok(()) };
+    let fields = match group {
+        [only] => format!("metadata.name={}", only.name),
+        _ => String::new(),
+    };
+    let listed = live::list(cluster, &first.resource, &first.namespace, &ListParams::default().fields(&fields)).await?;
+    let mut found: BTreeMap<String, Object> =
+        listed.objects.into_iter().map(|object| (object.name().to_owned(), object)).collect();
+    for (name, outcome) in outcomes.iter_mut() {
+        let object = found.remove(name);
+        see(first, name, object, judge, outcome);
+    }
+    if !outcomes.values().any(is_open) {
+        return Ok(());
+    }
+    let params = WatchParams::default().fields(&fields);
+    let request = Request::new(first.resource.path(&first.namespace));
+    let events = cluster.watch(request.watch(&params, &listed.version)).await?;
+    pin_mut!(events);
+    while let Some(event) = events.next().await {
+        let (object, exists) = match event? {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, true),
+            WatchEvent::Deleted(object) => (object, false),
+            WatchEvent::Bookmark(_) => continue,
+            WatchEvent::Error(status) => {
+                return Err(ApiError::from_status(status.code, &serde_json::to_value(status).unwrap_or_default()));
+            }
+        };
+        let object = live::object(object)?;
+        let name = object.name().to_owned();
+        if let Some(outcome) = outcomes.get_mut(&name) {
+            see(first, &name, exists.then_some(object), judge, outcome);
+        }
+        if !outcomes.values().any(is_open) {
+            return Ok(());
+        }
+    }
+    Err(ApiError::local(crate::error::Class::Unavailable, "the watch ended"))
+}
+
+fn see(place: &Place, name: &str, object: Option<Object>, judge: Judge<'_>, outcome: &mut Outcome) {
+    let id = ObjectId::new(&place.resource.gvk.group, &place.resource.gvk.kind, &place.namespace, name);
+    outcome.progress = judge(&id, object.as_ref());
+    outcome.object = object;
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn health_decides_whether_to_go_on() {
+        let object = |value| Object::from_value(value).unwrap();
+        let map = object(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}));
+        assert_eq!(healthy(Some(&map)), Progress::Done);
+        assert!(matches!(healthy(None), Progress::Waiting(_)));
+        let job = object(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "a"},
+            "status": {"conditions": [{"type": "Failed", "status": "True", "message": "no luck"}]}}));
+        assert_eq!(healthy(Some(&job)), Progress::Failed("no luck".to_owned()));
+    }
+
+    #[test]
+    fn what_holds_a_deletion_is_named() {
+        let held = Object::from_value(
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "finalizers": ["x/y"]}}),
+        )
+        .unwrap();
+        assert_eq!(gone(Some(&held)), Progress::Waiting("finalizers hold it: x/y".to_owned()));
+        assert_eq!(gone(None), Progress::Done);
+    }
+}
