@@ -5,6 +5,7 @@
 
 pub mod kind_order;
 pub mod object;
+pub mod semver_go;
 pub mod tree;
 pub mod yaml;
 

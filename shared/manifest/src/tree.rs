@@ -210,12 +210,21 @@ impl Tree {
 
     /// The bytes of the file at `path`.
     pub fn read(&self, path: &str) -> Result<&[u8], TreeError> {
+        self.file(path).map(AsRef::as_ref)
+    }
+
+    fn file(&self, path: &str) -> Result<&Arc<[u8]>, TreeError> {
         let real = self.resolve(path)?;
         match self.entries.get(&real) {
             Some(Entry::File(bytes)) => Ok(bytes),
             _ if self.directories.contains_key(&real) => Err(TreeError::IsADirectory { path: path.to_owned() }),
             _ => Err(TreeError::NotFound { path: path.to_owned() }),
         }
+    }
+
+    /// The bytes of the file at `path`, shared with the tree.
+    pub fn read_shared(&self, path: &str) -> Result<Arc<[u8]>, TreeError> {
+        self.file(path).cloned()
     }
 
     /// The text of the file at `path`; must be UTF-8.
