@@ -3,3 +3,5 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 mod controlplane;
+mod eks;
+mod template;

@@ -181,6 +181,15 @@ impl ControlPlane {
         Ok(plane)
     }
 
+    /// The certificates in [`ca`](Self::ca), DER.
+    pub fn authorities(&self) -> Vec<Vec<u8>> {
+        let blocks = self.ca.split("-----BEGIN CERTIFICATE-----").skip(1);
+        blocks
+            .filter_map(|block| block.split("-----END").next())
+            .map(|text| STANDARD.decode(text.split_whitespace().collect::<String>()).expect("base64 in PEM"))
+            .collect()
+    }
+
     fn path(&self, name: &str) -> String {
         self.kubeconfig.with_file_name(name).to_string_lossy().into_owned()
     }

@@ -3,7 +3,9 @@
 //! | part | module |
 //! |---|---|
 //! | a Kubernetes control plane with kwok's kubelets | [`ControlPlane`] |
+//! | EKS's authenticator | [`Authenticator`] |
 //! | AWS (moto) | [`Moto`] |
+//! | GitHub's own descriptions of its interfaces | [`GitHub`] |
 //! | the built functions under AWS's runtime interface emulator | [`Function`] |
 //! | what is installed, from where, at which version | [`tools`] |
 //!
@@ -20,6 +22,8 @@
 )]
 
 mod controlplane;
+mod eks;
+mod github;
 pub mod http;
 mod lambda;
 mod moto;
@@ -28,5 +32,7 @@ pub mod skip;
 pub mod tools;
 
 pub use controlplane::{ControlPlane, Options};
+pub use eks::Authenticator;
+pub use github::GitHub;
 pub use lambda::{Function, binaries};
 pub use moto::Moto;
