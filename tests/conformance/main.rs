@@ -13,6 +13,7 @@
 mod framework;
 mod kustomize_corpus;
 mod kustomize_vectors;
+mod semver;
 
 /// Makes a test of each suite, so that `cargo test` counts them and one can be asked for by name.
 macro_rules! suites {
@@ -27,4 +28,5 @@ macro_rules! suites {
 suites! {
     kustomize_corpus,
     kustomize_vectors,
+    semver,
 }

@@ -22,10 +22,12 @@ mod split;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use emit::is_quoted_by_go;
 pub use emit::{to_string, to_string_go};
 pub use parse::{
     Limits, Options, Rules, parse, parse_all, parse_all_bytes, parse_all_with, parse_manifests, parse_with, utf8,
 };
+pub(crate) use parse::{Mark, parse_marked};
 pub use resolve::resolve_plain;
 pub use split::split;
 

@@ -294,10 +294,15 @@ fn number(n: &Number) -> String {
     }
 }
 
+/// Whether go-yaml quotes a string because it, or another reader of YAML 1.1, would take it for something else.
+pub(crate) fn is_quoted_by_go(s: &str) -> bool {
+    !matches!(resolve(s), Resolved::Text) || is_timestamp(s) || is_base_60(s)
+}
+
 /// How a string has to be written so that it is read back.
 fn style(s: &str) -> Style {
     let text = Text::of(s);
-    let ambiguous = !matches!(resolve(s), Resolved::Text) || is_timestamp(s) || is_base_60(s);
+    let ambiguous = is_quoted_by_go(s);
     if s.contains('\n') {
         return if text.block { Style::Literal } else { Style::Double };
     }

@@ -1,7 +1,7 @@
 //! From text to values.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value, map::Entry};
 
@@ -22,7 +22,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: 200, nodes: 1_000_000, documents: 100_000 }
+        Self { depth: 100, nodes: 1_000_000, documents: 100_000 }
     }
 }
 
@@ -115,17 +115,50 @@ struct Builder<'a> {
     anchors: HashMap<&'a str, (Value, usize)>,
     nodes: usize,
     documents: usize,
+    /// Where the last token ended that takes any bytes.
+    end: usize,
+    recorder: Option<Recorder>,
     options: Options,
 }
 
-/// A value, and whether it was `<<`, the key that merges.
+/// A value, whether it was `<<`, the key that merges, and the bytes it takes.
 struct Node {
     value: Value,
     merge: bool,
+    span: (usize, usize),
 }
 
 impl Node {
-    const NULL: Self = Self { value: Value::Null, merge: false };
+    const NULL: Self = Self { value: Value::Null, merge: false, span: (0, 0) };
+}
+
+/// Where an entry of a mapping or an item of a list stands in the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// The bytes of the key, or of a list item's dash; empty in front of an item in flow style.
+    pub(crate) key: (usize, usize),
+    /// The bytes of the value without anchor and tag; empty, behind the colon or dash, where there is none.
+    pub(crate) value: (usize, usize),
+    /// Whether the mapping or list around it is written in flow style.
+    pub(crate) flow: bool,
+}
+
+/// Marks by JSON pointer, as far as the document has been read.
+#[derive(Default)]
+struct Recorder {
+    path: String,
+    marks: BTreeMap<String, Mark>,
+}
+
+/// The only document of `text` by [`Rules::Strict`], with the places of everything in it by JSON pointer. Several documents are
+/// [`YamlErrorKind::TooManyDocuments`].
+pub(crate) fn parse_marked(text: &str) -> Result<(Value, BTreeMap<String, Mark>), YamlError> {
+    let limits = Limits { documents: 1, ..Limits::default() };
+    let mut builder = Builder::new(text, Options { limits, ..Options::default() })?;
+    builder.recorder = Some(Recorder::default());
+    let value = builder.document()?.unwrap_or(Value::Null);
+    builder.document()?;
+    Ok((value, builder.recorder.take().unwrap_or_default().marks))
 }
 
 fn error(line: usize, kind: YamlErrorKind) -> YamlError {
@@ -156,8 +189,15 @@ fn check_characters(text: &str) -> Result<(), YamlError> {
 impl<'a> Builder<'a> {
     fn new(text: &'a str, options: Options) -> Result<Self, YamlError> {
         check_characters(text)?;
-        let scanner = Scanner::new(text.strip_prefix('\u{feff}').unwrap_or(text));
-        Ok(Self { scanner, anchors: HashMap::new(), nodes: 0, documents: 0, options })
+        Ok(Self {
+            scanner: Scanner::new(text),
+            anchors: HashMap::new(),
+            nodes: 0,
+            documents: 0,
+            end: 0,
+            recorder: None,
+            options,
+        })
     }
 
     /// The next document of the stream. Only the first may come without `---`.
@@ -166,9 +206,9 @@ impl<'a> Builder<'a> {
         let mut explicit = false;
         let marked = loop {
             let limit = self.options.limits.documents;
-            let (token, line) = self.scanner.peek()?;
-            let line = *line;
-            match token {
+            let next = self.scanner.peek()?;
+            let line = next.line;
+            match next.token {
                 Token::StreamEnd => return Ok(None),
                 Token::Directive => explicit = true,
                 Token::DocumentStart => {}
@@ -178,7 +218,7 @@ impl<'a> Builder<'a> {
             if self.documents >= limit {
                 return Err(error(line, YamlErrorKind::TooManyDocuments(limit)));
             }
-            if self.scanner.next()?.0 == Token::DocumentStart {
+            if self.take()? == Token::DocumentStart {
                 break true;
             }
         };
@@ -186,7 +226,7 @@ impl<'a> Builder<'a> {
         self.anchors.clear();
         let empty = marked
             && matches!(
-                self.scanner.peek()?.0,
+                self.scanner.peek()?.token,
                 Token::Directive | Token::DocumentStart | Token::DocumentEnd | Token::StreamEnd
             );
         let value = if empty { Value::Null } else { self.node(true, false, 0)?.value };
@@ -198,39 +238,50 @@ impl<'a> Builder<'a> {
 
     /// Takes the next token if it is `token`.
     fn skip(&mut self, token: &Token<'static>) -> Result<bool, YamlError> {
-        let found = self.scanner.peek()?.0 == *token;
+        let found = self.scanner.peek()?.token == *token;
         if found {
-            self.scanner.next()?;
+            self.take()?;
         }
         Ok(found)
+    }
+
+    fn take(&mut self) -> Result<Token<'a>, YamlError> {
+        let next = self.scanner.next()?;
+        if next.end > next.start {
+            self.end = next.end;
+        }
+        Ok(next.token)
     }
 
     /// A node; `block` where block collections may stand, `indentless` where a list may stand at its key's own column.
     fn node(&mut self, block: bool, indentless: bool, depth: usize) -> Result<Node, YamlError> {
         let (mut anchor, mut tag) = (None, None);
         loop {
-            let (token, line) = self.scanner.peek()?;
-            let line = *line;
+            let next = self.scanner.peek()?;
+            let line = next.line;
             if depth > self.options.limits.depth {
                 return Err(error(line, YamlErrorKind::TooDeep(self.options.limits.depth)));
             }
-            match token {
+            match &next.token {
                 Token::Anchor(name) if anchor.is_none() => anchor = Some(*name),
                 Token::Tag(text) if tag.is_none() => tag = Some(text.clone()),
                 Token::Alias(name) if anchor.is_none() && tag.is_none() => {
-                    let name = *name;
-                    self.scanner.next()?;
-                    return self.alias(name, line);
+                    let (name, start) = (*name, next.start);
+                    self.take()?;
+                    let node = self.alias(name, line)?;
+                    return Ok(Node { span: (start, self.end), ..node });
                 }
                 _ => break,
             }
-            self.scanner.next()?;
+            self.take()?;
         }
         let before = self.nodes;
-        let node = self.content(block, indentless, depth, tag.as_deref(), anchor.is_some())?;
+        let start = self.scanner.peek()?.start;
+        let mut node = self.content(block, indentless, depth, tag.as_deref(), anchor.is_some())?;
         if let Some(name) = anchor {
             self.anchors.insert(name, (node.value.clone(), self.nodes - before));
         }
+        node.span = if self.end > start { (start, self.end) } else { (self.end, self.end) };
         Ok(node)
     }
 
@@ -242,20 +293,20 @@ impl<'a> Builder<'a> {
         tag: Option<&str>,
         anchored: bool,
     ) -> Result<Node, YamlError> {
-        let (token, line) = self.scanner.peek()?;
-        let line = *line;
+        let next = self.scanner.peek()?;
+        let line = next.line;
         self.nodes += 1;
-        let collection = |value| Ok(Node { value, merge: false });
-        match token {
+        let collection = |value| Ok(Node { value, ..Node::NULL });
+        match next.token {
             Token::BlockEntry if indentless => collection(Value::Array(self.block_sequence(false, depth)?)),
-            Token::Scalar { .. } => match self.scanner.next()?.0 {
+            Token::Scalar { .. } => match self.take()? {
                 Token::Scalar { text, plain } => scalar(text, plain, tag).map_err(|kind| error(line, kind)),
                 _ => Ok(Node::NULL),
             },
             Token::FlowSequenceStart => collection(Value::Array(self.flow_sequence(depth)?)),
             Token::FlowMappingStart => collection(Value::Object(self.flow_mapping(depth)?)),
             Token::BlockSequenceStart if block => {
-                self.scanner.next()?;
+                self.take()?;
                 collection(Value::Array(self.block_sequence(true, depth)?))
             }
             Token::BlockMappingStart if block => collection(Value::Object(self.block_mapping(depth)?)),
@@ -272,15 +323,47 @@ impl<'a> Builder<'a> {
         if self.nodes > self.options.limits.nodes {
             return Err(error(line, YamlErrorKind::AliasBomb(self.options.limits.nodes)));
         }
-        Ok(Node { value: value.clone(), merge: false })
+        Ok(Node { value: value.clone(), ..Node::NULL })
     }
 
     /// A node, or null where one of `ends` follows.
     fn optional(&mut self, ends: &[Token<'static>], block: bool, depth: usize) -> Result<Node, YamlError> {
-        if ends.contains(&self.scanner.peek()?.0) {
-            return Ok(Node::NULL);
+        if ends.contains(&self.scanner.peek()?.token) {
+            return Ok(Node { span: (self.end, self.end), ..Node::NULL });
         }
         self.node(block, block && ends.contains(&Token::Key) && !ends.contains(&Token::BlockEntry), depth + 1)
+    }
+
+    /// What stands behind a key, null where there is no `:`.
+    fn value(&mut self, key: &Node, ends: &[Token<'static>], flow: bool, depth: usize) -> Result<Node, YamlError> {
+        let before = self.enter(key.value.as_str().unwrap_or_default());
+        let value = if self.skip(&Token::Value)? {
+            self.optional(ends, !flow, depth)?
+        } else {
+            Node { span: (self.end, self.end), ..Node::NULL }
+        };
+        self.leave(before, key.span, value.span, flow);
+        Ok(value)
+    }
+
+    /// Goes one step down the path that is recorded; gives what [`Self::leave`] needs to come back.
+    fn enter(&mut self, step: &str) -> usize {
+        let Some(recorder) = &mut self.recorder else { return 0 };
+        let before = recorder.path.len();
+        recorder.path.push('/');
+        recorder.path.push_str(&step.replace('~', "~0").replace('/', "~1"));
+        before
+    }
+
+    fn leave(&mut self, before: usize, key: (usize, usize), value: (usize, usize), flow: bool) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.marks.insert(recorder.path.clone(), Mark { key, value, flow });
+            recorder.path.truncate(before);
+        }
+    }
+
+    fn enter_item(&mut self, index: usize) -> usize {
+        if self.recorder.is_some() { self.enter(&index.to_string()) } else { 0 }
     }
 
     /// A list in block style; `own` where it has an indentation, and so an end, of its own.
@@ -292,79 +375,84 @@ impl<'a> Builder<'a> {
         };
         let mut items = Vec::new();
         while self.skip(&Token::BlockEntry)? {
-            items.push(self.optional(ends, true, depth)?.value);
+            let before = self.enter_item(items.len());
+            let dash = (self.end.saturating_sub(1), self.end);
+            let item = self.optional(ends, true, depth)?;
+            self.leave(before, dash, item.span, false);
+            items.push(item.value);
         }
         if own && !self.skip(&Token::BlockEnd)? {
-            return syntax(self.scanner.peek()?.1, "did not find the next list item (`- `) or the list's end");
+            return syntax(self.scanner.peek()?.line, "did not find the next list item (`- `) or the list's end");
         }
         Ok(items)
     }
 
     fn block_mapping(&mut self, depth: usize) -> Result<Map<String, Value>, YamlError> {
         const ENDS: &[Token<'static>] = &[Token::Key, Token::Value, Token::BlockEnd];
-        self.scanner.next()?;
+        self.take()?;
         let mut mapping = Mapping::new(self.options.rules);
         while !self.skip(&Token::BlockEnd)? {
-            let line = self.scanner.peek()?.1;
+            let line = self.scanner.peek()?.line;
             if !self.skip(&Token::Key)? {
                 return syntax(line, "did not find the next key or the mapping's end: is the indentation right?");
             }
             let key = self.optional(ENDS, true, depth)?;
-            let value = if self.skip(&Token::Value)? { self.optional(ENDS, true, depth)? } else { Node::NULL };
+            let value = self.value(&key, ENDS, false, depth)?;
             mapping.add(key, value.value).map_err(|kind| error(line, kind))?;
         }
         Ok(mapping.finish())
     }
 
+    /// Takes the comma before the next entry of a flow collection, or its end: gives whether that was it.
+    fn flow_ends(&mut self, first: bool, end: &Token<'static>, missing: &str) -> Result<bool, YamlError> {
+        if self.skip(end)? {
+            return Ok(true);
+        }
+        if first {
+            return Ok(false);
+        }
+        if !self.skip(&Token::FlowEntry)? {
+            return syntax(self.scanner.peek()?.line, missing);
+        }
+        self.skip(end)
+    }
+
     fn flow_sequence(&mut self, depth: usize) -> Result<Vec<Value>, YamlError> {
         const ENDS: &[Token<'static>] = &[Token::Value, Token::FlowEntry, Token::FlowSequenceEnd];
-        self.scanner.next()?;
+        self.take()?;
         let mut items = Vec::new();
-        while !self.skip(&Token::FlowSequenceEnd)? {
-            if !items.is_empty() {
-                if !self.skip(&Token::FlowEntry)? {
-                    return syntax(self.scanner.peek()?.1, "did not find expected `,` or `]`");
-                }
-                if self.skip(&Token::FlowSequenceEnd)? {
-                    break;
-                }
-            }
-            let line = self.scanner.peek()?.1;
-            if self.skip(&Token::Key)? {
+        while !self.flow_ends(items.is_empty(), &Token::FlowSequenceEnd, "did not find expected `,` or `]`")? {
+            let (line, start) = (self.scanner.peek()?.line, self.scanner.peek()?.start);
+            let before = self.enter_item(items.len());
+            let item = if self.skip(&Token::Key)? {
                 // One pair without braces: `[a: 1]`.
                 let mut mapping = Mapping::new(self.options.rules);
                 let key = self.optional(ENDS, false, depth + 1)?;
-                let value = if self.skip(&Token::Value)? { self.optional(ENDS, false, depth + 1)? } else { Node::NULL };
+                let value = self.value(&key, ENDS, true, depth + 1)?;
                 mapping.add(key, value.value).map_err(|kind| error(line, kind))?;
-                items.push(Value::Object(mapping.finish()));
+                Node { value: Value::Object(mapping.finish()), merge: false, span: (start, self.end) }
             } else {
-                items.push(self.node(false, false, depth + 1)?.value);
-            }
+                self.node(false, false, depth + 1)?
+            };
+            self.leave(before, (start, start), item.span, true);
+            items.push(item.value);
         }
         Ok(items)
     }
 
     fn flow_mapping(&mut self, depth: usize) -> Result<Map<String, Value>, YamlError> {
         const ENDS: &[Token<'static>] = &[Token::Value, Token::FlowEntry, Token::FlowMappingEnd];
-        self.scanner.next()?;
+        self.take()?;
         let mut mapping = Mapping::new(self.options.rules);
         let mut first = true;
-        while !self.skip(&Token::FlowMappingEnd)? {
-            if !std::mem::take(&mut first) {
-                if !self.skip(&Token::FlowEntry)? {
-                    return syntax(self.scanner.peek()?.1, "did not find expected `,` or `}`");
-                }
-                if self.skip(&Token::FlowMappingEnd)? {
-                    break;
-                }
-            }
-            let line = self.scanner.peek()?.1;
-            let (key, value) = if self.skip(&Token::Key)? {
-                let key = self.optional(ENDS, false, depth)?;
-                (key, if self.skip(&Token::Value)? { self.optional(ENDS, false, depth)? } else { Node::NULL })
+        while !self.flow_ends(std::mem::take(&mut first), &Token::FlowMappingEnd, "did not find expected `,` or `}`")? {
+            let line = self.scanner.peek()?.line;
+            let key = if self.skip(&Token::Key)? {
+                self.optional(ENDS, false, depth)?
             } else {
-                (self.node(false, false, depth + 1)?, Node::NULL)
+                self.node(false, false, depth + 1)?
             };
+            let value = self.value(&key, ENDS, true, depth)?;
             mapping.add(key, value.value).map_err(|kind| error(line, kind))?;
         }
         Ok(mapping.finish())
@@ -452,5 +540,5 @@ fn scalar(text: Cow<'_, str>, plain: bool, tag: Option<&str>) -> Result<Node, Ya
         },
         None => Value::String(text.into_owned()),
     };
-    Ok(Node { value, merge })
+    Ok(Node { value, merge, ..Node::NULL })
 }

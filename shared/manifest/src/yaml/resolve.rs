@@ -7,7 +7,7 @@ use serde_json::{Number, Value};
 
 use super::YamlErrorKind;
 
-/// What a plain scalar resolves to.
+/// What a plain scalar is.
 pub(super) enum Resolved {
     /// Null, a boolean, an integer or a finite float.
     Value(Value),
@@ -26,6 +26,7 @@ pub fn resolve_plain(text: &str) -> Value {
     }
 }
 
+/// [`resolve_plain`], telling text from what JSON can't hold.
 pub(super) fn resolve(text: &str) -> Resolved {
     let Some(first) = text.bytes().next() else { return Resolved::Value(Value::Null) };
     match first {

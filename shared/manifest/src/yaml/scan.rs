@@ -36,8 +36,14 @@ pub(super) enum Token<'a> {
     },
 }
 
-/// A token and the line (from 1) it starts on.
-pub(super) type Located<'a> = (Token<'a>, usize);
+/// A token, the line (from 1) it starts on and the bytes it takes.
+#[derive(Debug)]
+pub(super) struct Located<'a> {
+    pub(super) token: Token<'a>,
+    pub(super) line: usize,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
 
 /// Where a simple key might have started.
 #[derive(Clone, Copy)]
@@ -52,7 +58,7 @@ struct SimpleKey {
 
 const MAX_SIMPLE_KEY: usize = 1024;
 
-static END: Located<'static> = (Token::StreamEnd, 0);
+static END: Located<'static> = Located { token: Token::StreamEnd, line: 0, start: 0, end: 0 };
 
 pub(super) struct Scanner<'a> {
     text: &'a str,
@@ -75,12 +81,13 @@ pub(super) struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a str) -> Self {
+        let start = if text.starts_with('\u{feff}') { 3 } else { 0 };
         Self {
             text,
             bytes: text.as_bytes(),
-            at: 0,
+            at: start,
             line: 1,
-            line_start: 0,
+            line_start: start,
             tokens: VecDeque::new(),
             taken: 0,
             ended: false,
@@ -104,7 +111,12 @@ impl<'a> Scanner<'a> {
     pub(super) fn next(&mut self) -> Result<Located<'a>, YamlError> {
         self.peek()?;
         self.taken += 1;
-        Ok(self.tokens.pop_front().unwrap_or((Token::StreamEnd, self.line)))
+        Ok(self.tokens.pop_front().unwrap_or(Located {
+            token: Token::StreamEnd,
+            line: self.line,
+            start: self.at,
+            end: self.at,
+        }))
     }
 
     fn needs_more(&mut self) -> Result<bool, YamlError> {
@@ -155,8 +167,16 @@ impl<'a> Scanner<'a> {
         self.line_start = self.at;
     }
 
-    fn push(&mut self, token: Token<'a>) {
-        self.tokens.push_back((token, self.line));
+    /// Adds a token that starts here, and steps over its `len` bytes.
+    fn push(&mut self, token: Token<'a>, len: usize) {
+        let start = self.at;
+        self.at += len;
+        self.tokens.push_back(Located { token, line: self.line, start, end: self.at });
+    }
+
+    /// Adds a token that was read from `start`, on `line`, up to here.
+    fn push_from(&mut self, token: Token<'a>, line: usize, start: usize) {
+        self.tokens.push_back(Located { token, line, start, end: self.at });
     }
 
     /// `---` or `...` at the start of a line, alone or before a blank.
@@ -188,9 +208,9 @@ impl<'a> Scanner<'a> {
             b'!' => {
                 self.save_simple_key()?;
                 self.simple_key_allowed = false;
-                let line = self.line;
+                let start = self.at;
                 let tag = self.scan_tag()?;
-                self.tokens.push_back((Token::Tag(tag), line));
+                self.push_from(Token::Tag(tag), self.line, start);
                 Ok(())
             }
             b'|' | b'>' if !self.in_flow() => self.fetch_block_scalar(byte == b'|'),
@@ -274,7 +294,7 @@ impl<'a> Scanner<'a> {
         self.indents.push(self.indent);
         self.indent = column;
         let place = before.map_or(self.tokens.len(), |number| number - self.taken);
-        self.tokens.insert(place, (token, line));
+        self.tokens.insert(place, Located { token, line, start: self.at, end: self.at });
     }
 
     /// Closes the block collections deeper than `column`.
@@ -283,7 +303,7 @@ impl<'a> Scanner<'a> {
             return;
         }
         while self.indent > column {
-            self.push(Token::BlockEnd);
+            self.push(Token::BlockEnd, 0);
             self.indent = self.indents.pop().unwrap_or(-1);
         }
     }
@@ -293,7 +313,7 @@ impl<'a> Scanner<'a> {
         self.unroll(-1);
         self.remove_simple_key()?;
         self.simple_key_allowed = false;
-        self.push(Token::StreamEnd);
+        self.push(Token::StreamEnd, 0);
         self.ended = true;
         Ok(())
     }
@@ -302,8 +322,7 @@ impl<'a> Scanner<'a> {
         self.unroll(-1);
         self.remove_simple_key()?;
         self.simple_key_allowed = false;
-        self.push(if byte == b'-' { Token::DocumentStart } else { Token::DocumentEnd });
-        self.at += 3;
+        self.push(if byte == b'-' { Token::DocumentStart } else { Token::DocumentEnd }, 3);
         Ok(())
     }
 
@@ -311,8 +330,7 @@ impl<'a> Scanner<'a> {
         self.save_simple_key()?;
         self.simple_keys.push(None);
         self.simple_key_allowed = true;
-        self.push(token);
-        self.at += 1;
+        self.push(token, 1);
         Ok(())
     }
 
@@ -322,16 +340,14 @@ impl<'a> Scanner<'a> {
             self.simple_keys.pop();
         }
         self.simple_key_allowed = false;
-        self.push(token);
-        self.at += 1;
+        self.push(token, 1);
         Ok(())
     }
 
     fn fetch_flow_entry(&mut self) -> Result<(), YamlError> {
         self.remove_simple_key()?;
         self.simple_key_allowed = true;
-        self.push(Token::FlowEntry);
-        self.at += 1;
+        self.push(Token::FlowEntry, 1);
         Ok(())
     }
 
@@ -344,8 +360,7 @@ impl<'a> Scanner<'a> {
         }
         self.remove_simple_key()?;
         self.simple_key_allowed = true;
-        self.push(Token::BlockEntry);
-        self.at += 1;
+        self.push(Token::BlockEntry, 1);
         Ok(())
     }
 
@@ -358,8 +373,7 @@ impl<'a> Scanner<'a> {
         }
         self.remove_simple_key()?;
         self.simple_key_allowed = !self.in_flow();
-        self.push(Token::Key);
-        self.at += 1;
+        self.push(Token::Key, 1);
         Ok(())
     }
 
@@ -367,7 +381,7 @@ impl<'a> Scanner<'a> {
         self.drop_stale_keys()?;
         if let Some(key) = self.simple_keys.last_mut().and_then(Option::take) {
             let place = key.token - self.taken;
-            self.tokens.insert(place, (Token::Key, key.line));
+            self.tokens.insert(place, Located { token: Token::Key, line: key.line, start: key.at, end: key.at });
             self.roll(key.column, Some(key.token), Token::BlockMappingStart, key.line);
             self.simple_key_allowed = false;
         } else {
@@ -379,30 +393,29 @@ impl<'a> Scanner<'a> {
             }
             self.simple_key_allowed = !self.in_flow();
         }
-        self.push(Token::Value);
-        self.at += 1;
+        self.push(Token::Value, 1);
         Ok(())
     }
 
     fn fetch_scalar(
         &mut self,
-        scan: impl FnOnce(&mut Self) -> Result<Cow<'a, str>, YamlError>,
+        scan: impl FnOnce(&mut Self) -> Result<(Cow<'a, str>, usize), YamlError>,
         plain: bool,
     ) -> Result<(), YamlError> {
         self.save_simple_key()?;
         self.simple_key_allowed = false;
-        let line = self.line;
-        let text = scan(self)?;
-        self.tokens.push_back((Token::Scalar { text, plain }, line));
+        let (line, start) = (self.line, self.at);
+        let (text, end) = scan(self)?;
+        self.tokens.push_back(Located { token: Token::Scalar { text, plain }, line, start, end });
         Ok(())
     }
 
     fn fetch_block_scalar(&mut self, literal: bool) -> Result<(), YamlError> {
         self.remove_simple_key()?;
         self.simple_key_allowed = true;
-        let line = self.line;
+        let (line, start) = (self.line, self.at);
         let text = self.scan_block(literal)?;
-        self.tokens.push_back((Token::Scalar { text, plain: false }, line));
+        self.push_from(Token::Scalar { text, plain: false }, line, start);
         Ok(())
     }
 
@@ -420,7 +433,7 @@ impl<'a> Scanner<'a> {
         if name.is_empty() || !ends {
             return self.error("an anchor's name (`&name`, `*name`) must consist of letters, digits, `-` and `_`");
         }
-        self.push(if byte == b'*' { Token::Alias(name) } else { Token::Anchor(name) });
+        self.push_from(if byte == b'*' { Token::Alias(name) } else { Token::Anchor(name) }, self.line, from - 1);
         Ok(())
     }
 
@@ -441,7 +454,7 @@ impl<'a> Scanner<'a> {
             (Some("%TAG"), Some(handle), Some(prefix), None) => self.tag_handles.push((handle, prefix)),
             _ => return self.error("found an unknown directive"),
         }
-        self.push(Token::Directive);
+        self.push_from(Token::Directive, self.line, from);
         Ok(())
     }
 

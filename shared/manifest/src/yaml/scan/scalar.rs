@@ -50,11 +50,13 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    pub(super) fn scan_plain(&mut self) -> Result<Cow<'a, str>, YamlError> {
+    /// A plain scalar and where it ends.
+    pub(super) fn scan_plain(&mut self) -> Result<(Cow<'a, str>, usize), YamlError> {
         let indent = self.indent + 1;
         let flow = self.in_flow();
         let mut text: Cow<'a, str> = Cow::Borrowed("");
         let mut gap = Gap::default();
+        let mut end = self.at;
         loop {
             if self.at_document_mark() || self.byte(0) == Some(b'#') {
                 break;
@@ -85,6 +87,7 @@ impl<'a> Scanner<'a> {
                 gap.fold_into(text, blanks);
                 text.push_str(piece);
             }
+            end = self.at;
             if !self.blank_at(0) || self.byte(0).is_none() {
                 break;
             }
@@ -96,10 +99,11 @@ impl<'a> Scanner<'a> {
                 break;
             }
         }
-        Ok(text)
+        Ok((text, end))
     }
 
-    pub(super) fn scan_quoted(&mut self, single: bool) -> Result<Cow<'a, str>, YamlError> {
+    /// A quoted scalar and where it ends.
+    pub(super) fn scan_quoted(&mut self, single: bool) -> Result<(Cow<'a, str>, usize), YamlError> {
         let opened = self.line;
         let quote = if single { b'\'' } else { b'"' };
         self.at += 1;
@@ -129,7 +133,7 @@ impl<'a> Scanner<'a> {
                 }
                 Some(byte) if byte == quote => {
                     self.at += 1;
-                    return Ok(text);
+                    return Ok((text, self.at));
                 }
                 Some(_) => {
                     let gap = self.skip_gap(None)?;

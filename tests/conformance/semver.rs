@@ -1,0 +1,64 @@
+//! Masterminds/semver's own tests and more (`vectors/README.template.md`).
+
+use std::cmp::Ordering;
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use slipway_manifest::semver_go::{Constraint, Version};
+
+use crate::framework::{Outcome, records};
+
+pub(crate) fn run(shared: &Path) -> Result<Option<Outcome>> {
+    let cases = records(&shared.join("vectors/semver.jsonl"))?;
+    Ok(cases.map(|cases| Outcome::collect("semver", cases, check)))
+}
+
+fn check(case: &Value) -> Result<(), String> {
+    let found = answer(case);
+    let wanted = ["match", "valid", "parsed", "result", "sorted", "message"]
+        .into_iter()
+        .find_map(|key| case.get(key))
+        .cloned()
+        .unwrap_or_default();
+    if found == wanted { Ok(()) } else { Err(format!("expected {wanted}, found {found}")) }
+}
+
+fn answer(case: &Value) -> Value {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let texts = |key: &str| case[key].as_array().into_iter().flatten().map(text).collect::<Vec<_>>();
+    let versions = |key: &str| texts(key).iter().map(|text| Version::parse(text).unwrap()).collect::<Vec<_>>();
+    if case.get("compare").is_some() {
+        return match versions("compare").as_slice() {
+            [a, b] => json!(match a.cmp(b) {
+                Ordering::Less => -1,
+                Ordering::Equal => 0,
+                Ordering::Greater => 1,
+            }),
+            _ => Value::Null,
+        };
+    }
+    if case.get("sort").is_some() {
+        let mut versions = versions("sort");
+        versions.sort();
+        return versions.into_iter().map(|version| version.original).collect();
+    }
+    let version = || Version::parse(&text(&case["version"]));
+    let Some(constraint) = case["constraint"].as_str() else {
+        return version().map_or_else(|e| json!(e.to_string()), |version| parsed(&version));
+    };
+    match Constraint::parse(constraint) {
+        Err(error) => json!(error.to_string()),
+        Ok(constraint) if case.get("version").is_some() => {
+            version().map_or(Value::Null, |v| json!(constraint.check(&v)))
+        }
+        Ok(_) => json!(true),
+    }
+}
+
+fn parsed(version: &Version) -> Value {
+    json!({
+        "major": version.major, "minor": version.minor, "patch": version.patch, "prerelease": version.pre,
+        "metadata": version.metadata, "original": version.original, "string": version.to_string(),
+    })
+}
