@@ -58,7 +58,7 @@ pub struct Budget {
     steps: Cell<u64>,
     output: Cell<usize>,
     depth: Cell<usize>,
-    stack_base: usize,
+    stack: StackMark,
 }
 
 impl Budget {
@@ -70,7 +70,7 @@ impl Budget {
             steps: Cell::new(limits.steps),
             output: Cell::new(limits.output),
             depth: Cell::new(0),
-            stack_base: stack_pointer(),
+            stack: StackMark::here(),
         }
     }
 
@@ -95,7 +95,7 @@ impl Budget {
 
     /// Fails when the real stack in use is beyond the limit. To be called by whatever recurses.
     pub fn stack(&self) -> Result<(), Limit> {
-        if self.stack_base.abs_diff(stack_pointer()) > self.limits.stack {
+        if self.stack.used() > self.limits.stack {
             return Err(Limit::Stack(self.limits.stack));
         }
         Ok(())
@@ -116,15 +116,27 @@ impl Budget {
     }
 }
 
-/// About where the stack is: the address of a local.
-#[inline(never)]
-fn stack_pointer() -> usize {
-    let local = 0_u8;
-    std::ptr::from_ref(std::hint::black_box(&local)).addr()
+/// A place on the real stack, to measure from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StackMark(usize);
+
+impl StackMark {
+    /// About where the stack is: the address of a local.
+    #[inline(never)]
+    pub(crate) fn here() -> Self {
+        let local = 0_u8;
+        Self(std::ptr::from_ref(std::hint::black_box(&local)).addr())
+    }
+
+    /// Bytes between the mark and here.
+    pub(crate) fn used(self) -> usize {
+        self.0.abs_diff(Self::here().0)
+    }
 }
 
 /// Runs `work` on a thread with a stack of `size` bytes, so that templates may be nested deeper than the caller's
-/// stack allows; set [`Limits::stack`] some 256 KiB below. Pages that are never touched cost nothing.
+/// stack allows; set [`Limits::stack`] 1 MiB below: parsing and what
+/// functions use comes on top. Pages that are never touched cost nothing.
 /// Fails if the thread can't be started; a panic of `work` goes on here.
 pub fn on_stack<T: Send>(size: usize, work: impl FnOnce() -> T + Send) -> std::io::Result<T> {
     std::thread::scope(|scope| {

@@ -11,7 +11,7 @@ use crate::ast::{self, Branch, Expr, ExprKind, Node, Number, Pipe, Template};
 use crate::budget::{Budget, Limit};
 use crate::error::Error;
 use crate::fmt::{print_to, quote, sprintf};
-use crate::operand::{Operand, index};
+use crate::operand::Operand;
 use crate::set::Set;
 use crate::suggest::nearest;
 use crate::value::{Kind, Value};
@@ -94,8 +94,8 @@ impl<'a, 'o> Exec<'a, 'o> {
         let At::Expr(expr) = self.at else { return None };
         let context = expr.to_string();
         let text = self.template.source.text();
-        let start = text.get(..expr.at.min(text.len()))?.len().checked_sub(context.len())?;
-        (start..=expr.at).find(|start| text.get(*start..).is_some_and(|text| text.starts_with(&context)))
+        (expr.at.saturating_sub(context.len())..=expr.at)
+            .find(|start| text.get(*start..).is_some_and(|text| text.starts_with(&context)))
     }
 
     fn limit(&self, limit: Limit) -> Error {
@@ -207,7 +207,7 @@ impl<'a, 'o> Exec<'a, 'o> {
                 // As in Go the list may change on the way.
                 let mut at = 0;
                 while let Some(item) = list.get(at) {
-                    if !turn(self, index(at), Operand::element(item, list.elem()))? {
+                    if !turn(self, Value::from(at).into(), Operand::element(item, list.elem()))? {
                         break;
                     }
                     at += 1;

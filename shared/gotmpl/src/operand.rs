@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::value::{IntKind, List, Map, MapType, Str, Type, Value};
+use crate::value::{List, Map, MapType, Str, Type, Value};
 
 /// A value, or none, and whether Go knows it only as an `interface {}`.
 #[derive(Clone, Debug)]
@@ -75,9 +75,4 @@ pub(crate) fn can_be_nil(of: Type) -> bool {
         Type::Named(name) => name.starts_with('*'),
         _ => false,
     }
-}
-
-/// A range's index.
-pub(crate) fn index(at: usize) -> Operand {
-    Value::Int(IntKind::Int, i64::try_from(at).unwrap_or(i64::MAX)).into()
 }

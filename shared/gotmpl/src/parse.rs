@@ -4,7 +4,7 @@ mod number;
 mod pipe;
 
 use crate::ast::{Branch, Call, Node, Pipe, Template};
-use crate::budget::Limit;
+use crate::budget::{Limit, StackMark};
 use crate::builtin;
 use crate::error::Error;
 use crate::fmt::{quote, unquote};
@@ -14,14 +14,24 @@ use crate::source::Source;
 use crate::suggest::nearest;
 use crate::value::Str;
 
-/// Blocks in blocks and parentheses in parentheses; `else if` counts as a block. Bounds the parser's own stack.
+/// Blocks in blocks and parentheses in parentheses; `else if` counts as a block.
 const MAX_NESTING: usize = 400;
+
+/// Bytes of the real stack that parsing may use, for builds whose frames are large.
+const MAX_STACK: usize = 512 << 10;
 
 /// Parses a text: the templates it defines, the text's own last.
 /// Fails at the first mistake.
 pub(crate) fn parse(name: &str, text: &str, funcs: &FuncMap) -> Result<Vec<Template>, Error> {
     let source = Source::new(name, text);
-    let mut shared = Shared { lexer: Lexer::new(text), funcs, source: &source, done: Vec::new(), nesting: 0 };
+    let mut shared = Shared {
+        lexer: Lexer::new(text),
+        funcs,
+        source: &source,
+        done: Vec::new(),
+        nesting: 0,
+        stack: StackMark::here(),
+    };
     let mut tree = Tree::new(&mut shared);
     let body = tree.file()?;
     tree.add(name.to_owned(), body)?;
@@ -40,6 +50,7 @@ struct Shared<'a> {
     source: &'a Source,
     done: Vec<Template>,
     nesting: usize,
+    stack: StackMark,
 }
 
 /// One template in the making.
@@ -154,14 +165,20 @@ impl<'s, 'a> Tree<'s, 'a> {
 
     /// Runs `parse` one level further in. Fails beyond the limit.
     fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
-        if self.shared.nesting >= MAX_NESTING {
-            let limit = Limit::Nesting(MAX_NESTING);
-            return Err(self.error(limit).limited(Some(limit)));
-        }
+        self.check_nesting(0)?;
         self.shared.nesting += 1;
         let result = parse(self);
         self.shared.nesting -= 1;
         result
+    }
+
+    /// Fails if the nesting, and some levels more, is too deep.
+    fn check_nesting(&self, more: usize) -> Result<(), Error> {
+        if self.shared.nesting + more < MAX_NESTING && self.shared.stack.used() < MAX_STACK {
+            return Ok(());
+        }
+        let limit = Limit::Nesting(MAX_NESTING);
+        Err(self.error(limit).limited(Some(limit)))
     }
 
     fn add(&mut self, name: String, body: Vec<Node>) -> Result<(), Error> {
@@ -291,38 +308,45 @@ impl<'s, 'a> Tree<'s, 'a> {
         Ok(node)
     }
 
+    /// What follows `if`, `with` or `range`, up to its `end`, which it shares with every `else if` on the way.
     fn branch(&mut self, context: &str) -> Result<Branch, Error> {
         let outer = self.variables.len();
-        let pipe = self.pipeline(context, TokenKind::RightDelim)?;
-        let is_range = usize::from(context == "range");
-        self.ranges += is_range;
-        let (body, end) = self.list()?;
-        self.ranges -= is_range;
-        let otherwise = match end {
-            End::End => None,
-            End::Else => Some(self.otherwise(context)?),
+        let mut chain = Vec::new();
+        let mut otherwise = loop {
+            let pipe = self.pipeline(context, TokenKind::RightDelim)?;
+            let is_range = usize::from(context == "range");
+            self.ranges += is_range;
+            let (body, end) = self.list()?;
+            self.ranges -= is_range;
+            chain.push((pipe, body));
+            if let End::End = end {
+                break None;
+            }
+            let same_again = match self.peek().kind {
+                TokenKind::Keyword(Keyword::If) => context == "if",
+                TokenKind::Keyword(Keyword::With) => context == "with",
+                _ => false,
+            };
+            if !same_again {
+                let (body, end) = self.list()?;
+                if let End::Else = end {
+                    return Err(self.error(format_args!("expected end; found {}", end.text())));
+                }
+                break Some(body);
+            }
+            self.check_nesting(chain.len())?;
+            self.next();
         };
         self.variables.truncate(outer);
-        Ok(Branch { pipe, body, otherwise })
-    }
-
-    /// What follows `else`. An `else if` shares the `end` with what it belongs to.
-    fn otherwise(&mut self, context: &str) -> Result<Vec<Node>, Error> {
-        let keyword = self.peek().kind;
-        match (context, keyword) {
-            ("if", TokenKind::Keyword(Keyword::If)) => {
-                self.next();
-                Ok(vec![Node::If(self.nested(|tree| tree.branch("if"))?)])
+        // `else if` is an `if` in an `else`.
+        while let Some((pipe, body)) = chain.pop() {
+            let branch = Branch { pipe, body, otherwise };
+            if chain.is_empty() {
+                return Ok(branch);
             }
-            ("with", TokenKind::Keyword(Keyword::With)) => {
-                self.next();
-                Ok(vec![Node::With(self.nested(|tree| tree.branch("with"))?)])
-            }
-            _ => match self.list()? {
-                (body, End::End) => Ok(body),
-                (_, end) => Err(self.error(format_args!("expected end; found {}", end.text()))),
-            },
+            otherwise = Some(vec![if context == "if" { Node::If(branch) } else { Node::With(branch) }]);
         }
+        Err(self.error(format_args!("missing value for {context}")))
     }
 
     /// `block` is `define` and `template` in one.

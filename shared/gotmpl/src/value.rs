@@ -240,6 +240,13 @@ impl From<bool> for Value {
     }
 }
 
+/// A length, as Go's `int`.
+impl From<usize> for Value {
+    fn from(value: usize) -> Self {
+        Self::int(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+}
+
 impl From<f64> for Value {
     fn from(value: f64) -> Self {
         Self::Float(value)

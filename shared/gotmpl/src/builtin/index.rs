@@ -68,7 +68,7 @@ pub(super) fn slice(_: &Budget, args: &[Operand]) -> Result<Operand, FuncError> 
         Value::List(list) => list.len(),
         other => return Err(format!("can't slice item of type {}", other.type_name()).into()),
     };
-    let bounds = indexes.iter().map(|index| position(index, len)).collect::<Result<Vec<_>, _>>()?;
+    let bounds = indexes.iter().map(|index| bound(index, len)).collect::<Result<Vec<_>, _>>()?;
     let from = bounds.first().copied().unwrap_or(0);
     let to = bounds.get(1).copied().unwrap_or(len);
     if from > to {
@@ -86,6 +86,14 @@ pub(super) fn slice(_: &Budget, args: &[Operand]) -> Result<Operand, FuncError> 
     })
 }
 
+/// Unlike `index`, Go's `slice` does not look into an `interface {}`.
+fn bound(index: &Operand, most: usize) -> Result<usize, FuncError> {
+    if index.boxed {
+        return Err(format!("cannot index slice/array with type {}", index.type_name()).into());
+    }
+    position(index, most)
+}
+
 pub(super) fn len(_: &Budget, args: &[Operand]) -> Result<Operand, FuncError> {
     let Some(value) = args.first().and_then(|item| item.value.as_ref()) else {
         return Err("reflect: call of reflect.Value.Type on zero Value".into());
@@ -97,5 +105,5 @@ pub(super) fn len(_: &Budget, args: &[Operand]) -> Result<Operand, FuncError> {
         Value::Map(map) => map.len(),
         _ => return Err(format!("len of type {}", value.type_name()).into()),
     };
-    Ok(Value::int(i64::try_from(len).unwrap_or(i64::MAX)).into())
+    Ok(Value::from(len).into())
 }

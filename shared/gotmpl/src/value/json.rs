@@ -6,7 +6,7 @@ use super::{IntKind, List, Map, Value};
 use crate::func::FuncError;
 
 /// How deep data may be nested to become JSON: deeper is nearly always a map that contains itself.
-const MAX_DEPTH: usize = 1_000;
+const MAX_DEPTH: usize = 250;
 
 /// How far integers are exact in a `float64`.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -40,7 +40,7 @@ impl Value {
     }
 
     /// The value as JSON, keys in order; a float without fraction becomes an integer, as Go prints it.
-    /// Fails for what JSON lacks (functions, NaN, infinity), for structs, and beyond 1,000 levels (a cycle).
+    /// Fails for what JSON lacks (functions, NaN, infinity), for structs, and beyond 250 levels (a cycle).
     pub fn to_json(&self) -> Result<Json, FuncError> {
         self.to_json_at(0)
     }

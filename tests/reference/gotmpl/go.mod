@@ -1,0 +1,3 @@
+module slipway/reference/gotmpl
+
+go 1.26
