@@ -11,6 +11,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may stop by panicking
 
 mod framework;
+mod gotemplate;
 mod kustomize_corpus;
 mod kustomize_vectors;
 mod semver;
@@ -26,6 +27,7 @@ macro_rules! suites {
 }
 
 suites! {
+    gotemplate,
     kustomize_corpus,
     kustomize_vectors,
     semver,
