@@ -12,9 +12,12 @@
 
 mod framework;
 mod gotemplate;
+mod health;
+mod hooks;
 mod kustomize_corpus;
 mod kustomize_vectors;
 mod semver;
+mod sync_tasks;
 
 /// Makes a test of each suite, so that `cargo test` counts them and one can be asked for by name.
 macro_rules! suites {
@@ -28,7 +31,10 @@ macro_rules! suites {
 
 suites! {
     gotemplate,
+    health,
+    hooks,
     kustomize_corpus,
     kustomize_vectors,
     semver,
+    sync_tasks,
 }

@@ -155,6 +155,10 @@ impl ApiError {
         if says("denied the request") || says("denied request") || says("violates PodSecurity") {
             return Class::Denied;
         }
+        // An unknown field makes a server-side apply fail with a 500.
+        if says("failed to create typed patch object") || says("field not declared in schema") {
+            return Class::Malformed;
+        }
         match self.code {
             401 => Class::Unauthorized,
             403 if says("exceeded quota") || says("must specify limits") || says("failed quota") => Class::Quota,
@@ -297,6 +301,11 @@ mod tests {
                 422,
                 json!({"reason": "Invalid", "message": "x", "details": {"causes": [{"field": "spec.selector", "message": "field is immutable"}]}}),
                 Class::Immutable,
+            ),
+            (
+                500,
+                json!({"message": "failed to create typed patch object (a/x; apps/v1, Kind=Deployment): .spec.x: field not declared in schema"}),
+                Class::Malformed,
             ),
             (422, json!({"reason": "Invalid", "message": "spec.replicas: Invalid value"}), Class::Invalid),
             (502, json!("<html>"), Class::Unavailable),

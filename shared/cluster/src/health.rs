@@ -95,7 +95,9 @@ pub fn of(object: &Object) -> Option<Verdict> {
     if is_deleting(object) {
         return Some(Verdict::new(Health::Progressing, "Pending deletion"));
     }
-    built_in(object).or_else(|| generic::of(object))
+    // Off since Argo CD 1.8: an application of applications does not wait for them.
+    let is_app = object.group() == "argoproj.io" && object.kind() == "Application";
+    built_in(object).or_else(|| if is_app { None } else { generic::of(object) })
 }
 
 /// Whether the object is on its way out; a hook is not, as long as only our finalizer holds it.

@@ -78,8 +78,6 @@ impl HookType {
         Some(match word {
             "pre-install" | "pre-upgrade" => Self::PreSync,
             "post-install" | "post-upgrade" => Self::PostSync,
-            "pre-delete" => Self::PreDelete,
-            "post-delete" => Self::PostDelete,
             _ => return None,
         })
     }
@@ -118,11 +116,24 @@ impl DeletePolicy {
     }
 }
 
-/// The valid hook types, Argo CD's, or where it names none Helm's.
+/// The valid hook types, Argo CD's, or where it names none Helm's of a sync.
 pub fn types(object: &Object) -> Vec<HookType> {
     let argo = words(object, HOOK).filter_map(|word| HookType::ALL.iter().find(|(name, _)| *name == word));
     let argo = unique(argo.map(|(_, hook)| *hook));
-    if argo.is_empty() { unique(words(object, HELM_HOOK).filter_map(HookType::of_helm)) } else { argo }
+    if argo.is_empty() { words(object, HELM_HOOK).filter_map(HookType::of_helm).collect() } else { argo }
+}
+
+/// Whether the object runs when its application is deleted: before (`PreDelete`) or after (`PostDelete`).
+pub fn at_deletion(object: &Object) -> Option<HookType> {
+    let argo = types(object).into_iter().find(|hook| matches!(hook, HookType::PreDelete | HookType::PostDelete));
+    argo.or_else(|| {
+        let helm = words(object, HELM_HOOK).find_map(|word| match word {
+            "pre-delete" => Some(HookType::PreDelete),
+            "post-delete" => Some(HookType::PostDelete),
+            _ => None,
+        });
+        helm.filter(|_| types(object).is_empty())
+    })
 }
 
 /// Whether the object is never applied.
@@ -132,7 +143,7 @@ pub fn is_skipped(object: &Object) -> bool {
 
 /// Whether the object is a hook; one with a type that nobody knows is a hook without a phase.
 pub fn is_hook(object: &Object) -> bool {
-    if object.annotation(HOOK).is_some() && !words(object, HOOK).all(str::is_empty) {
+    if object.annotation(HOOK).is_some() {
         return !is_skipped(object);
     }
     words(object, HELM_HOOK).any(|word| !word.is_empty() && word != "crd-install")
@@ -148,6 +159,7 @@ pub fn phases(object: &Object) -> Vec<Phase> {
     }
     let mut phases: Vec<Phase> = types(object).into_iter().filter_map(HookType::phase).collect();
     phases.sort_unstable();
+    phases.dedup();
     phases
 }
 
@@ -165,7 +177,7 @@ pub fn delete_policies(object: &Object) -> Vec<DeletePolicy> {
         "before-hook-creation" => Some(DeletePolicy::BeforeHookCreation),
         _ => None,
     });
-    let policies = unique(argo.chain(helm));
+    let policies: Vec<DeletePolicy> = unique(argo).into_iter().chain(helm).collect();
     if policies.is_empty() { vec![DeletePolicy::BeforeHookCreation] } else { policies }
 }
 

@@ -5,10 +5,11 @@
 //!
 //! The way of a sync: [`Cluster::resolve`] the kinds, [`plan::prepare`] what was rendered, [`lock::acquire`], [`state::read`],
 //! [`live::members`], [`plan::plan`], [`prune::brake`], then step by step [`apply::apply`], [`prune::prune`], [`wait::wait`], [`state::write`].
-//! The way of a comparison: [`apply::apply`] as a dry run, [`mask::mask`], [`diff::diff`], [`blame::blame`].
+//! The way of a comparison: [`compare::compare`], which is [`apply::apply`] as a dry run, [`mask::mask`], [`diff::diff`] and [`blame::blame`].
 
 pub mod apply;
 pub mod blame;
+pub mod compare;
 pub mod connect;
 pub mod diff;
 pub mod discover;
@@ -21,6 +22,7 @@ pub mod lock;
 pub mod mask;
 pub mod plan;
 pub mod prune;
+mod scaled;
 pub mod state;
 pub mod status;
 pub mod takeover;

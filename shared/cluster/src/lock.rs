@@ -81,7 +81,7 @@ pub struct Lease {
     transitions: u64,
     wanted: Option<String>,
     deadline: Deadline,
-    version: Mutex<String>,
+    written: Mutex<Written>,
 }
 
 /// Asks for the Lease of `app`.
@@ -172,35 +172,40 @@ impl Lease {
 
     /// Gives it back. Gives what others left meanwhile: it has to be looked at again.
     pub async fn release(&self) -> Result<Option<String>, LockError> {
-        let left = self.write("release", "").await?;
+        self.write("release", "").await?;
         self.deadline.move_to(Instant::now());
-        Ok(left.wanted)
+        Ok(self.written.lock().await.wanted.clone())
     }
 
     /// Writes the Lease if it is still ours; somebody leaving a wish on it meanwhile is no loss.
-    async fn write(&self, verb: &'static str, holder: &str) -> Result<Seen, LockError> {
+    async fn write(&self, verb: &'static str, holder: &str) -> Result<(), LockError> {
         let failed = |source| LockError::Api { verb, app: label(&self.app), source };
-        let mut version = self.version.lock().await;
-        let mut wanted = None;
+        let mut last = self.written.lock().await;
         for _ in 0..4 {
-            let body = body(&self.app, holder, self.duration, self.transitions, Some(&version), wanted.as_deref());
+            let (version, wanted) = (Some(last.version.as_str()), last.wanted.as_deref());
+            let body = body(&self.app, holder, self.duration, self.transitions, version, wanted);
             match put(&self.cluster, &self.app, &body).await {
                 Ok(seen) => {
-                    version.clone_from(&seen.version);
-                    return Ok(Seen { wanted, ..seen });
+                    last.version = seen.version;
+                    return Ok(());
                 }
                 Err(error) if error.class == Class::Conflict => {
                     let seen = fetch(&self.cluster, &self.app).await.map_err(failed)?;
                     let ours = seen.filter(|seen| seen.holder == self.holder && seen.transitions == self.transitions);
                     let Some(seen) = ours else { return Err(LockError::Lost { app: label(&self.app) }) };
-                    *version = seen.version;
-                    wanted = seen.wanted;
+                    *last = Written { version: seen.version, wanted: seen.wanted };
                 }
                 Err(error) => return Err(failed(error)),
             }
         }
         Err(failed(ApiError::local(Class::Conflict, "others kept writing it")))
     }
+}
+
+/// The Lease as we last wrote it.
+struct Written {
+    version: String,
+    wanted: Option<String>,
 }
 
 /// A Lease as it was seen.
@@ -254,7 +259,7 @@ fn lease(
         transitions: made.transitions,
         wanted,
         deadline: Deadline::at(asked + options.duration.saturating_sub(MARGIN)),
-        version: Mutex::new(made.version.clone()),
+        written: Mutex::new(Written { version: made.version.clone(), wanted: None }),
     }
 }
 

@@ -209,7 +209,7 @@ impl Plan {
         let ids: BTreeSet<String> =
             self.prunes().map(|id| format!("{}/{}/{}/{}", id.group, id.kind, id.namespace, id.name)).collect();
         let hash = Sha256::digest(ids.into_iter().collect::<Vec<_>>().join("\n"));
-        hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(hash.iter().copied().take(8).collect::<Vec<u8>>())
     }
 }
 
@@ -298,7 +298,7 @@ mod tests {
         Kinds::from_resources([resource("ConfigMap", "configmaps", true), resource("Namespace", "namespaces", false)])
     }
 
-    fn object(kind: &str, name: &str, annotations: serde_json::Value) -> Object {
+    fn object(kind: &str, name: &str, annotations: &serde_json::Value) -> Object {
         Object::from_value(
             json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "annotations": annotations}}),
         )
@@ -315,11 +315,11 @@ mod tests {
 
     #[test]
     fn objects_get_their_namespace_and_marks() {
-        let mut doubled = object("ConfigMap", "c", json!({}));
+        let mut doubled = object("ConfigMap", "c", &json!({}));
         doubled.set_label("second", "yes");
-        let unknown = object("Widget", "w", json!({}));
+        let unknown = object("Widget", "w", &json!({}));
         let desired = prepare(
-            vec![object("ConfigMap", "c", json!({})), doubled, object("Namespace", "shop", json!({})), unknown],
+            vec![object("ConfigMap", "c", &json!({})), doubled, object("Namespace", "shop", &json!({})), unknown],
             &kinds(),
             &owner(),
         );
@@ -335,17 +335,17 @@ mod tests {
     #[test]
     fn only_what_the_inventory_holds_and_is_ours_is_pruned() {
         let live = ready(vec![
-            object("ConfigMap", "kept", json!({})),
-            object("ConfigMap", "old", json!({})),
-            object("ConfigMap", "unknown", json!({})),
-            object("ConfigMap", "no", json!({"argocd.argoproj.io/sync-options": "Prune=false"})),
+            object("ConfigMap", "kept", &json!({})),
+            object("ConfigMap", "old", &json!({})),
+            object("ConfigMap", "unknown", &json!({})),
+            object("ConfigMap", "no", &json!({"argocd.argoproj.io/sync-options": "Prune=false"})),
         ]);
         let mut foreign = live[1].clone();
         foreign.metadata_mut().insert("name".to_owned(), json!("foreign"));
         let inventory: BTreeSet<ObjectId> =
             live.iter().chain([&foreign]).map(Object::id).filter(|id| id.name != "unknown").collect();
         let live = by_id([live, vec![foreign]].concat());
-        let desired = ready(vec![object("ConfigMap", "kept", json!({}))]);
+        let desired = ready(vec![object("ConfigMap", "kept", &json!({}))]);
         let plan = plan(&desired, &live, &inventory, &owner(), Options { prune: true, ..Options::default() });
         assert_eq!(plan.prunes().map(|id| id.name.as_str()).collect::<Vec<_>>(), ["old"]);
         let spared: Vec<&str> =
@@ -358,9 +358,9 @@ mod tests {
     fn prune_waves_run_backwards_and_last_means_last() {
         let wave = |wave: &str, more: &str| json!({"argocd.argoproj.io/sync-wave": wave, "argocd.argoproj.io/sync-options": more});
         let live = ready(vec![
-            object("ConfigMap", "a", wave("1", "")),
-            object("ConfigMap", "b", wave("5", "")),
-            object("ConfigMap", "z", wave("1", "PruneLast=true")),
+            object("ConfigMap", "a", &wave("1", "")),
+            object("ConfigMap", "b", &wave("5", "")),
+            object("ConfigMap", "z", &wave("1", "PruneLast=true")),
         ]);
         let inventory = live.iter().map(Object::id).collect();
         let plan = plan(&[], &by_id(live), &inventory, &owner(), Options { prune: true, ..Options::default() });

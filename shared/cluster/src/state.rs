@@ -85,7 +85,7 @@ impl AppKey {
         let hash = Sha256::digest(format!("{}\0{}\0{}", self.root, self.namespace, self.name));
         let readable: String =
             self.name.chars().filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c)).take(200).collect();
-        let hex: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex::encode(hash.iter().copied().take(6).collect::<Vec<u8>>());
         let readable = readable.to_ascii_lowercase();
         format!("{}-{hex}", readable.trim_matches(['-', '.'])).trim_start_matches('-').to_owned()
     }

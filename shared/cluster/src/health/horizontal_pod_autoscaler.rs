@@ -21,13 +21,12 @@ pub(super) fn health(object: &Object) -> Verdict {
             return Verdict::new(Health::Unknown, message);
         }
     };
-    for condition in conditions {
-        if is_degraded(&condition) {
-            return Verdict::new(Health::Degraded, condition.message);
-        }
-        if matches!(condition.kind, "AbleToScale" | "ScalingLimited") && condition.status == "True" {
-            return Verdict::new(Health::Healthy, condition.message);
-        }
+    if let Some(condition) = conditions.iter().find(|condition| is_degraded(condition)) {
+        return Verdict::new(Health::Degraded, condition.message);
+    }
+    let is_healthy = |c: &&Condition<'_>| matches!(c.kind, "AbleToScale" | "ScalingLimited") && c.status == "True";
+    if let Some(condition) = conditions.iter().find(is_healthy) {
+        return Verdict::new(Health::Healthy, condition.message);
     }
     Verdict::new(Health::Progressing, "Waiting to Autoscale")
 }

@@ -1,0 +1,97 @@
+//! Is an object as Git has it, and if not, who changed what? A dry run, masked, compared and blamed. Changes nothing.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use slipway_manifest::Object;
+
+use crate::apply::{self, Options};
+use crate::blame::{self, Owner};
+use crate::connect::Cluster;
+use crate::diff::{self, Difference};
+use crate::discover::Resource;
+use crate::error::Failure;
+use crate::live::{self, Place};
+use crate::mask;
+use crate::scaled::scaled_at;
+use crate::status::SyncStatus;
+
+/// How often an object that keeps changing is looked at.
+const ATTEMPTS: usize = 4;
+
+/// A field that is not as in Git, and whose it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// The field and both values, masked if they are secret.
+    pub difference: Difference,
+    /// Who owns it, others before us, the latest first. A field that is gone has no owner: then who wrote to the object last, if anybody.
+    pub owners: Vec<Owner>,
+}
+
+/// What a comparison found.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    /// The object as it is, not masked; `None` if it does not exist.
+    pub live: Option<Object>,
+    /// What differs; empty for an object that does not exist.
+    pub findings: Vec<Finding>,
+}
+
+impl Comparison {
+    /// Whether the cluster has what Git has.
+    pub fn status(&self) -> SyncStatus {
+        if self.live.is_some() && self.findings.is_empty() { SyncStatus::Synced } else { SyncStatus::OutOfSync }
+    }
+}
+
+/// Compares `desired`, a `resource`, with `live` by a dry run.
+///
+/// The dry run answers for the object as it is at that moment: if that is no longer `live`, it is read again, so that what a controller writes
+/// in between is no difference. Errors are those of the dry run.
+pub async fn compare(
+    cluster: &Cluster,
+    resource: &Arc<Resource>,
+    desired: &Object,
+    live: Option<Object>,
+    options: &Options,
+) -> Result<Comparison, Failure> {
+    let options = Options { dry_run: true, ..options.clone() };
+    let place = Place::of(resource, desired);
+    let mut current = live;
+    for attempt in 1..=ATTEMPTS {
+        let Some(live) = current else { break };
+        let predicted = apply::apply(cluster, resource, desired, Some(&live), &options).await?.object;
+        if attempt == ATTEMPTS || version(&live) == version(&predicted) {
+            let mut findings = findings(&live, predicted);
+            let owners = findings.iter_mut().flat_map(|finding| &mut finding.owners);
+            let mut scalers = owners.filter(|owner| owner.subresource == "scale" && owner.time.is_empty()).peekable();
+            if scalers.peek().is_some()
+                && let Some(time) = scaled_at(cluster, &live).await
+            {
+                scalers.for_each(|owner| owner.time.clone_from(&time));
+            }
+            return Ok(Comparison { live: Some(live), findings });
+        }
+        current = live::get(cluster, &place).await?;
+    }
+    Ok(Comparison { live: None, findings: Vec::new() })
+}
+
+fn version(object: &Object) -> Option<&Value> {
+    object.pointer("/metadata/resourceVersion")
+}
+
+/// The masked differences between `live` and what an apply would make of it, each with its owners. Pure.
+pub fn findings(live: &Object, mut predicted: Object) -> Vec<Finding> {
+    let mut shown = live.clone();
+    mask::mask(&mut [&mut shown, &mut predicted], &[]);
+    let finding = |difference: Difference| {
+        let mut owners = match difference.live {
+            Some(_) => blame::blame(live, &difference.path),
+            None => Vec::new(),
+        };
+        owners.extend(blame::last_writer(live).filter(|_| difference.live.is_none()));
+        Finding { difference, owners }
+    };
+    diff::diff(&shown, &predicted).into_iter().map(finding).collect()
+}

@@ -1,0 +1,138 @@
+use serde_json::json;
+use slipway_cluster::apply::{self, Change, MANAGER, Options};
+use slipway_cluster::{Class, fieldset};
+use slipway_manifest::Object;
+
+use crate::{Place, config_map, deployment};
+
+#[tokio::test]
+async fn creates_then_leaves_alone_then_configures() {
+    let Some(place) = Place::new("apply").await else { return };
+    let web = place.one(deployment("web", "nginx:1"));
+    let created = place.apply(&web).await;
+    assert_eq!(created.change, Change::Created);
+    assert_eq!(created.to_string(), format!("Deployment/{}/web created", place.namespace()));
+    let entry = fieldset::entries(&created.object)[0].manager.to_owned();
+    assert_eq!(entry, MANAGER);
+
+    assert_eq!(place.apply(&web).await.change, Change::Unchanged);
+
+    let changed = place.one(deployment("web", "nginx:2"));
+    assert_eq!(place.dry_run(&changed).await.change, Change::Configured);
+    assert_eq!(place.apply(&changed).await.change, Change::Configured);
+    let image = place.live(&web).await.unwrap().pointer("/spec/template/spec/containers/0/image").cloned();
+    assert_eq!(image, Some(json!("nginx:2")));
+}
+
+#[tokio::test]
+async fn a_dry_run_changes_nothing() {
+    let Some(place) = Place::new("dryrun").await else { return };
+    let map = place.one(config_map("c", &json!({"a": "1"})));
+    assert_eq!(place.dry_run(&map).await.change, Change::Created);
+    assert!(place.live(&map).await.is_none());
+}
+
+#[tokio::test]
+async fn a_field_removed_in_git_goes() {
+    let Some(place) = Place::new("removed").await else { return };
+    place.apply(&place.one(config_map("c", &json!({"a": "1", "b": "2"})))).await;
+    let less = place.one(config_map("c", &json!({"a": "1"})));
+    place.apply(&less).await;
+    assert_eq!(place.live(&less).await.unwrap().get("data"), Some(&json!({"a": "1"})));
+}
+
+#[tokio::test]
+async fn refusals_are_explained() {
+    let Some(place) = Place::new("refused").await else { return };
+    let class = async |object: &Object| {
+        let refused = apply::apply(&place.cluster, place.resource(object), object, None, &Options::default()).await;
+        let failure = refused.expect_err("refused");
+        assert!(!failure.explain().is_empty());
+        (failure.source.class, failure.explain())
+    };
+    let mut nowhere = place.one(config_map("c", &json!({})));
+    nowhere.set_namespace("no-such-namespace");
+    let (found, text) = class(&nowhere).await;
+    assert_eq!(found, Class::MissingNamespace, "{text}");
+    assert!(text.starts_with("failed to apply ConfigMap/no-such-namespace/c: namespaces"), "{text}");
+
+    let mut web = deployment("web", "nginx:1");
+    place.apply(&place.one(web.clone())).await;
+    web["spec"]["selector"]["matchLabels"]["app"] = json!("other");
+    web["spec"]["template"]["metadata"]["labels"]["app"] = json!("other");
+    let (found, text) = class(&place.one(web)).await;
+    assert_eq!(found, Class::Immutable, "{text}");
+
+    let mut unknown = deployment("x", "nginx:1");
+    unknown["spec"]["replicaz"] = json!(1);
+    let (found, text) = class(&place.one(unknown)).await;
+    assert_eq!(found, Class::Malformed, "{text}");
+    assert!(text.contains("replicaz"), "{text}");
+
+    let mut bad = deployment("x", "nginx:1");
+    bad["spec"]["replicas"] = json!(-1);
+    let (found, text) = class(&place.one(bad)).await;
+    assert_eq!(found, Class::Invalid, "{text}");
+    assert!(text.contains("spec.replicas"), "{text}");
+}
+
+#[tokio::test]
+async fn a_quota_is_told_apart_from_missing_rights() {
+    let Some(place) = Place::new("quota").await else { return };
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q", "namespace": place.namespace()},
+        "spec": {"hard": {"configmaps": "0"}}});
+    place
+        .plane
+        .client()
+        .await
+        .request::<serde_json::Value>(
+            http::Request::post(format!("/api/v1/namespaces/{}/resourcequotas", place.namespace()))
+                .header("content-type", "application/json")
+                .body(quota.to_string().into_bytes())
+                .unwrap(),
+        )
+        .await
+        .unwrap();
+    // The quota's controller has to see it first.
+    for number in 0..100 {
+        let map = place.one(config_map(&format!("c{number}"), &json!({})));
+        let applied = apply::apply(&place.cluster, place.resource(&map), &map, None, &Options::default()).await;
+        match applied {
+            Err(failure) => {
+                assert_eq!(failure.source.class, Class::Quota, "{}", failure.explain());
+                return;
+            }
+            Ok(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
+        }
+    }
+    panic!("the quota never refused");
+}
+
+#[tokio::test]
+async fn no_secret_value_is_in_a_refusal() {
+    const CANARY: &str = "c4n4ry-hunter2";
+    let Some(place) = Place::new("canary").await else { return };
+    for object in [
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"a": CANARY}}),
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"a": {"b": CANARY}}}),
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "type": "kubernetes.io/tls", "stringData": {"a": CANARY}}),
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"k!": CANARY}}),
+    ] {
+        let object = place.one(object);
+        let refused = apply::apply(&place.cluster, place.resource(&object), &object, None, &Options::default()).await;
+        let failure = refused.expect_err("refused");
+        assert!(!format!("{failure:?} {}", failure.explain()).contains(CANARY), "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_is_made_once() {
+    let Some(place) = Place::new("namespace").await else { return };
+    let (none, options) = (serde_json::Map::new(), Options::default());
+    let labels = serde_json::Map::from_iter([("team".to_owned(), json!("a"))]);
+    let name = format!("{}-made", place.namespace());
+    let make = async |labels| apply::create_namespace(&place.cluster, &name, labels, &none, &options).await.unwrap();
+    assert_eq!(make(&none).await.change, Change::Created);
+    assert_eq!(make(&none).await.change, Change::Unchanged);
+    assert_eq!(make(&labels).await.object.label("team"), Some("a"));
+}

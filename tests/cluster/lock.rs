@@ -1,0 +1,56 @@
+use std::time::Duration;
+
+use slipway_cluster::apply;
+use slipway_cluster::lock::{self, Acquired, Lease, LockError, Options};
+
+use crate::Place;
+
+fn options(holder: &str, patience: u64) -> Options {
+    Options {
+        holder: holder.to_owned(),
+        duration: Duration::from_secs(4),
+        patience: Duration::from_secs(patience),
+        wanted: format!("revision of {holder}"),
+    }
+}
+
+async fn ask(place: &Place, holder: &str, patience: u64) -> Result<Box<Lease>, String> {
+    match lock::acquire(&place.cluster, &place.key, &options(holder, patience)).await.unwrap() {
+        Acquired::Mine(lease) => Ok(lease),
+        Acquired::Held { holder } => Err(holder),
+    }
+}
+
+#[tokio::test]
+async fn a_living_holder_keeps_it_and_hears_what_is_wanted() {
+    let Some(place) = Place::new("held").await else { return };
+    let lease = ask(&place, "first", 0).await.unwrap();
+    assert_eq!(lease.transitions(), 0);
+    assert_eq!(ask(&place, "second", 0).await.err().as_deref(), Some("first"));
+    // Renewed all the while: a patient waiter sees it live.
+    let (held, asked) = tokio::join!(lease.hold(tokio::time::sleep(Duration::from_secs(6))), async {
+        ask(&place, "third", 10).await.err()
+    },);
+    held.unwrap();
+    assert_eq!(asked.as_deref(), Some("first"));
+    assert!(!lease.remaining().is_zero());
+    assert_eq!(lease.release().await.unwrap().as_deref(), Some("revision of third"));
+    let next = ask(&place, "fourth", 0).await.unwrap();
+    assert_eq!(next.transitions(), 1);
+    assert_eq!(next.wanted(), Some("revision of third"));
+}
+
+#[tokio::test]
+async fn a_silent_holder_loses_it_and_notices() {
+    let Some(place) = Place::new("silent").await else { return };
+    let paused = ask(&place, "paused", 0).await.unwrap();
+    let cluster = paused.cluster();
+    let next = ask(&place, "next", 10).await.unwrap();
+    assert_eq!(next.transitions(), 1);
+    // The paused one wakes late: no request goes out in its name, and it learns why.
+    assert!(paused.remaining().is_zero());
+    let map = place.one(crate::config_map("late", &serde_json::json!({})));
+    let refused = apply::apply(&cluster, place.resource(&map), &map, None, &apply::Options::default()).await;
+    assert_eq!(refused.unwrap_err().source.class, slipway_cluster::Class::Timeout);
+    assert!(matches!(paused.renew().await, Err(LockError::Lost { .. })));
+}

@@ -1,0 +1,123 @@
+//! `slipway-cluster` on a real Kubernetes control plane.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may stop by panicking
+
+mod apply;
+mod discover;
+mod drift;
+mod lock;
+mod prune;
+mod state;
+mod takeover;
+mod token;
+mod wait;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use slipway_cluster::apply::{Applied, Options};
+use slipway_cluster::plan::Owner;
+use slipway_cluster::state::AppKey;
+use slipway_cluster::{Auth, Cluster, Gvk, Kinds, Resource, Server, plan};
+use slipway_manifest::Object;
+use slipway_tests::ControlPlane;
+
+/// A namespace of its own on the shared control plane, and all that an application needs there.
+struct Place {
+    plane: &'static ControlPlane,
+    cluster: Cluster,
+    kinds: Kinds,
+    key: AppKey,
+    owner: Owner,
+}
+
+impl Place {
+    /// `None` where there is no control plane.
+    async fn new(test: &str) -> Option<Self> {
+        let plane = ControlPlane::shared()?;
+        let namespace = plane.namespace(test).await;
+        let server = Server {
+            url: plane.endpoint.clone(),
+            ca: Some(plane.ca.clone()),
+            auth: Auth::Token(plane.token.clone().into()),
+        };
+        let cluster = Cluster::connect(server).await.unwrap();
+        let kinds = cluster.resolve(&gvks(), &BTreeSet::new()).await;
+        let key = AppKey { root: "test".to_owned(), namespace: "argocd".to_owned(), name: namespace.clone() };
+        let owner = Owner { app: namespace.clone(), applyset: key.applyset_id(), namespace };
+        Some(Self { plane, cluster, kinds, key, owner })
+    }
+
+    fn namespace(&self) -> &str {
+        &self.owner.namespace
+    }
+
+    /// The objects as a sync would apply them.
+    fn prepare(&self, objects: impl IntoIterator<Item = Value>) -> Vec<Object> {
+        let objects = objects.into_iter().map(|value| Object::from_value(value).unwrap()).collect();
+        let desired = plan::prepare(objects, &self.kinds, &self.owner);
+        assert!(desired.unresolved.is_empty(), "{:?}", desired.unresolved);
+        desired.objects
+    }
+
+    fn one(&self, object: Value) -> Object {
+        self.prepare([object]).remove(0)
+    }
+
+    fn resource(&self, object: &Object) -> &Arc<Resource> {
+        self.kinds.of(object).unwrap()
+    }
+
+    fn at(&self, object: &Object) -> slipway_cluster::live::Place {
+        slipway_cluster::live::Place::of(self.resource(object), object)
+    }
+
+    async fn live(&self, object: &Object) -> Option<Object> {
+        slipway_cluster::live::get(&self.cluster, &self.at(object)).await.unwrap()
+    }
+
+    async fn apply(&self, object: &Object) -> Applied {
+        let live = self.live(object).await;
+        slipway_cluster::apply::apply(&self.cluster, self.resource(object), object, live.as_ref(), &Options::default())
+            .await
+            .unwrap()
+    }
+
+    async fn dry_run(&self, object: &Object) -> Applied {
+        let live = self.live(object).await;
+        let options = Options { dry_run: true, ..Options::default() };
+        slipway_cluster::apply::apply(&self.cluster, self.resource(object), object, live.as_ref(), &options)
+            .await
+            .unwrap()
+    }
+}
+
+fn gvks() -> BTreeSet<Gvk> {
+    let kinds = [
+        ("", "v1", "ConfigMap"),
+        ("", "v1", "Secret"),
+        ("", "v1", "Service"),
+        ("", "v1", "Namespace"),
+        ("apps", "v1", "Deployment"),
+        ("batch", "v1", "Job"),
+        ("networking.k8s.io", "v1", "Ingress"),
+    ];
+    let gvk = |(group, version, kind): (&str, &str, &str)| Gvk {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        kind: kind.to_owned(),
+    };
+    kinds.into_iter().map(gvk).collect()
+}
+
+fn config_map(name: &str, data: &Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data})
+}
+
+fn deployment(name: &str, image: &str) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": {
+        "replicas": 1, "selector": {"matchLabels": {"app": name}},
+        "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [
+            {"name": "web", "image": image, "ports": [{"containerPort": 80}]}]}}}})
+}

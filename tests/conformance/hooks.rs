@@ -1,0 +1,33 @@
+//! What annotations say about hooks, phases, delete policies and waves (`vectors/README.argo.md`).
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use slipway_cluster::hook::{self, DeletePolicy, HookType, Phase};
+use slipway_manifest::Object;
+
+use crate::framework::{Outcome, records};
+
+pub(crate) fn run(shared: &Path) -> Result<Option<Outcome>> {
+    let cases = records(&shared.join("vectors/hooks.jsonl"))?;
+    Ok(cases.map(|cases| Outcome::collect("hooks", cases, |case| check(case).map_err(|e| format!("{e:#}")))))
+}
+
+fn check(case: &Value) -> Result<()> {
+    let object = Object::from_value(json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x", "annotations": case["annotations"]}}))?;
+    let words = |items: Vec<&'static str>| json!(items);
+    let found = json!({
+        "isHook": hook::is_hook(&object),
+        "skip": hook::is_skipped(&object),
+        "types": words(hook::types(&object).into_iter().map(HookType::as_str).collect()),
+        "phases": words(hook::phases(&object).into_iter().map(Phase::as_str).collect()),
+        "deletePolicies": words(hook::delete_policies(&object).into_iter().map(DeletePolicy::as_str).collect()),
+        "wave": hook::wave(&object),
+    });
+    for (key, found) in found.as_object().into_iter().flatten() {
+        ensure!(*found == case[key], "{key}: expected {}, found {found}", case[key]);
+    }
+    Ok(())
+}
