@@ -1,11 +1,44 @@
 //! `kustomize build` as a pure function: a file tree and a path in, Kubernetes objects out. No process, no network, no
 //! clock, no environment. Behaviour is that of `kubectl kustomize` with Kustomize 5.7 (kubernetes-sigs/kustomize).
+//!
+//! ```text
+//! path ─► load (kustomization, files within bounds) ─► build: accumulate ─► generate ─► patch, transform, folder by folder
+//!                                                            ─► hashes, name references, variables ─► order ─► objects
+//! ```
+//!
+//! Read next: [`render`], [`Options`].
 
+mod build;
+mod config;
+mod configure;
+mod context;
+mod decode;
 mod error;
+mod fieldspec;
+mod generate;
+mod hash;
+mod helm;
+mod id;
+mod kustomization;
+mod load;
+mod node;
 mod options;
+mod order;
+mod origin;
+mod overrides;
+mod patch;
+mod path;
+mod plugin;
+pub mod remote;
+mod resmap;
+mod resource;
+mod schema;
+mod selector;
+mod transform;
 
 pub use error::Error;
-pub use options::{Helm, LoadRestrictions, Options, Order};
+pub use options::{Chart, Helm, LoadRestrictions, Options, Order, Overrides};
+pub use remote::{Remote, RemoteKind};
 
 use std::collections::BTreeSet;
 
@@ -14,7 +47,7 @@ use slipway_manifest::{Object, Tree};
 /// What a render gives.
 #[derive(Debug, Clone, Default)]
 pub struct Rendered {
-    /// The objects, in the order in which `kubectl kustomize` prints them.
+    /// The objects, in the order in which `kubectl kustomize` prints them, their keys as well.
     pub objects: Vec<Object>,
     /// Paths of the files of the tree that were read, symlinks resolved.
     pub files: BTreeSet<String>,
@@ -23,6 +56,11 @@ pub struct Rendered {
 }
 
 /// Renders the kustomization in the folder `path` of `tree`.
-pub fn render(_tree: &Tree, path: &str, _options: &Options<'_>) -> Result<Rendered, Error> {
-    Err(Error::NoKustomization { path: path.to_owned() })
+///
+/// The error names the file, the resource and the field, the cause on `source`. Something remote that
+/// [`Options::remotes`] does not have is [`Error::Remote`].
+pub fn render(tree: &Tree, path: &str, options: &Options<'_>) -> Result<Rendered, Error> {
+    let files = load::Files::new(tree, options);
+    let rendered = build::render(&files, path)?;
+    Ok(Rendered { files: files.into_read(), ..rendered })
 }

@@ -27,20 +27,73 @@ pub enum LoadRestrictions {
     None,
 }
 
+/// One entry of `helmCharts`, files read: what `helm template` would be told.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Chart {
+    /// Folder of the chart in the tree.
+    pub path: String,
+    /// Name of the release; empty for one that helm makes up.
+    pub release_name: String,
+    /// `--name-template`.
+    pub name_template: String,
+    /// `--namespace`.
+    pub namespace: String,
+    /// Texts of values files, the later ones winning.
+    pub values: Vec<String>,
+    /// `--include-crds`.
+    pub include_crds: bool,
+    /// `--no-hooks`.
+    pub skip_hooks: bool,
+    /// `--skip-tests`.
+    pub skip_tests: bool,
+    /// `--api-versions`.
+    pub api_versions: Vec<String>,
+    /// `--kube-version`.
+    pub kube_version: String,
+}
+
 /// Renders a chart for `helmCharts`; given by who can (`slipway-helm` stands beside, not below, this crate).
 pub trait Helm {
-    /// The text that `helm template` prints for the chart in the folder `chart` of `tree`, with the settings of one
-    /// entry of `helmCharts` (its fields as written, values files already checked to lie in the tree).
-    fn template(
-        &self,
-        tree: &Tree,
-        chart: &str,
-        settings: &Value,
-    ) -> Result<String, Box<dyn std::error::Error + Send + Sync>>;
+    /// The text that `helm template` prints for `chart` of `tree`.
+    fn template(&self, tree: &Tree, chart: &Chart) -> Result<String, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// `spec.source.kustomize` of an Argo CD Application: what it would edit into the kustomization before the build.
+#[expect(clippy::struct_excessive_bools, reason = "the options of Argo CD")]
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Overrides {
+    /// `namePrefix`; empty leaves the kustomization's.
+    pub name_prefix: String,
+    /// `nameSuffix`; empty leaves the kustomization's.
+    pub name_suffix: String,
+    /// `namespace`; empty leaves the kustomization's.
+    pub namespace: String,
+    /// `images`, each `[name=]image[:tag][@digest]`.
+    pub images: Vec<String>,
+    /// `replicas`: name and count.
+    pub replicas: Vec<(String, i64)>,
+    /// `commonLabels`.
+    pub common_labels: BTreeMap<String, String>,
+    /// `commonAnnotations`, variables of the build environment already put in.
+    pub common_annotations: BTreeMap<String, String>,
+    /// `forceCommonLabels`: replace labels that the kustomization has.
+    pub force_common_labels: bool,
+    /// `forceCommonAnnotations`: replace annotations that the kustomization has.
+    pub force_common_annotations: bool,
+    /// `labelWithoutSelector`.
+    pub label_without_selector: bool,
+    /// `labelIncludeTemplates`.
+    pub label_include_templates: bool,
+    /// `components`: paths seen from the kustomization.
+    pub components: Vec<String>,
+    /// `ignoreMissingComponents`: pass over components whose folder is not there.
+    pub ignore_missing_components: bool,
+    /// `patches`: entries as a kustomization has them.
+    pub patches: Vec<Value>,
 }
 
 /// Choices of a render; the default is what `kubectl kustomize PATH` does.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub struct Options<'a> {
     /// Order where the kustomization does not say.
     pub order: Order,
@@ -52,4 +105,6 @@ pub struct Options<'a> {
     pub helm: Option<&'a dyn Helm>,
     /// Remote bases and files already fetched: what the kustomization says → folder or file in the tree.
     pub remotes: Option<&'a BTreeMap<String, String>>,
+    /// Argo CD's options on top of the kustomization.
+    pub overrides: Option<Overrides>,
 }

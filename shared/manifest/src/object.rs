@@ -98,6 +98,11 @@ impl Object {
         Ok(object)
     }
 
+    /// Takes a mapping as it is, for what a renderer passes on unchecked; [`Object::from_value`] checks.
+    pub fn from_map(map: Map<String, Value>) -> Self {
+        Self(map)
+    }
+
     fn of(&self) -> String {
         match (self.kind(), self.name()) {
             ("", "") => String::new(),
