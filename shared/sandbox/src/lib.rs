@@ -5,12 +5,15 @@
 //! that tests can hold it to the real thing. No process is started, nothing outside loopback is called, time comes from
 //! the [`Clock`] of the caller.
 
+pub mod faults;
 pub mod forge;
 pub mod http;
+pub mod kube;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use forge::Forge;
+pub use kube::Cluster;
 
 /// Where the sandbox takes the time from.
 pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;

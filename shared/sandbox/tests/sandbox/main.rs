@@ -3,3 +3,4 @@
 
 mod client;
 mod forge;
+mod kube;
