@@ -43,6 +43,13 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// `error` with its causes, as one that may pass or stays.
+    pub fn of(error: &(dyn StdError + 'static), retryable: bool) -> Self {
+        if retryable { Self::retryable(error) } else { Self::terminal(error) }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

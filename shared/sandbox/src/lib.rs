@@ -5,15 +5,19 @@
 //! that tests can hold it to the real thing. No process is started, nothing outside loopback is called, time comes from
 //! the [`Clock`] of the caller.
 
+pub mod aws;
 pub mod faults;
 pub mod forge;
 pub mod http;
 pub mod kube;
+pub mod slack;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use aws::Aws;
 pub use forge::Forge;
 pub use kube::Cluster;
+pub use slack::Slack;
 
 /// Where the sandbox takes the time from.
 pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;

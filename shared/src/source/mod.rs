@@ -2,6 +2,7 @@
 //! change it.
 
 pub mod archive;
+pub mod checkouts;
 pub mod commit;
 pub mod github;
 pub mod local;
@@ -9,4 +10,5 @@ pub mod verify;
 
 mod location;
 
+pub use checkouts::Checkouts;
 pub use location::{Location, LocationError, Repo, RepoUrl, is_revision};

@@ -1,0 +1,201 @@
+//! What `slipway app get` prints: the layout of `argocd app get` (argoproj/argo-cd `cmd/argocd/commands/app.go`,
+//! `printAppSummaryTable` and `printAppResources`). Pure: the application in Argo CD's shape in, text out.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+/// Prints `application`, an Argo CD `Application` with `spec` and `status`; `url` is the page that shows it.
+pub fn print(application: &Value, url: &str) -> String {
+    let text = |pointer: &str| application.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let mut out = String::new();
+    let mut line = |label: &str, value: &str| {
+        let width = if value.is_empty() && label == "Source:" { 0 } else { 20 };
+        let _ = writeln!(out, "{label:<width$}{value}");
+    };
+    let server = text("/spec/destination/server");
+    line("Name:", &qualified_name(application));
+    line("Project:", if text("/spec/project").is_empty() { "default" } else { text("/spec/project") });
+    line("Server:", if server.is_empty() { text("/spec/destination/name") } else { server });
+    line("Namespace:", text("/spec/destination/namespace"));
+    line("URL:", url);
+    line("Source:", "");
+    line("- Repo:", text("/spec/source/repoURL"));
+    line("  Target:", text("/spec/source/targetRevision"));
+    for (label, pointer) in [("  Path:", "/spec/source/path"), ("  Ref:", "/spec/source/ref")] {
+        if !text(pointer).is_empty() {
+            line(label, text(pointer));
+        }
+    }
+    let files = application.pointer("/spec/source/helm/valueFiles").and_then(Value::as_array);
+    if let Some(files) = files.filter(|files| !files.is_empty()) {
+        let names: Vec<&str> = files.iter().filter_map(Value::as_str).collect();
+        line("  Helm Values:", &names.join(","));
+    }
+    if !text("/spec/source/kustomize/namePrefix").is_empty() {
+        line("  Name Prefix:", text("/spec/source/kustomize/namePrefix"));
+    }
+    line("SyncWindow:", "Sync Allowed");
+    line("Sync Policy:", &sync_policy(application));
+    line("Sync Status:", &sync_status(application));
+    let (health, message) = (text("/status/health/status"), text("/status/health/message"));
+    line("Health Status:", &if message.is_empty() { health.to_owned() } else { format!("{health} ({message})") });
+    let conditions = rows(application, "/status/conditions", ["type", "message", "lastTransitionTime"]);
+    if !conditions.is_empty() {
+        out.push('\n');
+        out.push_str(&table(&["CONDITION", "MESSAGE", "LAST TRANSITION"].map(str::to_owned), &conditions));
+    }
+    let resources = resources(application);
+    if !resources.is_empty() {
+        let header = ["GROUP", "KIND", "NAMESPACE", "NAME", "STATUS", "HEALTH", "HOOK", "MESSAGE"].map(str::to_owned);
+        out.push('\n');
+        out.push_str(&table(&header, &resources));
+    }
+    out
+}
+
+fn qualified_name(application: &Value) -> String {
+    let text = |pointer: &str| application.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    match text("/metadata/namespace") {
+        "" => text("/metadata/name").to_owned(),
+        namespace => format!("{namespace}/{}", text("/metadata/name")),
+    }
+}
+
+fn sync_policy(application: &Value) -> String {
+    match application.pointer("/spec/syncPolicy/automated") {
+        None | Some(Value::Null) => "Manual".to_owned(),
+        Some(automated) if automated.get("prune").and_then(Value::as_bool) == Some(true) => {
+            "Automated (Prune)".to_owned()
+        }
+        Some(_) => "Automated".to_owned(),
+    }
+}
+
+fn sync_status(application: &Value) -> String {
+    let text = |pointer: &str| application.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let (status, target, revision) =
+        (text("/status/sync/status"), text("/spec/source/targetRevision"), text("/status/sync/revision"));
+    let mut line = match status {
+        "Synced" => format!("Synced to {target}"),
+        "OutOfSync" => format!("OutOfSync from {target}"),
+        other => other.to_owned(),
+    };
+    // util/git: a commit id, whole or cut to at least seven digits, is not repeated.
+    let is_commit = (7..=40).contains(&target.len()) && target.bytes().all(|b| b.is_ascii_hexdigit());
+    if !is_commit && let Some(short) = revision.get(..7).filter(|_| revision.len() > 7) {
+        let _ = write!(line, " ({short})");
+    }
+    line
+}
+
+/// The last operation's resources in its order, with their status of now, then the others by name.
+fn resources(application: &Value) -> Vec<Vec<String>> {
+    let list = |pointer: &str| application.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+    let text = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let key = |value: &Value| ["/group", "/kind", "/namespace", "/name"].map(|pointer| text(value, pointer));
+    let mut known: BTreeMap<[String; 4], &Value> = list("/status/resources").map(|value| (key(value), value)).collect();
+    let mut rows = Vec::new();
+    for result in list("/status/operationState/syncResult/resources") {
+        let key = key(result);
+        let hook = text(result, "/hookType");
+        let (status, health) = match known.remove(&key) {
+            Some(now) if hook.is_empty() => (text(now, "/status"), text(now, "/health/status")),
+            _ => (text(result, "/hookPhase"), text(result, "/status")),
+        };
+        rows.push(key.into_iter().chain([status, health, hook, text(result, "/message")]).collect());
+    }
+    for (key, now) in known {
+        let cells = [text(now, "/status"), text(now, "/health/status"), String::new(), String::new()];
+        rows.push(key.into_iter().chain(cells).collect());
+    }
+    rows
+}
+
+fn rows<const N: usize>(application: &Value, pointer: &str, fields: [&str; N]) -> Vec<Vec<String>> {
+    let list = application.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+    list.map(|item| fields.iter().map(|f| item.get(f).and_then(Value::as_str).unwrap_or_default().to_owned()).collect())
+        .collect()
+}
+
+/// Columns as wide as their widest cell and two spaces, the last one as it is (Go's text/tabwriter with padding 2).
+fn table(header: &[String], rows: &[Vec<String>]) -> String {
+    let lines = || std::iter::once(header).chain(rows.iter().map(Vec::as_slice));
+    let widths: Vec<usize> = (0..header.len())
+        .map(|column| lines().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut out = String::new();
+    for line in lines() {
+        for (column, cell) in line.iter().enumerate() {
+            let width = widths.get(column).copied().unwrap_or(0) + 2;
+            if column + 1 == line.len() {
+                let _ = writeln!(out, "{cell}");
+            } else {
+                let _ = write!(out, "{cell:<width$}");
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_application_prints_as_argo_cd_prints_it() {
+        let application = json!({
+            "metadata": {"name": "guestbook", "namespace": "argocd"},
+            "spec": {
+                "project": "default",
+                "source": {"repoURL": "https://github.com/argoproj/argocd-example-apps.git", "path": "guestbook", "targetRevision": "HEAD"},
+                "destination": {"server": "https://kubernetes.default.svc", "namespace": "default"},
+                "syncPolicy": {"automated": {"prune": true}}
+            },
+            "status": {
+                "sync": {"status": "Synced", "revision": "53e28ff20cc530b9ada2173fbbd64d48338583ba"},
+                "health": {"status": "Healthy"},
+                "resources": [
+                    {"group": "apps", "kind": "Deployment", "namespace": "default", "name": "guestbook-ui", "status": "Synced", "health": {"status": "Healthy"}},
+                    {"kind": "Service", "namespace": "default", "name": "guestbook-ui", "status": "Synced", "health": {"status": "Healthy"}},
+                    {"kind": "ConfigMap", "namespace": "default", "name": "later", "status": "OutOfSync"}
+                ],
+                "operationState": {"syncResult": {"resources": [
+                    {"kind": "Service", "namespace": "default", "name": "guestbook-ui", "status": "Synced", "message": "service/guestbook-ui created"},
+                    {"group": "apps", "kind": "Deployment", "namespace": "default", "name": "guestbook-ui", "status": "Synced", "message": "deployment.apps/guestbook-ui created"}
+                ]}}
+            }
+        });
+        let expected = "\
+Name:               argocd/guestbook
+Project:            default
+Server:             https://kubernetes.default.svc
+Namespace:          default
+URL:                https://x
+Source:
+- Repo:             https://github.com/argoproj/argocd-example-apps.git
+  Target:           HEAD
+  Path:             guestbook
+SyncWindow:         Sync Allowed
+Sync Policy:        Automated (Prune)
+Sync Status:        Synced to HEAD (53e28ff)
+Health Status:      Healthy
+
+GROUP  KIND        NAMESPACE  NAME          STATUS     HEALTH   HOOK  MESSAGE
+       Service     default    guestbook-ui  Synced     Healthy        service/guestbook-ui created
+apps   Deployment  default    guestbook-ui  Synced     Healthy        deployment.apps/guestbook-ui created
+       ConfigMap   default    later         OutOfSync                 
+";
+        assert_eq!(print(&application, "https://x"), expected);
+    }
+
+    #[test]
+    fn missing_parts_print_as_empty() {
+        let text = print(&json!({"metadata": {"name": "x"}, "spec": {"destination": {"name": "prod"}}}), "");
+        assert!(text.contains("Server:             prod\n") && text.contains("Sync Policy:        Manual\n"), "{text}");
+        assert!(!text.contains("GROUP"));
+    }
+}

@@ -1,0 +1,203 @@
+//! The little of AWS that the functions call: Secrets Manager, one SQS FIFO queue, ECR. The queue hands its messages out as
+//! Lambda's event source would, a push of an image gives the event that EventBridge would send.
+//!
+//! Signatures are not checked: the tests on real parts do that with moto.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::http::{Exchange, Request, Response, Server};
+use crate::{Clock, lock};
+
+/// The account that everything belongs to.
+pub const ACCOUNT: &str = "123456789012";
+/// Its region.
+pub const REGION: &str = "eu-west-1";
+
+/// A running stand-in; it stops when dropped.
+pub struct Aws {
+    state: Arc<Mutex<State>>,
+    clock: Clock,
+    server: Server,
+}
+
+#[derive(Default)]
+struct State {
+    secrets: BTreeMap<String, String>,
+    messages: VecDeque<Message>,
+    deduplicated: BTreeSet<String>,
+    sent: u64,
+    /// Repository, tag and time in seconds.
+    images: Vec<(String, String, i64)>,
+}
+
+struct Message {
+    id: String,
+    group: String,
+    body: String,
+}
+
+impl Aws {
+    /// Starts it with these secrets, inside the current Tokio runtime. Fails when the port can't be bound.
+    pub async fn start(port: u16, clock: Clock, secrets: BTreeMap<String, String>) -> io::Result<Self> {
+        let state = Arc::new(Mutex::new(State { secrets, ..State::default() }));
+        let handler = Arc::clone(&state);
+        let server = Server::start(port, Arc::new(move |request| answer(&handler, &request))).await?;
+        Ok(Self { state, clock, server })
+    }
+
+    /// What `AWS_ENDPOINT_URL` takes.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// What `SLIPWAY_QUEUE_URL` takes.
+    pub fn queue_url(&self) -> String {
+        format!("{}/{ACCOUNT}/pushes.fifo", self.url())
+    }
+
+    /// Changes a secret.
+    pub fn set_secret(&self, name: &str, text: &str) {
+        lock(&self.state).secrets.insert(name.to_owned(), text.to_owned());
+    }
+
+    /// Takes the next message as the event that Lambda gives to the queue's function; `None` where the queue is empty.
+    pub fn next_event(&self) -> Option<Value> {
+        let message = lock(&self.state).messages.pop_front()?;
+        Some(json!({ "Records": [{
+            "messageId": message.id,
+            "receiptHandle": message.id,
+            "body": message.body,
+            "attributes": { "MessageGroupId": message.group, "ApproximateReceiveCount": "1" },
+            "messageAttributes": {},
+            "eventSource": "aws:sqs",
+            "eventSourceARN": format!("arn:aws:sqs:{REGION}:{ACCOUNT}:pushes.fifo"),
+            "awsRegion": REGION,
+        }] }))
+    }
+
+    /// How many messages wait in the queue.
+    pub fn waiting(&self) -> usize {
+        lock(&self.state).messages.len()
+    }
+
+    /// Pushes an image; gives the event of EventBridge.
+    pub fn push_image(&self, repository: &str, tag: &str) -> Value {
+        let now = (self.clock)();
+        lock(&self.state).images.push((repository.to_owned(), tag.to_owned(), now.as_second()));
+        json!({
+            "version": "0",
+            "id": "13cde686-328b-6117-af20-0e5566167482",
+            "detail-type": "ECR Image Action",
+            "source": "aws.ecr",
+            "account": ACCOUNT,
+            "time": now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            "region": REGION,
+            "resources": [],
+            "detail": {
+                "result": "SUCCESS",
+                "repository-name": repository,
+                "image-digest": digest(repository, tag),
+                "action-type": "PUSH",
+                "image-tag": tag,
+            },
+        })
+    }
+
+    /// The registry's host.
+    pub fn registry() -> String {
+        format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com")
+    }
+
+    /// Every request so far with its answer.
+    pub fn exchanges(&self) -> Vec<Exchange> {
+        self.server.exchanges()
+    }
+}
+
+fn digest(repository: &str, tag: &str) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(format!("{repository}:{tag}"))))
+}
+
+fn answer(state: &Mutex<State>, request: &Request) -> Response {
+    let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    let action = request.header("x-amz-target").and_then(|target| target.rsplit('.').next()).unwrap_or_default();
+    let mut state = lock(state);
+    let result = match action {
+        "GetSecretValue" => state.secret(&body),
+        "SendMessage" => state.send(&body),
+        "DescribeImages" => state.describe(&body),
+        _ => Err(("UnknownOperationException", format!("{action} is not part of the sandbox"))),
+    };
+    match result {
+        Ok(value) => Response::json(StatusCode::OK, &value),
+        Err((code, message)) => Response::json(StatusCode::BAD_REQUEST, &json!({ "__type": code, "message": message })),
+    }
+}
+
+type Answer = Result<Value, (&'static str, String)>;
+
+fn text<'a>(body: &'a Value, key: &str) -> &'a str {
+    body.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+impl State {
+    fn secret(&self, body: &Value) -> Answer {
+        let name = text(body, "SecretId");
+        let missing = || ("ResourceNotFoundException", "Secrets Manager can't find the specified secret.".to_owned());
+        let secret = self.secrets.get(name).ok_or_else(missing)?;
+        Ok(json!({
+            "ARN": format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-abcdef"),
+            "Name": name,
+            "VersionId": "00000000-0000-0000-0000-000000000001",
+            "SecretString": secret,
+            "VersionStages": ["AWSCURRENT"],
+        }))
+    }
+
+    /// A message whose deduplication id was seen before is accepted and dropped, as SQS does for five minutes.
+    fn send(&mut self, body: &Value) -> Answer {
+        let (group, duplicate) = (text(body, "MessageGroupId"), text(body, "MessageDeduplicationId"));
+        if group.is_empty() || group.len() > 128 || duplicate.is_empty() || duplicate.len() > 128 {
+            let message = "The request must contain the parameters MessageGroupId and MessageDeduplicationId.";
+            return Err(("MissingParameter", message.to_owned()));
+        }
+        self.sent += 1;
+        let id = format!("00000000-0000-0000-0000-{:012}", self.sent);
+        if self.deduplicated.insert(duplicate.to_owned()) {
+            let message =
+                Message { id: id.clone(), group: group.to_owned(), body: text(body, "MessageBody").to_owned() };
+            self.messages.push_back(message);
+        }
+        Ok(json!({ "MessageId": id, "SequenceNumber": format!("{:020}", self.sent) }))
+    }
+
+    fn describe(&self, body: &Value) -> Answer {
+        let repository = text(body, "repositoryName");
+        let of: Vec<_> = self.images.iter().filter(|(name, ..)| name == repository).collect();
+        if of.is_empty() {
+            return Err((
+                "RepositoryNotFoundException",
+                format!("The repository with name '{repository}' does not exist"),
+            ));
+        }
+        let details: Vec<Value> = of
+            .into_iter()
+            .map(|(name, tag, at)| {
+                json!({
+                    "registryId": ACCOUNT,
+                    "repositoryName": name,
+                    "imageDigest": digest(name, tag),
+                    "imageTags": [tag],
+                    "imagePushedAt": at,
+                })
+            })
+            .collect();
+        Ok(json!({ "imageDetails": details }))
+    }
+}

@@ -1,0 +1,302 @@
+//! Compare, blame, report (7): the function `drift-check`. Each application's last deployed commit is rendered again and
+//! compared with the live objects by a dry run; what differs is told once, and its end too.
+
+pub mod drift;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::{StreamExt as _, stream};
+use serde_json::{Value, json};
+use slipway_cluster::discover::Gvk;
+use slipway_cluster::live::{self, Place};
+use slipway_cluster::lock::{self, Acquired};
+use slipway_cluster::state::{self, Recorded, StateError};
+use slipway_cluster::status::SyncStatus;
+use slipway_cluster::{Cluster, apply, hook, plan};
+use slipway_manifest::{Object, ObjectId};
+use tokio::time::Instant;
+
+use crate::app::Application;
+use crate::aws::Aws;
+use crate::config;
+use crate::deploy::job::{self, JobError, Rendered};
+use crate::deploy::sync::Owner;
+use crate::engine::Engine;
+use crate::error::{Failure, chain};
+use crate::event::schedule::{self, Trigger};
+use crate::notify::report;
+use crate::source::Checkouts;
+use drift::{Found, Key};
+
+/// Applications compared at the same time.
+const APPS_AT_ONCE: usize = 4;
+/// Dry runs on their way at the same time.
+const AT_ONCE: usize = 16;
+/// How long the Lease lasts; a check that takes longer renews it.
+const LEASE: Duration = Duration::from_secs(30);
+/// Time kept for recording and telling, at most.
+const REPORTING: Duration = Duration::from_secs(15);
+
+/// The function `drift-check`.
+#[derive(Clone)]
+pub struct Checker {
+    engine: Engine,
+}
+
+/// How a check of one application ended.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Objects and fields that differ now.
+    pub differs: Vec<String>,
+    /// Of those, how many are new since the last check.
+    pub new: usize,
+    /// Objects and fields that differed at the last check and do no more.
+    pub resolved: Vec<String>,
+    /// What could not be compared.
+    pub problems: Vec<String>,
+    /// Why nothing was compared.
+    pub skipped: Option<&'static str>,
+    /// The head of the branch that should have been deployed and was not.
+    pub behind: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum CheckError {
+    #[error(transparent)]
+    Job(#[from] JobError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Lock(#[from] lock::LockError),
+    #[error(transparent)]
+    Github(#[from] crate::source::github::GithubError),
+}
+
+impl Checker {
+    /// A checker with these settings; nothing is asked yet.
+    pub fn new(settings: config::Engine, aws: Aws) -> Self {
+        Self { engine: Engine::new(settings, aws) }
+    }
+
+    /// Handles a scheduled event, or a direct call; gives what was found for each application. `deadline` is when the
+    /// invocation ends, `id` names it.
+    pub async fn handle(&self, event: Value, deadline: Instant, id: &str) -> Result<Value, Failure> {
+        let only = match schedule::read(&event) {
+            Trigger::All => None,
+            Trigger::App(name) => Some(name),
+            Trigger::Ignored(reason) => return Ok(json!({ "ignored": reason })),
+        };
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        let until = deadline.checked_sub(REPORTING.min(remaining / 4)).unwrap_or(deadline);
+        let verdicts = self.run(only.as_deref(), until, id).await?;
+        let apps: serde_json::Map<String, Value> = verdicts.into_iter().map(|(app, v)| (app, summary(&v))).collect();
+        Ok(json!({ "applications": apps }))
+    }
+
+    /// Checks every application, or the one called `only`. Fails only where the root can't be read.
+    pub async fn run(
+        &self,
+        only: Option<&str>,
+        until: Instant,
+        id: &str,
+    ) -> Result<BTreeMap<String, Verdict>, Failure> {
+        let checkouts = Checkouts::new(self.engine.github.clone());
+        let key = self.engine.state_key().await.map_err(|error| Failure::retryable(&error))?;
+        let root = self.engine.root(&checkouts).await?;
+        let apps = root.applications.iter().filter(|app| only.is_none_or(|only| app.instance() == only));
+        let checks = stream::iter(apps)
+            .map(async |app| {
+                let check = Box::pin(self.check(app, &checkouts, &Key(&key), id));
+                let verdict = match tokio::time::timeout_at(until, check).await {
+                    Ok(Ok(verdict)) => verdict,
+                    Ok(Err(error)) => Verdict { problems: vec![chain(&error)], ..Verdict::default() },
+                    Err(_) => Verdict { problems: vec!["the time of this invocation is over".to_owned()], ..Verdict::default() },
+                };
+                (app.instance(), verdict)
+            })
+            .buffer_unordered(APPS_AT_ONCE)
+            .collect::<BTreeMap<_, _>>()
+            .await;
+        for (app, verdict) in &checks {
+            tracing::info!(app, verdict = summary(verdict).to_string(), "checked");
+        }
+        Ok(checks)
+    }
+
+    async fn check(
+        &self,
+        app: &Application,
+        checkouts: &Checkouts,
+        key: &Key<'_>,
+        id: &str,
+    ) -> Result<Verdict, CheckError> {
+        let skip = |reason| Ok(Verdict { skipped: Some(reason), ..Verdict::default() });
+        let destination = job::destination(&self.engine, app).await?;
+        let owner = job::owner(&self.engine, app);
+        let options = lock::Options {
+            holder: id.to_owned(),
+            duration: LEASE,
+            patience: Duration::ZERO,
+            wanted: String::new(),
+        };
+        if state::read(&destination.cluster, &owner.key).await?.is_none() {
+            return skip("it was never deployed");
+        }
+        let lease = match lock::acquire(&destination.cluster, &owner.key, &options).await? {
+            Acquired::Mine(lease) => lease,
+            Acquired::Held { .. } => return skip("it is being deployed"),
+        };
+        let bound = lease.cluster();
+        let compared = lease.hold(self.compare(app, &owner, &destination.name, &bound, checkouts, key)).await;
+        if let Err(error) = lease.release().await {
+            tracing::warn!(app = owner.instance, error = chain(&error), "the lease was not given back");
+        }
+        compared?
+    }
+
+    async fn compare(
+        &self,
+        app: &Application,
+        owner: &Owner,
+        destination: &str,
+        cluster: &Cluster,
+        checkouts: &Checkouts,
+        key: &Key<'_>,
+    ) -> Result<Verdict, CheckError> {
+        let Some(mut recorded) = state::read(cluster, &owner.key).await? else {
+            return Ok(Verdict { skipped: Some("it was never deployed"), ..Verdict::default() });
+        };
+        let Some(revision) = recorded.state.status.history.last().map(|last| last.revision.clone()) else {
+            return Ok(Verdict { skipped: Some("it was never deployed with success"), ..Verdict::default() });
+        };
+        let rendered = job::render(app, checkouts, &revision).await?;
+        let (found, problems, unsure) = differences(cluster, owner, rendered, key).await;
+        let (new, gone) = drift::news(&found, &recorded.state.drift, &unsure);
+        let drifts: Vec<report::Drift> = new.iter().map(|found| found.drift.clone()).collect();
+        if !drifts.is_empty() {
+            self.engine.tell(&report::drift(&owner.instance, destination, &revision, &drifts)).await;
+        }
+        if !gone.is_empty() {
+            self.engine.tell(&report::resolved(&owner.instance, destination, &gone)).await;
+        }
+        let mut verdict = Verdict {
+            differs: found.iter().map(|found| found.key.clone()).collect(),
+            new: drifts.len(),
+            resolved: gone.clone(),
+            problems,
+            skipped: None,
+            behind: self.behind(app, checkouts, &mut recorded).await?,
+        };
+        verdict.differs.sort();
+        remember(&mut recorded, &found, &gone);
+        let version = recorded.version().to_owned();
+        state::write(cluster, &owner.key, &recorded.state, Some(&version)).await?;
+        Ok(verdict)
+    }
+
+    /// The head of the followed branch, where no attempt was ever made to deploy it: its event got lost. Told once.
+    async fn behind(
+        &self,
+        app: &Application,
+        checkouts: &Checkouts,
+        recorded: &mut Recorded,
+    ) -> Result<Option<String>, CheckError> {
+        let head = checkouts.resolve(&app.repo, app.revision()).await?;
+        if head == recorded.state.status.sync.revision || !app.is_automated() {
+            recorded.state.notes.shift_remove("behind");
+            return Ok(None);
+        }
+        let known = recorded.state.notes.insert("behind".to_owned(), json!(head));
+        if known.as_ref().and_then(Value::as_str) != Some(&head) {
+            let what = format!("{} is behind its branch: the push of {} was never deployed", app.instance(), report::short(&head));
+            self.engine.tell(&report::problem(&what, &["redeliver it in the webhook's settings at GitHub".to_owned()])).await;
+        }
+        Ok(Some(head))
+    }
+}
+
+/// What differs, what could not be compared in words, and which objects those are.
+async fn differences(
+    cluster: &Cluster,
+    owner: &Owner,
+    rendered: Rendered,
+    key: &Key<'_>,
+) -> (Vec<Found>, Vec<String>, Vec<String>) {
+    let wanted: BTreeSet<Gvk> = rendered.objects.iter().map(Gvk::of).collect();
+    let kinds = cluster.resolve(&wanted, &BTreeSet::new()).await;
+    let desired = plan::prepare(rendered.objects, &kinds, &owner.cluster());
+    let mut problems: Vec<String> = Vec::new();
+    let mut unsure: Vec<String> = Vec::new();
+    for (object, error) in &desired.unresolved {
+        problems.push(format!("{}: {}", object.id(), chain(error)));
+        unsure.push(object.id().to_string());
+    }
+    let compared = desired.objects.into_iter().filter(|object| !hook::is_hook(object));
+    let objects: Vec<(Object, Place)> = compared
+        .filter_map(|object| {
+            let place = Place::of(kinds.of(&object).ok()?, &object);
+            Some((object, place))
+        })
+        .collect();
+    let answers: Vec<(ObjectId, Result<Vec<Found>, slipway_cluster::Failure>)> = stream::iter(&objects)
+        .map(async |(object, place)| (place.id(), compare_one(cluster, object, place, key).await))
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    let mut found = Vec::new();
+    for (id, answer) in answers {
+        match answer {
+            Ok(more) => found.extend(more),
+            Err(failure) => {
+                problems.push(failure.explain());
+                unsure.push(id.to_string());
+            }
+        }
+    }
+    (found, problems, unsure)
+}
+
+async fn compare_one(
+    cluster: &Cluster,
+    object: &Object,
+    place: &Place,
+    key: &Key<'_>,
+) -> Result<Vec<Found>, slipway_cluster::Failure> {
+    let Some(live) = live::get(cluster, place).await? else { return Ok(vec![drift::missing(&place.id(), key)]) };
+    let options = apply::Options { dry_run: true, ..apply::Options::default() };
+    let predicted = apply::apply(cluster, &place.resource, object, Some(&live), &options).await?;
+    Ok(drift::compare(&live, &predicted.object, key))
+}
+
+/// What was told, and the sync status that follows from it.
+fn remember(recorded: &mut Recorded, found: &[Found], gone: &[String]) {
+    let state = &mut recorded.state;
+    for key in gone {
+        state.drift.remove(key);
+    }
+    state.drift.extend(found.iter().map(|found| (found.key.clone(), found.fingerprint.clone())));
+    let objects: BTreeSet<String> =
+        state.drift.keys().map(|key| key.split(' ').next().unwrap_or_default().to_owned()).collect();
+    for resource in &mut state.status.resources {
+        let differs = objects.contains(&resource.id().to_string()) || resource.requires_pruning;
+        resource.status = Some(if differs { SyncStatus::OutOfSync } else { SyncStatus::Synced });
+    }
+    let synced = state.status.resources.iter().all(|resource| resource.status == Some(SyncStatus::Synced));
+    state.status.sync.status = if synced { SyncStatus::Synced } else { SyncStatus::OutOfSync };
+    state.status.reconciled_at = Some(jiff::Timestamp::now());
+}
+
+fn summary(verdict: &Verdict) -> Value {
+    let Verdict { differs, new, resolved, problems, skipped, behind } = verdict;
+    let pairs = [
+        ("differs", json!(differs)),
+        ("new", json!(new)),
+        ("resolved", json!(resolved)),
+        ("problems", json!(problems)),
+        ("skipped", json!(skipped)),
+        ("behind", json!(behind)),
+    ];
+    let is_empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value == &json!(0);
+    pairs.into_iter().filter(|(_, value)| !is_empty(value)).map(|(key, value)| (key.to_owned(), value)).collect()
+}

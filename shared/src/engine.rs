@@ -1,0 +1,64 @@
+//! What the worker and `drift-check` share: the root, GitHub, the clusters, Slack.
+
+use secrecy::SecretString;
+
+use crate::app::root::{self, Root};
+use crate::aws::Aws;
+use crate::clusters::Clusters;
+use crate::config;
+use crate::error::{Failure, chain};
+use crate::notify::slack::Slack;
+use crate::secret::{SecretError, Secrets};
+use crate::source::github::GitHub;
+use crate::source::{Checkouts, Location};
+
+/// The way to everything outside.
+#[derive(Clone)]
+pub struct Engine {
+    /// Where the Applications lie.
+    pub root: Location,
+    /// GitHub.
+    pub github: GitHub,
+    /// The destinations.
+    pub clusters: Clusters,
+    /// Secrets Manager.
+    pub secrets: Secrets,
+    /// Slack, where it is wanted.
+    pub slack: Option<Slack>,
+    state_secret: String,
+}
+
+impl Engine {
+    /// An engine of these settings; nothing is asked yet.
+    pub fn new(settings: config::Engine, aws: Aws) -> Self {
+        let config::Engine { root, github, cluster, state_secret, slack } = settings;
+        let secrets = Secrets::new(aws.clone());
+        Self {
+            root,
+            github: GitHub::new(github, secrets.clone()),
+            clusters: Clusters::new(cluster, aws),
+            slack: slack.map(|slack| Slack::new(slack, secrets.clone())),
+            secrets,
+            state_secret,
+        }
+    }
+
+    /// The Applications, as they stand at the head of the root's revision.
+    pub async fn root(&self, checkouts: &Checkouts) -> Result<Root, Failure> {
+        load_root(&self.root, checkouts).await
+    }
+
+    /// The key under which drift is fingerprinted.
+    pub async fn state_key(&self) -> Result<SecretString, SecretError> {
+        self.secrets.get(&self.state_secret).await
+    }
+
+    /// Sends a message where Slack is wanted; that it did not get through is only logged.
+    pub async fn tell(&self, text: &str) {
+        if let Some(slack) = &self.slack
+            && let Err(error) = slack.post(text).await
+        {
+            tracing::warn!(error = chain(&error), "Slack was not told");
+        }
+    }
+}

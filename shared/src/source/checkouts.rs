@@ -1,0 +1,44 @@
+//! Commits fetched once each, however many applications are made of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, OnceCell};
+
+use super::Repo;
+use super::github::{Checkout, GitHub, GithubError};
+
+type Cells<K, V> = Mutex<BTreeMap<K, Arc<OnceCell<V>>>>;
+
+/// What one event looks at: revisions resolved and commits fetched, each once. Made anew for each event, so that a warm
+/// function neither remembers an old branch head nor keeps trees that nobody needs.
+#[derive(Debug)]
+pub struct Checkouts {
+    github: GitHub,
+    revisions: Cells<(Repo, String), String>,
+    commits: Cells<(Repo, String), Arc<Checkout>>,
+}
+
+impl Checkouts {
+    /// Nothing fetched yet.
+    pub fn new(github: GitHub) -> Self {
+        Self { github, revisions: Mutex::default(), commits: Mutex::default() }
+    }
+
+    /// The commit that `revision` of `repo` stands for; asked once.
+    pub async fn resolve(&self, repo: &Repo, revision: &str) -> Result<String, GithubError> {
+        let cell = cell(&self.revisions, (repo.clone(), revision.to_owned())).await;
+        cell.get_or_try_init(|| self.github.resolve(repo, revision)).await.cloned()
+    }
+
+    /// The files of the commit `sha`; fetched once, also by callers at the same time.
+    pub async fn get(&self, repo: &Repo, sha: &str) -> Result<Arc<Checkout>, GithubError> {
+        let cell = cell(&self.commits, (repo.clone(), sha.to_owned())).await;
+        let fetch = async || Box::pin(self.github.checkout(repo, sha)).await.map(Arc::new);
+        cell.get_or_try_init(fetch).await.cloned()
+    }
+}
+
+async fn cell<K: Ord, V>(cells: &Cells<K, V>, key: K) -> Arc<OnceCell<V>> {
+    Arc::clone(cells.lock().await.entry(key).or_default())
+}
