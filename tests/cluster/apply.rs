@@ -1,6 +1,6 @@
 use serde_json::json;
 use slipway_cluster::apply::{self, Change, MANAGER, Options};
-use slipway_cluster::{Class, fieldset};
+use slipway_cluster::{Class, fieldset, unchanged};
 use slipway_manifest::Object;
 
 use crate::{Place, config_map, deployment};
@@ -22,6 +22,38 @@ async fn creates_then_leaves_alone_then_configures() {
     assert_eq!(place.apply(&changed).await.change, Change::Configured);
     let image = place.live(&web).await.unwrap().pointer("/spec/template/spec/containers/0/image").cloned();
     assert_eq!(image, Some(json!("nginx:2")));
+}
+
+#[tokio::test]
+async fn what_did_not_change_is_seen_without_asking() {
+    let Some(place) = Place::new("unchanged").await else { return };
+    let mut web = deployment("web", "nginx:1");
+    web["spec"]["template"]["spec"]["containers"][0]["env"] =
+        json!([{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]);
+    web["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["-v"]);
+    web["spec"]["template"]["spec"]["volumes"] = json!([{"name": "tmp", "emptyDir": {}}]);
+    let rule = json!({"host": "a.example", "http": {"paths": [{"path": "/", "pathType": "Prefix",
+        "backend": {"service": {"name": "web", "port": {"number": 80}}}}]}});
+    let objects = place.prepare([
+        web,
+        config_map("c", &json!({"a": "1", "b": ""})),
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"a": "YQ=="}}),
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {
+            "selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": 80}, {"name": "dns", "port": 53, "protocol": "UDP"}]}}),
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web"}, "spec": {"rules": [rule]}}),
+    ]);
+    for object in &objects {
+        assert_eq!(place.apply(object).await.change, Change::Created, "{}", object.id());
+        let live = place.live(object).await.unwrap();
+        assert!(unchanged::is_unchanged(object, &live, &[]), "{}: {}", object.id(), live.to_value());
+        let mut other = object.clone();
+        other.set_label("more", "yes");
+        assert!(!unchanged::is_unchanged(&other, &live, &[]), "{}", object.id());
+    }
+    let namespace = place.namespace().to_owned();
+    if place.plane.kubectl(&["-n", &namespace, "scale", "deployment/web", "--replicas=2"]).is_some() {
+        assert!(!unchanged::is_unchanged(&objects[0], &place.live(&objects[0]).await.unwrap(), &[]));
+    }
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use crate::error::{ApiError, Class, Failure, Verb};
 use crate::live::{self, Place};
 use crate::mask;
 use crate::takeover;
+use crate::unchanged::is_unchanged;
 
 /// The field manager of everything Slipway applies.
 pub const MANAGER: &str = "slipway";
@@ -79,6 +80,7 @@ impl std::fmt::Display for Applied {
 
 /// Applies `desired`, a `resource`; `live` is what is known to be in the cluster (`None`: nothing, or not known).
 ///
+/// Sends nothing where `live` alone proves that nothing would change ([`crate::unchanged`]).
 /// Errors keep the API server's whole answer; they never quote a Secret's value.
 pub async fn apply(
     cluster: &Cluster,
@@ -87,6 +89,9 @@ pub async fn apply(
     live: Option<&Object>,
     options: &Options,
 ) -> Result<Applied, Failure> {
+    if let Some(live) = live.filter(|live| is_unchanged(desired, live, &options.take_over)) {
+        return Ok(Applied { change: Change::Unchanged, object: live.clone(), warnings: Vec::new() });
+    }
     let place = Place::of(resource, desired);
     let mut before = live.cloned();
     if let (Some(object), false) = (&before, options.dry_run)

@@ -28,6 +28,7 @@ pub mod status;
 pub mod takeover;
 pub mod token;
 pub mod tracking;
+pub mod unchanged;
 pub mod wait;
 
 pub use connect::{Auth, Cluster, ConnectError, Deadline, Eks, Server};
