@@ -1,10 +1,12 @@
 //! What the parser makes of a template, and how Go writes it back in messages.
-
-use std::fmt::{self, Display};
+//!
+//! Names and literals are places in the template's text: most of a chart's templates never run, and copying all their
+//! names would cost more than looking them up.
 
 use crate::builtin::Builtin;
+use crate::fmt::quote;
 use crate::func::Function;
-use crate::source::Source;
+use crate::source::{Source, Span};
 use crate::value::Str;
 
 /// One template: a file's own text or a `define` in it.
@@ -12,18 +14,18 @@ use crate::value::Str;
 pub(crate) struct Template {
     pub(crate) name: String,
     pub(crate) source: Source,
-    pub(crate) body: Vec<Node>,
+    pub(crate) body: Box<[Node]>,
 }
 
 /// A piece of text or an action.
 #[derive(Debug)]
 pub(crate) enum Node {
-    Text(Str),
+    Text(Span),
     Action(Pipe),
-    If(Branch),
-    With(Branch),
-    Range(Branch),
-    Template(Call),
+    If(Box<Branch>),
+    With(Box<Branch>),
+    Range(Box<Branch>),
+    Template(Box<Call>),
     Break,
     Continue,
 }
@@ -32,8 +34,8 @@ pub(crate) enum Node {
 #[derive(Debug)]
 pub(crate) struct Branch {
     pub(crate) pipe: Pipe,
-    pub(crate) body: Vec<Node>,
-    pub(crate) otherwise: Option<Vec<Node>>,
+    pub(crate) body: Box<[Node]>,
+    pub(crate) otherwise: Option<Box<[Node]>>,
 }
 
 /// `{{template "name" pipe}}`
@@ -47,30 +49,33 @@ pub(crate) struct Call {
 /// `$v := command | command`
 #[derive(Debug)]
 pub(crate) struct Pipe {
-    pub(crate) at: usize,
-    pub(crate) decl: Vec<Variable>,
+    pub(crate) at: u32,
     /// `=` rather than `:=`.
     pub(crate) assign: bool,
-    pub(crate) commands: Vec<Command>,
+    /// The names of the variables.
+    pub(crate) decl: Decl,
+    pub(crate) commands: Box<[Command]>,
+}
+
+/// The variables that a pipeline sets, of which there are at most two.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Decl {
+    None,
+    One(Span),
+    Two(Span, Span),
 }
 
 /// An operand and its arguments.
 #[derive(Debug)]
 pub(crate) struct Command {
-    pub(crate) at: usize,
-    pub(crate) args: Vec<Expr>,
-}
-
-/// `$v` where it is declared or assigned to.
-#[derive(Debug)]
-pub(crate) struct Variable {
-    pub(crate) name: String,
+    pub(crate) at: u32,
+    pub(crate) args: Box<[Expr]>,
 }
 
 /// An operand with its position.
 #[derive(Debug)]
 pub(crate) struct Expr {
-    pub(crate) at: usize,
+    pub(crate) at: u32,
     pub(crate) kind: ExprKind,
 }
 
@@ -80,22 +85,16 @@ pub(crate) enum ExprKind {
     Nil,
     Bool(bool),
     Number(Box<Number>),
-    Text(Box<Literal>),
+    /// What it means, and how it is written.
+    Text(Str, Span),
     /// `.a.b`
-    Field(Vec<String>),
-    /// `$v.a.b`
-    Variable(String, Vec<String>),
+    Field(Span),
+    /// `$v` and `.a.b`
+    Variable(Span, Span),
     Func(Callee),
     Pipe(Box<Pipe>),
-    /// `(pipe).a.b`
-    Chain(Box<Expr>, Vec<String>),
-}
-
-/// A string as written and as meant.
-#[derive(Debug)]
-pub(crate) struct Literal {
-    pub(crate) quoted: String,
-    pub(crate) text: Str,
+    /// `(pipe)` and `.a.b`
+    Chain(Box<Expr>, Span),
 }
 
 /// A number as every type that its syntax allows.
@@ -124,109 +123,118 @@ impl Callee {
     }
 }
 
-impl Display for Node {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => text.fmt(f),
-            Self::Action(pipe) => write!(f, "{{{{{pipe}}}}}"),
-            Self::If(branch) => branch.write(f, "if"),
-            Self::With(branch) => branch.write(f, "with"),
-            Self::Range(branch) => branch.write(f, "range"),
-            Self::Template(call) => call.fmt(f),
-            Self::Break => f.write_str("{{break}}"),
-            Self::Continue => f.write_str("{{continue}}"),
-        }
+/// A part of a template as Go writes it.
+pub(crate) trait Show {
+    /// Appends the part, which is from `source`.
+    fn show(&self, source: &Source, out: &mut String);
+
+    /// The part on its own.
+    fn text(&self, source: &Source) -> String {
+        let mut out = String::new();
+        self.show(source, &mut out);
+        out
     }
 }
 
-impl Branch {
-    fn write(&self, f: &mut fmt::Formatter<'_>, keyword: &str) -> fmt::Result {
-        write!(f, "{{{{{keyword} {}}}}}", self.pipe)?;
-        self.body.iter().try_for_each(|node| node.fmt(f))?;
-        if let Some(otherwise) = &self.otherwise {
-            f.write_str("{{else}}")?;
-            otherwise.iter().try_for_each(|node| node.fmt(f))?;
-        }
-        f.write_str("{{end}}")
-    }
-}
-
-impl Display for Call {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{{{{template {}", crate::fmt::quote(self.name.as_bytes()))?;
-        if let Some(pipe) = &self.pipe {
-            write!(f, " {pipe}")?;
-        }
-        f.write_str("}}")
-    }
-}
-
-impl Display for Pipe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, variable) in self.decl.iter().enumerate() {
-            if index > 0 {
-                f.write_str(", ")?;
+impl Show for Node {
+    fn show(&self, source: &Source, out: &mut String) {
+        let (keyword, branch) = match self {
+            Self::Text(span) => return out.push_str(source.get(*span)),
+            Self::Action(pipe) => {
+                out.push_str("{{");
+                pipe.show(source, out);
+                return out.push_str("}}");
             }
-            f.write_str(&variable.name)?;
+            Self::Template(call) => return call.show(source, out),
+            Self::Break => return out.push_str("{{break}}"),
+            Self::Continue => return out.push_str("{{continue}}"),
+            Self::If(branch) => ("if", branch),
+            Self::With(branch) => ("with", branch),
+            Self::Range(branch) => ("range", branch),
+        };
+        out.push_str("{{");
+        out.push_str(keyword);
+        out.push(' ');
+        branch.pipe.show(source, out);
+        out.push_str("}}");
+        branch.body.iter().for_each(|node| node.show(source, out));
+        if let Some(otherwise) = &branch.otherwise {
+            out.push_str("{{else}}");
+            otherwise.iter().for_each(|node| node.show(source, out));
         }
-        if !self.decl.is_empty() {
-            f.write_str(if self.assign { " = " } else { " := " })?;
+        out.push_str("{{end}}");
+    }
+}
+
+impl Show for Call {
+    fn show(&self, source: &Source, out: &mut String) {
+        out.push_str("{{template ");
+        out.push_str(&quote(self.name.as_bytes()));
+        if let Some(pipe) = &self.pipe {
+            out.push(' ');
+            pipe.show(source, out);
+        }
+        out.push_str("}}");
+    }
+}
+
+impl Show for Pipe {
+    fn show(&self, source: &Source, out: &mut String) {
+        match self.decl {
+            Decl::None => {}
+            Decl::One(name) => out.push_str(source.get(name)),
+            Decl::Two(first, second) => out.extend([source.get(first), ", ", source.get(second)]),
+        }
+        if !matches!(self.decl, Decl::None) {
+            out.push_str(if self.assign { " = " } else { " := " });
         }
         for (index, command) in self.commands.iter().enumerate() {
             if index > 0 {
-                f.write_str(" | ")?;
+                out.push_str(" | ");
             }
-            command.fmt(f)?;
+            command.show(source, out);
         }
-        Ok(())
     }
 }
 
-impl Display for Command {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Show for Command {
+    fn show(&self, source: &Source, out: &mut String) {
         for (index, arg) in self.args.iter().enumerate() {
             if index > 0 {
-                f.write_str(" ")?;
+                out.push(' ');
             }
-            arg.write_operand(f)?;
+            arg.show_operand(source, out);
         }
-        Ok(())
     }
 }
 
 impl Expr {
     /// A pipeline stands in parentheses where it is an operand, and without them on its own.
-    fn write_operand(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.kind {
-            ExprKind::Pipe(pipe) => write!(f, "({pipe})"),
-            _ => self.fmt(f),
+    fn show_operand(&self, source: &Source, out: &mut String) {
+        if !matches!(self.kind, ExprKind::Pipe(_)) {
+            return self.show(source, out);
         }
+        out.push('(');
+        self.show(source, out);
+        out.push(')');
     }
 }
 
-impl Display for Expr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Show for Expr {
+    fn show(&self, source: &Source, out: &mut String) {
         match &self.kind {
-            ExprKind::Dot => f.write_str("."),
-            ExprKind::Nil => f.write_str("nil"),
-            ExprKind::Bool(value) => value.fmt(f),
-            ExprKind::Number(number) => f.write_str(&number.text),
-            ExprKind::Text(literal) => f.write_str(&literal.quoted),
-            ExprKind::Field(fields) => write_fields(f, fields),
-            ExprKind::Variable(name, fields) => {
-                f.write_str(name)?;
-                write_fields(f, fields)
-            }
-            ExprKind::Func(callee) => f.write_str(callee.name()),
-            ExprKind::Pipe(pipe) => pipe.fmt(f),
+            ExprKind::Dot => out.push('.'),
+            ExprKind::Nil => out.push_str("nil"),
+            ExprKind::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+            ExprKind::Number(number) => out.push_str(&number.text),
+            ExprKind::Text(_, span) | ExprKind::Field(span) => out.push_str(source.get(*span)),
+            ExprKind::Variable(name, fields) => out.extend([source.get(*name), source.get(*fields)]),
+            ExprKind::Func(callee) => out.push_str(callee.name()),
+            ExprKind::Pipe(pipe) => pipe.show(source, out),
             ExprKind::Chain(operand, fields) => {
-                operand.write_operand(f)?;
-                write_fields(f, fields)
+                operand.show_operand(source, out);
+                out.push_str(source.get(*fields));
             }
         }
     }
-}
-
-fn write_fields(f: &mut fmt::Formatter<'_>, fields: &[String]) -> fmt::Result {
-    fields.iter().try_for_each(|field| write!(f, ".{field}"))
 }

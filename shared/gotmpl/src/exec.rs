@@ -7,12 +7,13 @@ use std::any::Any;
 use std::fmt::Display;
 use std::rc::Rc;
 
-use crate::ast::{self, Branch, Expr, ExprKind, Node, Number, Pipe, Template};
+use crate::ast::{self, Branch, Decl, Expr, ExprKind, Node, Number, Pipe, Show, Template};
 use crate::budget::{Budget, Limit};
 use crate::error::Error;
 use crate::fmt::{print_to, quote, sprintf};
 use crate::operand::Operand;
 use crate::set::Set;
+use crate::source::Span;
 use crate::suggest::nearest;
 use crate::value::{Kind, Value};
 
@@ -72,15 +73,15 @@ impl<'a, 'o> Exec<'a, 'o> {
 
     /// The error at the current place, in Go's words.
     fn error(&self, message: impl Display) -> Error {
+        let source = &self.template.source;
         let (at, context) = match self.at {
             At::Nothing => return Error::new(format!("template: {}: {message}", self.template.name)),
-            At::Action(node, pipe) => (pipe.at, node.to_string()),
-            At::Call(call) => (call.at, call.to_string()),
-            At::Pipe(pipe) => (pipe.at, pipe.to_string()),
-            At::Command(command) => (command.at, command.to_string()),
-            At::Expr(expr) => (expr.at, expr.to_string()),
+            At::Action(node, pipe) => (pipe.at as usize, node.text(source)),
+            At::Call(call) => (call.at, call.text(source)),
+            At::Pipe(pipe) => (pipe.at as usize, pipe.text(source)),
+            At::Command(command) => (command.at as usize, command.text(source)),
+            At::Expr(expr) => (expr.at as usize, expr.text(source)),
         };
-        let source = &self.template.source;
         let (line, column) = source.line_column(at);
         let name = quote(self.template.name.as_bytes());
         let text = format!("template: {}:{line}:{column}: executing {name} at <{context}>: {message}", source.name());
@@ -92,9 +93,9 @@ impl<'a, 'o> Exec<'a, 'o> {
     /// Where the text of the current place begins, if that is not its position.
     fn start(&self) -> Option<usize> {
         let At::Expr(expr) = self.at else { return None };
-        let context = expr.to_string();
-        let text = self.template.source.text();
-        (expr.at.saturating_sub(context.len())..=expr.at)
+        let context = expr.text(&self.template.source);
+        let (text, at) = (self.template.source.text(), expr.at as usize);
+        (at.saturating_sub(context.len())..=at)
             .find(|start| text.get(*start..).is_some_and(|text| text.starts_with(&context)))
     }
 
@@ -117,10 +118,10 @@ impl<'a, 'o> Exec<'a, 'o> {
         for node in nodes {
             self.step()?;
             match node {
-                Node::Text(text) => self.write(text.as_bytes())?,
+                Node::Text(span) => self.write(self.template.source.get(*span).as_bytes())?,
                 Node::Action(pipe) => {
                     let value = self.pipeline(dot, pipe)?;
-                    if pipe.decl.is_empty() {
+                    if let Decl::None = pipe.decl {
                         self.at = At::Action(node, pipe);
                         self.print(&value)?;
                     }
@@ -151,6 +152,7 @@ impl<'a, 'o> Exec<'a, 'o> {
             Some(Value::Str(text)) => self.write(text.as_bytes()),
             Some(value @ Value::Func(_)) => {
                 let At::Action(node, _) = self.at else { return Err(self.error("can't print a function")) };
+                let node = node.text(&self.template.source);
                 Err(self.error(format_args!("can't print {node} of type {}", value.type_name())))
             }
             // A pointer prints as what it points to, but for its methods.
@@ -186,7 +188,7 @@ impl<'a, 'o> Exec<'a, 'o> {
         let plain = value.value.as_ref().map(|value| value.plain().into_owned());
         match &plain {
             None | Some(Value::Nil) => {}
-            Some(Value::Int(..) | Value::Uint(..)) if branch.pipe.decl.len() > 1 => {
+            Some(Value::Int(..) | Value::Uint(..)) if matches!(branch.pipe.decl, Decl::Two(..)) => {
                 return Err(self.cannot("can't use %v to iterate over more than one variable", &value));
             }
             Some(Value::Int(kind, count)) => {
@@ -234,18 +236,22 @@ impl<'a, 'o> Exec<'a, 'o> {
     fn turn(&mut self, branch: &'a Branch, key: Operand, item: &Operand) -> Result<bool, Error> {
         self.step()?;
         let mark = self.variables.len();
-        match branch.pipe.decl.as_slice() {
-            [] => {}
-            [variable] if branch.pipe.assign => self.assign(&variable.name, item.clone())?,
-            [first, second, ..] if branch.pipe.assign => {
-                self.assign(&first.name, key)?;
-                self.assign(&second.name, item.clone())?;
+        let source = &self.template.source;
+        match branch.pipe.decl {
+            Decl::None => {}
+            Decl::One(name) if branch.pipe.assign => self.assign(source.get(name), item.clone())?,
+            Decl::Two(first, second) if branch.pipe.assign => {
+                self.assign(source.get(first), key)?;
+                self.assign(source.get(second), item.clone())?;
             }
+            // The pipeline has pushed the variables: the item is on top, the key below it.
             decl => {
-                let values = if decl.len() > 1 { vec![key, item.clone()] } else { vec![item.clone()] };
-                let first = mark.saturating_sub(values.len());
-                for (slot, value) in self.variables.iter_mut().skip(first).zip(values) {
-                    slot.1 = value;
+                let mut slots = self.variables.iter_mut().rev();
+                if let Some(slot) = slots.next() {
+                    slot.1 = item.clone();
+                }
+                if let (Decl::Two(..), Some(slot)) = (decl, slots.next()) {
+                    slot.1 = key;
                 }
             }
         }
@@ -289,19 +295,30 @@ impl<'a, 'o> Exec<'a, 'o> {
         Ok(())
     }
 
+    /// Assigns to a variable or declares it.
+    fn set(&mut self, assign: bool, name: Span, value: &Operand) -> Result<(), Error> {
+        let name = self.template.source.get(name);
+        if assign {
+            return self.assign(name, value.clone());
+        }
+        self.variables.push((name, value.clone()));
+        Ok(())
+    }
+
     fn pipeline(&mut self, dot: &Operand, pipe: &'a Pipe) -> Result<Operand, Error> {
         self.at = At::Pipe(pipe);
         self.shared.budget.stack().map_err(|limit| self.limit(limit))?;
         let mut last = None;
-        for command in &pipe.commands {
+        for command in &*pipe.commands {
             last = Some(self.command(dot, command, last)?.unboxed());
         }
         let value = last.unwrap_or(Operand::NONE);
-        for variable in &pipe.decl {
-            if pipe.assign {
-                self.assign(&variable.name, value.clone())?;
-            } else {
-                self.variables.push((&variable.name, value.clone()));
+        match pipe.decl {
+            Decl::None => {}
+            Decl::One(name) => self.set(pipe.assign, name, &value)?,
+            Decl::Two(first, second) => {
+                self.set(pipe.assign, first, &value)?;
+                self.set(pipe.assign, second, &value)?;
             }
         }
         Ok(value)
@@ -315,16 +332,16 @@ impl<'a, 'o> Exec<'a, 'o> {
             self.at = At::Expr(first);
         }
         match &first.kind {
-            ExprKind::Field(fields) => self.fields(dot, dot, fields, args, last),
+            ExprKind::Field(fields) => self.fields(dot, dot, *fields, args, last),
             ExprKind::Chain(..) => self.chain(dot, first, args, last),
             ExprKind::Func(callee) => self.function(dot, *callee, At::Command(command), args, last),
             ExprKind::Variable(name, fields) => {
-                let value = self.variable(name)?;
-                if fields.is_empty() {
+                let value = self.variable(*name)?;
+                if *fields == Span::default() {
                     self.not_a_function(first, args, last.as_ref())?;
                     return Ok(value);
                 }
-                self.fields(dot, &value, fields, args, last)
+                self.fields(dot, &value, *fields, args, last)
             }
             _ => {
                 self.not_a_function(first, args, last.as_ref())?;
@@ -341,10 +358,12 @@ impl<'a, 'o> Exec<'a, 'o> {
         if args.is_empty() && last.is_none() {
             return Ok(());
         }
+        let first = first.text(&self.template.source);
         Err(self.error(format_args!("can't give argument to non-function {first}")))
     }
 
-    fn variable(&self, name: &str) -> Result<Operand, Error> {
+    fn variable(&self, name: Span) -> Result<Operand, Error> {
+        let name = self.template.source.get(name);
         let found = self.variables.iter().rev().find(|(own, _)| *own == name);
         found.map(|(_, value)| value.clone()).ok_or_else(|| self.error(format_args!("undefined variable: {name}")))
     }
@@ -355,11 +374,14 @@ impl<'a, 'o> Exec<'a, 'o> {
         Ok(match &expr.kind {
             ExprKind::Dot => dot.clone(),
             ExprKind::Bool(value) => Value::Bool(*value).into(),
-            ExprKind::Text(literal) => Value::Str(literal.text.clone()).into(),
+            ExprKind::Text(text, _) => Value::Str(text.clone()).into(),
             ExprKind::Number(number) => {
                 ideal(number).ok_or_else(|| self.error(format_args!("{} overflows int", number.text)))?.into()
             }
-            _ => return Err(self.error(format_args!("can't evaluate command {}", quote(expr.to_string().as_bytes())))),
+            _ => {
+                let text = expr.text(&self.template.source);
+                return Err(self.error(format_args!("can't evaluate command {}", quote(text.as_bytes()))));
+            }
         })
     }
 }

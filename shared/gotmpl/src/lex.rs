@@ -1,6 +1,8 @@
 //! Text to tokens. (Go: src/text/template/parse/lex.go)
 
-use std::borrow::Cow;
+use memchr::{memchr, memmem};
+
+use crate::source::Span;
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +47,18 @@ pub(crate) enum Keyword {
     With,
 }
 
-/// A piece of the text and where it starts. An error's value is its message.
-#[derive(Clone, Debug)]
+/// A piece of the text and where it starts. What an error says, [`Lexer::message`] knows.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Token<'a> {
     pub(crate) kind: TokenKind,
     pub(crate) at: usize,
-    pub(crate) value: Cow<'a, str>,
+    pub(crate) value: &'a str,
+}
+
+impl Token<'_> {
+    pub(crate) fn span(&self) -> Span {
+        Span::new(self.at, self.at + self.value.len())
+    }
 }
 
 const SPACES: [char; 4] = [' ', '\t', '\r', '\n'];
@@ -64,19 +72,25 @@ pub(crate) struct Lexer<'a> {
     at: usize,
     in_action: bool,
     parens: usize,
-    failed: bool,
+    /// What is wrong, once something is.
+    message: Option<String>,
 }
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { text, start: 0, at: 0, in_action: false, parens: 0, failed: false }
+        Self { text, start: 0, at: 0, in_action: false, parens: 0, message: None }
     }
 
     pub(crate) fn next(&mut self) -> Token<'a> {
-        if self.failed {
-            return Token { kind: TokenKind::Eof, at: self.start, value: Cow::Borrowed("") };
+        if self.message.is_some() {
+            return Token { kind: TokenKind::Eof, at: self.start, value: "" };
         }
         if self.in_action { self.action() } else { self.text() }
+    }
+
+    /// What the error token says.
+    pub(crate) fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or_default()
     }
 
     fn rest(&self) -> &'a str {
@@ -110,20 +124,20 @@ impl<'a> Lexer<'a> {
     }
 
     fn emit(&mut self, kind: TokenKind) -> Token<'a> {
-        let token = Token { kind, at: self.start, value: Cow::Borrowed(self.word()) };
+        let token = Token { kind, at: self.start, value: self.word() };
         self.start = self.at;
         token
     }
 
-    fn fail(&mut self, message: impl Into<Cow<'a, str>>) -> Token<'a> {
-        self.failed = true;
-        Token { kind: TokenKind::Error, at: self.start, value: message.into() }
+    fn fail(&mut self, message: impl Into<String>) -> Token<'a> {
+        self.message = Some(message.into());
+        Token { kind: TokenKind::Error, at: self.start, value: "" }
     }
 
     /// Up to the next `{{`; comments are passed over.
     fn text(&mut self) -> Token<'a> {
         loop {
-            let Some(len) = self.rest().find("{{") else {
+            let Some(len) = memmem::find(self.rest().as_bytes(), b"{{") else {
                 self.at = self.text.len();
                 return self.emit(if self.at > self.start { TokenKind::Text } else { TokenKind::Eof });
             };
@@ -171,11 +185,11 @@ impl<'a> Lexer<'a> {
 
     /// The length of a right delimiter here, and whether it trims.
     fn right_delim(&self) -> Option<(usize, bool)> {
-        let rest = self.rest();
-        if rest.starts_with(SPACES) && rest.get(1..).is_some_and(|rest| rest.starts_with("-}}")) {
-            return Some((4, true));
+        match self.rest().as_bytes() {
+            [b'}', b'}', ..] => Some((2, false)),
+            [b' ' | b'\t' | b'\r' | b'\n', b'-', b'}', b'}', ..] => Some((4, true)),
+            _ => None,
         }
-        rest.starts_with("}}").then_some((2, false))
     }
 
     fn skip_delim(&mut self, delim: usize, trims: bool) {
@@ -189,7 +203,7 @@ impl<'a> Lexer<'a> {
 
     fn close(&mut self, delim: usize, trims: bool) -> Token<'a> {
         self.start = self.at + delim - 2;
-        let token = Token { kind: TokenKind::RightDelim, at: self.start, value: Cow::Borrowed("}}") };
+        let token = Token { kind: TokenKind::RightDelim, at: self.start, value: "}}" };
         self.skip_delim(delim, trims);
         self.in_action = false;
         token
@@ -209,12 +223,11 @@ impl<'a> Lexer<'a> {
             '"' => self.quoted('"', TokenKind::String, "unterminated quoted string"),
             '\'' => self.quoted('\'', TokenKind::CharConstant, "unterminated character constant"),
             '`' => {
-                self.accept_run(|c| c != '`');
-                if self.bump().is_some() {
-                    self.emit(TokenKind::RawString)
-                } else {
-                    self.fail("unterminated raw quoted string")
-                }
+                let Some(len) = memchr(b'`', self.rest().as_bytes()) else {
+                    return self.fail("unterminated raw quoted string");
+                };
+                self.at += len + 1;
+                self.emit(TokenKind::RawString)
             }
             '$' => self.name(TokenKind::Variable),
             '.' if !self.rest().starts_with(|c: char| c.is_ascii_digit()) && !self.rest().is_empty() => {
@@ -240,7 +253,7 @@ impl<'a> Lexer<'a> {
 
     /// A run of spaces, unless the last one belongs to a trimming delimiter.
     fn space(&mut self) -> Token<'a> {
-        self.accept_run(|c| SPACES.contains(&c));
+        self.at += self.rest().bytes().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
         self.at -= 1;
         match self.right_delim() {
             Some((delim, true)) if self.at == self.start => self.close(delim, true),
@@ -253,9 +266,9 @@ impl<'a> Lexer<'a> {
     }
 
     fn identifier(&mut self) -> Token<'a> {
-        self.accept_run(is_alphanumeric);
+        self.accept_name();
         if let Some(bad) = self.not_terminator() {
-            return self.fail(bad);
+            return self.fail(format!("bad character {}", unicode(bad)));
         }
         let kind = match self.word() {
             "block" => TokenKind::Keyword(Keyword::Block),
@@ -280,22 +293,37 @@ impl<'a> Lexer<'a> {
         if self.not_terminator().is_none() {
             return self.emit(if kind == TokenKind::Field { TokenKind::Dot } else { kind });
         }
-        self.accept_run(is_alphanumeric);
+        self.accept_name();
         match self.not_terminator() {
-            Some(bad) => self.fail(bad),
+            Some(bad) => self.fail(format!("bad character {}", unicode(bad))),
             None => self.emit(kind),
         }
     }
 
-    /// What is wrong with the next character, if no name may end here.
-    fn not_terminator(&self) -> Option<String> {
-        let next = self.peek()?;
-        let ends = SPACES.contains(&next) || ".,|:()".contains(next) || self.rest().starts_with("}}");
-        (!ends).then(|| format!("bad character {}", unicode(next)))
+    /// Letters, digits and underscores.
+    fn accept_name(&mut self) {
+        let bytes = self.rest().bytes();
+        self.at += bytes.take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
+        if !self.rest().as_bytes().first().is_none_or(u8::is_ascii) {
+            self.accept_run(is_alphanumeric);
+        }
+    }
+
+    /// The next character, if no name may end before it.
+    fn not_terminator(&self) -> Option<char> {
+        let rest = self.rest().as_bytes();
+        match rest.first()? {
+            b' ' | b'\t' | b'\r' | b'\n' | b'.' | b',' | b'|' | b':' | b'(' | b')' => None,
+            b'}' if rest.get(1) == Some(&b'}') => None,
+            _ => self.peek(),
+        }
     }
 
     fn quoted(&mut self, quote: char, kind: TokenKind, unterminated: &'static str) -> Token<'a> {
         loop {
+            // Nothing but these four characters matters.
+            let plain = |byte: &u8| !matches!(byte, b'\\' | b'\n' | b'"' | b'\'');
+            self.at += self.rest().bytes().take_while(plain).count();
             match self.bump() {
                 Some('\\') => {
                     if matches!(self.bump(), None | Some('\n')) {

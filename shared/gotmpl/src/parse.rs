@@ -3,7 +3,7 @@
 mod number;
 mod pipe;
 
-use crate::ast::{Branch, Call, Node, Pipe, Template};
+use crate::ast::{Branch, Call, Command, Expr, Node, Pipe, Template};
 use crate::budget::{Limit, StackMark};
 use crate::builtin;
 use crate::error::Error;
@@ -12,7 +12,6 @@ use crate::func::FuncMap;
 use crate::lex::{Keyword, Lexer, Token, TokenKind};
 use crate::source::Source;
 use crate::suggest::nearest;
-use crate::value::Str;
 
 /// Blocks in blocks and parentheses in parentheses; `else if` counts as a block.
 const MAX_NESTING: usize = 400;
@@ -24,7 +23,14 @@ const MAX_STACK: usize = 512 << 10;
 /// Fails at the first mistake.
 pub(crate) fn parse(name: &str, text: &str, funcs: &FuncMap) -> Result<Vec<Template>, Error> {
     let source = Source::new(name, text);
+    if u32::try_from(text.len()).is_err() {
+        return Err(Error::new(format!("template: {name}:1: text is longer than 4 GiB")));
+    }
+    let (nodes, commands, exprs) = (Vec::new(), Vec::new(), Vec::new());
     let mut shared = Shared {
+        nodes,
+        commands,
+        exprs,
         lexer: Lexer::new(text),
         funcs,
         source: &source,
@@ -39,8 +45,8 @@ pub(crate) fn parse(name: &str, text: &str, funcs: &FuncMap) -> Result<Vec<Templ
 }
 
 /// Whether a template has nothing but space.
-pub(crate) fn is_blank(body: &[Node]) -> bool {
-    body.iter().all(|node| matches!(node, Node::Text(text) if text.to_text().trim().is_empty()))
+pub(crate) fn is_blank(source: &Source, body: &[Node]) -> bool {
+    body.iter().all(|node| matches!(node, Node::Text(span) if source.get(*span).trim().is_empty()))
 }
 
 /// What all templates of one text share.
@@ -51,6 +57,12 @@ struct Shared<'a> {
     done: Vec<Template>,
     nesting: usize,
     stack: StackMark,
+    /// Nodes of unfinished lists, innermost last.
+    nodes: Vec<Node>,
+    /// Commands of unfinished pipelines.
+    commands: Vec<Command>,
+    /// Operands of unfinished commands.
+    exprs: Vec<Expr>,
 }
 
 /// One template in the making.
@@ -60,17 +72,10 @@ struct Tree<'s, 'a> {
     ahead: Vec<Token<'a>>,
     /// Where the last token came from that the lexer gave: errors are reported for its line.
     latest: usize,
-    variables: Vec<String>,
+    variables: Vec<&'a str>,
     ranges: usize,
     /// Where the action began that is being parsed.
     action_at: Option<usize>,
-}
-
-/// The next token's kind and place.
-#[derive(Clone, Copy)]
-struct Peeked {
-    kind: TokenKind,
-    at: usize,
 }
 
 /// What ended a list of nodes.
@@ -96,7 +101,7 @@ enum Item {
 
 impl<'s, 'a> Tree<'s, 'a> {
     fn new(shared: &'s mut Shared<'a>) -> Self {
-        Self { shared, ahead: Vec::new(), latest: 0, variables: vec!["$".into()], ranges: 0, action_at: None }
+        Self { shared, ahead: Vec::new(), latest: 0, variables: vec!["$"], ranges: 0, action_at: None }
     }
 
     fn next(&mut self) -> Token<'a> {
@@ -111,11 +116,13 @@ impl<'s, 'a> Tree<'s, 'a> {
         self.ahead.push(token);
     }
 
-    fn peek(&mut self) -> Peeked {
+    fn peek(&mut self) -> Token<'a> {
+        if let Some(token) = self.ahead.last() {
+            return *token;
+        }
         let token = self.next();
-        let peeked = Peeked { kind: token.kind, at: token.at };
         self.back(token);
-        peeked
+        token
     }
 
     fn next_non_space(&mut self) -> Token<'a> {
@@ -127,10 +134,14 @@ impl<'s, 'a> Tree<'s, 'a> {
         }
     }
 
-    fn peek_non_space(&mut self) -> Peeked {
-        let token = self.next_non_space();
-        self.back(token);
-        self.peek()
+    fn peek_non_space(&mut self) -> Token<'a> {
+        loop {
+            let token = self.peek();
+            if token.kind != TokenKind::Space {
+                return token;
+            }
+            self.ahead.pop();
+        }
     }
 
     fn line(&self, at: usize) -> usize {
@@ -155,7 +166,7 @@ impl<'s, 'a> Tree<'s, 'a> {
         if token.kind != TokenKind::Error {
             return self.error(format_args!("unexpected {} in {context}", describe(token)));
         }
-        let mut message = token.value.to_string();
+        let mut message = self.shared.lexer.message().to_owned();
         if let Some(line) = self.action_at.map(|at| self.line(at)).filter(|line| *line != self.line(token.at)) {
             let what = if message.ends_with(" action") { "" } else { " in action" };
             message = format!("{message}{what} started at {}:{line}", self.shared.source.name());
@@ -181,27 +192,27 @@ impl<'s, 'a> Tree<'s, 'a> {
         Err(self.error(limit).limited(Some(limit)))
     }
 
-    fn add(&mut self, name: String, body: Vec<Node>) -> Result<(), Error> {
+    fn add(&mut self, name: String, body: Box<[Node]>) -> Result<(), Error> {
+        let source = self.shared.source;
         if let Some(old) = self.shared.done.iter_mut().find(|template| template.name == name) {
-            if is_blank(&old.body) {
+            if is_blank(source, &old.body) {
                 old.body = body;
-            } else if !is_blank(&body) {
+            } else if !is_blank(source, &body) {
                 let name = quote(name.as_bytes());
                 return Err(self.error(format_args!("template: multiple definition of template {name}")));
             }
             return Ok(());
         }
-        self.shared.done.push(Template { name, source: self.shared.source.clone(), body });
+        self.shared.done.push(Template { name, source: source.clone(), body });
         Ok(())
     }
 
     /// The whole text, with the `define`s in it.
-    fn file(&mut self) -> Result<Vec<Node>, Error> {
-        let mut body = Vec::new();
+    fn file(&mut self) -> Result<Box<[Node]>, Error> {
         loop {
             let token = self.next();
             match token.kind {
-                TokenKind::Eof => return Ok(body),
+                TokenKind::Eof => return Ok(self.shared.nodes.drain(..).collect()),
                 TokenKind::LeftDelim => {
                     let first = self.next_non_space();
                     if first.kind == TokenKind::Keyword(Keyword::Define) {
@@ -214,7 +225,7 @@ impl<'s, 'a> Tree<'s, 'a> {
                 _ => self.back(token),
             }
             match self.text_or_action()? {
-                Item::Node(node) => body.push(node),
+                Item::Node(node) => self.shared.nodes.push(node),
                 Item::End(end) => return Err(self.error(format_args!("unexpected {}", end.text()))),
             }
         }
@@ -229,7 +240,7 @@ impl<'s, 'a> Tree<'s, 'a> {
         self.add(name, body)
     }
 
-    fn body_to_end(&mut self, context: &str) -> Result<Vec<Node>, Error> {
+    fn body_to_end(&mut self, context: &str) -> Result<Box<[Node]>, Error> {
         match self.list()? {
             (body, End::End) => Ok(body),
             (_, end) => Err(self.error(format_args!("unexpected {} in {context}", end.text()))),
@@ -240,17 +251,17 @@ impl<'s, 'a> Tree<'s, 'a> {
         if !matches!(token.kind, TokenKind::String | TokenKind::RawString) {
             return Err(self.unexpected(token, context));
         }
-        let name = unquote(&token.value).ok_or_else(|| self.error("invalid syntax"))?;
+        let name = unquote(token.value).ok_or_else(|| self.error("invalid syntax"))?;
         Ok(name.to_text().into_owned())
     }
 
     /// Nodes up to `end` or `else`.
-    fn list(&mut self) -> Result<(Vec<Node>, End), Error> {
-        let mut nodes = Vec::new();
+    fn list(&mut self) -> Result<(Box<[Node]>, End), Error> {
+        let mark = self.shared.nodes.len();
         while self.peek_non_space().kind != TokenKind::Eof {
             match self.text_or_action()? {
-                Item::Node(node) => nodes.push(node),
-                Item::End(end) => return Ok((nodes, end)),
+                Item::Node(node) => self.shared.nodes.push(node),
+                Item::End(end) => return Ok((self.shared.nodes.drain(mark..).collect(), end)),
             }
         }
         Err(self.error("unexpected EOF"))
@@ -259,7 +270,7 @@ impl<'s, 'a> Tree<'s, 'a> {
     fn text_or_action(&mut self) -> Result<Item, Error> {
         let token = self.next_non_space();
         match token.kind {
-            TokenKind::Text => Ok(Item::Node(Node::Text(Str::from(&*token.value)))),
+            TokenKind::Text => Ok(Item::Node(Node::Text(token.span()))),
             TokenKind::LeftDelim => {
                 self.action_at = Some(token.at);
                 let item = self.nested(Self::action);
@@ -288,10 +299,10 @@ impl<'s, 'a> Tree<'s, 'a> {
                 self.expect(TokenKind::RightDelim, "end")?;
                 return Ok(Item::End(End::End));
             }
-            TokenKind::Keyword(Keyword::If) => Node::If(self.branch("if")?),
-            TokenKind::Keyword(Keyword::Range) => Node::Range(self.branch("range")?),
+            TokenKind::Keyword(Keyword::If) => Node::If(Box::new(self.branch("if")?)),
+            TokenKind::Keyword(Keyword::Range) => Node::Range(Box::new(self.branch("range")?)),
             TokenKind::Keyword(Keyword::Template) => self.template()?,
-            TokenKind::Keyword(Keyword::With) => Node::With(self.branch("with")?),
+            TokenKind::Keyword(Keyword::With) => Node::With(Box::new(self.branch("with")?)),
             _ => {
                 self.back(token);
                 Node::Action(self.pipeline("command", TokenKind::RightDelim)?)
@@ -344,7 +355,8 @@ impl<'s, 'a> Tree<'s, 'a> {
             if chain.is_empty() {
                 return Ok(branch);
             }
-            otherwise = Some(vec![if context == "if" { Node::If(branch) } else { Node::With(branch) }]);
+            let branch = Box::new(branch);
+            otherwise = Some(Box::new([if context == "if" { Node::If(branch) } else { Node::With(branch) }]));
         }
         Err(self.error(format_args!("missing value for {context}")))
     }
@@ -358,7 +370,7 @@ impl<'s, 'a> Tree<'s, 'a> {
         let mut tree = Tree::new(self.shared);
         let body = tree.body_to_end(context)?;
         tree.add(name.clone(), body)?;
-        Ok(Node::Template(Call { at: token.at, name, pipe: Some(pipe) }))
+        Ok(Node::Template(Box::new(Call { at: token.at, name, pipe: Some(pipe) })))
     }
 
     fn template(&mut self) -> Result<Node, Error> {
@@ -372,13 +384,13 @@ impl<'s, 'a> Tree<'s, 'a> {
             self.back(next);
             Some(self.pipeline(context, TokenKind::RightDelim)?)
         };
-        Ok(Node::Template(Call { at: token.at, name, pipe }))
+        Ok(Node::Template(Box::new(Call { at: token.at, name, pipe })))
     }
 
     /// A function that does not exist, with the names that come near.
     fn unknown_function(&self, token: &Token<'_>) -> Error {
         let names = self.shared.funcs.names().chain(builtin::names());
-        let hint = nearest(&token.value, names).map(|near| format!("did you mean the function `{near}`?"));
+        let hint = nearest(token.value, names).map(|near| format!("did you mean the function `{near}`?"));
         let name = quote(token.value.as_bytes());
         let source = self.shared.source;
         self.error(format_args!("function {name} not defined")).at(source, token.at, token.value.len()).hint(hint)
@@ -387,7 +399,7 @@ impl<'s, 'a> Tree<'s, 'a> {
 
 /// Go's `%s` of a token.
 fn describe(token: &Token<'_>) -> String {
-    let value: &str = &token.value;
+    let value = token.value;
     match token.kind {
         TokenKind::Eof => "EOF".into(),
         TokenKind::Error => value.into(),

@@ -25,11 +25,44 @@ impl Source {
         &self.0.text
     }
 
+    /// A part of the text.
+    pub(crate) fn get(&self, span: Span) -> &str {
+        self.0.text.get(span.start()..span.end()).unwrap_or_default()
+    }
+
     /// Line from 1 and byte in the line from 0, as Go counts them.
     pub(crate) fn line_column(&self, at: usize) -> (usize, usize) {
         let before = self.0.text.get(..at).unwrap_or(&self.0.text);
         let line = 1 + before.matches('\n').count();
         (line, before.len() - before.rfind('\n').map_or(0, |newline| newline + 1))
+    }
+}
+
+/// Where a part of a text starts and ends, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    /// No text is longer than what fits: [`crate::Set::parse`] sees to it.
+    pub(crate) fn new(start: usize, end: usize) -> Self {
+        let fit = |at| u32::try_from(at).unwrap_or(u32::MAX);
+        Self { start: fit(start), end: fit(end) }
+    }
+
+    pub(crate) fn start(self) -> usize {
+        self.start as usize
+    }
+
+    pub(crate) fn end(self) -> usize {
+        self.end as usize
+    }
+
+    /// From the start of this one to the end of another.
+    pub(crate) fn to(self, other: Self) -> Self {
+        Self { start: self.start, end: other.end }
     }
 }
 

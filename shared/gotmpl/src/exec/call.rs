@@ -1,7 +1,7 @@
 //! Functions, methods and their arguments.
 
 use super::{At, Exec, Shared};
-use crate::ast::{Callee, Expr, ExprKind};
+use crate::ast::{Callee, Expr, ExprKind, Show};
 use crate::builtin::{Builtin, Run};
 use crate::error::Error;
 use crate::func::{Context, FuncError, Function};
@@ -112,7 +112,7 @@ impl<'a> Exec<'a, '_> {
         operands.extend(last);
         let result = match builtin.run {
             Run::Plain(run) => run(self.shared.budget, &operands),
-            _ => self.call_value(&callee_name(args.first(), operands.first()), &operands),
+            _ => self.call_value(&self.callee_name(args.first(), operands.first()), &operands),
         };
         result.map_err(|error| self.failed(node, builtin.name, error))
     }
@@ -142,15 +142,25 @@ impl<'a> Exec<'a, '_> {
         (function.call)(&mut Context { set, budget, state }, &values).map(Operand::from)
     }
 
+    /// What `call`'s messages call the thing called: how it is written, or, if it came down the pipe, what it is.
+    fn callee_name(&self, written: Option<&Expr>, callee: Option<&Operand>) -> String {
+        match (written, callee.and_then(|callee| callee.value.as_ref())) {
+            (Some(written), _) => written.text(&self.template.source),
+            (None, Some(Value::Str(text))) => text.to_string(),
+            (None, Some(value)) => format!("<{} Value>", value.type_name()),
+            (None, None) => "<invalid Value>".into(),
+        }
+    }
+
     /// An argument of a builtin: whatever it is.
     pub(super) fn operand(&mut self, dot: &Operand, expr: &'a Expr) -> Result<Operand, Error> {
         self.at = At::Expr(expr);
         match &expr.kind {
             ExprKind::Nil => Ok(Operand::NONE),
-            ExprKind::Field(fields) => self.fields(dot, dot, fields, &[], None),
+            ExprKind::Field(fields) => self.fields(dot, dot, *fields, &[], None),
             ExprKind::Variable(name, fields) => {
-                let value = self.variable(name)?;
-                self.fields(dot, &value, fields, &[], None)
+                let value = self.variable(*name)?;
+                self.fields(dot, &value, *fields, &[], None)
             }
             ExprKind::Pipe(pipe) => self.pipeline(dot, pipe),
             ExprKind::Func(callee) => self.function(dot, *callee, At::Expr(expr), &[], None),
@@ -169,7 +179,7 @@ impl<'a> Exec<'a, '_> {
                 }
                 return Err(self.error(format_args!("cannot assign nil to {of}")));
             }
-            ExprKind::Bool(_) | ExprKind::Number(_) | ExprKind::Text(_) if of != Type::Any => {
+            ExprKind::Bool(_) | ExprKind::Number(_) | ExprKind::Text(..) if of != Type::Any => {
                 self.at = At::Expr(expr);
             }
             _ => {
@@ -180,7 +190,7 @@ impl<'a> Exec<'a, '_> {
         let (literal, expected) = match of {
             Type::Bool => (if let ExprKind::Bool(value) = expr.kind { Some(Value::Bool(value)) } else { None }, "bool"),
             Type::String => {
-                let text = if let ExprKind::Text(text) = &expr.kind { Some(text.text.clone()) } else { None };
+                let text = if let ExprKind::Text(text, _) = &expr.kind { Some(text.clone()) } else { None };
                 (text.map(Value::Str), "string")
             }
             Type::Int(kind) => (number(expr, |number| Some(Value::Int(kind, number.int?))), "integer"),
@@ -189,9 +199,13 @@ impl<'a> Exec<'a, '_> {
             Type::Complex128 => {
                 (number(expr, |number| number.complex.map(|(re, im)| Value::Complex(re, im))), "complex")
             }
-            _ => return Err(self.error(format_args!("can't handle {expr} for arg of type {of}"))),
+            _ => {
+                let text = expr.text(&self.template.source);
+                return Err(self.error(format_args!("can't handle {text} for arg of type {of}")));
+            }
         };
-        literal.ok_or_else(|| self.error(format_args!("expected {expected}; found {expr}")))
+        literal
+            .ok_or_else(|| self.error(format_args!("expected {expected}; found {}", expr.text(&self.template.source))))
     }
 
     /// The value, if it may be given to a parameter of this type.
@@ -210,16 +224,6 @@ impl<'a> Exec<'a, '_> {
 
 fn number(expr: &Expr, of: impl FnOnce(&crate::ast::Number) -> Option<Value>) -> Option<Value> {
     if let ExprKind::Number(number) = &expr.kind { of(number) } else { None }
-}
-
-/// What `call`'s messages call the thing called: how it is written, or, if it came down the pipe, what it is.
-fn callee_name(written: Option<&Expr>, callee: Option<&Operand>) -> String {
-    match (written, callee.and_then(|callee| callee.value.as_ref())) {
-        (Some(written), _) => written.to_string(),
-        (None, Some(Value::Str(text))) => text.to_string(),
-        (None, Some(value)) => format!("<{} Value>", value.type_name()),
-        (None, None) => "<invalid Value>".into(),
-    }
 }
 
 /// An argument of `call`: integers convert into each other.

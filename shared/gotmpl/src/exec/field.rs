@@ -7,6 +7,7 @@ use crate::fmt::quote;
 use crate::func::Function;
 use crate::operand::{Operand, zero};
 use crate::set::MissingKey;
+use crate::source::Span;
 use crate::suggest::nearest;
 use crate::value::Value;
 
@@ -25,14 +26,14 @@ impl<'a> Exec<'a, '_> {
         let ExprKind::Chain(operand, fields) = &expr.kind else { return Ok(Operand::NONE) };
         self.at = At::Expr(expr);
         let receiver = self.operand(dot, operand)?;
-        self.fields_at(dot, &receiver, At::Expr(expr), fields, args, last)
+        self.fields_at(dot, &receiver, At::Expr(expr), *fields, args, last)
     }
 
     pub(super) fn fields(
         &mut self,
         dot: &Operand,
         receiver: &Operand,
-        fields: &'a [String],
+        fields: Span,
         args: &'a [Expr],
         last: Option<Operand>,
     ) -> Result<Operand, Error> {
@@ -45,18 +46,20 @@ impl<'a> Exec<'a, '_> {
         dot: &Operand,
         start: &Operand,
         node: At<'a>,
-        fields: &'a [String],
+        fields: Span,
         args: &'a [Expr],
         last: Option<Operand>,
     ) -> Result<Operand, Error> {
-        let Some((tail, path)) = fields.split_last() else { return Ok(start.clone()) };
+        let fields = self.template.source.get(fields);
+        let Some(names) = fields.strip_prefix('.') else { return Ok(start.clone()) };
+        let (path, tail) = names.rsplit_once('.').unwrap_or(("", names));
         let mut receiver = None;
-        for field in path {
+        for field in path.split('.').filter(|field| !field.is_empty()) {
             let next = self.field(dot, receiver.as_ref().unwrap_or(start), node, field, &[], None);
-            receiver = Some(next.map_err(|error| explain(error, start, fields))?);
+            receiver = Some(next.map_err(|error| explain(error, start, names))?);
         }
         self.field(dot, receiver.as_ref().unwrap_or(start), node, tail, args, last)
-            .map_err(|error| explain(error, start, fields))
+            .map_err(|error| explain(error, start, names))
     }
 
     fn field(
@@ -119,10 +122,10 @@ fn method(value: &Value, name: &str) -> Option<&'static Function> {
 }
 
 /// Adds what is known about the first field on the way that is not there: its near miss or its siblings.
-fn explain(error: Error, start: &Operand, fields: &[String]) -> Error {
+fn explain(error: Error, start: &Operand, fields: &str) -> Error {
     let mut value = start.value.clone();
     let mut path = String::new();
-    for field in fields {
+    for field in fields.split('.') {
         let next = match &value {
             Some(Value::Map(map)) => map.get(field).filter(|value| !matches!(value, Value::Nil)),
             Some(Value::Native(native)) => native.field(field),

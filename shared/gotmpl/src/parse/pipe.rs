@@ -1,16 +1,18 @@
 //! Pipelines, commands and operands.
 
 use super::{Error, Tree, number, quote, unquote};
-use crate::ast::{Callee, Command, Expr, ExprKind, Literal, Pipe, Variable};
+use crate::ast::{Callee, Command, Decl, Expr, ExprKind, Pipe, Show};
 use crate::builtin;
 use crate::lex::{Token, TokenKind};
+use crate::source::Span;
+use crate::value::Str;
 
 impl Tree<'_, '_> {
     /// `$v := command | command`, up to `end`.
     pub(super) fn pipeline(&mut self, context: &str, end: TokenKind) -> Result<Pipe, Error> {
         let at = self.peek_non_space().at;
-        let mut pipe = Pipe { at, decl: Vec::new(), assign: false, commands: Vec::new() };
-        self.declarations(&mut pipe, context)?;
+        let (decl, assign) = self.declarations(context)?;
+        let mark = self.shared.commands.len();
         loop {
             let token = self.next_non_space();
             match token.kind {
@@ -29,27 +31,29 @@ impl Tree<'_, '_> {
                 | TokenKind::LeftParen => {
                     self.back(token);
                     let command = self.command()?;
-                    pipe.commands.push(command);
+                    self.shared.commands.push(command);
                 }
                 _ => return Err(self.unexpected(&token, context)),
             }
         }
-        if pipe.commands.is_empty() {
+        let commands: Box<[Command]> = self.shared.commands.drain(mark..).collect();
+        if commands.is_empty() {
             return Err(self.error(format_args!("missing value for {context}")));
         }
-        for (index, command) in pipe.commands.iter().enumerate().skip(1) {
+        for (index, command) in commands.iter().enumerate().skip(1) {
             // A constant can't take what comes down the pipe.
-            if let Some(ExprKind::Bool(_) | ExprKind::Dot | ExprKind::Nil | ExprKind::Number(_) | ExprKind::Text(_)) =
+            if let Some(ExprKind::Bool(_) | ExprKind::Dot | ExprKind::Nil | ExprKind::Number(_) | ExprKind::Text(..)) =
                 command.args.first().map(|first| &first.kind)
             {
                 return Err(self.error(format_args!("non executable command in pipeline stage {}", index + 1)));
             }
         }
-        Ok(pipe)
+        Ok(Pipe { at: place(at), assign, decl, commands })
     }
 
-    /// `$v :=`, `$v =`, `$i, $v :=`; nothing if the variable is an operand.
-    fn declarations(&mut self, pipe: &mut Pipe, context: &str) -> Result<(), Error> {
+    /// `$v :=`, `$v =`, `$i, $v :=`; nothing if the variable is an operand. Also whether they are assigned to.
+    fn declarations(&mut self, context: &str) -> Result<(Decl, bool), Error> {
+        let mut decl = Decl::None;
         while self.peek_non_space().kind == TokenKind::Variable {
             let variable = self.next();
             // A space is a token: it must be put back where the variable turns out to be an operand.
@@ -62,16 +66,17 @@ impl Tree<'_, '_> {
                     self.back(space);
                 }
                 self.back(variable);
-                return Ok(());
+                break;
             }
-            let name = variable.value.into_owned();
-            self.variables.push(name.clone());
-            pipe.decl.push(Variable { name });
+            self.variables.push(variable.value);
+            decl = match decl {
+                Decl::One(first) => Decl::Two(first, variable.span()),
+                _ => Decl::One(variable.span()),
+            };
             if !is_comma {
-                pipe.assign = next.kind == TokenKind::Assign;
-                return Ok(());
+                return Ok((decl, next.kind == TokenKind::Assign));
             }
-            if context != "range" || pipe.decl.len() >= 2 {
+            if context != "range" || matches!(decl, Decl::Two(..)) {
                 return Err(self.error(format_args!("too many declarations in {context}")));
             }
             if !matches!(
@@ -81,16 +86,18 @@ impl Tree<'_, '_> {
                 return Err(self.error("range can only initialize variables"));
             }
         }
-        Ok(())
+        Ok((decl, false))
     }
 
     /// Operands up to a pipe or the end of the pipeline.
     fn command(&mut self) -> Result<Command, Error> {
         let at = self.peek_non_space().at;
-        let mut args = Vec::new();
+        let mark = self.shared.exprs.len();
         loop {
             self.peek_non_space();
-            args.extend(self.operand()?);
+            if let Some(operand) = self.operand()? {
+                self.shared.exprs.push(operand);
+            }
             let token = self.next();
             match token.kind {
                 TokenKind::Space => continue,
@@ -100,10 +107,11 @@ impl Tree<'_, '_> {
             }
             break;
         }
+        let args: Box<[Expr]> = self.shared.exprs.drain(mark..).collect();
         if args.is_empty() {
             return Err(self.error("empty command"));
         }
-        Ok(Command { at, args })
+        Ok(Command { at: place(at), args })
     }
 
     /// A term and the fields behind it.
@@ -112,63 +120,55 @@ impl Tree<'_, '_> {
         if self.peek().kind != TokenKind::Field {
             return Ok(Some(term));
         }
-        let at = self.peek().at;
-        let mut fields = Vec::new();
+        // Fields follow each other without a gap.
+        let first = self.next().span();
+        let mut fields = first;
         while self.peek().kind == TokenKind::Field {
-            fields.push(field_name(&self.next()));
+            fields = fields.to(self.next().span());
         }
         let kind = match term.kind {
-            ExprKind::Field(mut path) => {
-                path.append(&mut fields);
-                ExprKind::Field(path)
-            }
-            ExprKind::Variable(name, mut path) => {
-                path.append(&mut fields);
-                ExprKind::Variable(name, path)
-            }
-            ExprKind::Bool(_) | ExprKind::Text(_) | ExprKind::Number(_) | ExprKind::Nil | ExprKind::Dot => {
-                let term = quote(term.to_string().as_bytes());
+            ExprKind::Field(start) => ExprKind::Field(start.to(fields)),
+            ExprKind::Variable(name, _) => ExprKind::Variable(name, fields),
+            ExprKind::Bool(_) | ExprKind::Text(..) | ExprKind::Number(_) | ExprKind::Nil | ExprKind::Dot => {
+                let term = quote(term.text(self.shared.source).as_bytes());
                 return Err(self.error(format_args!("unexpected . after term {term}")));
             }
             _ => ExprKind::Chain(Box::new(term), fields),
         };
-        Ok(Some(Expr { at, kind }))
+        Ok(Some(Expr { at: place(first.start()), kind }))
     }
 
     fn term(&mut self) -> Result<Option<Expr>, Error> {
         let token = self.next_non_space();
         let kind = match token.kind {
             TokenKind::Identifier => {
-                let custom = self.shared.funcs.get(&token.value).map(Callee::Custom);
-                let callee = custom.or_else(|| builtin::find(&token.value));
+                let custom = self.shared.funcs.get(token.value).map(Callee::Custom);
+                let callee = custom.or_else(|| builtin::find(token.value));
                 ExprKind::Func(callee.ok_or_else(|| self.unknown_function(&token))?)
             }
             TokenKind::Dot => ExprKind::Dot,
             TokenKind::Nil => ExprKind::Nil,
             TokenKind::Variable => {
-                if !self.variables.iter().any(|name| *name == token.value) {
+                if !self.variables.contains(&token.value) {
                     let name = quote(token.value.as_bytes());
                     return Err(self.error(format_args!("undefined variable {name}")));
                 }
-                ExprKind::Variable(token.value.to_string(), Vec::new())
+                ExprKind::Variable(token.span(), Span::default())
             }
-            TokenKind::Field => ExprKind::Field(vec![field_name(&token)]),
+            TokenKind::Field => ExprKind::Field(token.span()),
             TokenKind::Bool => ExprKind::Bool(token.value == "true"),
             TokenKind::CharConstant | TokenKind::Complex | TokenKind::Number => {
                 let number = match token.kind {
-                    TokenKind::CharConstant => number::char_constant(&token.value),
-                    TokenKind::Complex => number::complex(&token.value),
-                    _ => number::number(&token.value),
+                    TokenKind::CharConstant => number::char_constant(token.value),
+                    TokenKind::Complex => number::complex(token.value),
+                    _ => number::number(token.value),
                 };
                 ExprKind::Number(Box::new(number.map_err(|message| self.error(message))?))
             }
             TokenKind::LeftParen => ExprKind::Pipe(Box::new(
                 self.nested(|tree| tree.pipeline("parenthesized pipeline", TokenKind::RightParen))?,
             )),
-            TokenKind::String | TokenKind::RawString => {
-                let text = unquote(&token.value).ok_or_else(|| self.error("invalid syntax"))?;
-                ExprKind::Text(Box::new(Literal { quoted: token.value.to_string(), text }))
-            }
+            TokenKind::String | TokenKind::RawString => ExprKind::Text(self.literal(&token)?, token.span()),
             _ => {
                 self.back(token);
                 return Ok(None);
@@ -177,12 +177,23 @@ impl Tree<'_, '_> {
         let at = match &kind {
             // A pipeline is where its first token is, not its parenthesis.
             ExprKind::Pipe(pipe) => pipe.at,
-            _ => token.at,
+            _ => place(token.at),
         };
         Ok(Some(Expr { at, kind }))
     }
+
+    /// What a quoted string means; one without escapes is part of the template's text.
+    fn literal(&self, token: &Token<'_>) -> Result<Str, Error> {
+        let inner = Span::new(token.at + 1, (token.at + token.value.len()).saturating_sub(1));
+        let source = self.shared.source;
+        if token.value.len() >= 2 && !source.get(inner).contains(['\\', '\r', '\n']) {
+            return Ok(Str::from_source(source, inner));
+        }
+        unquote(token.value).ok_or_else(|| self.error("invalid syntax"))
+    }
 }
 
-fn field_name(token: &Token<'_>) -> String {
-    token.value.strip_prefix('.').unwrap_or(&token.value).to_owned()
+/// Positions fit, as the length of the text does.
+fn place(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }

@@ -6,6 +6,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
+use crate::source::{Source, Span};
+
 /// An immutable string of bytes, cheap to clone.
 ///
 /// Go's strings are bytes: functions such as `trunc` may cut a character in two. Whether the bytes are UTF-8 is
@@ -17,6 +19,8 @@ pub struct Str(Repr);
 enum Repr {
     Static(&'static str),
     Text(Rc<str>),
+    /// Part of a template's text.
+    Source(Source, Span),
     /// Never valid UTF-8.
     Bytes(Rc<[u8]>),
 }
@@ -27,11 +31,17 @@ impl Str {
         Self(Repr::Static(text))
     }
 
+    /// Part of a template's text: no allocation.
+    pub(crate) fn from_source(source: &Source, span: Span) -> Self {
+        Self(Repr::Source(source.clone(), span))
+    }
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Repr::Static(text) => text.as_bytes(),
             Repr::Text(text) => text.as_bytes(),
+            Repr::Source(source, span) => source.get(*span).as_bytes(),
             Repr::Bytes(bytes) => bytes,
         }
     }
@@ -41,6 +51,7 @@ impl Str {
         match &self.0 {
             Repr::Static(text) => Some(text),
             Repr::Text(text) => Some(text),
+            Repr::Source(source, span) => Some(source.get(*span)),
             Repr::Bytes(_) => None,
         }
     }
@@ -50,6 +61,7 @@ impl Str {
         match &self.0 {
             Repr::Static(text) => Cow::Borrowed(text),
             Repr::Text(text) => Cow::Borrowed(text),
+            Repr::Source(source, span) => Cow::Borrowed(source.get(*span)),
             Repr::Bytes(bytes) => String::from_utf8_lossy(bytes),
         }
     }
