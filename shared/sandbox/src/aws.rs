@@ -11,6 +11,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::faults::Failures;
 use crate::http::{Exchange, Request, Response, Server};
 use crate::{Clock, lock};
 
@@ -23,6 +24,7 @@ pub const REGION: &str = "eu-west-1";
 pub struct Aws {
     state: Arc<Mutex<State>>,
     clock: Clock,
+    failures: Arc<Failures>,
     server: Server,
 }
 
@@ -46,9 +48,11 @@ impl Aws {
     /// Starts it with these secrets, inside the current Tokio runtime. Fails when the port can't be bound.
     pub async fn start(port: u16, clock: Clock, secrets: BTreeMap<String, String>) -> io::Result<Self> {
         let state = Arc::new(Mutex::new(State { secrets, ..State::default() }));
-        let handler = Arc::clone(&state);
-        let server = Server::start(port, Arc::new(move |request| answer(&handler, &request))).await?;
-        Ok(Self { state, clock, server })
+        let failures = Arc::new(Failures::default());
+        let (handler, faults) = (Arc::clone(&state), Arc::clone(&failures));
+        let respond = move |request: Request| faults.take(&request).unwrap_or_else(|| answer(&handler, &request));
+        let server = Server::start(port, Arc::new(respond)).await?;
+        Ok(Self { state, clock, failures, server })
     }
 
     /// What `AWS_ENDPOINT_URL` takes.
@@ -112,6 +116,11 @@ impl Aws {
     /// The registry's host.
     pub fn registry() -> String {
         format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com")
+    }
+
+    /// Requests that fail, to be armed.
+    pub fn failures(&self) -> &Failures {
+        &self.failures
     }
 
     /// Every request so far with its answer.

@@ -1,7 +1,8 @@
 //! A Kubernetes API, a git forge, ECR and Slack in one process, on loopback HTTP: what `slipway demo` and the fast tests
 //! run against instead of a cluster, GitHub, AWS and Slack.
 //!
-//! Each part starts alone ([`Forge::start`], …) and hands out every request and response it saw ([`http::Exchange`]), so
+//! [`Sandbox::start`] starts all parts, with a GitOps repository to begin with. Each part also starts alone
+//! ([`Forge::start`], [`Cluster::start`], …) and hands out every request and response it saw ([`http::Exchange`]), so
 //! that tests can hold it to the real thing. No process is started, nothing outside loopback is called, time comes from
 //! the [`Clock`] of the caller.
 
@@ -10,6 +11,7 @@ pub mod faults;
 pub mod forge;
 pub mod http;
 pub mod kube;
+mod sandbox;
 pub mod slack;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use aws::Aws;
 pub use forge::Forge;
 pub use kube::Cluster;
+pub use sandbox::{IMAGE, Options, Sandbox};
 pub use slack::Slack;
 
 /// Where the sandbox takes the time from.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::faults::Failures;
 use crate::http::{Exchange, Request, Response, Server};
 use crate::lock;
 
@@ -25,6 +26,7 @@ pub struct Message {
 /// A running Slack; it stops when dropped.
 pub struct Slack {
     messages: Arc<Mutex<Vec<Message>>>,
+    failures: Arc<Failures>,
     server: Server,
 }
 
@@ -34,8 +36,12 @@ impl Slack {
     pub async fn start(port: u16, token: &str) -> io::Result<Self> {
         let messages = Arc::new(Mutex::new(Vec::new()));
         let (handler, expected) = (Arc::clone(&messages), format!("Bearer {token}"));
-        let server = Server::start(port, Arc::new(move |request| answer(&handler, &expected, &request))).await?;
-        Ok(Self { messages, server })
+        let failures = Arc::new(Failures::default());
+        let faults = Arc::clone(&failures);
+        let respond =
+            move |request: Request| faults.take(&request).unwrap_or_else(|| answer(&handler, &expected, &request));
+        let server = Server::start(port, Arc::new(respond)).await?;
+        Ok(Self { messages, failures, server })
     }
 
     /// What `SLIPWAY_SLACK_API` takes.
@@ -46,6 +52,11 @@ impl Slack {
     /// The messages, oldest first.
     pub fn messages(&self) -> Vec<Message> {
         lock(&self.messages).clone()
+    }
+
+    /// Requests that fail, to be armed (429 with `retry-after`).
+    pub fn failures(&self) -> &Failures {
+        &self.failures
     }
 
     /// Every request so far with its answer.

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use hyper::body::Bytes;
 use serde_json::{Value, json};
@@ -28,6 +30,27 @@ pub struct Delivery {
     pub headers: Vec<(String, String)>,
     /// The signed bytes.
     pub body: Bytes,
+}
+
+impl Delivery {
+    /// The event with which a Lambda Function URL hands this request on (payload format 2.0). `encoded`: the body as base64,
+    /// which AWS does for every body that it does not take for text.
+    pub fn to_function_url_event(&self, encoded: bool, now: jiff::Timestamp) -> Value {
+        let body = if encoded { STANDARD.encode(&self.body) } else { String::from_utf8_lossy(&self.body).into_owned() };
+        let headers: serde_json::Map<String, Value> =
+            self.headers.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        let domain = "sandbox.lambda-url.eu-west-1.on.aws";
+        json!({
+            "version": "2.0", "routeKey": "$default", "rawPath": "/", "rawQueryString": "", "headers": headers,
+            "requestContext": {
+                "accountId": "anonymous", "apiId": "sandbox", "domainName": domain, "domainPrefix": "sandbox",
+                "http": {"method": "POST", "path": "/", "protocol": "HTTP/1.1", "sourceIp": "140.82.112.1", "userAgent": "GitHub-Hookshot/slipway"},
+                "requestId": self.guid, "routeKey": "$default", "stage": "$default",
+                "time": now.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string(), "timeEpoch": now.as_millisecond(),
+            },
+            "body": body, "isBase64Encoded": encoded,
+        })
+    }
 }
 
 /// Builds the delivery of `payload`, signed with `secret`; nothing when GitHub would not deliver it for its size.
