@@ -79,6 +79,7 @@ impl Pass<'_> {
     fn run(&mut self) {
         self.definitions();
         self.namespaces();
+        self.protections();
         self.collect_garbage();
         for (_, deployment) in self.all("apps", "Deployment") {
             self.deployment(&deployment);
@@ -238,6 +239,25 @@ impl Pass<'_> {
                 metadata.insert("deletionGracePeriodSeconds".into(), json!(0));
             }
             self.store.put(key, object);
+        }
+    }
+
+    /// Lets claims and volumes go that are being deleted: nothing in the sandbox mounts them.
+    fn protections(&mut self) {
+        let is_protection =
+            |finalizer: &Value| finalizer == prepare::CLAIM_PROTECTION || finalizer == prepare::VOLUME_PROTECTION;
+        let ending: Vec<(Key, Value)> = self
+            .store
+            .all()
+            .filter(|(key, _)| matches!(key.resource.as_str(), "persistentvolumeclaims" | "persistentvolumes"))
+            .filter(|(_, object)| object.pointer("/metadata/deletionTimestamp").is_some())
+            .map(|(key, object)| (key.clone(), object.clone()))
+            .collect();
+        for (key, mut object) in ending {
+            if let Some(finalizers) = object.pointer_mut("/metadata/finalizers").and_then(Value::as_array_mut) {
+                finalizers.retain(|finalizer| !is_protection(finalizer));
+            }
+            self.end(&key, &object);
         }
     }
 

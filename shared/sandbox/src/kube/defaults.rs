@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::prepare::TEMPLATE_GENERATION;
 use super::schema::Kind;
 
 /// Fills in the defaults of `object`, which is in canonical form.
@@ -15,6 +16,13 @@ pub(super) fn fill(kind: &Kind, object: &mut Value) {
         ("", "PersistentVolumeClaim") => claim(map),
         ("", "PersistentVolume") => volume(map),
         ("", "Endpoints") => endpoints(map),
+        ("", "LimitRange") => limits(map),
+        ("discovery.k8s.io", "EndpointSlice") => {
+            for port in objects_at(map, "ports") {
+                port.entry("name").or_insert_with(|| json!(""));
+                default(port, "protocol", json!("TCP"));
+            }
+        }
         ("apps", "Deployment") => deployment(map),
         ("apps", "ReplicaSet") => replica_set(map),
         ("apps", "StatefulSet") => stateful_set(map),
@@ -121,6 +129,30 @@ fn endpoints(map: &mut Fields) {
     }
 }
 
+/// The defaults of a container's limits follow from its maximum, those of its requests from its limits.
+fn limits(map: &mut Fields) {
+    let Some(spec) = object_at(map, "spec") else { return };
+    for limit in objects_at(spec, "limits").filter(|limit| text(limit, "type") == "Container") {
+        let amounts =
+            |limit: &Fields, name: &str| limit.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
+        let (mut limits, mut requests) = (amounts(limit, "default"), amounts(limit, "defaultRequest"));
+        for (name, amount) in amounts(limit, "max") {
+            limits.entry(name).or_insert(amount);
+        }
+        for (name, amount) in
+            limits.iter().map(|(name, amount)| (name.clone(), amount.clone())).chain(amounts(limit, "min"))
+        {
+            requests.entry(name).or_insert(amount);
+        }
+        for (name, mut amounts) in [("default", limits), ("defaultRequest", requests)] {
+            if !amounts.is_empty() {
+                amounts.sort_keys();
+                limit.insert(name.into(), Value::Object(amounts));
+            }
+        }
+    }
+}
+
 fn claim(map: &mut Fields) {
     if let Some(spec) = object_at(map, "spec") {
         default(spec, "volumeMode", json!("Filesystem"));
@@ -164,6 +196,16 @@ fn pod(map: &mut Fields) {
         }
     }
     pod_spec(spec);
+    if spec.get("hostNetwork") == Some(&json!(true)) {
+        for list in ["initContainers", "containers"] {
+            for container in objects_at(spec, list) {
+                for port in objects_at(container, "ports") {
+                    let number = port.get("containerPort").cloned().unwrap_or_default();
+                    port.entry("hostPort").or_insert(number);
+                }
+            }
+        }
+    }
     default(spec, "enableServiceLinks", json!(true));
     if let Some(status) = object_at(map, "status") {
         default(status, "phase", json!("Pending"));
@@ -183,10 +225,9 @@ fn pod_spec(spec: &mut Fields) {
         spec.insert("serviceAccountName".into(), json!(account));
         spec.insert("serviceAccount".into(), json!(account));
     }
-    let host_network = spec.get("hostNetwork").and_then(Value::as_bool).unwrap_or_default();
     for list in ["initContainers", "containers", "ephemeralContainers"] {
         for container in objects_at(spec, list) {
-            self::container(container, host_network);
+            self::container(container);
         }
     }
     for volume in objects_at(spec, "volumes") {
@@ -197,7 +238,7 @@ fn pod_spec(spec: &mut Fields) {
     }
 }
 
-fn container(container: &mut Fields, host_network: bool) {
+fn container(container: &mut Fields) {
     let image = text(container, "image").to_owned();
     let (path, digest) = image.split_once('@').map_or((image.as_str(), None), |(path, digest)| (path, Some(digest)));
     let tag = path.rsplit('/').next().and_then(|name| name.split_once(':')).map(|(_, tag)| tag);
@@ -207,10 +248,6 @@ fn container(container: &mut Fields, host_network: bool) {
     default(container, "terminationMessagePolicy", json!("File"));
     for port in objects_at(container, "ports") {
         default(port, "protocol", json!("TCP"));
-        if host_network && port.get("hostPort").is_none() {
-            let number = port.get("containerPort").cloned().unwrap_or_default();
-            port.insert("hostPort".into(), number);
-        }
     }
     for variable in objects_at(container, "env") {
         if let Some(reference) = object_at(variable, "valueFrom").and_then(|from| object_at(from, "fieldRef")) {
@@ -344,6 +381,14 @@ fn stateful_set(map: &mut Fields) {
 }
 
 fn daemon_set(map: &mut Fields) {
+    // An old field of the internal type comes out as this annotation.
+    if let Some(metadata) = object_at(map, "metadata") {
+        let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+        if let Some(annotations) = annotations.as_object_mut() {
+            annotations.entry(TEMPLATE_GENERATION).or_insert_with(|| json!("0"));
+            annotations.sort_keys();
+        }
+    }
     let Some(spec) = object_at(map, "spec") else { return };
     default(spec, "updateStrategy", json!({}));
     if let Some(strategy) = object_at(spec, "updateStrategy") {
@@ -370,10 +415,7 @@ fn job_spec(spec: &mut Fields) {
     default(spec, "backoffLimit", json!(if per_index { i32::MAX } else { 6 }));
     default(spec, "completionMode", json!("NonIndexed"));
     default(spec, "suspend", json!(false));
-    default(spec, "manualSelector", Value::Null);
-    if spec.get("manualSelector").is_some_and(Value::is_null) {
-        spec.remove("manualSelector");
-    }
+    default(spec, "manualSelector", json!(false));
     let policy = if spec.get("podFailurePolicy").is_some() { "Failed" } else { "TerminatingOrFailed" };
     default(spec, "podReplacementPolicy", json!(policy));
     template(spec);

@@ -17,6 +17,13 @@ use crate::forge::guid;
 /// The first and the last port of those that NodePort services get.
 const NODE_PORTS: (i64, i64) = (30_000, 32_767);
 
+/// Counts the templates of a DaemonSet: an old field of the internal type.
+pub(super) const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+/// What keeps a claim that a pod still uses; admission adds it.
+pub(super) const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";
+/// What keeps a volume that a claim still uses.
+pub(super) const VOLUME_PROTECTION: &str = "kubernetes.io/pv-protection";
+
 fn metadata(object: &mut Value) -> Option<&mut Map<String, Value>> {
     object.get_mut("metadata").and_then(Value::as_object_mut)
 }
@@ -74,13 +81,17 @@ pub(super) fn create(store: &Store, kind: &Kind, object: &mut Value, now: &str) 
             put_at(object, &["spec", "finalizers"], json!(["kubernetes"]));
             put_at(object, &["status", "phase"], json!("Active"));
         }
-        ("", "Pod") => {
+        ("", "Pod") => pod(object),
+        ("", "PersistentVolumeClaim" | "PersistentVolume") => {
             put_at(object, &["status", "phase"], json!("Pending"));
-            put_at(object, &["status", "qosClass"], json!(quality(object)));
+            let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
+            let mut finalizers = finalizers.cloned().unwrap_or_default();
+            finalizers.push(json!(if kind.kind == "PersistentVolume" { VOLUME_PROTECTION } else { CLAIM_PROTECTION }));
+            put_at(object, &["metadata", "finalizers"], Value::Array(finalizers));
         }
-        ("", "PersistentVolumeClaim" | "PersistentVolume") => put_at(object, &["status", "phase"], json!("Pending")),
         ("", "Service") => service(store, object, None),
         ("batch", "Job") => job(object, &uid),
+        ("apps", "DaemonSet") => put_at(object, &["metadata", "annotations", TEMPLATE_GENERATION], json!("1")),
         _ => {}
     }
 }
@@ -99,6 +110,16 @@ pub(super) fn update(store: &Store, kind: &Kind, object: &mut Value, old: &Value
         }
     }
     keep_identity(object, old);
+    if kind.is("apps", "DaemonSet") {
+        let pointer = "/metadata/annotations/deprecated.daemonset.template.generation";
+        let count = old.pointer(pointer).and_then(|count| count.as_str()?.parse::<i64>().ok()).unwrap_or(1);
+        let changed = object.pointer("/spec/template") != old.pointer("/spec/template");
+        put_at(
+            object,
+            &["metadata", "annotations", TEMPLATE_GENERATION],
+            json!((count + i64::from(changed)).to_string()),
+        );
+    }
     if has_generation(kind) && changes_generation(kind, object, old) {
         let generation = old.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
         if let Some(metadata) = metadata(object) {
@@ -151,6 +172,10 @@ fn changes_generation(kind: &Kind, object: &Value, old: &Value) -> bool {
     match (kind.group.as_str(), kind.kind.as_str()) {
         ("apps", "Deployment") => differs("/spec") || differs("/metadata/annotations"),
         ("scheduling.k8s.io", _) => false,
+        ("discovery.k8s.io", _) => {
+            let labels = differs("/metadata/labels") || differs("/metadata/annotations");
+            labels || differs("/endpoints") || differs("/ports")
+        }
         _ => {
             let rest = |value: &Value| {
                 let mut map = value.as_object().cloned().unwrap_or_default();
@@ -162,6 +187,24 @@ fn changes_generation(kind: &Kind, object: &Value, old: &Value) -> bool {
             rest(object) != rest(old)
         }
     }
+}
+
+/// What admission adds to a pod: priority and tolerations; and the first status.
+fn pod(object: &mut Value) {
+    put_at(object, &["spec", "priority"], json!(0));
+    put_at(object, &["spec", "preemptionPolicy"], json!("PreemptLowerPriority"));
+    let mut tolerations = object.pointer("/spec/tolerations").and_then(Value::as_array).cloned().unwrap_or_default();
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        let is_tolerated = |known: &Value| known.get("key").is_none_or(|known| known == key);
+        if !tolerations.iter().any(is_tolerated) {
+            tolerations
+                .push(json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}));
+        }
+    }
+    put_at(object, &["spec", "tolerations"], Value::Array(tolerations));
+    put_at(object, &["status", "phase"], json!("Pending"));
+    let quality = quality(object);
+    put_at(object, &["status", "qosClass"], json!(quality));
 }
 
 /// The quality-of-service class of a pod (`pkg/apis/core/v1/helper/qos`).
@@ -200,6 +243,11 @@ fn job(object: &mut Value, uid: &str) {
             labels.insert(format!("batch.kubernetes.io/{key}"), value);
         }
         labels.sort_keys();
+        // A Job without labels takes those of its template.
+        let labels = Value::Object(labels.clone());
+        if object.pointer("/metadata/labels").and_then(Value::as_object).is_none_or(Map::is_empty) {
+            put_at(object, &["metadata", "labels"], labels);
+        }
     }
 }
 

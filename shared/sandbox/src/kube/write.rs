@@ -546,6 +546,8 @@ impl Call<'_> {
     fn start_deletion(&self, store: &mut Store, name: &str, old: &Value, policy: &str) -> Value {
         let key = self.target.key(name);
         let mut object = old.clone();
+        // Jobs leave their pods behind unless told otherwise: the API server's one exception.
+        let policy = if policy.is_empty() && self.kind().is("batch", "Job") { "Orphan" } else { policy };
         let mut finalizers = old.pointer("/metadata/finalizers").and_then(Value::as_array).cloned().unwrap_or_default();
         if policy == "Orphan" {
             orphan(store, text(old, "/metadata/uid"));
@@ -663,6 +665,9 @@ fn deleted(kind: &Kind, object: &Value) -> Value {
                 | "PodTemplate"
         )
     {
+        return object.clone();
+    }
+    if kind.group == "storage.k8s.io" && kind.kind != "CSIStorageCapacity" {
         return object.clone();
     }
     let mut details = json!({"name": text(object, "/metadata/name")});
