@@ -44,10 +44,16 @@ impl Comparison {
     }
 }
 
-/// Compares `desired`, a `resource`, with `live` by a dry run.
-///
-/// The dry run answers for the object as it is at that moment: if that is no longer `live`, it is read again, so that what a controller writes
-/// in between is no difference. Errors are those of the dry run.
+/// An object and what an apply would make of it, as of the same moment. Not masked.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    /// As it is.
+    pub live: Object,
+    /// As it would be.
+    pub predicted: Object,
+}
+
+/// Compares `desired`, a `resource`, with `live` by a dry run ([`settle`]), masks and blames.
 pub async fn compare(
     cluster: &Cluster,
     resource: &Arc<Resource>,
@@ -55,30 +61,61 @@ pub async fn compare(
     live: Option<Object>,
     options: &Options,
 ) -> Result<Comparison, Failure> {
+    Ok(match settle(cluster, resource, desired, live, options).await? {
+        Some(Pair { live, predicted }) => Comparison { findings: findings(&live, predicted), live: Some(live) },
+        None => Comparison { live: None, findings: Vec::new() },
+    })
+}
+
+/// `live` beside what an apply of `desired`, a `resource`, would make of it; `None` if it does not exist.
+///
+/// The dry run answers for the object as it is at that moment: if that is no longer `live`, it is read again, so that what a controller writes
+/// in between is no difference. Where something differs and the scale subresource left no time in managedFields, the time of the controller's
+/// event is put there. Errors are those of the dry run.
+pub async fn settle(
+    cluster: &Cluster,
+    resource: &Arc<Resource>,
+    desired: &Object,
+    live: Option<Object>,
+    options: &Options,
+) -> Result<Option<Pair>, Failure> {
     let options = Options { dry_run: true, ..options.clone() };
     let place = Place::of(resource, desired);
     let mut current = live;
     for attempt in 1..=ATTEMPTS {
-        let Some(live) = current else { break };
+        let Some(mut live) = current else { break };
         let predicted = apply::apply(cluster, resource, desired, Some(&live), &options).await?.object;
         if attempt == ATTEMPTS || version(&live) == version(&predicted) {
-            let mut findings = findings(&live, predicted);
-            let owners = findings.iter_mut().flat_map(|finding| &mut finding.owners);
-            let mut scalers = owners.filter(|owner| owner.subresource == "scale" && owner.time.is_empty()).peekable();
-            if scalers.peek().is_some()
-                && let Some(time) = scaled_at(cluster, &live).await
-            {
-                scalers.for_each(|owner| owner.time.clone_from(&time));
+            if !diff::diff(&live, &predicted).is_empty() {
+                time_scalings(cluster, &mut live).await;
             }
-            return Ok(Comparison { live: Some(live), findings });
+            return Ok(Some(Pair { live, predicted }));
         }
         current = live::get(cluster, &place).await?;
     }
-    Ok(Comparison { live: None, findings: Vec::new() })
+    Ok(None)
 }
 
 fn version(object: &Object) -> Option<&Value> {
     object.pointer("/metadata/resourceVersion")
+}
+
+/// Gives the entries of the scale subresource that have no time the one of the last scaling.
+async fn time_scalings(cluster: &Cluster, live: &mut Object) {
+    let is_untimed = |entry: &Value| {
+        entry.get("subresource").and_then(Value::as_str) == Some("scale")
+            && entry.get("time").is_none_or(Value::is_null)
+    };
+    let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array);
+    if !entries.into_iter().flatten().any(is_untimed) {
+        return;
+    }
+    let Some(time) = scaled_at(cluster, live).await else { return };
+    let entries = live.metadata_mut().get_mut("managedFields").and_then(Value::as_array_mut);
+    let untimed = entries.into_iter().flatten().filter(|entry| is_untimed(entry));
+    for entry in untimed.filter_map(Value::as_object_mut) {
+        entry.insert("time".to_owned(), Value::String(time.clone()));
+    }
 }
 
 /// The masked differences between `live` and what an apply would make of it, each with its owners. Pure.

@@ -22,6 +22,8 @@ use crate::state::{AppKey, NAMESPACE};
 
 /// What a holder gives up of its time, for requests that are still on their way.
 pub const MARGIN: Duration = Duration::from_secs(2);
+/// How often we try again when others write at the same time.
+const ATTEMPTS: usize = 16;
 /// The annotation in which whoever finds the Lease held leaves the revision it came for.
 const WANTED: &str = "slipway.dev/wanted";
 
@@ -91,7 +93,7 @@ pub struct Lease {
 pub async fn acquire(cluster: &Cluster, app: &AppKey, options: &Options) -> Result<Acquired, LockError> {
     let failed = |source| LockError::Api { verb: "acquire", app: label(app), source };
     let mut dead: Option<String> = None;
-    loop {
+    for _ in 0..ATTEMPTS {
         let asked = Instant::now();
         let Some(seen) = fetch(cluster, app).await.map_err(failed)? else {
             match create(cluster, app, options).await {
@@ -119,6 +121,7 @@ pub async fn acquire(cluster: &Cluster, app: &AppKey, options: &Options) -> Resu
             return Ok(Acquired::Held { holder: left.holder });
         }
     }
+    Err(failed(ApiError::local(Class::Conflict, "others kept taking and releasing it")))
 }
 
 impl Lease {
@@ -181,7 +184,7 @@ impl Lease {
     async fn write(&self, verb: &'static str, holder: &str) -> Result<(), LockError> {
         let failed = |source| LockError::Api { verb, app: label(&self.app), source };
         let mut last = self.written.lock().await;
-        for _ in 0..4 {
+        for _ in 0..ATTEMPTS {
             let (version, wanted) = (Some(last.version.as_str()), last.wanted.as_deref());
             let body = body(&self.app, holder, self.duration, self.transitions, version, wanted);
             match put(&self.cluster, &self.app, &body).await {
