@@ -1,1 +1,216 @@
-//! Which tag, which file, which bytes.
+//! Which Applications an image push concerns, which tag each gets, and which bytes of which file that changes. Pure: the
+//! caller asks ECR for the tags, fetches the trees and makes the commits.
+//!
+//! ```text
+//! push + Applications ─► updates ─► (group by repository and branch, fetch tree, list tags) ─► plan ─► one commit
+//! ```
+//!
+//! Settings are the annotations of Argo CD Image Updater. Supported so far: `write-back-method: git` with
+//! `write-back-target: kustomization[:PATH]`; the strategies semver, newest-build and alphabetical. Everything else is an error
+//! that names the Application, and changes nothing.
+
+mod annotations;
+mod choose;
+mod ignore;
+
+pub use annotations::{Update, updates};
+pub use choose::{Allow, Strategy, TagInfo, choose, is_forward};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use serde_json::Value;
+use slipway_manifest::edit::{self, EditError};
+use slipway_manifest::{NodeKind, Tree, TreeError, yaml};
+
+/// Why an image of an Application is not updated.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// Something that Image Updater has and Slipway has not, yet.
+    #[error("{app}: {what} is not supported yet")]
+    NotSupported {
+        /// Name of the Application.
+        app: String,
+        /// The annotation and its value.
+        what: String,
+    },
+    /// An annotation that can't be read.
+    #[error("{app}: annotation {annotation}: {problem}")]
+    Annotation {
+        /// Name of the Application.
+        app: String,
+        /// The annotation, without prefix.
+        annotation: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// No kustomization where the annotations say.
+    #[error("{app}: there is no kustomization in `{folder}`")]
+    NoKustomization {
+        /// Name of the Application.
+        app: String,
+        /// The folder.
+        folder: String,
+    },
+    /// The folder leaves the repository, or the kustomization is no text.
+    #[error("{app}: failed to read the kustomization")]
+    Tree {
+        /// Name of the Application.
+        app: String,
+        /// The cause.
+        #[source]
+        source: TreeError,
+    },
+    /// The kustomization can't be changed.
+    #[error("{app}: failed to edit `{file}`")]
+    Edit {
+        /// Name of the Application.
+        app: String,
+        /// Path of the file.
+        file: String,
+        /// The cause.
+        #[source]
+        source: EditError,
+    },
+}
+
+/// A tag that changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Name of the Application.
+    pub app: String,
+    /// Registry and repository of the image.
+    pub image: String,
+    /// The tag before; empty where the kustomization named none.
+    pub old: String,
+    /// The tag now.
+    pub new: String,
+    /// The file that says so.
+    pub file: String,
+}
+
+/// What to commit to one branch of one repository. Empty where there is nothing to change.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Files that change, with their whole new text.
+    pub files: BTreeMap<String, String>,
+    /// What changes, Application by Application.
+    pub changes: Vec<Change>,
+    /// Applications that stay as they are for a reason that the user should know.
+    pub errors: Vec<ImageError>,
+    /// Applications that need nothing, with why: for the log.
+    pub unchanged: Vec<(String, String)>,
+}
+
+impl Plan {
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// The commit message, Image Updater's default (argoproj-labs/argocd-image-updater `pkg/common/constants.go`): a line that
+    /// names the Applications, and one for each image.
+    pub fn message(&self) -> String {
+        let apps: BTreeSet<&str> = self.changes.iter().map(|change| change.app.as_str()).collect();
+        let apps: Vec<&str> = apps.into_iter().collect();
+        let mut text = format!("build: automatic update of {}\n\n", apps.join(", "));
+        let mut lines = BTreeSet::new();
+        for Change { image, old, new, .. } in &self.changes {
+            let name = image.split_once('/').map_or(image.as_str(), |(_, name)| name);
+            if lines.insert((name, old, new)) {
+                let _ = writeln!(text, "updates image {name} tag '{old}' to '{new}'");
+            }
+        }
+        text
+    }
+}
+
+/// What `updates`, all of one repository and branch, change in its `tree`, given every tag that ECR lists for the image.
+///
+/// A tag is never changed to an older one (see [`is_forward`]), so an event that comes late or twice changes nothing; and what
+/// the kustomization already says gives no file to commit.
+pub fn plan(tree: &Tree, updates: &[Update], tags: &[TagInfo]) -> Plan {
+    let mut plan = Plan::default();
+    for update in updates {
+        if let Err(error) = plan_one(tree, update, tags, &mut plan) {
+            plan.errors.push(error);
+        }
+    }
+    plan
+}
+
+fn plan_one(tree: &Tree, update: &Update, tags: &[TagInfo], plan: &mut Plan) -> Result<(), ImageError> {
+    let app = || update.app.clone();
+    let file = kustomization(tree, update)?;
+    let text = match plan.files.get(&file) {
+        Some(text) => text.as_str(),
+        None => tree.read_text(&file).map_err(|source| ImageError::Tree { app: app(), source })?,
+    };
+    let Some(chosen) = choose(update, tags)? else {
+        plan.unchanged.push((app(), format!("no tag of {} is allowed", update.image)));
+        return Ok(());
+    };
+    let name = update.kustomize_name.as_deref().unwrap_or(&update.image);
+    let current = current_tag(text, name, &update.image);
+    if let Some(current) = current.as_deref()
+        && current != chosen.tag
+        && !is_forward(update.strategy, current, chosen, tags)
+    {
+        plan.unchanged.push((app(), format!("{} is not newer than {current}", chosen.tag)));
+        return Ok(());
+    }
+    let image = edit::Image {
+        name: name.to_owned(),
+        new_name: (name != update.image).then(|| update.image.clone()),
+        new_tag: Some(chosen.tag.clone()),
+        digest: None,
+    };
+    match edit::set_image(text, &image) {
+        Ok(Some(edited)) => {
+            plan.changes.push(Change {
+                app: app(),
+                image: update.image.clone(),
+                old: current.unwrap_or_default(),
+                new: chosen.tag.clone(),
+                file: file.clone(),
+            });
+            plan.files.insert(file, edited);
+        }
+        Ok(None) => {
+            // Another Application of this plan may share the file and have changed it just now.
+            plan.unchanged.push((app(), format!("`{file}` already says {}", chosen.tag)));
+        }
+        Err(source) => return Err(ImageError::Edit { app: app(), file, source }),
+    }
+    Ok(())
+}
+
+/// Path of the kustomization in the folder of `update`, symlinks resolved: a commit can't go through one.
+fn kustomization(tree: &Tree, update: &Update) -> Result<String, ImageError> {
+    let tree_error = |source| ImageError::Tree { app: update.app.clone(), source };
+    for name in ["kustomization.yaml", "kustomization.yml", "Kustomization"] {
+        let file = tree.resolve(&format!("{}/{name}", update.folder)).map_err(tree_error)?;
+        if tree.kind(&file).map_err(tree_error)? == Some(NodeKind::File) {
+            return Ok(file);
+        }
+    }
+    Err(ImageError::NoKustomization { app: update.app.clone(), folder: update.folder.clone() })
+}
+
+/// The tag that the kustomization sets for the image `name` now, if that makes it `image`.
+fn current_tag(text: &str, name: &str, image: &str) -> Option<String> {
+    let value = yaml::parse(text).ok()?;
+    let mut entries = value.get("images")?.as_array()?.iter();
+    let entry = entries.find(|entry| entry.get("name").and_then(Value::as_str) == Some(name))?;
+    let named = entry.get("newName").and_then(Value::as_str).unwrap_or(name);
+    match entry.get("newTag")? {
+        _ if named != image => None,
+        Value::String(tag) => Some(tag.clone()),
+        Value::Number(tag) => Some(tag.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

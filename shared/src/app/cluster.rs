@@ -1,0 +1,86 @@
+//! Cluster Secrets: how Argo CD declares another cluster (argoproj/argo-cd `docs/operator-manual/declarative-setup.md`).
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use slipway_manifest::Object;
+
+use super::AppError;
+
+/// A cluster that a Secret labelled `argocd.argoproj.io/secret-type: cluster` declares. Credentials in it are not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterSecret {
+    /// `name`, by which destinations may call it.
+    pub name: String,
+    /// `server`, the URL of its API.
+    pub server: String,
+    /// `config.awsAuthConfig`.
+    pub aws: AwsAuth,
+    /// `config.tlsClientConfig.caData`: base64 PEM.
+    pub ca_data: Option<String>,
+    /// `namespaces` that may be used; empty is all.
+    pub namespaces: Vec<String>,
+    /// `project` that the cluster belongs to; empty is any.
+    pub project: String,
+}
+
+/// How to log in to an EKS cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AwsAuth {
+    /// `clusterName`: the EKS name, which goes into the token.
+    pub cluster_name: String,
+    /// `roleARN` to assume, if any.
+    pub role_arn: Option<String>,
+}
+
+impl fmt::Display for ClusterSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.server)
+    }
+}
+
+pub(super) fn is_cluster(object: &Object) -> bool {
+    object.label("argocd.argoproj.io/secret-type") == Some("cluster")
+}
+
+impl ClusterSecret {
+    /// Reads the Secret, `stringData` before `data`. No value of it is repeated in an error.
+    pub fn from_object(object: &Object) -> Result<Self, AppError> {
+        let id = object.id().to_string();
+        let invalid = |problem: &str| AppError::Invalid { object: id.clone(), problem: problem.to_owned() };
+        let need = |field: &str| match entry(object, field) {
+            Some(Ok(text)) if !text.is_empty() => Ok(text),
+            Some(Err(())) => Err(invalid(&format!("`data.{field}` is no base64 text"))),
+            _ => Err(AppError::Missing { object: id.clone(), field: format!("data.{field}") }),
+        };
+        let server = need("server")?;
+        let name = need("name").unwrap_or_else(|_| server.clone());
+        let config: Value = serde_json::from_str(&need("config")?).map_err(|_| invalid("`config` is no JSON"))?;
+        let text = |pointer: &str| config.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let Some(cluster_name) = text("/awsAuthConfig/clusterName") else {
+            let field = "config: a cluster without awsAuthConfig.clusterName".to_owned();
+            return Err(AppError::NotSupported { object: id, field });
+        };
+        let optional = |field: &str| entry(object, field).and_then(Result::ok).unwrap_or_default();
+        let names = optional("namespaces");
+        Ok(Self {
+            name,
+            server,
+            aws: AwsAuth { cluster_name, role_arn: text("/awsAuthConfig/roleARN").filter(|arn| !arn.is_empty()) },
+            ca_data: text("/tlsClientConfig/caData").filter(|ca| !ca.is_empty()),
+            namespaces: names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            project: optional("project"),
+        })
+    }
+}
+
+fn entry(object: &Object, field: &str) -> Option<Result<String, ()>> {
+    if let Some(text) = object.pointer(&format!("/stringData/{field}")) {
+        return Some(text.as_str().map(str::to_owned).ok_or(()));
+    }
+    let text = object.pointer(&format!("/data/{field}"))?;
+    let bytes = text.as_str().and_then(|text| STANDARD.decode(text.trim()).ok());
+    Some(bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or(()))
+}

@@ -1,0 +1,119 @@
+//! Reading a manifest field by field, with errors that name the object and the path, and what nobody asked for at the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+use slipway_manifest::Object;
+
+use super::AppError;
+
+/// A mapping inside an object. A field that is null counts as missing, as in Go.
+pub(super) struct Fields<'a> {
+    map: &'a Map<String, Value>,
+    object: &'a str,
+    path: String,
+    seen: BTreeSet<&'static str>,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(map: &'a Map<String, Value>, object: &'a str, path: &str) -> Self {
+        Self { map, object, path: path.to_owned(), seen: BTreeSet::new() }
+    }
+
+    pub(super) fn of(object: &'a Object, id: &'a str) -> Self {
+        Self::new(object.as_map(), id, "")
+    }
+
+    fn at(&self, field: &str) -> String {
+        if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) }
+    }
+
+    fn wrong(&self, field: &str, expected: &'static str, found: &Value) -> AppError {
+        let found = match found {
+            Value::Null => "nothing",
+            Value::Bool(_) => "a boolean",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a string",
+            Value::Array(_) => "a list",
+            Value::Object(_) => "a mapping",
+        };
+        AppError::WrongType { object: self.object.to_owned(), field: self.at(field), expected, found }
+    }
+
+    pub(super) fn missing(&self, field: &str) -> AppError {
+        AppError::Missing { object: self.object.to_owned(), field: self.at(field) }
+    }
+
+    pub(super) fn not_supported(&self, field: &str) -> AppError {
+        AppError::NotSupported { object: self.object.to_owned(), field: self.at(field) }
+    }
+
+    pub(super) fn invalid(&self, problem: &str) -> AppError {
+        AppError::Invalid { object: self.object.to_owned(), problem: problem.to_owned() }
+    }
+
+    pub(super) fn take(&mut self, field: &'static str) -> Option<&'a Value> {
+        self.seen.insert(field);
+        self.map.get(field).filter(|value| !value.is_null())
+    }
+
+    fn typed<T>(
+        &mut self,
+        field: &'static str,
+        expected: &'static str,
+        read: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, AppError> {
+        let Some(value) = self.take(field) else { return Ok(None) };
+        read(value).map(Some).ok_or_else(|| self.wrong(field, expected, value))
+    }
+
+    pub(super) fn text(&mut self, field: &'static str) -> Result<Option<String>, AppError> {
+        self.typed(field, "a string", |value| value.as_str().map(str::to_owned))
+    }
+
+    pub(super) fn flag(&mut self, field: &'static str) -> Result<Option<bool>, AppError> {
+        self.typed(field, "a boolean", Value::as_bool)
+    }
+
+    pub(super) fn int(&mut self, field: &'static str) -> Result<Option<i64>, AppError> {
+        self.typed(field, "a whole number", Value::as_i64)
+    }
+
+    pub(super) fn list(&mut self, field: &'static str) -> Result<Vec<Value>, AppError> {
+        Ok(self.typed(field, "a list", |value| value.as_array().cloned())?.unwrap_or_default())
+    }
+
+    pub(super) fn texts(&mut self, field: &'static str) -> Result<Vec<String>, AppError> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let texts = self.typed(field, "a list of strings", |value| value.as_array()?.iter().map(text).collect())?;
+        Ok(texts.unwrap_or_default())
+    }
+
+    pub(super) fn pairs(&mut self, field: &'static str) -> Result<BTreeMap<String, String>, AppError> {
+        let pair = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+        let pairs = self.typed(field, "a mapping of strings", |value| value.as_object()?.iter().map(pair).collect())?;
+        Ok(pairs.unwrap_or_default())
+    }
+
+    pub(super) fn object(&mut self, field: &'static str) -> Result<Option<Self>, AppError> {
+        let (object, path) = (self.object, self.at(field));
+        let map = self.typed(field, "a mapping", Value::as_object)?;
+        Ok(map.map(|map| Self { map, object, path, seen: BTreeSet::new() }))
+    }
+
+    pub(super) fn need_object(&mut self, field: &'static str) -> Result<Self, AppError> {
+        self.object(field)?.ok_or_else(|| self.missing(field))
+    }
+
+    /// Known fields that have no effect on what Slipway does.
+    pub(super) fn pass(&mut self, fields: &[&'static str]) {
+        self.seen.extend(fields);
+    }
+
+    /// Tells which fields nobody asked for.
+    pub(super) fn finish(self, warnings: &mut Vec<String>) {
+        for field in self.map.keys().filter(|field| !self.seen.contains(field.as_str())) {
+            warnings.push(format!("{}: unknown field `{}` has no effect", self.object, self.at(field)));
+        }
+    }
+}

@@ -1,0 +1,134 @@
+use serde_json::json;
+
+use super::*;
+
+fn object(value: Value) -> Object {
+    Object::from_value(value).unwrap()
+}
+
+fn app(spec: Value) -> Result<Application, AppError> {
+    Application::from_object(&object(json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+        "metadata": {"name": "web", "namespace": "argocd", "finalizers": ["resources-finalizer.argocd.argoproj.io"]},
+        "spec": spec,
+    })))
+}
+
+fn spec() -> Value {
+    json!({
+        "project": "shop",
+        "source": {"repoURL": "https://github.com/acme/gitops", "path": "apps/web", "targetRevision": "main"},
+        "destination": {"server": "https://kubernetes.default.svc", "namespace": "shop"},
+        "syncPolicy": {"automated": {"prune": true}, "syncOptions": ["CreateNamespace=true"], "retry": {"limit": 2, "backoff": {"duration": "5s"}}},
+    })
+}
+
+#[test]
+fn an_application_is_read() {
+    let app = app(spec()).unwrap();
+    assert_eq!((app.name.as_str(), app.project.as_str(), app.source.path.as_str()), ("web", "shop", "apps/web"));
+    let automated = app.sync_policy.automated.unwrap();
+    assert!(automated.prune && automated.enabled && !automated.self_heal);
+    assert!(app.sync_policy.is_automated() && app.has_sync_option("CreateNamespace=true") && app.cascades());
+    assert_eq!(app.sync_policy.retry.as_ref().unwrap().duration.as_deref(), Some("5s"));
+    assert_eq!(app.warnings, Vec::<String>::new());
+    let deployment = object(json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}}));
+    assert_eq!(app.tracking_id(&deployment), "web:apps/Deployment:shop/web");
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let error = |pointer: &str, value: Value| {
+        let mut spec = spec();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        let parent = if parent.is_empty() { &mut spec } else { spec.pointer_mut(parent).unwrap() };
+        parent.as_object_mut().unwrap().insert(key.to_owned(), value);
+        app(spec).map_err(|e| e.to_string())
+    };
+    let id = "Application.argoproj.io/argocd/web";
+    for (pointer, value, message) in [
+        ("/source/path", json!(1), "`spec.source.path` must be a string, found a number"),
+        ("/source/repoURL", json!(""), "`spec.source.repoURL` is missing or empty"),
+        ("/source", json!(null), "`spec.source` is missing or empty"),
+        ("/sources", json!([]), "`spec.sources` is not supported yet"),
+        ("/destination/name", json!("x"), "`spec.destination` can't have both `server` and `name`"),
+        (
+            "/syncPolicy/automated/prune",
+            json!("yes"),
+            "`spec.syncPolicy.automated.prune` must be a boolean, found a string",
+        ),
+        (
+            "/syncPolicy/syncOptions",
+            json!([1]),
+            "`spec.syncPolicy.syncOptions` must be a list of strings, found a list",
+        ),
+    ] {
+        assert_eq!(error(pointer, value).unwrap_err(), format!("{id}: {message}"));
+    }
+    let unknown = error("/source/colour", json!("red")).unwrap();
+    assert_eq!(unknown.warnings, [format!("{id}: unknown field `spec.source.colour` has no effect")]);
+    assert_eq!(unknown.object.pointer("/spec/source/colour"), Some(&json!("red")));
+    assert!(error("/source/kustomize", json!({"images": ["a:1"]})).unwrap().source.kustomize.is_some());
+}
+
+/// Attack 29: one broken declaration does not hide the others.
+#[test]
+fn declarations_are_found_beside_broken_ones() {
+    let application = |name: &str, spec: Value| {
+        object(json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": name}, "spec": spec}))
+    };
+    let config = r#"{"awsAuthConfig": {"clusterName": "prod", "roleARN": "arn:aws:iam::1:role/x"}, "tlsClientConfig": {"caData": "Zm9v"}}"#;
+    let secret = |data: Value| {
+        object(json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "prod", "labels": {"argocd.argoproj.io/secret-type": "cluster"}}, "stringData": data}))
+    };
+    let found = find(&[
+        application("broken", json!({})),
+        application("web", spec()),
+        application("web", spec()),
+        secret(json!({"server": "https://prod", "name": "prod", "config": config})),
+        secret(json!({"server": "https://x", "config": "{\"bearerToken\": \"canary\"}"})),
+        object(json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "shop"}})),
+        object(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "other"}})),
+    ]);
+    assert_eq!(found.applications.len(), 1);
+    assert_eq!(
+        found.clusters[0].aws,
+        AwsAuth { cluster_name: "prod".into(), role_arn: Some("arn:aws:iam::1:role/x".into()) }
+    );
+    let errors: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
+    assert_eq!(errors.len(), 3);
+    assert!(errors[0].ends_with("`spec.source` is missing or empty"), "{}", errors[0]);
+    assert!(errors[1].contains("declared twice") && errors[2].contains("not supported yet"));
+    assert!(!format!("{found:?}").contains("canary"));
+    assert_eq!(found.warnings.len(), 1);
+}
+
+#[test]
+fn cluster_secrets_may_be_base64() {
+    use base64::Engine as _;
+    let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    let secret = object(json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "prod"},
+        "data": {"server": encode("https://prod"), "config": encode(r#"{"awsAuthConfig": {"clusterName": "prod"}}"#), "namespaces": encode("a, b")}}));
+    let cluster = ClusterSecret::from_object(&secret).unwrap();
+    assert_eq!(
+        (cluster.server.as_str(), cluster.name.as_str(), cluster.namespaces.len()),
+        ("https://prod", "https://prod", 2)
+    );
+}
+
+#[test]
+fn repositories_are_the_same_in_every_spelling() {
+    let https = "https://github.com/acme/gitops";
+    for same in
+        ["https://github.com/acme/gitops.git", "git@github.com:acme/gitops", "ssh://git@GitHub.com/Acme/gitops.git"]
+    {
+        assert!(same_repository(https, same), "{same}");
+    }
+    for other in ["https://github.com/acme/gitops-evil", "https://gitlab.com/acme/gitops", "", "x"] {
+        assert!(!same_repository(https, other), "{other}");
+    }
+}

@@ -1,0 +1,229 @@
+use serde_json::json;
+use slipway_manifest::Object;
+
+use super::*;
+use crate::app::Application;
+use crate::event::ecr::ImagePush;
+
+const IMAGE: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app";
+
+fn push() -> ImagePush {
+    ImagePush {
+        account: "123456789012".into(),
+        region: "eu-west-1".into(),
+        repository: "team/app".into(),
+        tag: "1.1.0".into(),
+        digest: "sha256:1".into(),
+    }
+}
+
+fn app(name: &str, annotations: &[(&str, &str)]) -> Application {
+    let mut all = serde_json::Map::new();
+    for (key, value) in [("image-list", IMAGE), ("write-back-method", "git"), ("write-back-target", "kustomization")]
+        .iter()
+        .chain(annotations)
+    {
+        all.insert(format!("argocd-image-updater.argoproj.io/{key}"), json!(value));
+    }
+    let object = json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": name, "annotations": all},
+        "spec": {
+            "source": {"repoURL": "https://github.com/acme/gitops", "path": format!("apps/{name}"), "targetRevision": "main"},
+            "destination": {"name": "in-cluster"},
+        },
+    });
+    Application::from_object(&Object::from_value(object).unwrap()).unwrap()
+}
+
+fn tags(tags: &[&str]) -> Vec<TagInfo> {
+    let info =
+        |(at, tag): (usize, &&str)| TagInfo { tag: (*tag).into(), pushed_at_ms: at as i64, digest: String::new() };
+    tags.iter().enumerate().map(info).collect()
+}
+
+fn tree(files: &[(&str, &str)]) -> Tree {
+    let mut tree = Tree::default();
+    for (path, text) in files {
+        tree.insert(path, text.as_bytes()).unwrap();
+    }
+    tree
+}
+
+/// Attack 24: only who lists exactly this registry and repository is touched.
+#[test]
+fn only_exact_names_are_concerned() {
+    let evil = |image: &str| app("evil", &[("image-list", image)]);
+    let apps = [
+        app("web", &[("image-list", &format!("redis:7, app={IMAGE}:1.x"))]),
+        evil(&format!("{IMAGE}-evil")),
+        evil(&format!("{IMAGE}/sub")),
+        evil("team/app"),
+        evil(&IMAGE.replace("123456789012", "123456789013")),
+        evil(&IMAGE.to_uppercase()),
+        evil(&format!("evil.io/{IMAGE}")),
+        evil(""),
+    ];
+    let (updates, errors) = updates(&push(), &apps);
+    assert!(errors.is_empty());
+    let [update] = updates.as_slice() else { panic!("{updates:?}") };
+    assert_eq!((update.app.as_str(), update.constraint.as_str(), update.folder.as_str()), ("web", "1.x", "apps/web"));
+    assert_eq!(
+        (update.repo.to_string().as_str(), update.branch.as_deref()),
+        ("https://github.com/acme/gitops", Some("main"))
+    );
+}
+
+#[test]
+fn what_is_not_supported_says_so_and_changes_nothing() {
+    for (annotation, message) in [
+        (("write-back-method", "argocd"), "web: write-back-method argocd (only git is) is not supported yet"),
+        (
+            ("write-back-target", "helmvalues"),
+            "web: write-back-target helmvalues (only kustomization is) is not supported yet",
+        ),
+        (("update-strategy", "digest"), "web: update-strategy digest is not supported yet"),
+        (
+            ("git-branch", "main:images-{{.AppName}}"),
+            "web: git-branch main:images-{{.AppName}} (a branch to push to) is not supported yet",
+        ),
+        (
+            ("write-back-target", "kustomization:../../.."),
+            "web: annotation write-back-target: path `../../..` leaves the repository",
+        ),
+        (
+            ("git-repository", "file:///x"),
+            "web: annotation git-repository: expected `https://HOST/OWNER/REPO` or `git@HOST:OWNER/REPO`, found `file:///x`",
+        ),
+    ] {
+        let (updates, errors) = updates(&push(), &[app("web", &[annotation])]);
+        assert!(updates.is_empty());
+        assert_eq!(errors[0].to_string(), message);
+    }
+}
+
+#[test]
+fn settings_of_the_image_come_before_those_of_the_application() {
+    let list = format!("my/alias={IMAGE}");
+    let apps = [app(
+        "web",
+        &[
+            ("image-list", &list),
+            ("update-strategy", "newest-build"),
+            ("my_alias.update-strategy", "alphabetical"),
+            ("allow-tags", "regexp:^v"),
+            ("my_alias.ignore-tags", "*-rc*, latest"),
+            ("my_alias.kustomize.image-name", "nginx"),
+            ("write-back-target", "kustomization:/base"),
+            ("write-back-method", "git:secret:argocd/creds"),
+            ("git-branch", "deploy"),
+        ],
+    )];
+    let (updates, _) = updates(&push(), &apps);
+    let update = &updates[0];
+    assert_eq!(update.strategy, Strategy::Alphabetical);
+    assert!(update.allow.allows("v1") && !update.allow.allows("1"));
+    assert_eq!(update.ignore, ["*-rc*", "latest"]);
+    assert_eq!((update.kustomize_name.as_deref(), update.folder.as_str()), (Some("nginx"), "base"));
+    assert_eq!(update.branch.as_deref(), Some("deploy"));
+}
+
+#[test]
+fn one_scalar_changes() {
+    let text = "# shop\nresources: [x.yaml]\nimages:\n  - name: nginx   # ours\n    newName: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app\n    newTag: \"1.0\"\n";
+    let tree = tree(&[("apps/web/kustomization.yaml", text)]);
+    let (updates, _) =
+        updates(&push(), &[app("web", &[("image-list", &format!("a={IMAGE}")), ("a.kustomize.image-name", "nginx")])]);
+    let plan = plan(&tree, &updates, &tags(&["1.0", "1.10", "1.2", "latest"]));
+    assert!(plan.errors.is_empty(), "{:?}", plan.errors);
+    assert_eq!(plan.files["apps/web/kustomization.yaml"], text.replace("\"1.0\"", "\"1.10\""));
+    assert_eq!(plan.message(), "build: automatic update of web\n\nupdates image team/app tag '1.0' to '1.10'\n");
+}
+
+#[test]
+fn nothing_goes_backwards_or_changes_for_nothing() {
+    let plan_for = |strategy: &str, current: &str, list: &[&str]| {
+        let text = format!("images:\n- name: {IMAGE}\n  newTag: \"{current}\"\n");
+        let tree = tree(&[("apps/web/kustomization.yaml", &text)]);
+        let (updates, _) = updates(&push(), &[app("web", &[("update-strategy", strategy)])]);
+        let plan = plan(&tree, &updates, &tags(list));
+        plan.changes.first().map(|change| change.new.clone())
+    };
+    assert_eq!(plan_for("semver", "1.2.0", &["1.1.0", "1.0.0"]), None);
+    assert_eq!(plan_for("semver", "1.1.0", &["1.1.0", "v1.1.0"]), None);
+    assert_eq!(plan_for("semver", "main", &["1.1.0"]), Some("1.1.0".into()));
+    assert_eq!(plan_for("newest-build", "b", &["a", "b"]), None);
+    assert_eq!(plan_for("newest-build", "a", &["a", "b"]), Some("b".into()));
+    assert_eq!(plan_for("newest-build", "gone", &["a", "b"]), Some("b".into()));
+    assert_eq!(plan_for("alphabetical", "z", &["a", "b"]), None);
+    assert_eq!(plan_for("semver", "1.0.0", &[]), None);
+}
+
+#[test]
+fn timestamp_tags_of_one_user() {
+    let annotations = [("update-strategy", "newest-build"), ("allow-tags", "regexp:^user01-[0-9]{14}$")];
+    let (updates, _) = updates(&push(), &[app("web", &annotations)]);
+    let list = tags(&["user01-20230924033608", "user02-20230925000000", "user01-20230924040000", "latest"]);
+    assert_eq!(choose(&updates[0], &list).unwrap().unwrap().tag, "user01-20230924040000");
+}
+
+#[test]
+fn applications_share_a_commit() {
+    let base = format!("images:\n- name: {IMAGE}\n  newTag: 1.0.0\n");
+    let tree = tree(&[("base/kustomization.yaml", &base), ("apps/c/Kustomization", &base)]);
+    let shared = ("write-back-target", "kustomization:/base");
+    let apps = [app("a", &[shared]), app("b", &[shared]), app("c", &[]), app("d", &[])];
+    let plan = plan(&tree, &updates(&push(), &apps).0, &tags(&["1.0.0", "1.1.0"]));
+    assert_eq!(plan.files.len(), 2);
+    assert_eq!(plan.message(), "build: automatic update of a, c\n\nupdates image team/app tag '1.0.0' to '1.1.0'\n");
+    assert_eq!(plan.unchanged.len(), 1);
+    assert_eq!(plan.errors[0].to_string(), "d: there is no kustomization in `apps/d`");
+}
+
+/// Image Updater's own answers (`vectors/README.argo.md`), where they are at hand.
+#[test]
+fn tags_are_chosen_as_image_updater_chooses() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors/imageupdater.jsonl");
+    let Ok(text) = std::fs::read_to_string(path) else {
+        println!("skipped: {path} is absent");
+        return;
+    };
+    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let records: Vec<&Value> = records.iter().filter(|record| record["type"] == "tag").collect();
+    assert!(records.len() > 90, "{}", records.len());
+    let mut wrong = Vec::new();
+    for record in &records {
+        let found = chosen(record);
+        let want = record.get("chosenIfConstraintStar").unwrap_or(&record["chosen"]).as_str();
+        let wants_error = record.get("error").is_some();
+        match found {
+            Err(_) if wants_error => {}
+            Ok(tag) if !wants_error && tag.as_deref() == want => {}
+            found => wrong.push(format!("{}: expected {want:?}, found {found:?}", record["name"])),
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), records.len(), wrong.join("\n"));
+}
+
+fn chosen(record: &Value) -> Result<Option<String>, String> {
+    let text = |key: &str| record[key].as_str().unwrap_or_default();
+    let strategy = Strategy::parse(text("strategy"));
+    if strategy == Strategy::Digest && text("constraint").is_empty() {
+        return Err("digest needs a tag".into());
+    }
+    let mut update = updates(&push(), &[app("web", &[])]).0.remove(0);
+    update.constraint = text("constraint").to_owned();
+    update.strategy = strategy;
+    update.allow = Allow::parse(text("allow"));
+    update.ignore =
+        record["ignore"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    let info = |tag: &Value| {
+        let created = tag["created"].as_str().and_then(|at| at.parse::<jiff::Timestamp>().ok());
+        TagInfo {
+            tag: tag["tag"].as_str().unwrap_or_default().to_owned(),
+            pushed_at_ms: created.map_or(0, jiff::Timestamp::as_millisecond),
+            digest: tag["digest"].as_str().unwrap_or_default().to_owned(),
+        }
+    };
+    let list: Vec<TagInfo> = record["tags"].as_array().into_iter().flatten().map(info).collect();
+    choose(&update, &list).map(|found| found.map(|info| info.tag.clone())).map_err(|e| e.to_string())
+}

@@ -1,0 +1,167 @@
+//! Plain manifests (argoproj/argo-cd `reposerver/repository/repository.go`, findManifests): which files of a folder are
+//! read, in which order, and what in them is an object.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use slipway_manifest::{NodeKind, Tree, TreeError, yaml};
+
+use super::glob::Glob;
+use super::{RenderError, Rendered, objects};
+use crate::app::Directory;
+
+/// What Argo CD's repo-server reads by default (`--max-combined-directory-manifests-size 10M`).
+const MAX_BYTES: usize = 10_000_000;
+
+/// A file with this text is passed over.
+const SKIP: &str = "+argocd:skip-file-rendering";
+
+struct Walk<'a> {
+    tree: &'a Tree,
+    base: String,
+    directory: &'a Directory,
+    include: Option<Glob>,
+    exclude: Option<Glob>,
+    links: BTreeSet<&'a str>,
+    bytes: usize,
+    rendered: Rendered,
+}
+
+pub(super) fn render(tree: &Tree, path: &str, directory: &Directory) -> Result<Rendered, RenderError> {
+    let base = tree.resolve(path)?;
+    let links = tree.links().map(|(link, _)| link).collect();
+    let glob = |pattern: &str| (!pattern.is_empty()).then(|| Glob::new(pattern));
+    let (include, exclude) = (glob(&directory.include), glob(&directory.exclude));
+    let mut walk =
+        Walk { tree, base: base.clone(), directory, include, exclude, links, bytes: 0, rendered: Rendered::default() };
+    walk.folder(&base)?;
+    Ok(walk.rendered)
+}
+
+impl Walk<'_> {
+    /// Files and folders by name; symlinks to folders are not followed.
+    fn folder(&mut self, folder: &str) -> Result<(), RenderError> {
+        self.rendered.folders.insert(folder.to_owned());
+        let names: Vec<String> = self.tree.list(folder)?.map(str::to_owned).collect();
+        for name in names {
+            let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+            let is_link = self.links.contains(path.as_str());
+            if !is_link && self.tree.kind(&path)? == Some(NodeKind::Directory) {
+                if self.directory.recurse {
+                    self.folder(&path)?;
+                }
+            } else if is_manifest(&path) {
+                self.file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &str) -> Result<(), RenderError> {
+        let relative = path.strip_prefix(&self.base).unwrap_or(path).trim_start_matches('/').to_owned();
+        match self.tree.kind(path)? {
+            Some(NodeKind::File) => {}
+            Some(NodeKind::Directory) => {
+                self.rendered.warnings.push(format!("`{path}` is a symlink to a folder and is passed over"));
+                return Ok(());
+            }
+            None => {
+                self.rendered.warnings.push(format!("`{path}` is a symlink to nothing and is passed over"));
+                return Ok(());
+            }
+        }
+        let excluded = self.exclude.as_ref().is_some_and(|glob| glob.matches(&relative));
+        if excluded || self.include.as_ref().is_some_and(|glob| !glob.matches(&relative)) {
+            return Ok(());
+        }
+        let bytes = self.tree.read(path)?;
+        let text = std::str::from_utf8(bytes).map_err(|_| TreeError::NotUtf8 { path: path.to_owned() })?;
+        self.rendered.files.insert(self.tree.resolve(path)?);
+        if text.contains(SKIP) {
+            return Ok(());
+        }
+        if path.ends_with(".jsonnet") {
+            return Err(RenderError::NotSupported(format!("`{path}`: Jsonnet")));
+        }
+        self.bytes += bytes.len();
+        if self.bytes > MAX_BYTES {
+            return Err(RenderError::TooLarge { path: self.base.clone(), limit: MAX_BYTES });
+        }
+        let documents = if path.ends_with(".json") { json(text, path)? } else { self.yaml(text, path)? };
+        for document in documents {
+            self.rendered.objects.extend(objects(document, path)?);
+        }
+        Ok(())
+    }
+
+    /// The documents of a YAML file. A file that has no object before its first error and does not look like a manifest is
+    /// some other YAML, and is passed over.
+    fn yaml(&mut self, text: &str, path: &str) -> Result<Vec<Value>, RenderError> {
+        if text.trim_start().starts_with('{')
+            && let Ok(documents) = json_stream(text)
+        {
+            return self.kinds(documents, text, path);
+        }
+        let documents = match yaml::parse_manifests(text, yaml::Options::default()) {
+            Err(strict) => {
+                let lenient = yaml::parse_manifests(text, yaml::Options::lenient());
+                if lenient.is_ok() {
+                    self.rendered.warnings.push(format!("`{path}` {strict}: the last one counts"));
+                }
+                lenient
+            }
+            documents => documents,
+        };
+        match documents {
+            Ok(documents) => self.kinds(documents, text, path),
+            Err(source) if looks_like_a_manifest(text) => Err(RenderError::Yaml { file: path.to_owned(), source }),
+            Err(_) => Ok(self.pass_over(path)),
+        }
+    }
+
+    /// Documents up to the end, or nothing where the first is no object of Kubernetes.
+    fn kinds(&mut self, documents: Vec<Value>, text: &str, path: &str) -> Result<Vec<Value>, RenderError> {
+        let documents: Vec<Value> = documents.into_iter().filter(|document| !document.is_null()).collect();
+        let has_kind =
+            |document: &Value| document.get("kind").and_then(Value::as_str).is_some_and(|kind| !kind.is_empty());
+        match documents.iter().position(|document| !has_kind(document)) {
+            None => Ok(documents),
+            Some(0) if !looks_like_a_manifest(text) => Ok(self.pass_over(path)),
+            Some(index) => Err(RenderError::Invalid {
+                file: path.to_owned(),
+                problem: format!("document {} has no `kind`", index + 1),
+            }),
+        }
+    }
+
+    fn pass_over(&mut self, path: &str) -> Vec<Value> {
+        self.rendered.warnings.push(format!("`{path}` is not a Kubernetes manifest and is passed over"));
+        Vec::new()
+    }
+}
+
+fn is_manifest(path: &str) -> bool {
+    [".yaml", ".yml", ".json", ".jsonnet"].iter().any(|suffix| path.ends_with(suffix))
+}
+
+fn looks_like_a_manifest(text: &str) -> bool {
+    ["apiVersion:", "kind:", "metadata:"].iter().all(|field| text.contains(field))
+}
+
+/// The one object of a JSON file.
+fn json(text: &str, path: &str) -> Result<Vec<Value>, RenderError> {
+    let invalid = |problem: String| RenderError::Invalid { file: path.to_owned(), problem };
+    let documents = json_stream(text).map_err(|e| invalid(format!("is no JSON: {e}")))?;
+    match documents.as_slice() {
+        [Value::Object(map)] if map.get("kind").and_then(Value::as_str).is_some_and(|kind| !kind.is_empty()) => {
+            Ok(documents)
+        }
+        [] => Err(invalid("is empty".to_owned())),
+        [_] => Err(invalid("has no `kind`".to_owned())),
+        _ => Err(invalid("holds several objects, of which a JSON file may have one".to_owned())),
+    }
+}
+
+fn json_stream(text: &str) -> Result<Vec<Value>, serde_json::Error> {
+    serde_json::Deserializer::from_str(text.trim_start_matches('\u{feff}')).into_iter().collect()
+}

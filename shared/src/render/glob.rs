@@ -1,0 +1,96 @@
+//! The globs of `directory.include` and `exclude` (gobwas/glob without separators, as argoproj/argo-cd `util/glob` calls it):
+//! `*` and `**` match any text, `/` too, `?` any character, `[a-z]` and `[!a-z]` one of a class, `{a,b}` alternatives.
+
+use std::fmt::Write as _;
+
+use regex::{Regex, RegexBuilder};
+
+/// A compiled glob; one that can't be read matches nothing, as in Argo CD.
+pub(super) struct Glob(Option<Regex>);
+
+/// Bytes that a compiled glob may take.
+const MAX_SIZE: usize = 1 << 20;
+
+impl Glob {
+    pub(super) fn new(pattern: &str) -> Self {
+        let regex = expression(pattern)
+            .and_then(|text| RegexBuilder::new(&text).size_limit(MAX_SIZE).dot_matches_new_line(true).build().ok());
+        Self(regex)
+    }
+
+    pub(super) fn matches(&self, text: &str) -> bool {
+        self.0.as_ref().is_some_and(|regex| regex.is_match(text))
+    }
+}
+
+fn expression(pattern: &str) -> Option<String> {
+    let mut out = String::from("^");
+    let mut depth = 0_usize;
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '*' => out.push_str(".*"),
+            '?' => out.push('.'),
+            '\\' => out.push_str(&regex::escape(&chars.next()?.to_string())),
+            '{' => {
+                depth += 1;
+                out.push_str("(?:");
+            }
+            '}' if depth > 0 => {
+                depth -= 1;
+                out.push(')');
+            }
+            ',' if depth > 0 => out.push('|'),
+            '[' => class(&mut chars, &mut out)?,
+            other => out.push_str(&regex::escape(&other.to_string())),
+        }
+    }
+    out.push('$');
+    (depth == 0).then_some(out)
+}
+
+fn class(chars: &mut std::str::Chars<'_>, out: &mut String) -> Option<()> {
+    let mut body = String::new();
+    loop {
+        match chars.next()? {
+            ']' if !body.is_empty() && body != "!" => break,
+            '\\' => body.push(chars.next()?),
+            other => body.push(other),
+        }
+    }
+    let (not, body) = body.strip_prefix('!').map_or(("", body.as_str()), |rest| ("^", rest));
+    let items: Vec<char> = body.chars().collect();
+    let escape = |c: char| format!("\\u{{{:x}}}", u32::from(c));
+    match items.as_slice() {
+        [from, '-', to] if from <= to => write!(out, "[{not}{}-{}]", escape(*from), escape(*to)).ok(),
+        list => write!(out, "[{not}{}]", list.iter().copied().map(escape).collect::<String>()).ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Glob;
+
+    #[test]
+    fn globs_match_as_in_argo_cd() {
+        for (pattern, yes, no) in [
+            ("*.yaml", "a/b.yaml", "b.yml"),
+            ("**/*.yaml", "a/b.yaml", "b.yaml"),
+            ("{a,b/*}.yaml", "b/c.yaml", "c.yaml"),
+            ("{*.yml,*.yaml}", "x.yml", "x.json"),
+            ("config-?.yaml", "config-1.yaml", "config-10.yaml"),
+            ("[a-c].yaml", "b.yaml", "d.yaml"),
+            ("[!ab].yaml", "c.yaml", "a.yaml"),
+            ("[ab].yaml", "a.yaml", "c.yaml"),
+            ("a\\*.yaml", "a*.yaml", "ab.yaml"),
+            ("a.yaml", "a.yaml", "axyaml"),
+        ] {
+            assert!(Glob::new(pattern).matches(yes), "{pattern} {yes}");
+            assert!(!Glob::new(pattern).matches(no), "{pattern} {no}");
+        }
+        for broken in ["{a", "[a", "a\\"] {
+            assert!(!Glob::new(broken).matches(broken), "{broken}");
+        }
+        assert!(!Glob::new(&"[a-z]".repeat(100_000)).matches("a"), "too large to compile");
+    }
+}

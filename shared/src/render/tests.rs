@@ -1,0 +1,185 @@
+use serde_json::json;
+
+use super::*;
+
+fn tree(files: &[(&str, &str)]) -> Tree {
+    let mut tree = Tree::default();
+    for (path, text) in files {
+        tree.insert(path, text.as_bytes()).unwrap();
+    }
+    tree
+}
+
+fn app(source: Value) -> Application {
+    let mut full = json!({"repoURL": "https://github.com/acme/gitops", "path": "apps"});
+    full.as_object_mut().unwrap().extend(source.as_object().unwrap().clone());
+    let object = json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "web", "namespace": "argocd"},
+        "spec": {"source": full, "destination": {"name": "in-cluster", "namespace": "shop"}},
+    });
+    Application::from_object(&Object::from_value(object).unwrap()).unwrap()
+}
+
+fn names(rendered: &Rendered) -> Vec<String> {
+    rendered.objects.iter().map(|object| object.name().to_owned()).collect()
+}
+
+fn config(name: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n")
+}
+
+#[test]
+fn folders_are_read_by_name_and_recursed_on_request() {
+    let tree = tree(&[
+        ("apps/b.yaml", &config("b")),
+        ("apps/a/x.yml", &config("ax")),
+        ("apps/a.json", r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "json"}}"#),
+        ("apps/.hidden.yaml", &config("hidden")),
+        ("apps/skipped.yaml", &format!("# +argocd:skip-file-rendering\n{}", config("no"))),
+        ("apps/readme.md", "x"),
+        ("other/c.yaml", &config("c")),
+    ]);
+    assert_eq!(names(&render(&tree, &app(json!({})), "").unwrap()), ["hidden", "json", "b"]);
+    let rendered = render(&tree, &app(json!({"directory": {"recurse": true}})), "").unwrap();
+    assert_eq!(names(&rendered), ["hidden", "ax", "json", "b"]);
+    assert!(
+        rendered.depends_on("apps/new.yaml")
+            && rendered.depends_on("apps/a/x.yml")
+            && !rendered.depends_on("other/c.yaml")
+    );
+    let only = |directory: Value| names(&render(&tree, &app(json!({"directory": directory})), "").unwrap());
+    assert_eq!(only(json!({"recurse": true, "include": "{a/*,b.yaml}"})), ["ax", "b"]);
+    assert_eq!(only(json!({"recurse": true, "include": "*.yaml", "exclude": "*b*"})), ["hidden"; 1]);
+}
+
+#[test]
+fn lists_streams_and_foreign_files() {
+    let list = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: A, metadata: {name: one}}\n- {apiVersion: v1, kind: A, metadata: {name: two}}\n";
+    let tree = tree(&[
+        ("apps/1.yaml", &format!("# c\n---\n{}---\n---\n{}", config("a"), config("b"))),
+        ("apps/2.yaml", list),
+        ("apps/3.yaml", "apiVersion: v1\nkind: ConfigMapList\nitems:\n"),
+        ("apps/4.yaml", "replicas: 1\n"),
+        ("apps/5.yaml", "not: [yaml\n"),
+        (
+            "apps/6.yaml",
+            "{\"apiVersion\": \"v1\", \"kind\": \"A\", \"metadata\": {\"name\": \"j1\"}}\n{\"apiVersion\": \"v1\", \"kind\": \"A\", \"metadata\": {\"name\": \"j2\"}}",
+        ),
+        ("apps/7.yaml", ""),
+        ("apps/8.yaml", "apiVersion: v1\nkind: A\nmetadata: {name: x, name: twice}\n"),
+    ]);
+    let rendered = render(&tree, &app(json!({})), "").unwrap();
+    assert_eq!(names(&rendered), ["a", "b", "one", "two", "j1", "j2", "twice"]);
+    assert_eq!(
+        rendered.warnings,
+        [
+            "`apps/4.yaml` is not a Kubernetes manifest and is passed over",
+            "`apps/5.yaml` is not a Kubernetes manifest and is passed over",
+            "`apps/8.yaml` line 3: key `name` already set in map: the last one counts",
+        ]
+    );
+}
+
+#[test]
+fn errors_name_the_file() {
+    let error = |file: &str, text: &str| {
+        let tree = tree(&[(file, text)]);
+        crate::error::chain(&render(&tree, &app(json!({})), "").unwrap_err())
+    };
+    let broken = format!("{}---\napiVersion: v1\nkind: [\n", config("a"));
+    assert_eq!(
+        error("apps/a.yaml", &broken),
+        "failed to read `apps/a.yaml`: line 7: did not find a value where one is expected"
+    );
+    assert_eq!(error("apps/a.yaml", &format!("{}---\na: 1\n", config("a"))), "`apps/a.yaml`: document 2 has no `kind`");
+    assert_eq!(error("apps/a.jsonnet", "{}"), "`apps/a.jsonnet`: Jsonnet is not supported yet");
+    assert_eq!(
+        error("apps/a.json", "{} {}"),
+        "`apps/a.json`: holds several objects, of which a JSON file may have one"
+    );
+    assert_eq!(
+        error("apps/a.yaml", "kind: A\nmetadata: {name: x}\n"),
+        "`apps/a.yaml` holds what is no Kubernetes object: missing or empty `apiVersion` in A/x"
+    );
+    assert_eq!(
+        error("apps/Chart.yaml", "name: x\n"),
+        "Application.argoproj.io/argocd/web: a Helm source is not supported yet"
+    );
+    assert_eq!(error("x/a.yaml", ""), "source path `apps` is no folder of the repository");
+    let out = app(json!({"path": "../etc"}));
+    assert!(matches!(render(&Tree::default(), &out, "").unwrap_err(), RenderError::Path { .. }));
+    let large = format!("# {}\n{}", "x".repeat(6_000_000), config("a"));
+    let tree = tree(&[("apps/a.yaml", &large), ("apps/b.yaml", &large)]);
+    assert!(matches!(render(&tree, &app(json!({})), "").unwrap_err(), RenderError::TooLarge { .. }));
+}
+
+/// Attack 3: a symlink can't show what is outside.
+#[test]
+fn symlinks_stay_inside() {
+    let mut t = tree(&[("apps/real/a.yaml", &config("a")), ("shared/s.yaml", &config("s"))]);
+    t.insert_link("apps/link.yaml", "../shared/s.yaml").unwrap();
+    t.insert_link("apps/dir", "real").unwrap();
+    t.insert_link("apps/gone.yaml", "nothing.yaml").unwrap();
+    let rendered = render(&t, &app(json!({"directory": {"recurse": true}})), "").unwrap();
+    assert_eq!(names(&rendered), ["s", "a"]);
+    assert!(rendered.files.contains("shared/s.yaml"));
+    assert_eq!(rendered.warnings, ["`apps/gone.yaml` is a symlink to nothing and is passed over"]);
+    t.insert_link("apps/z.yaml", "../../etc/passwd").unwrap();
+    assert!(render(&t, &app(json!({})), "").is_err());
+}
+
+#[test]
+fn the_folder_s_files_choose_the_tool() {
+    let kind = |files: &[&str], source: Value| {
+        let files: Vec<(String, &str)> = files.iter().map(|file| (format!("apps/{file}"), "")).collect();
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), *text)).collect();
+        source_type(&tree(&files), &app(source).source).unwrap()
+    };
+    assert_eq!(kind(&["a.yaml"], json!({})), SourceType::Directory);
+    assert_eq!(kind(&["Chart.yaml"], json!({})), SourceType::Helm);
+    assert_eq!(kind(&["Chart.yaml", "kustomization.yaml"], json!({})), SourceType::Kustomize);
+    assert_eq!(kind(&["Kustomization"], json!({"directory": {}})), SourceType::Directory);
+    assert_eq!(kind(&["a.yaml"], json!({"kustomize": {}})), SourceType::Kustomize);
+}
+
+#[test]
+fn source_files_override_the_application() {
+    let tree = tree(&[
+        ("apps/a.yaml", &config("a")),
+        ("apps/b.yaml", &config("b")),
+        ("apps/.argocd-source.yaml", "directory: {include: 'a*'}\nrepoURL: evil\n"),
+        ("apps/.argocd-source-web.yaml", "directory: {include: 'b*'}\n"),
+        ("apps/.argocd-source-other.yaml", "directory: {include: 'x*'}\n"),
+    ]);
+    let rendered = render(&tree, &app(json!({})), "").unwrap();
+    assert_eq!(names(&rendered), ["b"]);
+    assert!(rendered.files.contains("apps/.argocd-source-web.yaml"));
+}
+
+#[test]
+fn kustomize_settings_go_into_the_kustomization() {
+    let source = json!({"kustomize": {
+        "namePrefix": "p-", "namespace": "n", "images": ["nginx:1.27", "a=r.io/b@sha256:1", "old=*:2"],
+        "commonLabels": {"rev": "${ARGOCD_APP_REVISION_SHORT}"}, "commonAnnotations": {"x": "$y"}, "replicas": [{"name": "d", "count": "3"}],
+        "labelWithoutSelector": true,
+    }});
+    let app = app(source);
+    let tree = tree(&[(
+        "apps/kustomization.yaml",
+        "resources: [x.yaml]\nimages:\n- name: old\n  newName: kept\n  newTag: '1'\n",
+    )]);
+    let changed = kustomize::edited(&tree, &app, app.source.kustomize.as_ref().unwrap(), "0123456789").unwrap();
+    let value = yaml::parse(changed.read_text("apps/kustomization.yaml").unwrap()).unwrap();
+    assert_eq!(
+        value,
+        json!({
+            "resources": ["x.yaml"], "namePrefix": "p-", "namespace": "n",
+            "images": [
+                {"name": "a", "newName": "r.io/b", "digest": "sha256:1"}, {"name": "nginx", "newTag": "1.27"},
+                {"name": "old", "newName": "kept", "newTag": "2"},
+            ],
+            "labels": [{"pairs": {"rev": "0123456"}, "includeSelectors": false, "includeTemplates": false}],
+            "commonAnnotations": {"x": "$y"}, "replicas": [{"name": "d", "count": 3}],
+        })
+    );
+}
