@@ -10,6 +10,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may stop by panicking
 
+mod diff;
 mod framework;
 mod gotemplate;
 mod health;
@@ -30,6 +31,7 @@ macro_rules! suites {
 }
 
 suites! {
+    diff,
     gotemplate,
     health,
     hooks,
