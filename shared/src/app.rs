@@ -120,6 +120,7 @@ pub struct SyncPolicy {
 
 /// `syncPolicy.automated`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "the fields of the manifest")]
 pub struct Automated {
     /// Whether objects that left Git are deleted.
     pub prune: bool,

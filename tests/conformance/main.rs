@@ -15,6 +15,8 @@ mod framework;
 mod gotemplate;
 mod health;
 mod hooks;
+mod imageupdater;
+mod imageupdater;
 mod kustomize_corpus;
 mod kustomize_vectors;
 mod semver;
@@ -35,6 +37,7 @@ suites! {
     gotemplate,
     health,
     hooks,
+    imageupdater,
     kustomize_corpus,
     kustomize_vectors,
     semver,

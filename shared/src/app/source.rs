@@ -44,6 +44,7 @@ pub struct Directory {
 
 /// `source.kustomize`: what is set in the kustomization before it is rendered.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "the fields of the manifest")]
 pub struct Kustomize {
     /// `namePrefix`.
     pub name_prefix: Option<String>,
@@ -137,13 +138,13 @@ impl Source {
         let Value::Object(map) = &value else {
             return Err(AppError::Missing { object: id, field: "spec.source".to_owned() });
         };
-        let patched = Self::read(Fields::new(map, &id, "spec.source"), &mut warnings)?;
+        let read = Self::read(Fields::new(map, &id, "spec.source"), &mut warnings)?;
         let place = Self {
             repo_url: self.repo_url.clone(),
             path: self.path.clone(),
             target_revision: self.target_revision.clone(),
             chart: self.chart.clone(),
-            ..patched
+            ..read
         };
         Ok((place, warnings))
     }

@@ -1,3 +1,5 @@
+#![allow(clippy::needless_pass_by_value)] // `json!` reads better in place
+
 use serde_json::json;
 
 use super::*;

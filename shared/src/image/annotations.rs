@@ -57,7 +57,7 @@ pub fn updates(push: &ImagePush, apps: &[Application]) -> (Vec<Update>, Vec<Imag
 /// `[alias=]registry/name[:constraint]`; a constraint may itself hold `=`, as in `name:>=1`.
 fn entry_parts(entry: &str) -> (&str, &str, &str) {
     let (alias, rest) = match entry.split_once('=') {
-        Some((alias, rest)) if !alias.contains([':', '/']) => (alias.trim(), rest.trim()),
+        Some((alias, rest)) if !alias.contains(':') => (alias.trim(), rest.trim()),
         _ => ("", entry),
     };
     let name_at = rest.find('/').map_or(0, |at| at + 1);
@@ -167,6 +167,7 @@ mod tests {
             ("r.io:5000/app:>=1.0 <2", ("", "r.io:5000/app", ">=1.0 <2")),
             ("a=r.io/app", ("a", "r.io/app", "")),
             ("nginx:>=1", ("", "nginx", ">=1")),
+            ("my/alias=nginx:1", ("my/alias", "nginx", "1")),
         ] {
             assert_eq!(entry_parts(entry), parts, "{entry}");
         }

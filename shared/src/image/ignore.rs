@@ -18,13 +18,13 @@ pub(super) fn matches(pattern: &str, tag: &str) -> bool {
             (Some(_), Some(c)) => one(pattern.get(p..).unwrap_or_default(), *c),
             _ => Some((false, 0)),
         };
-        match (step, star) {
-            (None, _) => return false,
-            (Some((true, length)), _) => {
+        let Some((same, length)) = step else { return false };
+        match (same, star) {
+            (true, _) => {
                 p += length;
                 t += 1;
             }
-            (Some((false, _)), Some((at, taken))) if tag.get(taken).is_some_and(|c| *c != '/') => {
+            (false, Some((at, taken))) if tag.get(taken).is_some_and(|c| *c != '/') => {
                 star = Some((at, taken + 1));
                 (p, t) = (at + 1, taken + 1);
             }
@@ -38,10 +38,9 @@ fn one(pattern: &[char], c: char) -> Option<(bool, usize)> {
     match pattern {
         ['?', ..] => Some((c != '/', 1)),
         ['\\', plain, ..] => Some((*plain == c, 2)),
-        ['\\'] => None,
+        ['\\'] | [] => None,
         ['[', rest @ ..] => class(rest, c),
         [plain, ..] => Some((*plain == c, 1)),
-        [] => None,
     }
 }
 

@@ -36,8 +36,11 @@ fn app(name: &str, annotations: &[(&str, &str)]) -> Application {
 }
 
 fn tags(tags: &[&str]) -> Vec<TagInfo> {
-    let info =
-        |(at, tag): (usize, &&str)| TagInfo { tag: (*tag).into(), pushed_at_ms: at as i64, digest: String::new() };
+    let info = |(at, tag): (usize, &&str)| TagInfo {
+        tag: (*tag).into(),
+        pushed_at_ms: i64::try_from(at).unwrap(),
+        digest: String::new(),
+    };
     tags.iter().enumerate().map(info).collect()
 }
 
@@ -224,6 +227,8 @@ fn chosen(record: &Value) -> Result<Option<String>, String> {
             digest: tag["digest"].as_str().unwrap_or_default().to_owned(),
         }
     };
-    let list: Vec<TagInfo> = record["tags"].as_array().into_iter().flatten().map(info).collect();
+    // Image Updater may find no date for a tag; ECR always lists one.
+    let dated = |tag: &&Value| strategy != Strategy::NewestBuild || tag["created"].is_string();
+    let list: Vec<TagInfo> = record["tags"].as_array().into_iter().flatten().filter(dated).map(info).collect();
     choose(&update, &list).map(|found| found.map(|info| info.tag.clone())).map_err(|e| e.to_string())
 }

@@ -80,14 +80,14 @@ impl Walk<'_> {
         if text.contains(SKIP) {
             return Ok(());
         }
-        if path.ends_with(".jsonnet") {
+        if extension(path) == "jsonnet" {
             return Err(RenderError::NotSupported(format!("`{path}`: Jsonnet")));
         }
         self.bytes += bytes.len();
         if self.bytes > MAX_BYTES {
             return Err(RenderError::TooLarge { path: self.base.clone(), limit: MAX_BYTES });
         }
-        let documents = if path.ends_with(".json") { json(text, path)? } else { self.yaml(text, path)? };
+        let documents = if extension(path) == "json" { json(text, path)? } else { self.yaml(text, path)? };
         for document in documents {
             self.rendered.objects.extend(objects(document, path)?);
         }
@@ -141,7 +141,13 @@ impl Walk<'_> {
 }
 
 fn is_manifest(path: &str) -> bool {
-    [".yaml", ".yml", ".json", ".jsonnet"].iter().any(|suffix| path.ends_with(suffix))
+    matches!(extension(path), "yaml" | "yml" | "json" | "jsonnet")
+}
+
+/// What stands behind the last dot of a file's name.
+fn extension(path: &str) -> &str {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    name.rsplit_once('.').map_or("", |(_, extension)| extension)
 }
 
 fn looks_like_a_manifest(text: &str) -> bool {

@@ -91,6 +91,6 @@ mod tests {
         for broken in ["{a", "[a", "a\\"] {
             assert!(!Glob::new(broken).matches(broken), "{broken}");
         }
-        assert!(!Glob::new(&"[a-z]".repeat(100_000)).matches("a"), "too large to compile");
+        assert!(!Glob::new(&"[a-z]".repeat(50_000)).matches("a"), "too large to compile");
     }
 }

@@ -91,7 +91,9 @@ fn set_images(map: &mut Map<String, Value>, set: &Kustomize, env: &Env) -> Resul
     for argument in &set.images {
         let (name, entry) = image(&env.substitute(argument))?;
         let old = entries.remove(&name).unwrap_or_default();
-        let keep = |field: &str, value: &Value| if value == "*" { old[field].clone() } else { value.clone() };
+        let keep = |field: &str, value: &Value| {
+            if value == "*" { old.get(field).cloned().unwrap_or_default() } else { value.clone() }
+        };
         let fields = entry.iter().map(|(field, value)| (field.clone(), keep(field, value)));
         entries.insert(name, Value::Object(fields.filter(|(_, value)| !value.is_null()).collect()));
     }
