@@ -365,4 +365,31 @@ mod tests {
         assert_eq!(t.kind("x").unwrap(), None);
         assert_eq!(t.kind("").unwrap(), Some(NodeKind::Directory));
     }
+
+    /// Every path of up to three of these pieces, through links of all sorts: what is found lies inside, or is refused.
+    #[test]
+    fn no_path_leaves_by_any_route() {
+        let mut t = tree(&[("a/b/f", "1"), ("c/f", "2")]);
+        for (link, target) in
+            [("a/up", ".."), ("a/b/top", "../.."), ("c/out", "../.."), ("c/abs", "/a"), ("l", "a/up/c"), ("o", "o/x")]
+        {
+            t.insert_link(link, target).unwrap();
+        }
+        let pieces = ["a", "b", "c", "..", ".", "", "up", "top", "out", "abs", "l", "o", "f"];
+        let mut paths = vec![String::new()];
+        let mut tried = 0;
+        for _ in 0..3 {
+            paths = paths.iter().flat_map(|path| pieces.map(|piece| format!("{path}{piece}/"))).collect();
+            for path in &paths {
+                tried += 1;
+                if let Ok(real) = t.resolve(path) {
+                    assert!(
+                        !real.starts_with('/') && real.split('/').all(|part| part != ".." && part != "."),
+                        "{path} {real}"
+                    );
+                }
+            }
+        }
+        assert!(tried > 2_000, "{tried}");
+    }
 }

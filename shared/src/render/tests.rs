@@ -185,3 +185,39 @@ fn kustomize_settings_go_into_the_kustomization() {
         })
     );
 }
+
+/// Argo CD's own examples, where they are at hand.
+#[test]
+fn the_example_applications_render() {
+    let root = std::path::Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../shared/corpus/kustomize/trees/argoproj+argocd-example-apps"
+    ));
+    if !root.is_dir() {
+        println!("skipped: {} is absent", root.display());
+        return;
+    }
+    let mut tree = Tree::default();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap();
+                tree.insert(name, std::fs::read(&path).unwrap()).unwrap();
+            }
+        }
+    }
+    let ids = |path: &str| {
+        let rendered = render_folder(&tree, path).unwrap();
+        rendered.objects.iter().map(|object| object.id().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids("guestbook"), ["Deployment/guestbook-ui", "Service/guestbook-ui"]);
+    assert_eq!(ids("kustomize-guestbook"), ["Service/kustomize-guestbook-ui", "Deployment/kustomize-guestbook-ui"]);
+    assert_eq!(ids("sync-waves").len(), 7);
+    assert!(
+        render_folder(&tree, "jsonnet-guestbook").unwrap_err().to_string().contains("Jsonnet is not supported yet")
+    );
+}
