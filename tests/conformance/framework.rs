@@ -56,6 +56,17 @@ pub(crate) fn judge(name: &str, run: impl FnOnce(&Path) -> Result<Option<Outcome
         assert!(!required, "the cases of {name} are absent and SLIPWAY_REQUIRE_SHARED is set");
         return;
     };
+    conclude(&root, name, &outcome);
+}
+
+/// Runs a suite over `tests/reference`, which is always there.
+pub(crate) fn judge_reference(name: &str, run: impl FnOnce(&Path) -> Result<Outcome>) {
+    let root = workspace_root();
+    let outcome = run(&root.join("tests/reference")).unwrap_or_else(|e| panic!("{name}: {e:#}"));
+    conclude(&root, name, &outcome);
+}
+
+fn conclude(root: &Path, name: &str, outcome: &Outcome) {
     let passed = outcome.total - outcome.failures.len();
     say(&format!("conformance {} {passed}/{}", outcome.suite, outcome.total));
     let report = root.join("target/conformance").join(format!("{}.txt", outcome.suite));

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use slipway_kustomize::{Options, render};
+use slipway_manifest::Object;
 
 use crate::framework::{Outcome, documents, same, tree};
 
@@ -14,24 +15,31 @@ pub(crate) fn run(shared: &Path) -> Result<Option<Outcome>> {
     if !folder.is_dir() {
         return Ok(None);
     }
+    outcome("kustomize-corpus", &folder, |_, _| Ok(())).map(Some)
+}
+
+/// Judges the cases of `folder` (`cases.json`, `trees`, `golden`); `refused` sees our errors where one is wanted.
+pub(crate) fn outcome(
+    suite: &str,
+    folder: &Path,
+    refused: impl Fn(&str, &str) -> Result<(), String>,
+) -> Result<Outcome> {
     let cases: Vec<Value> = serde_json::from_slice(&fs::read(folder.join("cases.json"))?)?;
     let tree = tree(&folder.join("trees"))?;
     let named = cases.into_iter().map(|case| (case["dir"].as_str().unwrap_or_default().to_owned(), case));
-    Ok(Some(Outcome::collect("kustomize-corpus", named, |case| {
+    Ok(Outcome::collect(suite, named, |case| {
         let dir = case["dir"].as_str().unwrap_or_default();
-        let rendered = render(&tree, dir, &Options::default());
-        match (case["golden"].as_str(), rendered) {
-            (None, Err(_)) => Ok(()),
+        match (case["golden"].as_str(), render(&tree, dir, &Options::default())) {
+            (None, Err(error)) => refused(dir, &chain(&error)),
             (None, Ok(_)) => Err(format!("rendered, but must be refused: {}", case["error"])),
             (Some(_), Err(error)) => Err(format!("refused: {}", chain(&error))),
             (Some(golden), Ok(rendered)) => {
                 let expected = golden_documents(&folder.join("golden").join(golden)).map_err(|e| format!("{e:#}"))?;
-                let found: Vec<Value> =
-                    rendered.objects.into_iter().map(slipway_manifest::Object::into_value).collect();
+                let found: Vec<Value> = rendered.objects.into_iter().map(Object::into_value).collect();
                 same(&expected, &found)
             }
         }
-    })))
+    }))
 }
 
 fn golden_documents(path: &Path) -> Result<Vec<Value>> {

@@ -18,6 +18,7 @@ mod hooks;
 mod imageupdater;
 mod imageupdater;
 mod kustomize_corpus;
+mod kustomize_reference;
 mod kustomize_vectors;
 mod semver;
 mod sync_tasks;
@@ -42,4 +43,9 @@ suites! {
     kustomize_vectors,
     semver,
     sync_tasks,
+}
+
+#[test]
+fn kustomize_reference() {
+    framework::judge_reference("kustomize-reference", kustomize_reference::run);
 }

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use crate::error::Error;
 use crate::id::{Gvk, GvkRef};
+use crate::node::scalar::resolve;
 use crate::node::{Kind, Map, Node, Tag};
 use crate::path;
 
@@ -133,6 +134,10 @@ pub(crate) fn set_text(field: &mut Node, text: &str) -> Result<(), Error> {
 /// Sets the entry `key` of the mapping `field`.
 pub(crate) fn set_entry(field: &mut Node, key: &str, value: &str) -> Result<(), Error> {
     match field {
+        // The real tool writes such a key without quotes and can't read it again.
+        Node::Map(map) if map.get(key).is_none() && resolve(key) != Tag::Str => {
+            Err(Error::refused(format!("key `{key}` reads as something other than a string")))
+        }
         Node::Map(map) => {
             map.set(key, Node::text(value));
             Ok(())

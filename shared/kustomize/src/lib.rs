@@ -6,7 +6,7 @@
 //!                                                            ─► hashes, name references, variables ─► order ─► objects
 //! ```
 //!
-//! Read next: [`render`], [`Options`].
+//! Read next: [`render`], [`Options`], [`needs`] for what has to be fetched before.
 
 mod build;
 mod config;
@@ -21,6 +21,7 @@ mod helm;
 mod id;
 mod kustomization;
 mod load;
+mod needs;
 mod node;
 mod options;
 mod order;
@@ -34,6 +35,8 @@ mod resmap;
 mod resource;
 mod schema;
 mod selector;
+#[cfg(test)]
+mod tests;
 mod transform;
 
 pub use error::Error;
@@ -63,4 +66,12 @@ pub fn render(tree: &Tree, path: &str, options: &Options<'_>) -> Result<Rendered
     let files = load::Files::new(tree, options);
     let rendered = build::render(&files, path)?;
     Ok(Rendered { files: files.into_read(), ..rendered })
+}
+
+/// What the kustomization in the folder `path` and its bases name that is neither in the tree nor in [`Options::remotes`]:
+/// to be fetched and put into both, then asked for again, until nothing is left; a remote base may name others.
+///
+/// The error is that of a kustomization file that can't be read.
+pub fn needs(tree: &Tree, path: &str, options: &Options<'_>) -> Result<BTreeSet<Remote>, Error> {
+    needs::collect(tree, path, options)
 }

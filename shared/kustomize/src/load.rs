@@ -11,7 +11,7 @@ use crate::options::{LoadRestrictions, Options};
 use crate::remote;
 
 /// Bases within bases.
-const MAX_DEPTH: usize = 128;
+const MAX_DEPTH: usize = 40;
 
 const FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 

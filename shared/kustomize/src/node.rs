@@ -47,7 +47,7 @@ impl Map {
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Node)> + Clone {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Node)> {
         self.0.iter().map(|(key, node)| (key.as_str(), node))
     }
 

@@ -171,18 +171,18 @@ impl Resource {
         }
     }
 
-    fn meta_map(&self, key: &str) -> impl Iterator<Item = (&str, &str)> + Clone + use<'_> {
+    fn meta_map(&self, key: &str) -> impl Iterator<Item = (&str, &str)> + use<'_> {
         let map = self.node.get("metadata").and_then(|m| m.get(key)).and_then(Node::as_map);
         map.into_iter().flat_map(Map::iter).map(|(key, node)| (key, node.as_text()))
     }
 
     /// Annotations as texts.
-    pub(crate) fn annotations(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+    pub(crate) fn annotations(&self) -> impl Iterator<Item = (&str, &str)> {
         self.meta_map("annotations")
     }
 
     /// Labels as texts.
-    pub(crate) fn labels(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+    pub(crate) fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
         self.meta_map("labels")
     }
 

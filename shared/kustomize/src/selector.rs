@@ -1,5 +1,7 @@
 //! Which resources a patch or a replacement is for: regular expressions and label selectors.
 
+use std::collections::BTreeMap;
+
 use regex::Regex;
 
 use crate::context::Context;
@@ -96,9 +98,13 @@ impl Labels {
         Ok(Self(requirements))
     }
 
-    pub(crate) fn matches<'a>(&self, labels: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> bool {
+    pub(crate) fn matches<'a>(&self, labels: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
+        if self.0.is_empty() {
+            return true;
+        }
+        let labels: BTreeMap<&str, &str> = labels.collect();
         self.0.iter().all(|Requirement { key, test }| {
-            let value = labels.clone().find(|(k, _)| k == key).map(|(_, value)| value);
+            let value = labels.get(key.as_str()).copied();
             let number = || value.and_then(|value| value.parse::<i64>().ok());
             match test {
                 Test::Exists => value.is_some(),

@@ -84,6 +84,9 @@ fn set_entries(
     specs: &[FieldSpec],
     cx: &Context,
 ) -> Result<(), Error> {
+    if entries.is_empty() {
+        return Ok(());
+    }
     let mut set = |node: &mut Node| entries.iter().try_for_each(|(key, value)| set_entry(node, key, value));
     each_field(resources, specs, Some(Kind::Map), &mut set, cx)
 }

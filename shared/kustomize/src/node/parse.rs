@@ -11,7 +11,7 @@ use super::scalar::{Scalar, Tag, resolve};
 use super::{Map, Node};
 
 /// Levels of nesting.
-const MAX_DEPTH: usize = 200;
+const MAX_DEPTH: usize = 100;
 /// Nodes of one text, aliases expanded.
 const MAX_NODES: usize = 5_000_000;
 

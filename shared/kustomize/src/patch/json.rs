@@ -19,10 +19,10 @@ pub(crate) struct Operation {
     value: Option<Value>,
 }
 
-/// The operations in `text`, JSON or YAML; `source` is for messages.
+/// The operations in `text`, which is JSON where it begins with `[`, else YAML; `source` is for messages.
 pub(crate) fn parse_patch(text: &str, source: &str) -> Result<Vec<Operation>, Error> {
     let bad = |problem: String| Error::refused(format!("{source} is not a JSON patch: {problem}"));
-    let value = if text.starts_with('[') && serde_json::from_str::<Value>(text).is_ok() {
+    let value = if text.starts_with('[') {
         serde_json::from_str(text).map_err(|e| bad(e.to_string()))?
     } else {
         parse::settings(text).map_err(|e| Error::Yaml { path: source.to_owned(), source: e })?
@@ -199,15 +199,15 @@ mod tests {
     fn what_does_not_apply_says_where() {
         let error = |patch| apply(&mut json!({"l": [1]}), &parse_patch(patch, "p").unwrap()).unwrap_err().to_string();
         assert_eq!(
-            error("[{op: remove, path: /x}]"),
+            error("- {op: remove, path: /x}"),
             "remove operation does not apply at `/x`: there is no `x` to remove"
         );
         assert_eq!(
-            error("[{op: add, path: /l/5, value: 1}]"),
+            error("- {op: add, path: /l/5, value: 1}"),
             "add operation does not apply at `/l/5`: index `5` is out of bounds"
         );
         assert_eq!(
-            error("[{op: test, path: /l/0, value: 2}]"),
+            error("- {op: test, path: /l/0, value: 2}"),
             "test operation does not apply at `/l/0`: the value is another"
         );
         assert!(parse_patch("kind: Deployment", "p").is_err());

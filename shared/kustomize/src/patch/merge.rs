@@ -163,7 +163,7 @@ pub(super) fn added(node: Node, schema: Option<At<'_>>, cx: &Context) -> Result<
             Some(keys) => list::add(items, keys, schema.and_then(At::element), cx),
             None => Ok(Merged::Target(Node::Seq(items))),
         },
-        null if null.is_null() => Ok(Merged::Gone),
+        null @ Node::Scalar(_) if null.is_null() => Ok(Merged::Gone),
         scalar @ Node::Scalar(_) => Ok(Merged::Target(scalar)),
     }
 }

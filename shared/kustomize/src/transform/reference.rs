@@ -198,10 +198,9 @@ impl<'a> Fixer<'a> {
             Node::Map(map) => self.set_mapping(map),
             Node::Scalar(scalar) => {
                 let same = |a: &Candidate, b: &Candidate| a.name == b.name;
-                if let Some(referral) = self.select(&scalar.text, |_| true, same)? {
-                    if referral.name != scalar.text {
-                        *node = Node::text(referral.name.clone());
-                    }
+                let referral = self.select(&scalar.text, |_| true, same)?;
+                if let Some(referral) = referral.filter(|referral| referral.name != scalar.text) {
+                    *node = Node::text(referral.name.clone());
                 }
                 Ok(())
             }

@@ -67,10 +67,9 @@ pub(crate) fn resolve(
 
 /// The scalar that a variable stands for; `None` for what can't be put into a text.
 fn value_of(resources: &[Resource], var: &Var) -> Result<Option<Scalar>, Error> {
-    let source =
-        resources.iter().find(|resource| resource.vars.iter().any(|name| *name == var.name)).ok_or_else(|| {
-            Error::refused(format!("var `{}` cannot be mapped to a field in the set of known resources", var.name))
-        })?;
+    let source = resources.iter().find(|resource| resource.vars.contains(&var.name)).ok_or_else(|| {
+        Error::refused(format!("var `{}` cannot be mapped to a field in the set of known resources", var.name))
+    })?;
     let node = path::field_value(&source.node, var.field_path())?.ok_or_else(|| {
         Error::refused(format!("field `{}` of var `{}` not found in its resource", var.field_path(), var.name))
     })?;
@@ -92,7 +91,7 @@ fn replace_in(node: &mut Node, values: &Values<'_>, used: &mut BTreeSet<String>)
     let is_text = |node: &Node| matches!(node, Node::Scalar(Scalar { tag: Tag::Str | Tag::Auto, .. }));
     match node {
         Node::Scalar(scalar) if matches!(scalar.tag, Tag::Str | Tag::Auto) => {
-            *scalar = expand(&scalar.text, values, used)
+            *scalar = expand(&scalar.text, values, used);
         }
         Node::Scalar(_) => {}
         Node::Map(map) => {
@@ -138,19 +137,16 @@ fn expand(input: &str, values: &Values<'_>, used: &mut BTreeSet<String>) -> Scal
             rest = after.get(length..).unwrap_or_default();
             continue;
         };
-        match values.get(name).and_then(Option::as_ref) {
-            Some(value) => {
-                used.insert(name.to_owned());
-                if input.len() == name.len() + 3 {
-                    return value.clone();
-                }
-                text.push_str(&value.text);
+        if let Some(value) = values.get(name).and_then(Option::as_ref) {
+            used.insert(name.to_owned());
+            if input.len() == name.len() + 3 {
+                return value.clone();
             }
-            None => {
-                text.push_str("$(");
-                text.push_str(name);
-                text.push(')');
-            }
+            text.push_str(&value.text);
+        } else {
+            text.push_str("$(");
+            text.push_str(name);
+            text.push(')');
         }
         rest = more;
     }
