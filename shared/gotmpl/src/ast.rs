@@ -54,7 +54,37 @@ pub(crate) struct Pipe {
     pub(crate) assign: bool,
     /// The names of the variables.
     pub(crate) decl: Decl,
-    pub(crate) commands: Box<[Command]>,
+    /// The operands of all commands, one command after the other.
+    pub(crate) operands: Box<[Expr]>,
+    /// The commands behind the first one.
+    pub(crate) stages: Box<[Stage]>,
+    /// Where the first command is.
+    pub(crate) first_at: u32,
+}
+
+/// Where a command is, and which operand is its first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stage {
+    pub(crate) at: u32,
+    pub(crate) first: usize,
+}
+
+/// A command of a pipeline: an operand and its arguments.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Command<'a> {
+    pub(crate) at: u32,
+    pub(crate) args: &'a [Expr],
+}
+
+impl Pipe {
+    /// The commands in order.
+    pub(crate) fn commands(&self) -> impl Iterator<Item = Command<'_>> {
+        let starts = std::iter::once(Stage { at: self.first_at, first: 0 }).chain(self.stages.iter().copied());
+        let ends = self.stages.iter().map(|stage| stage.first).chain(std::iter::once(self.operands.len()));
+        starts
+            .zip(ends)
+            .map(|(start, end)| Command { at: start.at, args: self.operands.get(start.first..end).unwrap_or_default() })
+    }
 }
 
 /// The variables that a pipeline sets, of which there are at most two.
@@ -63,13 +93,6 @@ pub(crate) enum Decl {
     None,
     One(Span),
     Two(Span, Span),
-}
-
-/// An operand and its arguments.
-#[derive(Debug)]
-pub(crate) struct Command {
-    pub(crate) at: u32,
-    pub(crate) args: Box<[Expr]>,
 }
 
 /// An operand with its position.
@@ -188,7 +211,7 @@ impl Show for Pipe {
         if !matches!(self.decl, Decl::None) {
             out.push_str(if self.assign { " = " } else { " := " });
         }
-        for (index, command) in self.commands.iter().enumerate() {
+        for (index, command) in self.commands().enumerate() {
             if index > 0 {
                 out.push_str(" | ");
             }
@@ -197,7 +220,7 @@ impl Show for Pipe {
     }
 }
 
-impl Show for Command {
+impl Show for Command<'_> {
     fn show(&self, source: &Source, out: &mut String) {
         for (index, arg) in self.args.iter().enumerate() {
             if index > 0 {

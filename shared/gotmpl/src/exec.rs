@@ -44,11 +44,12 @@ struct Exec<'a, 'o> {
 /// A part of the template that an error can be at.
 #[derive(Clone, Copy)]
 enum At<'a> {
-    Nothing,
+    /// Before the first node.
+    Start,
     Action(&'a Node, &'a Pipe),
     Call(&'a ast::Call),
     Pipe(&'a Pipe),
-    Command(&'a ast::Command),
+    Command(ast::Command<'a>),
     Expr(&'a Expr),
 }
 
@@ -61,7 +62,7 @@ enum Flow {
 
 impl<'a, 'o> Exec<'a, 'o> {
     fn new(shared: Shared<'a>, template: &'a Template, dot: &Operand, out: &'o mut Vec<u8>) -> Self {
-        Self { shared, template, at: At::Nothing, variables: vec![("$", dot.clone())], out }
+        Self { shared, template, at: At::Start, variables: vec![("$", dot.clone())], out }
     }
 
     fn template(&mut self, dot: &Operand) -> Result<(), Error> {
@@ -75,7 +76,7 @@ impl<'a, 'o> Exec<'a, 'o> {
     fn error(&self, message: impl Display) -> Error {
         let source = &self.template.source;
         let (at, context) = match self.at {
-            At::Nothing => return Error::new(format!("template: {}: {message}", self.template.name)),
+            At::Start => self.start_of_template(),
             At::Action(node, pipe) => (pipe.at as usize, node.text(source)),
             At::Call(call) => (call.at, call.text(source)),
             At::Pipe(pipe) => (pipe.at as usize, pipe.text(source)),
@@ -97,6 +98,21 @@ impl<'a, 'o> Exec<'a, 'o> {
         let (text, at) = (self.template.source.text(), expr.at as usize);
         (at.saturating_sub(context.len())..=at)
             .find(|start| text.get(*start..).is_some_and(|text| text.starts_with(&context)))
+    }
+
+    /// Where the template's first node is, and how that begins.
+    fn start_of_template(&self) -> (usize, String) {
+        /// A block's text would be all that is in it.
+        const MOST_CHARS: usize = 40;
+        let Some(node) = self.template.body.first() else { return (0, String::new()) };
+        let at = match node {
+            Node::Text(span) => span.start(),
+            Node::Action(pipe) => pipe.at as usize,
+            Node::If(branch) | Node::With(branch) | Node::Range(branch) => branch.pipe.at as usize,
+            Node::Template(call) => call.at,
+            Node::Break | Node::Continue => 0,
+        };
+        (at, node.text(&self.template.source).chars().take(MOST_CHARS).collect())
     }
 
     fn limit(&self, limit: Limit) -> Error {
@@ -309,7 +325,7 @@ impl<'a, 'o> Exec<'a, 'o> {
         self.at = At::Pipe(pipe);
         self.shared.budget.stack().map_err(|limit| self.limit(limit))?;
         let mut last = None;
-        for command in &*pipe.commands {
+        for command in pipe.commands() {
             last = Some(self.command(dot, command, last)?.unboxed());
         }
         let value = last.unwrap_or(Operand::NONE);
@@ -325,7 +341,7 @@ impl<'a, 'o> Exec<'a, 'o> {
     }
 
     /// One command of a pipeline; `last` is what the one before it gave.
-    fn command(&mut self, dot: &Operand, command: &'a ast::Command, last: Option<Operand>) -> Result<Operand, Error> {
+    fn command(&mut self, dot: &Operand, command: ast::Command<'a>, last: Option<Operand>) -> Result<Operand, Error> {
         self.step()?;
         let Some((first, args)) = command.args.split_first() else { return Ok(Operand::NONE) };
         if !matches!(first.kind, ExprKind::Pipe(_)) {

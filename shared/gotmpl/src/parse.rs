@@ -3,7 +3,7 @@
 mod number;
 mod pipe;
 
-use crate::ast::{Branch, Call, Command, Expr, Node, Pipe, Template};
+use crate::ast::{Branch, Call, Expr, Node, Pipe, Stage, Template};
 use crate::budget::{Limit, StackMark};
 use crate::builtin;
 use crate::error::Error;
@@ -26,10 +26,10 @@ pub(crate) fn parse(name: &str, text: &str, funcs: &FuncMap) -> Result<Vec<Templ
     if u32::try_from(text.len()).is_err() {
         return Err(Error::new(format!("template: {name}:1: text is longer than 4 GiB")));
     }
-    let (nodes, commands, exprs) = (Vec::new(), Vec::new(), Vec::new());
+    let (nodes, stages, exprs) = (Vec::new(), Vec::new(), Vec::new());
     let mut shared = Shared {
         nodes,
-        commands,
+        stages,
         exprs,
         lexer: Lexer::new(text),
         funcs,
@@ -60,7 +60,7 @@ struct Shared<'a> {
     /// Nodes of unfinished lists, innermost last.
     nodes: Vec<Node>,
     /// Commands of unfinished pipelines.
-    commands: Vec<Command>,
+    stages: Vec<Stage>,
     /// Operands of unfinished commands.
     exprs: Vec<Expr>,
 }

@@ -1,7 +1,7 @@
 //! Pipelines, commands and operands.
 
 use super::{Error, Tree, number, quote, unquote};
-use crate::ast::{Callee, Command, Decl, Expr, ExprKind, Pipe, Show};
+use crate::ast::{Callee, Decl, Expr, ExprKind, Pipe, Show, Stage};
 use crate::builtin;
 use crate::lex::{Token, TokenKind};
 use crate::source::Span;
@@ -12,7 +12,7 @@ impl Tree<'_, '_> {
     pub(super) fn pipeline(&mut self, context: &str, end: TokenKind) -> Result<Pipe, Error> {
         let at = self.peek_non_space().at;
         let (decl, assign) = self.declarations(context)?;
-        let mark = self.shared.commands.len();
+        let (mark, stages) = (self.shared.exprs.len(), self.shared.stages.len());
         loop {
             let token = self.next_non_space();
             match token.kind {
@@ -30,25 +30,29 @@ impl Tree<'_, '_> {
                 | TokenKind::Variable
                 | TokenKind::LeftParen => {
                     self.back(token);
-                    let command = self.command()?;
-                    self.shared.commands.push(command);
+                    let first = self.shared.exprs.len();
+                    let at = self.command()?;
+                    self.shared.stages.push(Stage { at, first: first - mark });
                 }
                 _ => return Err(self.unexpected(&token, context)),
             }
         }
-        let commands: Box<[Command]> = self.shared.commands.drain(mark..).collect();
-        if commands.is_empty() {
+        let mut all = self.shared.stages.drain(stages..);
+        let Some(first) = all.next() else {
+            drop(all);
             return Err(self.error(format_args!("missing value for {context}")));
-        }
-        for (index, command) in commands.iter().enumerate().skip(1) {
+        };
+        let stages: Box<[Stage]> = all.collect();
+        let operands: Box<[Expr]> = self.shared.exprs.drain(mark..).collect();
+        for (index, stage) in stages.iter().enumerate() {
             // A constant can't take what comes down the pipe.
             if let Some(ExprKind::Bool(_) | ExprKind::Dot | ExprKind::Nil | ExprKind::Number(_) | ExprKind::Text(..)) =
-                command.args.first().map(|first| &first.kind)
+                operands.get(stage.first).map(|operand| &operand.kind)
             {
-                return Err(self.error(format_args!("non executable command in pipeline stage {}", index + 1)));
+                return Err(self.error(format_args!("non executable command in pipeline stage {}", index + 2)));
             }
         }
-        Ok(Pipe { at: place(at), assign, decl, commands })
+        Ok(Pipe { at: place(at), assign, decl, operands, stages, first_at: first.at })
     }
 
     /// `$v :=`, `$v =`, `$i, $v :=`; nothing if the variable is an operand. Also whether they are assigned to.
@@ -89,8 +93,8 @@ impl Tree<'_, '_> {
         Ok((decl, false))
     }
 
-    /// Operands up to a pipe or the end of the pipeline.
-    fn command(&mut self) -> Result<Command, Error> {
+    /// Operands up to a pipe or the end of the pipeline, put with the unfinished ones. Gives the command's position.
+    fn command(&mut self) -> Result<u32, Error> {
         let at = self.peek_non_space().at;
         let mark = self.shared.exprs.len();
         loop {
@@ -107,11 +111,10 @@ impl Tree<'_, '_> {
             }
             break;
         }
-        let args: Box<[Expr]> = self.shared.exprs.drain(mark..).collect();
-        if args.is_empty() {
+        if self.shared.exprs.len() == mark {
             return Err(self.error("empty command"));
         }
-        Ok(Command { at: place(at), args })
+        Ok(place(at))
     }
 
     /// A term and the fields behind it.

@@ -15,8 +15,7 @@ fn endless_recursion_ends() {
         r#"{{define "x"}}{{template "x"}}{{end}}{{template "x"}}"#,
         r#"{{define "x"}}{{include "x" .}}{{end}}{{include "x" .}}"#,
         r#"{{define "x"}}{{if true}}{{range 1}}{{with 1}}{{print (print (include "x" .))}}{{end}}{{end}}{{end}}{{end}}{{include "x" .}}"#,
-        r#"{{$d := set (index .) "x" 1}}"#,
-    ].iter().take(3) {
+    ] {
         let (limit, text) = bound(template);
         assert!(matches!(limit, Limit::Depth(_) | Limit::Stack(_)), "{limit}");
         assert!(text.starts_with("template: t.yaml:1:"), "{text:.200}");
