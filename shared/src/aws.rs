@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::result::SdkError;
 use tokio::sync::OnceCell;
@@ -16,8 +17,16 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// An account with a given configuration (the demo's, a test's) instead of the environment's.
-    pub fn with_config(config: SdkConfig) -> Self {
+    /// An account behind one endpoint, with credentials that open nothing: the sandbox's.
+    pub async fn at(endpoint: &str, region: &str) -> Self {
+        let credentials = Credentials::new("AKIASANDBOX", "sandbox", None, None, "sandbox");
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http_client())
+            .endpoint_url(endpoint)
+            .region(Region::new(region.to_owned()))
+            .credentials_provider(credentials)
+            .load()
+            .await;
         Self { config: Arc::new(OnceCell::new_with(Some(config))) }
     }
 

@@ -2,15 +2,14 @@
 
 use secrecy::SecretString;
 
-use crate::app::root::{self, Root};
 use crate::aws::Aws;
 use crate::clusters::Clusters;
 use crate::config;
-use crate::error::{Failure, chain};
+use crate::error::chain;
 use crate::notify::slack::Slack;
 use crate::secret::{SecretError, Secrets};
+use crate::source::Location;
 use crate::source::github::GitHub;
-use crate::source::{Checkouts, Location};
 
 /// The way to everything outside.
 #[derive(Clone)]
@@ -21,18 +20,16 @@ pub struct Engine {
     pub github: GitHub,
     /// The destinations.
     pub clusters: Clusters,
-    /// Secrets Manager.
-    pub secrets: Secrets,
     /// Slack, where it is wanted.
     pub slack: Option<Slack>,
+    secrets: Secrets,
     state_secret: String,
 }
 
 impl Engine {
     /// An engine of these settings; nothing is asked yet.
-    pub fn new(settings: config::Engine, aws: Aws) -> Self {
+    pub fn new(settings: config::Engine, aws: Aws, secrets: Secrets) -> Self {
         let config::Engine { root, github, cluster, state_secret, slack } = settings;
-        let secrets = Secrets::new(aws.clone());
         Self {
             root,
             github: GitHub::new(github, secrets.clone()),
@@ -41,11 +38,6 @@ impl Engine {
             secrets,
             state_secret,
         }
-    }
-
-    /// The Applications, as they stand at the head of the root's revision.
-    pub async fn root(&self, checkouts: &Checkouts) -> Result<Root, Failure> {
-        load_root(&self.root, checkouts).await
     }
 
     /// The key under which drift is fingerprinted.

@@ -16,12 +16,17 @@ pub mod app;
 pub mod image;
 pub mod render;
 
+pub mod check;
+pub mod deploy;
 pub mod notify;
 
 pub mod aws;
 pub mod clusters;
 pub mod config;
+pub mod engine;
 pub mod error;
 pub mod http;
+pub mod invocation;
+pub mod root;
 pub mod secret;
 pub mod telemetry;

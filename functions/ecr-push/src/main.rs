@@ -1,2 +1,14 @@
-//! stub
-fn main() {}
+//! Lambda function: an image push becomes a commit.
+
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use slipway::aws::Aws;
+use slipway::config::{EcrPush, environment};
+use slipway::image::run::Pusher;
+use slipway::telemetry;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::start();
+    let pusher = &Pusher::new(EcrPush::load(environment)?, Aws::default());
+    run(service_fn(async |event: LambdaEvent<_>| pusher.handle(event.payload).await)).await
+}

@@ -12,7 +12,7 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::core::Request;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -181,6 +181,23 @@ pub async fn read(cluster: &Cluster, key: &AppKey) -> Result<Option<Recorded>, S
     }
     let version = object.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
     Ok(Some(Recorded { state, app: key.clone(), version }))
+}
+
+/// Every application that has a state in this cluster, by name.
+pub async fn list(cluster: &Cluster) -> Result<Vec<AppKey>, ApiError> {
+    let params = ListParams::default().labels("applyset.kubernetes.io/id,app.kubernetes.io/managed-by=slipway");
+    let list = cluster.send(config_maps().list(&params)).await?.body;
+    let items = list.get("items").and_then(Value::as_array).into_iter().flatten();
+    let mut keys: Vec<AppKey> = items
+        .filter_map(|item| {
+            let annotation = |key: &str| item.pointer("/metadata/annotations")?.get(key)?.as_str();
+            let (namespace, name) = annotation("slipway.dev/application")?.split_once('/')?;
+            let root = annotation("slipway.dev/root")?.to_owned();
+            Some(AppKey { root, namespace: namespace.to_owned(), name: name.to_owned() })
+        })
+        .collect();
+    keys.sort();
+    Ok(keys)
 }
 
 /// Writes the state of `key` if it is still the one read as `version` (`None`: it did not exist).

@@ -15,17 +15,21 @@ use slipway_cluster::state::{self, Recorded, StateError};
 use slipway_cluster::status::SyncStatus;
 use slipway_cluster::{Cluster, apply, hook, plan};
 use slipway_manifest::{Object, ObjectId};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::app::Application;
 use crate::aws::Aws;
+use crate::clusters::ClusterError;
 use crate::config;
-use crate::deploy::job::{self, JobError, Rendered};
-use crate::deploy::sync::Owner;
+use crate::deploy::job::{self, JobError};
+use crate::deploy::sync::{self, Owner};
 use crate::engine::Engine;
 use crate::error::{Failure, chain};
 use crate::event::schedule::{self, Trigger};
 use crate::notify::report;
+use crate::render::Rendered;
+use crate::root::{self, Member};
+use crate::secret::Secrets;
 use crate::source::Checkouts;
 use drift::{Found, Key};
 
@@ -66,9 +70,11 @@ enum CheckError {
     #[error(transparent)]
     Job(#[from] JobError),
     #[error(transparent)]
-    State(#[from] StateError),
+    Cluster(#[from] ClusterError),
     #[error(transparent)]
-    Lock(#[from] lock::LockError),
+    State(#[from] Box<StateError>),
+    #[error(transparent)]
+    Lock(#[from] Box<lock::LockError>),
     #[error(transparent)]
     Github(#[from] crate::source::github::GithubError),
 }
@@ -76,7 +82,7 @@ enum CheckError {
 impl Checker {
     /// A checker with these settings; nothing is asked yet.
     pub fn new(settings: config::Engine, aws: Aws) -> Self {
-        Self { engine: Engine::new(settings, aws) }
+        Self { engine: Engine::new(settings, aws.clone(), Secrets::new(aws)) }
     }
 
     /// Handles a scheduled event, or a direct call; gives what was found for each application. `deadline` is when the
@@ -102,16 +108,20 @@ impl Checker {
         id: &str,
     ) -> Result<BTreeMap<String, Verdict>, Failure> {
         let checkouts = Checkouts::new(self.engine.github.clone());
-        let key = self.engine.state_key().await.map_err(|error| Failure::retryable(&error))?;
-        let root = self.engine.root(&checkouts).await?;
-        let apps = root.applications.iter().filter(|app| only.is_none_or(|only| app.instance() == only));
+        let secret = self.engine.state_key().await.map_err(|error| Failure::retryable(&error))?;
+        let key = &Key(&secret);
+        let root = root::load(&self.engine.root, &checkouts).await?;
+        let apps = root.members.iter().filter(|app| only.is_none_or(|only| app.instance() == only));
         let checks = stream::iter(apps)
             .map(async |app| {
-                let check = Box::pin(self.check(app, &checkouts, &Key(&key), id));
+                let check = Box::pin(self.check(app, &checkouts, key, id, until));
                 let verdict = match tokio::time::timeout_at(until, check).await {
                     Ok(Ok(verdict)) => verdict,
                     Ok(Err(error)) => Verdict { problems: vec![chain(&error)], ..Verdict::default() },
-                    Err(_) => Verdict { problems: vec!["the time of this invocation is over".to_owned()], ..Verdict::default() },
+                    Err(_) => Verdict {
+                        problems: vec!["the time of this invocation is over".to_owned()],
+                        ..Verdict::default()
+                    },
                 };
                 (app.instance(), verdict)
             })
@@ -124,53 +134,64 @@ impl Checker {
         Ok(checks)
     }
 
-    async fn check(
-        &self,
-        app: &Application,
-        checkouts: &Checkouts,
-        key: &Key<'_>,
-        id: &str,
-    ) -> Result<Verdict, CheckError> {
+    async fn check(&self, app: &Member, checkouts: &Checkouts, key: &Key<'_>, id: &str) -> Result<Verdict, CheckError> {
         let skip = |reason| Ok(Verdict { skipped: Some(reason), ..Verdict::default() });
-        let destination = job::destination(&self.engine, app).await?;
+        let declared = &app.app.destination;
+        let destination = self.engine.clusters.get(&declared.server, &declared.name).await?;
         let owner = job::owner(&self.engine, app);
-        let options = lock::Options {
-            holder: id.to_owned(),
-            duration: LEASE,
-            patience: Duration::ZERO,
-            wanted: String::new(),
-        };
-        if state::read(&destination.cluster, &owner.key).await?.is_none() {
+        let options =
+            lock::Options { holder: id.to_owned(), duration: LEASE, patience: Duration::ZERO, wanted: String::new() };
+        if state::read(&destination.cluster, &owner.key).await.map_err(Box::new)?.is_none() {
             return skip("it was never deployed");
         }
-        let lease = match lock::acquire(&destination.cluster, &owner.key, &options).await? {
+        let lease = match lock::acquire(&destination.cluster, &owner.key, &options).await.map_err(Box::new)? {
             Acquired::Mine(lease) => lease,
             Acquired::Held { .. } => return skip("it is being deployed"),
         };
         let bound = lease.cluster();
-        let compared = lease.hold(self.compare(app, &owner, &destination.name, &bound, checkouts, key)).await;
-        if let Err(error) = lease.release().await {
-            tracing::warn!(app = owner.instance, error = chain(&error), "the lease was not given back");
+        let compared = lease.hold(Box::pin(self.compare(app, &owner, &destination.name, &bound, checkouts, key))).await;
+        match lease.release().await {
+            Ok(Some(wanted)) if !wanted.is_empty() => self.take_up(app, id, until).await,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(app = owner.instance, error = chain(&error), "the lease was not given back"),
         }
-        compared?
+        compared.map_err(Box::new)?
+    }
+
+    /// Deploys what a worker wanted to deploy while we held the Lease, and left to us.
+    async fn take_up(&self, app: &Member, id: &str, until: Instant) {
+        let checkouts = Checkouts::new(self.engine.github.clone());
+        let job = async {
+            let revision = checkouts.resolve(&app.repo, app.revision()).await?;
+            job::prepare(&self.engine, &checkouts, app, &revision).await
+        };
+        match job.await {
+            Ok(job) => {
+                let (_never, stop) = watch::channel(false);
+                Box::pin(sync::sync(&job, self.engine.slack.as_ref(), id, until, stop)).await;
+            }
+            Err(error) => {
+                tracing::error!(app = app.instance(), error = chain(&error), "a waiting commit was not deployed")
+            }
+        }
     }
 
     async fn compare(
         &self,
-        app: &Application,
+        app: &Member,
         owner: &Owner,
         destination: &str,
         cluster: &Cluster,
         checkouts: &Checkouts,
         key: &Key<'_>,
     ) -> Result<Verdict, CheckError> {
-        let Some(mut recorded) = state::read(cluster, &owner.key).await? else {
+        let Some(mut recorded) = state::read(cluster, &owner.key).await.map_err(Box::new)? else {
             return Ok(Verdict { skipped: Some("it was never deployed"), ..Verdict::default() });
         };
         let Some(revision) = recorded.state.status.history.last().map(|last| last.revision.clone()) else {
             return Ok(Verdict { skipped: Some("it was never deployed with success"), ..Verdict::default() });
         };
-        let rendered = job::render(app, checkouts, &revision).await?;
+        let (rendered, _) = job::render(app, checkouts, &revision).await?;
         let (found, problems, unsure) = differences(cluster, owner, rendered, key).await;
         let (new, gone) = drift::news(&found, &recorded.state.drift, &unsure);
         let drifts: Vec<report::Drift> = new.iter().map(|found| found.drift.clone()).collect();
@@ -191,14 +212,14 @@ impl Checker {
         verdict.differs.sort();
         remember(&mut recorded, &found, &gone);
         let version = recorded.version().to_owned();
-        state::write(cluster, &owner.key, &recorded.state, Some(&version)).await?;
+        state::write(cluster, &owner.key, &recorded.state, Some(&version)).await.map_err(Box::new)?;
         Ok(verdict)
     }
 
     /// The head of the followed branch, where no attempt was ever made to deploy it: its event got lost. Told once.
     async fn behind(
         &self,
-        app: &Application,
+        app: &Member,
         checkouts: &Checkouts,
         recorded: &mut Recorded,
     ) -> Result<Option<String>, CheckError> {
@@ -209,8 +230,14 @@ impl Checker {
         }
         let known = recorded.state.notes.insert("behind".to_owned(), json!(head));
         if known.as_ref().and_then(Value::as_str) != Some(&head) {
-            let what = format!("{} is behind its branch: the push of {} was never deployed", app.instance(), report::short(&head));
-            self.engine.tell(&report::problem(&what, &["redeliver it in the webhook's settings at GitHub".to_owned()])).await;
+            let what = format!(
+                "{} is behind its branch: the push of {} was never deployed",
+                app.instance(),
+                report::short(&head)
+            );
+            self.engine
+                .tell(&report::problem(&what, &["redeliver it in the webhook's settings at GitHub".to_owned()]))
+                .await;
         }
         Ok(Some(head))
     }

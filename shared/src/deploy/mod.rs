@@ -14,15 +14,16 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::app::Application;
 use crate::aws::Aws;
+use crate::clusters::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
 use crate::config;
 use crate::engine::Engine;
 use crate::error::{Failure, chain};
 use crate::event::intake::Intake;
 use crate::event::queue::{self, Push};
-use crate::notify::report::{self, Phase};
-use crate::source::github::State;
+use crate::notify::report;
+use crate::root::{self, Member};
+use crate::secret::Secrets;
 use crate::source::{Checkouts, Repo};
 use sync::Outcome;
 
@@ -55,8 +56,9 @@ impl Deployer {
     /// A deployer with these settings; nothing is asked yet.
     pub fn new(settings: config::GithubWebhook, aws: Aws) -> Self {
         let config::GithubWebhook { webhook, engine } = settings;
-        let engine = Engine::new(engine, aws.clone());
-        Self { intake: Intake::new(webhook, engine.secrets.clone(), aws), engine }
+        let secrets = Secrets::new(aws.clone());
+        let engine = Engine::new(engine, aws.clone(), secrets.clone());
+        Self { intake: Intake::new(webhook, secrets, aws), engine }
     }
 
     /// Handles an event: messages of the queue (`Records`), or else a request of the URL. `deadline` is when the
@@ -113,36 +115,36 @@ impl Deployer {
             Ok(head) => head,
             Err(error) if error.is_not_found() => {
                 tracing::info!("the branch is gone");
-                return Ok(Work { checkouts, head: String::new(), apps: Vec::new() });
+                return Ok(Work { checkouts, head: String::new(), members: Vec::new() });
             }
             Err(error) => return Err(Failure::of(&error, error.is_retryable())),
         };
-        let root = self.engine.root(&checkouts).await?;
-        let mut apps = Vec::new();
-        let is_root = root.repo() == &push.repo && root.sha() == head;
-        for app in root.applications {
-            let followed = select::follows(&app, push, &head, &checkouts).await;
-            let followed = followed.map_err(|error| Failure::of(&error, error.is_retryable()))?;
-            if followed || is_root {
-                apps.push(app);
+        let root = root::load(&self.engine.root, &checkouts).await?;
+        let is_root = root.checkout.repo == push.repo && root.checkout.sha == head;
+        if is_root && !root.problems.is_empty() {
+            self.engine.tell(&report::problem("Some declarations at the root can't be used", &root.problems)).await;
+        }
+        let mut members = Vec::new();
+        for member in root.members {
+            let followed = select::follows(&member, push, &head, &checkouts).await;
+            if !followed.map_err(|error| Failure::of(&error, error.is_retryable()))? && !is_root {
+                continue;
+            }
+            if member.is_automated() {
+                members.push(member);
+            } else {
+                tracing::info!(app = member.instance(), "has no automated sync: left as it is");
             }
         }
-        let (automated, manual): (Vec<_>, Vec<_>) = apps.into_iter().partition(select::is_automated);
-        for app in manual {
-            tracing::info!(app = app.instance(), "has no automated sync: left as it is");
-        }
-        if is_root && !root.problems.is_empty() {
-            self.engine.tell(&report::problem("Some Applications can't be read", &root.problems)).await;
-        }
-        Ok(Work { checkouts, head, apps: automated })
+        Ok(Work { checkouts, head, members })
     }
 
     async fn work(&self, push: &Push, work: Work, until: Instant, id: &str) -> Summary {
         let (moved, stop) = watch::channel(false);
         let work = &work;
         let syncs = async {
-            stream::iter(&work.apps)
-                .map(|app| self.bring(app, work, until, id, stop.clone()))
+            stream::iter(&work.members)
+                .map(|member| self.bring(member, work, until, id, stop.clone()))
                 .buffer_unordered(AT_ONCE)
                 .collect::<Vec<_>>()
                 .await
@@ -152,7 +154,7 @@ impl Deployer {
             never = self.watch_branch(push, &work.head, &moved) => match never {},
         };
         let mut summary = Summary::default();
-        let mut statuses: BTreeMap<(Repo, String, String), Vec<&Outcome>> = BTreeMap::new();
+        let mut statuses: BTreeMap<Target, Vec<&Outcome>> = BTreeMap::new();
         for (_, _, outcome) in &done {
             summary.retry |= outcome.retry;
         }
@@ -165,7 +167,13 @@ impl Deployer {
         summary.outcomes = done.into_iter().map(|(app, _, outcome)| (app, outcome)).collect();
         for (app, outcome) in &summary.outcomes {
             let Outcome { phase, changes, problems, .. } = outcome;
-            tracing::info!(app, ?phase, changes = json!(changes).to_string(), problems = json!(problems).to_string(), "done");
+            tracing::info!(
+                app,
+                ?phase,
+                changes = json!(changes).to_string(),
+                problems = json!(problems).to_string(),
+                "done"
+            );
         }
         summary
     }
@@ -173,37 +181,58 @@ impl Deployer {
     /// One application; again while somebody left a wish on its Lease.
     async fn bring(
         &self,
-        app: &Application,
+        member: &Member,
         work: &Work,
         until: Instant,
         id: &str,
         stop: watch::Receiver<bool>,
-    ) -> (String, Option<(Repo, String, String)>, Outcome) {
-        let name = app.instance();
-        let mut fresh;
-        let mut checkouts = &work.checkouts;
-        for round in 1.. {
-            let job = match Box::pin(job::prepare(&self.engine, checkouts, app)).await {
-                Ok(job) => job,
-                Err(error) => {
-                    let outcome = Outcome::failed(chain(&error), error.is_retryable());
-                    if !outcome.retry {
-                        let what = format!("{name} can't be deployed");
-                        self.engine.tell(&report::problem(&what, &outcome.problems)).await;
-                    }
-                    return (name, error.into_target(), outcome);
-                }
-            };
-            let target = Some((job.repo.clone(), job.revision.clone(), job.destination.name.clone()));
-            let slack = self.engine.slack.as_ref();
-            let outcome = Box::pin(sync::sync(&job, slack, id, until, stop.clone())).await;
-            if !outcome.again || round >= ROUNDS {
-                return (name, target, outcome);
+    ) -> (String, Option<Target>, Outcome) {
+        let (mut outcome, mut target) = self.bring_once(member, &work.checkouts, until, id, stop.clone()).await;
+        for _ in 1..ROUNDS {
+            if !outcome.again {
+                break;
             }
-            fresh = Checkouts::new(self.engine.github.clone());
-            checkouts = &fresh;
+            let checkouts = Checkouts::new(self.engine.github.clone());
+            (outcome, target) = self.bring_once(member, &checkouts, until, id, stop.clone()).await;
         }
-        unreachable!("the last round returns")
+        (member.instance(), target, outcome)
+    }
+
+    async fn bring_once(
+        &self,
+        member: &Member,
+        checkouts: &Checkouts,
+        until: Instant,
+        id: &str,
+        stop: watch::Receiver<bool>,
+    ) -> (Outcome, Option<Target>) {
+        let revision = match checkouts.resolve(&member.repo, member.revision()).await {
+            Ok(revision) => revision,
+            Err(error) => return (self.refuse(member, &error, error.is_retryable()).await, None),
+        };
+        match Box::pin(job::prepare(&self.engine, checkouts, member, &revision)).await {
+            Ok(job) => {
+                let outcome = Box::pin(sync::sync(&job, self.engine.slack.as_ref(), id, until, stop)).await;
+                (outcome, Some((member.repo.clone(), revision, job.destination.name)))
+            }
+            Err(error) => {
+                let destination = &member.app.destination;
+                let cluster = if destination.name.is_empty() { &destination.server } else { &destination.name };
+                let name = if cluster == IN_CLUSTER_SERVER { IN_CLUSTER_NAME } else { cluster };
+                let outcome = self.refuse(member, &error, error.is_retryable()).await;
+                (outcome, Some((member.repo.clone(), revision, name.to_owned())))
+            }
+        }
+    }
+
+    /// What comes of an application that can't even be tried.
+    async fn refuse(&self, member: &Member, error: &(dyn std::error::Error + 'static), retry: bool) -> Outcome {
+        let outcome = Outcome::failed(chain(error), retry);
+        if !retry {
+            let what = format!("{} can't be deployed", member.instance());
+            self.engine.tell(&report::problem(&what, &outcome.problems)).await;
+        }
+        outcome
     }
 
     /// Says `moved` when the branch is no longer at `head`: its next message is waiting behind this one.
@@ -219,7 +248,7 @@ impl Deployer {
         }
     }
 
-    async fn set_statuses(&self, statuses: BTreeMap<(Repo, String, String), Vec<&Outcome>>) {
+    async fn set_statuses(&self, statuses: BTreeMap<Target, Vec<&Outcome>>) {
         for ((repo, sha, cluster), outcomes) in statuses {
             let (state, description) = select::verdict(&outcomes);
             let context = format!("slipway/{cluster}");
@@ -230,8 +259,11 @@ impl Deployer {
     }
 }
 
+/// What a commit status is for: repository, commit and cluster.
+type Target = (Repo, String, String);
+
 struct Work {
     checkouts: Checkouts,
     head: String,
-    apps: Vec<Application>,
+    members: Vec<Member>,
 }

@@ -1,23 +1,23 @@
 //! Which applications a push concerns, and what to say of a commit in one line.
 
 use super::sync::Outcome;
-use crate::app::Application;
 use crate::event::queue::Push;
 use crate::notify::report::Phase;
+use crate::root::Member;
 use crate::source::Checkouts;
 use crate::source::github::{GithubError, State};
 
-/// Whether `app` follows the branch of `push`, whose head is `head`: by name, or by `HEAD` where it is the default branch.
+/// Whether `member` follows the branch of `push`, whose head is `head`: by name, or by `HEAD` where it is the default branch.
 pub(super) async fn follows(
-    app: &Application,
+    member: &Member,
     push: &Push,
     head: &str,
     checkouts: &Checkouts,
 ) -> Result<bool, GithubError> {
-    if app.repo != push.repo {
+    if member.repo != push.repo {
         return Ok(false);
     }
-    match app.revision() {
+    match member.revision() {
         "HEAD" => Ok(checkouts.resolve(&push.repo, "HEAD").await? == head),
         revision => Ok(revision == push.branch() || revision == push.reference),
     }
@@ -50,6 +50,9 @@ mod tests {
         let (bad, slow, good) = (outcome(Phase::Failed), outcome(Phase::Waiting), outcome(Phase::Healthy));
         assert_eq!(verdict(&[&good, &good]), (State::Success, "Applications: 2 deployed".to_owned()));
         assert_eq!(verdict(&[&good, &slow]).0, State::Pending);
-        assert_eq!(verdict(&[&good, &slow, &bad]), (State::Failure, "Applications: 1 failed, 1 not healthy yet, 1 deployed".to_owned()));
+        assert_eq!(
+            verdict(&[&good, &slow, &bad]),
+            (State::Failure, "Applications: 1 failed, 1 not healthy yet, 1 deployed".to_owned())
+        );
     }
 }

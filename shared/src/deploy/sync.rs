@@ -5,12 +5,14 @@
 //! none that Argo CD applied after us, is touched. Waiting ends by health, by `until`, or when `stop` says that a newer
 //! commit is there.
 
+mod record;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use slipway_cluster::apply::{self, Applied, Change};
 use slipway_cluster::discover::{GroupKind, Gvk};
 use slipway_cluster::health::{self, Health, Verdict};
@@ -19,10 +21,7 @@ use slipway_cluster::lock::{self, Acquired, Lease, LockError};
 use slipway_cluster::plan::{self, Action, Plan, Task};
 use slipway_cluster::prune::{self, Pruned};
 use slipway_cluster::state::{self, AppKey, Operation, State, StateError};
-use slipway_cluster::status::{
-    AppHealth, Deployment, OperationPhase, OperationState, ResourceResult, ResourceStatus, ResultCode, SyncResult,
-    SyncStatus,
-};
+use slipway_cluster::status::{OperationPhase, ResourceResult, ResultCode};
 use slipway_cluster::tracking::TrackingId;
 use slipway_cluster::wait::{self, Progress};
 use slipway_cluster::{Cluster, DiscoverError, Failure, Kinds, hook, takeover};
@@ -33,7 +32,8 @@ use tokio::time::Instant;
 use crate::clusters::Destination;
 use crate::error::chain;
 use crate::notify::report::{self, Phase};
-use crate::notify::slack::{Posted, Slack};
+use crate::notify::slack::Slack;
+use record::kubectl_line;
 
 /// Requests for objects of one kind on their way at the same time.
 const AT_ONCE: usize = 16;
@@ -41,6 +41,10 @@ const AT_ONCE: usize = 16;
 const WORKLOADS: [&str; 6] = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job"];
 /// How long a renewal of the Lease lasts.
 const LEASE: Duration = Duration::from_secs(30);
+
+/// How long a Lease that somebody holds is asked for, and how often.
+const PATIENCE: Duration = Duration::from_mins(1);
+const ASK: Duration = Duration::from_secs(2);
 
 /// What the Application asks for besides its objects.
 #[derive(Debug, Clone, Default)]
@@ -120,6 +124,11 @@ impl Outcome {
         let none = Vec::new;
         Self { phase: Phase::Failed, changes: none(), problems: vec![problem], warnings: none(), retry, again: false }
     }
+
+    fn left_to(holder: &str) -> Self {
+        let problem = format!("{holder} is at work on it and takes this commit up afterwards");
+        Self { phase: Phase::Waiting, ..Self::failed(problem, false) }
+    }
 }
 
 /// Why a sync stops where it stands.
@@ -159,15 +168,15 @@ pub async fn sync(
 ) -> Outcome {
     let options =
         lock::Options { holder: holder.to_owned(), duration: LEASE, patience: LEASE, wanted: job.revision.clone() };
-    let lease = match lock::acquire(&job.destination.cluster, &job.owner.key, &options).await {
-        Ok(Acquired::Mine(lease)) => lease,
-        Ok(Acquired::Held { holder }) => {
-            let mut outcome = Outcome::failed(String::new(), false);
-            outcome.phase = Phase::Waiting;
-            outcome.problems = vec![format!("{holder} is at work on it and takes this commit up afterwards")];
-            return outcome;
+    // A check holds it for seconds and can't take our commit up: ask again for a while. A deployment holds it for long and can.
+    let patient = (Instant::now() + PATIENCE).min(until);
+    let lease = loop {
+        match lock::acquire(&job.destination.cluster, &job.owner.key, &options).await {
+            Ok(Acquired::Mine(lease)) => break lease,
+            Ok(Acquired::Held { .. }) if Instant::now() + ASK < patient => tokio::time::sleep(ASK).await,
+            Ok(Acquired::Held { holder }) => return Outcome::left_to(&holder),
+            Err(error) => return Outcome::failed(chain(&error), true),
         }
-        Err(error) => return Outcome::failed(chain(&error), true),
     };
     let mut run = Run::new(job, slack, &lease, until, stop);
     let ended = Box::pin(tokio::time::timeout_at(until, lease.hold(run.steps()))).await;
@@ -549,175 +558,10 @@ impl<'a> Run<'a> {
             Ok(_) = stop.wait_for(|stop| *stop) => self.look().await,
         }
     }
-
-    /// The verdict, recorded and told. `stopped` is why the steps did not come to their end.
-    async fn finish(mut self, stopped: Option<Stop>) -> Outcome {
-        if let Some(stop) = &stopped {
-            self.outcome.retry |= stop.is_retryable();
-            self.outcome.problems.push(chain(stop));
-        }
-        for (id, verdict) in &self.health {
-            if verdict.health == Health::Degraded {
-                self.outcome.problems.push(format!("{id} is degraded: {}", verdict.message));
-            }
-        }
-        self.outcome.phase = match self.is_progressing() {
-            true => Phase::Waiting,
-            false if self.outcome.problems.is_empty() => Phase::Healthy,
-            false => Phase::Failed,
-        };
-        let phase =
-            if self.outcome.phase == Phase::Failed { OperationPhase::Failed } else { OperationPhase::Succeeded };
-        if phase == OperationPhase::Succeeded {
-            self.remember_deployment();
-        }
-        self.state.operation = None;
-        // Whoever took the Lease over writes the state now.
-        let mut saved = Ok(());
-        if !matches!(stopped, Some(Stop::Lock(_))) {
-            self.tell().await;
-            saved = self.save(phase).await;
-        }
-        if let Err(error) = saved {
-            tracing::error!(app = self.job.owner.instance, error = chain(&error), "the state was not recorded");
-            self.outcome.retry = true;
-        }
-        self.outcome
-    }
-
-    fn remember_deployment(&mut self) {
-        let source = self.source();
-        let history = &mut self.state.status.history;
-        if history.last().is_some_and(|last| last.revision == self.job.revision) {
-            return;
-        }
-        history.push(Deployment {
-            id: history.last().map_or(0, |last| last.id + 1),
-            revision: self.job.revision.clone(),
-            deployed_at: Timestamp::now(),
-            deploy_started_at: Some(self.started),
-            source,
-            initiated_by: Map::from_iter([("automated".to_owned(), json!(true))]),
-        });
-    }
-
-    fn source(&self) -> Map<String, Value> {
-        self.job.about.pointer("/spec/source").and_then(Value::as_object).cloned().unwrap_or_default()
-    }
-
-    /// Writes what is known to the cluster, by compare-and-swap.
-    async fn save(&mut self, phase: OperationPhase) -> Result<(), Stop> {
-        let now = Timestamp::now();
-        let worst = self.worst();
-        let failed: BTreeSet<ObjectId> =
-            self.results.iter().filter(|r| r.status == Some(ResultCode::SyncFailed)).map(id_of).collect();
-        let source = self.source();
-        let status = &mut self.state.status;
-        if !self.applied.is_empty() {
-            let is_synced = self.outcome.problems.is_empty() && self.spared.is_empty();
-            status.sync.status = if is_synced { SyncStatus::Synced } else { SyncStatus::OutOfSync };
-            status.sync.revision.clone_from(&self.job.revision);
-            let row = |id: &ObjectId| ResourceStatus {
-                status: Some(if failed.contains(id) || self.spared.contains(id) {
-                    SyncStatus::OutOfSync
-                } else {
-                    SyncStatus::Synced
-                }),
-                health: self.health.get(id).cloned(),
-                requires_pruning: self.spared.contains(id),
-                ..ResourceStatus::of(id, self.resources.get(id).map_or("", |place| &place.resource.gvk.version))
-            };
-            status.resources = self.applied.union(&self.spared).map(row).collect();
-            if status.health.status != worst || status.health.last_transition_time.is_none() {
-                status.health = AppHealth { status: worst, last_transition_time: Some(now) };
-            }
-            status.summary.images = images(self.applied.iter().filter_map(|id| self.live.get(id)));
-            status.reconciled_at = Some(now);
-        }
-        status.source_type.clone_from(&self.job.source_type);
-        status.operation_state = Some(OperationState {
-            operation: Map::from_iter([("sync".to_owned(), json!({ "revision": self.job.revision }))]),
-            phase,
-            message: self.outcome.problems.first().cloned().unwrap_or_default(),
-            sync_result: Some(SyncResult {
-                resources: self.results.clone(),
-                revision: self.job.revision.clone(),
-                source,
-            }),
-            started_at: self.started,
-            finished_at: phase.is_completed().then_some(now),
-            retry_count: 0,
-        });
-        self.state.lease_transitions = self.transitions;
-        self.state.notes.insert("application".to_owned(), self.job.about.clone());
-        let key = &self.job.owner.key;
-        let version = state::write(&self.cluster, key, &self.state, self.version.as_deref()).await?;
-        self.version = Some(version);
-        Ok(())
-    }
-
-    /// Tells Slack how it stands: one message for each commit and application, edited in place. Where nothing changed and
-    /// nothing is wrong there is nothing to tell.
-    async fn tell(&mut self) {
-        let Some(slack) = self.slack else { return };
-        let note = self.state.notes.get("slack").cloned().unwrap_or_default();
-        let known: Option<Posted> = (note.get("revision").and_then(Value::as_str) == Some(&self.job.revision))
-            .then(|| serde_json::from_value(note).ok())
-            .flatten();
-        if known.is_none() && self.outcome.changes.is_empty() && self.outcome.problems.is_empty() {
-            return;
-        }
-        let text = report::deployment(&report::Deployment {
-            app: &self.job.owner.instance,
-            cluster: &self.job.destination.name,
-            repo: &self.job.repo,
-            sha: &self.job.revision,
-            phase: self.outcome.phase,
-            changes: &self.outcome.changes,
-            problems: &self.outcome.problems,
-            warnings: &self.outcome.warnings,
-        });
-        let sent = match &known {
-            Some(posted) => slack.update(posted, &text).await.map(|()| posted.clone()),
-            None => slack.post(&text).await,
-        };
-        match sent {
-            Ok(posted) => {
-                let note = json!({ "channel": posted.channel, "ts": posted.ts, "revision": self.job.revision });
-                self.state.notes.insert("slack".to_owned(), note);
-            }
-            Err(error) => tracing::warn!(app = self.job.owner.instance, error = chain(&error), "Slack was not told"),
-        }
-    }
 }
 
 /// Where an object of the inventory is, in whichever version its kind is served.
 fn place(kinds: &Kinds, id: &ObjectId) -> Option<Place> {
     let resource = kinds.of_group_kind(&GroupKind::of(id)).ok()?.clone();
     Some(Place { resource, namespace: id.namespace.clone(), name: id.name.clone() })
-}
-
-fn id_of(result: &ResourceResult) -> ObjectId {
-    ObjectId::new(&result.group, &result.kind, &result.namespace, &result.name)
-}
-
-/// `deployment.apps/web created`, as kubectl and so Argo CD's messages say it.
-fn kubectl_line(id: &ObjectId, verb: &str) -> String {
-    let dot = if id.group.is_empty() { "" } else { "." };
-    format!("{}{dot}{}/{} {verb}", id.kind.to_ascii_lowercase(), id.group, id.name)
-}
-
-/// The images that the objects' pod templates name, sorted.
-fn images<'a>(objects: impl Iterator<Item = &'a Object>) -> Vec<String> {
-    let mut found = BTreeSet::new();
-    for object in objects {
-        for pod in ["/spec", "/spec/template/spec", "/spec/jobTemplate/spec/template/spec"] {
-            for list in ["containers", "initContainers"] {
-                let containers = object.pointer(&format!("{pod}/{list}")).and_then(Value::as_array);
-                let names = containers.into_iter().flatten().filter_map(|c| c.get("image").and_then(Value::as_str));
-                found.extend(names.map(str::to_owned));
-            }
-        }
-    }
-    found.into_iter().collect()
 }

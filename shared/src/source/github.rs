@@ -252,6 +252,15 @@ impl GitHub {
         }
     }
 
+    /// The branch that `HEAD` stands for.
+    pub async fn default_branch(&self, repo: &Repo) -> Result<String, GithubError> {
+        let what = format!("read {repo}");
+        let answer: Value = self.get(&what, &format!("/repos/{repo}")).await?;
+        let branch = answer.get("default_branch").and_then(Value::as_str).filter(|branch| super::is_revision(branch));
+        let branch = branch.map(str::to_owned);
+        branch.ok_or_else(|| GithubError::Answer { what, problem: "the answer has no default branch".to_owned() })
+    }
+
     /// The files of the commit `sha`: its archive, held against its tree listing, with what is missing fetched blob by
     /// blob.
     pub async fn checkout(&self, repo: &Repo, sha: &str) -> Result<Checkout, GithubError> {

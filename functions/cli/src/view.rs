@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 /// Prints `application`, an Argo CD `Application` with `spec` and `status`; `url` is the page that shows it.
-pub fn print(application: &Value, url: &str) -> String {
+pub(crate) fn print(application: &Value, url: &str) -> String {
     let text = |pointer: &str| application.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let mut out = String::new();
     let mut line = |label: &str, value: &str| {
@@ -93,7 +93,8 @@ fn sync_status(application: &Value) -> String {
 /// The last operation's resources in its order, with their status of now, then the others by name.
 fn resources(application: &Value) -> Vec<Vec<String>> {
     let list = |pointer: &str| application.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
-    let text = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text =
+        |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let key = |value: &Value| ["/group", "/kind", "/namespace", "/name"].map(|pointer| text(value, pointer));
     let mut known: BTreeMap<[String; 4], &Value> = list("/status/resources").map(|value| (key(value), value)).collect();
     let mut rows = Vec::new();

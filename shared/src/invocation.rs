@@ -1,0 +1,24 @@
+//! The invocation's end, as Lambda gives it.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+/// The moment that Lambda names in milliseconds since 1970. What lies in the past is now.
+pub fn deadline(milliseconds: u64) -> Instant {
+    let end = UNIX_EPOCH + Duration::from_millis(milliseconds);
+    Instant::now() + end.duration_since(SystemTime::now()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_past_is_now() {
+        assert!(deadline(0) <= Instant::now());
+        let soon = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_mins(1);
+        let left = deadline(u64::try_from(soon.as_millis()).unwrap()).duration_since(Instant::now());
+        assert!((58..=60).contains(&left.as_secs()), "{left:?}");
+    }
+}

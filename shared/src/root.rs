@@ -1,0 +1,79 @@
+//! The root: the place where the Applications lie, read at a commit. It is rendered like any source, so that it may itself
+//! be a kustomization.
+
+use std::sync::Arc;
+
+use crate::app::{self, Application};
+use crate::error::{Failure, chain};
+use crate::render;
+use crate::source::github::Checkout;
+use crate::source::{Checkouts, Location, Repo};
+
+/// An Application whose repository is understood.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The Application.
+    pub app: Application,
+    /// The repository of its source.
+    pub repo: Repo,
+}
+
+impl Member {
+    /// Its name in tracking ids and messages: Argo CD's InstanceName, `namespace_name` outside Argo CD's own namespace.
+    pub fn instance(&self) -> String {
+        match self.app.namespace.as_str() {
+            "" | "argocd" => self.app.name.clone(),
+            namespace => format!("{namespace}_{}", self.app.name),
+        }
+    }
+
+    /// The revision that it follows.
+    pub fn revision(&self) -> &str {
+        &self.app.source.target_revision
+    }
+
+    /// Whether it is synced by itself.
+    pub fn is_automated(&self) -> bool {
+        self.app.sync_policy.is_automated()
+    }
+}
+
+/// Everything declared at the root.
+#[derive(Debug)]
+pub struct Root {
+    /// The commit that it was read from.
+    pub checkout: Arc<Checkout>,
+    /// The Applications, in the order of the files.
+    pub members: Vec<Member>,
+    /// What can't be used, one line each.
+    pub problems: Vec<String>,
+}
+
+/// Reads the root at the head of its revision. One Application's mistake is a line among the problems; a root that can't be
+/// rendered is an error.
+pub async fn load(location: &Location, checkouts: &Checkouts) -> Result<Root, Failure> {
+    let repo = &location.url.repo;
+    let failed = |error: crate::source::github::GithubError| Failure::of(&error, error.is_retryable());
+    let sha = checkouts.resolve(repo, &location.revision).await.map_err(failed)?;
+    let checkout = checkouts.get(repo, &sha).await.map_err(failed)?;
+    checkout.special.check_folder(&location.path).map_err(|error| Failure::terminal(&error))?;
+    let rendered = render::render_folder(&checkout.tree, &location.path).map_err(|error| Failure::terminal(&error))?;
+    checkout.special.check_files(&rendered.files).map_err(|error| Failure::terminal(&error))?;
+    let found = app::find(&rendered.objects);
+    let mut root = Root { checkout, members: Vec::new(), problems: Vec::new() };
+    root.problems.extend(found.errors.iter().map(|error| chain(error)));
+    root.problems.extend(found.warnings);
+    for app in found.applications {
+        match app.source.repository() {
+            Ok(url) if url.host == location.url.host => root.members.push(Member { repo: url.repo, app }),
+            Ok(url) => root.problems.push(format!(
+                "{}: `spec.source.repoURL` is on {}, and only repositories on {} are supported yet",
+                app.object.id(),
+                url.host,
+                location.url.host
+            )),
+            Err(error) => root.problems.push(format!("{}: `spec.source.repoURL`: {error}", app.object.id())),
+        }
+    }
+    Ok(root)
+}

@@ -1,0 +1,14 @@
+//! The three functions on the sandbox: the same clients, the same HTTP, no account and no cluster.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on fails"
+)]
+
+mod deploy;
+mod drift;
+mod webhook;
+mod world;
