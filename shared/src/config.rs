@@ -103,6 +103,8 @@ pub struct EcrPush {
     pub root: Location,
     /// GitHub.
     pub github: GitHub,
+    /// Slack, where it is wanted: hears of images that can't be updated.
+    pub slack: Option<Slack>,
 }
 
 /// What the answering half of `github-webhook` needs.
@@ -142,7 +144,7 @@ impl EcrPush {
     /// Reads the settings through `get` (the process' environment: `|name| std::env::var(name).ok()`). An empty value
     /// counts as not set. The error names everything that is missing or unreadable.
     pub fn load(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        Reader::read(&get, |r| Self { root: r.root(), github: r.github() })
+        Reader::read(&get, |r| Self { root: r.root(), github: r.github(), slack: r.slack() })
     }
 }
 

@@ -12,6 +12,7 @@
 mod annotations;
 mod choose;
 mod ignore;
+pub mod run;
 
 pub use annotations::{Update, updates};
 pub use choose::{Allow, Strategy, TagInfo, choose, is_forward};

@@ -6,7 +6,7 @@
 //! event ─► app ─► source ─► render ─► check ─► notify           (drift-check)
 //! ```
 //!
-//! The functions and the command line run what stands here and nothing else: [`image::Pusher`], [`deploy::Deployer`]
+//! The functions and the command line run what stands here and nothing else: [`image::run::Pusher`], [`deploy::Deployer`]
 //! and [`check::Checker`] are the three entry points.
 
 pub mod event;

@@ -10,5 +10,6 @@
 
 mod deploy;
 mod drift;
+mod image;
 mod webhook;
 mod world;

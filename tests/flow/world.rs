@@ -2,76 +2,96 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use slipway::aws::Aws;
 use slipway::check::Checker;
-use slipway::config::{Engine, GithubWebhook};
+use slipway::config::{EcrPush, Engine, GithubWebhook};
 use slipway::deploy::Deployer;
-use slipway_sandbox::World;
-use slipway_sandbox::world::Options;
+use slipway::image::run::Pusher;
+use slipway_sandbox::forge::{Change, Delivery};
+use slipway_sandbox::{Options, Sandbox, aws};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 pub const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/web";
+pub const KUSTOMIZATION: &str = "shop/kustomization.yaml";
 
 pub struct Flow {
-    pub world: World,
+    pub sandbox: Sandbox,
+    pub webhooks: UnboundedReceiver<Delivery>,
+    pub pusher: Pusher,
     pub deployer: Deployer,
     pub checker: Checker,
     _folder: tempfile::TempDir,
 }
 
 impl Flow {
+    /// The sandbox with its shop; the webhook of the first push waits.
     pub async fn start() -> Self {
         slipway::telemetry::start();
         let folder = tempfile::tempdir().unwrap();
-        let world = World::start(folder.path(), Options::default()).await.unwrap();
-        let aws = Aws::at(&world.aws.url(), slipway_sandbox::aws::REGION).await;
-        let get = |name: &str| world.setting(name);
-        let deployer = Deployer::new(GithubWebhook::load(get).unwrap(), aws.clone());
-        let checker = Checker::new(Engine::load(get).unwrap(), aws);
-        Self { world, deployer, checker, _folder: folder }
+        let (sandbox, webhooks) = Sandbox::start(Options::new(folder.path())).await.unwrap();
+        let aws = Aws::at(&sandbox.aws.url(), aws::REGION).await;
+        let environment = sandbox.environment();
+        let get = |name: &str| environment.get(name).cloned();
+        Self {
+            pusher: Pusher::new(EcrPush::load(get).unwrap(), aws.clone()),
+            deployer: Deployer::new(GithubWebhook::load(get).unwrap(), aws.clone()),
+            checker: Checker::new(Engine::load(get).unwrap(), aws),
+            sandbox,
+            webhooks,
+            _folder: folder,
+        }
     }
 
-    /// A shop with one Application, its Deployment and Service.
-    pub async fn with_shop() -> Self {
-        let flow = Self::start().await;
-        flow.world.push("Add the shop", &shop()).unwrap();
+    /// The shop, deployed.
+    pub async fn deployed() -> Self {
+        let mut flow = Self::start().await;
+        flow.settle().await;
         flow
+    }
+
+    pub fn next_webhook(&mut self) -> Option<Value> {
+        let delivery = self.webhooks.try_recv().ok()?;
+        Some(delivery.to_function_url_event(false, jiff::Timestamp::now()))
     }
 
     /// Delivers every webhook and works off every message; gives the function's answers.
     pub async fn settle(&mut self) -> Vec<Value> {
         let mut answers = Vec::new();
         loop {
-            let event = self.world.next_webhook().or_else(|| self.world.aws.next_event());
+            let event = self.next_webhook().or_else(|| self.sandbox.aws.next_event());
             let Some(event) = event else { return answers };
             answers.push(self.deployer.handle(event, soon(), "test").await.unwrap());
         }
     }
 
+    pub fn push(&self, message: &str, files: &[(&str, &str)]) {
+        let changes: Vec<Change> = files.iter().map(|(path, text)| Change::write(*path, *text)).collect();
+        self.sandbox.forge.push(&self.sandbox.repository, "main", message, &changes).unwrap();
+    }
+
+    pub fn read(&self, path: &str) -> String {
+        self.sandbox.read(path).unwrap().unwrap()
+    }
+
     pub async fn check(&self) -> Value {
-        self.checker.handle(serde_json::json!({}), soon(), "check").await.unwrap()
+        self.checker.handle(json!({}), soon(), "check").await.unwrap()
     }
 
     pub fn deployment(&self) -> Value {
-        self.world.cluster.get(DEPLOYMENT).expect("the Deployment exists")
+        self.sandbox.cluster.get(DEPLOYMENT).expect("the Deployment exists")
     }
 
     pub fn messages(&self) -> Vec<String> {
-        self.world.slack.messages().into_iter().map(|message| message.text).collect()
+        self.sandbox.slack.messages().into_iter().map(|message| message.text).collect()
+    }
+
+    pub fn statuses(&self) -> Vec<Value> {
+        self.sandbox.forge.statuses(self.sandbox.head().unwrap().unwrap())
     }
 }
 
 pub fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(60)
-}
-
-pub fn shop() -> Vec<(&'static str, &'static str)> {
-    vec![
-        ("apps/web.yaml", include_str!("../reference/shop/apps/web.yaml")),
-        ("web/kustomization.yaml", include_str!("../reference/shop/web/kustomization.yaml")),
-        ("web/deployment.yaml", include_str!("../reference/shop/web/deployment.yaml")),
-        ("web/service.yaml", include_str!("../reference/shop/web/service.yaml")),
-        ("web/config.yaml", include_str!("../reference/shop/web/config.yaml")),
-    ]
+    Instant::now() + Duration::from_mins(1)
 }

@@ -134,7 +134,14 @@ impl Checker {
         Ok(checks)
     }
 
-    async fn check(&self, app: &Member, checkouts: &Checkouts, key: &Key<'_>, id: &str) -> Result<Verdict, CheckError> {
+    async fn check(
+        &self,
+        app: &Member,
+        checkouts: &Checkouts,
+        key: &Key<'_>,
+        id: &str,
+        until: Instant,
+    ) -> Result<Verdict, CheckError> {
         let skip = |reason| Ok(Verdict { skipped: Some(reason), ..Verdict::default() });
         let declared = &app.app.destination;
         let destination = self.engine.clusters.get(&declared.server, &declared.name).await?;

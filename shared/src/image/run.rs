@@ -1,0 +1,217 @@
+//! The function `ecr-push`: an image push becomes one commit for each branch that names the image. What to change is decided
+//! by [`super::plan`], again with each new head of the branch; here are the root, the list of tags, and the commit.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_ecr::types::ImageDetail;
+use serde_json::{Value, json};
+
+use super::{Plan, TagInfo, Update, plan, updates};
+use crate::aws::Aws;
+use crate::config;
+use crate::error::{Failure, chain};
+use crate::event::ecr::{self, ImagePush, Trigger};
+use crate::notify::report;
+use crate::notify::slack::Slack;
+use crate::root;
+use crate::secret::Secrets;
+use crate::source::commit::{self, Committed};
+use crate::source::github::GitHub;
+use crate::source::{Checkouts, Location, Repo, RepoUrl};
+
+/// Tags listed of one repository at most: ECR keeps 20,000 images unless a limit was raised.
+const MAX_TAGS: usize = 20_000;
+
+/// The function `ecr-push`.
+#[derive(Clone)]
+pub struct Pusher {
+    root: Location,
+    github: GitHub,
+    aws: Aws,
+    slack: Option<Slack>,
+}
+
+/// What became of one branch.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The commit that was made.
+    pub commit: Option<Committed>,
+    /// What changed: `web: 1.2.3 → 1.2.4`.
+    pub changes: Vec<String>,
+    /// Why Applications stay as they are.
+    pub unchanged: Vec<String>,
+    /// What users should know.
+    pub problems: Vec<String>,
+}
+
+/// Why the tags of an image can't be listed.
+#[derive(Debug, thiserror::Error)]
+enum TagsError {
+    #[error("failed to list the tags of {image} ({code})")]
+    List {
+        image: String,
+        code: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("{image} has more than {MAX_TAGS} tags: let a lifecycle policy expire old ones")]
+    TooMany { image: String },
+}
+
+impl Pusher {
+    /// A pusher with these settings; nothing is asked yet.
+    pub fn new(settings: config::EcrPush, aws: Aws) -> Self {
+        let config::EcrPush { root, github, slack } = settings;
+        let secrets = Secrets::new(aws.clone());
+        Self {
+            root,
+            github: GitHub::new(github, secrets.clone()),
+            slack: slack.map(|slack| Slack::new(slack, secrets)),
+            aws,
+        }
+    }
+
+    /// Handles an event of EventBridge; gives the commits made. What asks for nothing is answered with why.
+    pub async fn handle(&self, event: Value) -> Result<Value, Failure> {
+        match ecr::read(event).map_err(|error| Failure::terminal(&error))? {
+            Trigger::Ignored(reason) => {
+                tracing::info!(reason, "ignored");
+                Ok(json!({ "ignored": reason }))
+            }
+            Trigger::Push(push) => {
+                let outcomes = Box::pin(self.run(&push)).await?;
+                let branches: serde_json::Map<String, Value> =
+                    outcomes.iter().map(|(branch, outcome)| (branch.clone(), summary(outcome))).collect();
+                tracing::info!(image = push.image(), tag = push.tag, result = json!(branches).to_string(), "done");
+                Ok(json!({ "branches": branches }))
+            }
+        }
+    }
+
+    /// Brings every kustomization that names the pushed image to the tag that its Application wants; gives what became of each
+    /// `OWNER/REPO branch`.
+    pub async fn run(&self, push: &ImagePush) -> Result<BTreeMap<String, Outcome>, Failure> {
+        let checkouts = Checkouts::new(self.github.clone());
+        let root = root::load(&self.root, &checkouts).await?;
+        let apps: Vec<_> = root.members.into_iter().map(|member| member.app).collect();
+        let (wanted, errors) = updates(push, &apps);
+        let refused: Vec<String> = errors.iter().map(|error| chain(error)).collect();
+        self.tell(push, &refused).await;
+        let mut outcomes = BTreeMap::new();
+        if !refused.is_empty() {
+            outcomes.insert("refused".to_owned(), Outcome { problems: refused, ..Outcome::default() });
+        }
+        if wanted.is_empty() {
+            return Ok(outcomes);
+        }
+        let tags = self.tags(push).await?;
+        for ((url, branch), group) in self.by_branch(wanted, &mut outcomes).await? {
+            let outcome = self.commit(&url.repo, &branch, &group, &tags).await?;
+            self.tell(push, &outcome.problems).await;
+            outcomes.insert(format!("{} {branch}", url.repo), outcome);
+        }
+        Ok(outcomes)
+    }
+
+    /// The updates of each branch; those on another host than the root's are not supported yet.
+    async fn by_branch(
+        &self,
+        wanted: Vec<Update>,
+        outcomes: &mut BTreeMap<String, Outcome>,
+    ) -> Result<BTreeMap<(RepoUrl, String), Vec<Update>>, Failure> {
+        let mut groups: BTreeMap<(RepoUrl, String), Vec<Update>> = BTreeMap::new();
+        for update in wanted {
+            if update.repo.host != self.root.url.host {
+                let problem = format!("{}: {} is not on {}", update.app, update.repo, self.root.url.host);
+                outcomes.entry("refused".to_owned()).or_default().problems.push(problem);
+                continue;
+            }
+            let branch = match &update.branch {
+                Some(branch) => branch.clone(),
+                None => {
+                    let branch = self.github.default_branch(&update.repo.repo).await;
+                    branch.map_err(|error| Failure::of(&error, error.is_retryable()))?
+                }
+            };
+            groups.entry((update.repo.clone(), branch)).or_default().push(update);
+        }
+        Ok(groups)
+    }
+
+    async fn commit(&self, repo: &Repo, branch: &str, group: &[Update], tags: &[TagInfo]) -> Result<Outcome, Failure> {
+        let mut outcome = Outcome::default();
+        let edit = |checkout: &crate::source::github::Checkout| {
+            let plan = plan(&checkout.tree, group, tags);
+            outcome = described(&plan);
+            Ok::<_, std::convert::Infallible>((!plan.is_empty()).then(|| change(&plan)))
+        };
+        let committed = commit::commit(&self.github, repo, branch, edit).await;
+        outcome.commit = committed.map_err(|error| Failure::of(&error, error.is_retryable()))?;
+        Ok(outcome)
+    }
+
+    /// Every tag of the pushed repository, with the time of its push.
+    async fn tags(&self, push: &ImagePush) -> Result<Vec<TagInfo>, Failure> {
+        let config = self.aws.config().await.to_builder();
+        let region = aws_config::Region::new(push.region.clone());
+        let client = aws_sdk_ecr::Client::new(&config.region(region).build());
+        let mut pages = client
+            .describe_images()
+            .registry_id(&push.account)
+            .repository_name(&push.repository)
+            .into_paginator()
+            .send();
+        let mut tags = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| {
+                let code = crate::aws::error_code(&error);
+                Failure::retryable(&TagsError::List { image: push.image(), code, source: Box::new(error) })
+            })?;
+            tags.extend(page.image_details.unwrap_or_default().into_iter().flat_map(tags_of));
+            if tags.len() > MAX_TAGS {
+                return Err(Failure::terminal(&TagsError::TooMany { image: push.image() }));
+            }
+        }
+        Ok(tags)
+    }
+
+    async fn tell(&self, push: &ImagePush, problems: &[String]) {
+        let (Some(slack), false) = (&self.slack, problems.is_empty()) else { return };
+        let what = format!("{}:{} was pushed, but not everything that names it can be updated", push.image(), push.tag);
+        if let Err(error) = slack.post(&report::problem(&what, problems)).await {
+            tracing::warn!(error = chain(&error), "Slack was not told");
+        }
+    }
+}
+
+fn tags_of(image: ImageDetail) -> Vec<TagInfo> {
+    let pushed_at_ms = image.image_pushed_at.and_then(|at| at.to_millis().ok()).unwrap_or_default();
+    let digest = image.image_digest.unwrap_or_default();
+    let tags = image.image_tags.unwrap_or_default();
+    tags.into_iter().map(|tag| TagInfo { tag, pushed_at_ms, digest: digest.clone() }).collect()
+}
+
+fn change(plan: &Plan) -> commit::Change {
+    let message = plan.message();
+    let (headline, body) = message.split_once('\n').unwrap_or((&message, ""));
+    commit::Change {
+        files: plan.files.iter().map(|(path, text)| (path.clone(), text.clone().into_bytes())).collect(),
+        headline: headline.to_owned(),
+        body: body.trim().to_owned(),
+    }
+}
+
+fn described(plan: &Plan) -> Outcome {
+    Outcome {
+        commit: None,
+        changes: plan.changes.iter().map(|c| format!("{}: {} → {}", c.app, c.old, c.new)).collect(),
+        unchanged: plan.unchanged.iter().map(|(app, why)| format!("{app}: {why}")).collect(),
+        problems: plan.errors.iter().map(|error| chain(error)).collect(),
+    }
+}
+
+fn summary(outcome: &Outcome) -> Value {
+    let Outcome { commit, changes, unchanged, problems } = outcome;
+    let commit = commit.as_ref().map(|commit| commit.sha.as_str());
+    json!({ "commit": commit, "changes": changes, "unchanged": unchanged, "problems": problems })
+}

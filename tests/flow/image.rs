@@ -1,0 +1,56 @@
+//! An image push becomes one commit, whose diff is one line.
+
+use serde_json::{Value, json};
+use slipway_sandbox::IMAGE;
+
+use crate::world::{Flow, KUSTOMIZATION};
+
+#[tokio::test]
+async fn an_image_push_is_committed_and_deployed() {
+    let mut flow = Flow::deployed().await;
+    let before = flow.read(KUSTOMIZATION);
+    let event = flow.sandbox.aws.push_image(IMAGE, "1.1.0");
+    let result = flow.pusher.handle(event.clone()).await.unwrap();
+    let branch = &result["branches"]["acme/gitops main"];
+    assert_eq!(branch["changes"], json!(["shop: 1.0.0 → 1.1.0"]), "{result}");
+    assert_eq!(flow.read(KUSTOMIZATION), before.replace("newTag: 1.0.0", "newTag: 1.1.0"));
+    assert_eq!(branch["commit"], json!(flow.sandbox.head().unwrap().unwrap().to_string()));
+
+    flow.settle().await;
+    let image = flow.deployment()["spec"]["template"]["spec"]["containers"][0]["image"].clone();
+    assert!(image.as_str().unwrap().ends_with("/shop/web:1.1.0"), "{image}");
+    let messages = flow.messages();
+    assert_eq!(messages.len(), 2, "{messages:?}");
+
+    // The same event once more, and one that comes late: no commit.
+    for event in [event, flow.sandbox.aws.push_image(IMAGE, "1.0.1")] {
+        let result = flow.pusher.handle(event).await.unwrap();
+        assert_eq!(result["branches"]["acme/gitops main"]["commit"], Value::Null, "{result}");
+    }
+    assert!(flow.next_webhook().is_none());
+}
+
+#[tokio::test]
+async fn an_image_that_nobody_names_asks_for_nothing() {
+    let flow = Flow::deployed().await;
+    for repository in ["shop/web-evil", "shop/we", "other"] {
+        let event = flow.sandbox.aws.push_image(repository, "9.9.9");
+        assert_eq!(flow.pusher.handle(event).await.unwrap(), json!({"branches": {}}), "{repository}");
+    }
+}
+
+#[tokio::test]
+async fn two_image_pushes_at_once_both_land() {
+    let flow = Flow::deployed().await;
+    let app = flow.read("applications/shop.yaml");
+    let second =
+        app.replace("name: shop\n", "name: two\n").replace("/shop/web", "/shop/two").replace("path: shop", "path: two");
+    let kustomization = flow.read(KUSTOMIZATION).replace("/shop/web", "/shop/two");
+    flow.push("Add two", &[("applications/two.yaml", &second), ("two/kustomization.yaml", &kustomization)]);
+    let one = flow.sandbox.aws.push_image(IMAGE, "1.2.0");
+    let two = flow.sandbox.aws.push_image("shop/two", "1.3.0");
+    let (one, two) = tokio::join!(flow.pusher.handle(one), flow.pusher.handle(two));
+    assert!(one.unwrap().to_string().contains("1.2.0") && two.unwrap().to_string().contains("1.3.0"));
+    assert!(flow.read(KUSTOMIZATION).contains("newTag: 1.2.0"));
+    assert!(flow.read("two/kustomization.yaml").contains("newTag: 1.3.0"));
+}
