@@ -135,11 +135,9 @@ impl Managed {
         let changed = strip(&changed);
         if !changed.is_empty() {
             let known = self.0.get(write.manager).map(|owned| owned.set.clone()).unwrap_or_default();
-            let owned = Owned {
-                set: known.union(&changed),
-                api_version: write.api_version.to_owned(),
-                time: Some(write.now.to_owned()),
-            };
+            // The scale subresource records no time (apimachinery `managedfields/scalehandler.go`).
+            let time = (write.manager.subresource != "scale").then(|| write.now.to_owned());
+            let owned = Owned { set: known.union(&changed), api_version: write.api_version.to_owned(), time };
             self.0.insert(write.manager.clone(), owned);
         }
         self.cap();
