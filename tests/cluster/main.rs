@@ -7,6 +7,7 @@ mod discover;
 mod drift;
 mod lock;
 mod prune;
+mod replay;
 mod state;
 mod takeover;
 mod token;

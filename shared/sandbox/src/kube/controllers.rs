@@ -80,6 +80,7 @@ impl Pass<'_> {
         self.definitions();
         self.namespaces();
         self.protections();
+        self.orphans();
         self.collect_garbage();
         for (_, deployment) in self.all("apps", "Deployment") {
             self.deployment(&deployment);
@@ -256,6 +257,28 @@ impl Pass<'_> {
         for (key, mut object) in ending {
             if let Some(finalizers) = object.pointer_mut("/metadata/finalizers").and_then(Value::as_array_mut) {
                 finalizers.retain(|finalizer| !is_protection(finalizer));
+            }
+            self.end(&key, &object);
+        }
+    }
+
+    /// Lets owners go whose dependents stay behind.
+    fn orphans(&mut self) {
+        let is_orphaning = |object: &Value| {
+            let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
+            finalizers.into_iter().flatten().any(|finalizer| finalizer == "orphan")
+                && object.pointer("/metadata/deletionTimestamp").is_some()
+        };
+        let leaving: Vec<(Key, Value)> = self
+            .store
+            .all()
+            .filter(|(_, object)| is_orphaning(object))
+            .map(|(key, object)| (key.clone(), object.clone()))
+            .collect();
+        for (key, mut object) in leaving {
+            write::orphan(self.store, text(&object, "/metadata/uid"));
+            if let Some(finalizers) = object.pointer_mut("/metadata/finalizers").and_then(Value::as_array_mut) {
+                finalizers.retain(|finalizer| finalizer != "orphan");
             }
             self.end(&key, &object);
         }

@@ -108,7 +108,7 @@ fn strategic_map(
             let key =
                 schema.structure(kind).and_then(|found| found.field(list)).and_then(|field| field.strategy.clone());
             if let (Some(Value::Array(items)), Some((_, key))) = (out.get_mut(list), key) {
-                sort_by(items, &key, order);
+                *items = arrange(items, &key, order, items);
             }
         }
     }
@@ -157,19 +157,30 @@ fn strategic_list(
             (None, _) => out.push(without_directives(patch)),
         }
     }
-    if let Some(order) = order {
-        sort_by(&mut out, key, order);
-    }
-    out
+    arrange(&out, key, order.map_or(patches, Vec::as_slice), old)
 }
 
-/// Sorts the items that `order` names as it names them; others keep their distance to the end.
-fn sort_by(items: &mut [Value], key: &str, order: &[Value]) {
-    let rank = |item: &Value| {
-        let id = if key.is_empty() { Some(item) } else { item.get(key) };
-        order.iter().position(|known| Some(if key.is_empty() { known } else { known.get(key).unwrap_or(known) }) == id)
-    };
-    items.sort_by_key(|item| rank(item).unwrap_or(usize::MAX));
+/// What names an item: its key, or itself.
+fn id<'a>(item: &'a Value, key: &str) -> Option<&'a Value> {
+    if key.is_empty() { Some(item) } else { item.get(key).or(Some(item).filter(|item| !item.is_object())) }
+}
+
+/// The items in the order of `order`; others keep their place before those that they came before in `original`.
+fn arrange(items: &[Value], key: &str, order: &[Value], original: &[Value]) -> Vec<Value> {
+    let place = |list: &[Value], item: &Value| list.iter().position(|known| id(known, key) == id(item, key));
+    let (mut named, mut others): (Vec<&Value>, Vec<&Value>) =
+        items.iter().partition(|item| place(order, item).is_some());
+    named.sort_by_key(|item| place(order, item));
+    others.sort_by_key(|item| place(original, item));
+    let (mut named, mut others) = (named.into_iter().peekable(), others.into_iter().peekable());
+    let mut out = Vec::with_capacity(items.len());
+    while let (Some(ours), Some(theirs)) = (named.peek(), others.peek()) {
+        let is_before =
+            matches!((place(original, theirs), place(original, ours)), (Some(theirs), Some(ours)) if theirs < ours);
+        out.extend(if is_before { others.next() } else { named.next() });
+    }
+    out.extend(named.chain(others));
+    out.into_iter().cloned().collect()
 }
 
 fn without_directives(value: &Value) -> Value {

@@ -538,7 +538,7 @@ impl Call<'_> {
             policy => policy.to_owned(),
         };
         if dry_run {
-            return Ok(deleted(self.kind(), &old));
+            return Ok(deleted(self.kind(), &old, &self.now));
         }
         Ok(self.start_deletion(store, name, &old, &policy))
     }
@@ -549,32 +549,27 @@ impl Call<'_> {
         // Jobs leave their pods behind unless told otherwise: the API server's one exception.
         let policy = if policy.is_empty() && self.kind().is("batch", "Job") { "Orphan" } else { policy };
         let mut finalizers = old.pointer("/metadata/finalizers").and_then(Value::as_array).cloned().unwrap_or_default();
-        if policy == "Orphan" {
-            orphan(store, text(old, "/metadata/uid"));
-        }
-        if policy == "Foreground" && has_dependents(store, text(old, "/metadata/uid")) {
-            finalizers.push(json!("foregroundDeletion"));
+        match policy {
+            "Orphan" => finalizers.push(json!("orphan")),
+            "Foreground" => finalizers.push(json!("foregroundDeletion")),
+            _ => {}
         }
         let is_namespace = self.kind().is("", "Namespace");
         if finalizers.is_empty() && !is_namespace {
             remove(store, self.kind(), &key);
-            return deleted(self.kind(), old);
+            return deleted(self.kind(), old, &self.now);
         }
         if object.pointer("/metadata/deletionTimestamp").is_none() {
-            let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);
-            if let Some(metadata) = metadata {
-                metadata.insert("deletionTimestamp".into(), json!(self.now));
-                if !is_namespace {
-                    metadata.insert("deletionGracePeriodSeconds".into(), json!(0));
-                }
-                if let Some(generation) = metadata.get("generation").and_then(Value::as_i64) {
-                    metadata.insert("generation".into(), json!(generation + 1));
-                }
-                if !finalizers.is_empty() {
-                    metadata.insert("finalizers".into(), Value::Array(finalizers));
-                }
+            object = marked(&object, &self.now);
+            if let (Some(metadata), false) =
+                (object.get_mut("metadata").and_then(Value::as_object_mut), finalizers.is_empty())
+            {
+                metadata.insert("finalizers".into(), Value::Array(finalizers));
             }
             if is_namespace {
+                if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+                    metadata.shift_remove("deletionGracePeriodSeconds");
+                }
                 put_at(&mut object, &["status", "phase"], json!("Terminating"));
             }
             object = store.put(&key, object);
@@ -651,13 +646,28 @@ pub(super) fn remove(store: &mut Store, kind: &Kind, key: &Key) {
     }
 }
 
+/// The object with the marks of its deletion.
+fn marked(object: &Value, now: &str) -> Value {
+    let mut object = object.clone();
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("deletionTimestamp".into(), json!(now));
+        metadata.insert("deletionGracePeriodSeconds".into(), json!(0));
+        if let Some(generation) = metadata.get("generation").and_then(Value::as_i64) {
+            metadata.insert("generation".into(), json!(generation + 1));
+        }
+    }
+    object
+}
+
 /// The answer to a deletion that is done: the object for some kinds, a `Status` for the others.
-fn deleted(kind: &Kind, object: &Value) -> Value {
+fn deleted(kind: &Kind, object: &Value, now: &str) -> Value {
+    if kind.is("", "Pod") {
+        return marked(object, now);
+    }
     if kind.group.is_empty()
         && matches!(
             kind.kind.as_str(),
-            "Pod"
-                | "Service"
+            "Service"
                 | "PersistentVolumeClaim"
                 | "PersistentVolume"
                 | "ServiceAccount"
@@ -690,11 +700,8 @@ fn owns(uid: &str, object: &Value) -> bool {
         .any(|owner| owner.get("uid") == Some(&json!(uid)))
 }
 
-fn has_dependents(store: &Store, uid: &str) -> bool {
-    store.all().any(|(_, object)| owns(uid, object))
-}
-
-fn orphan(store: &mut Store, uid: &str) {
+/// Takes the owner `uid` out of all that it owns.
+pub(super) fn orphan(store: &mut Store, uid: &str) {
     let owned: Vec<(Key, Value)> = store
         .all()
         .filter(|(_, object)| owns(uid, object))
