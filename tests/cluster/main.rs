@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may stop by panicking
 
 mod apply;
+mod connect;
 mod discover;
 mod drift;
 mod lock;

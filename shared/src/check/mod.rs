@@ -13,7 +13,7 @@ use slipway_cluster::live::{self, Place};
 use slipway_cluster::lock::{self, Acquired};
 use slipway_cluster::state::{self, Recorded, StateError};
 use slipway_cluster::status::SyncStatus;
-use slipway_cluster::{Cluster, apply, hook, plan};
+use slipway_cluster::{Cluster, apply, compare, hook, plan};
 use slipway_manifest::{Object, ObjectId};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -297,10 +297,12 @@ async fn compare_one(
     place: &Place,
     key: &Key<'_>,
 ) -> Result<Vec<Found>, slipway_cluster::Failure> {
-    let Some(live) = live::get(cluster, place).await? else { return Ok(vec![drift::missing(&place.id(), key)]) };
-    let options = apply::Options { dry_run: true, ..apply::Options::default() };
-    let predicted = apply::apply(cluster, &place.resource, object, Some(&live), &options).await?;
-    Ok(drift::compare(&live, &predicted.object, key))
+    let live = live::get(cluster, place).await?;
+    let pair = compare::settle(cluster, &place.resource, object, live, &apply::Options::default()).await?;
+    Ok(match pair {
+        Some(pair) => drift::compare(&pair.live, &pair.predicted, key),
+        None => vec![drift::missing(&place.id(), key)],
+    })
 }
 
 /// What was told, and the sync status that follows from it.
