@@ -12,7 +12,7 @@ use super::schema::{Kind, built_in};
 use super::selector::Selector;
 use super::store::{Filter, Key, Store};
 use super::typed::put_at;
-use super::{canonical, defaults, prepare, write};
+use super::{canonical, defaults, prepare};
 
 /// One round makes at most so many passes; what is left comes with the next tick.
 const PASSES: usize = 8;
@@ -27,13 +27,12 @@ pub(super) struct Controllers {
     /// Pods whose image contains one of these never become ready.
     pub(super) held_images: Vec<String>,
     first_seen: BTreeMap<String, Timestamp>,
-    settled_at: u64,
 }
 
 impl Controllers {
     /// Controllers that make pods ready after `ready_after`.
     pub(super) fn new(ready_after: SignedDuration) -> Self {
-        Self { ready_after, held_images: Vec::new(), first_seen: BTreeMap::new(), settled_at: 0 }
+        Self { ready_after, held_images: Vec::new(), first_seen: BTreeMap::new() }
     }
 
     /// Looks at everything once and does what is due.
@@ -45,21 +44,20 @@ impl Controllers {
                 break;
             }
         }
-        self.settled_at = store.version();
         if self.first_seen.len() > 100_000 {
             self.first_seen.clear();
         }
     }
 }
 
-struct Pass<'a> {
-    store: &'a mut Store,
-    now: Timestamp,
-    stamp: String,
-    controllers: &'a mut Controllers,
+pub(super) struct Pass<'a> {
+    pub(super) store: &'a mut Store,
+    pub(super) now: Timestamp,
+    pub(super) stamp: String,
+    pub(super) controllers: &'a mut Controllers,
 }
 
-fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -97,8 +95,8 @@ impl Pass<'_> {
         for (_, job) in self.all("batch", "Job") {
             self.job(&job);
         }
-        for (key, pod) in self.all("", "Pod") {
-            self.pod(&key, &pod);
+        for (_, pod) in self.all("", "Pod") {
+            self.pod(&pod);
         }
     }
 
@@ -187,143 +185,6 @@ impl Pass<'_> {
             });
             self.status("apiextensions.k8s.io", "CustomResourceDefinition", &definition, &status);
             self.store.define(&definition);
-        }
-    }
-
-    /// Empties namespaces that are being deleted, then lets them go.
-    fn namespaces(&mut self) {
-        let filter = Filter {
-            resource: "namespaces".into(),
-            namespace: None,
-            labels: Selector::default(),
-            fields: String::new(),
-        };
-        let ending: Vec<Key> = self
-            .store
-            .list(&filter)
-            .into_iter()
-            .filter(|(_, namespace)| namespace.pointer("/metadata/deletionTimestamp").is_some())
-            .map(|(key, _)| key.clone())
-            .collect();
-        for namespace in ending {
-            let inside: Vec<(Key, Value)> = self
-                .store
-                .all()
-                .filter(|(key, _)| key.namespace == namespace.name)
-                .map(|(key, object)| (key.clone(), object.clone()))
-                .collect();
-            let empty = inside.is_empty();
-            for (key, object) in inside {
-                self.end(&key, &object);
-            }
-            if empty {
-                self.store.remove(&namespace);
-            }
-        }
-    }
-
-    /// Deletes an object, or marks it for those whose finalizers it waits for.
-    fn end(&mut self, key: &Key, object: &Value) {
-        let waits = object
-            .pointer("/metadata/finalizers")
-            .and_then(Value::as_array)
-            .is_some_and(|finalizers| !finalizers.is_empty());
-        if !waits {
-            let kind = self.store.kinds().find(|kind| kind.resource() == key.resource).cloned();
-            if let Some(kind) = kind {
-                write::remove(self.store, &kind, key);
-            }
-        } else if object.pointer("/metadata/deletionTimestamp").is_none() {
-            let mut object = object.clone();
-            if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-                metadata.insert("deletionTimestamp".into(), json!(self.stamp));
-                metadata.insert("deletionGracePeriodSeconds".into(), json!(0));
-            }
-            self.store.put(key, object);
-        }
-    }
-
-    /// Lets claims and volumes go that are being deleted: nothing in the sandbox mounts them.
-    fn protections(&mut self) {
-        let is_protection =
-            |finalizer: &Value| finalizer == prepare::CLAIM_PROTECTION || finalizer == prepare::VOLUME_PROTECTION;
-        let ending: Vec<(Key, Value)> = self
-            .store
-            .all()
-            .filter(|(key, _)| matches!(key.resource.as_str(), "persistentvolumeclaims" | "persistentvolumes"))
-            .filter(|(_, object)| object.pointer("/metadata/deletionTimestamp").is_some())
-            .map(|(key, object)| (key.clone(), object.clone()))
-            .collect();
-        for (key, mut object) in ending {
-            if let Some(finalizers) = object.pointer_mut("/metadata/finalizers").and_then(Value::as_array_mut) {
-                finalizers.retain(|finalizer| !is_protection(finalizer));
-            }
-            self.end(&key, &object);
-        }
-    }
-
-    /// Lets owners go whose dependents stay behind.
-    fn orphans(&mut self) {
-        let is_orphaning = |object: &Value| {
-            let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
-            finalizers.into_iter().flatten().any(|finalizer| finalizer == "orphan")
-                && object.pointer("/metadata/deletionTimestamp").is_some()
-        };
-        let leaving: Vec<(Key, Value)> = self
-            .store
-            .all()
-            .filter(|(_, object)| is_orphaning(object))
-            .map(|(key, object)| (key.clone(), object.clone()))
-            .collect();
-        for (key, mut object) in leaving {
-            write::orphan(self.store, text(&object, "/metadata/uid"));
-            if let Some(finalizers) = object.pointer_mut("/metadata/finalizers").and_then(Value::as_array_mut) {
-                finalizers.retain(|finalizer| finalizer != "orphan");
-            }
-            self.end(&key, &object);
-        }
-    }
-
-    /// Deletes what no living owner holds, and lets owners go that waited for their dependents.
-    fn collect_garbage(&mut self) {
-        let alive: BTreeSet<String> =
-            self.store.all().map(|(_, object)| text(object, "/metadata/uid").to_owned()).collect();
-        let is_foreground = |object: &Value| {
-            let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
-            finalizers.into_iter().flatten().any(|finalizer| finalizer == "foregroundDeletion")
-        };
-        let leaving: BTreeSet<String> = self
-            .store
-            .all()
-            .filter(|(_, object)| is_foreground(object) && object.pointer("/metadata/deletionTimestamp").is_some())
-            .map(|(_, object)| text(object, "/metadata/uid").to_owned())
-            .collect();
-        let mut held: BTreeSet<String> = BTreeSet::new();
-        let mut gone = Vec::new();
-        for (key, object) in self.store.all() {
-            let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array).into_iter().flatten();
-            let owners: Vec<&str> = owners.map(|owner| text(owner, "/uid")).collect();
-            if !owners.is_empty() && owners.iter().all(|uid| !alive.contains(*uid) || leaving.contains(*uid)) {
-                gone.push((key.clone(), object.clone()));
-            }
-            held.extend(owners.iter().filter(|uid| leaving.contains(**uid)).map(|uid| (*uid).to_owned()));
-        }
-        for (key, object) in gone {
-            self.end(&key, &object);
-        }
-        let done: Vec<(Key, Value)> = self
-            .store
-            .all()
-            .filter(|(_, object)| {
-                leaving.contains(text(object, "/metadata/uid")) && !held.contains(text(object, "/metadata/uid"))
-            })
-            .map(|(key, object)| (key.clone(), object.clone()))
-            .collect();
-        for (key, mut object) in done {
-            if let Some(finalizers) = object.pointer_mut("/metadata/finalizers").and_then(Value::as_array_mut) {
-                finalizers.retain(|finalizer| finalizer != "foregroundDeletion");
-            }
-            self.end(&key, &object);
         }
     }
 
@@ -532,7 +393,7 @@ impl Pass<'_> {
     }
 
     /// Plays the kubelet: a pod runs, and a job's pod is done, when its time has come.
-    fn pod(&mut self, key: &Key, pod: &Value) {
+    fn pod(&mut self, pod: &Value) {
         let uid = text(pod, "/metadata/uid").to_owned();
         let since = *self.controllers.first_seen.entry(uid).or_insert(self.now);
         if text(pod, "/status/phase") != "Pending" || self.now.duration_since(since) < self.controllers.ready_after {
@@ -563,7 +424,6 @@ impl Pass<'_> {
             "phase": if is_job { "Succeeded" } else { "Running" }, "conditions": conditions, "containerStatuses": statuses,
             "qosClass": pod.pointer("/status/qosClass"), "startTime": self.stamp, "podIP": "10.244.0.1", "podIPs": [{"ip": "10.244.0.1"}], "hostIP": "127.0.0.1",
         });
-        debug_assert_eq!(key.resource, "pods");
         self.status("", "Pod", pod, &status);
     }
 }
