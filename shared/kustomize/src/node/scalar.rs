@@ -145,8 +145,8 @@ fn float(text: &str) -> Option<f64> {
 /// A float as Go's JSON prints it: without a fraction where it is whole.
 fn float_value(text: &str) -> Option<Value> {
     let f = float(text)?;
-    if f.fract() == 0.0 && f.abs() < 1e15 {
-        #[allow(clippy::cast_possible_truncation)] // whole and below 2^53
+    if f.fract() == 0.0 && f.abs() < 9e18 {
+        #[allow(clippy::cast_possible_truncation)] // whole and below 2^63
         return Some(Value::Number(Number::from(f as i64)));
     }
     Number::from_f64(f).map(Value::Number)
