@@ -17,7 +17,7 @@ mod emit;
 mod natural;
 mod parse;
 mod resolve;
-mod scan;
+pub mod scan;
 mod split;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,11 @@
 //! From text to nodes: streams of resources as kyaml reads them (`kio/byteio_reader.go`), and kustomization files as
-//! sigs.k8s.io/yaml does. The parser itself is the one that `slipway-manifest` uses.
+//! sigs.k8s.io/yaml does, over the scanner of `slipway-manifest`.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag as YamlTag};
 use serde_json::Value;
+use slipway_manifest::yaml::scan::{Scanner, Token};
 use slipway_manifest::yaml::{YamlError, YamlErrorKind, resolve_plain};
 
 use super::scalar::{Scalar, Tag, resolve};
@@ -73,180 +74,288 @@ fn documents(text: &str) -> Result<Vec<(usize, &str)>, YamlError> {
 
 /// The first document of `text`.
 fn first(text: &str, rules: Rules) -> Result<Option<Node>, YamlError> {
-    let open_end = (!text.ends_with('\n')).then(|| text.chars().count());
-    let mut builder =
-        Builder { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0, rules, open_end };
-    let parsed = builder.first();
-    match parsed {
-        // JSON allows tabs where YAML does not.
-        Err(e) if text.trim_start().starts_with(['{', '[']) => {
-            serde_json::from_str(text).map(|value| Some(Node::from_value(value))).map_err(|_| e)
-        }
-        other => other,
-    }
+    Builder { scanner: Scanner::checked(text)?, anchors: HashMap::new(), nodes: 0, rules }.document()
 }
 
 struct Builder<'a> {
-    parser: Parser<'a, StrInput<'a>>,
-    anchors: HashMap<usize, (Node, usize)>,
+    scanner: Scanner<'a>,
+    anchors: HashMap<&'a str, (Node, usize)>,
     nodes: usize,
     rules: Rules,
-    /// Length of a text whose last line has no line break.
-    open_end: Option<usize>,
 }
 
-fn error(span: Span, kind: YamlErrorKind) -> YamlError {
-    YamlError { line: span.start.line(), kind }
+fn error(line: usize, kind: YamlErrorKind) -> YamlError {
+    YamlError { line, kind }
 }
 
-fn syntax(span: Span, what: &str) -> YamlError {
-    error(span, YamlErrorKind::Syntax(what.to_owned()))
+fn syntax<T>(line: usize, what: &str) -> Result<T, YamlError> {
+    Err(error(line, YamlErrorKind::Syntax(what.to_owned())))
 }
 
+/// The grammar of YAML over the scanner's tokens; what ends a document is checked, what follows it is not read.
 impl<'a> Builder<'a> {
-    fn first(&mut self) -> Result<Option<Node>, YamlError> {
+    fn document(&mut self) -> Result<Option<Node>, YamlError> {
         loop {
-            match self.next()? {
-                (Event::StreamEnd, _) => return Ok(None),
-                (Event::DocumentStart(_), _) => {
-                    let (event, span) = self.next()?;
-                    let node = self.node(event, span, 0)?;
-                    // What follows must end the document; the parser says so, if it does not.
-                    self.next()?;
-                    return Ok(Some(node));
+            match self.scanner.peek()?.token {
+                Token::StreamEnd => return Ok(None),
+                Token::Directive => drop(self.scanner.next()?),
+                Token::DocumentStart => {
+                    self.scanner.next()?;
+                    if self.at_document_end()? {
+                        return Ok(Some(Node::null()));
+                    }
+                    break;
                 }
-                _ => {}
+                _ => break,
             }
         }
-    }
-
-    fn next(&mut self) -> Result<(Event<'a>, Span), YamlError> {
-        match self.parser.next_event() {
-            Some(Ok(next)) => Ok(next),
-            Some(Err(e)) => {
-                Err(YamlError { line: e.marker().line(), kind: YamlErrorKind::Syntax(e.info().to_owned()) })
-            }
-            None => Ok((Event::StreamEnd, Span::default())),
+        let node = self.node(true, false, 0)?;
+        if self.at_document_end()? {
+            return Ok(Some(node));
         }
+        syntax(self.scanner.peek()?.line, "did not find the expected `---` or the end: is the indentation right?")
     }
 
-    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, YamlError> {
-        if depth > MAX_DEPTH {
-            return Err(error(span, YamlErrorKind::TooDeep(MAX_DEPTH)));
+    fn at_document_end(&mut self) -> Result<bool, YamlError> {
+        let token = &self.scanner.peek()?.token;
+        Ok(matches!(token, Token::Directive | Token::DocumentStart | Token::DocumentEnd | Token::StreamEnd))
+    }
+
+    /// Takes the next token if it is `token`.
+    fn skip(&mut self, token: &Token<'static>) -> Result<bool, YamlError> {
+        let found = self.scanner.peek()?.token == *token;
+        if found {
+            self.scanner.next()?;
+        }
+        Ok(found)
+    }
+
+    /// A node; `block` where block collections may stand, `indentless` where a list may stand at its key's own column.
+    fn node(&mut self, block: bool, indentless: bool, depth: usize) -> Result<Node, YamlError> {
+        let (mut anchor, mut tag): (Option<&'a str>, Option<Cow<'a, str>>) = (None, None);
+        loop {
+            let next = self.scanner.peek()?;
+            let line = next.line;
+            if depth > MAX_DEPTH {
+                return Err(error(line, YamlErrorKind::TooDeep(MAX_DEPTH)));
+            }
+            match &next.token {
+                Token::Anchor(name) if anchor.is_none() => anchor = Some(*name),
+                Token::Tag(text) if tag.is_none() => tag = Some(text.clone()),
+                Token::Alias(name) if anchor.is_none() && tag.is_none() => {
+                    let name = *name;
+                    self.scanner.next()?;
+                    return self.alias(name, line);
+                }
+                _ => break,
+            }
+            self.scanner.next()?;
         }
         let before = self.nodes;
-        self.count(1, span)?;
-        let (node, anchor) = match event {
-            Event::Alias(id) => {
-                let (node, size) = self.anchors.get(&id).ok_or_else(|| error(span, YamlErrorKind::UnknownAnchor))?;
-                let (node, size) = (node.clone(), *size);
-                self.count(size, span)?;
-                return Ok(node);
-            }
-            Event::Scalar(text, style, anchor, tag) => {
-                let mut text = text.into_owned();
-                let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
-                // A block that runs to the end of the text has no more line breaks than the text.
-                if is_block && self.open_end.is_some_and(|end| span.end.index() >= end) && text.ends_with('\n') {
-                    text.pop();
+        let line = self.scanner.peek()?.line;
+        self.count(1, line)?;
+        let node = match self.scanner.peek()?.token {
+            Token::Scalar { .. } => match self.scanner.next()?.token {
+                Token::Scalar { text, plain, folded } => {
+                    let refolds = folded && self.rules == Rules::Resources;
+                    let text = if refolds { refold(text.into_owned()) } else { text.into_owned() };
+                    Node::Scalar(self.scalar(text, plain, tag.as_deref()))
                 }
-                if style == ScalarStyle::Folded && self.rules == Rules::Resources {
-                    text = refold(text);
-                }
-                (Node::Scalar(self.scalar(text, style, tag.as_deref())), anchor)
+                _ => Node::null(),
+            },
+            Token::BlockEntry if indentless => Node::Seq(self.block_list(false, depth)?),
+            Token::BlockSequenceStart if block => {
+                self.scanner.next()?;
+                Node::Seq(self.block_list(true, depth)?)
             }
-            Event::SequenceStart(anchor, _) => (Node::Seq(self.sequence(depth)?), anchor),
-            Event::MappingStart(anchor, _) => (Node::Map(self.mapping(depth)?), anchor),
-            _ => (Node::null(), 0),
+            Token::BlockMappingStart if block => Node::Map(self.block_map(depth)?),
+            Token::FlowSequenceStart => Node::Seq(self.flow_list(depth)?),
+            Token::FlowMappingStart => Node::Map(self.flow_map(depth)?),
+            _ if tag.is_some() || anchor.is_some() => Node::Scalar(self.scalar(String::new(), true, tag.as_deref())),
+            _ => return syntax(line, "did not find a value where one is expected"),
         };
-        if anchor != 0 {
-            self.anchors.insert(anchor, (node.clone(), self.nodes - before));
+        if let Some(name) = anchor {
+            self.anchors.insert(name, (node.clone(), self.nodes - before));
         }
         Ok(node)
     }
 
-    fn count(&mut self, nodes: usize, span: Span) -> Result<(), YamlError> {
-        self.nodes = self.nodes.saturating_add(nodes);
-        if self.nodes > MAX_NODES { Err(error(span, YamlErrorKind::AliasBomb(MAX_NODES))) } else { Ok(()) }
+    fn alias(&mut self, name: &str, line: usize) -> Result<Node, YamlError> {
+        let (node, size) = self.anchors.get(name).ok_or_else(|| error(line, YamlErrorKind::UnknownAnchor))?;
+        let (node, size) = (node.clone(), *size);
+        self.count(size, line)?;
+        Ok(node)
     }
 
-    fn scalar(&self, text: String, style: ScalarStyle, tag: Option<&YamlTag>) -> Scalar {
-        let tag = match tag.filter(|tag| tag.is_yaml_core_schema()).map(|tag| tag.suffix.as_str()) {
+    /// A node, or null where one of `ends` follows.
+    fn optional(&mut self, ends: &[Token<'static>], block: bool, depth: usize) -> Result<Node, YamlError> {
+        if ends.contains(&self.scanner.peek()?.token) {
+            return Ok(Node::null());
+        }
+        let indentless = block && ends.contains(&Token::Key) && !ends.contains(&Token::BlockEntry);
+        self.node(block, indentless, depth + 1)
+    }
+
+    /// A list in block style; `own` where it has an indentation, and so an end, of its own.
+    fn block_list(&mut self, own: bool, depth: usize) -> Result<Vec<Node>, YamlError> {
+        let ends: &[Token<'static>] = if own {
+            &[Token::BlockEntry, Token::BlockEnd]
+        } else {
+            &[Token::BlockEntry, Token::Key, Token::Value, Token::BlockEnd]
+        };
+        let mut items = Vec::new();
+        while self.skip(&Token::BlockEntry)? {
+            items.push(self.optional(ends, true, depth)?);
+        }
+        if own && !self.skip(&Token::BlockEnd)? {
+            return syntax(self.scanner.peek()?.line, "did not find the next list item (`- `) or the list's end");
+        }
+        Ok(items)
+    }
+
+    fn block_map(&mut self, depth: usize) -> Result<Map, YamlError> {
+        const ENDS: &[Token<'static>] = &[Token::Key, Token::Value, Token::BlockEnd];
+        self.scanner.next()?;
+        let mut entries = Entries::new(self.rules);
+        while !self.skip(&Token::BlockEnd)? {
+            let line = self.scanner.peek()?.line;
+            if !self.skip(&Token::Key)? {
+                return syntax(line, "did not find the next key or the mapping's end: is the indentation right?");
+            }
+            self.entry(&mut entries, ENDS, true, line, depth)?;
+        }
+        entries.finish()
+    }
+
+    /// A key, whose sign is taken already, and its value.
+    fn entry(
+        &mut self,
+        entries: &mut Entries,
+        ends: &[Token<'static>],
+        block: bool,
+        line: usize,
+        depth: usize,
+    ) -> Result<(), YamlError> {
+        let merges = matches!(&self.scanner.peek()?.token, Token::Scalar { text, plain: true, .. } if text == "<<");
+        let key = self.optional(ends, block, depth)?;
+        let value = if self.skip(&Token::Value)? { self.optional(ends, block, depth)? } else { Node::null() };
+        entries.add(key, value, merges, line)
+    }
+
+    /// Takes the comma before the next entry of a flow collection, or its end: gives whether that was it.
+    fn flow_ends(&mut self, first: bool, end: &Token<'static>, missing: &str) -> Result<bool, YamlError> {
+        if self.skip(end)? {
+            return Ok(true);
+        }
+        if first {
+            return Ok(false);
+        }
+        if !self.skip(&Token::FlowEntry)? {
+            return syntax(self.scanner.peek()?.line, missing);
+        }
+        self.skip(end)
+    }
+
+    fn flow_list(&mut self, depth: usize) -> Result<Vec<Node>, YamlError> {
+        const ENDS: &[Token<'static>] = &[Token::Value, Token::FlowEntry, Token::FlowSequenceEnd];
+        self.scanner.next()?;
+        let mut items = Vec::new();
+        while !self.flow_ends(items.is_empty(), &Token::FlowSequenceEnd, "did not find expected `,` or `]`")? {
+            let line = self.scanner.peek()?.line;
+            if !self.skip(&Token::Key)? {
+                items.push(self.node(false, false, depth + 1)?);
+                continue;
+            }
+            // One pair without braces: `[a: 1]`.
+            let mut entries = Entries::new(self.rules);
+            self.entry(&mut entries, ENDS, false, line, depth + 1)?;
+            items.push(Node::Map(entries.finish()?));
+        }
+        Ok(items)
+    }
+
+    fn flow_map(&mut self, depth: usize) -> Result<Map, YamlError> {
+        const ENDS: &[Token<'static>] = &[Token::Value, Token::FlowEntry, Token::FlowMappingEnd];
+        self.scanner.next()?;
+        let mut entries = Entries::new(self.rules);
+        let mut first = true;
+        while !self.flow_ends(std::mem::take(&mut first), &Token::FlowMappingEnd, "did not find expected `,` or `}`")? {
+            let line = self.scanner.peek()?.line;
+            self.skip(&Token::Key)?;
+            self.entry(&mut entries, ENDS, false, line, depth)?;
+        }
+        entries.finish()
+    }
+
+    fn count(&mut self, nodes: usize, line: usize) -> Result<(), YamlError> {
+        self.nodes = self.nodes.saturating_add(nodes);
+        if self.nodes > MAX_NODES { Err(error(line, YamlErrorKind::AliasBomb(MAX_NODES))) } else { Ok(()) }
+    }
+
+    fn scalar(&self, text: String, plain: bool, tag: Option<&str>) -> Scalar {
+        let tag = match tag.map(|tag| tag.strip_prefix("tag:yaml.org,2002:").unwrap_or("str")) {
             Some("null") => Tag::Null,
             Some("bool") => Tag::Bool,
             Some("int") => Tag::Int,
             Some("float") => Tag::Float,
             Some("timestamp") => Tag::Timestamp,
             Some("binary") => Tag::Binary,
-            Some(_) => Tag::Str,
-            None if tag.is_some() || style != ScalarStyle::Plain => Tag::Str,
-            None if self.rules == Rules::Resources => resolve(&text),
-            None => return settings_scalar(text),
+            None if plain && self.rules == Rules::Settings => return settings_scalar(text),
+            None if plain => resolve(&text),
+            Some(_) | None => Tag::Str,
         };
         Scalar { text, tag }
     }
+}
 
-    fn sequence(&mut self, depth: usize) -> Result<Vec<Node>, YamlError> {
-        let mut items = Vec::new();
-        loop {
-            let (event, span) = self.next()?;
-            if matches!(event, Event::SequenceEnd) {
-                return Ok(items);
-            }
-            items.push(self.node(event, span, depth + 1)?);
-        }
+/// A mapping as it grows.
+struct Entries {
+    map: Map,
+    seen: HashSet<String>,
+    merged: Option<Node>,
+    rules: Rules,
+    line: usize,
+}
+
+impl Entries {
+    fn new(rules: Rules) -> Self {
+        Self { map: Map::default(), seen: HashSet::new(), merged: None, rules, line: 0 }
     }
 
-    fn mapping(&mut self, depth: usize) -> Result<Map, YamlError> {
-        let mut map = Map::default();
-        let mut seen: HashSet<String> = HashSet::new();
-        let mut merged = None;
-        loop {
-            let (event, span) = self.next()?;
-            if matches!(event, Event::MappingEnd) {
-                break;
-            }
-            let is_merge = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
-            let key = self.node(event, span, depth + 1)?;
-            let (event, value_span) = self.next()?;
-            let value = self.node(event, value_span, depth + 1)?;
-            if is_merge {
-                if merged.replace(value).is_some() {
-                    return Err(syntax(span, "duplicate merge key"));
-                }
-                continue;
-            }
-            let key = self.key(key, span)?;
-            // A search through a small map is cheap; through a large one it is not.
-            let known = if map.0.len() < 32 {
-                map.get(&key).is_some()
-            } else {
-                if seen.is_empty() {
-                    seen.extend(map.0.iter().map(|(key, _)| key.clone()));
-                }
-                !seen.insert(key.clone())
-            };
-            match (known, self.rules) {
-                (false, _) => map.0.push((key, value)),
-                (true, Rules::Settings) => map.set(&key, value),
-                (true, Rules::Resources) => return Err(error(span, YamlErrorKind::DuplicateKey(key))),
-            }
+    fn add(&mut self, key: Node, value: Node, merges: bool, line: usize) -> Result<(), YamlError> {
+        if merges {
+            self.line = line;
+            return if self.merged.replace(value).is_some() { syntax(line, "duplicate merge key") } else { Ok(()) };
         }
-        if let Some(source) = merged {
-            merge(&mut map, source).map_err(|what| syntax(Span::default(), what))?;
-        }
-        Ok(map)
-    }
-
-    fn key(&self, key: Node, span: Span) -> Result<String, YamlError> {
-        match key {
-            Node::Scalar(Scalar { text, tag: Tag::Str }) => Ok(text),
-            Node::Scalar(Scalar { text, .. }) if self.rules == Rules::Settings => Ok(text),
+        let key = match key {
+            Node::Scalar(Scalar { text, tag }) if tag == Tag::Str || self.rules == Rules::Settings => text,
             Node::Scalar(Scalar { text, .. }) => {
-                Err(error(span, YamlErrorKind::Syntax(format!("key `{text}` is not a string: put it in quotes"))))
+                return syntax(line, &format!("key `{text}` is not a string: put it in quotes"));
             }
-            _ => Err(error(span, YamlErrorKind::ComplexKey)),
+            _ => return Err(error(line, YamlErrorKind::ComplexKey)),
+        };
+        // A search through a small map is cheap; through a large one it is not.
+        let known = if self.map.0.len() < 32 {
+            self.map.get(&key).is_some()
+        } else {
+            if self.seen.is_empty() {
+                self.seen.extend(self.map.0.iter().map(|(key, _)| key.clone()));
+            }
+            !self.seen.insert(key.clone())
+        };
+        match (known, self.rules) {
+            (false, _) => self.map.0.push((key, value)),
+            (true, Rules::Settings) => self.map.set(&key, value),
+            (true, Rules::Resources) => return Err(error(line, YamlErrorKind::DuplicateKey(key))),
         }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Map, YamlError> {
+        if let Some(source) = self.merged {
+            merge(&mut self.map, source).map_err(|what| error(self.line, YamlErrorKind::Syntax(what.to_owned())))?;
+        }
+        Ok(self.map)
     }
 }
 

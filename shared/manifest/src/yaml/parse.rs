@@ -170,7 +170,7 @@ fn syntax<T>(line: usize, what: &str) -> Result<T, YamlError> {
 }
 
 /// Refuses the characters that YAML does not allow even in quotes; go-yaml checks them before anything else.
-fn check_characters(text: &str) -> Result<(), YamlError> {
+pub(super) fn check_characters(text: &str) -> Result<(), YamlError> {
     let bytes = text.as_bytes();
     let suspicious = |byte: &u8| matches!(byte, 0..=8 | 11 | 12 | 14..=31 | 0x7f | 0xc2 | 0xef);
     let mut from = 0;
@@ -300,7 +300,7 @@ impl<'a> Builder<'a> {
         match next.token {
             Token::BlockEntry if indentless => collection(Value::Array(self.block_sequence(false, depth)?)),
             Token::Scalar { .. } => match self.take()? {
-                Token::Scalar { text, plain } => scalar(text, plain, tag).map_err(|kind| error(line, kind)),
+                Token::Scalar { text, plain, .. } => scalar(text, plain, tag).map_err(|kind| error(line, kind)),
                 _ => Ok(Node::NULL),
             },
             Token::FlowSequenceStart => collection(Value::Array(self.flow_sequence(depth)?)),

@@ -10,7 +10,8 @@ use super::{YamlError, YamlErrorKind};
 
 /// One token; the parser adds the grammar.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Token<'a> {
+#[expect(missing_docs, reason = "the names of libyaml's tokens")]
+pub enum Token<'a> {
     StreamEnd,
     Directive,
     DocumentStart,
@@ -33,16 +34,22 @@ pub(super) enum Token<'a> {
     Scalar {
         text: Cow<'a, str>,
         plain: bool,
+        /// Written behind `>`.
+        folded: bool,
     },
 }
 
 /// A token, the line (from 1) it starts on and the bytes it takes.
 #[derive(Debug)]
-pub(super) struct Located<'a> {
-    pub(super) token: Token<'a>,
-    pub(super) line: usize,
-    pub(super) start: usize,
-    pub(super) end: usize,
+pub struct Located<'a> {
+    /// The token.
+    pub token: Token<'a>,
+    /// Its line.
+    pub line: usize,
+    /// Where its bytes begin.
+    pub start: usize,
+    /// Where they end.
+    pub end: usize,
 }
 
 /// Where a simple key might have started.
@@ -60,7 +67,8 @@ const MAX_SIMPLE_KEY: usize = 1024;
 
 static END: Located<'static> = Located { token: Token::StreamEnd, line: 0, start: 0, end: 0 };
 
-pub(super) struct Scanner<'a> {
+/// Gives the tokens of a text one by one.
+pub struct Scanner<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
@@ -80,6 +88,12 @@ pub(super) struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
+    /// A scanner over `text`; the error is a character that YAML does not allow even in quotes.
+    pub fn checked(text: &'a str) -> Result<Self, YamlError> {
+        super::parse::check_characters(text)?;
+        Ok(Self::new(text))
+    }
+
     pub(super) fn new(text: &'a str) -> Self {
         let start = if text.starts_with('\u{feff}') { 3 } else { 0 };
         Self {
@@ -100,7 +114,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next token, left where it is.
-    pub(super) fn peek(&mut self) -> Result<&Located<'a>, YamlError> {
+    pub fn peek(&mut self) -> Result<&Located<'a>, YamlError> {
         while !self.ended && self.needs_more()? {
             self.fetch()?;
         }
@@ -108,7 +122,8 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next token; after the end of the stream, that again.
-    pub(super) fn next(&mut self) -> Result<Located<'a>, YamlError> {
+    #[expect(clippy::should_implement_trait, reason = "it does not end")]
+    pub fn next(&mut self) -> Result<Located<'a>, YamlError> {
         self.peek()?;
         self.taken += 1;
         Ok(self.tokens.pop_front().unwrap_or(Located {
@@ -406,7 +421,7 @@ impl<'a> Scanner<'a> {
         self.simple_key_allowed = false;
         let (line, start) = (self.line, self.at);
         let (text, end) = scan(self)?;
-        self.tokens.push_back(Located { token: Token::Scalar { text, plain }, line, start, end });
+        self.tokens.push_back(Located { token: Token::Scalar { text, plain, folded: false }, line, start, end });
         Ok(())
     }
 
@@ -415,7 +430,7 @@ impl<'a> Scanner<'a> {
         self.simple_key_allowed = true;
         let (line, start) = (self.line, self.at);
         let text = self.scan_block(literal)?;
-        self.push_from(Token::Scalar { text, plain: false }, line, start);
+        self.push_from(Token::Scalar { text, plain: false, folded: !literal }, line, start);
         Ok(())
     }
 
