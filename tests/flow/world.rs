@@ -13,21 +13,21 @@ use slipway_sandbox::{Options, Sandbox, aws};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
-pub const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/web";
-pub const KUSTOMIZATION: &str = "shop/kustomization.yaml";
+pub(crate) const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/web";
+pub(crate) const KUSTOMIZATION: &str = "shop/kustomization.yaml";
 
-pub struct Flow {
-    pub sandbox: Sandbox,
-    pub webhooks: UnboundedReceiver<Delivery>,
-    pub pusher: Pusher,
-    pub deployer: Deployer,
-    pub checker: Checker,
+pub(crate) struct Flow {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) webhooks: UnboundedReceiver<Delivery>,
+    pub(crate) pusher: Pusher,
+    pub(crate) deployer: Deployer,
+    pub(crate) checker: Checker,
     _folder: tempfile::TempDir,
 }
 
 impl Flow {
     /// The sandbox with its shop; the webhook of the first push waits.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         slipway::telemetry::start();
         let folder = tempfile::tempdir().unwrap();
         let (sandbox, webhooks) = Sandbox::start(Options::new(folder.path())).await.unwrap();
@@ -45,19 +45,19 @@ impl Flow {
     }
 
     /// The shop, deployed.
-    pub async fn deployed() -> Self {
+    pub(crate) async fn deployed() -> Self {
         let mut flow = Self::start().await;
         flow.settle().await;
         flow
     }
 
-    pub fn next_webhook(&mut self) -> Option<Value> {
+    pub(crate) fn next_webhook(&mut self) -> Option<Value> {
         let delivery = self.webhooks.try_recv().ok()?;
         Some(delivery.to_function_url_event(false, jiff::Timestamp::now()))
     }
 
     /// Delivers every webhook and works off every message; gives the function's answers.
-    pub async fn settle(&mut self) -> Vec<Value> {
+    pub(crate) async fn settle(&mut self) -> Vec<Value> {
         let mut answers = Vec::new();
         loop {
             let event = self.next_webhook().or_else(|| self.sandbox.aws.next_event());
@@ -66,32 +66,32 @@ impl Flow {
         }
     }
 
-    pub fn push(&self, message: &str, files: &[(&str, &str)]) {
+    pub(crate) fn push(&self, message: &str, files: &[(&str, &str)]) {
         let changes: Vec<Change> = files.iter().map(|(path, text)| Change::write(*path, *text)).collect();
         self.sandbox.forge.push(&self.sandbox.repository, "main", message, &changes).unwrap();
     }
 
-    pub fn read(&self, path: &str) -> String {
+    pub(crate) fn read(&self, path: &str) -> String {
         self.sandbox.read(path).unwrap().unwrap()
     }
 
-    pub async fn check(&self) -> Value {
+    pub(crate) async fn check(&self) -> Value {
         self.checker.handle(json!({}), soon(), "check").await.unwrap()
     }
 
-    pub fn deployment(&self) -> Value {
+    pub(crate) fn deployment(&self) -> Value {
         self.sandbox.cluster.get(DEPLOYMENT).expect("the Deployment exists")
     }
 
-    pub fn messages(&self) -> Vec<String> {
+    pub(crate) fn messages(&self) -> Vec<String> {
         self.sandbox.slack.messages().into_iter().map(|message| message.text).collect()
     }
 
-    pub fn statuses(&self) -> Vec<Value> {
+    pub(crate) fn statuses(&self) -> Vec<Value> {
         self.sandbox.forge.statuses(self.sandbox.head().unwrap().unwrap())
     }
 }
 
-pub fn soon() -> Instant {
+pub(crate) fn soon() -> Instant {
     Instant::now() + Duration::from_mins(1)
 }

@@ -111,6 +111,8 @@ impl Cluster {
                 (Arc::clone(&store), Arc::clone(&controllers), Arc::clone(&options.clock));
             tokio::spawn(async move {
                 let mut interval = tokio::time::interval(TICK);
+                // On a busy machine a tick takes longer than that: catching up would leave no time for anything else.
+                interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
                 loop {
                     interval.tick().await;
                     lock(&controllers).tick(&mut lock(&store), clock());

@@ -203,7 +203,7 @@ impl Checker {
         let (new, gone) = drift::news(&found, &recorded.state.drift, &unsure);
         let drifts: Vec<report::Drift> = new.iter().map(|found| found.drift.clone()).collect();
         if !drifts.is_empty() {
-            self.engine.tell(&report::drift(&owner.instance, destination, &revision, &drifts)).await;
+            self.engine.tell(&report::drift(&owner.instance, destination, &revision, &drifts, &now())).await;
         }
         if !gone.is_empty() {
             self.engine.tell(&report::resolved(&owner.instance, destination, &gone)).await;
@@ -321,6 +321,11 @@ fn remember(recorded: &mut Recorded, found: &[Found], gone: &[String]) {
     let synced = state.status.resources.iter().all(|resource| resource.status == Some(SyncStatus::Synced));
     state.status.sync.status = if synced { SyncStatus::Synced } else { SyncStatus::OutOfSync };
     state.status.reconciled_at = Some(jiff::Timestamp::now());
+}
+
+/// The time as the API server writes it.
+fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 fn summary(verdict: &Verdict) -> Value {

@@ -126,8 +126,9 @@ pub fn deployment(d: &Deployment<'_>) -> String {
     text
 }
 
-/// The message about differences that are new.
-pub fn drift(app: &str, cluster: &str, sha: &str, drifts: &[Drift]) -> String {
+/// The message about differences that are new; `noticed` is the time of the check, for writes of which the API server records no
+/// time (those of the scale subresource).
+pub fn drift(app: &str, cluster: &str, sha: &str, drifts: &[Drift], noticed: &str) -> String {
     let fields = if drifts.len() == 1 { "1 field".to_owned() } else { format!("{} fields", drifts.len()) };
     let mut text = format!(
         ":rotating_light: {} on {} differs from Git at {}: {fields}",
@@ -135,11 +136,11 @@ pub fn drift(app: &str, cluster: &str, sha: &str, drifts: &[Drift]) -> String {
         bold(cluster),
         code(short(sha))
     );
-    bullets(&mut text, drifts.iter().map(drift_line));
+    bullets(&mut text, drifts.iter().map(|drift| drift_line(drift, noticed)));
     text
 }
 
-fn drift_line(d: &Drift) -> String {
+fn drift_line(d: &Drift, noticed: &str) -> String {
     let mut line = code(&d.object);
     if !d.field.is_empty() {
         let _ = write!(line, " {}", code(&d.field));
@@ -151,9 +152,11 @@ fn drift_line(d: &Drift) -> String {
             let _ = write!(line, "; by {} at {}", code(manager), escape(time));
         }
         (Some(manager), None) => {
-            let _ = write!(line, "; by {}", code(manager));
+            let _ = write!(line, "; by {}, noticed at {noticed}", code(manager));
         }
-        _ => {}
+        _ => {
+            let _ = write!(line, "; noticed at {noticed}");
+        }
     }
     line
 }
@@ -191,7 +194,7 @@ mod tests {
     #[test]
     fn a_drift_names_field_values_manager_and_time() {
         assert_eq!(
-            drift("web", "prod", &"a".repeat(40), &[replicas()]),
+            drift("web", "prod", &"a".repeat(40), &[replicas()], "now"),
             ":rotating_light: *web* on *prod* differs from Git at `aaaaaaa`: 1 field\n• `Deployment/shop/web` `spec.replicas`: \
              Git has `2`, the cluster `5`; by `kubectl-scale` at 2026-11-21T13:00:00Z"
         );
@@ -200,7 +203,7 @@ mod tests {
     #[test]
     fn markup_from_outside_is_harmless() {
         let hostile = "<!channel> <http://x|y> `*_&";
-        let text = drift("<@U1>*x*", hostile, "abc", &[Drift { live: Some(hostile.into()), ..replicas() }]);
+        let text = drift("<@U1>*x*", hostile, "abc", &[Drift { live: Some(hostile.into()), ..replicas() }], "now");
         assert!(!text.contains("<!") && !text.contains("<@") && !text.contains("<http"), "{text}");
         assert!(!text.contains("``"), "{text}");
         assert_eq!(problem("a\nb", &["<x>".into()]), ":x: a b\n• &lt;x&gt;");
@@ -208,9 +211,11 @@ mod tests {
 
     #[test]
     fn messages_fit() {
+        let scaled = drift("web", "prod", "abc", &[Drift { time: None, ..replicas() }], "now");
+        assert!(scaled.ends_with("by `kubectl-scale`, noticed at now"), "{scaled}");
         let many: Vec<Drift> =
             (0..1000).map(|n| Drift { live: Some("x".repeat(500)), field: format!("f{n}"), ..replicas() }).collect();
-        let text = drift("web", "prod", "abc", &many);
+        let text = drift("web", "prod", "abc", &many, "now");
         assert!(text.len() < 4_000 && text.ends_with(" more"), "{}", text.len());
         let changes: Vec<String> = (0..50).map(|n| format!("ConfigMap/a/{n} created")).collect();
         let text = deployment(&Deployment {
