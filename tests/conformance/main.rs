@@ -14,13 +14,16 @@ mod diff;
 mod framework;
 mod gotemplate;
 mod health;
+mod helm_corpus;
+mod helm_engine;
 mod hooks;
-mod imageupdater;
 mod imageupdater;
 mod kustomize_corpus;
 mod kustomize_reference;
 mod kustomize_vectors;
 mod semver;
+mod sprig;
+mod strvals;
 mod sync_tasks;
 
 /// Makes a test of each suite, so that `cargo test` counts them and one can be asked for by name.
@@ -37,11 +40,15 @@ suites! {
     diff,
     gotemplate,
     health,
+    helm_corpus,
+    helm_engine,
     hooks,
     imageupdater,
     kustomize_corpus,
     kustomize_vectors,
     semver,
+    sprig,
+    strvals,
     sync_tasks,
 }
 

@@ -109,6 +109,19 @@ impl FuncError {
         Self { message: message.into(), limit: None, source: Some(Box::new(source)) }
     }
 
+    /// The same failure with a message before it.
+    #[must_use]
+    pub fn context(mut self, message: impl Into<String>) -> Self {
+        let message = message.into();
+        self.message = if self.message.is_empty() { message } else { format!("{message}: {}", self.message) };
+        self
+    }
+
+    /// The bound that was reached, if that is the reason, here or in a template that the function ran.
+    pub fn limit(&self) -> Option<Limit> {
+        self.limit.or_else(|| self.source.as_ref()?.limit())
+    }
+
     /// The failure of the template that the function ran.
     pub fn template(&self) -> Option<&Error> {
         self.source.as_deref()

@@ -1,1 +1,206 @@
-//! helm template, in process.
+//! `helm template`, in process: a chart in a [`Tree`], values and capabilities to manifests (Helm 4.1.4).
+//!
+//! ```text
+//! Tree ─► chart (load, archives, .helmignore) ─► dependencies (conditions, tags, aliases, imports) ─► values (coalesce)
+//!      ─► schema ─► engine (gotmpl, sprig) ─► manifests (documents, hooks, order) ─► Rendered
+//! ```
+//!
+//! Pure: knows no network, clock, environment or process. What a chart asks a cluster for comes back as a need, what
+//! is random or dated comes from the caller's seed and clock. `COMPATIBILITY.md` lists what differs from Helm.
+
+pub mod argo;
+mod chart;
+mod dependencies;
+mod engine;
+mod error;
+mod glob;
+mod manifests;
+mod objects;
+mod options;
+mod schema;
+mod sprig;
+mod strvals;
+mod values;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+use slipway_gotmpl::{Budget, Str};
+use slipway_manifest::semver_go::is_compatible;
+use slipway_manifest::{Object, Tree, yaml};
+
+pub use chart::archive::ArchiveError;
+pub use chart::{LoadError, MetadataError};
+pub use error::{HelmError, ManifestError, RenderError};
+pub use manifests::{Hook, Manifest};
+pub use options::{Limits, Lookup, Options, Release, Set, SetKind};
+pub use strvals::SetError;
+pub use values::CoalesceError;
+
+/// What a chart renders to.
+#[derive(Debug, Clone, Default)]
+pub struct Rendered {
+    /// Every document in the order of `helm template`: CRDs, resources, hooks.
+    pub manifests: Vec<Manifest>,
+    /// Files of the tree that were read.
+    pub files: BTreeSet<String>,
+    /// What the chart asked the cluster for and [`Options::lookups`] did not answer. Render again with the answers.
+    pub needs: BTreeSet<Lookup>,
+    /// Whether random values were drawn: with another seed the result is another.
+    pub used_random: bool,
+    /// Whether the clock was read.
+    pub used_time: bool,
+}
+
+impl Rendered {
+    /// Whether Helm itself would not render the same twice.
+    pub fn unrepeatable(&self) -> bool {
+        self.used_random || self.used_time
+    }
+
+    /// The manifests as Kubernetes objects, hooks included.
+    /// Fails for a document without `apiVersion`, `kind` or name, and names the template.
+    pub fn into_objects(self) -> Result<Vec<Object>, HelmError> {
+        self.manifests
+            .into_iter()
+            .map(|manifest| {
+                Object::from_value(manifest.value)
+                    .map_err(|source| HelmError::Object { template: manifest.source, source })
+            })
+            .collect()
+    }
+}
+
+/// Renders the chart in the folder (or the archive) `chart_path` of `tree`, as `helm template` does.
+///
+/// Fails where Helm fails, and where a bound is reached; every error names the file, and for templates the line.
+pub fn render(tree: &Tree, chart_path: &str, options: &Options) -> Result<Rendered, HelmError> {
+    in_thread(options, || {
+        let run = run(tree, chart_path, options)?;
+        let mut manifests = Vec::new();
+        if options.include_crds {
+            manifests.extend(crds(&run.chart)?);
+        }
+        let printed = manifests::collect(&run.texts)?;
+        let is_wanted = |one: &Manifest| !(options.skip_tests && one.hook.as_ref().is_some_and(Hook::is_test));
+        manifests.extend(printed.into_iter().filter(is_wanted));
+        Ok(Rendered {
+            manifests,
+            files: run.files,
+            needs: run.state.take_needs(),
+            used_random: run.state.used_random(),
+            used_time: run.state.used_time(),
+        })
+    })
+}
+
+/// What each template prints by its path, partials left out, before it is cut into manifests. Fails as [`render`] does.
+pub fn render_texts(tree: &Tree, chart_path: &str, options: &Options) -> Result<BTreeMap<String, Vec<u8>>, HelmError> {
+    in_thread(options, || {
+        let run = run(tree, chart_path, options)?;
+        Ok(run.texts.into_iter().map(|(name, text)| (name, text.as_bytes().to_vec())).collect())
+    })
+}
+
+/// Executes `text` as a template of its own, named `name`, with Helm's functions and `data` as dot; for tests of
+/// functions. Fails as [`render`] does.
+pub fn render_template(name: &str, text: &str, data: &Value, options: &Options) -> Result<Vec<u8>, HelmError> {
+    in_thread(options, || {
+        let state = engine::State::new(options);
+        let out = engine::render_one(name, text, data, &state, &budget(options)).map_err(Box::new)?;
+        Ok(out.as_bytes().to_vec())
+    })
+}
+
+/// The names of all functions that templates may call, besides those of text/template itself; sorted.
+pub fn function_names() -> BTreeSet<&'static str> {
+    sprig::functions().names().collect()
+}
+
+/// The values that `-f` and `--set` come to, without any chart's defaults; paths of `--set-file` are paths in `tree`.
+/// Fails for a value file that is no mapping and for a `--set` that can't be read.
+pub fn merge_values(tree: &Tree, options: &Options) -> Result<Map<String, Value>, HelmError> {
+    let mut merged = Map::new();
+    for file in &options.values {
+        match values::as_floats(file.clone()) {
+            Value::Null => {}
+            Value::Object(map) => values::merge_maps(&mut merged, map),
+            other => {
+                let found = if other.is_array() { "a list" } else { "a scalar" };
+                return Err(HelmError::ValuesType { found });
+            }
+        }
+    }
+    let read_file = |path: &str| {
+        let bytes = tree.read(path).map_err(|e| e.to_string())?;
+        Ok(String::from_utf8_lossy(bytes).into_owned())
+    };
+    strvals::apply(&mut merged, &options.sets, &read_file)?;
+    Ok(merged)
+}
+
+/// The contents of a value file: its documents merged. Fails for what is not YAML or no mapping.
+pub fn parse_values(text: &str) -> Result<Value, yaml::YamlError> {
+    Ok(chart::parse_values(text)?.map_or(Value::Bool(false), Value::Object))
+}
+
+struct Run {
+    chart: chart::Chart,
+    texts: BTreeMap<String, Str>,
+    files: BTreeSet<String>,
+    state: engine::State,
+}
+
+fn budget(options: &Options) -> Budget {
+    let limits = options.limits;
+    // What is left below serves functions that do not look.
+    let stack = limits.stack.saturating_sub(512 << 10);
+    Budget::new(slipway_gotmpl::Limits { steps: limits.steps, output: limits.output, depth: limits.depth, stack })
+}
+
+fn run(tree: &Tree, chart_path: &str, options: &Options) -> Result<Run, HelmError> {
+    let budget = budget(options);
+    let user = values::from_json(&merge_values(tree, options)?);
+    let mut files = BTreeSet::new();
+    let mut chart = chart::load(tree, chart_path, &mut |path| {
+        files.insert(path);
+    })?;
+    let missing = chart.missing();
+    if !missing.is_empty() {
+        return Err(HelmError::MissingDependencies { names: missing.into_iter().map(str::to_owned).collect() });
+    }
+    dependencies::process(&mut chart, &user)?;
+    let kube_version = options.kube_version.as_deref().unwrap_or(options::KUBE_VERSION);
+    let kube_version =
+        objects::KubeVersion::parse(kube_version).ok_or_else(|| HelmError::KubeVersion(kube_version.to_owned()))?;
+    let coalesced = values::coalesce(&chart, &user, values::Nulls::Delete)?;
+    if !options.skip_schema_validation {
+        schema::validate(&chart, &coalesced)?;
+    }
+    let wanted = &chart.metadata.kube_version;
+    if !wanted.is_empty() && !is_compatible(wanted, &kube_version.normalized) {
+        return Err(HelmError::IncompatibleKubeVersion { wanted: wanted.clone(), found: kube_version.version });
+    }
+    let state = engine::State::new(options);
+    let texts = engine::render(&chart, &coalesced, options, &kube_version, &state, &budget).map_err(Box::new)?;
+    Ok(Run { chart, texts, files, state })
+}
+
+fn crds(chart: &chart::Chart) -> Result<Vec<Manifest>, HelmError> {
+    let mut found = Vec::new();
+    chart.crds(chart.name(), &mut found);
+    let mut manifests = Vec::new();
+    for (source, file) in found {
+        let wrong =
+            |e: yaml::YamlError| HelmError::Manifest { template: source.clone(), line: e.line, source: e.into() };
+        let documents =
+            yaml::parse_manifests(yaml::utf8(&file.data).map_err(wrong)?, yaml::Options::lenient()).map_err(wrong)?;
+        manifests.extend(documents.into_iter().map(|value| Manifest { source: source.clone(), value, hook: None }));
+    }
+    Ok(manifests)
+}
+
+/// Templates may be nested deeper than the caller's stack allows.
+fn in_thread<T: Send>(options: &Options, work: impl FnOnce() -> Result<T, HelmError> + Send) -> Result<T, HelmError> {
+    slipway_gotmpl::on_stack(options.limits.stack, work).map_err(HelmError::Thread)?
+}

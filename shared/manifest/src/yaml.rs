@@ -23,7 +23,7 @@ mod split;
 mod tests;
 
 pub(crate) use emit::is_quoted_by_go;
-pub use emit::{to_string, to_string_go};
+pub use emit::{to_string, to_string_go, to_string_pretty};
 pub use parse::{
     Limits, Options, Rules, parse, parse_all, parse_all_bytes, parse_all_with, parse_manifests, parse_with, utf8,
 };

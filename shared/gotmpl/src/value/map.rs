@@ -10,10 +10,12 @@ use super::{MapType, Str, Value, drop_nested};
 /// A Go map with string keys. Clones share the entries: what one `set`s, all see. Entries are in the order of the
 /// keys' bytes, which is the order in which Go's templates and `fmt` walk a map.
 #[derive(Clone)]
-pub struct Map(Rc<Inner>);
+pub struct Map {
+    of: &'static MapType,
+    inner: Rc<Inner>,
+}
 
 struct Inner {
-    of: &'static MapType,
     nil: bool,
     entries: RefCell<BTreeMap<Str, Value>>,
 }
@@ -26,77 +28,83 @@ impl Map {
 
     /// A map of another static type. The caller vouches for the values.
     pub fn typed(of: &'static MapType, entries: BTreeMap<Str, Value>) -> Self {
-        Self(Rc::new(Inner { of, nil: false, entries: RefCell::new(entries) }))
+        Self { of, inner: Rc::new(Inner { nil: false, entries: RefCell::new(entries) }) }
     }
 
     /// Go's nil map: empty, prints as `map[]`, is `null` in JSON.
     pub fn nil(of: &'static MapType) -> Self {
-        Self(Rc::new(Inner { of, nil: true, entries: RefCell::default() }))
+        Self { of, inner: Rc::new(Inner { nil: true, entries: RefCell::default() }) }
     }
 
     /// The static type.
     pub fn of(&self) -> &'static MapType {
-        self.0.of
+        self.of
+    }
+
+    /// The same map under another static type of the same elements: both share the entries, as after a conversion in Go.
+    #[must_use]
+    pub fn converted(&self, of: &'static MapType) -> Self {
+        Self { of, inner: Rc::clone(&self.inner) }
     }
 
     /// Whether this is Go's nil map.
     pub fn is_nil(&self) -> bool {
-        self.0.nil
+        self.inner.nil
     }
 
     /// The number of entries.
     pub fn len(&self) -> usize {
-        self.0.entries.borrow().len()
+        self.inner.entries.borrow().len()
     }
 
     /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
-        self.0.entries.borrow().is_empty()
+        self.inner.entries.borrow().is_empty()
     }
 
     /// The value under `key`; `Some(Value::Nil)` if it is null.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Value> {
-        self.0.entries.borrow().get(key.as_ref()).cloned()
+        self.inner.entries.borrow().get(key.as_ref()).cloned()
     }
 
     /// Whether there is an entry for `key`, even a null one.
     pub fn contains(&self, key: impl AsRef<[u8]>) -> bool {
-        self.0.entries.borrow().contains_key(key.as_ref())
+        self.inner.entries.borrow().contains_key(key.as_ref())
     }
 
     /// Sets an entry; everyone who holds the map sees it.
     pub fn insert(&self, key: impl Into<Str>, value: Value) {
-        self.0.entries.borrow_mut().insert(key.into(), value);
+        self.inner.entries.borrow_mut().insert(key.into(), value);
     }
 
     /// Takes an entry out and gives it back.
     pub fn remove(&self, key: impl AsRef<[u8]>) -> Option<Value> {
-        self.0.entries.borrow_mut().remove(key.as_ref())
+        self.inner.entries.borrow_mut().remove(key.as_ref())
     }
 
     /// The entries. Not to be held while a template runs.
     pub fn borrow(&self) -> Ref<'_, BTreeMap<Str, Value>> {
-        self.0.entries.borrow()
+        self.inner.entries.borrow()
     }
 
     /// The entries, to change. Not to be held while a template runs.
     pub fn borrow_mut(&self) -> RefMut<'_, BTreeMap<Str, Value>> {
-        self.0.entries.borrow_mut()
+        self.inner.entries.borrow_mut()
     }
 
     /// Keys and values in order, on their own.
     pub fn entries(&self) -> Vec<(Str, Value)> {
-        self.0.entries.borrow().iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+        self.inner.entries.borrow().iter().map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     /// Whether both are the same map, not merely equal ones.
     pub fn same(&self, other: &Self) -> bool {
-        Rc::ptr_eq(&self.0, &other.0)
+        Rc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// The entries, if nobody else holds them.
     pub(super) fn take_if_last(&mut self) -> BTreeMap<Str, Value> {
-        Rc::get_mut(&mut self.0).map_or_else(BTreeMap::new, |inner| std::mem::take(inner.entries.get_mut()))
+        Rc::get_mut(&mut self.inner).map_or_else(BTreeMap::new, |inner| std::mem::take(inner.entries.get_mut()))
     }
 }
 

@@ -14,13 +14,19 @@ const WIDTH: usize = 80;
 
 /// `value` as one YAML document with a final line break; keys in the order they have, no line folded.
 pub fn to_string(value: &Value) -> String {
-    Emitter { out: String::new(), column: 0, width: usize::MAX, sorted: false }.document(value)
+    Emitter { out: String::new(), column: 0, width: usize::MAX, sorted: false, pretty: false }.document(value)
 }
 
 /// `value` as sigs.k8s.io/yaml.Marshal writes it, which is Helm's `toYaml`: keys in go-yaml's natural order (`a9` before
 /// `a10`), scalars folded after 80 columns, final line break.
 pub fn to_string_go(value: &Value) -> String {
-    Emitter { out: String::new(), column: 0, width: WIDTH, sorted: true }.document(value)
+    Emitter { out: String::new(), column: 0, width: WIDTH, sorted: true, pretty: false }.document(value)
+}
+
+/// `value` as go-yaml v3 writes it with an indentation of two, which is Helm's `toYamlPretty`: lists indented, no line
+/// folded, floats as Go prints them.
+pub fn to_string_pretty(value: &Value) -> String {
+    Emitter { out: String::new(), column: 0, width: usize::MAX, sorted: true, pretty: true }.document(value)
 }
 
 struct Emitter {
@@ -28,6 +34,8 @@ struct Emitter {
     column: usize,
     width: usize,
     sorted: bool,
+    /// As go-yaml v3.
+    pretty: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -89,7 +97,9 @@ impl Emitter {
     fn value(&mut self, value: &Value, indent: usize) {
         match value {
             Value::Object(inner) if !inner.is_empty() => self.mapping(inner, indent + 2, false),
-            Value::Array(list) if !list.is_empty() => self.sequence(list, indent, false),
+            Value::Array(list) if !list.is_empty() => {
+                self.sequence(list, if self.pretty { indent + 2 } else { indent }, false);
+            }
             other => {
                 self.put(' ');
                 self.scalar(other, indent + 2);
@@ -122,6 +132,9 @@ impl Emitter {
             Value::Null => self.put_str("null"),
             Value::Bool(true) => self.put_str("true"),
             Value::Bool(false) => self.put_str("false"),
+            Value::Number(n) if self.pretty && n.is_f64() => {
+                self.put_str(&format_float(n.as_f64().unwrap_or_default()));
+            }
             Value::Number(n) => self.put_str(&number(n)),
             Value::String(s) => self.text(s, indent, true),
             Value::Array(_) => self.put_str("[]"),

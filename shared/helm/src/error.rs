@@ -1,0 +1,187 @@
+//! Why a chart does not render.
+
+use std::fmt;
+
+use slipway_gotmpl::{Error as TemplateError, Limit};
+use slipway_manifest::{ObjectError, YamlError};
+
+use crate::chart::LoadError;
+use crate::sprig::{WARN_END, WARN_START};
+use crate::strvals::SetError;
+use crate::values::CoalesceError;
+
+/// Why a chart does not render.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HelmError {
+    /// The chart can't be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A `--set` that can't be read.
+    #[error(transparent)]
+    Set(#[from] SetError),
+    /// A value file is a list or a scalar.
+    #[error("values must be a mapping, found {found}")]
+    ValuesType {
+        /// What was found.
+        found: &'static str,
+    },
+    /// `Chart.yaml` names dependencies that `charts/` lacks.
+    #[error("found in Chart.yaml, but missing in charts/ directory: {}", .names.join(", "))]
+    MissingDependencies {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// A value where a subchart's mapping belongs.
+    #[error(transparent)]
+    Coalesce(#[from] CoalesceError),
+    /// The values don't fit a `values.schema.json`.
+    #[error("values don't meet the specifications of the schema(s) in the following chart(s):\n{report}")]
+    Schema {
+        /// Chart by chart, what is wrong where.
+        report: String,
+    },
+    /// `--kube-version` is no version.
+    #[error("invalid kube version `{0}`")]
+    KubeVersion(String),
+    /// The chart refuses the cluster's version.
+    #[error("chart requires kubeVersion: {wanted} which is incompatible with Kubernetes {found}")]
+    IncompatibleKubeVersion {
+        /// What the chart wants.
+        wanted: String,
+        /// What it gets.
+        found: String,
+    },
+    /// A template failed.
+    #[error(transparent)]
+    Render(#[from] Box<RenderError>),
+    /// What a template printed is not YAML, or no manifest.
+    #[error("YAML parse error on {template}{}", line_of(*.line))]
+    Manifest {
+        /// The template.
+        template: String,
+        /// Line of what it printed, from 1; 0 where it is not known.
+        line: usize,
+        /// What is wrong.
+        #[source]
+        source: ManifestError,
+    },
+    /// What a template printed is no Kubernetes object.
+    #[error("{template} printed something that is no Kubernetes object")]
+    Object {
+        /// The template.
+        template: String,
+        /// What is missing.
+        #[source]
+        source: ObjectError,
+    },
+    /// The thread for the render can't be started.
+    #[error("failed to start the thread that renders")]
+    Thread(#[source] std::io::Error),
+}
+
+fn line_of(line: usize) -> String {
+    if line == 0 { String::new() } else { format!(", line {line} of its output") }
+}
+
+/// What is wrong with a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// Not YAML.
+    #[error(transparent)]
+    Yaml(#[from] YamlError),
+    /// A field that Helm reads has another type.
+    #[error("`{field}` must be {wanted}, found {found}")]
+    Field {
+        /// The field.
+        field: String,
+        /// What it must be.
+        wanted: &'static str,
+        /// What was found.
+        found: &'static str,
+    },
+}
+
+/// A template that failed: to be parsed, to be executed, or within its bounds.
+///
+/// `{}` is Helm's one line; `{:#}` the long form with the lines of the template, the chain of includes and near misses.
+#[derive(Debug, Clone)]
+pub struct RenderError {
+    /// The file that failed, from the chart's name on: where an include failed, the included one.
+    pub template: String,
+    /// Line in it, from 1; 0 where it is not known.
+    pub line: usize,
+    /// Column in it, from 1; 0 where it is not known.
+    pub column: usize,
+    /// The bound that was reached, if that is the reason.
+    pub limit: Option<Limit>,
+    message: String,
+    report: String,
+}
+
+/// What `tpl` calls the text that it is given.
+const TPL: &str = "gotpl";
+
+impl RenderError {
+    pub(crate) fn not_text(template: &str) -> Self {
+        let message = format!("parse error at ({template}): not valid UTF-8");
+        Self { template: template.to_owned(), line: 0, column: 0, limit: None, report: message.clone(), message }
+    }
+
+    pub(crate) fn parse(template: &str, error: &TemplateError) -> Self {
+        let text = error.to_string();
+        let body = text.strip_prefix("template: ").unwrap_or(&text);
+        let (place, reason) = body.split_once(": ").unwrap_or((template, body));
+        Self::new(template, error, format!("parse error at ({place}): {reason}"))
+    }
+
+    pub(crate) fn execute(template: &str, error: &TemplateError) -> Self {
+        let text = error.to_string();
+        let mut parts = text.splitn(3, ": ");
+        let place = parts.nth(1).unwrap_or(template);
+        let message = match between(&text) {
+            Some(own) => format!("execution error at ({place}): {own}"),
+            None => Self::innermost(error).to_string(),
+        };
+        Self::new(template, error, message)
+    }
+
+    /// The failure deepest inside the includes that knows its place: what is above it only repeats it.
+    fn innermost(error: &TemplateError) -> &TemplateError {
+        error.chain().filter(|error| error.line_column().is_some()).last().unwrap_or(error)
+    }
+
+    fn new(template: &str, error: &TemplateError, message: String) -> Self {
+        // A text given to `tpl` is no file: what counts is the place of the `tpl`.
+        let files = error.chain().filter(|error| error.line_column().is_some() && error.file() != Some(TPL));
+        let innermost = files.last().unwrap_or(error);
+        let (line, column) = innermost.line_column().unwrap_or_default();
+        let long = format!("{error:#}");
+        // The long form begins with Go's one line, of which Helm makes its own.
+        let places = long.strip_prefix(&error.to_string()).unwrap_or_default();
+        let report = format!("{message}{places}").replace(WARN_START, "").replace(WARN_END, "");
+        Self {
+            template: innermost.file().unwrap_or(template).to_owned(),
+            line,
+            column,
+            limit: error.limit(),
+            message,
+            report,
+        }
+    }
+}
+
+/// The message of `fail` and `required`, which was meant for the user.
+fn between(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once(WARN_START)?;
+    rest.rsplit_once(WARN_END).map(|(own, _)| own)
+}
+
+impl fmt::Display for RenderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if f.alternate() { &self.report } else { &self.message })
+    }
+}
+
+impl std::error::Error for RenderError {}

@@ -1,0 +1,276 @@
+//! From what templates print to manifests: cut into documents, hooks told from the rest, sorted by kind (helm/helm
+//! `pkg/release/v1/util`).
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use slipway_gotmpl::Str;
+use slipway_manifest::yaml;
+
+use crate::error::{HelmError, ManifestError};
+use crate::sprig::base;
+
+/// The order in which Helm installs kinds; others come after them, by name.
+const INSTALL_ORDER: &[&str] = &[
+    "PriorityClass",
+    "Namespace",
+    "NetworkPolicy",
+    "ResourceQuota",
+    "LimitRange",
+    "PodSecurityPolicy",
+    "PodDisruptionBudget",
+    "ServiceAccount",
+    "Secret",
+    "SecretList",
+    "ConfigMap",
+    "StorageClass",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "CustomResourceDefinition",
+    "ClusterRole",
+    "ClusterRoleList",
+    "ClusterRoleBinding",
+    "ClusterRoleBindingList",
+    "Role",
+    "RoleList",
+    "RoleBinding",
+    "RoleBindingList",
+    "Service",
+    "DaemonSet",
+    "Pod",
+    "ReplicationController",
+    "ReplicaSet",
+    "Deployment",
+    "HorizontalPodAutoscaler",
+    "StatefulSet",
+    "Job",
+    "CronJob",
+    "IngressClass",
+    "Ingress",
+    "APIService",
+    "MutatingWebhookConfiguration",
+    "ValidatingWebhookConfiguration",
+];
+
+/// A document that a template printed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// The template, from the chart's name on.
+    pub source: String,
+    /// The document.
+    pub value: Value,
+    /// Set where it is a hook.
+    pub hook: Option<Hook>,
+}
+
+/// What makes a manifest a hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    /// When it runs: `pre-install`, `test`, …
+    pub events: Vec<String>,
+    /// Its place among the hooks of one event: lower is earlier.
+    pub weight: i64,
+    /// `before-hook-creation`, `hook-succeeded`, `hook-failed`, as written in lower case.
+    pub delete_policies: Vec<String>,
+}
+
+impl Hook {
+    /// Whether it is run by `helm test` only.
+    pub fn is_test(&self) -> bool {
+        self.events.iter().any(|event| event == "test")
+    }
+}
+
+const EVENTS: &[&str] = &[
+    "pre-install",
+    "post-install",
+    "pre-delete",
+    "post-delete",
+    "pre-upgrade",
+    "post-upgrade",
+    "pre-rollback",
+    "post-rollback",
+    "test",
+];
+
+/// The manifests in what templates printed: those that are no hooks first, each group in the order of installation.
+pub(crate) fn collect(rendered: &BTreeMap<String, Str>) -> Result<Vec<Manifest>, HelmError> {
+    let (mut resources, mut hooks) = (Vec::new(), Vec::new());
+    for (template, text) in rendered {
+        if base(template).starts_with('_') || template.ends_with("NOTES.txt") {
+            continue;
+        }
+        for (line, document) in split(&text.to_text()) {
+            let wrong = |e: ManifestError| {
+                let at = if let ManifestError::Yaml(e) = &e { line + e.line - 1 } else { line };
+                HelmError::Manifest { template: template.clone(), line: at, source: e }
+            };
+            // Helm prints each document with a line break, which a text block at its end takes in.
+            let document = format!("{document}\n");
+            let mut values =
+                yaml::parse_manifests(&document, yaml::Options::lenient()).map_err(|e| wrong(e.into()))?.into_iter();
+            let Some(first) = values.next() else { continue };
+            let head = Head::read(&first).map_err(wrong)?;
+            let (target, hook) = match head.role() {
+                Role::Resource => (&mut resources, None),
+                Role::Hook(hook) => (&mut hooks, Some(hook)),
+                Role::UnknownHook => continue,
+            };
+            for value in std::iter::once(first).chain(values) {
+                let rank = rank(&head.kind);
+                target.push((rank, Manifest { source: template.clone(), value, hook: hook.clone() }));
+            }
+        }
+    }
+    for group in [&mut resources, &mut hooks] {
+        group.sort_by(|(a, _), (b, _)| a.cmp(b));
+    }
+    Ok(resources.into_iter().chain(hooks).map(|(_, manifest)| manifest).collect())
+}
+
+fn rank(kind: &str) -> (usize, String) {
+    match INSTALL_ORDER.iter().position(|known| *known == kind) {
+        Some(place) => (place, String::new()),
+        None => (INSTALL_ORDER.len(), kind.to_owned()),
+    }
+}
+
+/// Cuts where Helm's expression `(?:^|\s*\n)---\s*` does; each part with its first line, from 1.
+fn split(text: &str) -> Vec<(usize, &str)> {
+    let body = text.trim();
+    let mut line = 1 + text.split_at(text.len() - text.trim_start().len()).0.matches('\n').count();
+    let mut parts = Vec::new();
+    let mut rest = body.strip_prefix("---").map_or(body, |after| {
+        let trimmed = after.trim_start();
+        line += after.split_at(after.len() - trimmed.len()).0.matches('\n').count();
+        trimmed
+    });
+    loop {
+        let (part, after) = match rest.find("\n---") {
+            Some(at) => (rest.get(..at).unwrap_or_default(), rest.get(at + 4..)),
+            None => (rest, None),
+        };
+        if !part.trim().is_empty() {
+            parts.push((line, part.trim_end()));
+        }
+        let Some(after) = after else { return parts };
+        let trimmed = after.trim_start();
+        line += part.matches('\n').count() + 1;
+        line += after.split_at(after.len() - trimmed.len()).0.matches('\n').count();
+        rest = trimmed;
+    }
+}
+
+enum Role {
+    Resource,
+    Hook(Hook),
+    /// A hook of an event that Helm does not know: it leaves those out.
+    UnknownHook,
+}
+
+/// What Helm reads of a manifest.
+struct Head {
+    kind: String,
+    annotations: BTreeMap<String, String>,
+}
+
+fn found(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a mapping",
+    }
+}
+
+impl Head {
+    fn read(document: &Value) -> Result<Self, ManifestError> {
+        let empty = Value::Null;
+        let field = |of: &Value, name: &str| of.get(name).unwrap_or(&empty).clone();
+        let mapping = |value: &Value, field: &str| match value {
+            Value::Null | Value::Object(_) => Ok(()),
+            other => Err(ManifestError::Field { field: field.to_owned(), wanted: "a mapping", found: found(other) }),
+        };
+        mapping(document, "(document)")?;
+        let metadata = field(document, "metadata");
+        mapping(&metadata, "metadata")?;
+        let annotations = field(&metadata, "annotations");
+        mapping(&annotations, "metadata.annotations")?;
+        text(&field(document, "apiVersion"), "apiVersion")?;
+        text(&field(&metadata, "name"), "metadata.name")?;
+        let annotations = annotations.as_object().into_iter().flatten();
+        Ok(Self {
+            kind: text(&field(document, "kind"), "kind")?,
+            annotations: annotations
+                .map(|(key, value)| Ok((key.clone(), text(value, &format!("metadata.annotations.{key}"))?)))
+                .collect::<Result<_, ManifestError>>()?,
+        })
+    }
+
+    fn role(&self) -> Role {
+        let Some(events) = self.annotations.get("helm.sh/hook") else { return Role::Resource };
+        let list = |text: &str| text.split(',').map(|one| one.trim().to_lowercase()).collect::<Vec<_>>();
+        let mut names = Vec::new();
+        for event in list(events) {
+            let event = if event == "test-success" { "test".to_owned() } else { event };
+            if !EVENTS.contains(&event.as_str()) {
+                return Role::UnknownHook;
+            }
+            names.push(event);
+        }
+        Role::Hook(Hook {
+            events: names,
+            weight: self.annotations.get("helm.sh/hook-weight").and_then(|text| text.parse().ok()).unwrap_or(0),
+            delete_policies: self
+                .annotations
+                .get("helm.sh/hook-delete-policy")
+                .map(|text| list(text))
+                .unwrap_or_default(),
+        })
+    }
+}
+
+fn text(value: &Value, field: &str) -> Result<String, ManifestError> {
+    match value {
+        Value::Null => Ok(String::new()),
+        Value::String(text) => Ok(text.clone()),
+        Value::Bool(flag) => Ok(flag.to_string()),
+        Value::Number(number) => Ok(number.to_string()),
+        other => Err(ManifestError::Field { field: field.to_owned(), wanted: "a string", found: found(other) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_cut_as_helm_cuts_them() {
+        assert_eq!(
+            split("\n---\na: 1\n---\n\n---\nb: 2\n---# c\nx: 3\n"),
+            [(3, "a: 1"), (6, "---\nb: 2"), (8, "# c\nx: 3")]
+        );
+        assert_eq!(split("  \n"), []);
+        assert_eq!(split("a: 1\n\n--- b: 2"), [(1, "a: 1"), (3, "b: 2")]);
+    }
+
+    #[test]
+    fn hooks_and_order() {
+        let rendered: BTreeMap<String, Str> = [
+            ("c/templates/a.yaml", "kind: Zeta\n---\nkind: Service\n---\nkind: Alpha\n"),
+            ("c/templates/h.yaml", "kind: Job\nmetadata: {annotations: {helm.sh/hook: 'Test-success, pre-install', helm.sh/hook-weight: \"-5\"}}\n"),
+            ("c/templates/u.yaml", "kind: Job\nmetadata: {annotations: {helm.sh/hook: nope}}\n"),
+            ("c/templates/NOTES.txt", "not: [yaml"),
+        ]
+        .into_iter()
+        .map(|(name, text)| (name.to_owned(), Str::from(text)))
+        .collect();
+        let found = collect(&rendered).unwrap();
+        let kinds: Vec<&str> = found.iter().map(|m| m.value["kind"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["Service", "Alpha", "Zeta", "Job"]);
+        let hook = found[3].hook.as_ref().unwrap();
+        assert!(hook.is_test() && hook.weight == -5);
+    }
+}

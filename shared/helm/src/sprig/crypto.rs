@@ -1,0 +1,324 @@
+//! Passwords, keys and certificates (Masterminds/sprig `crypto.go`), all from the caller's seed: two renders are equal.
+
+mod certificate;
+mod der;
+mod keys;
+
+use aes::Aes256;
+use aes::cipher::{BlockDecrypt as _, BlockEncrypt as _, KeyInit as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use rand_core::RngCore;
+use sha2::Sha256;
+use slipway_gotmpl::{Context, FuncError, Function, INT, LIST, Native, Str, Type, UintKind, Value};
+
+use super::encoding::decode64;
+use super::{Outcome, misused, state};
+use certificate::{Request, Signer};
+use keys::Key;
+
+const TEXT: Type = Type::String;
+const CERTIFICATE: Type = Type::Named("sprig.certificate");
+
+/// What a call costs in steps: some of these take as long as a large chart.
+mod cost {
+    pub(super) const PASSWORD_HASH: u64 = 300_000;
+    pub(super) const RSA_2048: u64 = 1_000_000;
+    pub(super) const RSA_4096: u64 = 6_000_000;
+    pub(super) const OTHER_KEY: u64 = 20_000;
+}
+
+pub(super) const TABLE: &[Function] = &[
+    Function::new("bcrypt", &[TEXT], |cx, args| match args {
+        [Value::Str(password)] => Ok(bcrypt_text(cx, "bcrypt", args, password)?.into()),
+        _ => misused(),
+    }),
+    Function::new("htpasswd", &[TEXT, TEXT], |cx, args| match args {
+        [Value::Str(user), _] if user.as_bytes().contains(&b':') => Ok(format!("invalid username: {user}").into()),
+        [Value::Str(user), Value::Str(password)] => {
+            Ok(format!("{user}:{}", bcrypt_text(cx, "htpasswd", args, password)?).into())
+        }
+        _ => misused(),
+    }),
+    Function::new("derivePassword", &[Type::Uint(UintKind::Uint32), TEXT, TEXT, TEXT, TEXT], derive_password),
+    Function::new("encryptAES", &[TEXT, TEXT], encrypt),
+    Function::new("decryptAES", &[TEXT, TEXT], decrypt),
+    Function::new("genPrivateKey", &[TEXT], private_key),
+    Function::new("buildCustomCert", &[TEXT, TEXT], custom_certificate),
+    Function::new("genCA", &[TEXT, INT], |cx, args| authority(cx, "genCA", args)),
+    Function::new("genCAWithKey", &[TEXT, INT, TEXT], |cx, args| authority(cx, "genCAWithKey", args)),
+    Function::new("genSelfSignedCert", &[TEXT, LIST, LIST, INT], |cx, args| self_signed(cx, "genSelfSignedCert", args)),
+    Function::new("genSelfSignedCertWithKey", &[TEXT, LIST, LIST, INT, TEXT], |cx, args| {
+        self_signed(cx, "genSelfSignedCertWithKey", args)
+    }),
+    Function::new("genSignedCert", &[TEXT, LIST, LIST, INT, CERTIFICATE], |cx, args| signed(cx, "genSignedCert", args)),
+    Function::new("genSignedCertWithKey", &[TEXT, LIST, LIST, INT, CERTIFICATE, TEXT], |cx, args| {
+        signed(cx, "genSignedCertWithKey", args)
+    }),
+];
+
+/// `sprig.certificate`: both in PEM.
+#[derive(Debug, Clone)]
+struct Certificate {
+    cert: Str,
+    key: Str,
+}
+
+impl Native for Certificate {
+    fn type_name(&self) -> &'static str {
+        "sprig.certificate"
+    }
+
+    fn fields(&self) -> Vec<(&'static str, Value)> {
+        vec![("Cert", self.cert.clone().into()), ("Key", self.key.clone().into())]
+    }
+}
+
+fn bcrypt_text(cx: &Context<'_>, function: &str, args: &[Value], password: &Str) -> Result<String, FuncError> {
+    const COST: u32 = 10;
+    if password.len() > 72 {
+        return Ok("failed to encrypt string with bcrypt: bcrypt: password length exceeds 72 bytes".to_owned());
+    }
+    cx.budget().step(cost::PASSWORD_HASH)?;
+    let mut salt = [0; 16];
+    state(cx)?.random(cx, function, args)?.fill_bytes(&mut salt);
+    let hash = bcrypt::hash_with_salt(password.as_bytes(), COST, salt).map_err(|e| e.to_string())?;
+    Ok(hash.format_for_version(bcrypt::Version::TwoA))
+}
+
+/// The Master Password algorithm, version 0 with sprig's own templates.
+fn derive_password(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
+    const SEED: &[u8] = b"com.lyndir.masterpassword";
+    let [Value::Uint(_, counter), Value::Str(kind), Value::Str(password), Value::Str(user), Value::Str(site)] = args
+    else {
+        return misused();
+    };
+    let templates: &[&str] = match kind.to_text().as_ref() {
+        "maximum" => &["anoxxxxxxxxxxxxxxxxx", "axxxxxxxxxxxxxxxxxno"],
+        "long" => &[
+            "CvcvnoCvcvCvcv",
+            "CvcvCvcvnoCvcv",
+            "CvcvCvcvCvcvno",
+            "CvccnoCvcvCvcv",
+            "CvccCvcvnoCvcv",
+            "CvccCvcvCvcvno",
+            "CvcvnoCvccCvcv",
+            "CvcvCvccnoCvcv",
+            "CvcvCvccCvcvno",
+            "CvcvnoCvcvCvcc",
+            "CvcvCvcvnoCvcc",
+            "CvcvCvcvCvccno",
+            "CvccnoCvccCvcv",
+            "CvccCvccnoCvcv",
+            "CvccCvccCvcvno",
+            "CvcvnoCvccCvcc",
+            "CvcvCvccnoCvcc",
+            "CvcvCvccCvccno",
+            "CvccnoCvcvCvcc",
+            "CvccCvcvnoCvcc",
+            "CvccCvcvCvccno",
+        ],
+        "medium" => &["CvcnoCvc", "CvcCvcno"],
+        "short" => &["Cvcn"],
+        "basic" => &["aaanaaan", "aannaaan", "aaannaaa"],
+        "pin" => &["nnnn"],
+        other => return Ok(format!("cannot find password template {other}").into()),
+    };
+    cx.budget().step(cost::PASSWORD_HASH)?;
+    let sized = |text: &Str| {
+        let length = u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes();
+        [SEED, length.as_slice(), text.as_bytes()].concat()
+    };
+    let mut key = [0; 64];
+    let parameters = scrypt::Params::new(15, 8, 2, key.len()).map_err(|e| e.to_string())?;
+    scrypt::scrypt(password.as_bytes(), &sized(user), &parameters, &mut key).map_err(|e| e.to_string())?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).map_err(|e| e.to_string())?;
+    mac.update(&sized(site));
+    mac.update(&u32::try_from(*counter).unwrap_or(u32::MAX).to_be_bytes());
+    let seed = mac.finalize().into_bytes();
+    let pick = |index: usize, from: usize| seed.get(index).map_or(0, |byte| usize::from(*byte) % from.max(1));
+    let template = templates.get(pick(0, templates.len())).copied().unwrap_or_default();
+    let password = template.bytes().enumerate().filter_map(|(index, class)| {
+        let characters: &[u8] = match class {
+            b'V' => b"AEIOU",
+            b'C' => b"BCDFGHJKLMNPQRSTVWXYZ",
+            b'v' => b"aeiou",
+            b'c' => b"bcdfghjklmnpqrstvwxyz",
+            b'A' => b"AEIOUBCDFGHJKLMNPQRSTVWXYZ",
+            b'a' => b"AEIOUaeiouBCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz",
+            b'n' => b"0123456789",
+            b'o' => b"@&%?,=[]_:-+*$#!'^~;()/.",
+            _ => b"AEIOUaeiouBCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz0123456789!@#$%^&*()",
+        };
+        characters.get(pick(index + 1, characters.len())).map(|byte| char::from(*byte))
+    });
+    Ok(password.collect::<String>().into())
+}
+
+/// AES-256 with the password as the key, cut or filled with zeros.
+fn cipher(password: &Str) -> Aes256 {
+    let mut key = [0; 32];
+    for (slot, byte) in key.iter_mut().zip(password.as_bytes()) {
+        *slot = *byte;
+    }
+    Aes256::new(&key.into())
+}
+
+fn encrypt(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
+    let [Value::Str(password), Value::Str(text)] = args else { return misused() };
+    if text.is_empty() {
+        return Ok(Value::literal(""));
+    }
+    cx.budget().bytes(text.len().saturating_mul(2).saturating_add(64))?;
+    let cipher = cipher(password);
+    let mut previous = [0u8; 16];
+    state(cx)?.random(cx, "encryptAES", args)?.fill_bytes(&mut previous);
+    let padding = 16 - text.len() % 16;
+    let mut plain = text.as_bytes().to_vec();
+    plain.extend(std::iter::repeat_n(u8::try_from(padding).unwrap_or_default(), padding));
+    let mut out = previous.to_vec();
+    for chunk in plain.chunks_exact(16) {
+        for (slot, byte) in previous.iter_mut().zip(chunk) {
+            *slot ^= byte;
+        }
+        let mut block = aes::Block::from(previous);
+        cipher.encrypt_block(&mut block);
+        previous = block.into();
+        out.extend_from_slice(&previous);
+    }
+    Ok(STANDARD.encode(out).into())
+}
+
+fn decrypt(_: &mut Context<'_>, args: &[Value]) -> Outcome {
+    let [Value::Str(password), Value::Str(text)] = args else { return misused() };
+    if text.is_empty() {
+        return Ok(Value::literal(""));
+    }
+    let bytes = decode64(text.as_bytes())?;
+    let (blocks, rest) = bytes.as_chunks::<16>();
+    if blocks.is_empty() {
+        return Err("runtime error: slice bounds out of range".into());
+    }
+    if !rest.is_empty() {
+        return Err("crypto/cipher: input not full blocks".into());
+    }
+    let cipher = cipher(password);
+    let mut out = Vec::new();
+    for pair in blocks.windows(2) {
+        let [previous, block] = pair else { continue };
+        let mut plain = aes::Block::from(*block);
+        cipher.decrypt_block(&mut plain);
+        out.extend(plain.iter().zip(previous).map(|(a, b)| a ^ b));
+    }
+    let padding = out.last().copied().map(usize::from);
+    match padding.and_then(|padding| out.len().checked_sub(padding)) {
+        Some(length) => {
+            out.truncate(length);
+            Ok(Str::from(out).into())
+        }
+        None => Err("runtime error: slice bounds out of range".into()),
+    }
+}
+
+fn private_key(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
+    let [Value::Str(kind)] = args else { return misused() };
+    let kind = kind.to_text();
+    cx.budget().step(match kind.as_ref() {
+        "" | "rsa" => cost::RSA_4096,
+        _ => cost::OTHER_KEY,
+    })?;
+    let mut random = state(cx)?.random(cx, "genPrivateKey", args)?;
+    let key = match kind.as_ref() {
+        "" | "rsa" => Key::rsa(&mut random, 4096)?,
+        "ecdsa" => Key::p256(&mut random),
+        "ed25519" => Key::ed25519(&mut random),
+        "dsa" => return Err("DSA keys are not supported: no Kubernetes component takes them".into()),
+        other => return Ok(format!("Unknown type {other}").into()),
+    };
+    Ok(key.to_pem()?.into())
+}
+
+/// The key of a `…WithKey` function, or a new one of 2,048 bits as sprig makes it.
+fn key_for(cx: &Context<'_>, function: &str, args: &[Value], pem: Option<&Value>) -> Result<Key, FuncError> {
+    if let Some(Value::Str(pem)) = pem {
+        return Key::from_pem(&pem.to_text()).map_err(|e| format!("parsing private key: {e}").into());
+    }
+    cx.budget().step(cost::RSA_2048)?;
+    Key::rsa(&mut state(cx)?.random(cx, function, args)?, 2048)
+}
+
+/// A request for the arguments common name, IP addresses, other names and days.
+fn request(
+    cx: &Context<'_>,
+    function: &str,
+    args: &[Value],
+    [name, ips, names, days]: [&Value; 4],
+) -> Result<Request, FuncError> {
+    let list = |value: &Value| value.as_list().map(slipway_gotmpl::List::to_vec).unwrap_or_default();
+    let mut request = Request::new(name.as_str().map(Str::to_text).unwrap_or_default().into_owned());
+    for ip in list(ips) {
+        let Value::Str(text) = &ip else {
+            return Err(format!("error parsing ip: {} is not a string", super::cast::text(cx, &ip)?).into());
+        };
+        request.ips.push(text.to_text().parse().map_err(|_| format!("error parsing ip: {text}"))?);
+    }
+    for name in list(names) {
+        let Value::Str(text) = &name else {
+            let shown = super::cast::text(cx, &name)?;
+            return Err(format!("error processing alternate dns name: {shown} is not a string").into());
+        };
+        request.names.push(text.to_text().into_owned());
+    }
+    let now = state(cx)?.now().as_second();
+    let days = if let Value::Int(_, days) = days { *days } else { 0 };
+    request.not_before = now;
+    request.not_after = now.saturating_add(days.saturating_mul(86_400));
+    // A stream of its own, so that the key does not depend on how many bytes the serial takes.
+    state(cx)?.random(cx, &format!("{function} serial"), args)?.fill_bytes(&mut request.serial);
+    Ok(request)
+}
+
+fn certificate(cert: String, key: &Key) -> Outcome {
+    Ok(Value::native(Certificate { cert: cert.into(), key: key.to_pem()?.into() }))
+}
+
+fn authority(cx: &mut Context<'_>, function: &str, args: &[Value]) -> Outcome {
+    let [name, days, pem @ ..] = args else { return misused() };
+    let key = key_for(cx, function, args, pem.first())?;
+    let mut request = request(cx, function, args, [name, &Value::Nil, &Value::Nil, days])?;
+    request.is_authority = true;
+    certificate(request.issue(&key, None)?, &key)
+}
+
+fn self_signed(cx: &mut Context<'_>, function: &str, args: &[Value]) -> Outcome {
+    let [name, ips, names, days, pem @ ..] = args else { return misused() };
+    let request = request(cx, function, args, [name, ips, names, days])?;
+    let key = key_for(cx, function, args, pem.first())?;
+    certificate(request.issue(&key, None)?, &key)
+}
+
+fn signed(cx: &mut Context<'_>, function: &str, args: &[Value]) -> Outcome {
+    let [name, ips, names, days, issuer, pem @ ..] = args else { return misused() };
+    let Some(issuer) = issuer.downcast::<Certificate>() else { return misused() };
+    // With a key given, that is looked at first, as sprig does.
+    let given = if pem.is_empty() { None } else { Some(key_for(cx, function, args, pem.first())?) };
+    let signer = Signer::new(&issuer.cert.to_text(), &issuer.key.to_text())?;
+    let request = request(cx, function, args, [name, ips, names, days])?;
+    let key = match given {
+        Some(key) => key,
+        None => key_for(cx, function, args, None)?,
+    };
+    certificate(request.issue(&key, Some(&signer))?, &key)
+}
+
+fn custom_certificate(_: &mut Context<'_>, args: &[Value]) -> Outcome {
+    let [Value::Str(cert), Value::Str(key)] = args else { return misused() };
+    let decode = |text: &Str, what: &str| {
+        decode64(text.as_bytes()).map_err(|_| FuncError::from(format!("unable to decode base64 {what}")))
+    };
+    let (cert, key) = (Str::from(decode(cert, "certificate")?), Str::from(decode(key, "private key")?));
+    certificate::check(&cert.to_text())?;
+    Key::from_pem(&key.to_text()).map_err(|e| format!("error parsing private key: {e}"))?;
+    Ok(Value::native(Certificate { cert, key }))
+}

@@ -1,0 +1,127 @@
+//! JSON, YAML and TOML (helm/helm `pkg/engine/funcs.go`, Masterminds/sprig `defaults.go`).
+
+mod go_yaml;
+mod json;
+mod toml;
+
+use serde_json::Value as Json;
+use slipway_gotmpl::{Context, FuncError, Function, List, Map, MapType, Numbers, Str, Type, Value};
+use slipway_manifest::yaml;
+
+use super::{Outcome, misused};
+use json::{Style, to_text};
+
+const ANY: &[Type] = &[Type::Any];
+const TEXT: &[Type] = &[Type::String];
+
+pub(super) const TABLE: &[Function] = &[
+    Function::new("toJson", ANY, |cx, args| swallow(encode(cx, args, Style::Escaped))),
+    Function::new("mustToJson", ANY, |cx, args| encode(cx, args, Style::Escaped)),
+    Function::new("toPrettyJson", ANY, |cx, args| swallow(encode(cx, args, Style::Pretty))),
+    Function::new("mustToPrettyJson", ANY, |cx, args| encode(cx, args, Style::Pretty)),
+    Function::new("toRawJson", ANY, |cx, args| encode(cx, args, Style::Raw)),
+    Function::new("mustToRawJson", ANY, |cx, args| encode(cx, args, Style::Raw)),
+    Function::new("toYaml", ANY, |cx, args| swallow(one(args).and_then(|value| to_yaml(cx, value)))),
+    Function::new("mustToYaml", ANY, |cx, args| one(args).and_then(|value| to_yaml(cx, value))),
+    Function::new("toYamlPretty", ANY, |cx, args| swallow(one(args).and_then(|value| to_yaml_pretty(cx, value)))),
+    Function::new("toToml", ANY, |cx, args| toml::encode(cx, one(args)?)),
+    Function::new("fromJson", TEXT, |cx, args| {
+        from_json(cx, args).map(|decoded| mapping(decoded, "", Map::nil(MapType::ANY)))
+    }),
+    Function::new("fromJsonArray", TEXT, |cx, args| {
+        from_json(cx, args).map(|decoded| array(decoded, "", List::nil(&Type::Any)))
+    }),
+    Function::new("mustFromJson", TEXT, |cx, args| match from_json(cx, args)? {
+        Ok(json) => Ok(Value::from_json(&json, Numbers::Float)),
+        Err(message) => Err(message.into()),
+    }),
+    Function::new("fromYaml", TEXT, |cx, args| {
+        from_yaml(cx, args).map(|decoded| mapping(decoded, JSON_OF_YAML, Map::new()))
+    }),
+    Function::new("fromYamlArray", TEXT, |cx, args| {
+        from_yaml(cx, args).map(|decoded| array(decoded, JSON_OF_YAML, List::new(Vec::new())))
+    }),
+    Function::new("fromToml", TEXT, toml::decode),
+];
+
+/// sigs.k8s.io/yaml decodes YAML as JSON, and says so.
+const JSON_OF_YAML: &str = "error unmarshaling JSON: while decoding JSON: ";
+
+fn one(args: &[Value]) -> Result<&Value, FuncError> {
+    args.first().map_or_else(misused, Ok)
+}
+
+/// What Go can't encode is empty text, but a bound that is reached stays an error.
+fn swallow(outcome: Outcome) -> Outcome {
+    match outcome {
+        Err(e) if e.limit().is_none() => Ok(Value::literal("")),
+        other => other,
+    }
+}
+
+fn encode(cx: &Context<'_>, args: &[Value], style: Style) -> Outcome {
+    Ok(to_text(cx, one(args)?, style)?.into())
+}
+
+/// Helm's `toYaml`: without the line break at the end.
+pub(crate) fn to_yaml(cx: &Context<'_>, value: &Value) -> Outcome {
+    finish(cx, yaml::to_string_go(&json::to_json(cx, value, Numbers::Int64)?))
+}
+
+fn to_yaml_pretty(cx: &Context<'_>, value: &Value) -> Outcome {
+    finish(cx, yaml::to_string_pretty(&json::to_json(cx, value, Numbers::Float)?))
+}
+
+fn finish(cx: &Context<'_>, mut text: String) -> Outcome {
+    cx.budget().bytes(text.len())?;
+    if text.ends_with('\n') {
+        text.pop();
+    }
+    Ok(text.into())
+}
+
+type Decoded = Result<Json, String>;
+
+fn from_json(cx: &Context<'_>, args: &[Value]) -> Result<Decoded, FuncError> {
+    let [Value::Str(text)] = args else { return misused() };
+    // A decoded value takes several times the text's size.
+    cx.budget().bytes(text.len().saturating_mul(4))?;
+    Ok(serde_json::from_str(&text.to_text()).map_err(|e| json::go_message(&text.to_text(), &e)))
+}
+
+fn from_yaml(cx: &Context<'_>, args: &[Value]) -> Result<Decoded, FuncError> {
+    let [Value::Str(text)] = args else { return misused() };
+    cx.budget().bytes(text.len().saturating_mul(4))?;
+    cx.budget().step(text.len() as u64 / 16)?;
+    let limits = yaml::Limits { nodes: 500_000, ..yaml::Limits::default() };
+    let text = text.to_text();
+    let parsed = yaml::parse_with(&text, yaml::Options { limits, ..yaml::Options::lenient() });
+    Ok(parsed.map_err(|e| go_yaml::message(&text, &e)))
+}
+
+/// `null` is what an empty document gives: Go's JSON decoder makes a nil of it, sigs.k8s.io/yaml leaves the target as it is.
+fn mapping(decoded: Decoded, prefix: &str, null: Map) -> Value {
+    let failed = |message: String| [(Str::from("Error"), Value::from(message))].into_iter().collect::<Map>().into();
+    match decoded {
+        Ok(Json::Null) => null.into(),
+        Ok(json @ Json::Object(_)) => Value::from_json(&json, Numbers::Float),
+        Ok(other) => failed(format!(
+            "{prefix}json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            json::kind(&other)
+        )),
+        Err(message) => failed(message),
+    }
+}
+
+fn array(decoded: Decoded, prefix: &str, null: List) -> Value {
+    match decoded {
+        Ok(Json::Null) => null.into(),
+        Ok(json @ Json::Array(_)) => Value::from_json(&json, Numbers::Float),
+        Ok(other) => vec![Value::from(format!(
+            "{prefix}json: cannot unmarshal {} into Go value of type []interface {{}}",
+            json::kind(&other)
+        ))]
+        .into(),
+        Err(message) => vec![Value::from(message)].into(),
+    }
+}

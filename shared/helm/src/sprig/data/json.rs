@@ -1,0 +1,298 @@
+//! Go's `encoding/json`.
+
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Number, Value as Json};
+use slipway_gotmpl::{Context, FuncError, List, Map, Numbers, Str, Value, format_float};
+
+use crate::objects::{BuildInfo, Bytes};
+use crate::sprig::dates::Time;
+
+/// How JSON is written.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Style {
+    /// `json.Marshal`: `<`, `>` and `&` as `\u003c`…
+    Escaped,
+    /// `json.MarshalIndent` with two blanks, escaped as well.
+    Pretty,
+    /// `json.Encoder` with `SetEscapeHTML(false)`.
+    Raw,
+}
+
+/// What a native is in JSON: plain data, text, or its fields by their JSON names.
+enum Plain {
+    Value(Value),
+    Fields(Vec<(&'static str, Value)>),
+}
+
+fn native(value: &Value) -> Option<Plain> {
+    let Value::Native(native) = value else { return None };
+    Some(if let Some(bytes) = value.downcast::<Bytes>() {
+        Plain::Value(STANDARD.encode(&bytes.0).into())
+    } else if let Some(time) = value.downcast::<Time>() {
+        Plain::Value(time.rfc3339().into())
+    } else if value.downcast::<BuildInfo>().is_some() {
+        let names = ["version", "git_commit", "git_tree_state", "go_version", "kube_client_version"];
+        Plain::Fields(names.into_iter().zip(native.fields()).map(|(name, (_, value))| (name, value)).collect())
+    } else if let Some(plain) = native.plain() {
+        Plain::Value(plain)
+    } else if native.fields().is_empty() {
+        Plain::Value(native.text().map(Value::Str).unwrap_or_default())
+    } else {
+        Plain::Fields(native.fields())
+    })
+}
+
+/// `value` as JSON text. Fails for what JSON lacks, and beyond the budget.
+pub(super) fn to_text(cx: &Context<'_>, value: &Value, style: Style) -> Result<String, FuncError> {
+    let mut writer = Writer { cx, out: String::new(), style, charged: 0 };
+    writer.value(value, 0)?;
+    writer.charge()?;
+    Ok(writer.out)
+}
+
+struct Writer<'c, 'x> {
+    cx: &'c Context<'x>,
+    out: String,
+    style: Style,
+    charged: usize,
+}
+
+impl Writer<'_, '_> {
+    fn charge(&mut self) -> Result<(), FuncError> {
+        self.cx.budget().bytes(self.out.len() - self.charged)?;
+        self.charged = self.out.len();
+        Ok(())
+    }
+
+    fn line(&mut self, level: usize) {
+        if self.style == Style::Pretty {
+            self.out.push('\n');
+            self.out.extend(std::iter::repeat_n("  ", level));
+        }
+    }
+
+    fn value(&mut self, value: &Value, level: usize) -> Result<(), FuncError> {
+        self.cx.budget().step(1)?;
+        if level > MAX_DEPTH {
+            return Err(format!("json: unsupported value: nested deeper than {MAX_DEPTH} levels").into());
+        }
+        self.cx.budget().stack()?;
+        match value {
+            Value::Nil => self.out.push_str("null"),
+            Value::Bool(flag) => self.out.push_str(if *flag { "true" } else { "false" }),
+            Value::Int(_, int) => self.out.push_str(&int.to_string()),
+            Value::Uint(_, int) => self.out.push_str(&int.to_string()),
+            Value::Float(float) => self.out.push_str(&number(*float)?),
+            Value::Str(text) => {
+                text_into(&mut self.out, &text.to_text(), self.style != Style::Raw);
+                self.charge()?;
+            }
+            Value::List(list) if list.is_nil() => self.out.push_str("null"),
+            Value::List(list) => self.list(list, level)?,
+            Value::Map(map) if map.is_nil() => self.out.push_str("null"),
+            Value::Map(map) => self.map(map, level)?,
+            Value::Native(_) => match native(value) {
+                Some(Plain::Value(plain)) => self.value(&plain, level)?,
+                Some(Plain::Fields(fields)) => {
+                    let fields: Vec<_> = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+                    self.fields(&fields, level)?;
+                }
+                None => {}
+            },
+            Value::Complex(..) | Value::Func(_) => {
+                return Err(format!("json: unsupported type: {}", value.type_name()).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, list: &List, level: usize) -> Result<(), FuncError> {
+        if list.is_empty() {
+            self.out.push_str("[]");
+            return Ok(());
+        }
+        self.out.push('[');
+        for (index, item) in list.to_vec().iter().enumerate() {
+            if index > 0 {
+                self.out.push(',');
+            }
+            self.line(level + 1);
+            self.value(item, level + 1)?;
+        }
+        self.line(level);
+        self.out.push(']');
+        Ok(())
+    }
+
+    fn map(&mut self, map: &Map, level: usize) -> Result<(), FuncError> {
+        let fields: Vec<_> =
+            map.entries().into_iter().map(|(key, value)| (key.to_text().into_owned(), value)).collect();
+        self.fields(&fields, level)
+    }
+
+    fn fields(&mut self, fields: &[(String, Value)], level: usize) -> Result<(), FuncError> {
+        if fields.is_empty() {
+            self.out.push_str("{}");
+            return Ok(());
+        }
+        self.out.push('{');
+        for (index, (key, value)) in fields.iter().enumerate() {
+            if index > 0 {
+                self.out.push(',');
+            }
+            self.line(level + 1);
+            text_into(&mut self.out, key, self.style != Style::Raw);
+            self.out.push_str(if self.style == Style::Pretty { ": " } else { ":" });
+            self.value(value, level + 1)?;
+        }
+        self.line(level);
+        self.out.push('}');
+        Ok(())
+    }
+}
+
+const MAX_DEPTH: usize = 1_000;
+
+/// Go's floats in JSON: plain digits but for the very small and the very large.
+fn number(float: f64) -> Result<String, FuncError> {
+    if !float.is_finite() {
+        return Err(format!("json: unsupported value: {}", format_float(float, 'g', None)).into());
+    }
+    let magnitude = float.abs();
+    if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
+        // e-09 becomes e-9.
+        return Ok(format_float(float, 'e', None).replace("e-0", "e-"));
+    }
+    Ok(format_float(float, 'f', None))
+}
+
+fn text_into(out: &mut String, text: &str, html: bool) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            c if html && matches!(c, '<' | '>' | '&') || c < ' ' || matches!(c, '\u{2028}' | '\u{2029}') => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+/// `value` as a tree for a YAML emitter. With [`Numbers::Int64`] it is the one that sigs.k8s.io/yaml sees after its detour
+/// over JSON: a whole float is an integer, and characters that YAML forbids are an error; else floats stay floats.
+pub(super) fn to_json(cx: &Context<'_>, value: &Value, numbers: Numbers) -> Result<Json, FuncError> {
+    tree(cx, value, numbers, 0)
+}
+
+fn tree(cx: &Context<'_>, value: &Value, numbers: Numbers, level: usize) -> Result<Json, FuncError> {
+    cx.budget().step(1)?;
+    if level > MAX_DEPTH {
+        return Err(format!("json: unsupported value: nested deeper than {MAX_DEPTH} levels").into());
+    }
+    cx.budget().stack()?;
+    let below = |value: &Value| tree(cx, value, numbers, level + 1);
+    let text = |text: &Str| {
+        let text = text.to_text();
+        if numbers == Numbers::Int64 && text.chars().any(is_forbidden) {
+            return Err(FuncError::from("yaml: control characters are not allowed"));
+        }
+        Ok(text.into_owned())
+    };
+    Ok(match value {
+        Value::Float(float) if numbers == Numbers::Int64 => whole(*float)?,
+        Value::Float(float) => Number::from_f64(*float)
+            .map_or_else(|| Json::String(format!(".{}", if float.is_nan() { "nan" } else { "inf" })), Json::Number),
+        Value::Str(own) => Json::String(text(own)?),
+        Value::List(list) if numbers == Numbers::Float || !list.is_nil() => {
+            Json::Array(list.to_vec().iter().map(below).collect::<Result<_, _>>()?)
+        }
+        Value::Map(map) if numbers == Numbers::Float || !map.is_nil() => Json::Object(
+            map.entries()
+                .iter()
+                .map(|(key, value)| Ok((text(key)?, below(value)?)))
+                .collect::<Result<_, FuncError>>()?,
+        ),
+        Value::Native(_) => match native(value) {
+            Some(Plain::Value(plain)) => below(&plain)?,
+            Some(Plain::Fields(fields)) => Json::Object(
+                fields
+                    .iter()
+                    .map(|(name, value)| {
+                        // go-yaml v3 knows no JSON names.
+                        let name = if numbers == Numbers::Float { name.to_lowercase() } else { (*name).to_owned() };
+                        Ok((name, below(value)?))
+                    })
+                    .collect::<Result<_, FuncError>>()?,
+            ),
+            None => Json::Null,
+        },
+        other => other.to_json()?,
+    })
+}
+
+/// What YAML forbids everywhere, and JSON does not escape.
+fn is_forbidden(c: char) -> bool {
+    matches!(c, '\u{7f}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}')
+}
+
+fn whole(float: f64) -> Result<Json, FuncError> {
+    const TWO_63: f64 = 9_223_372_036_854_775_808.0;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and in range")]
+    let number = if float.fract() == 0.0 && (-TWO_63..TWO_63).contains(&float) {
+        Some(Number::from(float as i64))
+    } else if float.fract() == 0.0 && (TWO_63..TWO_63 * 2.0).contains(&float) {
+        Some(Number::from(float as u64))
+    } else {
+        Number::from_f64(float)
+    };
+    number
+        .map(Json::Number)
+        .ok_or_else(|| format!("json: unsupported value: {}", format_float(float, 'g', None)).into())
+}
+
+/// How Go names a JSON value in its errors.
+pub(super) fn kind(value: &Json) -> &'static str {
+    match value {
+        Json::Null => "null",
+        Json::Bool(_) => "bool",
+        Json::Number(_) => "number",
+        Json::String(_) => "string",
+        Json::Array(_) => "array",
+        Json::Object(_) => "object",
+    }
+}
+
+/// Go's words for a text that is no JSON.
+pub(super) fn go_message(text: &str, error: &serde_json::Error) -> String {
+    if error.is_eof() {
+        return "unexpected end of JSON input".to_owned();
+    }
+    let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
+    let found = line.get(error.column().saturating_sub(1)..).and_then(|rest| rest.chars().next());
+    let message = error.to_string();
+    let looking = if message.starts_with("trailing characters") {
+        "after top-level value"
+    } else if message.starts_with("key must be a string") {
+        "looking for beginning of object key string"
+    } else if message.contains("`,` or `}`") {
+        "after object key:value pair"
+    } else if message.contains("`,` or `]`") {
+        "after array element"
+    } else if message.contains("`:`") {
+        "after object key"
+    } else {
+        "looking for beginning of value"
+    };
+    found.map_or(message, |c| format!("invalid character {c:?} {looking}"))
+}
