@@ -10,7 +10,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may stop by panicking
 
-mod diff;
 mod framework;
 mod gotemplate;
 mod health;
@@ -37,7 +36,6 @@ macro_rules! suites {
 }
 
 suites! {
-    diff,
     gotemplate,
     health,
     helm_corpus,

@@ -16,33 +16,46 @@ use crate::process::{Process, free_port};
 use crate::skip::{Unavailable, or_skip};
 use crate::tools;
 
-/// The packages whose binaries the tests run.
-const PACKAGES: [&str; 4] = ["slipway-ecr-push", "slipway-github-webhook", "slipway-drift-check", "slipway-cli"];
-
 /// The folder with the workspace's binaries, built in the profile that this test was built in.
 ///
 /// Cargo builds no other package's binaries for a test (artifact dependencies are unstable), so this asks it to, once a
-/// process. It names `slipway-tests` and `--tests` too: then features resolve as they did for `cargo test`, everything
-/// below the binaries is reused, and cargo's own lock serialises the test binaries that ask at once.
+/// process: for the whole workspace and with a test, so that features resolve as for `cargo test --workspace`, and
+/// everything below the binaries is there already. Cargo's own lock serialises the test binaries that ask at once.
 ///
 /// # Panics
 /// If they do not build.
 pub fn binaries() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let this = env::current_exe().expect("a test has a path");
-        // target/PROFILE/deps/TEST
-        let profile = this.ancestors().nth(2).expect("a test lies in target/PROFILE/deps").to_path_buf();
-        let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        build.current_dir(tools::workspace()).args(["build", "--quiet", "--bins", "--tests", "-p", "slipway-tests"]);
-        build.args(PACKAGES.iter().flat_map(|package| ["-p", package]));
-        build.arg("--target-dir").arg(profile.parent().expect("a profile lies in target"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        tools::run(&mut build).unwrap_or_else(|error| panic!("{error:#}"));
+        let profile = profile_folder();
+        let release = profile.ends_with("release").then_some("--release");
+        build(&profile, ["--workspace", "--test", "harness"].into_iter().chain(release));
         profile
     })
+}
+
+/// The folder with the binaries as they are deployed: the release profile, and no feature that only a test asks for.
+///
+/// # Panics
+/// If they do not build.
+pub fn release_binaries() -> PathBuf {
+    let profile = profile_folder().with_file_name("release");
+    let functions = ["slipway-ecr-push", "slipway-github-webhook", "slipway-drift-check"];
+    build(&profile, ["--release"].into_iter().chain(functions.iter().flat_map(|package| ["-p", package])));
+    profile
+}
+
+fn build<'a>(profile: &Path, arguments: impl IntoIterator<Item = &'a str>) {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(tools::workspace()).args(["build", "--quiet", "--bins"]).args(arguments);
+    cargo.arg("--target-dir").arg(profile.parent().expect("a profile lies in target"));
+    tools::run(&mut cargo).unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+/// `target/PROFILE` of the running test, which lies in `target/PROFILE/deps`.
+fn profile_folder() -> PathBuf {
+    let this = env::current_exe().expect("a test has a path");
+    this.ancestors().nth(2).expect("a test lies in target/PROFILE/deps").to_path_buf()
 }
 
 /// One instance of a function, as Lambda would run it: one invocation at a time.

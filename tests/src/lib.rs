@@ -34,5 +34,5 @@ pub mod tools;
 pub use controlplane::{ControlPlane, Options};
 pub use eks::Authenticator;
 pub use github::GitHub;
-pub use lambda::{Function, binaries};
+pub use lambda::{Function, binaries, release_binaries};
 pub use moto::Moto;

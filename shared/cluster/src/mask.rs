@@ -13,115 +13,79 @@ use slipway_manifest::Object;
 use crate::error::ApiError;
 use crate::tracking::LAST_APPLIED;
 
-/// The length of the shortest mask, and by how much the next is longer.
+/// The length of the shortest mask.
 const SHORTEST: usize = 8;
-const STEP: usize = 4;
 
 /// Whether `object` holds values that nobody may see.
 pub fn is_secret(group: &str, kind: &str) -> bool {
     group.is_empty() && kind == "Secret"
 }
 
-/// Masks `objects`, which are versions of one object (desired, live, predicted …), with one alphabet: equal values of a key get equal masks,
-/// different values different ones. A Secret's data are masked, also in its last-applied copy; `annotations` are masked whatever the kind.
-///
-/// Gives whether all were proper Secrets: one whose `data` is no mapping is none, and nothing readable is left of it either.
-pub fn mask(objects: &mut [&mut Object], annotations: &[&str]) -> bool {
+/// Masks the Secrets among `objects`, which are versions of one object (desired, live, predicted …), with one alphabet:
+/// equal values of a key get equal masks, different values different ones. Other kinds only lose their last-applied copy
+/// if they are Secrets; `annotations` are masked besides, whatever the kind.
+pub fn mask(objects: &mut [&mut Object], annotations: &[&str]) {
     let secret = objects.iter().any(|object| is_secret(object.group(), object.kind()));
-    let mut proper = true;
-    let mut copies: Vec<Option<Map<String, Value>>> = Vec::new();
-    for object in objects.iter_mut().filter(|_| secret) {
-        normalize(object.as_map_mut());
-        let copy = object.annotation(LAST_APPLIED).filter(|_| !annotations.contains(&LAST_APPLIED));
-        let mut copy = copy.and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
-        copy.iter_mut().for_each(normalize);
-        copies.push(copy);
-    }
-    let mut data = Alphabet::default();
-    let mut hidden = Alphabet::default();
-    let maps = objects.iter_mut().map(|object| object.as_map_mut()).chain(copies.iter_mut().flatten());
-    for map in maps {
+    for object in objects.iter_mut() {
         if secret {
-            match map.get_mut("data") {
-                Some(Value::Object(values)) if values.is_empty() => {
-                    map.insert("data".to_owned(), Value::Null);
-                }
-                Some(Value::Object(values)) => values.iter_mut().for_each(|(key, value)| data.mask(key, value)),
-                Some(Value::Null) | None => {}
-                Some(other) => {
-                    data.mask("data", other);
-                    proper = false;
-                }
-            }
-        }
-        if let Some(Value::Object(values)) =
-            map.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations"))
-        {
-            let wanted = values.iter_mut().filter(|(key, _)| annotations.contains(&key.as_str()));
-            wanted.for_each(|(key, value)| hidden.mask(key, value));
+            fold_string_data(object);
         }
     }
-    for (object, copy) in objects.iter_mut().zip(copies) {
-        let Some(Value::Object(values)) = object.metadata_mut().get_mut("annotations") else { continue };
-        let Some(text) = values.get_mut(LAST_APPLIED).filter(|_| !annotations.contains(&LAST_APPLIED)) else {
-            continue;
-        };
-        match copy {
-            Some(copy) => *text = Value::String(sorted(Value::Object(copy)).to_string()),
-            None => hidden.mask(LAST_APPLIED, text),
-        }
+    if secret {
+        mask_field(objects, |object| object.as_map_mut().get_mut("data")?.as_object_mut());
+        mask_last_applied(objects);
     }
-    proper
+    mask_field_keys(objects, annotations);
 }
 
-/// Writes a Secret one way (argoproj/argo-cd `gitops-engine/pkg/diff/diff.go`, `NormalizeSecret`): `stringData`, which is a way of writing `data`,
-/// goes there, encoded, and wins; nothing is an empty value.
-pub fn normalize(secret: &mut Map<String, Value>) {
-    let plain = secret.shift_remove("stringData");
-    if let Some(Value::Object(plain)) = plain {
-        let data = secret.entry("data").or_insert_with(|| Value::Object(Map::new()));
-        if data.is_null() {
-            *data = Value::Object(Map::new());
+/// `stringData` is a way of writing `data`: it goes there, encoded, and wins (kubernetes/api `core/v1/types.go`).
+pub fn fold_string_data(object: &mut Object) {
+    let Some(Value::Object(plain)) = object.as_map_mut().shift_remove("stringData") else { return };
+    let data = object.as_map_mut().entry("data").or_insert_with(|| Value::Object(Map::new()));
+    if !data.is_object() {
+        *data = Value::Object(Map::new());
+    }
+    if let Some(data) = data.as_object_mut() {
+        for (key, value) in plain {
+            data.insert(key, Value::String(STANDARD.encode(value.as_str().unwrap_or_default())));
         }
-        if let Some(data) = data.as_object_mut() {
-            for (key, value) in plain {
-                let value = value.as_str().map_or(value.clone(), |text| Value::String(STANDARD.encode(text)));
-                data.insert(key, value);
+    }
+}
+
+/// Masks every value below a field, key by key over all objects.
+fn mask_field(objects: &mut [&mut Object], field: impl Fn(&mut Object) -> Option<&mut Map<String, Value>>) {
+    let mut masks: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for object in objects.iter_mut() {
+        for (key, value) in field(object).into_iter().flatten() {
+            *value = mask_value(masks.entry(key.clone()).or_default(), value);
+        }
+    }
+}
+
+fn mask_field_keys(objects: &mut [&mut Object], keys: &[&str]) {
+    let mut masks: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    for object in objects.iter_mut() {
+        let Some(Value::Object(annotations)) = object.metadata_mut().get_mut("annotations") else { continue };
+        for key in keys {
+            if let Some(value) = annotations.get_mut(*key) {
+                *value = mask_value(masks.entry(key).or_default(), value);
             }
         }
     }
-    if let Some(Value::Object(data)) = secret.get_mut("data") {
-        for value in data.values_mut().filter(|value| value.is_null()) {
-            *value = Value::String(String::new());
-        }
-    }
 }
 
-/// The masks given so far, by key.
-#[derive(Default)]
-struct Alphabet(BTreeMap<String, Vec<Value>>);
-
-impl Alphabet {
-    fn mask(&mut self, key: &str, value: &mut Value) {
-        let seen = self.0.entry(key.to_owned()).or_default();
-        let place = seen.iter().position(|known| known == value).unwrap_or_else(|| {
-            seen.push(value.clone());
-            seen.len() - 1
-        });
-        *value = Value::String("+".repeat(SHORTEST + STEP * place));
-    }
+/// The mask of `value` given those seen before under the same key.
+fn mask_value(seen: &mut Vec<Value>, value: &Value) -> Value {
+    let place = seen.iter().position(|known| known == value).unwrap_or_else(|| {
+        seen.push(value.clone());
+        seen.len() - 1
+    });
+    Value::String("+".repeat(SHORTEST + place))
 }
 
-/// A value with its keys in order, as Go writes it.
-fn sorted(value: Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            let map: BTreeMap<String, Value> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
-            Value::Object(map.into_iter().collect())
-        }
-        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
-        scalar => scalar,
-    }
+/// The last-applied annotation is a copy of the whole Secret.
+fn mask_last_applied(objects: &mut [&mut Object]) {
+    mask_field_keys(objects, &[LAST_APPLIED]);
 }
 
 /// Withholds what an API server or a webhook says about a Secret if it quotes any of its values.
