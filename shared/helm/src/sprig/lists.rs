@@ -194,6 +194,10 @@ fn concat(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
     let mut all = Vec::new();
     for list in args {
         all.extend(items(cx, list, "Cannot concat type {} as list")?);
+        // The one function whose result doubles when it is applied to itself.
+        if all.len() > 4_096 {
+            cx.budget().bytes(all.len().saturating_mul(size_of::<Value>()))?;
+        }
     }
     Ok(if all.is_empty() { List::nil(&Type::Any).into() } else { all.into() })
 }

@@ -327,7 +327,11 @@ fn quote(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
     let quoted: Result<Vec<String>, FuncError> = args
         .iter()
         .filter(|value| !matches!(value, Value::Nil))
-        .map(|value| Ok(go_quote(text(cx, value)?.as_bytes())))
+        .map(|value| {
+            let text = text(cx, value)?;
+            cx.budget().bytes(text.len())?;
+            Ok(go_quote(text.as_bytes()))
+        })
         .collect();
     let joined = quoted?.join(" ");
     cx.budget().bytes(joined.len())?;
@@ -341,7 +345,9 @@ fn squote(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
             out.push(b' ');
         }
         out.push(b'\'');
-        out.extend_from_slice(sprint(cx.budget(), std::slice::from_ref(value))?.as_bytes());
+        let text = sprint(cx.budget(), std::slice::from_ref(value))?;
+        cx.budget().bytes(text.len())?;
+        out.extend_from_slice(text.as_bytes());
         out.push(b'\'');
     }
     Ok(Str::from(out).into())
@@ -353,7 +359,9 @@ fn cat(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
         if index > 0 {
             out.push(b' ');
         }
-        out.extend_from_slice(sprint(cx.budget(), std::slice::from_ref(value))?.as_bytes());
+        let text = sprint(cx.budget(), std::slice::from_ref(value))?;
+        cx.budget().bytes(text.len())?;
+        out.extend_from_slice(text.as_bytes());
     }
     Ok(Str::from(out).into())
 }
