@@ -19,8 +19,8 @@ fn kubeconfig(user: &Value) -> tempfile::NamedTempFile {
     file
 }
 
-fn credentials() -> Option<SharedCredentialsProvider> {
-    Some(SharedCredentialsProvider::new(Credentials::from_keys("AKIDEXAMPLE", "secret", None)))
+fn credentials() -> SharedCredentialsProvider {
+    SharedCredentialsProvider::new(Credentials::from_keys("AKIDEXAMPLE", "secret", None))
 }
 
 #[tokio::test]
@@ -38,7 +38,9 @@ async fn no_program_is_started_for_credentials() {
     let program = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "touch",
         "args": [trace.to_str().unwrap()], "interactiveMode": "Never"}});
     let file = kubeconfig(&program);
-    let Err(error) = Cluster::from_kubeconfig(file.path(), None, credentials()).await else { panic!("connected") };
+    let Err(error) = Cluster::from_kubeconfig(file.path(), None, Some(credentials())).await else {
+        panic!("connected")
+    };
     assert!(matches!(error, ConnectError::ExecPlugin { .. }));
     assert!(error.to_string().contains("`touch "), "{error}");
     assert!(!trace.exists());
@@ -48,11 +50,11 @@ async fn no_program_is_started_for_credentials() {
 async fn the_aws_command_line_is_understood_not_started() {
     let user = |args: &[&str]| json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "aws", "args": args}});
     let file = kubeconfig(&user(&["--region", "eu-central-1", "eks", "get-token", "--cluster-name", "prod"]));
-    assert!(Cluster::from_kubeconfig(file.path(), None, credentials()).await.is_ok());
+    assert!(Cluster::from_kubeconfig(file.path(), None, Some(credentials())).await.is_ok());
     assert!(Cluster::from_kubeconfig(file.path(), None, None).await.is_err());
     let role =
         ["--region=eu-central-1", "eks", "get-token", "--cluster-name=prod", "--role-arn", "arn:aws:iam::1:role/x"];
-    assert!(Cluster::from_kubeconfig(kubeconfig(&user(&role)).path(), None, credentials()).await.is_err());
+    assert!(Cluster::from_kubeconfig(kubeconfig(&user(&role)).path(), None, Some(credentials())).await.is_err());
 }
 
 #[tokio::test]

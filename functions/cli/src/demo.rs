@@ -163,7 +163,7 @@ impl Stage {
             self.pen.say("github-webhook", &format!("fetched, rendered, applied, healthy after {seconds:.1} s"));
         }
         let deployment = self.sandbox.cluster.get(DEPLOYMENT).context("the Deployment was not applied")?;
-        let text = |pointer: &str| deployment.pointer(pointer).map(|value| value.to_string()).unwrap_or_default();
+        let text = |pointer: &str| deployment.pointer(pointer).map(ToString::to_string).unwrap_or_default();
         let image = text("/spec/template/spec/containers/0/image");
         let (ready, wanted) = (text("/status/availableReplicas"), text("/spec/replicas"));
         self.pen.say(
@@ -246,7 +246,7 @@ fn plain(line: &str) -> String {
 }
 
 fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(60)
+    Instant::now() + Duration::from_mins(1)
 }
 
 #[cfg(test)]

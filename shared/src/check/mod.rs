@@ -178,7 +178,7 @@ impl Checker {
                 Box::pin(sync::sync(&job, self.engine.slack.as_ref(), id, until, stop)).await;
             }
             Err(error) => {
-                tracing::error!(app = app.instance(), error = chain(&error), "a waiting commit was not deployed")
+                tracing::error!(app = app.instance(), error = chain(&error), "a waiting commit was not deployed");
             }
         }
     }

@@ -126,12 +126,11 @@ impl Pusher {
                 outcomes.entry("refused".to_owned()).or_default().problems.push(problem);
                 continue;
             }
-            let branch = match &update.branch {
-                Some(branch) => branch.clone(),
-                None => {
-                    let branch = self.github.default_branch(&update.repo.repo).await;
-                    branch.map_err(|error| Failure::of(&error, error.is_retryable()))?
-                }
+            let branch = if let Some(branch) = &update.branch {
+                branch.clone()
+            } else {
+                let branch = self.github.default_branch(&update.repo.repo).await;
+                branch.map_err(|error| Failure::of(&error, error.is_retryable()))?
             };
             groups.entry((update.repo.clone(), branch)).or_default().push(update);
         }

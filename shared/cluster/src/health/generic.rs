@@ -171,7 +171,7 @@ fn by_conditions(all: &[Condition<'_>]) -> Option<Verdict> {
     }
     let is_good = |kind: &str| is_ready(kind) || is_good(kind);
     if let Some(unready) = find(&is_ready, "False")
-        .or_else(|| find(&is_good, "False").filter(|_| !summed_up.is_some_and(|c| c.kind == "Ready")))
+        .or_else(|| find(&is_good, "False").filter(|_| summed_up.is_none_or(|c| c.kind != "Ready")))
     {
         let failed = by_word(unready.reason) == Some(Health::Degraded) || says_failure(unready.message);
         return verdict(if failed { Health::Degraded } else { Health::Progressing }, unready);
