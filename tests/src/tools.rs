@@ -61,6 +61,12 @@ fn kwok_stages(stages: &Path) -> Result<String> {
     Ok(documents.join("\n---\n"))
 }
 
+/// A program that times Helm's own engine in process (`tests/benches/helm-engine`).
+pub fn helm_engine() -> Result<PathBuf, Unavailable> {
+    let dir = go_build("benches/helm-engine", ".", "-s -w", "about 3 minutes from cold on 2 cores")?;
+    Ok(dir.join("helm-engine"))
+}
+
 /// The folder `bin` of a virtual environment with what `tests/python/requirements.txt` pins.
 pub fn python() -> Result<PathBuf, Unavailable> {
     need("python3")?;
@@ -128,10 +134,11 @@ fn layer() -> Result<PathBuf, Unavailable> {
     })
 }
 
-/// Builds `package` of the module `tests/NAME` into the tool's folder.
+/// Builds `package` of the module `tests/NAME` into the tool's folder, as the last part of the name.
 fn go_build(name: &str, package: &str, flags: &str, cost: &str) -> Result<PathBuf, Unavailable> {
     need("go")?;
     let module = workspace().join("tests").join(name);
+    let name = name.rsplit('/').next().unwrap_or(name);
     let mut inputs = vec![flags.as_bytes().to_vec()];
     for file in ["go.mod", "go.sum", "main.go"] {
         inputs.push(fs::read(module.join(file)).unwrap_or_default());
