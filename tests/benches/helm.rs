@@ -28,7 +28,9 @@ fn main() {
     report("slipway", &ours, &repeatable, None);
     match tools::helm_engine() {
         Ok(engine) => {
-            let times = tools::capture(Command::new(engine).args([&folder.join("cases.json"), &charts]).arg(rounds.to_string()));
+            let times = tools::capture(
+                Command::new(engine).args([&folder.join("cases.json"), &charts]).arg(rounds.to_string()),
+            );
             let times: Vec<Duration> =
                 times.unwrap().lines().map(|line| Duration::from_nanos(line.parse().unwrap())).collect();
             report("Helm's engine", &times, &repeatable, Some(&ours));
@@ -60,7 +62,8 @@ fn ours(charts: &Path, case: &Value) {
     let chart = charts.join(case["chart"].as_str().unwrap());
     let mut tree = Tree::default();
     load(&mut tree, &chart, Path::new(""));
-    let values = case["values"].as_str().map(|file| parse_values(&fs::read_to_string(chart.join(file)).unwrap()).unwrap());
+    let values =
+        case["values"].as_str().map(|file| parse_values(&fs::read_to_string(chart.join(file)).unwrap()).unwrap());
     let options = Options {
         values: values.into_iter().collect(),
         release: Release { name: "rel".to_owned(), namespace: "ns1".to_owned(), ..Release::default() },
@@ -103,7 +106,12 @@ fn report(name: &str, times: &[Duration], repeatable: &[bool], us: Option<&[Dura
         times.iter().zip(repeatable).filter(|(_, repeatable)| **repeatable).map(|(time, _)| time).sum()
     };
     let count = repeatable.iter().filter(|repeatable| **repeatable).count();
-    println!("{name}: median {:.3?} of {}, sum {:.3?} of the {count} repeatable", middle(times), times.len(), sum(times));
+    println!(
+        "{name}: median {:.3?} of {}, sum {:.3?} of the {count} repeatable",
+        middle(times),
+        times.len(),
+        sum(times)
+    );
     if let Some(us) = us {
         let ratio = |them: Duration, us: Duration| them.as_secs_f64() / us.as_secs_f64();
         println!(

@@ -19,7 +19,9 @@ fn check(case: &Value) -> Result<(), String> {
     let found = render_template("vec", text("template"), &case["data"], &Options::default());
     match (found, case["expected"].as_str()) {
         (Ok(found), Some(expected)) if found == expected.as_bytes() => Ok(()),
-        (Ok(found), Some(expected)) => Err(format!("expected {expected:?}, found {:?}", String::from_utf8_lossy(&found))),
+        (Ok(found), Some(expected)) => {
+            Err(format!("expected {expected:?}, found {:?}", String::from_utf8_lossy(&found)))
+        }
         (Ok(found), None) => Err(format!("must fail: {}\nfound {:?}", text("error"), String::from_utf8_lossy(&found))),
         (Err(error), Some(expected)) => Err(format!("expected {expected:?}\nfailed: {error}")),
         (Err(error), None) if error.to_string().contains(place(text("error"))) => Ok(()),
