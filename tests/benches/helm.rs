@@ -35,14 +35,14 @@ fn main() {
                 times.unwrap().lines().map(|line| Duration::from_nanos(line.parse().unwrap())).collect();
             report("Helm's engine", &times, &repeatable, Some(&ours));
         }
-        Err(missing) => println!("Helm's engine: {missing}"),
+        Err(missing) => println!("Helm's engine: {missing:?}"),
     }
     match tools::helm() {
         Ok(helm) => {
             let times: Vec<Duration> = cases.iter().map(|case| median(1, || process(&helm, &charts, case))).collect();
             report("helm template", &times, &repeatable, Some(&ours));
         }
-        Err(missing) => println!("helm template: {missing}"),
+        Err(missing) => println!("helm template: {missing:?}"),
     }
 }
 

@@ -29,9 +29,9 @@ fn check(case: &Value) -> Result<(), String> {
     }
 }
 
-/// `vec:LINE` of an error.
+/// Where an error is: `vec:LINE`.
 fn place(error: &str) -> &str {
     let place = error.strip_prefix("template: ").unwrap_or(error);
     let end = place.match_indices(':').nth(1).map_or(place.len(), |(at, _)| at);
-    &place[..end]
+    place.get(..end).unwrap_or(place)
 }
