@@ -38,7 +38,10 @@ async fn argo_cds_examples_are_synced_and_healthy() {
         assert_eq!(available(&bed.deployment(deployment).await), 1, "{}", bed.logs());
         let told = bed.slipway(&["app", "get", app]);
         let line = |key: &str| {
-            told.lines().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("no {key} in\n{told}"))
+            told.lines()
+                .map(str::trim_start)
+                .find(|line| line.starts_with(key))
+                .unwrap_or_else(|| panic!("no {key} in\n{told}"))
         };
         assert!(line("Sync Status:").contains("Synced"), "{told}");
         assert!(line("Sync Status:").contains(&commit.to_string()[..7]), "{told}");

@@ -16,6 +16,7 @@ metadata:
   namespace: argocd
   annotations:
     argocd-image-updater.argoproj.io/image-list: web=123456789012.dkr.ecr.eu-central-1.amazonaws.com/{name}/web
+    argocd-image-updater.argoproj.io/web.kustomize.image-name: web
     argocd-image-updater.argoproj.io/web.update-strategy: semver
     argocd-image-updater.argoproj.io/write-back-method: git
     argocd-image-updater.argoproj.io/write-back-target: kustomization
@@ -110,6 +111,7 @@ async fn an_image_push_becomes_a_running_deployment() {
 async fn hello_spring_follows_its_newest_build() {
     let application = APPLICATION
         .replace("{name}/web", "{name}/hello-spring")
+        .replace("image-name: web", "image-name: hello-spring")
         .replace("web.update-strategy: semver", "web.update-strategy: newest-build\n    argocd-image-updater.argoproj.io/web.allow-tags: regexp:^user01-\\d{14}$")
         .replace("path: web", "path: hello-spring");
     let Some(mut bed) = Bed::new(&[("apps/hello.yaml", &application)]).await else { return };

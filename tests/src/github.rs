@@ -36,7 +36,9 @@ impl GitHub {
         let mut description: Value = serde_json::from_slice(&text)?;
         nullable_as_type(&mut description);
         let text = fs::read_to_string(modules.join("graphql-schema/schema.graphql"))?;
-        let schema = Schema::parse_and_validate(text, "schema.graphql").map_err(|error| anyhow!("{}", error.errors))?;
+        // The published schema defines a field or two twice; the first definition stands.
+        let schema = Schema::parse(text, "schema.graphql").unwrap_or_else(|found| found.partial);
+        let schema = schema.validate().map_err(|error| anyhow!("{}", error.errors))?;
         Ok(Self { description, schema })
     }
 
@@ -48,6 +50,8 @@ impl GitHub {
         let registry = Registry::new().draft(Draft::Draft7).add(DESCRIPTION, &self.description)?.prepare()?;
         exchanges
             .iter()
+            // Where `tarball` redirects to: a server that is no part of the interface.
+            .filter(|exchange| !exchange.request.path.starts_with("/codeload/"))
             .map(|exchange| {
                 let at = || format!("{} {} → {}", exchange.request.method, exchange.request.path, exchange.status);
                 match exchange.request.path.as_str() {
@@ -98,7 +102,8 @@ impl GitHub {
         Ok(format!("{} {path}", exchange.request.method))
     }
 
-    /// The path template that fits `path` best: the one with the most literal parts.
+    /// The path template that fits `path` best: the one with the most literal parts. A `{ref}` at the end may have
+    /// slashes, as in `heads/main`.
     fn template(&self, path: &str, method: &str) -> Option<String> {
         let asked: Vec<&str> = path.split('/').collect();
         let paths = self.description["paths"].as_object()?;
@@ -109,7 +114,8 @@ impl GitHub {
                 let parts: Vec<&str> = template.split('/').collect();
                 let fits = |(part, asked): (&&str, &&str)| part.starts_with('{') || part == asked;
                 let literal = parts.iter().filter(|part| !part.starts_with('{')).count();
-                (parts.len() == asked.len() && parts.iter().zip(&asked).all(fits)).then_some((literal, template))
+                let long = parts.len() == asked.len() || parts.len() < asked.len() && template.ends_with("/{ref}");
+                (long && parts.iter().zip(&asked).all(fits)).then_some((literal, template))
             })
             .max_by_key(|(literal, _)| *literal)
             .map(|(_, template)| template.clone())

@@ -27,12 +27,14 @@ pub(super) fn time(time: Timestamp) -> String {
 
 /// `simple-user`.
 pub(super) fn user(base: &str, login: &str) -> Value {
-    let api = format!("{base}/users/{login}");
-    let kind = if login.ends_with("[bot]") { "Bot" } else { "User" };
+    // GitHub escapes the brackets of an app's login in addresses, and shows the app itself to people.
+    let api = format!("{base}/users/{}", login.replace('[', "%5B").replace(']', "%5D"));
+    let (kind, web) =
+        login.strip_suffix("[bot]").map_or(("User", login.to_owned()), |app| ("Bot", format!("apps/{app}")));
     json!({
         "login": login, "id": number(login), "node_id": node_id("U", login),
         "avatar_url": format!("https://avatars.githubusercontent.com/u/{}?v=4", number(login)), "gravatar_id": "",
-        "url": api, "html_url": format!("https://github.com/{login}"),
+        "url": api, "html_url": format!("https://github.com/{web}"),
         "followers_url": format!("{api}/followers"), "following_url": format!("{api}/following{{/other_user}}"),
         "gists_url": format!("{api}/gists{{/gist_id}}"), "starred_url": format!("{api}/starred{{/owner}}{{/repo}}"),
         "subscriptions_url": format!("{api}/subscriptions"), "organizations_url": format!("{api}/orgs"),
