@@ -121,7 +121,7 @@ pub enum RenderError {
 /// Renders the Application's source from `tree`, the files of its repository at the commit `revision`.
 ///
 /// The tool is the one that the source names, else what the folder holds: a kustomization, a `Chart.yaml`, or plain manifests.
-/// Errors name the file. Helm, plugins and Jsonnet are errors for now.
+/// Errors name the file. Helm, plugins and Jsonnet are not supported yet: errors that say so.
 pub fn render(tree: &Tree, app: &Application, revision: &str) -> Result<Rendered, RenderError> {
     let path = app.source.path.as_str();
     let at = |source| RenderError::Path { path: path.to_owned(), source };

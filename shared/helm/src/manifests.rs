@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use slipway_gotmpl::Str;
+use slipway_manifest::object::type_name;
 use slipway_manifest::yaml;
 
 use crate::error::{HelmError, ManifestError};
@@ -174,24 +175,15 @@ struct Head {
     annotations: BTreeMap<String, String>,
 }
 
-fn found(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "nothing",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a mapping",
-    }
-}
-
 impl Head {
     fn read(document: &Value) -> Result<Self, ManifestError> {
         let empty = Value::Null;
         let field = |of: &Value, name: &str| of.get(name).unwrap_or(&empty).clone();
         let mapping = |value: &Value, field: &str| match value {
             Value::Null | Value::Object(_) => Ok(()),
-            other => Err(ManifestError::Field { field: field.to_owned(), wanted: "a mapping", found: found(other) }),
+            other => {
+                Err(ManifestError::Field { field: field.to_owned(), wanted: "a mapping", found: type_name(other) })
+            }
         };
         mapping(document, "(document)")?;
         let metadata = field(document, "metadata");
@@ -238,7 +230,7 @@ fn text(value: &Value, field: &str) -> Result<String, ManifestError> {
         Value::String(text) => Ok(text.clone()),
         Value::Bool(flag) => Ok(flag.to_string()),
         Value::Number(number) => Ok(number.to_string()),
-        other => Err(ManifestError::Field { field: field.to_owned(), wanted: "a string", found: found(other) }),
+        other => Err(ManifestError::Field { field: field.to_owned(), wanted: "a string", found: type_name(other) }),
     }
 }
 

@@ -237,8 +237,8 @@ fn split_pointer(pointer: &str) -> Option<(String, &str)> {
     Some((first.replace("~1", "/").replace("~0", "~"), rest))
 }
 
-/// How a value's type reads in a sentence.
-pub(crate) fn type_name(value: &Value) -> &'static str {
+/// How a value's type reads in a sentence: `a list`, `a string` …
+pub fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",
         Value::Bool(_) => "a boolean",

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 use slipway_gotmpl::format_float;
+use slipway_manifest::object::type_name;
 use slipway_manifest::semver_go;
 
 /// Why a `Chart.yaml` is refused.
@@ -224,19 +225,8 @@ impl Dependency {
     }
 }
 
-fn found(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "nothing",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a mapping",
-    }
-}
-
 fn mismatch<T>(field: &str, wanted: &'static str, value: &Value) -> Result<T, MetadataError> {
-    Err(MetadataError::Type { field: field.to_owned(), wanted, found: found(value) })
+    Err(MetadataError::Type { field: field.to_owned(), wanted, found: type_name(value) })
 }
 
 fn fields_as_written<'v>(value: &'v Value, field: &str) -> Result<Vec<(&'v String, &'v Value)>, MetadataError> {
