@@ -1,10 +1,11 @@
 //! The clusters that manifests name as destinations, connected when first used and kept for warm invocations.
 
+mod describe;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use aws_config::SdkConfig;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use slipway_cluster::{Auth, Cluster, ConnectError, Eks, Server};
@@ -12,6 +13,7 @@ use tokio::sync::Mutex;
 
 use crate::aws::Aws;
 use crate::config;
+pub use describe::describe;
 
 /// How manifests call the cluster of the settings (argoproj/argo-cd `pkg/apis/application/v1alpha1/values.go`).
 pub const IN_CLUSTER_SERVER: &str = "https://kubernetes.default.svc";
@@ -26,15 +28,15 @@ pub enum ClusterError {
     #[error("no cluster is known as `{0}`: only `{IN_CLUSTER_SERVER}` and `{IN_CLUSTER_NAME}` are supported yet")]
     Unknown(String),
     /// EKS could not be asked.
-    #[error("failed to describe EKS cluster `{name}` ({code})")]
+    #[error("failed to describe EKS cluster `{name}` ({why})")]
     Describe {
         /// The cluster's name.
         name: String,
-        /// AWS's error code.
-        code: String,
-        /// The cause.
+        /// What failed, or EKS's own words.
+        why: String,
+        /// The cause, where there is one.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// EKS knows the cluster, but it has no endpoint (yet).
     #[error("EKS cluster `{0}` has no endpoint: it is being created or deleted")]
@@ -118,16 +120,4 @@ impl Clusters {
             }
         }
     }
-}
-
-/// Endpoint and certificate authority of an EKS cluster.
-async fn describe(aws: &SdkConfig, name: &str) -> Result<(String, String), ClusterError> {
-    let client = aws_sdk_eks::Client::new(aws);
-    let answer = client.describe_cluster().name(name).send().await.map_err(|error| ClusterError::Describe {
-        name: name.to_owned(),
-        code: crate::aws::error_code(&error),
-        source: Box::new(error),
-    })?;
-    let found = answer.cluster.and_then(|cluster| Some((cluster.endpoint?, cluster.certificate_authority?.data?)));
-    found.ok_or_else(|| ClusterError::NoEndpoint(name.to_owned()))
 }

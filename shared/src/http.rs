@@ -21,10 +21,10 @@ const MAX_ANSWER: usize = 1 << 20;
 #[non_exhaustive]
 pub enum HttpError {
     /// The URL or a header is not valid.
-    #[error("failed to make a request to {host}")]
+    #[error("failed to make a request to `{url}`")]
     Request {
         /// Where it should have gone.
-        host: String,
+        url: String,
         /// The cause.
         #[source]
         source: http::Error,
@@ -87,18 +87,23 @@ impl Http {
         body: &Value,
         limit: Duration,
     ) -> Result<Answer, HttpError> {
-        let host = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
-        tokio::time::timeout(limit, self.send(url, host, token, body))
-            .await
-            .unwrap_or_else(|_| Err(HttpError::Timeout { host: host.to_owned(), seconds: limit.as_secs() }))
-    }
-
-    async fn send(&self, url: &str, host: &str, token: &SecretString, body: &Value) -> Result<Answer, HttpError> {
         let request = http::Request::post(url)
             .header(http::header::CONTENT_TYPE, "application/json; charset=utf-8")
             .header(http::header::AUTHORIZATION, format!("Bearer {}", token.expose_secret()))
             .body(Full::new(Bytes::from(body.to_string())))
-            .map_err(|source| HttpError::Request { host: host.to_owned(), source })?;
+            .map_err(|source| HttpError::Request { url: url.to_owned(), source })?;
+        self.send(request, limit).await
+    }
+
+    /// Sends `request`; the answer comes within `limit` or not at all.
+    pub async fn send(&self, request: http::Request<Full<Bytes>>, limit: Duration) -> Result<Answer, HttpError> {
+        let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        tokio::time::timeout(limit, self.exchange(request, &host))
+            .await
+            .unwrap_or_else(|_| Err(HttpError::Timeout { host, seconds: limit.as_secs() }))
+    }
+
+    async fn exchange(&self, request: http::Request<Full<Bytes>>, host: &str) -> Result<Answer, HttpError> {
         let pool = self.pool.get_or_try_init(async || connect()).await?;
         let answer =
             pool.request(request).await.map_err(|source| HttpError::Connect { host: host.to_owned(), source })?;

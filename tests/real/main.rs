@@ -10,6 +10,7 @@
 )]
 
 mod bed;
+mod clusters;
 mod drift;
 mod events;
 mod examples;

@@ -95,7 +95,7 @@ fn percent_encode(text: &str) -> String {
 }
 
 /// The DNS suffix of a region's partition (boto/botocore `botocore/data/partitions.json`).
-fn dns_suffix(region: &str) -> &'static str {
+pub fn dns_suffix(region: &str) -> &'static str {
     const SUFFIXES: [(&str, &str); 6] = [
         ("cn-", "amazonaws.com.cn"),
         ("us-iso-", "c2s.ic.gov"),
