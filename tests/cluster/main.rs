@@ -9,6 +9,7 @@ mod drift;
 mod lock;
 mod prune;
 mod replay;
+mod replay_flow;
 mod state;
 mod takeover;
 mod token;

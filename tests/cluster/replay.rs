@@ -7,23 +7,25 @@ use http::{HeaderMap, Method, Request};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
 use kube::{Client, Config};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use slipway_cluster::apply::Options as ApplyOptions;
 use slipway_cluster::plan::Owner;
 use slipway_cluster::state::AppKey;
 use slipway_cluster::{Auth, Cluster, Server, live, plan};
 use slipway_manifest::{Object, yaml};
+use slipway_sandbox::http::Exchange;
 use slipway_sandbox::kube::{Cluster as Sandbox, Options as SandboxOptions};
 use slipway_tests::{ControlPlane, Options};
 
 use crate::{config_map, deployment, gvks};
 
 const APPLY: &str = "application/apply-patch+yaml";
-const MERGE: &str = "application/merge-patch+json";
+pub(crate) const MERGE: &str = "application/merge-patch+json";
 
 /// One API server under test.
-struct Side {
-    client: Client,
+pub(crate) struct Side {
+    pub(crate) client: Client,
 }
 
 /// Status and body of an answer.
@@ -41,29 +43,29 @@ impl Side {
         (status, serde_json::from_slice(&body).unwrap_or_else(|_| json!(String::from_utf8_lossy(&body))))
     }
 
-    async fn json(&self, method: &Method, path: &str, kind: &str, agent: &str, body: &Value) -> Answer {
+    pub(crate) async fn json(&self, method: &Method, path: &str, kind: &str, agent: &str, body: &Value) -> Answer {
         let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         self.send(method, path, &[("content-type", kind), ("user-agent", agent)], bytes).await
     }
 }
 
 /// The real API server, without controllers, and the sandbox without its own.
-struct Pair {
+pub(crate) struct Pair {
     real: Side,
     sandbox: Side,
     // Both end with the pair.
     _plane: ControlPlane,
-    cluster: Sandbox,
+    _cluster: Sandbox,
 }
 
 impl Pair {
     /// `None` where there is no control plane.
-    async fn start() -> Option<Self> {
+    pub(crate) async fn start() -> Option<Self> {
         let plane = ControlPlane::start(&Options { bare: true, ..Options::default() })?;
         let cluster = Sandbox::start(SandboxOptions { controllers: false, ..SandboxOptions::default() }).await.unwrap();
         let real = Side { client: plane.client().await };
         let sandbox = Side { client: client_of(&cluster) };
-        Some(Self { real, sandbox, _plane: plane, cluster })
+        Some(Self { real, sandbox, _plane: plane, _cluster: cluster })
     }
 
     /// Sends the same request to both and gives what differs.
@@ -73,7 +75,7 @@ impl Pair {
     }
 }
 
-fn client_of(cluster: &Sandbox) -> Client {
+pub(crate) fn client_of(cluster: &Sandbox) -> Client {
     Client::try_from(Config::new(cluster.url().parse().unwrap())).unwrap()
 }
 
@@ -298,32 +300,47 @@ async fn plurals(real: &Side, objects: &[Value]) -> BTreeMap<(String, String), S
 #[tokio::test]
 async fn the_engines_requests_get_the_same_answers() {
     let Some(pair) = Pair::start().await else { return };
-    let recorded = record().await;
     let mut found = namespace(&pair, "flow").await;
-    let mut maps = [BTreeMap::new(), BTreeMap::new()];
-    let mut writes = 0;
-    for (name, method, path, headers, body, answer) in &recorded {
-        let mut answers = Vec::new();
-        for (side, known) in [&pair.real, &pair.sandbox].into_iter().zip(&mut maps) {
-            let body = substitute(body, known);
-            let headers: Vec<(&str, &str)> =
-                headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            let got = side.send(method, path, &headers, body).await;
-            learn(answer, &got.1, known);
-            answers.push(got);
-        }
-        found.extend(differences(name, &answers[0], &answers[1]));
-        writes += usize::from(method != Method::GET);
-    }
+    let recorded = record().await;
+    let writes = recorded.iter().filter(|exchange| exchange.request.method != Method::GET).count();
     assert!(writes >= 12, "{writes} writes among {} requests", recorded.len());
+    found.extend(replay(&pair, recorded).await);
     assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
-    drop(pair.cluster);
 }
 
-type Recorded = (String, Method, String, Vec<(String, String)>, String, Value);
+/// Asks both for what a sandbox was asked for, objects and lists of them; gives what differs.
+pub(crate) async fn replay(pair: &Pair, recorded: Vec<Exchange>) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut maps = [BTreeMap::new(), BTreeMap::new()];
+    for Exchange { request, body: answer, .. } in recorded {
+        let is_watch = request.query.iter().any(|(key, _)| key == "watch");
+        if is_watch || !request.path.contains("/namespaces") {
+            continue;
+        }
+        let query: Vec<String> = request
+            .query
+            .iter()
+            .map(|(key, value)| format!("{key}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
+            .collect();
+        let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+        let path = format!("{}{query}", request.path);
+        let headers = kept(&request.headers);
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let (body, answer) =
+            (String::from_utf8_lossy(&request.body), serde_json::from_slice(&answer).unwrap_or_default());
+        let mut answers = Vec::new();
+        for (side, known) in [&pair.real, &pair.sandbox].into_iter().zip(&mut maps) {
+            let got = side.send(&request.method, &path, &headers, substitute(&body, known)).await;
+            learn(&answer, &got.1, known);
+            answers.push(got);
+        }
+        found.extend(differences(&format!("{} {path}", request.method), &answers[0], &answers[1]));
+    }
+    found
+}
 
 /// Lets the engine apply, find drift, take over, heal and prune on a sandbox, and gives its requests for objects.
-async fn record() -> Vec<Recorded> {
+async fn record() -> Vec<Exchange> {
     let sandbox = Sandbox::start(SandboxOptions { controllers: false, ..SandboxOptions::default() }).await.unwrap();
     let hand = Side { client: client_of(&sandbox) };
     let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "flow"}});
@@ -383,32 +400,23 @@ async fn record() -> Vec<Recorded> {
     let mut fewer = service;
     fewer["spec"]["ports"] = json!([{"name": "http", "port": 80, "targetPort": 8080}]);
     apply_all(vec![config_map("c", &json!({"b": "3"})), fewer, web("nginx:2", &cb), ingress], false).await;
-    let exchanges = sandbox.exchanges();
-    let objects = exchanges.into_iter().filter(|exchange| exchange.request.path.contains("/namespaces/"));
-    objects
-        .map(|exchange| {
-            let query: Vec<String> =
-                exchange.request.query.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
-            let path = format!("{}{query}", exchange.request.path);
-            let name = format!("{} {path}", exchange.request.method);
-            let body = String::from_utf8_lossy(&exchange.request.body).into_owned();
-            let answer = serde_json::from_slice(&exchange.body).unwrap_or_default();
-            (name, exchange.request.method, path, kept(&exchange.request.headers), body, answer)
-        })
-        .collect()
+    sandbox.exchanges()
 }
 
 /// The headers that decide about an answer.
-fn kept(headers: &HeaderMap) -> Vec<(String, String)> {
+fn kept(headers: &HeaderMap) -> Vec<(&'static str, String)> {
     let names = ["content-type", "accept", "user-agent"];
-    let kept =
-        names.iter().filter_map(|name| Some(((*name).to_owned(), headers.get(*name)?.to_str().ok()?.to_owned())));
-    kept.collect()
+    names.into_iter().filter_map(|name| Some((name, headers.get(name)?.to_str().ok()?.to_owned()))).collect()
 }
 
 /// Uids and versions of the recording become those of the replay.
 fn learn(recorded: &Value, got: &Value, known: &mut BTreeMap<String, String>) {
+    if let (Some(recorded), Some(got)) = (recorded["items"].as_array(), got["items"].as_array()) {
+        let of = |name: &Value| got.iter().find(|item| item["metadata"]["name"] == *name);
+        for item in recorded {
+            learn(item, of(&item["metadata"]["name"]).unwrap_or(&Value::Null), known);
+        }
+    }
     for pointer in ["/metadata/uid", "/metadata/resourceVersion"] {
         if let (Some(old), Some(new)) =
             (recorded.pointer(pointer).and_then(Value::as_str), got.pointer(pointer).and_then(Value::as_str))
