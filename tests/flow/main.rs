@@ -11,5 +11,6 @@
 mod deploy;
 mod drift;
 mod image;
+mod login;
 mod webhook;
 mod world;

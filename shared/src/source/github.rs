@@ -146,13 +146,16 @@ pub enum State {
     Error,
 }
 
+/// The secret that a client was made with (a rotated secret makes a new one), and the client. Shared: a clone of octocrab's
+/// would log in as an App once more.
+type Client = (SecretString, Arc<Octocrab>);
+
 /// GitHub's API with our credential.
 #[derive(Debug, Clone)]
 pub struct GitHub {
     settings: config::GitHub,
     secrets: Secrets,
-    /// The client, and the secret that it was made with: a rotated secret makes a new one.
-    client: Arc<Mutex<Option<(SecretString, Octocrab)>>>,
+    client: Arc<Mutex<Option<Client>>>,
 }
 
 impl GitHub {
@@ -161,16 +164,16 @@ impl GitHub {
         Self { settings, secrets, client: Arc::default() }
     }
 
-    async fn client(&self) -> Result<Octocrab, GithubError> {
+    async fn client(&self) -> Result<Arc<Octocrab>, GithubError> {
         let secret = self.secrets.get(&self.settings.secret).await?;
         let mut known = self.client.lock().await;
         if let Some((of, client)) = known.as_ref()
             && of.expose_secret() == secret.expose_secret()
         {
-            return Ok(client.clone());
+            return Ok(Arc::clone(client));
         }
-        let client = self.connect(&secret)?;
-        *known = Some((secret, client.clone()));
+        let client = Arc::new(self.connect(&secret)?);
+        *known = Some((secret, Arc::clone(&client)));
         Ok(client)
     }
 
