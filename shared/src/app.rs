@@ -1,12 +1,17 @@
-//! Argo CD's declarations as they lie in the root: [`Application`] and cluster Secrets. Pure: objects in, typed data out.
+//! Argo CD's declarations as they lie in the root: [`Application`], [`AppProject`] and cluster Secrets. Pure: objects in, typed
+//! data out.
 //!
 //! [`find`] is the entry point. What one object gets wrong is an error of that object; the others are read all the same.
 
 mod cluster;
 mod fields;
+mod permit;
+pub mod project;
 mod source;
 
 pub use cluster::{AwsAuth, ClusterSecret};
+pub use permit::Permit;
+pub use project::{AppProject, ClusterName};
 pub use source::{Directory, Kustomize, Replica, Source, same_repository};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,7 +64,7 @@ pub enum AppError {
         /// The field, or what it asks for.
         field: String,
     },
-    /// The same Application twice.
+    /// The same Application, project or cluster twice.
     #[error("{object}: declared twice; only the first is used")]
     Duplicate {
         /// The object.
@@ -152,6 +157,8 @@ pub struct Found {
     pub applications: Vec<Application>,
     /// Clusters by Secret.
     pub clusters: Vec<ClusterSecret>,
+    /// Projects by name.
+    pub projects: BTreeMap<String, AppProject>,
     /// Declarations that can't be used.
     pub errors: Vec<AppError>,
     /// Declarations that are not looked at yet.
@@ -169,7 +176,8 @@ pub fn find(objects: &[Object]) -> Found {
                 Ok(_) => found.errors.push(AppError::Duplicate { object: object.id().to_string() }),
                 Err(error) => found.errors.push(error),
             },
-            (GROUP, "ApplicationSet" | "AppProject") | ("argocd-image-updater.argoproj.io", "ImageUpdater") => {
+            (GROUP, "AppProject") => found.add_project(object),
+            (GROUP, "ApplicationSet") | ("argocd-image-updater.argoproj.io", "ImageUpdater") => {
                 found.warnings.push(format!(
                     "{}: {} is not supported yet and has no effect",
                     object.id(),
@@ -177,13 +185,35 @@ pub fn find(objects: &[Object]) -> Found {
                 ));
             }
             ("", "Secret") if cluster::is_cluster(object) => match ClusterSecret::from_object(object) {
-                Ok(cluster) => found.clusters.push(cluster),
+                Ok(cluster) if found.clusters.iter().all(|known| !known.is_same(&cluster)) => {
+                    found.clusters.push(cluster);
+                }
+                Ok(_) => found.errors.push(AppError::Duplicate { object: object.id().to_string() }),
                 Err(error) => found.errors.push(error),
             },
             _ => {}
         }
     }
     found
+}
+
+impl Found {
+    /// Projects count only in Argo CD's own namespace, so that who may write to another can't make one.
+    fn add_project(&mut self, object: &Object) {
+        if !matches!(object.namespace(), "" | project::CONTROL_NAMESPACE) {
+            let id = object.id();
+            self.warnings.push(format!("{id}: an AppProject outside {} has no effect", project::CONTROL_NAMESPACE));
+            return;
+        }
+        match AppProject::from_object(object) {
+            Ok(project) if !self.projects.contains_key(&project.name) => {
+                self.warnings.extend(project.warnings.iter().cloned());
+                self.projects.insert(project.name.clone(), project);
+            }
+            Ok(_) => self.errors.push(AppError::Duplicate { object: object.id().to_string() }),
+            Err(error) => self.errors.push(error),
+        }
+    }
 }
 
 impl Application {

@@ -1,4 +1,5 @@
-//! The clusters that manifests name as destinations, connected when first used and kept for warm invocations.
+//! The clusters that manifests name as destinations: the one of the settings, and those that Argo CD's cluster Secrets in the
+//! root declare. Connected when first used and kept for warm invocations.
 
 mod describe;
 
@@ -6,11 +7,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use aws_config::SdkConfig;
+use aws_config::sts::AssumeRoleProvider;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use slipway_cluster::{Auth, Cluster, ConnectError, Eks, Server};
 use tokio::sync::Mutex;
 
+use crate::app::ClusterSecret;
 use crate::aws::Aws;
 use crate::config;
 pub use describe::describe;
@@ -25,7 +30,9 @@ pub const IN_CLUSTER_NAME: &str = "in-cluster";
 #[non_exhaustive]
 pub enum ClusterError {
     /// The manifests name a cluster that nothing declares.
-    #[error("no cluster is known as `{0}`: only `{IN_CLUSTER_SERVER}` and `{IN_CLUSTER_NAME}` are supported yet")]
+    #[error(
+        "no cluster is known as `{0}`: declare it by a Secret at the root, labelled argocd.argoproj.io/secret-type: cluster"
+    )]
     Unknown(String),
     /// EKS could not be asked.
     #[error("failed to describe EKS cluster `{name}` ({why})")]
@@ -73,7 +80,14 @@ pub struct Destination {
 pub struct Clusters {
     settings: config::Cluster,
     aws: Aws,
-    known: Arc<Mutex<BTreeMap<String, Destination>>>,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Default)]
+struct Known {
+    declared: Vec<ClusterSecret>,
+    /// By server, each with the Secret that it was connected by; the one of the settings has none.
+    connected: BTreeMap<String, (Option<ClusterSecret>, Destination)>,
 }
 
 impl Clusters {
@@ -82,26 +96,47 @@ impl Clusters {
         Self { settings, aws, known: Arc::default() }
     }
 
+    /// Makes the clusters that the root declares known. One whose Secret has changed is connected anew.
+    pub async fn declare(&self, clusters: &[ClusterSecret]) {
+        self.known.lock().await.declared = clusters.to_vec();
+    }
+
     /// The cluster that a destination calls `server` or `name` (one of them is empty).
     pub async fn get(&self, server: &str, name: &str) -> Result<Destination, ClusterError> {
-        let wanted = if server.is_empty() { name } else { server };
-        if wanted.trim_end_matches('/') != IN_CLUSTER_SERVER && wanted != IN_CLUSTER_NAME {
-            return Err(ClusterError::Unknown(wanted.to_owned()));
-        }
         let mut known = self.known.lock().await;
-        if let Some(found) = known.get(IN_CLUSTER_NAME) {
+        let is_meant = |one: &&ClusterSecret| if server.is_empty() { one.name == name } else { one.is_at(server) };
+        let secret = known.declared.iter().find(is_meant).cloned();
+        let is_ours = match &secret {
+            // The Secret only gives the settings' cluster another name.
+            Some(secret) => secret.is_at(IN_CLUSTER_SERVER),
+            None => server.trim_end_matches('/') == IN_CLUSTER_SERVER || name == IN_CLUSTER_NAME,
+        };
+        let secret = secret.filter(|_| !is_ours);
+        let key = match &secret {
+            Some(secret) => secret.server.clone(),
+            None if is_ours => IN_CLUSTER_SERVER.to_owned(),
+            None => return Err(ClusterError::Unknown(if server.is_empty() { name } else { server }.to_owned())),
+        };
+        if let Some((by, found)) = known.connected.get(&key)
+            && *by == secret
+        {
             return Ok(found.clone());
         }
-        let found = self.connect().await?;
-        known.insert(IN_CLUSTER_NAME.to_owned(), found.clone());
+        let found = match &secret {
+            Some(secret) => self.connect_declared(secret).await?,
+            None => self.connect().await?,
+        };
+        known.connected.insert(key, (secret, found.clone()));
         Ok(found)
     }
 
     async fn connect(&self) -> Result<Destination, ClusterError> {
         match &self.settings {
-            config::Cluster::Kubeconfig(path) => {
-                let credentials = self.aws.config().await.credentials_provider();
-                let cluster = Cluster::from_kubeconfig(Path::new(path), None, credentials).await?;
+            config::Cluster::Kubeconfig { path, context } => {
+                // Only a user that wants EKS' token needs AWS; looking for a region takes seconds outside of AWS.
+                let wants_aws = std::fs::read_to_string(path).is_ok_and(|text| text.contains("get-token"));
+                let credentials = if wants_aws { self.aws.config().await.credentials_provider() } else { None };
+                let cluster = Cluster::from_kubeconfig(Path::new(path), context.as_deref(), credentials).await?;
                 Ok(Destination { name: IN_CLUSTER_NAME.to_owned(), cluster })
             }
             config::Cluster::Eks { name, endpoint } => {
@@ -110,14 +145,44 @@ impl Clusters {
                     Some(known) => known.clone(),
                     None => describe(aws, name).await?,
                 };
-                let pem = STANDARD.decode(ca.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-                let ca = pem.ok_or_else(|| ClusterError::Authority(name.clone()))?;
-                let region = aws.region().ok_or(ClusterError::NoAws("region"))?.to_string();
                 let credentials = aws.credentials_provider().ok_or(ClusterError::NoAws("credentials"))?;
-                let auth = Auth::Eks(Eks { region, cluster: name.clone(), credentials });
-                let cluster = Cluster::connect(Server { url, ca: Some(ca), auth }).await?;
-                Ok(Destination { name: name.clone(), cluster })
+                connect_eks(aws, name, name, url, Some(&ca), credentials).await
             }
         }
     }
+
+    async fn connect_declared(&self, secret: &ClusterSecret) -> Result<Destination, ClusterError> {
+        let aws = self.aws.config().await;
+        let url = secret.server.trim_end_matches('/').to_owned();
+        let ca = match &secret.ca_data {
+            Some(ca) => Some(ca.clone()),
+            // The sandbox, on loopback.
+            None if url.starts_with("http://") => None,
+            None => Some(describe(aws, &secret.aws.cluster_name).await?.1),
+        };
+        let credentials = match &secret.aws.role_arn {
+            Some(role) => SharedCredentialsProvider::new(
+                AssumeRoleProvider::builder(role).session_name("slipway").configure(aws).build().await,
+            ),
+            None => aws.credentials_provider().ok_or(ClusterError::NoAws("credentials"))?,
+        };
+        connect_eks(aws, &secret.name, &secret.aws.cluster_name, url, ca.as_deref(), credentials).await
+    }
+}
+
+/// A connection to the EKS cluster `cluster`, which people call `name`. STS of our own region signs for clusters of any.
+async fn connect_eks(
+    aws: &SdkConfig,
+    name: &str,
+    cluster: &str,
+    url: String,
+    ca: Option<&str>,
+    credentials: SharedCredentialsProvider,
+) -> Result<Destination, ClusterError> {
+    let pem = |ca: &str| STANDARD.decode(ca.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let ca = ca.map(|ca| pem(ca).ok_or_else(|| ClusterError::Authority(name.to_owned()))).transpose()?;
+    let region = aws.region().ok_or(ClusterError::NoAws("region"))?.to_string();
+    let auth = Auth::Eks(Eks { region, cluster: cluster.to_owned(), credentials });
+    let cluster = Cluster::connect(Server { url, ca, auth }).await?;
+    Ok(Destination { name: name.to_owned(), cluster })
 }

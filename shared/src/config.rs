@@ -93,7 +93,12 @@ pub enum Cluster {
         endpoint: Option<(String, String)>,
     },
     /// [`KUBECONFIG`].
-    Kubeconfig(String),
+    Kubeconfig {
+        /// The file.
+        path: String,
+        /// The context in it, if not the current one; only the command line can say.
+        context: Option<String>,
+    },
 }
 
 /// What `ecr-push` needs.
@@ -165,6 +170,11 @@ impl Engine {
     }
 }
 
+/// The cluster alone; as [`EcrPush::load`].
+pub fn cluster(get: impl Fn(&str) -> Option<String>) -> Result<Cluster, ConfigError> {
+    Reader::read(&get, Reader::cluster)
+}
+
 /// The process' environment, for the `load` functions.
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
@@ -221,7 +231,7 @@ impl<'a> Reader<'a> {
 
     fn cluster(&mut self) -> Cluster {
         if let Some(path) = self.optional(KUBECONFIG) {
-            return Cluster::Kubeconfig(path);
+            return Cluster::Kubeconfig { path, context: None };
         }
         let endpoint = match (self.optional(CLUSTER_ENDPOINT), self.optional(CLUSTER_CA)) {
             (Some(endpoint), Some(ca)) => Some((endpoint, ca)),

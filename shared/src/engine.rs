@@ -5,11 +5,12 @@ use secrecy::SecretString;
 use crate::aws::Aws;
 use crate::clusters::Clusters;
 use crate::config;
-use crate::error::chain;
+use crate::error::{Failure, chain};
 use crate::notify::slack::Slack;
+use crate::root::{self, Root};
 use crate::secret::{SecretError, Secrets};
-use crate::source::Location;
 use crate::source::github::GitHub;
+use crate::source::{Checkouts, Location};
 
 /// The way to everything outside.
 #[derive(Clone)]
@@ -38,6 +39,13 @@ impl Engine {
             secrets,
             state_secret,
         }
+    }
+
+    /// Reads the root; from then on the clusters that it declares can be reached.
+    pub async fn load_root(&self, checkouts: &Checkouts) -> Result<Root, Failure> {
+        let root = root::load(&self.root, checkouts).await?;
+        self.clusters.declare(&root.clusters).await;
+        Ok(root)
     }
 
     /// The key under which drift is fingerprinted.

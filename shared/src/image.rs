@@ -11,7 +11,6 @@
 
 mod annotations;
 mod choose;
-mod ignore;
 pub mod run;
 
 pub use annotations::{Update, updates};

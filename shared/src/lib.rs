@@ -25,6 +25,8 @@ pub mod clusters;
 pub mod config;
 pub mod engine;
 pub mod error;
+mod filepath;
+mod glob;
 pub mod http;
 pub mod invocation;
 pub mod root;

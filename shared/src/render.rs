@@ -5,7 +5,6 @@
 //! destination's when it is applied, where discovery knows which kinds have namespaces.
 
 mod directory;
-mod glob;
 mod kustomize;
 
 use std::collections::BTreeSet;

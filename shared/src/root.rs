@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::app::{self, Application};
+use jiff::Timestamp;
+
+use crate::app::{self, Application, ClusterSecret, Permit};
 use crate::error::{Failure, chain};
 use crate::render;
 use crate::source::github::Checkout;
@@ -16,6 +18,8 @@ pub struct Member {
     pub app: Application,
     /// The repository of its source.
     pub repo: Repo,
+    /// What its project allows.
+    pub permit: Permit,
 }
 
 impl Member {
@@ -36,6 +40,19 @@ impl Member {
     pub fn is_automated(&self) -> bool {
         self.app.sync_policy.is_automated()
     }
+
+    /// What holds a sync of it at `now`, by itself or by hand (`manual`): windows, or that they can't be read.
+    pub fn held(&self, manual: bool, now: Timestamp) -> Option<String> {
+        match self.permit.held(&self.app, manual, now, None) {
+            Ok(held) => held.map(|held| held.to_string()),
+            Err(error) => Some(format!("AppProject `{}`: {error}", self.app.project)),
+        }
+    }
+
+    /// Whether windows may have kept it from its commit that keep it no more at `now`.
+    pub fn may_catch_up(&self, now: Timestamp) -> bool {
+        self.is_automated() && !self.permit.windows(&self.app).is_empty() && self.held(false, now).is_none()
+    }
 }
 
 /// Everything declared at the root.
@@ -45,6 +62,8 @@ pub struct Root {
     pub checkout: Arc<Checkout>,
     /// The Applications, in the order of the files.
     pub members: Vec<Member>,
+    /// The clusters that Secrets declare.
+    pub clusters: Vec<ClusterSecret>,
     /// What can't be used, one line each.
     pub problems: Vec<String>,
 }
@@ -60,12 +79,13 @@ pub async fn load(location: &Location, checkouts: &Checkouts) -> Result<Root, Fa
     let rendered = render::render_folder(&checkout.tree, &location.path).map_err(|error| Failure::terminal(&error))?;
     checkout.special.check_files(&rendered.files).map_err(|error| Failure::terminal(&error))?;
     let found = app::find(&rendered.objects);
-    let mut root = Root { checkout, members: Vec::new(), problems: Vec::new() };
+    let mut root = Root { checkout, members: Vec::new(), clusters: found.clusters, problems: Vec::new() };
     root.problems.extend(found.errors.iter().map(|error| chain(error)));
     root.problems.extend(found.warnings);
     for app in found.applications {
+        let permit = Permit::of(&app, &found.projects, &root.clusters);
         match app.source.repository() {
-            Ok(url) if url.host == location.url.host => root.members.push(Member { repo: url.repo, app }),
+            Ok(url) if url.host == location.url.host => root.members.push(Member { repo: url.repo, app, permit }),
             Ok(url) => root.problems.push(format!(
                 "{}: `spec.source.repoURL` is on {}, and only repositories on {} are supported yet",
                 app.object.id(),

@@ -49,17 +49,26 @@ pub enum SecretError {
 #[derive(Debug, Clone)]
 pub struct Secrets {
     aws: Aws,
+    given: Arc<BTreeMap<String, SecretString>>,
     known: Arc<Mutex<BTreeMap<String, (Instant, SecretString)>>>,
 }
 
 impl Secrets {
     /// Secrets of the account behind `aws`.
     pub fn new(aws: Aws) -> Self {
-        Self { aws, known: Arc::default() }
+        Self::with(aws, BTreeMap::new())
+    }
+
+    /// Secrets of which some are `given` by name; the others are those of the account behind `aws`.
+    pub fn with(aws: Aws, given: BTreeMap<String, SecretString>) -> Self {
+        Self { aws, given: Arc::new(given), known: Arc::default() }
     }
 
     /// The text of the secret `name`.
     pub async fn get(&self, name: &str) -> Result<SecretString, SecretError> {
+        if let Some(given) = self.given.get(name) {
+            return Ok(given.clone());
+        }
         let mut known = self.known.lock().await;
         if let Some((since, secret)) = known.get(name)
             && since.elapsed() < FRESH

@@ -20,6 +20,7 @@ mod imageupdater;
 mod kustomize_corpus;
 mod kustomize_reference;
 mod kustomize_vectors;
+mod project;
 mod semver;
 mod sprig;
 mod strvals;
@@ -44,6 +45,7 @@ suites! {
     imageupdater,
     kustomize_corpus,
     kustomize_vectors,
+    project,
     semver,
     sprig,
     strvals,

@@ -12,5 +12,6 @@ mod deploy;
 mod drift;
 mod image;
 mod login;
+mod project;
 mod webhook;
 mod world;

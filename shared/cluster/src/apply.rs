@@ -193,7 +193,7 @@ pub async fn create(
 }
 
 /// The kind every API server has.
-fn namespaces() -> Arc<Resource> {
+pub fn namespaces() -> Arc<Resource> {
     let verbs = ["create", "delete", "get", "list", "patch", "update", "watch"];
     Arc::new(Resource {
         gvk: Gvk { group: String::new(), version: "v1".to_owned(), kind: "Namespace".to_owned() },

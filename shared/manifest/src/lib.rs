@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows a network, a clock, an environment or async.
 
+pub mod duration_go;
 pub mod edit;
 pub mod kind_order;
 pub mod object;

@@ -41,6 +41,18 @@ impl fmt::Display for ClusterSecret {
     }
 }
 
+impl ClusterSecret {
+    /// Whether both declare the same cluster, or two under one name.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name || self.is_at(&other.server)
+    }
+
+    /// Whether it is the cluster at `server`.
+    pub fn is_at(&self, server: &str) -> bool {
+        self.server.trim_end_matches('/') == server.trim_end_matches('/')
+    }
+}
+
 pub(super) fn is_cluster(object: &Object) -> bool {
     object.label("argocd.argoproj.io/secret-type") == Some("cluster")
 }

@@ -101,6 +101,18 @@ impl<'a> Fields<'a> {
         Ok(map.map(|map| Self { map, object, path, seen: BTreeSet::new() }))
     }
 
+    /// A list of mappings.
+    pub(super) fn objects(&mut self, field: &'static str) -> Result<Vec<Self>, AppError> {
+        let (object, path) = (self.object, self.at(field));
+        let list = self.typed(field, "a list of mappings", |value| {
+            value.as_array()?.iter().map(Value::as_object).collect::<Option<Vec<_>>>()
+        })?;
+        let numbered = list.unwrap_or_default().into_iter().enumerate();
+        Ok(numbered
+            .map(|(index, map)| Self { map, object, path: format!("{path}[{index}]"), seen: BTreeSet::new() })
+            .collect())
+    }
+
     pub(super) fn need_object(&mut self, field: &'static str) -> Result<Self, AppError> {
         self.object(field)?.ok_or_else(|| self.missing(field))
     }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use slipway_cluster::discover::Gvk;
 use slipway_cluster::live::{self, Place};
@@ -27,8 +28,7 @@ use crate::engine::Engine;
 use crate::error::{Failure, chain};
 use crate::event::schedule::{self, Trigger};
 use crate::notify::report;
-use crate::render::Rendered;
-use crate::root::{self, Member};
+use crate::root::Member;
 use crate::secret::Secrets;
 use crate::source::Checkouts;
 use drift::{Found, Key};
@@ -110,7 +110,7 @@ impl Checker {
         let checkouts = Checkouts::new(self.engine.github.clone());
         let secret = self.engine.state_key().await.map_err(|error| Failure::retryable(&error))?;
         let key = &Key(&secret);
-        let root = root::load(&self.engine.root, &checkouts).await?;
+        let root = self.engine.load_root(&checkouts).await?;
         let apps = root.members.iter().filter(|app| only.is_none_or(|only| app.instance() == only));
         let checks = stream::iter(apps)
             .map(async |app| {
@@ -148,7 +148,11 @@ impl Checker {
         let owner = job::owner(&self.engine, app);
         let options =
             lock::Options { holder: id.to_owned(), duration: LEASE, patience: Duration::ZERO, wanted: String::new() };
+        let catches_up = app.may_catch_up(Timestamp::now());
         if state::read(&destination.cluster, &owner.key).await.map_err(Box::new)?.is_none() {
+            if catches_up {
+                self.take_up(app, id, until).await;
+            }
             return skip("it was never deployed");
         }
         let lease = match lock::acquire(&destination.cluster, &owner.key, &options).await.map_err(Box::new)? {
@@ -162,7 +166,11 @@ impl Checker {
             Ok(_) => {}
             Err(error) => tracing::warn!(app = owner.instance, error = chain(&error), "the lease was not given back"),
         }
-        compared.map_err(Box::new)?
+        let verdict = compared.map_err(Box::new)??;
+        if catches_up && verdict.behind.is_some() {
+            self.take_up(app, id, until).await;
+        }
+        Ok(verdict)
     }
 
     /// Deploys what a worker wanted to deploy while we held the Lease, and left to us.
@@ -199,7 +207,7 @@ impl Checker {
             return Ok(Verdict { skipped: Some("it was never deployed with success"), ..Verdict::default() });
         };
         let (rendered, _) = job::render(app, checkouts, &revision).await?;
-        let (found, problems, unsure) = differences(cluster, owner, rendered, key).await;
+        let Comparison { found, problems, unsure, .. } = differences(cluster, owner, rendered.objects, key).await;
         let (new, gone) = drift::news(&found, &recorded.state.drift, &unsure);
         let drifts: Vec<report::Drift> = new.iter().map(|found| found.drift.clone()).collect();
         if !drifts.is_empty() {
@@ -235,6 +243,10 @@ impl Checker {
             recorded.state.notes.shift_remove("behind");
             return Ok(None);
         }
+        // A window held it: that was told, and it is caught up as soon as it may.
+        if app.may_catch_up(Timestamp::now()) || app.held(false, Timestamp::now()).is_some() {
+            return Ok(Some(head));
+        }
         let known = recorded.state.notes.insert("behind".to_owned(), json!(head));
         if known.as_ref().and_then(Value::as_str) != Some(&head) {
             let what = format!(
@@ -250,21 +262,28 @@ impl Checker {
     }
 }
 
-/// What differs, what could not be compared in words, and which objects those are.
-async fn differences(
-    cluster: &Cluster,
-    owner: &Owner,
-    rendered: Rendered,
-    key: &Key<'_>,
-) -> (Vec<Found>, Vec<String>, Vec<String>) {
-    let wanted: BTreeSet<Gvk> = rendered.objects.iter().map(Gvk::of).collect();
+/// What became of comparing an application with its cluster.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    /// What differs.
+    pub found: Vec<Found>,
+    /// What could not be compared, in words.
+    pub problems: Vec<String>,
+    /// Which objects those are.
+    pub unsure: Vec<String>,
+    /// Everything that Git has, but for hooks, in the version asked for.
+    pub objects: BTreeMap<ObjectId, String>,
+}
+
+/// Compares `objects`, rendered for `owner`, with what a dry run of their apply would make of the live ones.
+pub async fn differences(cluster: &Cluster, owner: &Owner, objects: Vec<Object>, key: &Key<'_>) -> Comparison {
+    let wanted: BTreeSet<Gvk> = objects.iter().map(Gvk::of).collect();
     let kinds = cluster.resolve(&wanted, &BTreeSet::new()).await;
-    let desired = plan::prepare(rendered.objects, &kinds, &owner.cluster());
-    let mut problems: Vec<String> = Vec::new();
-    let mut unsure: Vec<String> = Vec::new();
+    let desired = plan::prepare(objects, &kinds, &owner.cluster());
+    let mut comparison = Comparison::default();
     for (object, error) in &desired.unresolved {
-        problems.push(format!("{}: {}", object.id(), chain(error)));
-        unsure.push(object.id().to_string());
+        comparison.problems.push(format!("{}: {}", object.id(), chain(error)));
+        comparison.unsure.push(object.id().to_string());
     }
     let compared = desired.objects.into_iter().filter(|object| !hook::is_hook(object));
     let objects: Vec<(Object, Place)> = compared
@@ -278,17 +297,17 @@ async fn differences(
         .buffered(AT_ONCE)
         .collect()
         .await;
-    let mut found = Vec::new();
+    comparison.objects = objects.iter().map(|(_, place)| (place.id(), place.resource.gvk.version.clone())).collect();
     for (id, answer) in answers {
         match answer {
-            Ok(more) => found.extend(more),
+            Ok(more) => comparison.found.extend(more),
             Err(failure) => {
-                problems.push(failure.explain());
-                unsure.push(id.to_string());
+                comparison.problems.push(failure.explain());
+                comparison.unsure.push(id.to_string());
             }
         }
     }
-    (found, problems, unsure)
+    comparison
 }
 
 async fn compare_one(
@@ -320,12 +339,12 @@ fn remember(recorded: &mut Recorded, found: &[Found], gone: &[String]) {
     }
     let synced = state.status.resources.iter().all(|resource| resource.status == Some(SyncStatus::Synced));
     state.status.sync.status = if synced { SyncStatus::Synced } else { SyncStatus::OutOfSync };
-    state.status.reconciled_at = Some(jiff::Timestamp::now());
+    state.status.reconciled_at = Some(Timestamp::now());
 }
 
 /// The time as the API server writes it.
 fn now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 fn summary(verdict: &Verdict) -> Value {

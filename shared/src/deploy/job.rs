@@ -7,6 +7,7 @@ use slipway_cluster::state::AppKey;
 
 use super::sync::{Job, Owner, Policy};
 use crate::app::Application;
+use crate::app::project::Denied;
 use crate::clusters::ClusterError;
 use crate::engine::Engine;
 use crate::render::{self, RenderError, Rendered};
@@ -39,6 +40,9 @@ pub enum JobError {
     /// The destination can't be reached.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// The project does not allow it.
+    #[error(transparent)]
+    Denied(#[from] Denied),
 }
 
 impl JobError {
@@ -47,13 +51,16 @@ impl JobError {
         match self {
             Self::Github(error) => error.is_retryable(),
             Self::Cluster(error) => error.is_retryable(),
-            Self::Source(_) | Self::Render { .. } => false,
+            Self::Source(_) | Self::Render { .. } | Self::Denied(_) => false,
         }
     }
 }
 
-/// Fetches and renders `member` at the commit `revision`; gives the tool's name too.
+/// Fetches and renders `member` at the commit `revision`; gives the tool's name too. What its project refuses is not fetched.
 pub async fn render(member: &Member, checkouts: &Checkouts, revision: &str) -> Result<(Rendered, String), JobError> {
+    if let Some(denied) = &member.permit.denied {
+        return Err(denied.clone().into());
+    }
     let checkout = checkouts.get(&member.repo, revision).await?;
     checkout.special.check_folder(&member.app.source.path)?;
     let failed =
@@ -91,6 +98,7 @@ pub async fn prepare(engine: &Engine, checkouts: &Checkouts, member: &Member, re
         warnings,
         policy: policy(app),
         source_type,
+        permit: member.permit.clone(),
         about: about(engine, member, revision),
     })
 }
@@ -134,6 +142,7 @@ fn about(engine: &Engine, member: &Member, revision: &str) -> Value {
             "destination": { "server": destination.server, "name": destination.name, "namespace": destination.namespace },
             "syncPolicy": { "automated": automated },
         },
+        "syncWindows": member.permit.windows(&member.app),
         "url": format!("https://{}/{}/tree/{revision}/{}", engine.root.url.host, member.repo, source.path),
     })
 }

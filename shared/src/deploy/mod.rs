@@ -4,12 +4,14 @@
 pub mod job;
 pub mod sync;
 
+mod manual;
 mod select;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -21,8 +23,8 @@ use crate::engine::Engine;
 use crate::error::{Failure, chain};
 use crate::event::intake::Intake;
 use crate::event::queue::{self, Push};
-use crate::notify::report;
-use crate::root::{self, Member};
+use crate::notify::report::{self, Phase};
+use crate::root::Member;
 use crate::secret::Secrets;
 use crate::source::{Checkouts, Repo};
 use sync::Outcome;
@@ -119,7 +121,7 @@ impl Deployer {
             }
             Err(error) => return Err(Failure::of(&error, error.is_retryable())),
         };
-        let root = root::load(&self.engine.root, &checkouts).await?;
+        let root = self.engine.load_root(&checkouts).await?;
         let is_root = root.checkout.repo == push.repo && root.checkout.sha == head;
         if is_root && !root.problems.is_empty() {
             self.engine.tell(&report::problem("Some declarations at the root can't be used", &root.problems)).await;
@@ -130,11 +132,7 @@ impl Deployer {
             if !followed.map_err(|error| Failure::of(&error, error.is_retryable()))? && !is_root {
                 continue;
             }
-            if member.is_automated() {
-                members.push(member);
-            } else {
-                tracing::info!(app = member.instance(), "has no automated sync: left as it is");
-            }
+            members.push(member);
         }
         Ok(Work { checkouts, head, members })
     }
@@ -210,7 +208,17 @@ impl Deployer {
             Ok(revision) => revision,
             Err(error) => return (self.refuse(member, &error, error.is_retryable()).await, None),
         };
+        if member.is_automated()
+            && let Some(held) = member.held(false, Timestamp::now())
+        {
+            let outcome = self.hold(member, &revision, held).await;
+            return (outcome, Some((member.repo.clone(), revision, member.permit.cluster.name.clone())));
+        }
         match Box::pin(job::prepare(&self.engine, checkouts, member, &revision)).await {
+            Ok(job) if !member.is_automated() => {
+                let outcome = Box::pin(manual::compare(&self.engine, &job, id)).await;
+                (outcome, Some((member.repo.clone(), revision, job.destination.name)))
+            }
             Ok(job) => {
                 let outcome = Box::pin(sync::sync(&job, self.engine.slack.as_ref(), id, until, stop)).await;
                 (outcome, Some((member.repo.clone(), revision, job.destination.name)))
@@ -223,6 +231,13 @@ impl Deployer {
                 (outcome, Some((member.repo.clone(), revision, name.to_owned())))
             }
         }
+    }
+
+    /// What comes of an application that a sync window holds: the next check after its end deploys it.
+    async fn hold(&self, member: &Member, revision: &str, held: String) -> Outcome {
+        let what = format!("{} waits with {}", member.instance(), report::short(revision));
+        self.engine.tell(&report::waiting(&what, std::slice::from_ref(&held))).await;
+        Outcome { phase: Phase::Waiting, ..Outcome::failed(held, false) }
     }
 
     /// What comes of an application that can't even be tried.

@@ -27,16 +27,22 @@ pub(super) async fn follows(
 pub(super) fn verdict(outcomes: &[&Outcome]) -> (State, String) {
     let count = |phase: Phase| outcomes.iter().filter(|outcome| outcome.phase == phase).count();
     let (failed, waiting, healthy) = (count(Phase::Failed), count(Phase::Waiting), count(Phase::Healthy));
-    let state = match (failed, waiting) {
+    let manual = count(Phase::OutOfSync);
+    let state = match (failed, waiting + manual) {
         (0, 0) => State::Success,
         (0, _) => State::Pending,
         _ => State::Failure,
     };
-    let parts: Vec<String> = [(failed, "failed"), (waiting, "not healthy yet"), (healthy, "deployed")]
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, words)| format!("{count} {words}"))
-        .collect();
+    let parts: Vec<String> = [
+        (failed, "failed"),
+        (waiting, "not healthy yet"),
+        (manual, "out of sync, to be synced by hand"),
+        (healthy, "deployed"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, words)| format!("{count} {words}"))
+    .collect();
     (state, format!("Applications: {}", parts.join(", ")))
 }
 

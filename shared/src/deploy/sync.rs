@@ -29,6 +29,8 @@ use slipway_manifest::{Object, ObjectId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::app::Permit;
+use crate::app::project::Denied;
 use crate::clusters::Destination;
 use crate::error::chain;
 use crate::notify::report::{self, Phase};
@@ -97,6 +99,8 @@ pub struct Job {
     pub policy: Policy,
     /// `Kustomize`, `Helm`, `Directory`.
     pub source_type: String,
+    /// What its project allows.
+    pub permit: Permit,
     /// The Application's `metadata` and `spec` as far as `app get` shows them; no values.
     pub about: Value,
 }
@@ -142,6 +146,10 @@ enum Stop {
     Cluster(#[from] Failure),
     #[error("the time of this invocation is over")]
     Time,
+    #[error("nothing is applied: the project refuses {0} of the objects")]
+    Refused(usize),
+    #[error(transparent)]
+    Denied(#[from] Denied),
     #[error("{id} was applied by {manager} at {time}, after Slipway: turn off the other engine's automated sync")]
     Rival { id: ObjectId, manager: String, time: String },
 }
@@ -152,7 +160,7 @@ impl Stop {
             Self::State(error) => !matches!(error, StateError::Damaged { .. }),
             Self::Lock(_) | Self::Time => true,
             Self::Cluster(failure) => failure.source.class.is_transient(),
-            Self::Rival { .. } => false,
+            Self::Refused(_) | Self::Denied(_) | Self::Rival { .. } => false,
         }
     }
 }
@@ -303,6 +311,11 @@ impl<'a> Run<'a> {
                 error => self.outcome.problems.push(format!("{}: {}", object.id(), chain(&error))),
             }
         }
+        let refused = self.job.permit.refused(&desired.objects);
+        if !refused.is_empty() {
+            self.outcome.problems.extend(refused.iter().map(ToString::to_string));
+            return Err(Stop::Refused(refused.len()));
+        }
         for hook in desired.objects.iter().filter(|object| hook::is_hook(object)) {
             self.outcome.warnings.push(format!("{} is a hook, and hooks are not run yet", hook.id()));
         }
@@ -350,6 +363,13 @@ impl<'a> Run<'a> {
         // A Namespace among the manifests wins.
         if name.is_empty() || plan.tasks.iter().any(|task| task.id == ObjectId::new("", "Namespace", "", name)) {
             return Ok(());
+        }
+        let place = Place { resource: apply::namespaces(), namespace: String::new(), name: name.clone() };
+        if let Some(denied) = self.job.permit.refused_namespace(name) {
+            return match live::get(&self.cluster, &place).await? {
+                Some(_) => Ok(()),
+                None => Err(denied.into()),
+            };
         }
         let options = apply::Options::default();
         let made = apply::create_namespace(&self.cluster, name, labels, annotations, &options).await?;

@@ -3,7 +3,8 @@
 use regex::{Regex, RegexBuilder};
 use slipway_manifest::semver_go::{Constraint, Version};
 
-use super::{ImageError, Update, ignore};
+use super::{ImageError, Update};
+use crate::filepath;
 
 /// A tag of a repository, as ECR's DescribeImages lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +86,7 @@ impl Allow {
 /// Without a constraint, semver takes any version but pre-releases.
 pub fn choose<'a>(update: &Update, tags: &'a [TagInfo]) -> Result<Option<&'a TagInfo>, ImageError> {
     let allowed = |info: &&TagInfo| {
-        update.allow.allows(&info.tag) && !update.ignore.iter().any(|pattern| ignore::matches(pattern, &info.tag))
+        update.allow.allows(&info.tag) && !update.ignore.iter().any(|pattern| filepath::matches(pattern, &info.tag))
     };
     let allowed = tags.iter().filter(allowed);
     Ok(match update.strategy {

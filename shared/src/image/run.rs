@@ -93,7 +93,9 @@ impl Pusher {
     pub async fn run(&self, push: &ImagePush) -> Result<BTreeMap<String, Outcome>, Failure> {
         let checkouts = Checkouts::new(self.github.clone());
         let root = root::load(&self.root, &checkouts).await?;
-        let apps: Vec<_> = root.members.into_iter().map(|member| member.app).collect();
+        // What may not be deployed is not written to either.
+        let permitted = root.members.into_iter().filter(|member| member.permit.denied.is_none());
+        let apps: Vec<_> = permitted.map(|member| member.app).collect();
         let (wanted, errors) = updates(push, &apps);
         let refused: Vec<String> = errors.iter().map(|error| chain(error)).collect();
         self.tell(push, &refused).await;

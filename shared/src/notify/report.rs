@@ -17,8 +17,10 @@ pub enum Phase {
     Progressing,
     /// Applied and healthy.
     Healthy,
-    /// Applied; the time for waiting is over.
+    /// Applied; the time for waiting is over. Or held by a window.
     Waiting,
+    /// Compared only: people sync it.
+    OutOfSync,
     /// Something failed.
     Failed,
 }
@@ -116,6 +118,7 @@ pub fn deployment(d: &Deployment<'_>) -> String {
         Phase::Progressing => (":hourglass_flowing_sand:", "is being deployed to"),
         Phase::Healthy => (":white_check_mark:", "is deployed to"),
         Phase::Waiting => (":hourglass:", "is applied, but not healthy yet, on"),
+        Phase::OutOfSync => (":raised_hand:", "is out of sync, and waits to be synced by hand, on"),
         Phase::Failed => (":x:", "could not be deployed to"),
     };
     let mut text =
@@ -172,6 +175,13 @@ pub fn resolved(app: &str, cluster: &str, gone: &[String]) -> String {
 /// The message about something that needs a person: `what` names it, `lines` say why.
 pub fn problem(what: &str, lines: &[String]) -> String {
     let mut text = format!(":x: {}", escape(what));
+    bullets(&mut text, lines.iter().map(|line| escape(line)));
+    text
+}
+
+/// The message about something that goes on by itself: `what` names it, `lines` say what it waits for.
+pub fn waiting(what: &str, lines: &[String]) -> String {
+    let mut text = format!(":hourglass: {}", escape(what));
     bullets(&mut text, lines.iter().map(|line| escape(line)));
     text
 }

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use sha1::{Digest as _, Sha1};
+use slipway_manifest::{Tree, TreeError};
 use tokio::sync::{Mutex, OnceCell};
 
 use super::Repo;
 use super::github::{Checkout, GitHub, GithubError};
+use super::verify::Special;
 
 type Cells<K, V> = Mutex<BTreeMap<K, Arc<OnceCell<V>>>>;
 
@@ -17,22 +20,44 @@ pub struct Checkouts {
     github: GitHub,
     revisions: Cells<(Repo, String), String>,
     commits: Cells<(Repo, String), Arc<Checkout>>,
+    local: Option<Arc<Checkout>>,
 }
 
 impl Checkouts {
     /// Nothing fetched yet.
     pub fn new(github: GitHub) -> Self {
-        Self { github, revisions: Mutex::default(), commits: Mutex::default() }
+        Self { github, revisions: Mutex::default(), commits: Mutex::default(), local: None }
+    }
+
+    /// As [`Checkouts::new`], but every revision of `repo` is `tree`, a folder of this machine; it is named by its content.
+    pub fn of_folder(github: GitHub, repo: Repo, tree: Tree) -> Result<Self, TreeError> {
+        let mut hash = Sha1::new();
+        for path in tree.files_below("")? {
+            hash.update(format!("{path}\0"));
+            hash.update(Sha1::digest(tree.read(path)?));
+        }
+        let checkout = Checkout { repo, sha: hex::encode(hash.finalize()), tree, special: Special::default() };
+        Ok(Self { local: Some(Arc::new(checkout)), ..Self::new(github) })
+    }
+
+    fn local(&self, repo: &Repo) -> Option<&Arc<Checkout>> {
+        self.local.as_ref().filter(|checkout| checkout.repo == *repo)
     }
 
     /// The commit that `revision` of `repo` stands for; asked once.
     pub async fn resolve(&self, repo: &Repo, revision: &str) -> Result<String, GithubError> {
+        if let Some(local) = self.local(repo) {
+            return Ok(local.sha.clone());
+        }
         let cell = cell(&self.revisions, (repo.clone(), revision.to_owned())).await;
         cell.get_or_try_init(|| self.github.resolve(repo, revision)).await.cloned()
     }
 
     /// The files of the commit `sha`; fetched once, also by callers at the same time.
     pub async fn get(&self, repo: &Repo, sha: &str) -> Result<Arc<Checkout>, GithubError> {
+        if let Some(local) = self.local(repo) {
+            return Ok(Arc::clone(local));
+        }
         let cell = cell(&self.commits, (repo.clone(), sha.to_owned())).await;
         let fetch = async || Box::pin(self.github.checkout(repo, sha)).await.map(Arc::new);
         cell.get_or_try_init(fetch).await.cloned()

@@ -5,6 +5,7 @@ mod layout;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use slipway_gotmpl::{Context, FuncError, Function, INT, Kind, Native, Str, Type, Value};
+use slipway_manifest::duration_go;
 
 use super::{Outcome, misused, state};
 
@@ -237,7 +238,7 @@ fn in_zone(cx: &Context<'_>, format: Option<&Value>, date: Option<&Value>, zone:
 fn modify(args: &[Value], lenient: bool) -> Outcome {
     let [Value::Str(by), date] = args else { return misused() };
     let time = own(std::slice::from_ref(date))?;
-    match layout::parse_duration(&by.to_text()) {
+    match duration_go::parse(&by.to_text()) {
         Ok(nanos) => Ok(Value::native(time.plus(SignedDuration::from_nanos(nanos)))),
         Err(_) if lenient => Ok(date.clone()),
         Err(message) => Err(message.into()),
@@ -272,7 +273,7 @@ fn duration_round(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
     const UNITS: [(u64, &str); 6] =
         [(31_536_000, "y"), (2_592_000, "mo"), (86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
     let nanos = match args {
-        [Value::Str(text)] => layout::parse_duration(&text.to_text()).unwrap_or(0),
+        [Value::Str(text)] => duration_go::parse(&text.to_text()).unwrap_or(0),
         [Value::Int(kind, nanos)] if kind.to_string() == "int64" => *nanos,
         [value] => match value.downcast::<Time>() {
             Some(time) => i64::try_from(Time::utc(state(cx)?.now()).since(time).as_nanos()).unwrap_or(i64::MAX),

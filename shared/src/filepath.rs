@@ -1,14 +1,14 @@
-//! The patterns of `ignore-tags`: Go's filepath.Match. `*` matches any text without `/`, `?` one character, `[a-z]` and
-//! `[^a-z]` one of a class, `\` makes the next character plain.
+//! Go's filepath.Match, the patterns of `ignore-tags` and of a project's kinds: `*` matches any text without `/`, `?` one
+//! character, `[a-z]` and `[^a-z]` one of a class, `\` makes the next character plain.
 
-/// Whether the whole of `tag` matches `pattern`; a pattern that can't be read matches nothing.
-pub(super) fn matches(pattern: &str, tag: &str) -> bool {
+/// Whether the whole of `text` matches `pattern`; a pattern that can't be read matches nothing.
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
-    let tag: Vec<char> = tag.chars().collect();
-    // Where to try again: the last star, and how much of the tag it has taken.
+    let text: Vec<char> = text.chars().collect();
+    // Where to try again: the last star, and how much of the text it has taken.
     let (mut p, mut t, mut star) = (0, 0, None);
     loop {
-        let step = match (pattern.get(p), tag.get(t)) {
+        let step = match (pattern.get(p), text.get(t)) {
             (None, None) => return true,
             (Some('*'), _) => {
                 star = Some((p, t));
@@ -24,7 +24,7 @@ pub(super) fn matches(pattern: &str, tag: &str) -> bool {
                 p += length;
                 t += 1;
             }
-            (false, Some((at, taken))) if tag.get(taken).is_some_and(|c| *c != '/') => {
+            (false, Some((at, taken))) if text.get(taken).is_some_and(|c| *c != '/') => {
                 star = Some((at, taken + 1));
                 (p, t) = (at + 1, taken + 1);
             }

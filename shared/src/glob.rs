@@ -1,36 +1,53 @@
-//! The globs of `directory.include` and `exclude` (gobwas/glob without separators, as argoproj/argo-cd `util/glob` calls it):
-//! `*` and `**` match any text, `/` too, `?` any character, `[a-z]` and `[!a-z]` one of a class, `{a,b}` alternatives.
+//! Argo CD's globs (gobwas/glob, as argoproj/argo-cd `util/glob` calls it): `*` and `**` match any text, `?` any character,
+//! `[a-z]` and `[!a-z]` one of a class, `{a,b}` alternatives. With a separator `*` and `?` stop at it.
 
 use std::fmt::Write as _;
+use std::iter::Peekable;
+use std::str::Chars;
 
 use regex::{Regex, RegexBuilder};
 
 /// A compiled glob; one that can't be read matches nothing, as in Argo CD.
-pub(super) struct Glob(Option<Regex>);
+pub(crate) struct Glob(Option<Regex>);
 
 /// Bytes that a compiled glob may take.
 const MAX_SIZE: usize = 1 << 20;
 
 impl Glob {
-    pub(super) fn new(pattern: &str) -> Self {
-        let regex = expression(pattern)
+    /// A glob in which `*` matches `/` too.
+    pub(crate) fn new(pattern: &str) -> Self {
+        Self::build(pattern, ".")
+    }
+
+    /// A glob in which only `**` matches `/`.
+    pub(crate) fn of_paths(pattern: &str) -> Self {
+        Self::build(pattern, "[^/]")
+    }
+
+    fn build(pattern: &str, one: &str) -> Self {
+        let regex = expression(pattern, one)
             .and_then(|text| RegexBuilder::new(&text).size_limit(MAX_SIZE).dot_matches_new_line(true).build().ok());
         Self(regex)
     }
 
-    pub(super) fn matches(&self, text: &str) -> bool {
+    pub(crate) fn matches(&self, text: &str) -> bool {
         self.0.as_ref().is_some_and(|regex| regex.is_match(text))
     }
 }
 
-fn expression(pattern: &str) -> Option<String> {
+/// The regular expression; `one` is what `?` matches.
+fn expression(pattern: &str, one: &str) -> Option<String> {
     let mut out = String::from("^");
     let mut depth = 0_usize;
-    let mut chars = pattern.chars();
+    let mut chars = pattern.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
-            '*' => out.push_str(".*"),
-            '?' => out.push('.'),
+            '*' if chars.next_if_eq(&'*').is_some() => out.push_str(".*"),
+            '*' => {
+                out.push_str(one);
+                out.push('*');
+            }
+            '?' => out.push_str(one),
             '\\' => out.push_str(&regex::escape(&chars.next()?.to_string())),
             '{' => {
                 depth += 1;
@@ -49,7 +66,7 @@ fn expression(pattern: &str) -> Option<String> {
     (depth == 0).then_some(out)
 }
 
-fn class(chars: &mut std::str::Chars<'_>, out: &mut String) -> Option<()> {
+fn class(chars: &mut Peekable<Chars<'_>>, out: &mut String) -> Option<()> {
     let mut body = String::new();
     loop {
         match chars.next()? {
@@ -87,6 +104,10 @@ mod tests {
         ] {
             assert!(Glob::new(pattern).matches(yes), "{pattern} {yes}");
             assert!(!Glob::new(pattern).matches(no), "{pattern} {no}");
+        }
+        for (pattern, yes, no) in [("a/*/c", "a/b/c", "a/b/b/c"), ("a/**", "a/b/c", "b"), ("a?c", "abc", "a/c")] {
+            assert!(Glob::of_paths(pattern).matches(yes), "{pattern} {yes}");
+            assert!(!Glob::of_paths(pattern).matches(no), "{pattern} {no}");
         }
         for broken in ["{a", "[a", "a\\"] {
             assert!(!Glob::new(broken).matches(broken), "{broken}");

@@ -1,0 +1,95 @@
+//! What an Application's project allows it, with the cluster that its destination resolves to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::json;
+use slipway_manifest::Object;
+
+use super::project::{AppProject, ClusterName, DEFAULT, Denied, Held, SyncWindow, WindowError};
+use super::{Application, ClusterSecret};
+use crate::clusters::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
+
+/// A project as one Application meets it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Permit {
+    /// Why nothing of the Application may be deployed.
+    pub denied: Option<Denied>,
+    /// Where it goes.
+    pub cluster: ClusterName,
+    project: Arc<AppProject>,
+    /// The clusters whose Secrets name the project.
+    own: Arc<[ClusterName]>,
+}
+
+impl Permit {
+    /// What the project of `app` allows it; a project `default` that nobody declares allows everything.
+    pub fn of(app: &Application, projects: &BTreeMap<String, AppProject>, clusters: &[ClusterSecret]) -> Self {
+        let cluster = ClusterName::of(&app.destination, clusters);
+        let project = match projects.get(&app.project) {
+            Some(project) => project.clone(),
+            None if app.project == DEFAULT => AppProject::allow_all(),
+            None => {
+                let denied = Some(Denied::Unknown(app.project.clone()));
+                return Self { denied, cluster, ..Self::default() };
+            }
+        };
+        let own: Arc<[ClusterName]> =
+            clusters.iter().filter(|one| one.project == project.name).map(ClusterName::from).collect();
+        let denied = project.check(app, &cluster, &own).err();
+        Self { denied, cluster, project: Arc::new(project), own }
+    }
+
+    /// Those of `objects` that the project refuses. Their namespaces must be what they are applied with: empty where the kind is
+    /// cluster-scoped.
+    pub fn refused<'a>(&self, objects: impl IntoIterator<Item = &'a Object>) -> Vec<Denied> {
+        objects
+            .into_iter()
+            .filter_map(|object| self.project.check_object(object, &self.cluster, &self.own).err())
+            .collect()
+    }
+
+    /// The windows that concern `app`.
+    pub fn windows(&self, app: &Application) -> Vec<&SyncWindow> {
+        self.project.windows_of(&app.name, &self.cluster, &app.destination.namespace)
+    }
+
+    /// Why the project refuses that `name` is made for the Application (`CreateNamespace=true`).
+    pub fn refused_namespace(&self, name: &str) -> Option<Denied> {
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        self.refused(&Object::from_value(namespace).ok()).pop()
+    }
+
+    /// What holds a sync of `app` at `now`; `None` where it may run. `started` is when the sync that asks began, if it did.
+    pub fn held(
+        &self,
+        app: &Application,
+        manual: bool,
+        now: Timestamp,
+        started: Option<Timestamp>,
+    ) -> Result<Option<Held>, WindowError> {
+        self.project.held(app, &self.cluster, manual, now, started)
+    }
+}
+
+impl ClusterName {
+    /// The cluster that `destination` means, by both of its names as far as the Secrets tell.
+    pub fn of(destination: &super::Destination, clusters: &[ClusterSecret]) -> Self {
+        let super::Destination { server, name, .. } = destination;
+        let is_meant = |one: &&ClusterSecret| if server.is_empty() { one.name == *name } else { one.is_at(server) };
+        if let Some(found) = clusters.iter().find(is_meant) {
+            return found.into();
+        }
+        if server.trim_end_matches('/') == IN_CLUSTER_SERVER || name == IN_CLUSTER_NAME {
+            return Self { server: IN_CLUSTER_SERVER.to_owned(), name: IN_CLUSTER_NAME.to_owned() };
+        }
+        Self { server: server.clone(), name: name.clone() }
+    }
+}
+
+impl From<&ClusterSecret> for ClusterName {
+    fn from(secret: &ClusterSecret) -> Self {
+        Self { server: secret.server.clone(), name: secret.name.clone() }
+    }
+}

@@ -1,0 +1,273 @@
+//! `AppProject`: where Applications may come from, where they may go, and what may be in them. Pure.
+//!
+//! The rules are Argo CD's (argoproj/argo-cd `pkg/apis/application/v1alpha1/app_project_types.go` and `types.go`), with the
+//! order of its lists and its three kinds of patterns: globs with `!` for sources and destinations, Go's filepath.Match for
+//! kinds, globs and `/regular expressions/` for namespaces.
+
+mod cron;
+mod denied;
+mod url;
+mod window;
+
+pub use denied::Denied;
+pub use window::{Held, SyncWindow, WindowError, status as window_status};
+
+use jiff::Timestamp;
+use regex::RegexBuilder;
+use slipway_manifest::Object;
+
+use super::fields::Fields;
+use super::{AppError, Application};
+use crate::filepath;
+use crate::glob::Glob;
+
+/// The namespace of Argo CD itself: Applications there may be of any project.
+pub const CONTROL_NAMESPACE: &str = "argocd";
+/// The project of Applications that name none.
+pub const DEFAULT: &str = "default";
+/// Bytes that a compiled regular expression may take.
+const MAX_REGEX: usize = 1 << 20;
+
+/// A project.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AppProject {
+    /// `metadata.name`.
+    pub name: String,
+    /// `spec.sourceRepos`: globs in which `*` stops at `/`; `!` denies.
+    pub source_repos: Vec<String>,
+    /// `spec.destinations`.
+    pub destinations: Vec<Place>,
+    /// `spec.clusterResourceWhitelist`: without it no object may be cluster-scoped.
+    pub cluster_whitelist: Vec<Kinds>,
+    /// `spec.clusterResourceBlacklist`.
+    pub cluster_blacklist: Vec<Kinds>,
+    /// `spec.namespaceResourceWhitelist`; `None` allows every kind, an empty list none.
+    pub namespace_whitelist: Option<Vec<Kinds>>,
+    /// `spec.namespaceResourceBlacklist`.
+    pub namespace_blacklist: Vec<Kinds>,
+    /// `spec.sourceNamespaces`: where Applications may lie besides Argo CD's own namespace.
+    pub source_namespaces: Vec<String>,
+    /// `spec.permitOnlyProjectScopedClusters`: only clusters whose Secret names this project.
+    pub only_own_clusters: bool,
+    /// `spec.destinationServiceAccounts`: read, and not impersonated.
+    pub service_accounts: Vec<ServiceAccount>,
+    /// `spec.syncWindows`.
+    pub windows: Vec<SyncWindow>,
+    /// Fields that Slipway does not know or not obey.
+    pub warnings: Vec<String>,
+}
+
+/// An entry of `spec.destinations`; every field is a glob, `!` denies.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Place {
+    /// URL of the API server.
+    pub server: String,
+    /// Name of the cluster.
+    pub name: String,
+    /// The namespace.
+    pub namespace: String,
+}
+
+/// An entry of the white and black lists.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Kinds {
+    /// The API group; empty is core.
+    pub group: String,
+    /// The kind.
+    pub kind: String,
+    /// The name, of cluster-scoped objects; empty is any.
+    pub name: String,
+}
+
+/// An entry of `spec.destinationServiceAccounts`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServiceAccount {
+    /// URL of the API server.
+    pub server: String,
+    /// The namespace.
+    pub namespace: String,
+    /// `[NAMESPACE:]NAME`.
+    pub default_service_account: String,
+}
+
+/// A cluster by both of its names, as a destination resolves to it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClusterName {
+    /// URL of the API server.
+    pub server: String,
+    /// What the manifests call it.
+    pub name: String,
+}
+
+impl AppProject {
+    /// Reads an `argoproj.io/v1alpha1` AppProject.
+    pub fn from_object(object: &Object) -> Result<Self, AppError> {
+        let id = object.id().to_string();
+        let mut project = Self { name: object.name().to_owned(), ..Self::default() };
+        let Some(mut spec) = Fields::of(object, &id).object("spec")? else { return Ok(project) };
+        project.source_repos = spec.texts("sourceRepos")?;
+        for mut item in spec.objects("destinations")? {
+            let mut text = |field| item.text(field).map(Option::unwrap_or_default);
+            let place = Place { server: text("server")?, name: text("name")?, namespace: text("namespace")? };
+            project.destinations.push(place);
+        }
+        project.cluster_whitelist = kinds(&mut spec, "clusterResourceWhitelist")?;
+        project.cluster_blacklist = kinds(&mut spec, "clusterResourceBlacklist")?;
+        let is_listed = spec.take("namespaceResourceWhitelist").is_some();
+        project.namespace_whitelist = is_listed.then(|| kinds(&mut spec, "namespaceResourceWhitelist")).transpose()?;
+        project.namespace_blacklist = kinds(&mut spec, "namespaceResourceBlacklist")?;
+        project.source_namespaces = spec.texts("sourceNamespaces")?;
+        project.only_own_clusters = spec.flag("permitOnlyProjectScopedClusters")?.unwrap_or(false);
+        for mut item in spec.objects("destinationServiceAccounts")? {
+            let mut text = |field| item.text(field).map(Option::unwrap_or_default);
+            project.service_accounts.push(ServiceAccount {
+                server: text("server")?,
+                namespace: text("namespace")?,
+                default_service_account: text("defaultServiceAccount")?,
+            });
+        }
+        for item in spec.objects("syncWindows")? {
+            project.windows.push(SyncWindow::read(item, &mut project.warnings)?);
+        }
+        for (field, effect) in [
+            ("destinationServiceAccounts", "objects are applied as Slipway itself"),
+            ("signatureKeys", "commits are not checked for signatures"),
+            ("sourceIntegrity", "commits are not checked for signatures"),
+        ] {
+            if spec.take(field).is_some() {
+                project.warnings.push(format!("{id}: `spec.{field}` has no effect: {effect}"));
+            }
+        }
+        spec.pass(&["description", "roles", "orphanedResources"]);
+        spec.finish(&mut project.warnings);
+        Ok(project)
+    }
+
+    /// Argo CD's project `default` as it is installed: everything is allowed.
+    pub fn allow_all() -> Self {
+        let any = || "*".to_owned();
+        Self {
+            name: DEFAULT.to_owned(),
+            source_repos: vec![any()],
+            destinations: vec![Place { server: any(), namespace: any(), ..Place::default() }],
+            cluster_whitelist: vec![Kinds { group: any(), kind: any(), ..Kinds::default() }],
+            ..Self::default()
+        }
+    }
+
+    /// Whether Applications may have their source at `repo_url`.
+    pub fn permits_source(&self, repo_url: &str) -> bool {
+        let wanted = url::normalize(repo_url);
+        let mut permitted = false;
+        for pattern in &self.source_repos {
+            match pattern.strip_prefix('!') {
+                Some(denied) if Glob::of_paths(&url::normalize(denied)).matches(&wanted) => return false,
+                // As in Argo CD a denial that does not fit allows.
+                Some(_) => permitted = true,
+                None => {
+                    let pattern = url::normalize(pattern);
+                    permitted |= pattern == "*" || Glob::of_paths(&pattern).matches(&wanted);
+                }
+            }
+        }
+        permitted
+    }
+
+    /// Whether Applications may go to `namespace` of `cluster`; `own` are the clusters whose Secrets name this project.
+    pub fn permits_destination(&self, cluster: &ClusterName, namespace: &str, own: &[ClusterName]) -> bool {
+        let is_own = || own.iter().any(|one| one.name == cluster.name || one.server == cluster.server);
+        self.lists_destination(cluster, namespace) && (!self.only_own_clusters || is_own())
+    }
+
+    fn lists_destination(&self, cluster: &ClusterName, namespace: &str) -> bool {
+        let denies = |pattern: &str| pattern.starts_with('!');
+        let mut permitted = false;
+        for Place { server, name, namespace: spaces } in &self.destinations {
+            let is_name = !cluster.name.is_empty() && matches(name, &cluster.name);
+            let is_server = !cluster.server.is_empty() && matches(server, &cluster.server);
+            let is_namespace = matches(spaces, namespace);
+            if (is_server || is_name) && is_namespace {
+                permitted = true;
+            } else if !is_name && denies(name)
+                || !is_server && denies(server) && is_namespace
+                || !is_namespace && denies(spaces) && is_server
+            {
+                return false;
+            }
+        }
+        permitted
+    }
+
+    /// Whether objects of this kind (and this name, if cluster-scoped) may be deployed, wherever they go.
+    pub fn permits_kind(&self, group: &str, kind: &str, name: &str, namespaced: bool) -> bool {
+        if namespaced {
+            let listed = self.namespace_whitelist.as_ref().is_none_or(|list| is_in(list, group, kind, None));
+            return listed && !is_in(&self.namespace_blacklist, group, kind, None);
+        }
+        let name = Some(name);
+        is_in(&self.cluster_whitelist, group, kind, name) && !is_in(&self.cluster_blacklist, group, kind, name)
+    }
+
+    /// Whether `object`, whose namespace is empty if it is cluster-scoped, may be deployed to `cluster`.
+    pub fn permits_object(&self, object: &Object, cluster: &ClusterName, own: &[ClusterName]) -> bool {
+        let namespace = object.namespace();
+        self.permits_kind(object.group(), object.kind(), object.name(), !namespace.is_empty())
+            && (namespace.is_empty() || self.permits_destination(cluster, namespace, own))
+    }
+
+    /// Whether Applications of the project may lie in `namespace`, where Argo CD's own is `control`.
+    pub fn permits_application_in(&self, namespace: &str, control: &str) -> bool {
+        namespace.is_empty()
+            || namespace == control
+            || self.source_namespaces.iter().any(|pattern| {
+                let inner = pattern.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
+                let regex = inner.and_then(|text| RegexBuilder::new(text).size_limit(MAX_REGEX).build().ok());
+                regex.is_some_and(|regex| regex.is_match(namespace)) || Glob::new(pattern).matches(namespace)
+            })
+    }
+
+    /// The windows that concern `app` on `cluster`.
+    pub fn windows_of(&self, app: &str, cluster: &ClusterName, namespace: &str) -> Vec<&SyncWindow> {
+        self.windows.iter().filter(|window| window.concerns(app, cluster, namespace)).collect()
+    }
+
+    /// What holds a sync of `app` at `now`; `None` where it may begin. `started` is when the sync that asks began, if it did.
+    pub fn held(
+        &self,
+        app: &Application,
+        cluster: &ClusterName,
+        manual: bool,
+        now: Timestamp,
+        started: Option<Timestamp>,
+    ) -> Result<Option<Held>, WindowError> {
+        let windows = self.windows_of(&app.name, cluster, &app.destination.namespace);
+        window::held(&windows, manual, now, started)
+    }
+}
+
+/// Whether `pattern` matches; `!` turns it round.
+fn matches(pattern: &str, text: &str) -> bool {
+    match pattern.strip_prefix('!') {
+        Some(pattern) => !Glob::new(pattern).matches(text),
+        None => pattern == "*" || Glob::new(pattern).matches(text),
+    }
+}
+
+fn is_in(list: &[Kinds], group: &str, kind: &str, name: Option<&str>) -> bool {
+    list.iter().any(|item| {
+        filepath::matches(&item.kind, kind)
+            && filepath::matches(&item.group, group)
+            && name.is_none_or(|name| item.name.is_empty() || filepath::matches(&item.name, name))
+    })
+}
+
+fn kinds(spec: &mut Fields<'_>, field: &'static str) -> Result<Vec<Kinds>, AppError> {
+    let read = |mut item: Fields<'_>| {
+        let mut text = |field| item.text(field).map(Option::unwrap_or_default);
+        Ok(Kinds { group: text("group")?, kind: text("kind")?, name: text("name")? })
+    };
+    spec.objects(field)?.into_iter().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests;

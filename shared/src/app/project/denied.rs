@@ -1,0 +1,126 @@
+//! What a project does not allow, in words that say which field to change.
+
+use slipway_manifest::Object;
+
+use super::{AppProject, CONTROL_NAMESPACE, ClusterName};
+use crate::app::Application;
+
+/// What a project does not allow.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Denied {
+    /// No such project.
+    #[error("AppProject `{0}` is not declared at the root: declare it, or set `spec.project` to one that is")]
+    Unknown(String),
+    /// The Application lies in a namespace that is not its project's.
+    #[error(
+        "AppProject `{project}` does not allow Applications in the namespace `{namespace}`: add it to `spec.sourceNamespaces`"
+    )]
+    ApplicationNamespace {
+        /// The project.
+        project: String,
+        /// Where the Application lies.
+        namespace: String,
+    },
+    /// The repository is not allowed.
+    #[error("AppProject `{project}` does not allow the source `{url}`: add it to `spec.sourceRepos`")]
+    Source {
+        /// The project.
+        project: String,
+        /// `repoURL`.
+        url: String,
+    },
+    /// The cluster or the namespace is not allowed.
+    #[error(
+        "AppProject `{project}` does not allow {what}the destination `{server}` ({name}), namespace `{namespace}`: add it to \
+         `spec.destinations`{hint}"
+    )]
+    Destination {
+        /// The project.
+        project: String,
+        /// The object that goes there, and ` in `; empty for the Application itself.
+        what: String,
+        /// URL of the API server.
+        server: String,
+        /// Name of the cluster.
+        name: String,
+        /// The namespace.
+        namespace: String,
+        /// What else it takes.
+        hint: &'static str,
+    },
+    /// The kind is not allowed.
+    #[error("AppProject `{project}` does not allow {object}: {remedy}")]
+    Kind {
+        /// The project.
+        project: String,
+        /// The object, as it prints.
+        object: String,
+        /// Which field to change.
+        remedy: String,
+    },
+}
+
+impl AppProject {
+    /// Whether the project allows the Application as it is written: where it lies, its source, its destination, which resolves to
+    /// `cluster`; `own` are the clusters whose Secrets name this project.
+    pub fn check(&self, app: &Application, cluster: &ClusterName, own: &[ClusterName]) -> Result<(), Denied> {
+        let project = || self.name.clone();
+        if !self.permits_application_in(&app.namespace, CONTROL_NAMESPACE) {
+            return Err(Denied::ApplicationNamespace { project: project(), namespace: app.namespace.clone() });
+        }
+        if !self.permits_source(&app.source.repo_url) {
+            return Err(Denied::Source { project: project(), url: app.source.repo_url.clone() });
+        }
+        let namespace = &app.destination.namespace;
+        if !self.permits_destination(cluster, namespace, own) {
+            return Err(self.no_destination(String::new(), cluster, namespace));
+        }
+        Ok(())
+    }
+
+    /// Whether the project allows `object`, whose namespace is empty if it is cluster-scoped, on `cluster`.
+    pub fn check_object(&self, object: &Object, cluster: &ClusterName, own: &[ClusterName]) -> Result<(), Denied> {
+        let namespace = object.namespace();
+        if !self.permits_kind(object.group(), object.kind(), object.name(), !namespace.is_empty()) {
+            return Err(self.no_kind(object));
+        }
+        if !namespace.is_empty() && !self.permits_destination(cluster, namespace, own) {
+            return Err(self.no_destination(format!("{} in ", object.id()), cluster, namespace));
+        }
+        Ok(())
+    }
+
+    fn no_destination(&self, what: String, cluster: &ClusterName, namespace: &str) -> Denied {
+        Denied::Destination {
+            project: self.name.clone(),
+            what,
+            server: cluster.server.clone(),
+            name: cluster.name.clone(),
+            namespace: namespace.to_owned(),
+            hint: if self.only_own_clusters {
+                ", and the cluster's Secret must name the project (`spec.permitOnlyProjectScopedClusters`)"
+            } else {
+                ""
+            },
+        }
+    }
+
+    fn no_kind(&self, object: &Object) -> Denied {
+        let entry = format!("`{{group: \"{}\", kind: {}}}`", object.group(), object.kind());
+        let (group, kind) = (object.group(), object.kind());
+        let namespaced = !object.namespace().is_empty();
+        let (white, black, denied) = if namespaced {
+            ("namespaceResourceWhitelist", "namespaceResourceBlacklist", &self.namespace_blacklist)
+        } else {
+            ("clusterResourceWhitelist", "clusterResourceBlacklist", &self.cluster_blacklist)
+        };
+        let name = (!namespaced).then(|| object.name());
+        let remedy = if super::is_in(denied, group, kind, name) {
+            format!("`spec.{black}` lists it")
+        } else {
+            format!("add {entry} to `spec.{white}`")
+        };
+        Denied::Kind { project: self.name.clone(), object: object.id().to_string(), remedy }
+    }
+}

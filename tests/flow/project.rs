@@ -1,0 +1,130 @@
+//! What a project forbids is refused with words that help, what its windows hold waits, what people sync waits for them.
+
+use serde_json::{Value, json};
+
+use crate::world::{DEPLOYMENT, Flow};
+
+const APPLICATION: &str = "applications/shop.yaml";
+
+fn project(spec: &Value) -> String {
+    json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "shop"}, "spec": spec})
+        .to_string()
+}
+
+/// Pushes the project, and the shop into it, before anything was deployed.
+async fn pushed(spec: &Value) -> Flow {
+    let mut flow = Flow::start().await;
+    let application = flow.read(APPLICATION).replace("project: default", "project: shop");
+    flow.push("Use a project", &[(APPLICATION, &application), ("applications/project.yaml", &project(spec))]);
+    flow.settle().await;
+    flow
+}
+
+fn open() -> Value {
+    json!({
+        "sourceRepos": ["https://github.com/acme/*"],
+        "destinations": [{"server": "https://kubernetes.default.svc", "namespace": "shop"}],
+        "clusterResourceWhitelist": [{"group": "", "kind": "Namespace"}]})
+}
+
+fn with(field: &str, value: Value) -> Value {
+    let mut spec = open();
+    spec[field] = value;
+    spec
+}
+
+#[tokio::test]
+async fn a_project_that_allows_all_of_it_changes_nothing() {
+    let flow = pushed(&open()).await;
+    flow.deployment();
+    assert_eq!(flow.statuses()[0]["state"], "success");
+}
+
+/// Attack 22.
+#[tokio::test]
+async fn what_a_project_forbids_is_refused_in_words_that_help() {
+    for (spec, words) in [
+        (with("sourceRepos", json!(["https://github.com/other/*"])), "add it to `spec.sourceRepos`"),
+        (with("destinations", json!([])), "add it to `spec.destinations`"),
+        (
+            with("namespaceResourceBlacklist", json!([{"group": "networking.k8s.io", "kind": "Ingress"}])),
+            "does not allow Ingress/shop/web: `spec.namespaceResourceBlacklist` lists it",
+        ),
+        (with("clusterResourceWhitelist", json!([])), "kind: Namespace}` to `spec.clusterResourceWhitelist`"),
+    ] {
+        let flow = pushed(&spec).await;
+        assert!(flow.sandbox.cluster.get(DEPLOYMENT).is_none(), "{words}");
+        let told = flow.messages().join("\n");
+        assert!(told.contains("AppProject `shop`") && told.contains(words), "{words} in {told}");
+        assert_eq!(flow.statuses()[0]["state"], "failure", "{words}");
+    }
+}
+
+#[tokio::test]
+async fn a_project_that_nobody_declares_is_an_error() {
+    let mut flow = Flow::start().await;
+    let application = flow.read(APPLICATION).replace("project: default", "project: nowhere");
+    flow.push("Use a project", &[(APPLICATION, &application)]);
+    flow.settle().await;
+    assert!(flow.sandbox.cluster.get(DEPLOYMENT).is_none());
+    assert!(flow.messages().join("\n").contains("AppProject `nowhere` is not declared at the root"));
+}
+
+#[tokio::test]
+async fn a_window_holds_a_sync_and_the_check_after_it_catches_up() {
+    let deny = json!([{"kind": "deny", "schedule": "* * * * *", "duration": "1h", "applications": ["shop"]}]);
+    let mut flow = pushed(&with("syncWindows", deny)).await;
+    assert!(flow.sandbox.cluster.get(DEPLOYMENT).is_none());
+    let told = flow.messages().join("\n");
+    assert!(
+        told.contains("shop waits with") && told.contains("held by the sync window `deny * * * * *` for 1h"),
+        "{told}"
+    );
+    assert_eq!(flow.statuses()[0]["state"], "pending");
+    flow.check().await;
+    assert!(flow.sandbox.cluster.get(DEPLOYMENT).is_none(), "it is still held");
+
+    let allow = json!([{"kind": "allow", "schedule": "* * * * *", "duration": "1h", "applications": ["shop"]}]);
+    flow.push("Open", &[("applications/project.yaml", &project(&with("syncWindows", allow)))]);
+    while flow.next_webhook().is_some() {}
+    flow.check().await;
+    flow.deployment();
+}
+
+#[tokio::test]
+async fn what_people_sync_is_told_with_its_diff_and_waits() {
+    let mut flow = Flow::deployed().await;
+    let manual = flow.read(APPLICATION).replace("    automated:\n      prune: true\n", "");
+    let deployment = flow.read("shop/deployment.yaml").replace("replicas: 2", "replicas: 3");
+    flow.push("By hand", &[(APPLICATION, &manual), ("shop/deployment.yaml", &deployment)]);
+    flow.settle().await;
+    assert_eq!(flow.deployment()["spec"]["replicas"], 2);
+    let messages = flow.messages();
+    assert!(messages[1].contains("waits to be synced by hand"), "{messages:?}");
+    assert!(messages[1].contains("Deployment/shop/web spec.replicas differs"), "{messages:?}");
+    let statuses = flow.statuses();
+    assert_eq!(statuses[0]["state"], "pending", "{statuses:?}");
+
+    let notes = flow.messages().len();
+    flow.push("Elsewhere", &[("NOTES.md", "1")]);
+    flow.settle().await;
+    assert_eq!(flow.messages().len(), notes + 1, "another commit is told");
+}
+
+/// An Argo CD cluster Secret makes a destination: here the same API server under another name.
+#[tokio::test]
+async fn a_declared_cluster_is_deployed_to() {
+    let mut flow = Flow::start().await;
+    let server = flow.sandbox.cluster.url();
+    let config = json!({"awsAuthConfig": {"clusterName": "sandbox"}});
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "other", "labels": {"argocd.argoproj.io/secret-type": "cluster"}},
+        "stringData": {"name": "other", "server": server, "config": config.to_string()}});
+    let application = flow.read(APPLICATION).replace("server: https://kubernetes.default.svc", "name: other");
+    flow.push("Go elsewhere", &[(APPLICATION, &application), ("applications/other.yaml", &secret.to_string())]);
+    flow.settle().await;
+    flow.deployment();
+    assert_eq!(flow.statuses()[0]["context"], "slipway/other");
+    assert!(flow.messages()[0].contains("*other*"));
+}
