@@ -16,7 +16,8 @@ pub use source::{Directory, Kustomize, Replica, Source, same_repository};
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+use slipway_cluster::overrides::Overrides;
 use slipway_manifest::Object;
 
 use fields::Fields;
@@ -159,6 +160,8 @@ pub struct Found {
     pub clusters: Vec<ClusterSecret>,
     /// Projects by name.
     pub projects: BTreeMap<String, AppProject>,
+    /// What `argocd-cm` says about kinds.
+    pub overrides: Overrides,
     /// Declarations that can't be used.
     pub errors: Vec<AppError>,
     /// Declarations that are not looked at yet.
@@ -183,6 +186,11 @@ pub fn find(objects: &[Object]) -> Found {
                     object.id(),
                     object.kind()
                 ));
+            }
+            ("", "ConfigMap") if object.name() == "argocd-cm" => {
+                found.overrides =
+                    Overrides::from_config_map(object.get("data").and_then(Value::as_object).unwrap_or(&Map::new()));
+                found.warnings.append(&mut found.overrides.problems);
             }
             ("", "Secret") if cluster::is_cluster(object) => match ClusterSecret::from_object(object) {
                 Ok(cluster) if found.clusters.iter().all(|known| !known.is_same(&cluster)) => {

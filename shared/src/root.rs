@@ -4,6 +4,11 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use slipway_cluster::compare::Rules;
+use slipway_cluster::health::Checks;
+use slipway_cluster::normalize::{NormalizeError, Normalizer};
+use slipway_cluster::overrides::Overrides;
+use slipway_cluster::sync_status::{COMPARE_OPTIONS, CompareOptions};
 
 use crate::app::{self, Application, ClusterSecret, Permit};
 use crate::error::{Failure, chain};
@@ -20,6 +25,8 @@ pub struct Member {
     pub repo: Repo,
     /// What its project allows.
     pub permit: Permit,
+    /// What `argocd-cm` beside it says about kinds.
+    pub overrides: Arc<Overrides>,
 }
 
 impl Member {
@@ -34,6 +41,19 @@ impl Member {
     /// The revision that it follows.
     pub fn revision(&self) -> &str {
         &self.app.source.target_revision
+    }
+
+    /// What counts as a difference between Git and its objects. An error where its `ignoreDifferences`, or the system's, can't be used.
+    pub fn rules(&self) -> Result<Rules, NormalizeError> {
+        Ok(Rules {
+            normalizer: Normalizer::new(&self.app.ignore_differences, &self.overrides)?,
+            options: self.app.annotation(COMPARE_OPTIONS).map(CompareOptions::parse).unwrap_or_default(),
+        })
+    }
+
+    /// How the health of its objects is judged.
+    pub fn checks(&self) -> Checks {
+        Checks::new(Arc::clone(&self.overrides))
     }
 
     /// Whether it is synced by itself.
@@ -82,10 +102,14 @@ pub async fn load(location: &Location, checkouts: &Checkouts) -> Result<Root, Fa
     let mut root = Root { checkout, members: Vec::new(), clusters: found.clusters, problems: Vec::new() };
     root.problems.extend(found.errors.iter().map(|error| chain(error)));
     root.problems.extend(found.warnings);
+    let overrides = Arc::new(found.overrides);
     for app in found.applications {
         let permit = Permit::of(&app, &found.projects, &root.clusters);
         match app.source.repository() {
-            Ok(url) if url.host == location.url.host => root.members.push(Member { repo: url.repo, app, permit }),
+            Ok(url) if url.host == location.url.host => {
+                let overrides = Arc::clone(&overrides);
+                root.members.push(Member { repo: url.repo, app, permit, overrides });
+            }
             Ok(url) => root.problems.push(format!(
                 "{}: `spec.source.repoURL` is on {}, and only repositories on {} are supported yet",
                 app.object.id(),

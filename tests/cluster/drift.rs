@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use slipway_cluster::apply;
-use slipway_cluster::compare::{self, Comparison};
+use slipway_cluster::compare::{self, Comparison, Rules};
 use slipway_cluster::status::SyncStatus;
 use slipway_manifest::Object;
 
@@ -10,7 +10,8 @@ use crate::{Place, config_map, deployment};
 
 async fn compare(place: &Place, desired: &Object) -> Comparison {
     let live = place.live(desired).await;
-    compare::compare(&place.cluster, place.resource(desired), desired, live, &apply::Options::default()).await.unwrap()
+    let (options, rules) = (apply::Options::default(), Rules::default());
+    compare::compare(&place.cluster, place.resource(desired), desired, live, &options, &rules).await.unwrap()
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod apply;
 mod connect;
 mod discover;
 mod drift;
+mod explain;
 mod lock;
 mod prune;
 mod replay;

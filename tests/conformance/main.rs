@@ -10,6 +10,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may stop by panicking
 
+mod diff;
 mod framework;
 mod gotemplate;
 mod health;
@@ -20,6 +21,7 @@ mod imageupdater;
 mod kustomize_corpus;
 mod kustomize_reference;
 mod kustomize_vectors;
+mod normalize;
 mod project;
 mod semver;
 mod sprig;
@@ -37,6 +39,7 @@ macro_rules! suites {
 }
 
 suites! {
+    diff,
     gotemplate,
     health,
     helm_corpus,
@@ -45,6 +48,7 @@ suites! {
     imageupdater,
     kustomize_corpus,
     kustomize_vectors,
+    normalize,
     project,
     semver,
     sprig,

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use crate::world::{DEPLOYMENT, Flow, KUSTOMIZATION};
 
+const APPLICATION: &str = "applications/shop.yaml";
+
 fn patch(flow: &Flow, path: &str, body: &Value) {
     let (status, answer) = flow.sandbox.cluster.call(Method::PATCH, path, "application/merge-patch+json", body);
     assert!(status.is_success(), "{answer}");
@@ -64,4 +66,27 @@ async fn a_push_that_got_lost_is_noticed_once() {
     }
     let messages = flow.messages();
     assert!(messages.len() == 2 && messages[1].contains("behind"), "{messages:?}");
+}
+
+#[tokio::test]
+async fn what_the_application_or_the_system_ignores_is_no_difference() {
+    let mut flow = Flow::deployed().await;
+    let rule =
+        "  ignoreDifferences:\n    - group: apps\n      kind: Deploy*\n      jqPathExpressions: [.spec.replicas]\n";
+    let app = flow.read(APPLICATION) + rule;
+    let system = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: argocd-cm\ndata:\n  \
+                  resource.customizations.ignoreDifferences.all: |\n    managedFieldsManagers: [sidecar-injector]\n";
+    flow.push("Leave the replicas to others", &[(APPLICATION, &app), ("applications/argocd-cm.yaml", system)]);
+    flow.settle().await;
+    patch(&flow, &format!("{DEPLOYMENT}?fieldManager=kubectl-edit"), &json!({"spec": {"replicas": 5}}));
+    let mut template = flow.deployment()["spec"]["template"].clone();
+    template["spec"]["containers"][0]["image"] = json!("injected:1");
+    patch(&flow, &format!("{DEPLOYMENT}?fieldManager=sidecar-injector"), &json!({"spec": {"template": template}}));
+    assert_eq!(flow.check().await, json!({"applications": {"shop": {}}}));
+
+    let unbounded = app.replace(".spec.replicas", "'repeat(.)'");
+    flow.push("An expression without an end", &[(APPLICATION, &unbounded)]);
+    flow.settle().await;
+    let problems = flow.check().await["applications"]["shop"]["problems"].to_string();
+    assert!(problems.contains("`repeat(.)` is refused") && problems.contains("without bound"), "{problems}");
 }

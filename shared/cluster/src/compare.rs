@@ -5,16 +5,19 @@ use std::sync::Arc;
 use serde_json::Value;
 use slipway_manifest::Object;
 
-use crate::apply::{self, Options};
+use crate::apply::{self, MANAGER, Options};
 use crate::blame::{self, Owner};
 use crate::connect::Cluster;
 use crate::diff::{self, Difference};
 use crate::discover::Resource;
-use crate::error::Failure;
+use crate::error::{ApiError, Class, Failure, Verb};
 use crate::live::{self, Place};
 use crate::mask;
+use crate::normalize::Normalizer;
+use crate::predict;
 use crate::scaled::scaled_at;
 use crate::status::SyncStatus;
+use crate::sync_status::CompareOptions;
 
 /// How often an object that keeps changing is looked at.
 const ATTEMPTS: usize = 4;
@@ -44,7 +47,16 @@ impl Comparison {
     }
 }
 
-/// An object and what an apply would make of it, as of the same moment. Not masked.
+/// What counts as a difference.
+#[derive(Debug, Default)]
+pub struct Rules {
+    /// What is to be ignored.
+    pub normalizer: Normalizer,
+    /// The Application's own options; an object's add to them.
+    pub options: CompareOptions,
+}
+
+/// An object and what an apply would make of it, as of the same moment, both without what is to be ignored. Not masked.
 #[derive(Debug, Clone)]
 pub struct Pair {
     /// As it is.
@@ -60,8 +72,9 @@ pub async fn compare(
     desired: &Object,
     live: Option<Object>,
     options: &Options,
+    rules: &Rules,
 ) -> Result<Comparison, Failure> {
-    Ok(match settle(cluster, resource, desired, live, options).await? {
+    Ok(match settle(cluster, resource, desired, live, options, rules).await? {
         Some(Pair { live, predicted }) => Comparison { findings: findings(&live, predicted), live: Some(live) },
         None => Comparison { live: None, findings: Vec::new() },
     })
@@ -70,7 +83,8 @@ pub async fn compare(
 /// `live` beside what an apply of `desired`, a `resource`, would make of it; `None` if it does not exist.
 ///
 /// The dry run answers for the object as it is at that moment: if that is no longer `live`, it is read again, so that what a controller writes
-/// in between is no difference. Where something differs and the scale subresource left no time in managedFields, the time of the controller's
+/// in between is no difference. What mutating webhooks make of fields that are not ours is none either, unless the options say so, and neither is
+/// what `rules` ignore. Where something differs and the scale subresource left no time in managedFields, the time of the controller's
 /// event is put there. Errors are those of the dry run.
 pub async fn settle(
     cluster: &Cluster,
@@ -78,14 +92,25 @@ pub async fn settle(
     desired: &Object,
     live: Option<Object>,
     options: &Options,
+    rules: &Rules,
 ) -> Result<Option<Pair>, Failure> {
     let options = Options { dry_run: true, ..options.clone() };
+    let with_webhooks = rules.options.include_mutation_webhook || CompareOptions::of(desired).include_mutation_webhook;
     let place = Place::of(resource, desired);
     let mut current = live;
     for attempt in 1..=ATTEMPTS {
         let Some(mut live) = current else { break };
-        let predicted = apply::apply(cluster, resource, desired, Some(&live), &options).await?.object;
+        let mut predicted = apply::apply(cluster, resource, desired, Some(&live), &options).await?.object;
         if attempt == ATTEMPTS || version(&live) == version(&predicted) {
+            if !with_webhooks {
+                let ours = predict::without_mutations(&live, &predicted, MANAGER);
+                predicted = ours.map_err(|error| Failure {
+                    id: place.id(),
+                    verb: Verb::DryRun,
+                    source: ApiError::local(Class::Malformed, error.to_string()),
+                })?;
+            }
+            rules.normalizer.normalize_pair(&mut live, &mut predicted);
             if !diff::diff(&live, &predicted).is_empty() {
                 time_scalings(cluster, &mut live).await;
             }

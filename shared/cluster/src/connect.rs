@@ -280,6 +280,25 @@ impl Cluster {
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<Answer, ApiError> {
+        let (headers, bytes) = self.exchange(request).await?;
+        let body = serde_json::from_slice(&bytes)
+            .map_err(|_| ApiError::local(Class::Other, "the API server's answer is not JSON"))?;
+        Ok(Answer { body, warnings: warnings(&headers) })
+    }
+
+    /// Sends a request built by kube and reads an answer that is text: a log.
+    pub(crate) async fn text(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<String, ApiError> {
+        let (_, bytes) = self.exchange(request).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    async fn exchange(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<(HeaderMap, Vec<u8>), ApiError> {
         let budget = self.budget(REQUEST_TIMEOUT)?;
         let exchange = async {
             let request = self.signed(request).await?;
@@ -291,12 +310,11 @@ impl Cluster {
                 .await
                 .map_err(|error| ApiError::local(Class::Unavailable, format!("failed to read the answer: {error}")))?
                 .to_bytes();
-            let body = serde_json::from_slice::<Value>(&bytes);
             if !parts.status.is_success() {
-                return Err(ApiError::from_status(parts.status.as_u16(), &body.unwrap_or_default()));
+                let body = serde_json::from_slice::<Value>(&bytes).unwrap_or_default();
+                return Err(ApiError::from_status(parts.status.as_u16(), &body));
             }
-            let body = body.map_err(|_| ApiError::local(Class::Other, "the API server's answer is not JSON"))?;
-            Ok(Answer { body, warnings: warnings(&parts.headers) })
+            Ok((parts.headers, bytes.into()))
         };
         let result = tokio::time::timeout(budget, exchange).await.unwrap_or_else(|_| {
             Err(ApiError::local(Class::Timeout, format!("no answer from the API server within {} s", budget.as_secs())))

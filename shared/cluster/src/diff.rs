@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::Value;
 use slipway_manifest::Object;
 
+use crate::mask;
 use crate::tracking::LAST_APPLIED;
 
 /// One step from an object to a field in it.
@@ -66,18 +67,29 @@ pub fn diff(live: &Object, desired: &Object) -> Vec<Difference> {
 pub fn normalized(object: &Object) -> Value {
     let mut object = object.clone();
     crate::takeover::strip(&mut object);
+    if mask::is_secret(object.group(), object.kind()) {
+        mask::normalize_secret(&mut object);
+    }
     if let Some(Value::Object(annotations)) = object.metadata_mut().get_mut("annotations") {
         annotations.shift_remove(LAST_APPLIED);
-        if annotations.is_empty() {
-            object.metadata_mut().shift_remove("annotations");
-        }
     }
     object.into_value()
+}
+
+/// The part of an object at a path; `None` where there is nothing.
+pub fn find<'a>(object: &'a Value, path: &Path) -> Option<&'a Value> {
+    path.0.iter().try_fold(object, |value, step| match step {
+        Step::Field(name) => value.get(name),
+        Step::Item(key, name) => value.as_array()?.iter().find(|item| item.get(key) == Some(name)),
+        Step::Index(index) => value.get(index),
+    })
 }
 
 fn compare(path: &mut Path, live: Option<&Value>, desired: Option<&Value>, found: &mut Vec<Difference>) {
     match (live, desired) {
         (Some(live), Some(desired)) if live == desired => {}
+        // Go writes some fields as null that are not there.
+        (None | Some(Value::Null), None | Some(Value::Null)) => {}
         (Some(Value::Object(live)), Some(Value::Object(desired))) => {
             let keys: BTreeSet<&String> = live.keys().chain(desired.keys()).collect();
             for key in keys {
@@ -124,7 +136,7 @@ fn compare_lists(path: &mut Path, live: &[Value], desired: &[Value], found: &mut
 }
 
 /// The field that tells the items of both lists apart, of those that Kubernetes' own lists have as keys.
-fn naming_field(live: &[Value], desired: &[Value]) -> Option<&'static str> {
+pub(crate) fn naming_field(live: &[Value], desired: &[Value]) -> Option<&'static str> {
     const FIELDS: [&str; 8] = ["name", "key", "containerPort", "port", "mountPath", "ip", "topologyKey", "type"];
     let unique = |items: &[Value], field: &str| {
         let mut seen = BTreeSet::new();

@@ -1,7 +1,7 @@
 //! Is it well? One file a kind, each a pure function of the live object.
 //!
 //! The rules are Argo CD's (argoproj/argo-cd `gitops-engine/pkg/health`, and its scripts for CronJob, CustomResourceDefinition
-//! and PodDisruptionBudget); everybody else's kinds are judged by [`generic`].
+//! and PodDisruptionBudget); everybody else's kinds are judged by [`generic`], all of them first by what a team wrote itself ([`Checks`]).
 
 mod api_service;
 mod cron_job;
@@ -12,19 +12,26 @@ pub mod generic;
 mod horizontal_pod_autoscaler;
 mod ingress;
 mod job;
+mod lua;
 mod persistent_volume_claim;
 mod pod;
 mod pod_disruption_budget;
 mod replica_set;
 mod service;
 mod stateful_set;
+mod table;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use slipway_manifest::Object;
+
+use crate::discover::GroupKind;
+use crate::overrides::Overrides;
 
 /// The finalizer that keeps a finished hook from being removed before its result was read.
 pub const HOOK_FINALIZER: &str = "argocd.argoproj.io/hook-finalizer";
@@ -100,6 +107,33 @@ pub fn of(object: &Object) -> Option<Verdict> {
     built_in(object).or_else(|| if is_app { None } else { generic::of(object) })
 }
 
+/// Health with the checks that a team has in `argocd-cm`.
+#[derive(Debug, Clone, Default)]
+pub struct Checks {
+    overrides: Arc<Overrides>,
+}
+
+impl Checks {
+    /// The checks among `overrides`.
+    pub fn new(overrides: Arc<Overrides>) -> Self {
+        Self { overrides }
+    }
+
+    /// The health of a live object as [`of`] has it, but for kinds with a check of their own: a check that fails makes it Unknown, with the reason.
+    pub fn of(&self, object: &Object, now: Timestamp) -> Option<Verdict> {
+        match self.overrides.health(object.group(), object.kind()) {
+            Some(check) if !is_deleting(object) => match lua::health(&check.health, object, now) {
+                Ok(verdict) => verdict,
+                Err(error) => {
+                    let kind = GroupKind::of(&object.id());
+                    Some(Verdict::new(Health::Unknown, format!("the health check for {kind} in argocd-cm: {error}")))
+                }
+            },
+            _ => of(object),
+        }
+    }
+}
+
 /// Whether the object is on its way out; a hook is not, as long as only our finalizer holds it.
 fn is_deleting(object: &Object) -> bool {
     let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
@@ -154,28 +188,37 @@ fn number(object: &Object, pointer: &str, default: i64) -> i64 {
 }
 
 /// The text at `pointer`, or empty.
-fn text<'a>(object: &'a Object, pointer: &str) -> &'a str {
+pub(crate) fn text<'a>(object: &'a Object, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// One of an object's conditions.
 #[derive(Debug, Clone, Copy)]
-struct Condition<'a> {
-    kind: &'a str,
-    status: &'a str,
-    reason: &'a str,
-    message: &'a str,
+pub(crate) struct Condition<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) status: &'a str,
+    pub(crate) reason: &'a str,
+    pub(crate) message: &'a str,
+    /// The generation that it is of; zero where it does not say.
+    pub(crate) generation: i64,
 }
 
 /// The conditions below a list, in their order.
 fn conditions(list: Option<&Value>) -> impl Iterator<Item = Condition<'_>> {
     list.and_then(Value::as_array).into_iter().flatten().map(|condition| {
         let text = |key: &str| condition.get(key).and_then(Value::as_str).unwrap_or_default();
-        Condition { kind: text("type"), status: text("status"), reason: text("reason"), message: text("message") }
+        let status = match condition.get("status") {
+            // Some controllers write it so.
+            Some(Value::Bool(true)) => "True",
+            Some(Value::Bool(false)) => "False",
+            _ => text("status"),
+        };
+        let generation = condition.get("observedGeneration").and_then(Value::as_i64).unwrap_or_default();
+        Condition { kind: text("type"), status, reason: text("reason"), message: text("message"), generation }
     })
 }
 
 /// The conditions in `status.conditions`.
-fn status_conditions(object: &Object) -> impl Iterator<Item = Condition<'_>> {
+pub(crate) fn status_conditions(object: &Object) -> impl Iterator<Item = Condition<'_>> {
     conditions(object.pointer("/status/conditions"))
 }

@@ -5,7 +5,8 @@
 //!
 //! The way of a sync: [`Cluster::resolve`] the kinds, [`plan::prepare`] what was rendered, [`lock::acquire`], [`state::read`],
 //! [`live::members`], [`plan::plan`], [`prune::brake`], then step by step [`apply::apply`], [`prune::prune`], [`wait::wait`], [`state::write`].
-//! The way of a comparison: [`compare::compare`], which is [`apply::apply`] as a dry run, [`mask::mask`], [`diff::diff`] and [`blame::blame`].
+//! The way of a comparison: [`compare::settle`], which is [`apply::apply`] as a dry run without what webhooks add ([`predict`]) and what is to be
+//! ignored ([`normalize`]), then [`mask::mask`], [`diff::diff`] and [`blame::blame`]; [`sync_status`] sums it up.
 
 pub mod apply;
 pub mod blame;
@@ -14,17 +15,22 @@ pub mod connect;
 pub mod diff;
 pub mod discover;
 pub mod error;
+pub mod explain;
 pub mod fieldset;
 pub mod health;
 pub mod hook;
 pub mod live;
 pub mod lock;
 pub mod mask;
+pub mod normalize;
+pub mod overrides;
 pub mod plan;
+pub mod predict;
 pub mod prune;
 mod scaled;
 pub mod state;
 pub mod status;
+pub mod sync_status;
 pub mod takeover;
 pub mod token;
 pub mod tracking;

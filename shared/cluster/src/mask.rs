@@ -15,6 +15,8 @@ use crate::tracking::LAST_APPLIED;
 
 /// The length of the shortest mask.
 const SHORTEST: usize = 8;
+/// How much longer the mask of each further value is: enough to be seen.
+const STEP: usize = 4;
 
 /// Whether `object` holds values that nobody may see.
 pub fn is_secret(group: &str, kind: &str) -> bool {
@@ -28,7 +30,7 @@ pub fn mask(objects: &mut [&mut Object], annotations: &[&str]) {
     let secret = objects.iter().any(|object| is_secret(object.group(), object.kind()));
     for object in objects.iter_mut() {
         if secret {
-            fold_string_data(object);
+            normalize_secret(object);
         }
     }
     if secret {
@@ -38,8 +40,12 @@ pub fn mask(objects: &mut [&mut Object], annotations: &[&str]) {
     mask_field_keys(objects, annotations);
 }
 
-/// `stringData` is a way of writing `data`: it goes there, encoded, and wins (kubernetes/api `core/v1/types.go`).
-pub fn fold_string_data(object: &mut Object) {
+/// `stringData` is a way of writing `data`: it goes there, encoded, and wins (kubernetes/api `core/v1/types.go`); no value is an empty one.
+pub fn normalize_secret(object: &mut Object) {
+    let data = object.as_map_mut().get_mut("data").and_then(Value::as_object_mut);
+    for value in data.into_iter().flat_map(Map::values_mut).filter(|value| value.is_null()) {
+        *value = Value::String(String::new());
+    }
     let Some(Value::Object(plain)) = object.as_map_mut().shift_remove("stringData") else { return };
     let data = object.as_map_mut().entry("data").or_insert_with(|| Value::Object(Map::new()));
     if !data.is_object() {
@@ -80,7 +86,7 @@ fn mask_value(seen: &mut Vec<Value>, value: &Value) -> Value {
         seen.push(value.clone());
         seen.len() - 1
     });
-    Value::String("+".repeat(SHORTEST + place))
+    Value::String("+".repeat(SHORTEST + STEP * place))
 }
 
 /// The last-applied annotation is a copy of the whole Secret.
@@ -96,17 +102,7 @@ pub fn withhold(mut error: ApiError, object: &Object) -> ApiError {
     if !is_secret(object.group(), object.kind()) {
         return error;
     }
-    let mut values: Vec<String> = Vec::new();
-    for field in ["data", "stringData"] {
-        for value in object.get(field).and_then(Value::as_object).into_iter().flat_map(Map::values) {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            if let Some(plain) = STANDARD.decode(&text).ok().and_then(|bytes| String::from_utf8(bytes).ok()) {
-                values.push(plain.trim().to_owned());
-            }
-            values.push(text.trim().to_owned());
-        }
-    }
-    values.retain(|value| !value.is_empty());
+    let values = values(object);
     let withheld = |text: &mut String| {
         if values.iter().any(|value| text.contains(value.as_str())) {
             "the API server's words are withheld, for they quote a value of the Secret".clone_into(text);
@@ -115,6 +111,22 @@ pub fn withhold(mut error: ApiError, object: &Object) -> ApiError {
     withheld(&mut error.message);
     error.causes.iter_mut().for_each(|cause| withheld(&mut cause.message));
     error
+}
+
+/// Every value of a Secret, encoded and decoded.
+pub fn values(secret: &Object) -> Vec<String> {
+    let mut values: Vec<String> = Vec::new();
+    for field in ["data", "stringData"] {
+        for value in secret.get(field).and_then(Value::as_object).into_iter().flat_map(Map::values) {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            if let Some(plain) = STANDARD.decode(&text).ok().and_then(|bytes| String::from_utf8(bytes).ok()) {
+                values.push(plain.trim().to_owned());
+            }
+            values.push(text.trim().to_owned());
+        }
+    }
+    values.retain(|value| !value.is_empty());
+    values
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use slipway_manifest::Object;
 
 use crate::apply::MANAGER;
+use crate::blame::Owner;
 use crate::connect::Cluster;
 use crate::error::{ApiError, Class, Failure, Verb};
 use crate::fieldset::{self, Entry};
@@ -30,6 +31,13 @@ fn is_taken(entry: &Entry<'_>, more: &[String]) -> bool {
         other => other != MANAGER && more.iter().any(|name| name == other),
     };
     named && entry.subresource.is_empty()
+}
+
+/// Whether an owner is us, or an engine whose fields the next apply takes over: Argo CD, `kubectl apply` or one of `more`.
+pub fn is_ours(owner: &Owner, more: &[String]) -> bool {
+    let Owner { manager, operation, subresource, time } = owner;
+    let entry = Entry { manager, operation, subresource, time, fields: &Map::new() };
+    subresource.is_empty() && (manager == MANAGER || is_taken(&entry, more))
 }
 
 /// Moves the fields of Argo CD, `kubectl apply` and `more` managers on `live` over to ours and removes the last-applied annotation.

@@ -4,17 +4,20 @@
 pub mod drift;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use slipway_cluster::discover::Gvk;
+use slipway_cluster::compare::Rules;
+use slipway_cluster::discover::{Gvk, Resource};
 use slipway_cluster::live::{self, Place};
 use slipway_cluster::lock::{self, Acquired};
+use slipway_cluster::normalize::NormalizeError;
 use slipway_cluster::state::{self, Recorded, StateError};
 use slipway_cluster::status::SyncStatus;
-use slipway_cluster::{Cluster, apply, compare, hook, plan};
+use slipway_cluster::{Cluster, apply, compare, hook, plan, sync_status};
 use slipway_manifest::{Object, ObjectId};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -75,6 +78,8 @@ enum CheckError {
     State(#[from] Box<StateError>),
     #[error(transparent)]
     Lock(#[from] Box<lock::LockError>),
+    #[error(transparent)]
+    Rules(#[from] NormalizeError),
     #[error(transparent)]
     Github(#[from] crate::source::github::GithubError),
 }
@@ -207,8 +212,8 @@ impl Checker {
             return Ok(Verdict { skipped: Some("it was never deployed with success"), ..Verdict::default() });
         };
         let (rendered, _) = job::render(app, checkouts, &revision).await?;
-        let Comparison { found, problems, unsure, .. } = differences(cluster, owner, rendered.objects, key).await;
-        let (new, gone) = drift::news(&found, &recorded.state.drift, &unsure);
+        let compared = differences(cluster, owner, rendered.objects, &app.rules()?, key).await;
+        let (new, gone) = drift::news(&compared.found, &recorded.state.drift, &compared.unsure);
         let drifts: Vec<report::Drift> = new.iter().map(|found| found.drift.clone()).collect();
         if !drifts.is_empty() {
             self.engine.tell(&report::drift(&owner.instance, destination, &revision, &drifts, &now())).await;
@@ -217,15 +222,15 @@ impl Checker {
             self.engine.tell(&report::resolved(&owner.instance, destination, &gone)).await;
         }
         let mut verdict = Verdict {
-            differs: found.iter().map(|found| found.key.clone()).collect(),
+            differs: compared.found.iter().map(|found| found.key.clone()).collect(),
             new: drifts.len(),
             resolved: gone.clone(),
-            problems,
+            problems: compared.problems.clone(),
             skipped: None,
             behind: self.behind(app, checkouts, &mut recorded).await?,
         };
         verdict.differs.sort();
-        remember(&mut recorded, &found, &gone);
+        remember(&mut recorded, &compared, &gone);
         let version = recorded.version().to_owned();
         state::write(cluster, &owner.key, &recorded.state, Some(&version)).await.map_err(Box::new)?;
         Ok(verdict)
@@ -273,51 +278,104 @@ pub struct Comparison {
     pub unsure: Vec<String>,
     /// Everything that Git has, but for hooks, in the version asked for.
     pub objects: BTreeMap<ObjectId, String>,
+    /// The verdict on each object; hooks and copies have none.
+    pub verdicts: BTreeMap<ObjectId, sync_status::Verdict>,
 }
 
-/// Compares `objects`, rendered for `owner`, with what a dry run of their apply would make of the live ones.
-pub async fn differences(cluster: &Cluster, owner: &Owner, objects: Vec<Object>, key: &Key<'_>) -> Comparison {
+impl Comparison {
+    fn unsure(&mut self, id: &ObjectId, problem: String) {
+        self.problems.push(problem);
+        self.unsure.push(id.to_string());
+    }
+}
+
+/// Compares `objects`, rendered for `owner`, with what a dry run of their apply would make of the live ones: one list for each kind and
+/// namespace, a read only for what carries no label of ours, a dry run only for what does not prove itself unchanged.
+pub async fn differences(
+    cluster: &Cluster,
+    owner: &Owner,
+    objects: Vec<Object>,
+    rules: &Rules,
+    key: &Key<'_>,
+) -> Comparison {
+    let mut compared = Comparison::default();
     let wanted: BTreeSet<Gvk> = objects.iter().map(Gvk::of).collect();
     let kinds = cluster.resolve(&wanted, &BTreeSet::new()).await;
-    let desired = plan::prepare(objects, &kinds, &owner.cluster());
-    let mut comparison = Comparison::default();
+    let cluster_owner = owner.cluster();
+    let desired = plan::prepare(objects, &kinds, &cluster_owner);
     for (object, error) in &desired.unresolved {
-        comparison.problems.push(format!("{}: {}", object.id(), chain(error)));
-        comparison.unsure.push(object.id().to_string());
+        compared.unsure(&object.id(), format!("{}: {}", object.id(), chain(error)));
     }
-    let compared = desired.objects.into_iter().filter(|object| !hook::is_hook(object));
-    let objects: Vec<(Object, Place)> = compared
+    let objects: Vec<(Object, Place)> = desired
+        .objects
+        .into_iter()
+        .filter(|object| !hook::is_hook(object) && !hook::is_skipped(object))
         .filter_map(|object| {
             let place = Place::of(kinds.of(&object).ok()?, &object);
             Some((object, place))
         })
         .collect();
-    let answers: Vec<(ObjectId, Result<Vec<Found>, slipway_cluster::Failure>)> = stream::iter(&objects)
-        .map(async |(object, place)| (place.id(), compare_one(cluster, object, place, key).await))
+    let mut live = live_objects(cluster, &objects, &cluster_owner.applyset, &mut compared).await;
+    let readable = objects.iter().filter(|(object, _)| !compared.unsure.contains(&object.id().to_string()));
+    let answers: Vec<(&Object, Option<Object>, Result<Vec<Found>, slipway_cluster::Failure>)> = stream::iter(readable)
+        .map(|(object, place)| (object, place, live.remove(&place.id())))
+        .map(async |(object, place, live)| {
+            let found = compare_one(cluster, object, place, live.clone(), rules, key).await;
+            (object, live, found)
+        })
         .buffered(AT_ONCE)
         .collect()
         .await;
-    comparison.objects = objects.iter().map(|(_, place)| (place.id(), place.resource.gvk.version.clone())).collect();
-    for (id, answer) in answers {
+    compared.objects = objects.iter().map(|(_, place)| (place.id(), place.resource.gvk.version.clone())).collect();
+    for (object, live, answer) in answers {
         match answer {
-            Ok(more) => comparison.found.extend(more),
-            Err(failure) => {
-                comparison.problems.push(failure.explain());
-                comparison.unsure.push(id.to_string());
+            Ok(more) => {
+                let verdict =
+                    sync_status::verdict(&owner.instance, Some(object), live.as_ref(), !more.is_empty(), None);
+                compared.verdicts.extend(verdict.map(|verdict| (object.id(), verdict)));
+                compared.found.extend(more);
             }
+            Err(failure) => compared.unsure(&object.id(), failure.explain()),
         }
     }
-    comparison
+    for (id, extra) in &live {
+        let verdict = sync_status::verdict(&owner.instance, None, Some(extra), false, None);
+        compared.verdicts.extend(verdict.map(|verdict| (id.clone(), verdict)));
+    }
+    compared
+}
+
+/// The members of the application, and whatever else stands where one of `objects` should.
+async fn live_objects(
+    cluster: &Cluster,
+    objects: &[(Object, Place)],
+    applyset: &str,
+    compared: &mut Comparison,
+) -> BTreeMap<ObjectId, Object> {
+    let resources: BTreeMap<&Gvk, &Arc<Resource>> =
+        objects.iter().map(|(_, place)| (&place.resource.gvk, &place.resource)).collect();
+    let namespaces: BTreeSet<String> =
+        objects.iter().map(|(_, place)| place.namespace.clone()).filter(|namespace| !namespace.is_empty()).collect();
+    let mut live = live::members(cluster, resources.into_values(), &namespaces, applyset).await.objects;
+    let others: Vec<Place> =
+        objects.iter().map(|(_, place)| place).filter(|place| !live.contains_key(&place.id())).cloned().collect();
+    let (found, failures) = live::get_all(cluster, &others).await;
+    live.extend(found);
+    for failure in failures {
+        compared.unsure(&failure.id, failure.explain());
+    }
+    live
 }
 
 async fn compare_one(
     cluster: &Cluster,
     object: &Object,
     place: &Place,
+    live: Option<Object>,
+    rules: &Rules,
     key: &Key<'_>,
 ) -> Result<Vec<Found>, slipway_cluster::Failure> {
-    let live = live::get(cluster, place).await?;
-    let pair = compare::settle(cluster, &place.resource, object, live, &apply::Options::default()).await?;
+    let pair = compare::settle(cluster, &place.resource, object, live, &apply::Options::default(), rules).await?;
     Ok(match pair {
         Some(pair) => drift::compare(&pair.live, &pair.predicted, key),
         None => vec![drift::missing(&place.id(), key)],
@@ -325,20 +383,22 @@ async fn compare_one(
 }
 
 /// What was told, and the sync status that follows from it.
-fn remember(recorded: &mut Recorded, found: &[Found], gone: &[String]) {
+fn remember(recorded: &mut Recorded, compared: &Comparison, gone: &[String]) {
     let state = &mut recorded.state;
     for key in gone {
         state.drift.remove(key);
     }
-    state.drift.extend(found.iter().map(|found| (found.key.clone(), found.fingerprint.clone())));
-    let objects: BTreeSet<String> =
-        state.drift.keys().map(|key| key.split(' ').next().unwrap_or_default().to_owned()).collect();
-    for resource in &mut state.status.resources {
-        let differs = objects.contains(&resource.id().to_string()) || resource.requires_pruning;
-        resource.status = Some(if differs { SyncStatus::OutOfSync } else { SyncStatus::Synced });
+    state.drift.extend(compared.found.iter().map(|found| (found.key.clone(), found.fingerprint.clone())));
+    for resource in state.status.resources.iter_mut().filter(|resource| !resource.hook) {
+        let id = resource.id();
+        resource.status = match compared.verdicts.get(&id) {
+            Some(verdict) => Some(verdict.status),
+            None if compared.unsure.contains(&id.to_string()) => Some(SyncStatus::Unknown),
+            None => Some(if resource.requires_pruning { SyncStatus::OutOfSync } else { SyncStatus::Synced }),
+        };
     }
-    let synced = state.status.resources.iter().all(|resource| resource.status == Some(SyncStatus::Synced));
-    state.status.sync.status = if synced { SyncStatus::Synced } else { SyncStatus::OutOfSync };
+    let verdicts = compared.verdicts.values().copied().map(Some);
+    state.status.sync.status = sync_status::aggregate(verdicts, !compared.problems.is_empty());
     state.status.reconciled_at = Some(Timestamp::now());
 }
 

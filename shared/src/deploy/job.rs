@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
+use slipway_cluster::normalize::NormalizeError;
 use slipway_cluster::state::AppKey;
 
 use super::sync::{Job, Owner, Policy};
@@ -37,6 +38,9 @@ pub enum JobError {
         #[source]
         source: Box<RenderError>,
     },
+    /// What is to be ignored can't be understood.
+    #[error(transparent)]
+    Rules(#[from] NormalizeError),
     /// The destination can't be reached.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
@@ -51,7 +55,7 @@ impl JobError {
         match self {
             Self::Github(error) => error.is_retryable(),
             Self::Cluster(error) => error.is_retryable(),
-            Self::Source(_) | Self::Render { .. } | Self::Denied(_) => false,
+            Self::Source(_) | Self::Render { .. } | Self::Denied(_) | Self::Rules(_) => false,
         }
     }
 }
@@ -99,6 +103,8 @@ pub async fn prepare(engine: &Engine, checkouts: &Checkouts, member: &Member, re
         policy: policy(app),
         source_type,
         permit: member.permit.clone(),
+        rules: member.rules()?,
+        checks: member.checks(),
         about: about(engine, member, revision),
     })
 }

@@ -14,8 +14,9 @@ use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use slipway_cluster::apply::{self, Applied, Change};
+use slipway_cluster::compare::Rules;
 use slipway_cluster::discover::{GroupKind, Gvk};
-use slipway_cluster::health::{self, Health, Verdict};
+use slipway_cluster::health::{Checks, Health, Verdict};
 use slipway_cluster::live::{self, Place};
 use slipway_cluster::lock::{self, Acquired, Lease, LockError};
 use slipway_cluster::plan::{self, Action, Plan, Task};
@@ -103,6 +104,10 @@ pub struct Job {
     pub permit: Permit,
     /// The Application's `metadata` and `spec` as far as `app get` shows them; no values.
     pub about: Value,
+    /// What counts as a difference between Git and the cluster.
+    pub rules: Rules,
+    /// How the health of the objects is judged.
+    pub checks: Checks,
 }
 
 /// How a sync ended.
@@ -544,7 +549,9 @@ impl<'a> Run<'a> {
     }
 
     fn judge(&mut self, live: BTreeMap<ObjectId, Object>) {
-        self.health.extend(live.iter().filter_map(|(id, object)| Some((id.clone(), health::of(object)?))));
+        self.health.extend(
+            live.iter().filter_map(|(id, object)| Some((id.clone(), self.job.checks.of(object, Timestamp::now())?))),
+        );
         self.live.extend(live);
     }
 

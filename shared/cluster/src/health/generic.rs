@@ -1,12 +1,12 @@
 //! The health of everybody else's kinds, by the conventions they share: pause, observedGeneration, conditions, phase.
 //!
-//! After kubernetes-sigs/cli-utils `pkg/kstatus/status/generic.go`; what differs from group to group stands in [`AWAITED`] and in the
-//! words of [`by_word`].
+//! After kubernetes-sigs/cli-utils `pkg/kstatus/status/generic.go`; what differs from group to group stands in the table, in [`AWAITED`]
+//! and in the words of [`by_word`].
 
 use serde_json::Value;
 use slipway_manifest::Object;
 
-use super::{Condition, Health, Verdict, conditions, number, status_conditions, text};
+use super::{Condition, Health, Verdict, conditions, number, status_conditions, table, text};
 
 /// Groups whose controllers write a status to everything: without one it is not done. Everybody else's objects without a status have no health.
 const AWAITED: [&str; 39] = [
@@ -63,18 +63,20 @@ pub fn of(object: &Object) -> Option<Verdict> {
     if is_on("/spec/suspend") || is_on("/spec/paused") {
         return Some(Verdict::new(Health::Suspended, "Suspended"));
     }
-    let Some(status) = object.get("status").filter(|status| status.as_object().is_some_and(|map| !map.is_empty()))
-    else {
+    let status = object.get("status").filter(|status| status.as_object().is_some_and(|map| !map.is_empty()));
+    if status.is_none_or(|_| !is_stale(object))
+        && let Some(verdict) = table::of(object)
+    {
+        return Some(verdict);
+    }
+    let Some(status) = status else {
         let awaited = AWAITED.contains(&object.group());
         return awaited.then(|| Verdict::new(Health::Progressing, "Waiting for the status to be reported"));
     };
-    let observed = number(object, "/status/observedGeneration", -1);
-    if status.get("observedGeneration").is_some_and(Value::is_i64)
-        && observed < number(object, "/metadata/generation", 0)
-    {
+    if is_stale(object) {
         return Some(Verdict::new(Health::Progressing, "Waiting for the latest generation to be observed"));
     }
-    let conditions: Vec<Condition<'_>> = status_conditions(object).chain(nested_conditions(status)).collect();
+    let conditions: Vec<Condition<'_>> = all_conditions(object).collect();
     let verdict = match (by_conditions(&conditions), by_phase(object)) {
         // What a controller calls failed or paused is so, whatever stands in an older condition.
         (Some(verdict), Some(phase)) if phase.health == Health::Suspended || verdict.health < phase.health => {
@@ -88,6 +90,23 @@ pub fn of(object: &Object) -> Option<Verdict> {
             .then(|| Verdict::new(Health::Progressing, "Waiting for a verdict in the status"))
     };
     verdict.or_else(|| by_flag(status)).or_else(|| by_replicas(object)).or_else(awaited)
+}
+
+/// Whether the status, or all that its conditions say, is of an earlier generation. Some controllers write 0 or -1 for what they do not count.
+fn is_stale(object: &Object) -> bool {
+    let observed = number(object, "/status/observedGeneration", 0);
+    let is_old = observed > 0 && observed < number(object, "/metadata/generation", 0);
+    is_old || every_condition(object).next().is_some() && all_conditions(object).next().is_none()
+}
+
+/// All conditions, wherever they stand, but for those of an earlier generation.
+pub(super) fn all_conditions(object: &Object) -> impl Iterator<Item = Condition<'_>> {
+    let now = number(object, "/metadata/generation", 0);
+    every_condition(object).filter(move |condition| condition.generation == 0 || condition.generation >= now)
+}
+
+fn every_condition(object: &Object) -> impl Iterator<Item = Condition<'_>> {
+    object.get("status").into_iter().flat_map(|status| status_conditions(object).chain(nested_conditions(status)))
 }
 
 /// Conditions that stand one level deeper: a route's parents, a gateway's listeners, a policy's ancestors, an ingress' points.
@@ -261,6 +280,7 @@ fn by_word(word: &str) -> Option<Health> {
         "exceeded",
         "unreachable",
         "aborted",
+        "canceled",
     ]) || word == "red"
     {
         return Some(Health::Degraded);
