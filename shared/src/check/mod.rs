@@ -317,7 +317,7 @@ pub async fn differences(
         .collect();
     let mut live = live_objects(cluster, &objects, &cluster_owner.applyset, &mut compared).await;
     let readable = objects.iter().filter(|(object, _)| !compared.unsure.contains(&object.id().to_string()));
-    let answers: Vec<(&Object, Option<Object>, Result<Vec<Found>, slipway_cluster::Failure>)> = stream::iter(readable)
+    let answers: Vec<_> = stream::iter(readable)
         .map(|(object, place)| (object, place, live.remove(&place.id())))
         .map(async |(object, place, live)| {
             let found = compare_one(cluster, object, place, live.clone(), rules, key).await;

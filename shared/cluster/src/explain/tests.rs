@@ -1,5 +1,7 @@
 //! Failures as they are recorded from clusters, each with its root cause.
 
+#![allow(clippy::needless_pass_by_value, clippy::type_complexity, clippy::too_many_lines)] // a table of fixtures reads better so
+
 use serde_json::{Value, json};
 use slipway_manifest::{Object, ObjectId};
 

@@ -23,6 +23,8 @@ const MAX_DEPTH: usize = 32;
 const MAX_COST: u64 = 2_048;
 /// What `..` costs: each value is visited once for each value around it.
 const RECURSION: u64 = 32;
+/// How large counts may make a regular expression.
+const MAX_COUNT: u64 = 100;
 /// The most paths that one expression may name in one object.
 const MAX_PATHS: usize = 100_000;
 
@@ -86,7 +88,6 @@ const ALLOWED: &[&str] = &[
     "split",
     "startswith",
     "strings",
-    "test",
     "to_entries",
     "tojson",
     "tonumber",
@@ -231,11 +232,27 @@ fn cost(term: &Term<&str>) -> Result<u64, JqError> {
         }
         Term::Call("recurse" | "paths", arguments) if arguments.is_empty() => RECURSION,
         Term::Call("recurse", _) => return unbounded("recurse(f)"),
+        Term::Call("test", arguments) => pattern_cost(arguments)?,
         Term::Call(name, arguments) if ALLOWED.contains(name) => product(arguments)?,
         Term::Call(name, _) | Term::Fold(name, ..) | Term::Var(name) => return unbounded(name),
         Term::Label(..) | Term::Break(_) => return unbounded("label"),
         Term::Def(..) => return unbounded("def"),
     })
+}
+
+/// What a regular expression costs: the counts in it multiply its size. One that is only made at run time can't be judged.
+fn pattern_cost(arguments: &[Term<&str>]) -> Result<u64, JqError> {
+    let mut cost = 1_u64;
+    for argument in arguments {
+        let Term::Str(None, parts) = argument else { return Err(JqError::Unbounded("test".to_owned())) };
+        for part in parts {
+            let StrPart::Str(text) = part else { continue };
+            for count in text.split('{').skip(1).flat_map(|rest| rest.split(['}', ','])) {
+                cost = cost.saturating_mul(count.parse::<u64>().unwrap_or(1).max(1));
+            }
+        }
+    }
+    if cost > MAX_COUNT { Err(JqError::Costly) } else { Ok(1) }
 }
 
 fn product<'t, 's: 't>(terms: impl IntoIterator<Item = &'t Term<&'s str>>) -> Result<u64, JqError> {
@@ -357,6 +374,9 @@ mod tests {
         let grown = vec![". + ."; 60].join("|");
         assert_eq!(Query::new(&grown).unwrap_err(), JqError::Costly);
         assert_eq!(Query::new("..|..|..|..|.a?").unwrap_err(), JqError::Costly);
+        assert_eq!(Query::new(r#".a | select(test("(?:a?){1000}a{1000}"))"#).unwrap_err(), JqError::Costly);
+        assert!(matches!(Query::new(".a | select(test(.b))"), Err(JqError::Unbounded(_))));
+        assert!(Query::new(r#".a | select(test("^v[0-9]{1,3}$"; "i"))"#).is_ok());
         assert_eq!(Query::new(&"[".repeat(500)).unwrap_err(), JqError::TooLong);
         assert_eq!(Query::new(".a[").unwrap_err(), JqError::Syntax);
         assert!(matches!(Query::new("nonsense(1)"), Err(JqError::Unbounded(_))));
