@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use slipway_cluster::{Auth, Cluster, ConnectError, Eks, Server};
 use tokio::sync::Mutex;
 
-use crate::app::ClusterSecret;
+use crate::app::{ClusterName, ClusterSecret};
 use crate::aws::Aws;
 use crate::config;
 pub use describe::describe;
@@ -99,6 +99,18 @@ impl Clusters {
     /// Makes the clusters that the root declares known. One whose Secret has changed is connected anew.
     pub async fn declare(&self, clusters: &[ClusterSecret]) {
         self.known.lock().await.declared = clusters.to_vec();
+    }
+
+    /// What people call `cluster`, as [`Destination::name`] has it.
+    pub fn label<'a>(&'a self, cluster: &'a ClusterName) -> &'a str {
+        match &self.settings {
+            _ if cluster.server.trim_end_matches('/') != IN_CLUSTER_SERVER => match cluster.name.as_str() {
+                "" => &cluster.server,
+                name => name,
+            },
+            config::Cluster::Eks { name, .. } => name,
+            config::Cluster::Kubeconfig { .. } => IN_CLUSTER_NAME,
+        }
     }
 
     /// The cluster that a destination calls `server` or `name` (one of them is empty).

@@ -6,6 +6,7 @@ use crate::aws::Aws;
 use crate::clusters::Clusters;
 use crate::config;
 use crate::error::{Failure, chain};
+use crate::notify::reporter::Reporter;
 use crate::notify::slack::Slack;
 use crate::root::{self, Root};
 use crate::secret::{SecretError, Secrets};
@@ -51,6 +52,11 @@ impl Engine {
     /// The key under which drift is fingerprinted.
     pub async fn state_key(&self) -> Result<SecretString, SecretError> {
         self.secrets.get(&self.state_secret).await
+    }
+
+    /// Who tells of one event, where Slack is wanted.
+    pub fn reporter(&self) -> Option<Reporter> {
+        self.slack.clone().map(Reporter::new)
     }
 
     /// Sends a message where Slack is wanted; that it did not get through is only logged.

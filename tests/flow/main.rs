@@ -13,5 +13,6 @@ mod drift;
 mod image;
 mod login;
 mod project;
+mod report;
 mod webhook;
 mod world;

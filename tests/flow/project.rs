@@ -77,7 +77,8 @@ async fn a_window_holds_a_sync_and_the_check_after_it_catches_up() {
     assert!(flow.sandbox.cluster.get(DEPLOYMENT).is_none());
     let told = flow.messages().join("\n");
     assert!(
-        told.contains("shop waits with") && told.contains("held by the sync window `deny * * * * *` for 1h"),
+        told.contains("*shop* waits for a sync window")
+            && told.contains("held by the sync window `deny * * * * *` for 1h"),
         "{told}"
     );
     assert_eq!(flow.statuses()[0]["state"], "pending");

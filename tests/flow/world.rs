@@ -84,7 +84,8 @@ impl Flow {
     }
 
     pub(crate) fn messages(&self) -> Vec<String> {
-        self.sandbox.slack.messages().into_iter().map(|message| message.text).collect()
+        let messages = self.sandbox.slack.messages().into_iter().filter(|message| message.thread.is_empty());
+        messages.map(|message| message.text).collect()
     }
 
     pub(crate) fn statuses(&self) -> Vec<Value> {

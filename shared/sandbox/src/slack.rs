@@ -17,6 +17,8 @@ pub struct Message {
     pub ts: String,
     /// Its channel.
     pub channel: String,
+    /// The message in whose thread it is; empty in the channel itself.
+    pub thread: String,
     /// Its text, as last edited.
     pub text: String,
     /// How often it was edited.
@@ -79,7 +81,13 @@ fn answer(messages: &Mutex<Vec<Message>>, expected: &str, request: &Request) -> 
         match request.path.trim_start_matches('/') {
             "chat.postMessage" => {
                 let ts = format!("1700000000.{:06}", messages.len() + 1);
-                messages.push(Message { ts: ts.clone(), channel: text("channel"), text: text("text"), edits: 0 });
+                messages.push(Message {
+                    ts: ts.clone(),
+                    channel: text("channel"),
+                    thread: text("thread_ts"),
+                    text: text("text"),
+                    edits: 0,
+                });
                 json!({ "ok": true, "channel": text("channel"), "ts": ts })
             }
             "chat.update" => match messages.iter_mut().find(|message| message.ts == text("ts")) {

@@ -188,7 +188,11 @@ impl Checker {
         match job.await {
             Ok(job) => {
                 let (_never, stop) = watch::channel(false);
-                Box::pin(sync::sync(&job, self.engine.slack.as_ref(), id, until, stop)).await;
+                let reporter = self.engine.reporter();
+                Box::pin(sync::sync(&job, reporter.as_ref(), id, until, stop)).await;
+                if let Some(reporter) = reporter {
+                    reporter.finish().await;
+                }
             }
             Err(error) => {
                 tracing::error!(app = app.instance(), error = chain(&error), "a waiting commit was not deployed");

@@ -11,6 +11,7 @@ use crate::app::Application;
 use crate::app::project::Denied;
 use crate::clusters::ClusterError;
 use crate::engine::Engine;
+use crate::notify::subscribe::Subscriptions;
 use crate::render::{self, RenderError, Rendered};
 use crate::root::Member;
 use crate::source::Checkouts;
@@ -105,6 +106,7 @@ pub async fn prepare(engine: &Engine, checkouts: &Checkouts, member: &Member, re
         permit: member.permit.clone(),
         rules: member.rules()?,
         checks: member.checks(),
+        subscriptions: Subscriptions::of(&app.object),
         about: about(engine, member, revision),
     })
 }

@@ -18,14 +18,15 @@ use crate::check::drift::Key;
 use crate::check::{Comparison, differences};
 use crate::engine::Engine;
 use crate::error::chain;
-use crate::notify::report::{self, Deployment, Phase};
+use crate::notify::report::{Deployment, Phase};
+use crate::notify::reporter::Reporter;
 
 /// How long the Lease lasts; a comparison that takes longer renews it.
 const LEASE: Duration = Duration::from_secs(30);
 
 /// Compares the application of `job` with its cluster; writes its status and nothing else. Never fails: what went wrong is in
 /// the outcome.
-pub(super) async fn compare(engine: &Engine, job: &Job, holder: &str) -> Outcome {
+pub(super) async fn compare(engine: &Engine, reporter: Option<&Reporter>, job: &Job, holder: &str) -> Outcome {
     let options =
         lock::Options { holder: holder.to_owned(), duration: LEASE, patience: Duration::ZERO, wanted: String::new() };
     let lease = match lock::acquire(&job.destination.cluster, &job.owner.key, &options).await {
@@ -34,7 +35,7 @@ pub(super) async fn compare(engine: &Engine, job: &Job, holder: &str) -> Outcome
         Err(error) => return Outcome::failed(chain(&error), true),
     };
     let bound = lease.cluster();
-    let outcome = lease.hold(Box::pin(look(engine, job, &bound, lease.transitions()))).await;
+    let outcome = lease.hold(Box::pin(look(engine, reporter, job, &bound, lease.transitions()))).await;
     if let Err(error) = lease.release().await {
         tracing::warn!(app = job.owner.instance, error = chain(&error), "the lease was not given back");
     }
@@ -45,7 +46,13 @@ pub(super) async fn compare(engine: &Engine, job: &Job, holder: &str) -> Outcome
     }
 }
 
-async fn look(engine: &Engine, job: &Job, cluster: &Cluster, transitions: u64) -> Result<Outcome, String> {
+async fn look(
+    engine: &Engine,
+    reporter: Option<&Reporter>,
+    job: &Job,
+    cluster: &Cluster,
+    transitions: u64,
+) -> Result<Outcome, String> {
     let recorded = state::read(cluster, &job.owner.key).await.map_err(|error| chain(&error))?;
     let version = recorded.as_ref().map(|recorded| recorded.version().to_owned());
     let mut state = recorded.map(|recorded| recorded.state).unwrap_or_default();
@@ -65,7 +72,7 @@ async fn look(engine: &Engine, job: &Job, cluster: &Cluster, transitions: u64) -
     }
     let told = digest(job, &outcome, &comparison);
     if state.notes.get("manual") != Some(&json!(told)) && outcome.phase != Phase::Healthy {
-        engine.tell(&message(job, &outcome)).await;
+        tell(reporter, job, &outcome).await;
     }
     state.notes.insert("manual".to_owned(), json!(told));
     state.notes.insert("application".to_owned(), job.about.clone());
@@ -82,9 +89,10 @@ fn digest(job: &Job, outcome: &Outcome, comparison: &Comparison) -> String {
     hex::encode(Sha256::digest(text))
 }
 
-fn message(job: &Job, outcome: &Outcome) -> String {
+async fn tell(reporter: Option<&Reporter>, job: &Job, outcome: &Outcome) {
+    let Some(reporter) = reporter else { return };
     let Outcome { phase, changes, problems, warnings, .. } = outcome;
-    report::deployment(&Deployment {
+    let deployment = Deployment {
         app: &job.owner.instance,
         cluster: &job.destination.name,
         repo: &job.repo,
@@ -93,7 +101,8 @@ fn message(job: &Job, outcome: &Outcome) -> String {
         changes,
         problems,
         warnings,
-    })
+    };
+    reporter.tell(&deployment, &job.subscriptions, None).await;
 }
 
 /// The comparison in Argo CD's shape; the health of an object is what the last sync saw.

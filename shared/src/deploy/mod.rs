@@ -6,6 +6,7 @@ pub mod sync;
 
 mod manual;
 mod select;
+mod statuses;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,13 +18,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::aws::Aws;
-use crate::clusters::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
 use crate::config;
 use crate::engine::Engine;
 use crate::error::{Failure, chain};
 use crate::event::intake::Intake;
 use crate::event::queue::{self, Push};
 use crate::notify::report::{self, Phase};
+use crate::notify::reporter::Reporter;
+use crate::notify::subscribe::Subscriptions;
 use crate::root::Member;
 use crate::secret::Secrets;
 use crate::source::{Checkouts, Repo};
@@ -117,7 +119,7 @@ impl Deployer {
             Ok(head) => head,
             Err(error) if error.is_not_found() => {
                 tracing::info!("the branch is gone");
-                return Ok(Work { checkouts, head: String::new(), members: Vec::new() });
+                return Ok(Work { checkouts, head: String::new(), members: Vec::new(), reporter: None });
             }
             Err(error) => return Err(Failure::of(&error, error.is_retryable())),
         };
@@ -134,7 +136,7 @@ impl Deployer {
             }
             members.push(member);
         }
-        Ok(Work { checkouts, head, members })
+        Ok(Work { checkouts, head, members, reporter: self.engine.reporter() })
     }
 
     async fn work(&self, push: &Push, work: Work, until: Instant, id: &str) -> Summary {
@@ -152,16 +154,17 @@ impl Deployer {
             never = self.watch_branch(push, &work.head, &moved) => match never {},
         };
         let mut summary = Summary::default();
-        let mut statuses: BTreeMap<Target, Vec<&Outcome>> = BTreeMap::new();
-        for (_, _, outcome) in &done {
+        let mut outcomes: BTreeMap<Target, Vec<(&str, &Outcome)>> = BTreeMap::new();
+        for (app, target, outcome) in &done {
             summary.retry |= outcome.retry;
-        }
-        for (_, target, outcome) in &done {
             if let Some(target) = target {
-                statuses.entry(target.clone()).or_default().push(outcome);
+                outcomes.entry(target.clone()).or_default().push((app, outcome));
             }
         }
-        self.set_statuses(statuses).await;
+        if let Some(reporter) = &work.reporter {
+            reporter.finish().await;
+        }
+        statuses::set(&self.engine.github, outcomes).await;
         summary.outcomes = done.into_iter().map(|(app, _, outcome)| (app, outcome)).collect();
         for (app, outcome) in &summary.outcomes {
             let Outcome { phase, changes, problems, .. } = outcome;
@@ -185,13 +188,13 @@ impl Deployer {
         id: &str,
         stop: watch::Receiver<bool>,
     ) -> (String, Option<Target>, Outcome) {
-        let (mut outcome, mut target) = self.bring_once(member, &work.checkouts, until, id, stop.clone()).await;
+        let (mut outcome, mut target) = self.bring_once(member, &work.checkouts, work, until, id, stop.clone()).await;
         for _ in 1..ROUNDS {
             if !outcome.again {
                 break;
             }
             let checkouts = Checkouts::new(self.engine.github.clone());
-            (outcome, target) = self.bring_once(member, &checkouts, until, id, stop.clone()).await;
+            (outcome, target) = self.bring_once(member, &checkouts, work, until, id, stop.clone()).await;
         }
         (member.instance(), target, outcome)
     }
@@ -200,52 +203,52 @@ impl Deployer {
         &self,
         member: &Member,
         checkouts: &Checkouts,
+        work: &Work,
         until: Instant,
         id: &str,
         stop: watch::Receiver<bool>,
     ) -> (Outcome, Option<Target>) {
+        let reporter = work.reporter.as_ref();
         let revision = match checkouts.resolve(&member.repo, member.revision()).await {
             Ok(revision) => revision,
-            Err(error) => return (self.refuse(member, &error, error.is_retryable()).await, None),
+            Err(error) => {
+                let outcome = Outcome::failed(chain(&error), error.is_retryable());
+                return (self.settle(member, member.revision(), reporter, outcome).await, None);
+            }
         };
+        let label = self.engine.clusters.label(&member.permit.cluster).to_owned();
+        let target = Some((member.repo.clone(), revision.clone(), label));
         if member.is_automated()
             && let Some(held) = member.held(false, Timestamp::now())
         {
-            let outcome = self.hold(member, &revision, held).await;
-            return (outcome, Some((member.repo.clone(), revision, member.permit.cluster.name.clone())));
+            let outcome = Outcome { phase: Phase::Held, ..Outcome::failed(held, false) };
+            return (self.settle(member, &revision, reporter, outcome).await, target);
         }
-        match Box::pin(job::prepare(&self.engine, checkouts, member, &revision)).await {
-            Ok(job) if !member.is_automated() => {
-                let outcome = Box::pin(manual::compare(&self.engine, &job, id)).await;
-                (outcome, Some((member.repo.clone(), revision, job.destination.name)))
-            }
-            Ok(job) => {
-                let outcome = Box::pin(sync::sync(&job, self.engine.slack.as_ref(), id, until, stop)).await;
-                (outcome, Some((member.repo.clone(), revision, job.destination.name)))
-            }
+        let outcome = match Box::pin(job::prepare(&self.engine, checkouts, member, &revision)).await {
+            Ok(job) if !member.is_automated() => Box::pin(manual::compare(&self.engine, reporter, &job, id)).await,
+            Ok(job) => Box::pin(sync::sync(&job, reporter, id, until, stop)).await,
             Err(error) => {
-                let destination = &member.app.destination;
-                let cluster = if destination.name.is_empty() { &destination.server } else { &destination.name };
-                let name = if cluster == IN_CLUSTER_SERVER { IN_CLUSTER_NAME } else { cluster };
-                let outcome = self.refuse(member, &error, error.is_retryable()).await;
-                (outcome, Some((member.repo.clone(), revision, name.to_owned())))
+                let outcome = Outcome::failed(chain(&error), error.is_retryable());
+                self.settle(member, &revision, reporter, outcome).await
             }
-        }
+        };
+        (outcome, target)
     }
 
-    /// What comes of an application that a sync window holds: the next check after its end deploys it.
-    async fn hold(&self, member: &Member, revision: &str, held: String) -> Outcome {
-        let what = format!("{} waits with {}", member.instance(), report::short(revision));
-        self.engine.tell(&report::waiting(&what, std::slice::from_ref(&held))).await;
-        Outcome { phase: Phase::Waiting, ..Outcome::failed(held, false) }
-    }
-
-    /// What comes of an application that can't even be tried.
-    async fn refuse(&self, member: &Member, error: &(dyn std::error::Error + 'static), retry: bool) -> Outcome {
-        let outcome = Outcome::failed(chain(error), retry);
-        if !retry {
-            let what = format!("{} can't be deployed", member.instance());
-            self.engine.tell(&report::problem(&what, &outcome.problems)).await;
+    /// Tells of an application that is not even tried, unless it will be tried again.
+    async fn settle(&self, member: &Member, revision: &str, reporter: Option<&Reporter>, outcome: Outcome) -> Outcome {
+        if let Some(reporter) = reporter.filter(|_| !outcome.retry) {
+            let deployment = report::Deployment {
+                app: &member.instance(),
+                cluster: self.engine.clusters.label(&member.permit.cluster),
+                repo: &member.repo.to_string(),
+                sha: revision,
+                phase: outcome.phase,
+                changes: &outcome.changes,
+                problems: &outcome.problems,
+                warnings: &member.app.warnings,
+            };
+            reporter.tell(&deployment, &Subscriptions::of(&member.app.object), None).await;
         }
         outcome
     }
@@ -262,16 +265,6 @@ impl Deployer {
             }
         }
     }
-
-    async fn set_statuses(&self, statuses: BTreeMap<Target, Vec<&Outcome>>) {
-        for ((repo, sha, cluster), outcomes) in statuses {
-            let (state, description) = select::verdict(&outcomes);
-            let context = format!("slipway/{cluster}");
-            if let Err(error) = self.engine.github.set_status(&repo, &sha, &context, state, &description).await {
-                tracing::warn!(error = chain(&error), "the commit status was not set");
-            }
-        }
-    }
 }
 
 /// What a commit status is for: repository, commit and cluster.
@@ -281,4 +274,5 @@ struct Work {
     checkouts: Checkouts,
     head: String,
     members: Vec<Member>,
+    reporter: Option<Reporter>,
 }

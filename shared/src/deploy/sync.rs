@@ -35,7 +35,8 @@ use crate::app::project::Denied;
 use crate::clusters::Destination;
 use crate::error::chain;
 use crate::notify::report::{self, Phase};
-use crate::notify::slack::Slack;
+use crate::notify::reporter::Reporter;
+use crate::notify::subscribe::Subscriptions;
 use record::kubectl_line;
 
 /// Requests for objects of one kind on their way at the same time.
@@ -102,6 +103,8 @@ pub struct Job {
     pub source_type: String,
     /// What its project allows.
     pub permit: Permit,
+    /// Who hears of it.
+    pub subscriptions: Subscriptions,
     /// The Application's `metadata` and `spec` as far as `app get` shows them; no values.
     pub about: Value,
     /// What counts as a difference between Git and the cluster.
@@ -174,7 +177,7 @@ impl Stop {
 /// there, which ends the waiting, not the writing. Never fails: what went wrong is in the outcome.
 pub async fn sync(
     job: &Job,
-    slack: Option<&Slack>,
+    reporter: Option<&Reporter>,
     holder: &str,
     until: Instant,
     stop: watch::Receiver<bool>,
@@ -191,7 +194,7 @@ pub async fn sync(
             Err(error) => return Outcome::failed(chain(&error), true),
         }
     };
-    let mut run = Run::new(job, slack, &lease, until, stop);
+    let mut run = Run::new(job, reporter, &lease, until, stop);
     let ended = Box::pin(tokio::time::timeout_at(until, lease.hold(run.steps()))).await;
     let stopped = match ended {
         Ok(Ok(Ok(()))) => None,
@@ -210,7 +213,7 @@ pub async fn sync(
 /// A sync under way.
 struct Run<'a> {
     job: &'a Job,
-    slack: Option<&'a Slack>,
+    reporter: Option<&'a Reporter>,
     cluster: Cluster,
     until: Instant,
     stop: watch::Receiver<bool>,
@@ -230,7 +233,13 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(job: &'a Job, slack: Option<&'a Slack>, lease: &Lease, until: Instant, stop: watch::Receiver<bool>) -> Self {
+    fn new(
+        job: &'a Job,
+        reporter: Option<&'a Reporter>,
+        lease: &Lease,
+        until: Instant,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
         let outcome = Outcome {
             phase: Phase::Progressing,
             changes: Vec::new(),
@@ -241,7 +250,7 @@ impl<'a> Run<'a> {
         };
         Self {
             job,
-            slack,
+            reporter,
             cluster: lease.cluster(),
             until,
             stop,

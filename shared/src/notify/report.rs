@@ -17,12 +17,27 @@ pub enum Phase {
     Progressing,
     /// Applied and healthy.
     Healthy,
-    /// Applied; the time for waiting is over. Or held by a window.
+    /// Applied; the time for waiting is over.
     Waiting,
+    /// Not begun: a sync window holds it.
+    Held,
     /// Compared only: people sync it.
     OutOfSync,
     /// Something failed.
     Failed,
+}
+
+impl Phase {
+    /// Its picture.
+    pub fn icon(self) -> &'static str {
+        match self {
+            Self::Progressing => ":hourglass_flowing_sand:",
+            Self::Healthy => ":white_check_mark:",
+            Self::Waiting | Self::Held => ":hourglass:",
+            Self::OutOfSync => ":raised_hand:",
+            Self::Failed => ":x:",
+        }
+    }
 }
 
 /// One deployment of one application.
@@ -79,7 +94,7 @@ pub fn escape(text: &str) -> String {
 }
 
 /// A value in a code span: escaped, cut, without backticks of its own.
-fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     let cut: String = text.chars().take(MAX_VALUE).collect();
     let dots = if cut.len() < text.len() { "…" } else { "" };
     let plain = escape(&cut).replace('`', "'");
@@ -87,7 +102,7 @@ fn code(text: &str) -> String {
 }
 
 /// A bold name.
-fn bold(text: &str) -> String {
+pub(super) fn bold(text: &str) -> String {
     format!("*{}*", escape(text).replace('*', "∗"))
 }
 
@@ -114,13 +129,15 @@ fn bullets(text: &mut String, lines: impl ExactSizeIterator<Item = String>) {
 
 /// The message of a deployment; the same message is edited while it goes on.
 pub fn deployment(d: &Deployment<'_>) -> String {
-    let (icon, words) = match d.phase {
-        Phase::Progressing => (":hourglass_flowing_sand:", "is being deployed to"),
-        Phase::Healthy => (":white_check_mark:", "is deployed to"),
-        Phase::Waiting => (":hourglass:", "is applied, but not healthy yet, on"),
-        Phase::OutOfSync => (":raised_hand:", "is out of sync, and waits to be synced by hand, on"),
-        Phase::Failed => (":x:", "could not be deployed to"),
+    let words = match d.phase {
+        Phase::Progressing => "is being deployed to",
+        Phase::Healthy => "is deployed to",
+        Phase::Waiting => "is applied, but not healthy yet, on",
+        Phase::Held => "waits for a sync window to be deployed to",
+        Phase::OutOfSync => "is out of sync, and waits to be synced by hand, on",
+        Phase::Failed => "could not be deployed to",
     };
+    let icon = d.phase.icon();
     let mut text =
         format!("{icon} {} {words} {} at {} of {}", bold(d.app), bold(d.cluster), code(short(d.sha)), escape(d.repo));
     bullets(&mut text, d.problems.iter().map(|line| format!(":red_circle: {}", escape(line))));
@@ -175,13 +192,6 @@ pub fn resolved(app: &str, cluster: &str, gone: &[String]) -> String {
 /// The message about something that needs a person: `what` names it, `lines` say why.
 pub fn problem(what: &str, lines: &[String]) -> String {
     let mut text = format!(":x: {}", escape(what));
-    bullets(&mut text, lines.iter().map(|line| escape(line)));
-    text
-}
-
-/// The message about something that goes on by itself: `what` names it, `lines` say what it waits for.
-pub fn waiting(what: &str, lines: &[String]) -> String {
-    let mut text = format!(":hourglass: {}", escape(what));
     bullets(&mut text, lines.iter().map(|line| escape(line)));
     text
 }

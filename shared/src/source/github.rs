@@ -1,6 +1,7 @@
 //! GitHub: commits, archives, blobs, commit statuses. Each request has a time limit and each answer a size limit; the
 //! token goes to the API's host only (octocrab leaves it out where a redirect leads elsewhere).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use http_body_util::{BodyExt, Limited};
 use octocrab::Octocrab;
 use octocrab::service::middleware::retry::RetryConfig;
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use slipway_manifest::{Limits, Tree};
@@ -144,6 +146,23 @@ pub enum State {
     Failure,
     /// It could not be tried.
     Error,
+}
+
+impl State {
+    const ALL: [Self; 4] = [Self::Pending, Self::Success, Self::Failure, Self::Error];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Error => "error",
+        }
+    }
+
+    fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.word() == word)
+    }
 }
 
 /// The secret that a client was made with (a rotated secret makes a new one), and the client. Shared: a clone of octocrab's
@@ -310,6 +329,26 @@ impl GitHub {
         decode(what, &bytes)
     }
 
+    /// The latest commit status of each context of `sha`, a hundred at most; states that are not GitHub's are left out.
+    pub async fn statuses(&self, repo: &Repo, sha: &str) -> Result<BTreeMap<String, (State, String)>, GithubError> {
+        #[derive(Deserialize)]
+        struct Combined {
+            statuses: Vec<Status>,
+        }
+        #[derive(Deserialize)]
+        struct Status {
+            context: String,
+            state: String,
+            description: Option<String>,
+        }
+        let what = format!("read the statuses of {repo} at {sha}");
+        let path = format!("/repos/{repo}/commits/{sha}/status?per_page=100");
+        let bytes = self.send(&what, &path, None, (REQUEST, MAX_ANSWER)).await?;
+        let combined: Combined = decode(&what, &bytes)?;
+        let read = |one: Status| Some((one.context, (State::of(&one.state)?, one.description.unwrap_or_default())));
+        Ok(combined.statuses.into_iter().filter_map(read).collect())
+    }
+
     /// Sets the commit status `context` of `sha`; `description` is cut to GitHub's 140 characters.
     pub async fn set_status(
         &self,
@@ -319,12 +358,7 @@ impl GitHub {
         state: State,
         description: &str,
     ) -> Result<(), GithubError> {
-        let state = match state {
-            State::Pending => "pending",
-            State::Success => "success",
-            State::Failure => "failure",
-            State::Error => "error",
-        };
+        let state = state.word();
         let description: String = description.chars().take(140).collect();
         let body = json!({ "state": state, "context": context, "description": description });
         let path = format!("/repos/{repo}/statuses/{sha}");

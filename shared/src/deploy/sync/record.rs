@@ -15,7 +15,7 @@ use slipway_manifest::{Object, ObjectId};
 use super::{Outcome, Run, Stop};
 use crate::error::chain;
 use crate::notify::report::{self, Phase};
-use crate::notify::slack::Posted;
+use crate::notify::reporter::Told;
 
 impl Run<'_> {
     /// The verdict, recorded and told. `stopped` is why the steps did not come to their end.
@@ -124,18 +124,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Tells Slack how it stands: one message for each commit and application, edited in place. Where nothing changed and
-    /// nothing is wrong there is nothing to tell.
+    /// Tells Slack how it stands, in the one message of the commit.
     pub(super) async fn tell(&mut self) {
-        let Some(slack) = self.slack else { return };
-        let note = self.state.notes.get("slack").cloned().unwrap_or_default();
-        let known: Option<Posted> = (note.get("revision").and_then(Value::as_str) == Some(&self.job.revision))
-            .then(|| serde_json::from_value(note).ok())
-            .flatten();
-        if known.is_none() && self.outcome.changes.is_empty() && self.outcome.problems.is_empty() {
-            return;
-        }
-        let text = report::deployment(&report::Deployment {
+        let Some(reporter) = self.reporter else { return };
+        let known = self.state.notes.get("slack").and_then(|note| serde_json::from_value::<Told>(note.clone()).ok());
+        let deployment = report::Deployment {
             app: &self.job.owner.instance,
             cluster: &self.job.destination.name,
             repo: &self.job.repo,
@@ -144,17 +137,9 @@ impl Run<'_> {
             changes: &self.outcome.changes,
             problems: &self.outcome.problems,
             warnings: &self.outcome.warnings,
-        });
-        let sent = match &known {
-            Some(posted) => slack.update(posted, &text).await.map(|()| posted.clone()),
-            None => slack.post(&text).await,
         };
-        match sent {
-            Ok(posted) => {
-                let note = json!({ "channel": posted.channel, "ts": posted.ts, "revision": self.job.revision });
-                self.state.notes.insert("slack".to_owned(), note);
-            }
-            Err(error) => tracing::warn!(app = self.job.owner.instance, error = chain(&error), "Slack was not told"),
+        if let Some(told) = reporter.tell(&deployment, &self.job.subscriptions, known.as_ref()).await {
+            self.state.notes.insert("slack".to_owned(), json!(told));
         }
     }
 }

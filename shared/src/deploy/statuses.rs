@@ -1,0 +1,85 @@
+//! Commit statuses: one a commit and cluster with counts and the worst state, and one for each of a few applications that failed.
+//! Only what differs from what GitHub has is set.
+
+use std::collections::BTreeMap;
+
+use super::Target;
+use super::select::verdict;
+use super::sync::Outcome;
+use crate::error::chain;
+use crate::notify::report::Phase;
+use crate::source::github::{GitHub, State};
+
+/// Failed applications that get a status of their own: GitHub takes 80 writes a minute.
+const MAX_FAILED: usize = 10;
+
+/// Sets the statuses of every commit and cluster; that GitHub can't be told is only logged.
+pub(super) async fn set(github: &GitHub, outcomes: BTreeMap<Target, Vec<(&str, &Outcome)>>) {
+    for ((repo, sha, cluster), apps) in outcomes {
+        let known = match github.statuses(&repo, &sha).await {
+            Ok(known) => known,
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "the commit statuses were not read");
+                BTreeMap::new()
+            }
+        };
+        for (context, (state, description)) in wanted(&cluster, &apps, &known) {
+            if known.get(&context) == Some(&(state, description.clone())) {
+                continue;
+            }
+            if let Err(error) = github.set_status(&repo, &sha, &context, state, &description).await {
+                tracing::warn!(context, error = chain(&error), "the commit status was not set");
+            }
+        }
+    }
+}
+
+type Statuses = BTreeMap<String, (State, String)>;
+
+/// The statuses that one commit should have for one cluster. Pure. An application that failed before and is well now says so.
+fn wanted(cluster: &str, apps: &[(&str, &Outcome)], known: &Statuses) -> Statuses {
+    let outcomes: Vec<&Outcome> = apps.iter().map(|(_, outcome)| *outcome).collect();
+    let (state, words) = verdict(&outcomes);
+    let mut wanted = Statuses::from([(format!("slipway/{cluster}"), (state, cut(&words)))]);
+    let mut failed = 0;
+    for (app, outcome) in apps {
+        let context = format!("slipway/{cluster}/{app}");
+        let is_known = known.contains_key(&context);
+        if outcome.phase == Phase::Failed && (is_known || failed < MAX_FAILED) {
+            failed += 1;
+            let problem = outcome.problems.first().map_or("failed", String::as_str);
+            wanted.insert(context, (State::Failure, cut(problem)));
+        } else if outcome.phase != Phase::Failed && is_known {
+            let (state, words) = verdict(&[outcome]);
+            wanted.insert(context, (state, cut(&words)));
+        }
+    }
+    wanted
+}
+
+/// GitHub takes 140 characters.
+fn cut(text: &str) -> String {
+    text.chars().take(140).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_applications_are_one_status_and_ten_of_failures() {
+        let outcome = |phase| Outcome { phase, ..Outcome::failed("x".repeat(500), false) };
+        let (good, bad) = (outcome(Phase::Healthy), outcome(Phase::Failed));
+        let names: Vec<String> = (0..1_000).map(|n| format!("app-{n}")).collect();
+        let apps: Vec<(&str, &Outcome)> =
+            names.iter().enumerate().map(|(n, name)| (name.as_str(), if n % 2 == 0 { &bad } else { &good })).collect();
+        let first = wanted("prod", &apps, &Statuses::new());
+        assert_eq!(first.len(), 11);
+        assert_eq!(first["slipway/prod"], (State::Failure, "Applications: 500 failed, 500 deployed".to_owned()));
+        assert!(first.values().all(|(_, words)| words.len() <= 140));
+        let well: Vec<(&str, &Outcome)> = names.iter().map(|name| (name.as_str(), &good)).collect();
+        let then = wanted("prod", &well, &first);
+        assert_eq!(then.len(), 11, "what failed says that it is well");
+        assert!(then.values().all(|(state, _)| *state == State::Success));
+    }
+}
