@@ -1,73 +1,95 @@
-//! `slipway app get`: what the cluster remembers of an application, printed as Argo CD prints it.
+//! `slipway app …`: the verbs of `argocd app`, with its flags and outputs, on the engine of the functions.
+//!
+//! `list`, `get`, `history` and `wait` read what the cluster remembers; `diff`, `sync` and `rollback` render the commit and do
+//! what the functions do. Nobody else needs to run.
 
-use std::path::{Path, PathBuf};
+mod connect;
+mod delete;
+mod diff;
+mod read;
+mod sync;
+mod wait;
 
-use anyhow::{Context as _, bail};
-use serde_json::{Value, json};
-use slipway_cluster::Cluster;
-use slipway_cluster::state::{self, AppKey};
+use std::path::PathBuf;
 
-use crate::view;
+use clap::{Args, Subcommand, ValueEnum};
 
-/// Prints the application `name` (or `NAMESPACE/NAME`) by a kubeconfig.
-pub(crate) async fn get(name: &str, kubeconfig: Option<PathBuf>, context: Option<&str>) -> anyhow::Result<()> {
-    let path = kubeconfig.map_or_else(default_kubeconfig, Ok)?;
-    let cluster = Cluster::from_kubeconfig(&path, context, None).await?;
-    let keys =
-        state::list(&cluster).await.with_context(|| format!("failed to read the states in {}", cluster.server()))?;
-    let key = find(&keys, name)?;
-    let Some(recorded) = state::read(&cluster, key).await? else { bail!("{name} was deleted just now") };
-    let mut application = recorded.state.notes.get("application").cloned().unwrap_or_else(|| json!({}));
-    if let Some(fields) = application.as_object_mut() {
-        fields.insert("status".to_owned(), serde_json::to_value(&recorded.state.status)?);
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// List the applications of a cluster.
+    List(read::List),
+    /// Print an application's status.
+    Get(read::Get),
+    /// Show an application's deployments.
+    History(read::History),
+    /// Show what a sync would change; the exit code is 1 where something differs, 2 where it can't be told.
+    Diff(diff::Arguments),
+    /// Bring an application to its commit.
+    Sync(sync::Arguments),
+    /// Wait until an application is synced and healthy.
+    Wait(wait::Arguments),
+    /// Bring an application back to a deployment of its history.
+    Rollback(sync::Rollback),
+    /// Delete an application's objects, and what Slipway remembers of it.
+    Delete(delete::Arguments),
+}
+
+/// Runs a verb; gives the exit code.
+pub(crate) async fn run(command: Command) -> anyhow::Result<u8> {
+    match command {
+        Command::List(arguments) => read::list(&arguments).await.map(|()| 0),
+        Command::Get(arguments) => read::get(&arguments).await.map(|()| 0),
+        Command::History(arguments) => read::history(&arguments).await.map(|()| 0),
+        Command::Diff(arguments) => diff::run(&arguments).await,
+        Command::Sync(arguments) => sync::run(&arguments).await,
+        Command::Wait(arguments) => wait::run(&arguments).await.map(|()| 0),
+        Command::Rollback(arguments) => sync::rollback(&arguments).await,
+        Command::Delete(arguments) => delete::run(&arguments).await.map(|()| 0),
     }
-    let url = application.get("url").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let text = view::print(&application, &url);
-    crate::println(text.trim_end_matches('\n'));
-    Ok(())
 }
 
-/// The one application of that name.
-fn find<'a>(keys: &'a [AppKey], name: &str) -> anyhow::Result<&'a AppKey> {
-    let is_meant = |key: &&AppKey| key.name == name || format!("{}/{}", key.namespace, key.name) == name;
-    let meant: Vec<&AppKey> = keys.iter().filter(is_meant).collect();
-    match meant.as_slice() {
-        [key] => Ok(key),
-        [] if keys.is_empty() => bail!("no application `{name}`: Slipway has deployed nothing to this cluster"),
-        [] => {
-            let names: Vec<String> =
-                keys.iter().take(20).map(|key| format!("{}/{}", key.namespace, key.name)).collect();
-            bail!("no application `{name}` in this cluster; there are: {}", names.join(", "))
-        }
-        several => {
-            let names: Vec<String> =
-                several.iter().map(|key| format!("{}/{} of {}", key.namespace, key.name, key.root)).collect();
-            bail!("`{name}` is more than one application: {}", names.join(", "))
-        }
-    }
+/// Which cluster.
+#[derive(Args)]
+pub(crate) struct ClusterFlags {
+    /// The kubeconfig of the cluster; by default `SLIPWAY_KUBECONFIG`, the EKS cluster `SLIPWAY_CLUSTER`, what `KUBECONFIG` names,
+    /// or `~/.kube/config`.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The context in it, if not the current one.
+    #[arg(long)]
+    context: Option<String>,
 }
 
-/// Where kubectl looks: the first file that `KUBECONFIG` names, or the one in the home folder.
-fn default_kubeconfig() -> anyhow::Result<PathBuf> {
-    let named = std::env::var_os("KUBECONFIG");
-    let first = named.as_deref().and_then(|paths| std::env::split_paths(paths).find(|p| !p.as_os_str().is_empty()));
-    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".kube/config"));
-    first.or_else(home).context("name a kubeconfig by --kubeconfig or KUBECONFIG")
+/// Where the manifests are.
+#[derive(Args)]
+pub(crate) struct SourceFlags {
+    /// Where the Applications lie, `https://github.com/OWNER/REPO//PATH?ref=BRANCH`; by default `SLIPWAY_ROOT`, or the root by which
+    /// the application was deployed. GitHub is asked with `GITHUB_TOKEN`, `GH_TOKEN`, or the secret that `SLIPWAY_GITHUB_SECRET`
+    /// names.
+    #[arg(long, value_name = "URL")]
+    root: Option<String>,
+    /// A folder of this machine instead of the root's repository, as it lies there.
+    #[arg(long, value_name = "FOLDER")]
+    local: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterFlags,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    Wide,
+    Json,
+    Yaml,
+}
 
-    #[test]
-    fn names_are_found_or_suggested() {
-        let key =
-            |namespace: &str, name: &str| AppKey { root: "r".into(), namespace: namespace.into(), name: name.into() };
-        let keys = [key("argocd", "web"), key("team", "web"), key("argocd", "db")];
-        assert_eq!(find(&keys, "db").unwrap(), &keys[2]);
-        assert_eq!(find(&keys, "team/web").unwrap(), &keys[1]);
-        assert!(find(&keys, "web").unwrap_err().to_string().contains("more than one"));
-        assert!(find(&keys, "x").unwrap_err().to_string().contains("argocd/db"));
-        assert!(find(&[], "x").unwrap_err().to_string().contains("deployed nothing"));
+impl Output {
+    /// Prints `value`, or what `wide` makes of it.
+    fn print(self, value: &serde_json::Value, wide: impl FnOnce() -> String) {
+        let text = match self {
+            Self::Wide => wide(),
+            Self::Json => format!("{value:#}"),
+            Self::Yaml => slipway_manifest::yaml::to_string(value),
+        };
+        crate::println(text.trim_end_matches('\n'));
     }
 }

@@ -5,10 +5,9 @@ mod demo;
 mod render;
 mod view;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 /// Deploys to EKS what Git says.
 #[derive(Parser)]
@@ -22,41 +21,21 @@ struct Cli {
 enum Command {
     /// Print what would be applied, as YAML.
     Render(render::Arguments),
-    /// Look at applications.
+    /// List, compare, sync and delete applications.
     #[command(subcommand)]
-    App(App),
+    App(app::Command),
     /// Show the three functions at work, with nothing but this process.
     Demo(demo::Arguments),
 }
 
-#[derive(Subcommand)]
-enum App {
-    /// Print an application's status, as `argocd app get` prints it.
-    Get(Get),
-}
-
-#[derive(Args)]
-struct Get {
-    /// The application's name, or NAMESPACE/NAME.
-    name: String,
-    /// The kubeconfig of its cluster; by default what `KUBECONFIG` names, or `~/.kube/config`.
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// The context in it, if not the current one.
-    #[arg(long)]
-    context: Option<String>,
-}
-
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Render(arguments) => render::run(&arguments),
-        Command::App(App::Get(Get { name, kubeconfig, context })) => {
-            block_on(app::get(&name, kubeconfig, context.as_deref()))
-        }
-        Command::Demo(arguments) => block_on(demo::run(&arguments)),
+        Command::Render(arguments) => render::run(&arguments).map(|()| 0),
+        Command::App(command) => block_on(app::run(command)),
+        Command::Demo(arguments) => block_on(demo::run(&arguments)).map(|()| 0),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln(&format!("slipway: {error:#}"));
             ExitCode::FAILURE
@@ -64,9 +43,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
+
+#[cfg(test)]
+mod tests;
 
 /// Writes a line to standard output. A reader that left (`| head`) is no error.
 pub(crate) fn println(line: &str) {

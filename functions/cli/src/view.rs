@@ -1,13 +1,18 @@
-//! What `slipway app get` prints: the layout of `argocd app get` (argoproj/argo-cd `cmd/argocd/commands/app.go`,
-//! `printAppSummaryTable` and `printAppResources`). Pure: the application in Argo CD's shape in, text out.
+//! What `slipway app get`, `list` and `history` print: the layout of argocd's (argoproj/argo-cd `cmd/argocd/commands/app.go`,
+//! printAppSummaryTable, printOperationResult, printAppResources, printApplicationTable, printApplicationHistoryTable). Pure:
+//! the application in Argo CD's shape in, text out.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
 use serde_json::Value;
+use slipway::app::project::{SyncWindow, window_status};
+use slipway_cluster::status::Deployment;
 
-/// Prints `application`, an Argo CD `Application` with `spec` and `status`; `url` is the page that shows it.
-pub(crate) fn print(application: &Value, url: &str) -> String {
+/// Prints `application`, an Argo CD `Application` with `spec` and `status`; `url` is the page that shows it, `now` decides which of its
+/// windows are open.
+pub(crate) fn print(application: &Value, url: &str, with_operation: bool, now: Timestamp) -> String {
     let text = |pointer: &str| application.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let mut out = String::new();
     let mut line = |label: &str, value: &str| {
@@ -36,11 +41,21 @@ pub(crate) fn print(application: &Value, url: &str) -> String {
     if !text("/spec/source/kustomize/namePrefix").is_empty() {
         line("  Name Prefix:", text("/spec/source/kustomize/namePrefix"));
     }
-    line("SyncWindow:", "Sync Allowed");
+    let windows = application.get("syncWindows").and_then(|windows| serde_json::from_value(windows.clone()).ok());
+    let windows: Vec<SyncWindow> = windows.unwrap_or_default();
+    line("SyncWindow:", window_status(&windows, now));
+    if !windows.is_empty() {
+        let words = windows.iter().map(|one| format!("{}:{}:{}", one.kind, one.schedule, one.duration));
+        line("Assigned Windows:", &words.collect::<Vec<_>>().join(","));
+    }
     line("Sync Policy:", &sync_policy(application));
     line("Sync Status:", &sync_status(application));
     let (health, message) = (text("/status/health/status"), text("/status/health/message"));
     line("Health Status:", &if message.is_empty() { health.to_owned() } else { format!("{health} ({message})") });
+    if with_operation && let Some(state) = application.pointer("/status/operationState") {
+        out.push('\n');
+        out.push_str(&operation(state, now));
+    }
     let conditions = rows(application, "/status/conditions", ["type", "message", "lastTransitionTime"]);
     if !conditions.is_empty() {
         out.push('\n');
@@ -55,7 +70,118 @@ pub(crate) fn print(application: &Value, url: &str) -> String {
     out
 }
 
-fn qualified_name(application: &Value) -> String {
+/// The last operation, or the one under way.
+fn operation(state: &Value, now: Timestamp) -> String {
+    let text = |pointer: &str| state.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let time = |pointer: &str| text(pointer).parse::<Timestamp>().ok();
+    let mut lines = Vec::new();
+    if state.get("syncResult").is_some() {
+        lines.push(("Operation:", "Sync".to_owned()));
+        lines.push(("Sync Revision:", text("/syncResult/revision").to_owned()));
+    }
+    lines.push(("Phase:", text("/phase").to_owned()));
+    for (label, pointer) in [("Start:", "/startedAt"), ("Finished:", "/finishedAt")] {
+        lines.push((label, time(pointer).map(go_time).unwrap_or_default()));
+    }
+    if let Some(started) = time("/startedAt") {
+        let seconds = time("/finishedAt").unwrap_or(now).as_second() - started.as_second();
+        let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        lines.push((
+            "Duration:",
+            match (hours, minutes) {
+                (0, 0) => format!("{rest}s"),
+                (0, _) => format!("{minutes}m{rest}s"),
+                _ => format!("{hours}h{minutes}m{rest}s"),
+            },
+        ));
+    }
+    if !text("/message").is_empty() {
+        lines.push(("Message:", text("/message").to_owned()));
+    }
+    lines.iter().map(|(label, value)| format!("{label:<20}{value}\n")).collect()
+}
+
+/// As Go's `Time.String` prints it.
+fn go_time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string()
+}
+
+/// The table of `argocd app list`.
+pub(crate) fn list(applications: &[Value]) -> String {
+    let header = [
+        "NAME",
+        "CLUSTER",
+        "NAMESPACE",
+        "PROJECT",
+        "STATUS",
+        "HEALTH",
+        "SYNCPOLICY",
+        "CONDITIONS",
+        "REPO",
+        "PATH",
+        "TARGET",
+    ];
+    let row = |app: &Value| -> Vec<String> {
+        let text = |pointer: &str| app.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let server = text("/spec/destination/server");
+        vec![
+            qualified_name(app),
+            if server.is_empty() { text("/spec/destination/name") } else { server },
+            text("/spec/destination/namespace"),
+            text("/spec/project"),
+            text("/status/sync/status"),
+            text("/status/health/status"),
+            sync_policy(app).replace("Automated (Prune)", "Auto-Prune").replace("Automated", "Auto"),
+            conditions(app),
+            text("/spec/source/repoURL"),
+            text("/spec/source/path"),
+            text("/spec/source/targetRevision"),
+        ]
+    };
+    table(&header.map(str::to_owned), &applications.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Conditions by type with their count, `<none>` where there are none.
+fn conditions(application: &Value) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for row in rows(application, "/status/conditions", ["type"]) {
+        *counts.entry(row.concat()).or_default() += 1;
+    }
+    let words: Vec<String> =
+        counts.iter().map(|(kind, count)| if *count > 1 { format!("{kind}({count})") } else { kind.clone() }).collect();
+    if words.is_empty() { "<none>".to_owned() } else { words.join(",") }
+}
+
+/// The tables of `argocd app history`, one a repository.
+pub(crate) fn history(history: &[Deployment]) -> String {
+    let text = |one: &Deployment, key: &str| one.source.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut repos: Vec<String> = Vec::new();
+    for one in history {
+        let repo = text(one, "repoURL");
+        if !repos.contains(&repo) {
+            repos.push(repo);
+        }
+    }
+    let mut parts = Vec::new();
+    for repo in repos {
+        let mine = history.iter().filter(|one| text(one, "repoURL") == repo);
+        let rows: Vec<Vec<String>> = mine
+            .map(|one| {
+                let target = text(one, "targetRevision");
+                let revision =
+                    one.revision.get(..7).map_or_else(|| target.clone(), |short| format!("{target} ({short})"));
+                vec![one.id.to_string(), go_time(one.deployed_at), revision]
+            })
+            .collect();
+        // The heading is a row of the same table, as with Go's tabwriter.
+        let source = vec!["SOURCE".to_owned(), repo];
+        let heading = ["ID", "DATE", "REVISION"].map(str::to_owned).to_vec();
+        parts.push(table(&source, &[&[heading][..], &rows].concat()));
+    }
+    parts.join("\n")
+}
+
+pub(crate) fn qualified_name(application: &Value) -> String {
     let text = |pointer: &str| application.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     match text("/metadata/namespace") {
         "" => text("/metadata/name").to_owned(),
@@ -123,9 +249,13 @@ fn rows<const N: usize>(application: &Value, pointer: &str, fields: [&str; N]) -
 /// Columns as wide as their widest cell and two spaces, the last one as it is (Go's text/tabwriter with padding 2).
 fn table(header: &[String], rows: &[Vec<String>]) -> String {
     let lines = || std::iter::once(header).chain(rows.iter().map(Vec::as_slice));
-    let widths: Vec<usize> = (0..header.len())
-        .map(|column| lines().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
-        .collect();
+    // As with Go's tabwriter a line's last cell does not count for the width of its column.
+    let wide = |line: &[String], column: usize| {
+        line.get(column).filter(|_| column + 1 < line.len()).map_or(0, |cell| cell.chars().count())
+    };
+    let columns = lines().map(<[String]>::len).max().unwrap_or(0);
+    let widths: Vec<usize> =
+        (0..columns).map(|column| lines().map(|line| wide(line, column)).max().unwrap_or(0)).collect();
     let mut out = String::new();
     for line in lines() {
         for (column, cell) in line.iter().enumerate() {
@@ -190,12 +320,17 @@ GROUP  KIND        NAMESPACE  NAME          STATUS     HEALTH   HOOK  MESSAGE
 apps   Deployment  default    guestbook-ui  Synced     Healthy        deployment.apps/guestbook-ui created
        ConfigMap   default    later         OutOfSync                 
 ";
-        assert_eq!(print(&application, "https://x"), expected);
+        assert_eq!(print(&application, "https://x", false, Timestamp::UNIX_EPOCH), expected);
     }
 
     #[test]
     fn missing_parts_print_as_empty() {
-        let text = print(&json!({"metadata": {"name": "x"}, "spec": {"destination": {"name": "prod"}}}), "");
+        let text = print(
+            &json!({"metadata": {"name": "x"}, "spec": {"destination": {"name": "prod"}}}),
+            "",
+            false,
+            Timestamp::UNIX_EPOCH,
+        );
         assert!(text.contains("Server:             prod\n") && text.contains("Sync Policy:        Manual\n"), "{text}");
         assert!(!text.contains("GROUP"));
     }

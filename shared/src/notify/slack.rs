@@ -68,19 +68,17 @@ impl Slack {
 
     /// As [`Slack::post`], to another channel.
     pub async fn post_to(&self, channel: &str, text: &str) -> Result<Posted, SlackError> {
-        self.send(json!({ "channel": channel, "text": text })).await
+        self.send(channel, None, text).await
     }
 
     /// Answers in the thread of a message.
     pub async fn reply(&self, posted: &Posted, text: &str) -> Result<Posted, SlackError> {
-        self.send(json!({ "channel": posted.channel, "thread_ts": posted.ts, "text": text })).await
+        self.send(&posted.channel, Some(&posted.ts), text).await
     }
 
-    async fn send(&self, mut body: Value) -> Result<Posted, SlackError> {
-        // A link in a message is no reason to show the page behind it.
-        for key in ["unfurl_links", "unfurl_media"] {
-            body[key] = json!(false);
-        }
+    async fn send(&self, channel: &str, thread: Option<&str>, text: &str) -> Result<Posted, SlackError> {
+        let body = json!({
+            "channel": channel, "thread_ts": thread, "text": text, "unfurl_links": false, "unfurl_media": false });
         let answer = self.call("chat.postMessage", &body).await?;
         let text = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         Ok(Posted { channel: text("channel"), ts: text("ts") })

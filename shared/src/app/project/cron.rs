@@ -107,8 +107,8 @@ fn field(text: &str, bounds: Bounds) -> Result<(u64, bool), String> {
 
 fn one_range(text: &str, (min, max, names): Bounds) -> Result<(u64, bool), String> {
     let value = |text: &str| {
-        let named = names.iter().zip(min..).find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, value)| value);
-        named.map_or_else(|| text.parse::<u32>().map_err(|_| format!("`{text}` is no number")), Ok)
+        let by_name = names.iter().zip(min..).find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, value)| value);
+        by_name.map_or_else(|| text.parse::<u32>().map_err(|_| format!("`{text}` is no number")), Ok)
     };
     let (range, step) = text.split_once('/').map_or((text, None), |(range, step)| (range, Some(step)));
     let step =

@@ -31,21 +31,14 @@ pub enum Denied {
         url: String,
     },
     /// The cluster or the namespace is not allowed.
-    #[error(
-        "AppProject `{project}` does not allow {what}the destination `{server}` ({name}), namespace `{namespace}`: add it to \
-         `spec.destinations`{hint}"
-    )]
+    #[error("AppProject `{project}` does not allow {what}the destination {place}: add it to `spec.destinations`{hint}")]
     Destination {
         /// The project.
         project: String,
         /// The object that goes there, and ` in `; empty for the Application itself.
         what: String,
-        /// URL of the API server.
-        server: String,
-        /// Name of the cluster.
-        name: String,
-        /// The namespace.
-        namespace: String,
+        /// Server, name and namespace.
+        place: String,
         /// What else it takes.
         hint: &'static str,
     },
@@ -95,9 +88,7 @@ impl AppProject {
         Denied::Destination {
             project: self.name.clone(),
             what,
-            server: cluster.server.clone(),
-            name: cluster.name.clone(),
-            namespace: namespace.to_owned(),
+            place: format!("`{}` ({}), namespace `{namespace}`", cluster.server, cluster.name),
             hint: if self.only_own_clusters {
                 ", and the cluster's Secret must name the project (`spec.permitOnlyProjectScopedClusters`)"
             } else {

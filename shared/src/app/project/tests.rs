@@ -8,6 +8,7 @@ fn object(value: Value) -> Object {
     Object::from_value(value).unwrap()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
 fn project(spec: Value) -> AppProject {
     AppProject::from_object(&object(json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "shop", "namespace": "argocd"},
@@ -106,6 +107,13 @@ fn what_holds_a_sync_is_named_with_its_end() {
     );
     let error = broken.held(&application(""), &here(), false, Timestamp::UNIX_EPOCH, None).unwrap_err();
     assert_eq!(error.to_string(), "failed to read the schedule `61 * * * *` of a sync window: `61` is outside 0 to 59");
+}
+
+#[test]
+fn an_empty_list_of_kinds_allows_none() {
+    let permits = |spec: Value| project(spec).permits_kind("", "ConfigMap", "c", true);
+    assert!(permits(json!({})));
+    assert!(!permits(json!({"namespaceResourceWhitelist": []})));
 }
 
 #[test]

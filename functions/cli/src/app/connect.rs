@@ -1,0 +1,206 @@
+//! The way to the cluster and to Git, from flags and the environment.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow, bail};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use slipway::aws::Aws;
+use slipway::clusters::{Clusters, IN_CLUSTER_SERVER};
+use slipway::config;
+use slipway::engine::Engine;
+use slipway::error::chain;
+use slipway::root::{Member, Root};
+use slipway::secret::Secrets;
+use slipway::source::{Checkouts, Location, local};
+use slipway_cluster::Cluster;
+use slipway_cluster::state::{self, AppKey, Recorded};
+use slipway_manifest::Limits;
+
+use super::{ClusterFlags, SourceFlags};
+
+/// The name under which the token of the environment is given to the engine.
+const TOKEN: &str = "GITHUB_TOKEN";
+/// The name of a key that only this process needs.
+const STATE_KEY: &str = "local";
+
+/// The connection that the flags ask for.
+pub(super) async fn cluster(flags: &ClusterFlags) -> anyhow::Result<Cluster> {
+    let clusters = Clusters::new(settings(flags)?, Aws::default());
+    let found = clusters.get(IN_CLUSTER_SERVER, "").await.map_err(|error| anyhow!(chain(&error)))?;
+    Ok(found.cluster)
+}
+
+fn settings(flags: &ClusterFlags) -> anyhow::Result<config::Cluster> {
+    let file =
+        |path: &Path| config::Cluster::Kubeconfig { path: path.display().to_string(), context: flags.context.clone() };
+    if let Some(path) = &flags.kubeconfig {
+        return Ok(file(path));
+    }
+    let set = |name| variable(name).is_some();
+    if set(config::KUBECONFIG.name) || set(config::CLUSTER.name) {
+        return Ok(match config::cluster(config::environment)? {
+            config::Cluster::Kubeconfig { path, .. } => file(Path::new(&path)),
+            eks @ config::Cluster::Eks { .. } => eks,
+        });
+    }
+    Ok(file(&default_kubeconfig()?))
+}
+
+/// An environment variable that is set and not empty.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Where kubectl looks: the first file that `KUBECONFIG` names, or the one in the home folder.
+fn default_kubeconfig() -> anyhow::Result<PathBuf> {
+    let named = std::env::var_os("KUBECONFIG");
+    let first = named.as_deref().and_then(|paths| std::env::split_paths(paths).find(|p| !p.as_os_str().is_empty()));
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".kube/config"));
+    first.or_else(home).context("name a kubeconfig by --kubeconfig or KUBECONFIG")
+}
+
+/// The applications that the cluster remembers.
+pub(super) async fn keys(cluster: &Cluster) -> anyhow::Result<Vec<AppKey>> {
+    state::list(cluster).await.with_context(|| format!("failed to read the states in {}", cluster.server()))
+}
+
+/// What the cluster remembers of the one application of that name.
+pub(super) async fn recorded(cluster: &Cluster, name: &str) -> anyhow::Result<Recorded> {
+    let keys = keys(cluster).await?;
+    let key = find(&keys, name)?;
+    state::read(cluster, key).await?.with_context(|| format!("{name} was deleted just now"))
+}
+
+/// The application in Argo CD's shape.
+pub(super) fn application(recorded: &Recorded) -> anyhow::Result<Value> {
+    let mut application = recorded.state.notes.get("application").cloned().unwrap_or_else(|| json!({}));
+    if let Some(fields) = application.as_object_mut() {
+        fields.insert("status".to_owned(), serde_json::to_value(&recorded.state.status)?);
+    }
+    Ok(application)
+}
+
+/// The one application of that name.
+fn find<'a>(keys: &'a [AppKey], name: &str) -> anyhow::Result<&'a AppKey> {
+    let is_meant = |key: &&AppKey| key.name == name || format!("{}/{}", key.namespace, key.name) == name;
+    let meant: Vec<&AppKey> = keys.iter().filter(is_meant).collect();
+    match meant.as_slice() {
+        [key] => Ok(key),
+        [] if keys.is_empty() => bail!("no application `{name}`: Slipway has deployed nothing to this cluster"),
+        [] => {
+            let names: Vec<String> =
+                keys.iter().take(20).map(|key| format!("{}/{}", key.namespace, key.name)).collect();
+            bail!("no application `{name}` in this cluster; there are: {}", names.join(", "))
+        }
+        several => {
+            let names: Vec<String> =
+                several.iter().map(|key| format!("{}/{} of {}", key.namespace, key.name, key.root)).collect();
+            bail!("`{name}` is more than one application: {}", names.join(", "))
+        }
+    }
+}
+
+/// The functions' engine, with what it reads.
+pub(super) struct Workshop {
+    pub(super) engine: Engine,
+    pub(super) checkouts: Checkouts,
+    pub(super) root: Root,
+}
+
+impl Workshop {
+    /// The engine that the flags ask for, with the root read. Where no flag and no variable names the root, it is the one by which
+    /// the application `name` was deployed.
+    pub(super) async fn open(flags: &SourceFlags, name: &str) -> anyhow::Result<Self> {
+        let cluster = settings(&flags.cluster)?;
+        let root = match flags.root.clone().or_else(|| variable(config::ROOT.name)) {
+            Some(root) => root,
+            None => recorded(&self::cluster(&flags.cluster).await?, name)
+                .await
+                .context("name the root by --root or SLIPWAY_ROOT")?
+                .app
+                .root
+                .clone(),
+        };
+        let root: Location = root.parse().with_context(|| format!("failed to read the root `{root}`"))?;
+        let mut given = BTreeMap::from([(STATE_KEY.to_owned(), SecretString::from(STATE_KEY))]);
+        let token = variable(TOKEN).or_else(|| variable("GH_TOKEN"));
+        let secret = match (token, variable(config::GITHUB_SECRET.name)) {
+            (Some(token), _) => {
+                given.insert(TOKEN.to_owned(), SecretString::from(token));
+                TOKEN.to_owned()
+            }
+            (None, Some(secret)) => secret,
+            (None, None) if flags.local.is_some() => TOKEN.to_owned(),
+            (None, None) => bail!("set GITHUB_TOKEN, or SLIPWAY_GITHUB_SECRET, or name a folder by --local"),
+        };
+        let api = variable(config::GITHUB_API.name).or_else(|| config::GITHUB_API.default.map(str::to_owned));
+        let api = api.unwrap_or_default().trim_end_matches('/').to_owned();
+        let aws = Aws::default();
+        let settings = config::Engine {
+            github: config::GitHub { api, secret },
+            cluster,
+            state_secret: variable(config::STATE_SECRET.name).unwrap_or_else(|| STATE_KEY.to_owned()),
+            slack: None,
+            root,
+        };
+        let engine = Engine::new(settings, aws.clone(), Secrets::with(aws, given));
+        let checkouts = match &flags.local {
+            Some(folder) => {
+                let tree = local::read(folder, Limits::default()).map_err(|error| anyhow!(chain(&error)))?;
+                Checkouts::of_folder(engine.github.clone(), engine.root.url.repo.clone(), tree)?
+            }
+            None => Checkouts::new(engine.github.clone()),
+        };
+        let root = engine.load_root(&checkouts).await?;
+        for problem in &root.problems {
+            crate::eprintln(&format!("warning: {problem}"));
+        }
+        Ok(Self { engine, checkouts, root })
+    }
+
+    /// The application `name`, or `NAMESPACE/NAME`.
+    pub(super) fn member(&self, name: &str) -> anyhow::Result<&Member> {
+        let full = |member: &Member| {
+            let namespace = if member.app.namespace.is_empty() { "argocd" } else { &member.app.namespace };
+            format!("{namespace}/{}", member.app.name)
+        };
+        let meant: Vec<&Member> =
+            self.root.members.iter().filter(|one| one.app.name == name || full(one) == name).collect();
+        match meant.as_slice() {
+            [member] => Ok(member),
+            [] => {
+                let names: Vec<String> = self.root.members.iter().take(20).map(full).collect();
+                bail!("no application `{name}` at {}; there are: {}", self.engine.root, names.join(", "))
+            }
+            several => {
+                let names: Vec<String> = several.iter().map(|one| full(one)).collect();
+                bail!("`{name}` is more than one application: {}", names.join(", "))
+            }
+        }
+    }
+
+    /// The commit of `member`: `wanted`, or what it follows.
+    pub(super) async fn revision(&self, member: &Member, wanted: Option<&str>) -> anyhow::Result<String> {
+        let revision = wanted.unwrap_or(member.revision());
+        self.checkouts.resolve(&member.repo, revision).await.map_err(|error| anyhow!(chain(&error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_or_suggested() {
+        let key =
+            |namespace: &str, name: &str| AppKey { root: "r".into(), namespace: namespace.into(), name: name.into() };
+        let keys = [key("argocd", "web"), key("team", "web"), key("argocd", "db")];
+        assert_eq!(find(&keys, "db").unwrap(), &keys[2]);
+        assert_eq!(find(&keys, "team/web").unwrap(), &keys[1]);
+        assert!(find(&keys, "web").unwrap_err().to_string().contains("more than one"));
+        assert!(find(&keys, "x").unwrap_err().to_string().contains("argocd/db"));
+        assert!(find(&[], "x").unwrap_err().to_string().contains("deployed nothing"));
+    }
+}

@@ -1,0 +1,152 @@
+//! `slipway app diff`: what a sync would change, as `argocd app diff` prints it: an object a heading, then the lines as
+//! `diff` prints them (argoproj/argo-cd `cmd/argocd/commands/app.go`, findAndPrintDiff). Secrets are masked.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use anyhow::anyhow;
+use clap::Args;
+use slipway::deploy::job;
+use slipway::deploy::sync::Job;
+use slipway::error::chain;
+use slipway_cluster::discover::{GroupKind, Gvk};
+use slipway_cluster::live::{self, Place};
+use slipway_cluster::{apply, compare, diff, hook, mask, plan, state};
+use slipway_manifest::{Object, ObjectId, yaml};
+
+use super::SourceFlags;
+use super::connect::Workshop;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The application's name, or NAMESPACE/NAME.
+    name: String,
+    /// The commit, branch or tag to compare with, instead of the one that the application follows.
+    #[arg(long)]
+    revision: Option<String>,
+    /// The exit code where something differs is 0 nevertheless.
+    #[arg(long)]
+    no_exit_code: bool,
+    #[command(flatten)]
+    source: SourceFlags,
+}
+
+pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let Arguments { name, revision, no_exit_code, source } = arguments;
+    match found(name, revision.as_deref(), source).await {
+        Ok(text) if text.is_empty() => Ok(0),
+        Ok(text) => {
+            crate::println(text.trim_end_matches('\n'));
+            Ok(u8::from(!no_exit_code))
+        }
+        Err(error) => {
+            crate::eprintln(&format!("slipway: {error:#}"));
+            Ok(2)
+        }
+    }
+}
+
+async fn found(name: &str, revision: Option<&str>, source: &SourceFlags) -> anyhow::Result<String> {
+    let workshop = Workshop::open(source, name).await?;
+    let member = workshop.member(name)?;
+    let revision = workshop.revision(member, revision).await?;
+    let job = job::prepare(&workshop.engine, &workshop.checkouts, member, &revision);
+    let job = job.await.map_err(|error| anyhow!(chain(&error)))?;
+    text(&job).await
+}
+
+/// What a sync of `job` would change; empty where that is nothing.
+pub(super) async fn text(job: &Job) -> anyhow::Result<String> {
+    let cluster = &job.destination.cluster;
+    let recorded = state::read(cluster, &job.owner.key).await?;
+    let inventory = recorded.map(|recorded| recorded.state.inventory).unwrap_or_default();
+    let wanted: BTreeSet<Gvk> = job.objects.iter().map(Gvk::of).collect();
+    let known: BTreeSet<GroupKind> = inventory.iter().map(GroupKind::of).collect();
+    let kinds = cluster.resolve(&wanted, &known).await;
+    let desired = plan::prepare(job.objects.clone(), &kinds, &job.owner.cluster());
+    let mut out = String::new();
+    for (object, error) in &desired.unresolved {
+        crate::eprintln(&format!("warning: {} can't be compared: {}", object.id(), chain(error)));
+    }
+    let mut ids = BTreeSet::new();
+    for object in desired.objects.iter().filter(|object| !hook::is_hook(object)) {
+        let place = Place::of(kinds.of(object)?, object);
+        ids.insert(place.id());
+        let (live, target) = pair(job, &place, object).await?;
+        one(&mut out, &place.id(), live, target);
+    }
+    for id in inventory.difference(&ids) {
+        let Ok(resource) = kinds.of_group_kind(&GroupKind::of(id)) else { continue };
+        let place = Place { resource: resource.clone(), namespace: id.namespace.clone(), name: id.name.clone() };
+        if let Some(live) = live::get(cluster, &place).await.map_err(|failure| anyhow!(failure.explain()))? {
+            one(&mut out, id, Some(live), None);
+        }
+    }
+    Ok(out)
+}
+
+/// The object as it is and as an apply would make it.
+async fn pair(job: &Job, place: &Place, object: &Object) -> anyhow::Result<(Option<Object>, Option<Object>)> {
+    let cluster = &job.destination.cluster;
+    let failed = |failure: slipway_cluster::Failure| anyhow!(failure.explain());
+    let live = live::get(cluster, place).await.map_err(failed)?;
+    let options = apply::Options::default();
+    let settled = compare::settle(cluster, &place.resource, object, live, &options, &job.rules);
+    Ok(match settled.await.map_err(failed)? {
+        Some(pair) => (Some(pair.live), Some(pair.predicted)),
+        None => (None, Some(object.clone())),
+    })
+}
+
+fn one(out: &mut String, id: &ObjectId, mut live: Option<Object>, mut target: Option<Object>) {
+    let mut both: Vec<&mut Object> = live.iter_mut().chain(target.iter_mut()).collect();
+    mask::mask(&mut both, &[]);
+    let print = |object: &Option<Object>| {
+        object.as_ref().map(|object| yaml::to_string(&diff::normalized(object))).unwrap_or_default()
+    };
+    let lines = normal_diff(&print(&live), &print(&target));
+    if !lines.is_empty() {
+        let _ = writeln!(out, "\n===== {}/{} {}/{} ======\n{lines}", id.group, id.kind, id.namespace, id.name);
+    }
+}
+
+/// The lines of `diff`'s normal format: `3c3`, `< old`, `---`, `> new`.
+fn normal_diff(old: &str, new: &str) -> String {
+    let (olds, news): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
+    let mut out = String::new();
+    for op in similar::capture_diff_slices(similar::Algorithm::Myers, &olds, &news) {
+        let (from, to) = (op.old_range(), op.new_range());
+        let letter = match (from.is_empty(), to.is_empty()) {
+            _ if matches!(op, similar::DiffOp::Equal { .. }) => continue,
+            (true, _) => 'a',
+            (_, true) => 'd',
+            _ => 'c',
+        };
+        let span = |range: &std::ops::Range<usize>| match range.len() {
+            0 => range.start.to_string(),
+            1 => (range.start + 1).to_string(),
+            _ => format!("{},{}", range.start + 1, range.end),
+        };
+        let _ = writeln!(out, "{}{letter}{}", span(&from), span(&to));
+        let old = olds.get(from).unwrap_or_default().iter().map(|line| format!("< {line}"));
+        let new = news.get(to).unwrap_or_default().iter().map(|line| format!("> {line}"));
+        let middle = (letter == 'c').then(|| "---".to_owned());
+        for line in old.chain(middle).chain(new) {
+            let _ = writeln!(out, "{line}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::normal_diff;
+
+    #[test]
+    fn lines_are_printed_as_diff_prints_them() {
+        assert_eq!(normal_diff("a\nb\nc\n", "a\nx\ny\nc\n"), "2c2,3\n< b\n---\n> x\n> y\n");
+        assert_eq!(normal_diff("a\n", "a\nb\n"), "1a2\n> b\n");
+        assert_eq!(normal_diff("a\nb\n", "b\n"), "1d0\n< a\n");
+        assert_eq!(normal_diff("a\n", "a\n"), "");
+    }
+}

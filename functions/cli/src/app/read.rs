@@ -1,0 +1,121 @@
+//! `list`, `get` and `history`: what the cluster remembers.
+
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use serde_json::Value;
+use slipway_cluster::state;
+
+use super::connect::{self, application, recorded};
+use super::{ClusterFlags, Output};
+use crate::view;
+
+#[derive(Args)]
+pub(crate) struct List {
+    /// Only those of this project; may be repeated.
+    #[arg(short, long)]
+    project: Vec<String>,
+    /// Only those from this repository.
+    #[arg(short, long, value_name = "URL")]
+    repo: Option<String>,
+    /// Only those that go to this cluster, by name or server.
+    #[arg(short, long)]
+    cluster: Option<String>,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value = "wide")]
+    output: ListOutput,
+    #[command(flatten)]
+    flags: ClusterFlags,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ListOutput {
+    Wide,
+    Name,
+    Json,
+    Yaml,
+}
+
+#[derive(Args)]
+pub(crate) struct Get {
+    /// The application's name, or NAMESPACE/NAME.
+    name: String,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value = "wide")]
+    output: Output,
+    /// Print the last operation too.
+    #[arg(long)]
+    show_operation: bool,
+    #[command(flatten)]
+    flags: ClusterFlags,
+}
+
+#[derive(Args)]
+pub(crate) struct History {
+    /// The application's name, or NAMESPACE/NAME.
+    name: String,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value = "wide")]
+    output: HistoryOutput,
+    #[command(flatten)]
+    flags: ClusterFlags,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum HistoryOutput {
+    Wide,
+    Id,
+}
+
+pub(super) async fn list(arguments: &List) -> anyhow::Result<()> {
+    let List { project, repo, cluster: wanted, output, flags } = arguments;
+    let cluster = connect::cluster(flags).await?;
+    let mut applications = Vec::new();
+    for key in connect::keys(&cluster).await? {
+        if let Some(recorded) = state::read(&cluster, &key).await? {
+            applications.push(application(&recorded)?);
+        }
+    }
+    let is = |value: &Value, pointer: &str, text: &str| value.pointer(pointer).and_then(Value::as_str) == Some(text);
+    applications.retain(|app| {
+        let at = |text: &String| is(app, "/spec/destination/server", text) || is(app, "/spec/destination/name", text);
+        (project.is_empty() || project.iter().any(|name| is(app, "/spec/project", name)))
+            && repo.as_ref().is_none_or(|url| is(app, "/spec/source/repoURL", url))
+            && wanted.as_ref().is_none_or(at)
+    });
+    applications.sort_by_key(view::qualified_name);
+    let output = match output {
+        ListOutput::Name => {
+            applications.iter().for_each(|app| crate::println(&view::qualified_name(app)));
+            return Ok(());
+        }
+        ListOutput::Wide => Output::Wide,
+        ListOutput::Json => Output::Json,
+        ListOutput::Yaml => Output::Yaml,
+    };
+    output.print(&Value::from(applications.clone()), || view::list(&applications));
+    Ok(())
+}
+
+pub(super) async fn get(arguments: &Get) -> anyhow::Result<()> {
+    let Get { name, output, show_operation, flags } = arguments;
+    let cluster = connect::cluster(flags).await?;
+    let application = application(&recorded(&cluster, name).await?)?;
+    let url = application.get("url").and_then(Value::as_str).unwrap_or_default().to_owned();
+    output.print(&application, || view::print(&application, &url, *show_operation, Timestamp::now()));
+    Ok(())
+}
+
+pub(super) async fn history(arguments: &History) -> anyhow::Result<()> {
+    let History { name, output, flags } = arguments;
+    let cluster = connect::cluster(flags).await?;
+    let recorded = recorded(&cluster, name).await?;
+    let history = &recorded.state.status.history;
+    let text = match output {
+        HistoryOutput::Id => history.iter().map(|one| format!("{}\n", one.id)).collect(),
+        HistoryOutput::Wide => view::history(history),
+    };
+    if !text.is_empty() {
+        crate::println(text.trim_end_matches('\n'));
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! `slipway app sync` and `rollback`: a deployment by hand, by the engine of the functions.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::Value;
+use slipway::deploy::job;
+use slipway::deploy::sync::{self, Job};
+use slipway::error::chain;
+use slipway::notify::report::Phase;
+use slipway::root::Member;
+use slipway_cluster::state;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::connect::{Workshop, application};
+use super::{Output, SourceFlags, diff};
+use crate::view;
+
+/// What "no timeout" means.
+const DAY: u64 = 86_400;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The application's name, or NAMESPACE/NAME.
+    name: String,
+    /// The commit, branch or tag to sync to, instead of the one that the application follows.
+    #[arg(long)]
+    revision: Option<String>,
+    /// Delete what Git has no more.
+    #[arg(long)]
+    prune: bool,
+    /// Approve the deletions of this very plan, which the brake holds; implies --prune.
+    #[arg(long, value_name = "DIGEST")]
+    approve_prune: Option<String>,
+    /// Print what would change, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Give up after this many seconds; 0 is never.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    timeout: u64,
+    /// How to print the application afterwards.
+    #[arg(short, long, value_enum, default_value = "wide")]
+    output: Output,
+    #[command(flatten)]
+    source: SourceFlags,
+}
+
+#[derive(Args)]
+pub(crate) struct Rollback {
+    /// The application's name, or NAMESPACE/NAME.
+    name: String,
+    /// The deployment's number in the history; by default the one before the last.
+    id: Option<u64>,
+    /// Delete what that commit has not.
+    #[arg(long)]
+    prune: bool,
+    /// Give up after this many seconds; 0 is never.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    timeout: u64,
+    /// How to print the application afterwards.
+    #[arg(short, long, value_enum, default_value = "wide")]
+    output: Output,
+    #[command(flatten)]
+    source: SourceFlags,
+}
+
+pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let Arguments { name, revision, prune, approve_prune, dry_run, timeout, output, source } = arguments;
+    let workshop = Workshop::open(source, name).await?;
+    let member = workshop.member(name)?;
+    if source.local.is_some() && member.is_automated() && !dry_run {
+        bail!("{name} is synced automatically, which would undo a sync of a folder: use --dry-run");
+    }
+    let revision = workshop.revision(member, revision.as_deref()).await?;
+    let mut job = prepare(&workshop, member, &revision).await?;
+    job.policy.prune = *prune || approve_prune.is_some();
+    if approve_prune.is_some() {
+        job.policy.prune_approved.clone_from(approve_prune);
+    }
+    if *dry_run {
+        let text = diff::text(&job).await?;
+        crate::println(if text.is_empty() { "nothing would change" } else { text.trim_end_matches('\n') });
+        return Ok(0);
+    }
+    carry_out(member, &job, *timeout, *output).await
+}
+
+pub(super) async fn rollback(arguments: &Rollback) -> anyhow::Result<u8> {
+    let Rollback { name, id, prune, timeout, output, source } = arguments;
+    let workshop = Workshop::open(source, name).await?;
+    let member = workshop.member(name)?;
+    if member.is_automated() {
+        bail!("{name} can't be rolled back while it is synced automatically: revert the commit in Git instead");
+    }
+    let head = workshop.revision(member, None).await?;
+    let at_head = prepare(&workshop, member, &head).await?;
+    let recorded = state::read(&at_head.destination.cluster, &at_head.owner.key).await?;
+    let history = recorded.map(|recorded| recorded.state.status.history).unwrap_or_default();
+    let entry = match id {
+        Some(id) => history.iter().find(|entry| entry.id == *id),
+        None => history.iter().rev().nth(1),
+    };
+    let ids: Vec<String> = history.iter().map(|entry| entry.id.to_string()).collect();
+    let entry = entry.with_context(|| format!("{name} has no such deployment; its history: {}", ids.join(", ")))?;
+    let mut job = prepare(&workshop, member, &entry.revision).await?;
+    job.policy.prune = *prune;
+    carry_out(member, &job, *timeout, *output).await
+}
+
+async fn prepare(workshop: &Workshop, member: &Member, revision: &str) -> anyhow::Result<Job> {
+    let job = job::prepare(&workshop.engine, &workshop.checkouts, member, revision);
+    job.await.map_err(|error| anyhow!(chain(&error)))
+}
+
+/// Syncs and prints the application as it is then.
+async fn carry_out(member: &Member, job: &Job, timeout: u64, output: Output) -> anyhow::Result<u8> {
+    if let Some(held) = member.held(true, Timestamp::now()) {
+        bail!("{} is {held}", member.instance());
+    }
+    let seconds = if timeout == 0 { DAY } else { timeout };
+    let holder = format!("slipway-cli-{}-{}", std::process::id(), Timestamp::now().as_millisecond());
+    let (_never, stop) = watch::channel(false);
+    let outcome = Box::pin(sync::sync(job, None, &holder, Instant::now() + Duration::from_secs(seconds), stop)).await;
+    for warning in &outcome.warnings {
+        crate::eprintln(&format!("warning: {warning}"));
+    }
+    if let Some(recorded) = state::read(&job.destination.cluster, &job.owner.key).await? {
+        let application = application(&recorded)?;
+        let url = application.get("url").and_then(Value::as_str).unwrap_or_default().to_owned();
+        output.print(&application, || view::print(&application, &url, true, Timestamp::now()));
+    }
+    for problem in &outcome.problems {
+        crate::eprintln(&format!("slipway: {problem}"));
+    }
+    Ok(u8::from(outcome.phase != Phase::Healthy))
+}

@@ -1,0 +1,35 @@
+//! The words of the command line: a change of them is a change in review.
+
+use clap::{CommandFactory as _, Parser as _};
+
+use super::Cli;
+
+#[test]
+fn flags_are_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn help_texts_are_as_reviewed() {
+    let mut text = String::new();
+    let mut app = Cli::command().find_subcommand("app").unwrap().clone();
+    for verb in app.get_subcommands_mut() {
+        text.push_str(&format!(
+            "{}\n",
+            verb.clone().bin_name(format!("slipway app {}", verb.get_name())).term_width(100).render_help()
+        ));
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/testdata/help.txt");
+    if std::env::var_os("SLIPWAY_BLESS").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    assert_eq!(text, std::fs::read_to_string(path).unwrap(), "SLIPWAY_BLESS=1 writes it anew");
+}
+
+#[test]
+fn mistakes_are_explained() {
+    let error = |line: &str| Cli::try_parse_from(line.split(' ')).err().unwrap().to_string();
+    assert!(error("slipway app sync").contains("<NAME>"));
+    assert!(error("slipway app snyc web").contains("'sync'"), "{}", error("slipway app snyc web"));
+    assert!(error("slipway app get web -o xml").contains("[possible values: wide, json, yaml]"));
+}

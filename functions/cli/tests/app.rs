@@ -1,0 +1,262 @@
+//! The verbs of `slipway app`, as a person runs them: the binary beside the sandbox.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on fails"
+)]
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+use slipway::aws::Aws;
+use slipway::config::GithubWebhook;
+use slipway::deploy::Deployer;
+use slipway_sandbox::forge::{Change, Delivery};
+use slipway_sandbox::{Options, Sandbox, aws};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
+
+const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/web";
+
+/// The sandbox with the shop deployed.
+struct Shop {
+    sandbox: Sandbox,
+    webhooks: UnboundedReceiver<Delivery>,
+    deployer: Deployer,
+    folder: tempfile::TempDir,
+}
+
+/// What a run of the binary left.
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Shop {
+    async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (sandbox, webhooks) = Sandbox::start(Options::new(folder.path())).await.unwrap();
+        let environment = sandbox.environment();
+        let settings = GithubWebhook::load(|name: &str| environment.get(name).cloned()).unwrap();
+        let deployer = Deployer::new(settings, Aws::at(&sandbox.aws.url(), aws::REGION).await);
+        let mut shop = Self { sandbox, webhooks, deployer, folder };
+        shop.settle().await;
+        shop
+    }
+
+    async fn settle(&mut self) {
+        loop {
+            let webhook =
+                self.webhooks.try_recv().ok().map(|one| one.to_function_url_event(false, jiff::Timestamp::now()));
+            let Some(event) = webhook.or_else(|| self.sandbox.aws.next_event()) else { return };
+            self.deployer.handle(event, Instant::now() + Duration::from_mins(1), "test").await.unwrap();
+        }
+    }
+
+    /// The same shop, but synced by hand.
+    async fn by_hand() -> Self {
+        let mut shop = Self::open().await;
+        let path = "applications/shop.yaml";
+        let manual = shop.read(path).replace("    automated:\n      prune: true\n", "");
+        shop.push(&[(path, &manual)]);
+        shop.settle().await;
+        shop
+    }
+
+    fn read(&self, path: &str) -> String {
+        self.sandbox.read(path).unwrap().unwrap()
+    }
+
+    fn push(&self, files: &[(&str, &str)]) {
+        let changes: Vec<Change> = files.iter().map(|(path, text)| Change::write(*path, *text)).collect();
+        self.sandbox.forge.push(&self.sandbox.repository, "main", "Change", &changes).unwrap();
+    }
+
+    fn replicas(&self) -> Value {
+        self.sandbox.cluster.get(DEPLOYMENT).unwrap()["spec"]["replicas"].clone()
+    }
+
+    fn scale(&self, replicas: u32) {
+        let body = json!({"spec": {"replicas": replicas}});
+        let path = format!("{DEPLOYMENT}?fieldManager=kubectl-edit");
+        assert!(self.sandbox.cluster.call(Method::PATCH, &path, "application/merge-patch+json", &body).0.is_success());
+    }
+
+    /// `slipway app LINE`, with a kubeconfig and a token and nothing else.
+    async fn run(&self, line: &str) -> Ran {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
+        command.arg("app").args(line.split(' ')).env_clear();
+        command.env("KUBECONFIG", self.sandbox.kubeconfig()).env("GITHUB_TOKEN", "sandbox-token");
+        command.env("SLIPWAY_GITHUB_API", self.sandbox.forge.url()).stdin(std::process::Stdio::null());
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Ran { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    async fn well(&self, line: &str) -> String {
+        let Ran { code, out, err } = self.run(line).await;
+        assert_eq!(code, 0, "{line}: {out}{err}");
+        out
+    }
+}
+
+#[tokio::test]
+async fn what_the_cluster_remembers_is_printed_as_argocd_prints_it() {
+    let shop = Shop::open().await;
+    let list = shop.well("list").await;
+    let columns: Vec<&str> = list.lines().nth(1).unwrap().split_whitespace().collect();
+    let expected = [
+        "argocd/shop",
+        "https://kubernetes.default.svc",
+        "shop",
+        "default",
+        "Synced",
+        "Progressing",
+        "Auto-Prune",
+        "<none>",
+        "https://github.com/acme/gitops",
+        "shop",
+        "main",
+    ];
+    assert_eq!(columns, expected, "{list}");
+    assert_eq!(shop.well("list -o name").await, "argocd/shop\n");
+    assert_eq!(shop.well("list -p other -o name").await, "");
+    let get: Value = serde_json::from_str(&shop.well("get shop -o json").await).unwrap();
+    assert_eq!(get["status"]["sync"]["status"], "Synced");
+    assert!(shop.well("get argocd/shop --show-operation").await.contains("\nPhase:              Succeeded\n"));
+    assert!(shop.well("get shop -o yaml").await.contains("  sync:\n"));
+    let history = shop.well("history shop").await;
+    assert!(history.starts_with("SOURCE  https://github.com/acme/gitops\nID      DATE"), "{history}");
+    assert_eq!(shop.well("history shop -o id").await, "0\n");
+    assert!(
+        shop.well("wait shop --sync --operation --timeout 20").await.contains("Sync Status:        Synced to main")
+    );
+    // The sandbox gives no Ingress an address.
+    let late = shop.run("wait shop --health --timeout 1").await;
+    assert!(
+        late.err.starts_with("slipway: timed out (1s) waiting for shop: Ingress/shop/web is Progressing"),
+        "{}",
+        late.err
+    );
+    let unknown = shop.run("get nowhere").await;
+    assert_eq!(unknown.code, 1);
+    assert_eq!(unknown.err, "slipway: no application `nowhere` in this cluster; there are: argocd/shop\n");
+}
+
+#[tokio::test]
+async fn a_difference_is_shown_and_synced_away() {
+    let shop = Shop::open().await;
+    assert_eq!(shop.well("diff shop").await, "");
+    shop.scale(5);
+    let diff = shop.run("diff shop").await;
+    assert_eq!(diff.code, 1, "{}", diff.err);
+    assert!(diff.out.contains("===== apps/Deployment shop/web ======\n"), "{}", diff.out);
+    assert!(diff.out.contains("<   replicas: 5\n---\n>   replicas: 2\n"), "{}", diff.out);
+    assert!(shop.well("sync shop --dry-run").await.contains(">   replicas: 2"));
+    assert_eq!(shop.replicas(), 5, "a dry run changes nothing");
+    let sync = shop.well("sync shop").await;
+    assert!(sync.contains("Sync Status:        Synced to main"), "{sync}");
+    assert_eq!(shop.replicas(), 2);
+    let waited = shop.run("wait shop --timeout 1 --operation").await;
+    assert_eq!(waited.code, 0, "{}", waited.err);
+    let nowhere = shop.run("diff shop --revision nowhere").await;
+    assert_eq!(nowhere.code, 2, "{}", nowhere.err);
+}
+
+#[tokio::test]
+async fn what_is_synced_by_hand_waits_is_synced_and_rolled_back() {
+    let mut shop = Shop::by_hand().await;
+    let three = shop.read("shop/deployment.yaml").replace("replicas: 2", "replicas: 3");
+    shop.push(&[("shop/deployment.yaml", &three)]);
+    shop.settle().await;
+    assert_eq!(shop.replicas(), 2);
+    assert!(shop.well("get shop").await.contains("Sync Status:        OutOfSync from main"));
+    let late = shop.run("wait shop --sync --timeout 2").await;
+    assert_eq!((late.code, late.err.as_str()), (1, "slipway: timed out (2s) waiting for shop: it is OutOfSync\n"));
+    shop.well("sync shop").await;
+    assert_eq!(shop.replicas(), 3);
+    assert_eq!(shop.well("history shop -o id").await, "0\n1\n");
+    shop.well("rollback shop 0").await;
+    assert_eq!(shop.replicas(), 2);
+    let unknown = shop.run("rollback shop 7").await;
+    assert!(unknown.err.contains("no such deployment; its history: 0, 1"), "{}", unknown.err);
+}
+
+#[tokio::test]
+async fn a_folder_stands_for_the_repository() {
+    let shop = Shop::by_hand().await;
+    let root = shop.folder.path().join("checkout");
+    for path in [
+        "applications/shop.yaml",
+        "shop/kustomization.yaml",
+        "shop/deployment.yaml",
+        "shop/service.yaml",
+        "shop/ingress.yaml",
+        "shop/configmap.yaml",
+    ] {
+        let file: PathBuf = root.join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, shop.read(path).replace("replicas: 2", "replicas: 4")).unwrap();
+    }
+    let local = format!("--local {}", root.display());
+    let diff = shop.run(&format!("diff shop {local}")).await;
+    assert!(diff.out.contains(">   replicas: 4"), "{}{}", diff.out, diff.err);
+    shop.well(&format!("sync shop {local}")).await;
+    assert_eq!(shop.replicas(), 4);
+}
+
+#[tokio::test]
+async fn pruning_is_asked_for_and_the_brake_approved_by_its_digest() {
+    let shop = Shop::by_hand().await;
+    let without = shop.read("shop/kustomization.yaml").replace("  - ingress.yaml\n", "");
+    shop.push(&[("shop/kustomization.yaml", &without)]);
+    let ingress = "/apis/networking.k8s.io/v1/namespaces/shop/ingresses/web";
+    shop.run("sync shop").await;
+    assert!(shop.sandbox.cluster.get(ingress).is_some(), "nothing is pruned unasked");
+    shop.well("sync shop --prune").await;
+    assert!(shop.sandbox.cluster.get(ingress).is_none());
+
+    shop.push(&[("shop/kustomization.yaml", "resources: [nothing.yaml]\n"), ("shop/nothing.yaml", "# nothing\n")]);
+    let held = shop.run("sync shop --prune").await;
+    assert_eq!(held.code, 1);
+    let digest = held.err.split("slipway.dev/prune-approved: ").nth(1).unwrap().split_whitespace().next().unwrap();
+    assert!(shop.sandbox.cluster.get(DEPLOYMENT).is_some());
+    let approved = shop.run(&format!("sync shop --approve-prune {digest}")).await;
+    assert!(shop.sandbox.cluster.get(DEPLOYMENT).is_none(), "{}{}", approved.out, approved.err);
+}
+
+#[tokio::test]
+async fn a_deletion_asks_and_takes_all_of_it() {
+    let shop = Shop::open().await;
+    let unasked = shop.run("delete shop").await;
+    assert_eq!(unasked.code, 1);
+    assert!(unasked.err.contains("use --yes"), "{}", unasked.err);
+    assert!(shop.sandbox.cluster.get(DEPLOYMENT).is_some());
+    let deleted = shop.well("delete shop --yes").await;
+    assert!(deleted.ends_with("application 'shop' deleted\n"), "{deleted}");
+    assert!(shop.sandbox.cluster.get(DEPLOYMENT).is_none());
+    assert!(shop.run("get shop").await.err.contains("Slipway has deployed nothing"));
+}
+
+#[tokio::test]
+async fn windows_hold_people_too() {
+    let shop = Shop::by_hand().await;
+    let application = shop.read("applications/shop.yaml").replace("project: default", "project: shop");
+    let project = json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "shop"},
+        "spec": {
+            "sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}],
+            "clusterResourceWhitelist": [{"group": "*", "kind": "*"}],
+            "syncWindows": [{"kind": "deny", "schedule": "* * * * *", "duration": "1h", "applications": ["*"]}]}});
+    shop.push(&[("applications/shop.yaml", &application), ("applications/project.yaml", &project.to_string())]);
+    let held = shop.run("sync shop").await;
+    assert_eq!(held.code, 1);
+    assert!(held.err.starts_with("slipway: shop is held by the sync window `deny * * * * *` for 1h"), "{}", held.err);
+}
