@@ -4,15 +4,20 @@
 //! [`render`] is the entry point. What it gives has no namespaces filled in: an object that lacks one gets the
 //! destination's when it is applied, where discovery knows which kinds have namespaces.
 
+mod context;
 mod directory;
+mod helm;
 mod kustomize;
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use slipway_helm::Lookup;
 use slipway_manifest::{NodeKind, Object, ObjectError, Tree, TreeError, YamlError, yaml};
 
 use crate::app::{AppError, Application, Source};
+
+pub use context::{BuildOptions, Context, Facts};
 
 /// The objects of an Application, and what they were made of.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,6 +30,8 @@ pub struct Rendered {
     pub folders: BTreeSet<String>,
     /// What a user should know, though it stops nothing.
     pub warnings: Vec<String>,
+    /// What charts asked the cluster for and [`Facts::lookups`] did not answer: render again with the answers.
+    pub needs: BTreeSet<Lookup>,
 }
 
 impl Rendered {
@@ -115,13 +122,31 @@ pub enum RenderError {
         #[source]
         source: Box<slipway_kustomize::Error>,
     },
+    /// `source.helm` can't be used.
+    #[error("{app}: failed to read `spec.source.helm`")]
+    HelmSource {
+        /// The Application.
+        app: String,
+        /// The cause.
+        #[source]
+        source: Box<slipway_helm::argo::ArgoError>,
+    },
+    /// The chart does not render.
+    #[error("failed to render chart `{path}`")]
+    Helm {
+        /// `source.path`.
+        path: String,
+        /// The cause; in its long form (`{:#}`) with excerpts of the templates.
+        #[source]
+        source: Box<slipway_helm::HelmError>,
+    },
 }
 
-/// Renders the Application's source from `tree`, the files of its repository at the commit `revision`.
+/// Renders the Application's source from `tree`, the files of its repository at the commit that `context` names.
 ///
 /// The tool is the one that the source names, else what the folder holds: a kustomization, a `Chart.yaml`, or plain manifests.
-/// Errors name the file. Helm, plugins and Jsonnet are not supported yet: errors that say so.
-pub fn render(tree: &Tree, app: &Application, revision: &str) -> Result<Rendered, RenderError> {
+/// Errors name the file. Plugins, Jsonnet and charts of Helm repositories are not supported yet: errors that say so.
+pub fn render(tree: &Tree, app: &Application, context: &Context) -> Result<Rendered, RenderError> {
     let path = app.source.path.as_str();
     let at = |source| RenderError::Path { path: path.to_owned(), source };
     if tree.kind(path).map_err(at)? != Some(NodeKind::Directory) {
@@ -134,7 +159,8 @@ pub fn render(tree: &Tree, app: &Application, revision: &str) -> Result<Rendered
     let (source, warnings) = patched(tree, app, &mut read)?;
     let mut rendered = match source_type(tree, &source).map_err(at)? {
         SourceType::Directory => directory::render(tree, path, &source.directory.unwrap_or_default())?,
-        SourceType::Kustomize => kustomize::render(tree, app, &source.kustomize.unwrap_or_default(), revision)?,
+        SourceType::Kustomize => kustomize::render(tree, app, &source.kustomize.unwrap_or_default(), context)?,
+        SourceType::Helm => helm::render(tree, app, &source, context)?,
         other => return Err(RenderError::NotSupported(format!("{}: a {other:?} source", app.object.id()))),
     };
     rendered.files.extend(read);
@@ -143,8 +169,8 @@ pub fn render(tree: &Tree, app: &Application, revision: &str) -> Result<Rendered
     Ok(rendered)
 }
 
-/// Renders a folder that no Application names, as for the root: by what it holds, with no settings.
-pub fn render_folder(tree: &Tree, path: &str) -> Result<Rendered, RenderError> {
+/// Renders a folder that no Application names, as for the root: by what it holds, with no settings but `build`.
+pub fn render_folder(tree: &Tree, path: &str, build: BuildOptions) -> Result<Rendered, RenderError> {
     let source = serde_json::json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "root"},
         "spec": {
@@ -154,7 +180,7 @@ pub fn render_folder(tree: &Tree, path: &str) -> Result<Rendered, RenderError> {
     });
     let object =
         Object::from_value(source).map_err(|source| RenderError::NoObject { file: path.to_owned(), source })?;
-    render(tree, &Application::from_object(&object)?, "")
+    render(tree, &Application::from_object(&object)?, &Context { build, ..Context::default() })
 }
 
 /// The tool for a source (argoproj/argo-cd `util/app/discovery/discovery.go`): the one that the source names, else the one whose

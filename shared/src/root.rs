@@ -4,15 +4,17 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use slipway_cluster::compare::Rules;
 use slipway_cluster::health::Checks;
 use slipway_cluster::normalize::{NormalizeError, Normalizer};
 use slipway_cluster::overrides::Overrides;
 use slipway_cluster::sync_status::{COMPARE_OPTIONS, CompareOptions};
+use slipway_manifest::Object;
 
 use crate::app::{self, Application, ClusterSecret, Permit};
 use crate::error::{Failure, chain};
-use crate::render;
+use crate::render::{self, BuildOptions};
 use crate::source::github::Checkout;
 use crate::source::{Checkouts, Location, Repo};
 
@@ -27,6 +29,8 @@ pub struct Member {
     pub permit: Permit,
     /// What `argocd-cm` beside it says about kinds.
     pub overrides: Arc<Overrides>,
+    /// How kustomizations are built, by the root's `argocd-cm`.
+    pub build: BuildOptions,
 }
 
 impl Member {
@@ -96,19 +100,24 @@ pub async fn load(location: &Location, checkouts: &Checkouts) -> Result<Root, Fa
     let sha = checkouts.resolve(repo, &location.revision).await.map_err(failed)?;
     let checkout = checkouts.get(repo, &sha).await.map_err(failed)?;
     checkout.special.check_folder(&location.path).map_err(|error| Failure::terminal(&error))?;
-    let rendered = render::render_folder(&checkout.tree, &location.path).map_err(|error| Failure::terminal(&error))?;
+    let rendered = render::render_folder(&checkout.tree, &location.path, BuildOptions::default())
+        .map_err(|error| Failure::terminal(&error))?;
     checkout.special.check_files(&rendered.files).map_err(|error| Failure::terminal(&error))?;
     let found = app::find(&rendered.objects);
     let mut root = Root { checkout, members: Vec::new(), clusters: found.clusters, problems: Vec::new() };
     root.problems.extend(found.errors.iter().map(|error| chain(error)));
     root.problems.extend(found.warnings);
     let overrides = Arc::new(found.overrides);
+    let (build, without_effect) = build_options(&rendered.objects);
+    for flag in without_effect {
+        root.problems.push(format!("ConfigMap argocd-cm: `kustomize.buildOptions`: `{flag}` has no effect"));
+    }
     for app in found.applications {
         let permit = Permit::of(&app, &found.projects, &root.clusters);
         match app.source.repository() {
             Ok(url) if url.host == location.url.host => {
                 let overrides = Arc::clone(&overrides);
-                root.members.push(Member { repo: url.repo, app, permit, overrides });
+                root.members.push(Member { repo: url.repo, build, app, permit, overrides });
             }
             Ok(url) => root.problems.push(format!(
                 "{}: `spec.source.repoURL` is on {}, and only repositories on {} are supported yet",
@@ -120,4 +129,12 @@ pub async fn load(location: &Location, checkouts: &Checkouts) -> Result<Root, Fa
         }
     }
     Ok(root)
+}
+
+/// `kustomize.buildOptions` of the ConfigMap that Argo CD reads its settings from, and flags of it that have no effect.
+fn build_options(objects: &[Object]) -> (BuildOptions, Vec<String>) {
+    let is_settings =
+        |object: &&Object| (object.group(), object.kind(), object.name()) == ("", "ConfigMap", "argocd-cm");
+    let written = objects.iter().find(is_settings).and_then(|object| object.pointer("/data/kustomize.buildOptions"));
+    BuildOptions::parse(written.and_then(Value::as_str).unwrap_or_default())
 }

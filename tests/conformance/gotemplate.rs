@@ -13,7 +13,7 @@ pub(crate) fn run(shared: &Path) -> Result<Option<Outcome>> {
     Ok(cases.map(|cases| Outcome::collect("gotemplate", cases, check)))
 }
 
-/// An error passes when it is raised on the same line.
+/// An error passes when it is raised on the same line and, where Go names one, in the same column.
 fn check(case: &Value) -> Result<(), String> {
     let text = |field: &str| case[field].as_str().unwrap_or_default();
     let found = render_template("vec", text("template"), &case["data"], &Options::default());
@@ -24,14 +24,28 @@ fn check(case: &Value) -> Result<(), String> {
         }
         (Ok(found), None) => Err(format!("must fail: {}\nfound {:?}", text("error"), String::from_utf8_lossy(&found))),
         (Err(error), Some(expected)) => Err(format!("expected {expected:?}\nfailed: {error}")),
-        (Err(error), None) if error.to_string().contains(place(text("error"))) => Ok(()),
+        (Err(error), None) if is_at(&error.to_string(), place(text("error"))) => Ok(()),
         (Err(error), None) => Err(format!("must fail: {}\nfailed: {error}", text("error"))),
     }
 }
 
-/// Where an error is: `vec:LINE`.
+/// Whether `error` names the place: not only the first digits of its number.
+fn is_at(error: &str, place: &str) -> bool {
+    error.match_indices(place).any(|(at, _)| {
+        let after = error.get(at + place.len()..).unwrap_or_default();
+        !after.starts_with(|c: char| c.is_ascii_digit())
+    })
+}
+
+/// Where an error is: `vec:LINE`, or `vec:LINE:COLUMN`.
 fn place(error: &str) -> &str {
     let place = error.strip_prefix("template: ").unwrap_or(error);
-    let end = place.match_indices(':').nth(1).map_or(place.len(), |(at, _)| at);
+    let colons: Vec<usize> = place.match_indices(':').map(|(at, _)| at).take(3).collect();
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let end = match colons.as_slice() {
+        [_, line, column] if place.get(line + 1..*column).is_some_and(is_number) => *column,
+        [_, line, ..] => *line,
+        _ => place.len(),
+    };
     place.get(..end).unwrap_or(place)
 }

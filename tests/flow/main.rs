@@ -8,6 +8,7 @@
     reason = "a test that can't go on fails"
 )]
 
+mod chart;
 mod deploy;
 mod drift;
 mod image;

@@ -56,6 +56,12 @@ pub(crate) fn println(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
+/// Writes to standard output as it is. A reader that left is no error.
+pub(crate) fn print(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
 /// Writes a line to standard error.
 pub(crate) fn eprintln(line: &str) {
     use std::io::Write as _;

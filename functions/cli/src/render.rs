@@ -1,45 +1,78 @@
-//! `slipway render`: a folder of this machine rendered as the functions render it.
+//! `slipway render`: a folder of this machine rendered as the functions render it; a chart as `helm template` renders it.
+
+mod chart;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use slipway::app::Source;
+use slipway::error;
+use slipway::render::{self, BuildOptions, SourceType};
 use slipway::source::local;
-use slipway::{error, render};
-use slipway_manifest::{Limits, yaml};
+use slipway_manifest::{Limits, Tree, yaml};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The folder: a kustomization or plain manifests.
+    /// The folder: a chart, a kustomization or plain manifests; or the archive of a chart.
     path: PathBuf,
     /// The folder that the rendering can't leave; by default the git repository around PATH, or PATH itself.
     #[arg(long, value_name = "FOLDER")]
     root: Option<PathBuf>,
+    /// Render the charts that a kustomization names (`helmCharts`).
+    #[arg(long)]
+    enable_helm: bool,
+    #[command(flatten)]
+    chart: chart::Flags,
 }
 
 /// Prints the objects as YAML, `---` between them; warnings go to standard error.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let Arguments { path, root } = arguments;
-    let full = path.canonicalize().with_context(|| format!("failed to open `{}`", path.display()))?;
-    if !full.is_dir() {
-        bail!("`{}` is not a folder", path.display());
+    let (tree, inner) = open(&arguments.path, arguments.root.as_deref())?;
+    let source = Source { path: inner.clone(), ..Source::default() };
+    if is_archive(&arguments.path)
+        || arguments.chart.are_set()
+        || render::source_type(&tree, &source)? == SourceType::Helm
+    {
+        return chart::run(&tree, &inner, &arguments.chart);
     }
-    let root = match root {
-        Some(root) => root.canonicalize().with_context(|| format!("failed to open `{}`", root.display()))?,
-        None => repository(&full).unwrap_or(&full).to_owned(),
-    };
-    let Ok(inner) = full.strip_prefix(&root) else {
-        bail!("`{}` is not below `{}`", path.display(), root.display());
-    };
-    let tree = local::read(&root, Limits::default())?;
-    let inner = inner.to_str().context("the path is not valid UTF-8")?;
-    let rendered = render::render_folder(&tree, inner).map_err(|e| anyhow::anyhow!(error::chain(&e)))?;
+    let build = BuildOptions { enable_helm: arguments.enable_helm, ..BuildOptions::default() };
+    let rendered = render::render_folder(&tree, &inner, build).map_err(|e| anyhow::anyhow!(error::chain(&e)))?;
     for warning in &rendered.warnings {
         crate::eprintln(&format!("warning: {warning}"));
     }
     let documents: Vec<String> = rendered.objects.into_iter().map(|o| yaml::to_string(&o.into_value())).collect();
     crate::println(documents.join("---\n").trim_end_matches('\n'));
     Ok(())
+}
+
+/// The tree that a rendering of `path` may read, and the place of `path` in it.
+fn open(path: &Path, root: Option<&Path>) -> anyhow::Result<(Tree, String)> {
+    let canonical = |path: &Path| path.canonicalize().with_context(|| format!("failed to open `{}`", path.display()));
+    let full = canonical(path)?;
+    if is_archive(&full) {
+        let name = full.file_name().and_then(|name| name.to_str()).context("the path is not valid UTF-8")?;
+        let mut tree = Tree::new(Limits::default());
+        tree.insert(name, std::fs::read(&full).with_context(|| format!("failed to open `{}`", path.display()))?)?;
+        return Ok((tree, name.to_owned()));
+    }
+    if !full.is_dir() {
+        bail!("`{}` is no folder and no archive of a chart", path.display());
+    }
+    let root = match root {
+        Some(root) => canonical(root)?,
+        None => repository(&full).unwrap_or(&full).to_owned(),
+    };
+    let Ok(inner) = full.strip_prefix(&root) else {
+        bail!("`{}` is not below `{}`", path.display(), root.display());
+    };
+    let inner = inner.to_str().context("the path is not valid UTF-8")?.to_owned();
+    Ok((local::read(&root, Limits::default())?, inner))
+}
+
+fn is_archive(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    path.is_file() && (name.ends_with(".tgz") || name.ends_with(".tar.gz"))
 }
 
 /// The git repository around a folder.

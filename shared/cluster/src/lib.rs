@@ -10,6 +10,7 @@
 
 pub mod apply;
 pub mod blame;
+pub mod capabilities;
 pub mod compare;
 pub mod connect;
 pub mod diff;
@@ -21,6 +22,7 @@ pub mod health;
 pub mod hook;
 pub mod live;
 pub mod lock;
+pub mod lookup;
 pub mod mask;
 pub mod normalize;
 pub mod overrides;

@@ -94,13 +94,20 @@ impl Error {
     fn fmt_places(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MOST: usize = 8;
         let places: Vec<&Place> = self.chain().filter_map(|error| error.0.place.as_ref()).collect();
-        for (index, place) in places.iter().rev().enumerate() {
+        let mut left = places.len();
+        let runs = places.chunk_by(|a, b| a.start == b.start && a.source.name() == b.source.name());
+        for (index, run) in runs.rev().enumerate() {
+            let Some(place) = run.first() else { continue };
             if index == MOST {
-                return write!(f, "\n  … and {} more", places.len() - MOST);
+                return write!(f, "\n  … and {left} more");
             }
+            left -= run.len();
             let (line, column) = place.source.line_column(place.start);
             let how = if index == 0 { "-->" } else { "included from" };
             write!(f, "\n  {how} {}:{line}:{}", place.source.name(), column + 1)?;
+            if run.len() > 1 {
+                write!(f, ", {} times in a row", run.len())?;
+            }
             write!(f, "{}", Excerpt { source: &place.source, start: place.start, len: place.len })?;
         }
         Ok(())

@@ -75,13 +75,22 @@ pub struct Context<'a> {
     pub env: &'a BTreeMap<String, String>,
 }
 
-/// The options for `helm`, the field of that name in an Application's source (null where it has none), and the value
-/// files that were read. Seed, clock, answers to lookups and limits are left as they are by default.
-pub fn options(helm: &Value, cx: &Context<'_>) -> Result<(Options, BTreeSet<String>), ArgoError> {
-    let mut files = BTreeSet::new();
+/// What a source reads besides the chart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Read {
+    /// Value files and files of `fileParameters`; those that were missed, too.
+    pub files: BTreeSet<String>,
+    /// Folders that a glob looked into, from where on it has wildcards: what comes or goes below may change the answer.
+    pub folders: BTreeSet<String>,
+}
+
+/// The options for `helm`, the field of that name in an Application's source (null where it has none), and what was
+/// read for them. Seed, clock, answers to lookups and limits are left as they are by default.
+pub fn options(helm: &Value, cx: &Context<'_>) -> Result<(Options, Read), ArgoError> {
+    let mut read = Read::default();
     let mut options = Options {
-        values: value_files(helm, cx, &mut files)?,
-        sets: parameters(helm, cx)?,
+        values: value_files(helm, cx, &mut read)?,
+        sets: parameters(helm, cx, &mut read)?,
         release: Release {
             name: text(helm, "releaseName")?.unwrap_or(cx.app).to_owned(),
             namespace: text(helm, "namespace")?.unwrap_or(cx.namespace).to_owned(),
@@ -106,7 +115,7 @@ pub fn options(helm: &Value, cx: &Context<'_>) -> Result<(Options, BTreeSet<Stri
         }
         Some(_) => return Err(ArgoError::Type { field: "valuesObject", wanted: "a mapping" }),
     }
-    Ok((options, files))
+    Ok((options, read))
 }
 
 fn text<'v>(helm: &'v Value, field: &'static str) -> Result<Option<&'v str>, ArgoError> {
@@ -144,30 +153,35 @@ fn parse(text: &str, origin: &str) -> Result<Value, ArgoError> {
 }
 
 /// The value files in order, each once.
-fn value_files(helm: &Value, cx: &Context<'_>, read: &mut BTreeSet<String>) -> Result<Vec<Value>, ArgoError> {
+fn value_files(helm: &Value, cx: &Context<'_>, read: &mut Read) -> Result<Vec<Value>, ArgoError> {
+    let mut seen = BTreeSet::new();
     let ignore_missing = flag(helm, "ignoreMissingValueFiles")?;
     let mut values = Vec::new();
     for written in texts(helm, "valueFiles")? {
         let wrong = |source| ArgoError::File { file: written.clone(), source };
         let path = resolve(&written, cx)?;
-        let found: Vec<String> = if path.contains(['*', '?', '[']) {
+        let found: Vec<String> = if let Some(wildcard) = path.find(['*', '?', '[']) {
+            let fixed = path.get(..wildcard).and_then(|fixed| fixed.rsplit_once('/')).map_or("", |(folder, _)| folder);
+            read.folders.insert(fixed.to_owned());
             let glob = Glob::new(&path);
             let all = cx.tree.files_below("").map_err(wrong)?;
             all.filter(|file| glob.as_ref().is_some_and(|glob| glob.matches(file))).map(str::to_owned).collect()
         } else {
             let exists = cx.tree.kind(&path).map_err(wrong)? == Some(NodeKind::File);
+            read.files.insert(path.clone());
             if exists { vec![path.clone()] } else { Vec::new() }
         };
         if found.is_empty() && !ignore_missing {
             return Err(wrong(TreeError::NotFound { path }));
         }
         for file in found {
-            if read.len() >= MAX_VALUE_FILES {
+            if seen.len() >= MAX_VALUE_FILES {
                 return Err(ArgoError::TooMany(MAX_VALUE_FILES));
             }
-            if read.insert(file.clone()) {
+            if seen.insert(file.clone()) {
                 let text = cx.tree.read_text(&file).map_err(wrong)?;
                 values.push(parse(text, &file)?);
+                read.files.insert(cx.tree.resolve(&file).map_err(wrong)?);
             }
         }
     }
@@ -193,7 +207,7 @@ fn is_known(written: &str, env: &BTreeMap<String, String>) -> bool {
     name.get(..end).is_some_and(|name| env.contains_key(name))
 }
 
-fn parameters(helm: &Value, cx: &Context<'_>) -> Result<Vec<Set>, ArgoError> {
+fn parameters(helm: &Value, cx: &Context<'_>, read: &mut Read) -> Result<Vec<Set>, ArgoError> {
     // By name, of two with one name the last: Argo CD holds them in maps.
     let mut named: BTreeMap<(SetKind, String), String> = BTreeMap::new();
     for parameter in list(helm, "parameters")? {
@@ -204,7 +218,9 @@ fn parameters(helm: &Value, cx: &Context<'_>) -> Result<Vec<Set>, ArgoError> {
     }
     for parameter in list(helm, "fileParameters")? {
         let (name, path) = (field(parameter, "name", "fileParameters")?, field(parameter, "path", "fileParameters")?);
-        named.insert((SetKind::File, name), escape_commas(&resolve(&path, cx)?));
+        let path = resolve(&path, cx)?;
+        read.files.insert(path.clone());
+        named.insert((SetKind::File, name), escape_commas(&path));
     }
     Ok(named.into_iter().map(|((kind, name), value)| Set::new(kind, format!("{name}={value}"))).collect())
 }
@@ -232,8 +248,9 @@ fn escape_commas(value: &str) -> String {
     out
 }
 
-/// Go's `os.Expand` with `$$` for a dollar sign; unknown names are empty.
-fn expand(text: &str, env: &BTreeMap<String, String>) -> String {
+/// `text` with `$NAME` and `${NAME}` replaced from `env`: Go's `os.Expand` with `$$` for a dollar sign; unknown names are
+/// empty (argoproj/argo-cd `reposerver/apiclient/repository.go`, Envsubst).
+pub fn expand(text: &str, env: &BTreeMap<String, String>) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use slipway_gotmpl::Map;
 
+use crate::error::MissingDependency;
+
 pub use load::LoadError;
 pub(crate) use load::{load, parse_values};
 pub use metadata::MetadataError;
@@ -61,13 +63,16 @@ impl Chart {
         }
     }
 
-    /// Names of dependencies that `Chart.yaml` wants and `charts/` does not have (helm/helm `pkg/action/install.go`).
-    pub(crate) fn missing(&self) -> Vec<&str> {
-        self.metadata
-            .dependencies
-            .iter()
-            .map(|wanted| wanted.name.as_str())
-            .filter(|wanted| !self.dependencies.iter().any(|have| have.name() == *wanted))
+    /// Dependencies that `Chart.yaml` wants and `charts/` does not have (helm/helm `pkg/action/install.go`).
+    pub(crate) fn missing(&self) -> Vec<MissingDependency> {
+        let wanted = self.metadata.dependencies.iter();
+        let missing = wanted.filter(|wanted| !self.dependencies.iter().any(|have| have.name() == wanted.name));
+        missing
+            .map(|wanted| MissingDependency {
+                name: wanted.name.clone(),
+                version: wanted.version.clone(),
+                repository: wanted.repository.clone(),
+            })
             .collect()
     }
 }

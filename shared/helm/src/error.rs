@@ -1,11 +1,13 @@
 //! Why a chart does not render.
 
-use std::fmt;
+use std::collections::BTreeSet;
+use std::fmt::{self, Write as _};
 
 use slipway_gotmpl::{Error as TemplateError, Limit};
 use slipway_manifest::{ObjectError, YamlError};
 
 use crate::chart::LoadError;
+use crate::options::Lookup;
 use crate::sprig::{WARN_END, WARN_START};
 use crate::strvals::SetError;
 use crate::values::CoalesceError;
@@ -27,10 +29,15 @@ pub enum HelmError {
         found: &'static str,
     },
     /// `Chart.yaml` names dependencies that `charts/` lacks.
-    #[error("found in Chart.yaml, but missing in charts/ directory: {}", .names.join(", "))]
+    #[error(
+        "found in Chart.yaml of `{chart}`, but missing in charts/ directory: {}; nothing is fetched while rendering: run `helm dependency update` in the chart's folder and commit `charts/`",
+        .missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
     MissingDependencies {
-        /// Their names.
-        names: Vec<String>,
+        /// The chart that wants them.
+        chart: String,
+        /// What it wants.
+        missing: Vec<MissingDependency>,
     },
     /// A value where a subchart's mapping belongs.
     #[error(transparent)]
@@ -55,6 +62,14 @@ pub enum HelmError {
     /// A template failed.
     #[error(transparent)]
     Render(#[from] Box<RenderError>),
+    /// The chart failed after it had asked the cluster for what nobody answered: with the answers it may not.
+    #[error("{error}")]
+    Unanswered {
+        /// What it asked for.
+        needs: BTreeSet<Lookup>,
+        /// How it failed.
+        error: Box<HelmError>,
+    },
     /// What a template printed is not YAML, or no manifest.
     #[error("YAML parse error on {template}{}", line_of(*.line))]
     Manifest {
@@ -62,6 +77,8 @@ pub enum HelmError {
         template: String,
         /// Line of what it printed, from 1; 0 where it is not known.
         line: usize,
+        /// That line with its neighbours, numbered.
+        excerpt: String,
         /// What is wrong.
         #[source]
         source: ManifestError,
@@ -80,8 +97,63 @@ pub enum HelmError {
     Thread(#[source] std::io::Error),
 }
 
+impl HelmError {
+    /// The error for a terminal, in lines: causes, excerpts, the chain of includes and near misses.
+    pub fn report(&self) -> String {
+        if let Self::Unanswered { error, .. } = self {
+            let hint = "the chart had looked up objects of a cluster, and none was asked";
+            return format!("{}\n  hint: {hint}", error.report());
+        }
+        let mut report = format!("{self:#}");
+        let mut cause = std::error::Error::source(self);
+        while let Some(next) = cause {
+            let _ = write!(report, ": {next}");
+            cause = next.source();
+        }
+        if let Self::Manifest { excerpt, .. } = self {
+            report.push_str(excerpt);
+        }
+        report
+    }
+}
+
+/// Line `line` of `text` (from 1) with two before and one after it, numbered; it is marked.
+pub(crate) fn excerpt(text: &str, line: usize) -> String {
+    let first = line.saturating_sub(2).max(1);
+    let numbered = text.lines().enumerate().map(|(index, text)| (index + 1, text));
+    let shown = numbered.skip(first - 1).take((line + 2).saturating_sub(first));
+    let width = (line + 1).to_string().len();
+    let row = |(number, text): (usize, &str)| {
+        let mark = if number == line { '>' } else { ' ' };
+        let text: String = text.chars().take(160).collect();
+        format!("\n  {mark} {number:width$} | {text}")
+    };
+    shown.map(row).collect()
+}
+
 fn line_of(line: usize) -> String {
     if line == 0 { String::new() } else { format!(", line {line} of its output") }
+}
+
+/// A dependency that is named and not there. Prints as `redis 17.x from https://charts.example.com`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingDependency {
+    /// Its name.
+    pub name: String,
+    /// The versions that would do; empty for any.
+    pub version: String,
+    /// Where it can be had; may be empty.
+    pub repository: String,
+}
+
+impl fmt::Display for MissingDependency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        if !self.version.is_empty() {
+            write!(f, " {}", self.version)?;
+        }
+        if self.repository.is_empty() { Ok(()) } else { write!(f, " from {}", self.repository) }
+    }
 }
 
 /// What is wrong with a manifest.

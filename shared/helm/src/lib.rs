@@ -31,7 +31,7 @@ use slipway_manifest::{Object, Tree, yaml};
 
 pub use chart::archive::ArchiveError;
 pub use chart::{LoadError, MetadataError};
-pub use error::{HelmError, ManifestError, RenderError};
+pub use error::{HelmError, ManifestError, MissingDependency, RenderError};
 pub use manifests::{Hook, Manifest};
 pub use options::{Limits, Lookup, Options, Release, Set, SetKind};
 pub use strvals::SetError;
@@ -76,7 +76,11 @@ impl Rendered {
 /// Fails where Helm fails, and where a bound is reached; every error names the file, and for templates the line.
 pub fn render(tree: &Tree, chart_path: &str, options: &Options) -> Result<Rendered, HelmError> {
     in_thread(options, || {
-        let run = run(tree, chart_path, options)?;
+        let state = engine::State::new(options);
+        let run = run(tree, chart_path, options, &state).map_err(|error| match state.take_needs() {
+            needs if needs.is_empty() => error,
+            needs => HelmError::Unanswered { needs, error: Box::new(error) },
+        })?;
         let mut manifests = Vec::new();
         if options.include_crds {
             manifests.extend(crds(&run.chart)?);
@@ -87,9 +91,9 @@ pub fn render(tree: &Tree, chart_path: &str, options: &Options) -> Result<Render
         Ok(Rendered {
             manifests,
             files: run.files,
-            needs: run.state.take_needs(),
-            used_random: run.state.used_random(),
-            used_time: run.state.used_time(),
+            needs: state.take_needs(),
+            used_random: state.used_random(),
+            used_time: state.used_time(),
         })
     })
 }
@@ -97,7 +101,7 @@ pub fn render(tree: &Tree, chart_path: &str, options: &Options) -> Result<Render
 /// What each template prints by its path, partials left out, before it is cut into manifests. Fails as [`render`] does.
 pub fn render_texts(tree: &Tree, chart_path: &str, options: &Options) -> Result<BTreeMap<String, Vec<u8>>, HelmError> {
     in_thread(options, || {
-        let run = run(tree, chart_path, options)?;
+        let run = run(tree, chart_path, options, &engine::State::new(options))?;
         Ok(run.texts.into_iter().map(|(name, text)| (name, text.as_bytes().to_vec())).collect())
     })
 }
@@ -132,6 +136,9 @@ pub fn merge_values(tree: &Tree, options: &Options) -> Result<Map<String, Value>
         }
     }
     let read_file = |path: &str| {
+        if let Some(text) = options.set_files.get(path) {
+            return Ok(text.clone());
+        }
         let bytes = tree.read(path).map_err(|e| e.to_string())?;
         Ok(String::from_utf8_lossy(bytes).into_owned())
     };
@@ -148,7 +155,6 @@ struct Run {
     chart: chart::Chart,
     texts: BTreeMap<String, Str>,
     files: BTreeSet<String>,
-    state: engine::State,
 }
 
 fn budget(options: &Options) -> Budget {
@@ -158,16 +164,17 @@ fn budget(options: &Options) -> Budget {
     Budget::new(slipway_gotmpl::Limits { steps: limits.steps, output: limits.output, depth: limits.depth, stack })
 }
 
-fn run(tree: &Tree, chart_path: &str, options: &Options) -> Result<Run, HelmError> {
+fn run(tree: &Tree, chart_path: &str, options: &Options, state: &engine::State) -> Result<Run, HelmError> {
     let budget = budget(options);
     let user = values::from_json(&merge_values(tree, options)?);
     let mut files = BTreeSet::new();
-    let mut chart = chart::load(tree, chart_path, &mut |path| {
+    let mut read = |path| {
         files.insert(path);
-    })?;
+    };
+    let mut chart = chart::load(tree, chart_path, options.local_dependencies, &mut read)?;
     let missing = chart.missing();
     if !missing.is_empty() {
-        return Err(HelmError::MissingDependencies { names: missing.into_iter().map(str::to_owned).collect() });
+        return Err(HelmError::MissingDependencies { chart: chart.name().to_owned(), missing });
     }
     dependencies::process(&mut chart, &user)?;
     let kube_version = options.kube_version.as_deref().unwrap_or(options::KUBE_VERSION);
@@ -181,9 +188,8 @@ fn run(tree: &Tree, chart_path: &str, options: &Options) -> Result<Run, HelmErro
     if !wanted.is_empty() && !is_compatible(wanted, &kube_version.normalized) {
         return Err(HelmError::IncompatibleKubeVersion { wanted: wanted.clone(), found: kube_version.version });
     }
-    let state = engine::State::new(options);
-    let texts = engine::render(&chart, &coalesced, options, &kube_version, &state, &budget).map_err(Box::new)?;
-    Ok(Run { chart, texts, files, state })
+    let texts = engine::render(&chart, &coalesced, options, &kube_version, state, &budget).map_err(Box::new)?;
+    Ok(Run { chart, texts, files })
 }
 
 fn crds(chart: &chart::Chart) -> Result<Vec<Manifest>, HelmError> {
@@ -191,8 +197,10 @@ fn crds(chart: &chart::Chart) -> Result<Vec<Manifest>, HelmError> {
     chart.crds(chart.name(), &mut found);
     let mut manifests = Vec::new();
     for (source, file) in found {
-        let wrong =
-            |e: yaml::YamlError| HelmError::Manifest { template: source.clone(), line: e.line, source: e.into() };
+        let wrong = |e: yaml::YamlError| {
+            let excerpt = error::excerpt(&String::from_utf8_lossy(&file.data), e.line);
+            HelmError::Manifest { template: source.clone(), line: e.line, excerpt, source: e.into() }
+        };
         let documents =
             yaml::parse_manifests(yaml::utf8(&file.data).map_err(wrong)?, yaml::Options::lenient()).map_err(wrong)?;
         manifests.extend(documents.into_iter().map(|value| Manifest { source: source.clone(), value, hook: None }));

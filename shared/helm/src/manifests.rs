@@ -6,52 +6,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use slipway_gotmpl::Str;
 use slipway_manifest::object::type_name;
-use slipway_manifest::yaml;
+use slipway_manifest::{kind_order, yaml};
 
-use crate::error::{HelmError, ManifestError};
+use crate::error::{HelmError, ManifestError, excerpt};
 use crate::sprig::base;
-
-/// The order in which Helm installs kinds; others come after them, by name.
-const INSTALL_ORDER: &[&str] = &[
-    "PriorityClass",
-    "Namespace",
-    "NetworkPolicy",
-    "ResourceQuota",
-    "LimitRange",
-    "PodSecurityPolicy",
-    "PodDisruptionBudget",
-    "ServiceAccount",
-    "Secret",
-    "SecretList",
-    "ConfigMap",
-    "StorageClass",
-    "PersistentVolume",
-    "PersistentVolumeClaim",
-    "CustomResourceDefinition",
-    "ClusterRole",
-    "ClusterRoleList",
-    "ClusterRoleBinding",
-    "ClusterRoleBindingList",
-    "Role",
-    "RoleList",
-    "RoleBinding",
-    "RoleBindingList",
-    "Service",
-    "DaemonSet",
-    "Pod",
-    "ReplicationController",
-    "ReplicaSet",
-    "Deployment",
-    "HorizontalPodAutoscaler",
-    "StatefulSet",
-    "Job",
-    "CronJob",
-    "IngressClass",
-    "Ingress",
-    "APIService",
-    "MutatingWebhookConfiguration",
-    "ValidatingWebhookConfiguration",
-];
 
 /// A document that a template printed.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,9 +60,14 @@ pub(crate) fn collect(rendered: &BTreeMap<String, Str>) -> Result<Vec<Manifest>,
             continue;
         }
         for (line, document) in split(&text.to_text()) {
-            let wrong = |e: ManifestError| {
-                let at = if let ManifestError::Yaml(e) = &e { line + e.line - 1 } else { line };
-                HelmError::Manifest { template: template.clone(), line: at, source: e }
+            let wrong = |mut e: ManifestError| {
+                let mut at = line;
+                if let ManifestError::Yaml(e) = &mut e {
+                    e.line += line - 1;
+                    at = e.line;
+                }
+                let excerpt = excerpt(&text.to_text(), at);
+                HelmError::Manifest { template: template.clone(), line: at, excerpt, source: e }
             };
             // Helm prints each document with a line break, which a text block at its end takes in.
             let document = format!("{document}\n");
@@ -129,10 +92,18 @@ pub(crate) fn collect(rendered: &BTreeMap<String, Str>) -> Result<Vec<Manifest>,
     Ok(resources.into_iter().chain(hooks).map(|(_, manifest)| manifest).collect())
 }
 
+/// The place of a kind in Helm's order of installation, which Argo CD's is made of (helm/helm
+/// `pkg/release/v1/util/kind_sorter.go`); kinds that it does not list come last, by name.
 fn rank(kind: &str) -> (usize, String) {
-    match INSTALL_ORDER.iter().position(|known| *known == kind) {
-        Some(place) => (place, String::new()),
-        None => (INSTALL_ORDER.len(), kind.to_owned()),
+    let unlisted = kind_order::rank("");
+    match kind {
+        "PriorityClass" => (0, String::new()),
+        "MutatingWebhookConfiguration" => (unlisted + 1, String::new()),
+        "ValidatingWebhookConfiguration" => (unlisted + 2, String::new()),
+        kind => match kind_order::rank(kind) {
+            place if place < unlisted => (place + 1, String::new()),
+            _ => (unlisted + 3, kind.to_owned()),
+        },
     }
 }
 

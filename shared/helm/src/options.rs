@@ -128,8 +128,13 @@ impl Default for Limits {
 pub struct Options {
     /// The parsed contents of value files, in order: later ones win.
     pub values: Vec<Value>,
-    /// `--set` and its sisters; paths of `--set-file` are paths in the tree.
+    /// `--set` and its sisters; paths of `--set-file` are those of `set_files`, else paths in the tree.
     pub sets: Vec<Set>,
+    /// Texts for `--set-file` that lie outside of the tree, by path.
+    pub set_files: BTreeMap<String, String>,
+    /// Dependencies that `charts/` lacks and whose repository is `file://…` are taken from the tree, as
+    /// `helm dependency build` would put them there.
+    pub local_dependencies: bool,
     /// `.Release`
     pub release: Release,
     /// `--kube-version`; Helm's own default where it is missing.
@@ -159,6 +164,8 @@ impl Default for Options {
         Self {
             values: Vec::new(),
             sets: Vec::new(),
+            set_files: BTreeMap::new(),
+            local_dependencies: false,
             release: Release::default(),
             kube_version: None,
             api_versions: Vec::new(),

@@ -3,8 +3,10 @@
 //!
 //! A function that charges the budget for what it makes can't be used to fill the memory; one that loops takes steps.
 
+mod case;
 mod cast;
 mod crypto;
+mod cut;
 mod data;
 mod dates;
 mod defaults;
@@ -34,7 +36,9 @@ pub(crate) type Outcome = Result<Value, FuncError>;
 /// Every function that Helm's engine knows besides those of text/template.
 pub(crate) fn functions() -> FuncMap {
     FuncMap::new(&[
+        case::TABLE,
         crypto::TABLE,
+        cut::TABLE,
         data::TABLE,
         dates::TABLE,
         defaults::TABLE,

@@ -215,7 +215,8 @@ impl Checker {
         let Some(revision) = recorded.state.status.history.last().map(|last| last.revision.clone()) else {
             return Ok(Verdict { skipped: Some("it was never deployed with success"), ..Verdict::default() });
         };
-        let (rendered, _) = job::render(app, checkouts, &revision).await?;
+        let render = Box::pin(job::render(&self.engine, app, checkouts, &revision, destination, cluster));
+        let rendered = render.await?.rendered;
         let compared = differences(cluster, owner, rendered.objects, &app.rules()?, key).await;
         let (new, gone) = drift::news(&compared.found, &recorded.state.drift, &compared.unsure);
         let drifts: Vec<report::Drift> = new.iter().map(|found| found.drift.clone()).collect();

@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use slipway_cluster::Cluster;
 use slipway_cluster::normalize::NormalizeError;
 use slipway_cluster::state::AppKey;
 
+use super::facts::{self, FactsError};
 use super::sync::{Job, Owner, Policy};
 use crate::app::Application;
 use crate::app::project::Denied;
 use crate::clusters::ClusterError;
 use crate::engine::Engine;
 use crate::notify::subscribe::Subscriptions;
-use crate::render::{self, RenderError, Rendered};
+use crate::render::{self, Context, RenderError, Rendered, SourceType};
 use crate::root::Member;
 use crate::source::Checkouts;
 use crate::source::github::GithubError;
@@ -39,6 +42,17 @@ pub enum JobError {
         #[source]
         source: Box<RenderError>,
     },
+    /// A chart can't be told what it may know.
+    #[error("failed to render {app} at {revision}")]
+    Facts {
+        /// The application.
+        app: String,
+        /// The commit.
+        revision: String,
+        /// The cause.
+        #[source]
+        source: Box<FactsError>,
+    },
     /// What is to be ignored can't be understood.
     #[error(transparent)]
     Rules(#[from] NormalizeError),
@@ -56,24 +70,67 @@ impl JobError {
         match self {
             Self::Github(error) => error.is_retryable(),
             Self::Cluster(error) => error.is_retryable(),
+            Self::Facts { source, .. } => source.is_retryable(),
             Self::Source(_) | Self::Render { .. } | Self::Denied(_) | Self::Rules(_) => false,
         }
     }
 }
 
-/// Fetches and renders `member` at the commit `revision`; gives the tool's name too. What its project refuses is not fetched.
-pub async fn render(member: &Member, checkouts: &Checkouts, revision: &str) -> Result<(Rendered, String), JobError> {
-    if let Some(denied) = &member.permit.denied {
-        return Err(denied.clone().into());
-    }
+/// What a member renders to, and what that depended on.
+pub struct Render {
+    /// The objects.
+    pub rendered: Rendered,
+    /// The tool's name: `Kustomize`, `Helm`, `Directory`.
+    pub source_type: String,
+    /// The time of the first deployment, where charts could ask for it.
+    pub first: Option<Timestamp>,
+}
+
+/// Fetches and renders `member` at the commit `revision` for the cluster that people call `destination`, which is asked for
+/// what charts look up.
+pub async fn render(
+    engine: &Engine,
+    member: &Member,
+    checkouts: &Checkouts,
+    revision: &str,
+    destination: &str,
+    cluster: &Cluster,
+) -> Result<Render, JobError> {
+    allowed(member)?;
     let checkout = checkouts.get(&member.repo, revision).await?;
     checkout.special.check_folder(&member.app.source.path)?;
     let failed =
         |source| JobError::Render { app: member.instance(), revision: revision.to_owned(), source: Box::new(source) };
-    let rendered = render::render(&checkout.tree, &member.app, revision).map_err(failed)?;
+    let unknown =
+        |source| JobError::Facts { app: member.instance(), revision: revision.to_owned(), source: Box::new(source) };
     let source_type = render::source_type(&checkout.tree, &member.app.source).map_err(|e| failed(e.into()))?;
+    let has_charts = match source_type {
+        SourceType::Helm => true,
+        SourceType::Kustomize => member.build.enable_helm,
+        SourceType::Directory | SourceType::Plugin => false,
+    };
+    let mut context = Context { revision: revision.to_owned(), build: member.build, ..Context::default() };
+    if has_charts {
+        let owner = owner(engine, member);
+        context.facts = Box::pin(facts::gather(engine, &owner, destination, cluster)).await.map_err(unknown)?;
+    }
+    let mut warnings = Vec::new();
+    let mut round = 1;
+    let mut rendered = loop {
+        let rendered = render::render(&checkout.tree, &member.app, &context).map_err(failed)?;
+        let Some(need) = rendered.needs.first() else { break rendered };
+        if round == facts::ROUNDS {
+            return Err(unknown(FactsError::Endless { kind: need.kind.clone(), name: need.name.clone() }));
+        }
+        round += 1;
+        warnings.extend(
+            Box::pin(facts::answer(&mut context.facts, rendered.needs, &member.app, cluster)).await.map_err(unknown)?,
+        );
+    };
+    rendered.warnings.extend(warnings);
     checkout.special.check_files(&rendered.files)?;
-    Ok((rendered, format!("{source_type:?}")))
+    let first = has_charts.then_some(context.facts.now);
+    Ok(Render { rendered, source_type: format!("{source_type:?}"), first })
 }
 
 /// Whose objects an application's are.
@@ -87,11 +144,18 @@ pub fn owner(engine: &Engine, member: &Member) -> Owner {
     }
 }
 
+/// What its project refuses is neither fetched nor rendered.
+fn allowed(member: &Member) -> Result<(), Denied> {
+    member.permit.denied.clone().map_or(Ok(()), Err)
+}
+
 /// Everything that it takes to bring `member` to the commit `revision`.
 pub async fn prepare(engine: &Engine, checkouts: &Checkouts, member: &Member, revision: &str) -> Result<Job, JobError> {
-    let (rendered, source_type) = render(member, checkouts, revision).await?;
+    allowed(member)?;
     let app = &member.app;
     let destination = engine.clusters.get(&app.destination.server, &app.destination.name).await?;
+    let render = Box::pin(render(engine, member, checkouts, revision, &destination.name, &destination.cluster));
+    let Render { rendered, source_type, first } = render.await?;
     let mut warnings = app.warnings.clone();
     warnings.extend(rendered.warnings);
     Ok(Job {
@@ -107,6 +171,7 @@ pub async fn prepare(engine: &Engine, checkouts: &Checkouts, member: &Member, re
         rules: member.rules()?,
         checks: member.checks(),
         subscriptions: Subscriptions::of(&app.object),
+        first,
         about: about(engine, member, revision),
     })
 }

@@ -1,6 +1,7 @@
 //! Plan, apply, prune, health (6): the worker half of `github-webhook`. A message says that a branch moved; what follows
 //! from that is read from the branch head itself, so that late, doubled and reordered messages do no harm.
 
+pub mod facts;
 pub mod job;
 pub mod sync;
 

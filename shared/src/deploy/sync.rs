@@ -101,6 +101,8 @@ pub struct Job {
     pub policy: Policy,
     /// `Kustomize`, `Helm`, `Directory`.
     pub source_type: String,
+    /// What its charts took for the time of the first deployment.
+    pub first: Option<Timestamp>,
     /// What its project allows.
     pub permit: Permit,
     /// Who hears of it.

@@ -4,33 +4,50 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use slipway_kustomize::Options;
+use slipway_helm::argo::expand;
+use slipway_kustomize::{Helm, Options};
 use slipway_manifest::{NodeKind, Tree, yaml};
 
+use super::context::{Context, environment};
+use super::helm::Charts;
 use super::{RenderError, Rendered};
 use crate::app::{Application, Kustomize};
 
-pub(super) fn render(tree: &Tree, app: &Application, set: &Kustomize, revision: &str) -> Result<Rendered, RenderError> {
+pub(super) fn render(
+    tree: &Tree,
+    app: &Application,
+    set: &Kustomize,
+    context: &Context,
+) -> Result<Rendered, RenderError> {
     let path = &app.source.path;
     let changed;
     let tree = if *set == Kustomize::default() {
         tree
     } else {
-        changed = edited(tree, app, set, revision)?;
+        changed = edited(tree, app, set, &context.revision)?;
         &changed
     };
-    let rendered = slipway_kustomize::render(tree, path, &Options::default())
-        .map_err(|source| RenderError::Kustomize { path: path.clone(), source: Box::new(source) })?;
-    let folders = rendered.files.iter().filter_map(|file| {
+    let charts = Charts::new(context);
+    let options = Options {
+        load_restrictions: context.build.load_restrictions,
+        helm: context.build.enable_helm.then_some(&charts as &dyn Helm),
+        ..Options::default()
+    };
+    let rendered = slipway_kustomize::render(tree, path, &options);
+    let mut found = charts.into_found();
+    let rendered = match rendered {
+        // Once its charts have their answers it may go well.
+        Err(_) if !found.needs.is_empty() => return Ok(found),
+        rendered => {
+            rendered.map_err(|source| RenderError::Kustomize { path: path.clone(), source: Box::new(source) })?
+        }
+    };
+    found.folders.extend(rendered.files.iter().filter_map(|file| {
         let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
         NAMES.contains(&name).then(|| folder.to_owned())
-    });
-    Ok(Rendered {
-        folders: folders.collect(),
-        objects: rendered.objects,
-        files: rendered.files,
-        warnings: rendered.warnings,
-    })
+    }));
+    found.files.extend(rendered.files);
+    Ok(Rendered { objects: rendered.objects, warnings: rendered.warnings, ..found })
 }
 
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
@@ -54,7 +71,7 @@ pub(super) fn edited(tree: &Tree, app: &Application, set: &Kustomize, revision: 
         Value::Null => Map::new(),
         _ => return Err(invalid("must be a mapping".to_owned())),
     };
-    let env = Env::of(app, revision);
+    let env = environment(app, revision);
     for (field, text) in
         [("namePrefix", &set.name_prefix), ("nameSuffix", &set.name_suffix), ("namespace", &set.namespace)]
     {
@@ -66,7 +83,7 @@ pub(super) fn edited(tree: &Tree, app: &Application, set: &Kustomize, revision: 
     set_replicas(&mut map, set);
     set_labels(&mut map, set, &env).map_err(invalid)?;
     let annotations = set.common_annotations.iter().map(|(key, value)| {
-        (key.clone(), if set.common_annotations_envsubst { env.substitute(value) } else { value.clone() })
+        (key.clone(), if set.common_annotations_envsubst { expand(value, &env) } else { value.clone() })
     });
     add_pairs(&mut map, "commonAnnotations", annotations, set.force_common_annotations).map_err(invalid)?;
     append(&mut map, "patches", set.patches.clone());
@@ -80,7 +97,7 @@ pub(super) fn edited(tree: &Tree, app: &Application, set: &Kustomize, revision: 
 }
 
 /// `kustomize edit set image`: an entry of the same name is replaced (`*` keeps what it had), and all are sorted by name.
-fn set_images(map: &mut Map<String, Value>, set: &Kustomize, env: &Env) -> Result<(), String> {
+fn set_images(map: &mut Map<String, Value>, set: &Kustomize, env: &BTreeMap<String, String>) -> Result<(), String> {
     if set.images.is_empty() {
         return Ok(());
     }
@@ -89,7 +106,7 @@ fn set_images(map: &mut Map<String, Value>, set: &Kustomize, env: &Env) -> Resul
         entries.insert(entry["name"].as_str().unwrap_or_default().to_owned(), entry.clone());
     }
     for argument in &set.images {
-        let (name, entry) = image(&env.substitute(argument))?;
+        let (name, entry) = image(&expand(argument, env))?;
         let old = entries.remove(&name).unwrap_or_default();
         let keep = |field: &str, value: &Value| {
             if value == "*" { old.get(field).cloned().unwrap_or_default() } else { value.clone() }
@@ -138,8 +155,8 @@ fn set_replicas(map: &mut Map<String, Value>, set: &Kustomize) {
     }
 }
 
-fn set_labels(map: &mut Map<String, Value>, set: &Kustomize, env: &Env) -> Result<(), String> {
-    let labels = set.common_labels.iter().map(|(key, value)| (key.clone(), env.substitute(value)));
+fn set_labels(map: &mut Map<String, Value>, set: &Kustomize, env: &BTreeMap<String, String>) -> Result<(), String> {
+    let labels = set.common_labels.iter().map(|(key, value)| (key.clone(), expand(value, env)));
     if set.label_without_selector && !set.common_labels.is_empty() {
         let pairs: Map<String, Value> = labels.map(|(key, value)| (key, json!(value))).collect();
         let entry = json!({"pairs": pairs, "includeSelectors": false, "includeTemplates": set.label_include_templates});
@@ -179,49 +196,5 @@ fn append(map: &mut Map<String, Value>, field: &str, more: Vec<Value>) {
     let list = map.entry(field).or_insert_with(|| json!([]));
     if let Some(list) = list.as_array_mut() {
         list.extend(more);
-    }
-}
-
-/// The build environment (argoproj/argo-cd `docs/user-guide/build-environment.md`).
-struct Env(BTreeMap<&'static str, String>);
-
-impl Env {
-    fn of(app: &Application, revision: &str) -> Self {
-        let short = |count: usize| revision.chars().take(count).collect();
-        Self(BTreeMap::from([
-            ("ARGOCD_APP_NAME", app.name.clone()),
-            ("ARGOCD_APP_NAMESPACE", app.destination.namespace.clone()),
-            ("ARGOCD_APP_PROJECT_NAME", app.project.clone()),
-            ("ARGOCD_APP_REVISION", revision.to_owned()),
-            ("ARGOCD_APP_REVISION_SHORT", short(7)),
-            ("ARGOCD_APP_REVISION_SHORT_8", short(8)),
-            ("ARGOCD_APP_SOURCE_REPO_URL", app.source.repo_url.clone()),
-            ("ARGOCD_APP_SOURCE_PATH", app.source.path.clone()),
-            ("ARGOCD_APP_SOURCE_TARGET_REVISION", app.source.target_revision.clone()),
-        ]))
-    }
-
-    /// `$NAME` and `${NAME}` become their values, unknown ones nothing, `$$` a dollar sign.
-    fn substitute(&self, text: &str) -> String {
-        let mut out = String::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once('$') {
-            out.push_str(before);
-            rest = after;
-            if let Some(after) = rest.strip_prefix('$') {
-                out.push('$');
-                rest = after;
-                continue;
-            }
-            let (name, after) = match rest.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
-                Some(braced) => braced,
-                None => {
-                    rest.split_at(rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len()))
-                }
-            };
-            out.push_str(self.0.get(name).map_or("", String::as_str));
-            rest = after;
-        }
-        out + rest
     }
 }

@@ -41,15 +41,16 @@ fn folders_are_read_by_name_and_recursed_on_request() {
         ("apps/readme.md", "x"),
         ("other/c.yaml", &config("c")),
     ]);
-    assert_eq!(names(&render(&tree, &app(json!({})), "").unwrap()), ["hidden", "json", "b"]);
-    let rendered = render(&tree, &app(json!({"directory": {"recurse": true}})), "").unwrap();
+    assert_eq!(names(&render(&tree, &app(json!({})), &Context::default()).unwrap()), ["hidden", "json", "b"]);
+    let rendered = render(&tree, &app(json!({"directory": {"recurse": true}})), &Context::default()).unwrap();
     assert_eq!(names(&rendered), ["hidden", "ax", "json", "b"]);
     assert!(
         rendered.depends_on("apps/new.yaml")
             && rendered.depends_on("apps/a/x.yml")
             && !rendered.depends_on("other/c.yaml")
     );
-    let only = |directory: Value| names(&render(&tree, &app(json!({"directory": directory})), "").unwrap());
+    let only =
+        |directory: Value| names(&render(&tree, &app(json!({"directory": directory})), &Context::default()).unwrap());
     assert_eq!(only(json!({"recurse": true, "include": "{a/*,b.yaml}"})), ["ax", "b"]);
     assert_eq!(only(json!({"recurse": true, "include": "*.yaml", "exclude": "*b*"})), ["hidden"; 1]);
 }
@@ -70,7 +71,7 @@ fn lists_streams_and_foreign_files() {
         ("apps/7.yaml", ""),
         ("apps/8.yaml", "apiVersion: v1\nkind: A\nmetadata: {name: x, name: twice}\n"),
     ]);
-    let rendered = render(&tree, &app(json!({})), "").unwrap();
+    let rendered = render(&tree, &app(json!({})), &Context::default()).unwrap();
     assert_eq!(names(&rendered), ["a", "b", "one", "two", "j1", "j2", "twice"]);
     assert_eq!(
         rendered.warnings,
@@ -86,7 +87,7 @@ fn lists_streams_and_foreign_files() {
 fn errors_name_the_file() {
     let error = |file: &str, text: &str| {
         let tree = tree(&[(file, text)]);
-        crate::error::chain(&render(&tree, &app(json!({})), "").unwrap_err())
+        crate::error::chain(&render(&tree, &app(json!({})), &Context::default()).unwrap_err())
     };
     let broken = format!("{}---\napiVersion: v1\nkind: [\n", config("a"));
     assert_eq!(
@@ -103,16 +104,12 @@ fn errors_name_the_file() {
         error("apps/a.yaml", "kind: A\nmetadata: {name: x}\n"),
         "`apps/a.yaml` holds what is no Kubernetes object: missing or empty `apiVersion` in A/x"
     );
-    assert_eq!(
-        error("apps/Chart.yaml", "name: x\n"),
-        "Application.argoproj.io/argocd/web: a Helm source is not supported yet"
-    );
     assert_eq!(error("x/a.yaml", ""), "source path `apps` is no folder of the repository");
     let out = app(json!({"path": "../etc"}));
-    assert!(matches!(render(&Tree::default(), &out, "").unwrap_err(), RenderError::Path { .. }));
+    assert!(matches!(render(&Tree::default(), &out, &Context::default()).unwrap_err(), RenderError::Path { .. }));
     let large = format!("# {}\n{}", "x".repeat(6_000_000), config("a"));
     let tree = tree(&[("apps/a.yaml", &large), ("apps/b.yaml", &large)]);
-    assert!(matches!(render(&tree, &app(json!({})), "").unwrap_err(), RenderError::TooLarge { .. }));
+    assert!(matches!(render(&tree, &app(json!({})), &Context::default()).unwrap_err(), RenderError::TooLarge { .. }));
 }
 
 /// Attack 3: a symlink can't show what is outside.
@@ -122,12 +119,12 @@ fn symlinks_stay_inside() {
     t.insert_link("apps/link.yaml", "../shared/s.yaml").unwrap();
     t.insert_link("apps/dir", "real").unwrap();
     t.insert_link("apps/gone.yaml", "nothing.yaml").unwrap();
-    let rendered = render(&t, &app(json!({"directory": {"recurse": true}})), "").unwrap();
+    let rendered = render(&t, &app(json!({"directory": {"recurse": true}})), &Context::default()).unwrap();
     assert_eq!(names(&rendered), ["s", "a"]);
     assert!(rendered.files.contains("shared/s.yaml"));
     assert_eq!(rendered.warnings, ["`apps/gone.yaml` is a symlink to nothing and is passed over"]);
     t.insert_link("apps/z.yaml", "../../etc/passwd").unwrap();
-    assert!(render(&t, &app(json!({})), "").is_err());
+    assert!(render(&t, &app(json!({})), &Context::default()).is_err());
 }
 
 #[test]
@@ -153,7 +150,7 @@ fn source_files_override_the_application() {
         ("apps/.argocd-source-web.yaml", "directory: {include: 'b*'}\n"),
         ("apps/.argocd-source-other.yaml", "directory: {include: 'x*'}\n"),
     ]);
-    let rendered = render(&tree, &app(json!({})), "").unwrap();
+    let rendered = render(&tree, &app(json!({})), &Context::default()).unwrap();
     assert_eq!(names(&rendered), ["b"]);
     assert!(rendered.files.contains("apps/.argocd-source-web.yaml"));
 }
@@ -186,6 +183,133 @@ fn kustomize_settings_go_into_the_kustomization() {
     );
 }
 
+/// A chart as a source: settings of Argo CD, facts of the cluster, what a push must touch for another render.
+#[test]
+fn charts_are_sources() {
+    let tree = tree(&[
+        (
+            "apps/Chart.yaml",
+            "apiVersion: v2\nname: web\nversion: 1.0.0\ndependencies: [{name: lib, version: 0.x, repository: 'file://../lib'}]\n",
+        ),
+        ("apps/values.yaml", "replicas: 1\nfrom: chart\n"),
+        ("apps/envs/prod.yaml", "from: file\n"),
+        (
+            "apps/templates/a.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}, annotations: {helm.sh/hook: pre-install}}\ndata:\n  from: {{ .Values.from }}\n  version: {{ .Capabilities.KubeVersion }}\n  has: {{ .Capabilities.APIVersions.Has \"example.com/v1/Thing\" | quote }}\n  namespace: {{ .Release.Namespace }}\n  revision: {{ .Values.revision | quote }}\n  lib: {{ include \"lib\" . }}\n  random: {{ randAlphaNum 8 }}\n  now: {{ now | date \"2006\" | quote }}\n  live: {{ (lookup \"v1\" \"Secret\" \"shop\" \"s\").data.k | quote }}\n",
+        ),
+        ("lib/Chart.yaml", "apiVersion: v2\nname: lib\nversion: 0.1.0\ntype: library\n"),
+        ("lib/templates/_l.tpl", "{{ define \"lib\" }}from the library{{ end }}"),
+        ("other/x.yaml", ""),
+    ]);
+    let helm = json!({"helm": {
+        "valueFiles": ["envs/*.yaml", "missing.yaml"], "ignoreMissingValueFiles": true, "typo": 1,
+        "parameters": [{"name": "revision", "value": "$ARGOCD_APP_REVISION_SHORT"}],
+    }});
+    let mut context = Context { revision: "0123456789".to_owned(), ..Context::default() };
+    context.facts.kube_version = Some("v1.35.2".to_owned());
+    context.facts.api_versions = vec!["example.com/v1/Thing".to_owned()];
+    context.facts.now = "2026-03-04T05:06:07Z".parse().unwrap();
+    let first = render(&tree, &app(helm.clone()), &context).unwrap();
+    let need = first.needs.first().unwrap().clone();
+    assert_eq!((need.kind.as_str(), need.namespace.as_str(), need.name.as_str()), ("Secret", "shop", "s"));
+    context.facts.lookups.insert(need, json!({"data": {"k": "v"}}));
+    let second = render(&tree, &app(helm.clone()), &context).unwrap();
+    assert!(second.needs.is_empty());
+    assert_eq!(
+        second.warnings,
+        ["Application.argoproj.io/argocd/web: unknown field `spec.source.helm.typo` has no effect"]
+    );
+    let object = &second.objects[0];
+    assert_eq!((object.name(), object.annotation("helm.sh/hook")), ("web", Some("pre-install")));
+    let data = |rendered: &Rendered| rendered.objects[0].pointer("/data").unwrap().clone();
+    let found = data(&second);
+    for (key, value) in [
+        ("from", "file"),
+        ("revision", "0123456"),
+        ("version", "v1.35.2"),
+        ("has", "true"),
+        ("namespace", "shop"),
+        ("lib", "from the library"),
+        ("now", "2026"),
+        ("live", "v"),
+    ] {
+        assert_eq!(found[key], value, "{key}");
+    }
+    assert_eq!(
+        found["random"],
+        data(&render(&tree, &app(helm.clone()), &context).unwrap())["random"],
+        "random values stay"
+    );
+    context.facts.seed = [1; 32];
+    assert_ne!(found["random"], data(&render(&tree, &app(helm), &context).unwrap())["random"]);
+    for path in [
+        "apps/envs/prod.yaml",
+        "apps/envs/new.yaml",
+        "apps/missing.yaml",
+        "apps/templates/new.yaml",
+        "lib/templates/_l.tpl",
+    ] {
+        assert!(second.depends_on(path), "{path}");
+    }
+    assert!(!second.depends_on("other/x.yaml"));
+}
+
+#[test]
+fn errors_of_charts_say_what_to_do() {
+    let error = |files: &[(&str, &str)], helm: Value| {
+        let mut all = vec![("apps/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n")];
+        all.retain(|(path, _)| !files.iter().any(|(own, _)| own == path));
+        all.extend(files);
+        crate::error::chain(&render(&tree(&all), &app(json!({"helm": helm})), &Context::default()).unwrap_err())
+    };
+    let dependent = "apiVersion: v2\nname: web\nversion: 1.0.0\ndependencies: [{name: redis, version: 17.x, repository: https://charts.example.com}]\n";
+    assert_eq!(
+        error(&[("apps/Chart.yaml", dependent)], json!({})),
+        "failed to render chart `apps`: found in Chart.yaml of `web`, but missing in charts/ directory: redis 17.x from https://charts.example.com; nothing is fetched while rendering: run `helm dependency update` in the chart's folder and commit `charts/`"
+    );
+    assert_eq!(
+        error(&[], json!({"valueFiles": ["missing.yaml"]})),
+        "Application.argoproj.io/argocd/web: failed to read `spec.source.helm`: failed to read the value file `missing.yaml`: no such file: `apps/missing.yaml`"
+    );
+    assert_eq!(
+        error(&[("apps/templates/a.yaml", "a: {{ .Values.x | toYml }}")], json!({})),
+        "failed to render chart `apps`: parse error at (web/templates/a.yaml:1): function \"toYml\" not defined"
+    );
+    let escape = dependent.replace("https://charts.example.com", "file://../../../etc");
+    assert!(
+        error(&[("apps/Chart.yaml", &escape)], json!({})).contains("leaves the repository"),
+        "{}",
+        error(&[("apps/Chart.yaml", &escape)], json!({}))
+    );
+}
+
+#[test]
+fn kustomizations_render_charts_where_that_is_enabled() {
+    let tree = tree(&[
+        (
+            "apps/kustomization.yaml",
+            "namePrefix: p-\nhelmCharts: [{name: web, releaseName: rel, namespace: shop, valuesInline: {a: inline}}]\n",
+        ),
+        ("apps/charts/web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n"),
+        ("apps/charts/web/values.yaml", "a: default\nb: default\n"),
+        (
+            "apps/charts/web/templates/a.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}, namespace: {{ .Release.Namespace }}}\ndata: {a: {{ .Values.a }}, b: {{ .Values.b }}}\n",
+        ),
+    ]);
+    let refused = crate::error::chain(&render(&tree, &app(json!({})), &Context::default()).unwrap_err());
+    assert!(refused.contains("--enable-helm"), "{refused}");
+    let build = BuildOptions { enable_helm: true, ..BuildOptions::default() };
+    let rendered = render(&tree, &app(json!({})), &Context { build, ..Context::default() }).unwrap();
+    let object = rendered.objects[0].as_map();
+    assert_eq!(object["metadata"], json!({"name": "p-rel", "namespace": "shop"}));
+    assert_eq!(object["data"], json!({"a": "inline", "b": "default"}));
+    assert!(
+        rendered.depends_on("apps/charts/web/templates/a.yaml")
+            && rendered.depends_on("apps/charts/web/templates/new.yaml")
+    );
+}
+
 /// Argo CD's own examples, where they are at hand.
 #[test]
 fn the_example_applications_render() {
@@ -211,13 +335,16 @@ fn the_example_applications_render() {
         }
     }
     let ids = |path: &str| {
-        let rendered = render_folder(&tree, path).unwrap();
+        let rendered = render_folder(&tree, path, BuildOptions::default()).unwrap();
         rendered.objects.iter().map(|object| object.id().to_string()).collect::<Vec<_>>()
     };
     assert_eq!(ids("guestbook"), ["Deployment/guestbook-ui", "Service/guestbook-ui"]);
     assert_eq!(ids("kustomize-guestbook"), ["Service/kustomize-guestbook-ui", "Deployment/kustomize-guestbook-ui"]);
     assert_eq!(ids("sync-waves").len(), 7);
     assert!(
-        render_folder(&tree, "jsonnet-guestbook").unwrap_err().to_string().contains("Jsonnet is not supported yet")
+        render_folder(&tree, "jsonnet-guestbook", BuildOptions::default())
+            .unwrap_err()
+            .to_string()
+            .contains("Jsonnet is not supported yet")
     );
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use slipway_manifest::Tree;
+use slipway_manifest::semver_go::is_compatible;
 use slipway_manifest::tree::{NodeKind, TreeError};
 use slipway_manifest::yaml::{self, YamlError};
 
@@ -99,15 +100,35 @@ pub enum LoadError {
     },
 }
 
-/// Loads the chart in the folder (or the archive) `path` of `tree`. `read` is told the path of each file in the tree
-/// that belongs to it.
-pub(crate) fn load(tree: &Tree, path: &str, read: &mut dyn FnMut(String)) -> Result<Chart, LoadError> {
-    let broken = |source| LoadError::Tree { chart: path.to_owned(), source };
+/// Loads the chart in the folder (or the archive) `path` of `tree`, with `local` also the dependencies that it names by
+/// `file://`. `read` is told the path of each file in the tree that belongs to it.
+pub(crate) fn load(tree: &Tree, path: &str, local: bool, read: &mut dyn FnMut(String)) -> Result<Chart, LoadError> {
     let mut loader = Loader { budget: Budget::new() };
+    let mut load = |path: &str, depth| {
+        let files = files(tree, path, &mut loader, read)?;
+        loader.chart(files, path, depth)
+    };
+    let mut chart = load(path, 0)?;
+    if local {
+        for wanted in chart.missing() {
+            let Some(relative) = wanted.repository.strip_prefix("file://") else { continue };
+            let broken = |source| LoadError::Tree { chart: relative.to_owned(), source };
+            let place = slipway_manifest::tree::join(path, relative).map_err(broken)?;
+            let found = load(&place, 1)?;
+            if wanted.version.is_empty() || is_compatible(&wanted.version, &found.metadata.version) {
+                chart.dependencies.push(found);
+            }
+        }
+    }
+    Ok(chart)
+}
+
+/// The files of a chart's folder or archive.
+fn files(tree: &Tree, path: &str, loader: &mut Loader, read: &mut dyn FnMut(String)) -> Result<Vec<File>, LoadError> {
+    let broken = |source| LoadError::Tree { chart: path.to_owned(), source };
     if tree.kind(path).map_err(broken)? == Some(NodeKind::File) {
         read(path.to_owned());
-        let files = loader.unpack(tree.read(path).map_err(broken)?, path)?;
-        return loader.chart(files, path, 0);
+        return loader.unpack(tree.read(path).map_err(broken)?, path);
     }
     let mut walk = Walk { tree, root: path, rules: None, files: Vec::new() };
     let ignore = join(path, ".helmignore");
@@ -121,7 +142,7 @@ pub(crate) fn load(tree: &Tree, path: &str, read: &mut dyn FnMut(String)) -> Res
     for file in &files {
         read(join(path, &file.name));
     }
-    loader.chart(files, path, 0)
+    Ok(files)
 }
 
 fn join(folder: &str, name: &str) -> String {

@@ -3,6 +3,7 @@
 mod certificate;
 mod der;
 mod keys;
+mod prime;
 
 use aes::Aes256;
 use aes::cipher::{BlockDecrypt as _, BlockEncrypt as _, KeyInit as _};

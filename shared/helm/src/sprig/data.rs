@@ -24,7 +24,9 @@ pub(super) const TABLE: &[Function] = &[
     Function::new("toYaml", ANY, |cx, args| swallow(one(args).and_then(|value| to_yaml(cx, value)))),
     Function::new("mustToYaml", ANY, |cx, args| one(args).and_then(|value| to_yaml(cx, value))),
     Function::new("toYamlPretty", ANY, |cx, args| swallow(one(args).and_then(|value| to_yaml_pretty(cx, value)))),
-    Function::new("toToml", ANY, |cx, args| toml::encode(cx, one(args)?)),
+    Function::new("toToml", ANY, |cx, args| toml::encode(cx, one(args)?, false)),
+    // Of Helm 4.2.
+    Function::new("mustToToml", ANY, |cx, args| toml::encode(cx, one(args)?, true)),
     Function::new("fromJson", TEXT, |cx, args| {
         from_json(cx, args).map(|decoded| mapping(decoded, "", Map::nil(MapType::ANY)))
     }),

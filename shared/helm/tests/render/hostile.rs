@@ -43,6 +43,11 @@ fn loops_and_large_texts_end_at_the_budget() {
         "{{ range $i := until 1000000 }}{{ regexMatch (printf \"a%d\" $i) \"a\" }}{{ end }}",
         "{{ wrapWith 1 (repeat 10000 \"x\") (repeat 10000 \"y\") }}",
         "{{ splitList \"\" (repeat 30000000 \"x\") | len }}",
+        // 1 GB of output.
+        "{{ range until 1000 }}{{ repeat 1000000 \"x\" }}{{ end }}",
+        "{{ define \"big\" }}{{ repeat 1000000 \"x\" }}{{ end }}{{ range until 1000 }}{{ $_ := include \"big\" . }}{{ end }}",
+        "{{ range until 1000 }}{{ tpl (repeat 1000000 \"x\") $ }}{{ end }}",
+        "{{ range until 1000 }}{{ repeat 1000000 \"y\" | b64enc | sha256sum }}{{ end }}",
     ];
     for template in hostile {
         let error = refused(template);
@@ -75,6 +80,56 @@ fn recursion_ends() {
         let error = refused(&template);
         assert!(error.limit.is_some(), "{error}");
     }
+}
+
+/// Patterns that other engines need ages for, and such whose compiled form would be huge.
+#[test]
+fn regular_expressions_neither_blow_up_nor_go_back() {
+    for template in [
+        r#"a: {{ regexMatch "^(x+x+)+y$" (repeat 100000 "x") }}"#,
+        r#"a: {{ regexMatch "^(([a-z])+.)+[A-Z]([a-z])+$" (repeat 100000 "a") }}"#,
+        r#"a: {{ regexReplaceAll "(a|aa)+$" (repeat 100000 "a") "" | len }}"#,
+    ] {
+        let started = std::time::Instant::now();
+        one(template, &options()).expect(template);
+        assert!(started.elapsed().as_secs() < 60, "{template} took {:?}", started.elapsed());
+    }
+    for template in [
+        r#"{{ mustRegexMatch "((a{100}){100}){100}" "a" }}"#,
+        r#"{{ mustRegexMatch (repeat 100000 "(") "a" }}"#,
+        r#"{{ mustRegexFindAll (printf "%s" (repeat 200000 "a?")) "a" -1 }}"#,
+        r#"{{ mustRegexMatch (repeat 300000 "\pL") "a" }}"#,
+    ] {
+        let error = refused(template);
+        assert_eq!((error.template.as_str(), error.line), ("c/templates/x.yaml", 1), "{template}: {error}");
+    }
+}
+
+/// A dependency by `file://` is read in the repository, and nowhere else.
+#[test]
+fn local_dependencies_stay_in_the_repository() {
+    let chart = |repository: &str| {
+        let yaml = format!(
+            "apiVersion: v2\nname: c\nversion: 0.1.0\ndependencies: [{{name: lib, version: 1.x, repository: \"{repository}\"}}]\n"
+        );
+        let mut tree = slipway_manifest::Tree::default();
+        for (path, text) in [
+            ("chart/Chart.yaml", yaml.as_str()),
+            ("chart/templates/x.yaml", "a: {{ include \"lib\" . }}\n"),
+            ("lib/Chart.yaml", "apiVersion: v2\nname: lib\nversion: 1.2.3\n"),
+            ("lib/templates/_x.tpl", "{{ define \"lib\" }}found{{ end }}"),
+        ] {
+            tree.insert(path, text.as_bytes()).unwrap();
+        }
+        render(&tree, "chart", &Options { local_dependencies: true, ..options() })
+    };
+    let found = chart("file://../lib").unwrap();
+    assert_eq!(found.manifests[0].value["a"], "found");
+    assert!(found.files.contains("lib/templates/_x.tpl"));
+    for outside in ["file://../../lib", "file:///etc", "file://../../../etc"] {
+        assert!(chart(outside).is_err(), "{outside}");
+    }
+    assert!(matches!(chart("https://charts.example.com"), Err(HelmError::MissingDependencies { .. })));
 }
 
 #[test]

@@ -189,15 +189,9 @@ pub(super) fn check_characters(text: &str) -> Result<(), YamlError> {
 impl<'a> Builder<'a> {
     fn new(text: &'a str, options: Options) -> Result<Self, YamlError> {
         check_characters(text)?;
-        Ok(Self {
-            scanner: Scanner::new(text),
-            anchors: HashMap::new(),
-            nodes: 0,
-            documents: 0,
-            end: 0,
-            recorder: None,
-            options,
-        })
+        let mut scanner = Scanner::new(text);
+        scanner.is_1_1 = options.rules == Rules::Lenient;
+        Ok(Self { scanner, anchors: HashMap::new(), nodes: 0, documents: 0, end: 0, recorder: None, options })
     }
 
     /// The next document of the stream. Only the first may come without `---`.

@@ -85,6 +85,8 @@ pub struct Scanner<'a> {
     /// One for the block context and one for each open flow collection.
     simple_keys: Vec<Option<SimpleKey>>,
     tag_handles: Vec<(&'a str, &'a str)>,
+    /// YAML 1.1 to the letter, as go-yaml v2: no `%YAML 1.2`, no `\/` in quotes. Version 3 takes both.
+    pub(super) is_1_1: bool,
 }
 
 impl<'a> Scanner<'a> {
@@ -110,6 +112,7 @@ impl<'a> Scanner<'a> {
             simple_key_allowed: true,
             simple_keys: vec![None],
             tag_handles: Vec::new(),
+            is_1_1: false,
         }
     }
 
@@ -463,8 +466,8 @@ impl<'a> Scanner<'a> {
         let directive = self.slice(from, self.at);
         let mut words = directive.split(" #").next().unwrap_or_default().split_ascii_whitespace();
         match (words.next(), words.next(), words.next(), words.next()) {
-            // 1.2 too: go-yaml v3, and so Kustomize, takes it.
-            (Some("%YAML"), Some("1.1" | "1.2"), None, None) => {}
+            (Some("%YAML"), Some("1.1"), None, None) => {}
+            (Some("%YAML"), Some("1.2"), None, None) if !self.is_1_1 => {}
             (Some("%YAML"), Some(_), None, None) => return self.error("found incompatible YAML document"),
             (Some("%TAG"), Some(handle), Some(prefix), None) => self.tag_handles.push((handle, prefix)),
             _ => return self.error("found an unknown directive"),

@@ -13,6 +13,7 @@ use slipway_cluster::status::{
 use slipway_manifest::{Object, ObjectId};
 
 use super::{Outcome, Run, Stop};
+use crate::deploy::facts;
 use crate::error::chain;
 use crate::notify::report::{self, Phase};
 use crate::notify::reporter::Told;
@@ -118,6 +119,9 @@ impl Run<'_> {
         });
         self.state.lease_transitions = self.transitions;
         self.state.notes.insert("application".to_owned(), self.job.about.clone());
+        if let Some(first) = self.job.first {
+            facts::remember(&mut self.state.notes, first);
+        }
         let key = &self.job.owner.key;
         let version = state::write(&self.cluster, key, &self.state, self.version.as_deref()).await?;
         self.version = Some(version);

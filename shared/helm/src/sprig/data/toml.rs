@@ -41,8 +41,8 @@ fn from_toml(value: &::toml::Value) -> Value {
     }
 }
 
-/// Helm's `toToml`: the text; for what TOML lacks the message of the error, as Helm gives it.
-pub(super) fn encode(cx: &Context<'_>, value: &Value) -> Outcome {
+/// Helm's `toToml`: the text; for what TOML lacks the message of the error, as Helm gives it. With `must` that is an error.
+pub(super) fn encode(cx: &Context<'_>, value: &Value, must: bool) -> Outcome {
     let mut writer = Writer { cx, out: String::new() };
     let done = match value {
         Value::List(list) if is_table(value) && !list.is_empty() => {
@@ -55,6 +55,7 @@ pub(super) fn encode(cx: &Context<'_>, value: &Value) -> Outcome {
     cx.budget().bytes(writer.out.len())?;
     match done {
         Ok(()) => Ok(writer.out.into()),
+        Err(Stop::Toml(message)) if must => Err(message.into()),
         Err(Stop::Toml(message)) => Ok(message.into()),
         Err(Stop::Function(e)) => Err(e),
     }

@@ -1,0 +1,133 @@
+//! A chart with the flags of `helm template`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use jiff::Timestamp;
+use slipway_helm::{Options, Release, Rendered, Set, SetKind};
+use slipway_manifest::{Tree, yaml};
+
+#[derive(Args, Clone, Default, PartialEq)]
+#[command(next_help_heading = "Charts")]
+pub(super) struct Flags {
+    /// A file of values; of several, later ones win.
+    #[arg(short = 'f', long, value_name = "FILE")]
+    values: Vec<PathBuf>,
+    /// Values on the command line: `a.b=1,c[0]=true`.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Values that are text, whatever they look like.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set_string: Vec<String>,
+    /// Values as JSON: `a.b={"c": 1}`, or a whole mapping.
+    #[arg(long, value_name = "KEY=JSON")]
+    set_json: Vec<String>,
+    /// Values that are text up to the end, commas and backslashes included.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set_literal: Vec<String>,
+    /// Values that are the text of a file.
+    #[arg(long, value_name = "KEY=FILE")]
+    set_file: Vec<String>,
+    /// Name of the release [default: release-name].
+    #[arg(long)]
+    name: Option<String>,
+    /// Namespace of the release [default: default].
+    #[arg(short, long)]
+    namespace: Option<String>,
+    /// Print what lies below `crds/`, too.
+    #[arg(long)]
+    include_crds: bool,
+    /// The version of Kubernetes that templates see [default: that of Helm 4.1].
+    #[arg(long, value_name = "VERSION")]
+    kube_version: Option<String>,
+    /// An API version that templates see, besides those that Helm knows.
+    #[arg(short, long, value_name = "VERSION", value_delimiter = ',')]
+    api_versions: Vec<String>,
+}
+
+impl Flags {
+    /// Whether any is given: they say that the folder is a chart.
+    pub(super) fn are_set(&self) -> bool {
+        *self != Self::default()
+    }
+
+    fn options(&self) -> anyhow::Result<Options> {
+        let values = self.values.iter().map(|file| {
+            let text = read(file)?;
+            slipway_helm::parse_values(&text).with_context(|| format!("failed to read `{}`", file.display()))
+        });
+        let kinds = [
+            (SetKind::Typed, &self.set),
+            (SetKind::Text, &self.set_string),
+            (SetKind::Json, &self.set_json),
+            (SetKind::Literal, &self.set_literal),
+            (SetKind::File, &self.set_file),
+        ];
+        let sets = kinds.into_iter().flat_map(|(kind, texts)| texts.iter().map(move |text| Set::new(kind, text)));
+        let default = Release::default();
+        Ok(Options {
+            values: values.collect::<anyhow::Result<_>>()?,
+            sets: sets.collect(),
+            set_files: self.set_files()?,
+            release: Release {
+                name: self.name.clone().unwrap_or(default.name),
+                namespace: self.namespace.clone().unwrap_or(default.namespace),
+                ..Release::default()
+            },
+            kube_version: self.kube_version.clone(),
+            api_versions: self.api_versions.clone(),
+            include_crds: self.include_crds,
+            local_dependencies: true,
+            now: Timestamp::now(),
+            ..Options::default()
+        })
+    }
+
+    /// The texts that `--set-file` takes; paths are this machine's, not the tree's.
+    fn set_files(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let assignments = self.set_file.iter().flat_map(|text| text.split(','));
+        let paths = assignments.filter_map(|one| Some(one.split_once('=')?.1));
+        paths.map(|path| Ok((path.to_owned(), read(Path::new(path))?))).collect()
+    }
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(file).with_context(|| format!("failed to read `{}`", file.display()))
+}
+
+/// Prints the manifests of the chart `path` in the order of `helm template`, each with its template.
+pub(super) fn run(tree: &Tree, path: &str, flags: &Flags) -> anyhow::Result<()> {
+    let options = flags.options()?;
+    let rendered = slipway_helm::render(tree, path, &options).map_err(|error| anyhow::anyhow!(error.report()))?;
+    for warning in warnings(&rendered) {
+        crate::eprintln(&format!("warning: {warning}"));
+    }
+    for manifest in &rendered.manifests {
+        crate::print(&format!("---\n# Source: {}\n{}", manifest.source, yaml::to_string(&manifest.value)));
+    }
+    Ok(())
+}
+
+/// In what a deployment will differ from what is printed.
+fn warnings(rendered: &Rendered) -> Vec<String> {
+    let mut warnings: Vec<String> = rendered
+        .needs
+        .iter()
+        .map(|need| {
+            format!(
+                "the chart looks up {} {} `{}`: no cluster is asked here, it counts as absent",
+                need.api_version, need.kind, need.name
+            )
+        })
+        .collect();
+    if rendered.used_random {
+        warnings.push("the chart makes up random values: a deployment has others, the same each time".to_owned());
+    }
+    if rendered.used_time {
+        warnings.push("the chart reads the clock: a deployment has the time of its first one".to_owned());
+    }
+    warnings
+}

@@ -1,0 +1,163 @@
+//! Charts: as a source, with Argo CD's settings (argoproj/argo-cd `reposerver/repository/repository.go`, helmTemplate), and
+//! inside kustomizations (`helmCharts`).
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use slipway_helm::argo::{self, Read};
+use slipway_helm::{HelmError, Options, Release, parse_values, render_template};
+use slipway_kustomize::{Chart, Helm};
+use slipway_manifest::{Tree, yaml};
+
+use super::context::{Context, environment};
+use super::{RenderError, Rendered, objects};
+use crate::app::{Application, Source};
+use crate::error::chain;
+
+/// Fields of `source.helm` that are read, or have no effect in process.
+const KNOWN: [&str; 15] = [
+    "apiVersions",
+    "fileParameters",
+    "ignoreMissingValueFiles",
+    "kubeVersion",
+    "namespace",
+    "parameters",
+    "passCredentials",
+    "releaseName",
+    "skipCrds",
+    "skipSchemaValidation",
+    "skipTests",
+    "valueFiles",
+    "values",
+    "valuesObject",
+    "version",
+];
+
+/// The manifests of a chart in the order of `helm template`; hooks are objects with their annotations.
+pub(super) fn render(
+    tree: &Tree,
+    app: &Application,
+    source: &Source,
+    context: &Context,
+) -> Result<Rendered, RenderError> {
+    let path = &source.path;
+    let helm = source.helm.clone().map_or(Value::Null, Value::Object);
+    let facts = &context.facts;
+    let settings = argo::Context {
+        tree,
+        path,
+        app: &app.name,
+        namespace: &app.destination.namespace,
+        kube_version: facts.kube_version.as_deref(),
+        api_versions: &facts.api_versions,
+        env: &environment(app, &context.revision),
+    };
+    let (options, read) = argo::options(&helm, &settings)
+        .map_err(|source| RenderError::HelmSource { app: app.object.id().to_string(), source: Box::new(source) })?;
+    let options = Options { local_dependencies: true, ..with_facts(options, context) };
+    let chart = match slipway_helm::render(tree, path, &options) {
+        // Once it has its answers it may go well.
+        Err(HelmError::Unanswered { needs, .. }) => return Ok(Rendered { needs, ..Rendered::default() }),
+        chart => chart.map_err(|source| RenderError::Helm { path: path.clone(), source: Box::new(source) })?,
+    };
+    let mut rendered = Rendered { needs: chart.needs, ..Rendered::default() };
+    depend(&mut rendered, tree, path, chart.files, read)?;
+    for key in helm.as_object().into_iter().flat_map(serde_json::Map::keys) {
+        if !KNOWN.contains(&key.as_str()) {
+            let id = app.object.id();
+            rendered.warnings.push(format!("{id}: unknown field `spec.source.helm.{key}` has no effect"));
+        }
+    }
+    for manifest in chart.manifests {
+        rendered.objects.extend(objects(manifest.value, &manifest.source)?);
+    }
+    Ok(rendered)
+}
+
+fn with_facts(options: Options, context: &Context) -> Options {
+    let facts = &context.facts;
+    Options { seed: facts.seed, now: facts.now, lookups: facts.lookups.clone(), ..options }
+}
+
+/// What a change of must lead to a new render: every file, every folder of the chart, every folder that a glob looked into.
+fn depend(
+    rendered: &mut Rendered,
+    tree: &Tree,
+    path: &str,
+    chart: BTreeSet<String>,
+    read: Read,
+) -> Result<(), RenderError> {
+    for file in chart {
+        let folders = file.match_indices('/').filter_map(|(at, _)| file.get(..at));
+        rendered.folders.extend(folders.filter(|folder| folder.starts_with(path)).map(str::to_owned));
+        rendered.files.insert(tree.resolve(&file)?);
+        rendered.files.insert(file);
+    }
+    for folder in read.folders {
+        let below: BTreeSet<String> =
+            tree.files_below(&folder)?.filter_map(|file| Some(file.rsplit_once('/')?.0.to_owned())).collect();
+        rendered.folders.extend(below);
+        rendered.folders.insert(folder);
+    }
+    rendered.files.extend(read.files);
+    Ok(())
+}
+
+/// Renders `helmCharts` of kustomizations, and remembers what came up on the way.
+pub(super) struct Charts<'a> {
+    context: &'a Context,
+    found: RefCell<Rendered>,
+}
+
+impl<'a> Charts<'a> {
+    pub(super) fn new(context: &'a Context) -> Self {
+        Self { context, found: RefCell::default() }
+    }
+
+    /// Files and folders that charts were made of, and what they asked the cluster for.
+    pub(super) fn into_found(self) -> Rendered {
+        self.found.into_inner()
+    }
+
+    fn options(&self, chart: &Chart) -> Result<Options, Box<dyn std::error::Error + Send + Sync>> {
+        let facts = &self.context.facts;
+        let options = with_facts(Options::default(), self.context);
+        let name = if !chart.release_name.is_empty() {
+            chart.release_name.clone()
+        } else if chart.name_template.is_empty() {
+            let folder = chart.path.rsplit('/').next().unwrap_or_default();
+            format!("{folder}-{}", facts.now.as_second())
+        } else {
+            let name = render_template("name-template", &chart.name_template, &Value::Null, &options)?;
+            String::from_utf8(name)?
+        };
+        let namespace = if chart.namespace.is_empty() { "default" } else { &chart.namespace };
+        let own_version = Some(chart.kube_version.clone()).filter(|version| !version.is_empty());
+        Ok(Options {
+            values: chart.values.iter().map(|text| parse_values(text)).collect::<Result<_, _>>()?,
+            release: Release { name, namespace: namespace.to_owned(), ..Release::default() },
+            kube_version: own_version.or_else(|| facts.kube_version.clone()),
+            api_versions: chart.api_versions.iter().chain(&facts.api_versions).cloned().collect(),
+            include_crds: chart.include_crds,
+            skip_tests: chart.skip_tests,
+            ..options
+        })
+    }
+}
+
+impl Helm for Charts<'_> {
+    fn template(&self, tree: &Tree, chart: &Chart) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        let rendered = slipway_helm::render(tree, &chart.path, &self.options(chart)?);
+        let mut found = self.found.borrow_mut();
+        if let Err(HelmError::Unanswered { needs, .. }) = &rendered {
+            found.needs.extend(needs.iter().cloned());
+        }
+        let rendered = rendered.map_err(|e| chain(&e))?;
+        found.needs.extend(rendered.needs);
+        depend(&mut found, tree, &chart.path, rendered.files, Read::default())?;
+        let wanted = rendered.manifests.into_iter().filter(|one| !(chart.skip_hooks && one.hook.is_some()));
+        let texts: Vec<String> = wanted.map(|one| yaml::to_string(&one.value)).collect();
+        Ok(texts.join("---\n"))
+    }
+}
