@@ -161,7 +161,7 @@ pub fn render(tree: &Tree, app: &Application, context: &Context) -> Result<Rende
         SourceType::Directory => directory::render(tree, path, &source.directory.unwrap_or_default())?,
         SourceType::Kustomize => kustomize::render(tree, app, &source.kustomize.unwrap_or_default(), context)?,
         SourceType::Helm => helm::render(tree, app, &source, context)?,
-        other => return Err(RenderError::NotSupported(format!("{}: a {other:?} source", app.object.id()))),
+        SourceType::Plugin => return Err(RenderError::NotSupported(format!("{}: a Plugin source", app.object.id()))),
     };
     rendered.files.extend(read);
     rendered.folders.insert(tree.resolve(path).map_err(at)?);
