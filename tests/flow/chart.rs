@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::world::Flow;
 
-const APPLICATION: &str = r#"apiVersion: argoproj.io/v1alpha1
+const APPLICATION: &str = r"apiVersion: argoproj.io/v1alpha1
 kind: Application
 metadata: {name: chart, namespace: argocd}
 spec:
@@ -18,7 +18,7 @@ spec:
     helm: {valueFiles: [prod.yaml]}
   destination: {name: in-cluster, namespace: shop}
   syncPolicy: {automated: {prune: true}}
-"#;
+";
 const TEMPLATE: &str = r#"apiVersion: v1
 kind: Secret
 metadata: {name: random}

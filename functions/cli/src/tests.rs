@@ -1,5 +1,7 @@
 //! The words of the command line: a change of them is a change in review.
 
+use std::fmt::Write as _;
+
 use clap::{CommandFactory as _, Parser as _};
 
 use super::Cli;
@@ -14,10 +16,8 @@ fn help_texts_are_as_reviewed() {
     let mut text = String::new();
     let mut app = Cli::command().find_subcommand("app").unwrap().clone();
     for verb in app.get_subcommands_mut() {
-        text.push_str(&format!(
-            "{}\n",
-            verb.clone().bin_name(format!("slipway app {}", verb.get_name())).term_width(100).render_help()
-        ));
+        let mut verb = verb.clone().bin_name(format!("slipway app {}", verb.get_name())).term_width(100);
+        let _ = writeln!(text, "{}", verb.render_help());
     }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/testdata/help.txt");
     if std::env::var_os("SLIPWAY_BLESS").is_some() {

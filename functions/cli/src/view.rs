@@ -98,7 +98,7 @@ fn operation(state: &Value, now: Timestamp) -> String {
     if !text("/message").is_empty() {
         lines.push(("Message:", text("/message").to_owned()));
     }
-    lines.iter().map(|(label, value)| format!("{label:<20}{value}\n")).collect()
+    lines.iter().fold(String::new(), |text, (label, value)| text + &format!("{label:<20}{value}\n"))
 }
 
 /// As Go's `Time.String` prints it.

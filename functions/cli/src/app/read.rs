@@ -85,7 +85,9 @@ pub(super) async fn list(arguments: &List) -> anyhow::Result<()> {
     applications.sort_by_key(view::qualified_name);
     let output = match output {
         ListOutput::Name => {
-            applications.iter().for_each(|app| crate::println(&view::qualified_name(app)));
+            for app in &applications {
+                crate::println(&view::qualified_name(app));
+            }
             return Ok(());
         }
         ListOutput::Wide => Output::Wide,
@@ -111,7 +113,7 @@ pub(super) async fn history(arguments: &History) -> anyhow::Result<()> {
     let recorded = recorded(&cluster, name).await?;
     let history = &recorded.state.status.history;
     let text = match output {
-        HistoryOutput::Id => history.iter().map(|one| format!("{}\n", one.id)).collect(),
+        HistoryOutput::Id => history.iter().map(|one| one.id.to_string()).collect::<Vec<_>>().join("\n"),
         HistoryOutput::Wide => view::history(history),
     };
     if !text.is_empty() {
