@@ -26,6 +26,7 @@ mod project;
 mod semver;
 mod sprig;
 mod strvals;
+mod sync_engine;
 mod sync_tasks;
 
 /// Makes a test of each suite, so that `cargo test` counts them and one can be asked for by name.
@@ -53,6 +54,7 @@ suites! {
     semver,
     sprig,
     strvals,
+    sync_engine,
     sync_tasks,
 }
 

@@ -28,6 +28,9 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All, in order.
+    pub const ALL: [Self; 4] = [Self::PreSync, Self::Sync, Self::PostSync, Self::SyncFail];
+
     /// Argo CD's word for it.
     pub fn as_str(self) -> &'static str {
         match self {

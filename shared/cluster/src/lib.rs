@@ -15,6 +15,7 @@ pub mod compare;
 pub mod connect;
 pub mod diff;
 pub mod discover;
+pub mod engine;
 pub mod error;
 pub mod explain;
 pub mod fieldset;

@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sha2::{Digest as _, Sha256};
 use slipway_manifest::{Object, ObjectId, kind_order};
 
 use crate::discover::{DiscoverError, Kinds};
@@ -95,6 +94,8 @@ pub struct Task {
     pub action: Action,
     /// Whether it is a hook.
     pub hook: bool,
+    /// Whether the cluster knows the kind by now.
+    pub is_served: bool,
     /// The object as it is now.
     pub live: Option<Object>,
 }
@@ -107,6 +108,7 @@ impl Task {
             phase,
             wave: hook::wave(&desired),
             hook: hook::is_hook(&desired),
+            is_served: true,
             action: Action::Apply(desired),
             live,
         }
@@ -115,14 +117,26 @@ impl Task {
     /// Deleting `live`.
     pub fn prune(live: Object) -> Self {
         let (id, wave) = (live.id(), hook::wave(&live));
-        Self { id, phase: Phase::Sync, wave, action: Action::Prune, hook: false, live: Some(live) }
+        let live = Some(live);
+        Self { id, phase: Phase::Sync, wave, action: Action::Prune, hook: false, is_served: true, live }
     }
 
-    fn target(&self) -> Option<&Object> {
+    /// What it is to become.
+    pub fn target(&self) -> Option<&Object> {
         match &self.action {
             Action::Apply(object) => Some(object),
             Action::Prune | Action::Spare(_) => None,
         }
+    }
+
+    /// What it is to become, or else what it is.
+    pub fn object(&self) -> Option<&Object> {
+        self.target().or(self.live.as_ref())
+    }
+
+    /// Whether Git has the object no more.
+    pub fn is_prune(&self) -> bool {
+        self.target().is_none()
     }
 }
 
@@ -187,8 +201,7 @@ pub fn plan(
         }
         plan.tasks.push(task);
     }
-    reverse_prunes(&mut plan.tasks);
-    prune_last(&mut plan.tasks, options.prune_last);
+    order_prunes(&mut plan.tasks, options.prune_last);
     sort(&mut plan.tasks);
     plan
 }
@@ -203,22 +216,48 @@ impl Plan {
     pub fn prunes(&self) -> impl Iterator<Item = &ObjectId> {
         self.tasks.iter().filter(|task| task.action == Action::Prune).map(|task| &task.id)
     }
+}
 
-    /// A digest of exactly what would be deleted: what an approval is for.
-    pub fn prune_digest(&self) -> String {
-        let ids: BTreeSet<String> =
-            self.prunes().map(|id| format!("{}/{}/{}/{}", id.group, id.kind, id.namespace, id.name)).collect();
-        let hash = Sha256::digest(ids.into_iter().collect::<Vec<_>>().join("\n"));
-        hex::encode(hash.iter().copied().take(8).collect::<Vec<u8>>())
-    }
+/// An object of the application that Git has no more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Extra {
+    /// As it is.
+    pub live: Object,
+    /// Why it must not be deleted whatever the options say.
+    pub doubt: Option<String>,
+}
+
+/// What of `live` is beyond doubt `owner`'s, but not `desired` any more; no hooks.
+///
+/// What the `inventory` of what was applied before does not hold is in doubt.
+pub fn extras(
+    desired: &[Object],
+    live: &BTreeMap<ObjectId, Object>,
+    inventory: &BTreeSet<ObjectId>,
+    owner: &Owner,
+) -> BTreeMap<ObjectId, Extra> {
+    let wanted: BTreeSet<ObjectId> = desired.iter().map(Object::id).collect();
+    let is_extra = |id: &ObjectId, object: &Object| {
+        !wanted.contains(id) && !hook::is_hook(object) && tracking::is_ours(object, &owner.app, &owner.applyset)
+    };
+    let extra = |(id, object): (&ObjectId, &Object)| {
+        let doubt = (!inventory.contains(id)).then(|| "it is not in the inventory of what was applied".to_owned());
+        (id.clone(), Extra { live: object.clone(), doubt })
+    };
+    live.iter().filter(|(id, object)| is_extra(id, object)).map(extra).collect()
+}
+
+/// Gives prunes their waves: backwards, and after everything else where they ask for it, or `all_last` does.
+pub fn order_prunes(tasks: &mut [Task], all_last: bool) {
+    reverse_prunes(tasks);
+    prune_last(tasks, all_last);
 }
 
 /// Waves of deletion run backwards: the lowest changes places with the highest, and so on.
 fn reverse_prunes(tasks: &mut [Task]) {
-    let is_prune = |task: &Task| task.target().is_none();
-    let waves: BTreeSet<i64> = tasks.iter().filter(|task| is_prune(task)).map(|task| task.wave).collect();
+    let waves: BTreeSet<i64> = tasks.iter().filter(|task| task.is_prune()).map(|task| task.wave).collect();
     let swapped: BTreeMap<i64, i64> = waves.iter().copied().zip(waves.iter().rev().copied()).collect();
-    for task in tasks.iter_mut().filter(|task| is_prune(task)) {
+    for task in tasks.iter_mut().filter(|task| task.is_prune()) {
         task.wave = swapped.get(&task.wave).copied().unwrap_or(task.wave);
     }
 }
@@ -226,7 +265,7 @@ fn reverse_prunes(tasks: &mut [Task]) {
 fn prune_last(tasks: &mut [Task], all: bool) {
     let waves = tasks.iter().filter(|task| task.phase == Phase::Sync).map(|task| task.wave);
     let last = waves.max().unwrap_or_default().max(0).saturating_add(1);
-    for task in tasks.iter_mut().filter(|task| task.target().is_none()) {
+    for task in tasks.iter_mut().filter(|task| task.is_prune()) {
         if all || task.live.as_ref().is_some_and(|live| hook::has_sync_option(live, "PruneLast=true")) {
             task.wave = last;
         }
@@ -247,8 +286,8 @@ pub fn sort(tasks: &mut Vec<Task>) {
     lift(tasks, defined_kind, |object| Some(format!("{}/{}", object.group(), object.kind())));
 }
 
-/// The group and kind that a CustomResourceDefinition defines.
-fn defined_kind(object: &Object) -> Option<String> {
+/// The group and kind that a CustomResourceDefinition defines, as `group/Kind`.
+pub(crate) fn defined_kind(object: &Object) -> Option<String> {
     let is_crd = object.group() == "apiextensions.k8s.io" && object.kind() == "CustomResourceDefinition";
     let text = |pointer| object.pointer(pointer).and_then(serde_json::Value::as_str);
     is_crd.then(|| Some(format!("{}/{}", text("/spec/group")?, text("/spec/names/kind")?))).flatten()
@@ -333,12 +372,12 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_inventory_holds_and_is_ours_is_pruned() {
+    fn what_git_has_no_more_is_ours_or_in_doubt() {
         let live = ready(vec![
             object("ConfigMap", "kept", &json!({})),
             object("ConfigMap", "old", &json!({})),
             object("ConfigMap", "unknown", &json!({})),
-            object("ConfigMap", "no", &json!({"argocd.argoproj.io/sync-options": "Prune=false"})),
+            object("ConfigMap", "hook", &json!({"argocd.argoproj.io/hook": "PreSync"})),
         ]);
         let mut foreign = live[1].clone();
         foreign.metadata_mut().insert("name".to_owned(), json!("foreign"));
@@ -346,12 +385,10 @@ mod tests {
             live.iter().chain([&foreign]).map(Object::id).filter(|id| id.name != "unknown").collect();
         let live = by_id([live, vec![foreign]].concat());
         let desired = ready(vec![object("ConfigMap", "kept", &json!({}))]);
-        let plan = plan(&desired, &live, &inventory, &owner(), Options { prune: true, ..Options::default() });
-        assert_eq!(plan.prunes().map(|id| id.name.as_str()).collect::<Vec<_>>(), ["old"]);
-        let spared: Vec<&str> =
-            plan.tasks.iter().filter(|t| matches!(t.action, Action::Spare(_))).map(|t| t.id.name.as_str()).collect();
-        assert_eq!(spared, ["no", "unknown"]);
-        assert_eq!(plan.survivors, 3);
+        let found = extras(&desired, &live, &inventory, &owner());
+        let found: Vec<(&str, bool)> =
+            found.iter().map(|(id, extra)| (id.name.as_str(), extra.doubt.is_some())).collect();
+        assert_eq!(found, [("old", false), ("unknown", true)]);
     }
 
     #[test]
@@ -362,10 +399,10 @@ mod tests {
             object("ConfigMap", "b", &wave("5", "")),
             object("ConfigMap", "z", &wave("1", "PruneLast=true")),
         ]);
-        let inventory = live.iter().map(Object::id).collect();
-        let plan = plan(&[], &by_id(live), &inventory, &owner(), Options { prune: true, ..Options::default() });
-        let order: Vec<(i64, &str)> = plan.tasks.iter().map(|task| (task.wave, task.id.name.as_str())).collect();
+        let mut tasks: Vec<Task> = live.into_iter().map(Task::prune).collect();
+        order_prunes(&mut tasks, false);
+        sort(&mut tasks);
+        let order: Vec<(i64, &str)> = tasks.iter().map(|task| (task.wave, task.id.name.as_str())).collect();
         assert_eq!(order, [(1, "b"), (5, "a"), (6, "z")]);
-        assert_eq!(plan.steps().count(), 3);
     }
 }

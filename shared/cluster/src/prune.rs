@@ -7,12 +7,13 @@ use std::collections::BTreeSet;
 
 use kube::api::{DeleteParams, Preconditions, PropagationPolicy};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use slipway_manifest::{Object, ObjectId};
 
 use crate::connect::Cluster;
 use crate::error::{ApiError, Class, Failure, Verb};
 use crate::live::Place;
-use crate::plan::{Owner, Plan};
+use crate::plan::Owner;
 use crate::tracking;
 
 /// What happens to what an object owns.
@@ -106,15 +107,28 @@ pub enum Verdict {
     },
 }
 
-/// The brake: holds a prune after which no member but hooks would survive, unless `allow_empty`, and one of more than ten members and more than a
-/// fifth of them, unless `approved` is the digest of exactly this plan. `members` is how many objects the inventory holds. Pure.
-pub fn brake(plan: &Plan, members: usize, allow_empty: bool, approved: Option<&str>) -> Verdict {
-    let count = plan.prunes().count();
-    let digest = plan.prune_digest();
+/// A digest of exactly what would be deleted: what an approval is for.
+pub fn digest(prunes: &BTreeSet<ObjectId>) -> String {
+    let ids: Vec<String> =
+        prunes.iter().map(|id| format!("{}/{}/{}/{}", id.group, id.kind, id.namespace, id.name)).collect();
+    let hash = Sha256::digest(ids.join("\n"));
+    hex::encode(hash.iter().copied().take(8).collect::<Vec<u8>>())
+}
+
+/// The brake: holds `prunes` after which no member but hooks would survive, unless `allow_empty`, and more than ten members and more than a
+/// fifth of them, unless `approved` is the digest of exactly these. `members` is how many objects the inventory holds. Pure.
+pub fn brake(
+    prunes: &BTreeSet<ObjectId>,
+    survivors: usize,
+    members: usize,
+    allow_empty: bool,
+    approved: Option<&str>,
+) -> Verdict {
+    let (count, digest) = (prunes.len(), digest(prunes));
     if count == 0 || approved == Some(digest.as_str()) {
         return Verdict::Clear;
     }
-    let reason = if plan.survivors == 0 && !allow_empty {
+    let reason = if survivors == 0 && !allow_empty {
         format!("all {count} objects of the application would be deleted")
     } else if count > 10.max(members / 5) {
         format!("{count} of {members} objects would be deleted")
@@ -126,20 +140,14 @@ pub fn brake(plan: &Plan, members: usize, allow_empty: bool, approved: Option<&s
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::plan::Task;
 
-    fn plan(prunes: usize, survivors: usize) -> Plan {
-        let object = |n: usize| {
-            Object::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("c{n}"), "namespace": "a"}})).unwrap()
-        };
-        Plan { tasks: (0..prunes).map(|n| Task::prune(object(n))).collect(), survivors }
+    fn prunes(count: usize) -> BTreeSet<ObjectId> {
+        (0..count).map(|n| ObjectId::new("", "ConfigMap", "a", format!("c{n}"))).collect()
     }
 
-    fn is_held(prunes: usize, survivors: usize, allow_empty: bool) -> bool {
-        brake(&plan(prunes, survivors), prunes + survivors, allow_empty, None) != Verdict::Clear
+    fn is_held(count: usize, survivors: usize, allow_empty: bool) -> bool {
+        brake(&prunes(count), survivors, count + survivors, allow_empty, None) != Verdict::Clear
     }
 
     #[test]
@@ -155,8 +163,8 @@ mod tests {
 
     #[test]
     fn an_approval_is_for_exactly_one_plan() {
-        let digest = plan(11, 1).prune_digest();
-        assert_eq!(brake(&plan(11, 1), 12, false, Some(&digest)), Verdict::Clear);
-        assert_ne!(brake(&plan(12, 1), 13, false, Some(&digest)), Verdict::Clear);
+        let approved = digest(&prunes(11));
+        assert_eq!(brake(&prunes(11), 1, 12, false, Some(&approved)), Verdict::Clear);
+        assert_ne!(brake(&prunes(12), 1, 13, false, Some(&approved)), Verdict::Clear);
     }
 }

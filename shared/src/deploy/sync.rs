@@ -419,7 +419,9 @@ impl<'a> Run<'a> {
     /// Whether the brake holds the plan's deletions.
     fn brake(&mut self, plan: &Plan) -> bool {
         let Policy { allow_empty, ref prune_approved, .. } = self.job.policy;
-        match prune::brake(plan, self.state.inventory.len(), allow_empty, prune_approved.as_deref()) {
+        let prunes = plan.prunes().cloned().collect();
+        match prune::brake(&prunes, plan.survivors, self.state.inventory.len(), allow_empty, prune_approved.as_deref())
+        {
             prune::Verdict::Clear => false,
             prune::Verdict::Held { reason, digest } => {
                 self.outcome.problems.push(format!(

@@ -1,0 +1,209 @@
+//! Tasks that run together: prunes first, then hooks that go before they are made anew, then kind after kind.
+
+use std::collections::BTreeSet;
+
+use slipway_manifest::{Object, ObjectId};
+
+use super::step::Step;
+use super::{Done, Door, Op, Order, Prune, prune_of};
+use crate::health::HOOK_FINALIZER;
+use crate::hook::{self, DeletePolicy};
+use crate::plan::{Action, Task};
+use crate::status::{OperationPhase, ResultCode};
+
+/// What came of running tasks, the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Ran {
+    Well,
+    /// Something has to go first.
+    Pending,
+    Failed,
+}
+
+impl<D: Door> Step<'_, D> {
+    /// Runs `tasks`, or asks whether they could be.
+    pub(super) async fn run(&mut self, tasks: &[&Task], dry_run: bool) -> Ran {
+        let dry_run = dry_run || self.input.options.dry_run;
+        let (prunes, creates): (Vec<&Task>, Vec<&Task>) = tasks.iter().partition(|task| task.is_prune());
+        if !dry_run {
+            // What a sync before left over must be deletable.
+            let old = |task: &&Task| task.hook && self.progress.is_pending(task) && has_finalizer(task);
+            let held: Vec<&Task> = creates.iter().copied().filter(old).collect();
+            let answers = self.order(&held, Op::RemoveHookFinalizer, false).await;
+            if !self.note_errors(&held, &answers, OperationPhase::Error, "failed to remove hook finalizer: ") {
+                return Ran::Failed;
+            }
+        }
+        if !self.unconfirmed(&prunes).is_empty() {
+            return Ran::Pending;
+        }
+        let mut ran = self.prune(&prunes, dry_run).await;
+        let mut gone = BTreeSet::new();
+        if ran == Ran::Well && !dry_run {
+            ran = self.delete_before(&creates, &mut gone).await;
+        }
+        if ran != Ran::Well {
+            return ran;
+        }
+        for group in creates.chunk_by(|a, b| a.id.kind == b.id.kind) {
+            ran = ran.max(self.create(group, &gone, dry_run).await);
+        }
+        ran
+    }
+
+    /// The prunes that somebody has to confirm first.
+    pub(super) fn unconfirmed<'t>(&self, tasks: &[&'t Task]) -> Vec<&'t Task> {
+        let options = self.input.options;
+        let asks = |live: &Object| prune_of(live, options.default_prune) == Prune::Confirm;
+        let waits = |task: &&&Task| !options.prune_confirmed && task.is_prune() && task.live.as_ref().is_some_and(asks);
+        tasks.iter().filter(waits).copied().collect()
+    }
+
+    async fn prune(&mut self, tasks: &[&Task], dry_run: bool) -> Ran {
+        let spared: Vec<(&Task, &str)> = tasks
+            .iter()
+            .filter_map(|task| match &task.action {
+                Action::Spare(reason) => Some((*task, reason.as_str())),
+                Action::Apply(_) | Action::Prune => None,
+            })
+            .collect();
+        let is_noted = !dry_run || self.input.options.dry_run;
+        if is_noted {
+            for (task, reason) in spared {
+                self.note_pruned(task, ResultCode::PruneSkipped, reason);
+            }
+        }
+        let doomed: Vec<&Task> = tasks.iter().copied().filter(|task| task.action == Action::Prune).collect();
+        if dry_run {
+            if is_noted {
+                doomed.iter().for_each(|task| self.note_pruned(task, ResultCode::Pruned, "pruned (dry run)"));
+            }
+            return Ran::Well;
+        }
+        // No second deletion is sent: it would wake whoever works on the first.
+        let is_going = |task: &&Task| task.live.as_ref().is_some_and(is_deleting);
+        let (going, doomed): (Vec<&Task>, Vec<&Task>) = doomed.into_iter().partition(is_going);
+        going.iter().for_each(|task| self.note_pruned(task, ResultCode::Pruned, "pruned"));
+        let answers = self.order(&doomed, Op::Prune, false).await;
+        let mut ran = Ran::Well;
+        for (task, answer) in doomed.iter().zip(&answers) {
+            match answer {
+                Ok(Done::Spared(reason)) => self.note_pruned(task, ResultCode::PruneSkipped, reason),
+                Ok(Done::Done(_) | Done::Gone) => self.note_pruned(task, ResultCode::Pruned, "pruned"),
+                Err(error) => {
+                    ran = Ran::Failed;
+                    self.progress.note(task, Some(ResultCode::SyncFailed), Some(OperationPhase::Failed), error);
+                }
+            }
+        }
+        ran
+    }
+
+    fn note_pruned(&mut self, task: &Task, code: ResultCode, message: &str) {
+        self.progress.note(task, Some(code), Some(OperationPhase::Succeeded), message);
+    }
+
+    /// Deletes what earlier syncs left of hooks that go before they are made anew.
+    /// What is not there any more joins `gone`.
+    async fn delete_before(&mut self, tasks: &[&Task], gone: &mut BTreeSet<ObjectId>) -> Ran {
+        let goes = |task: &&Task| {
+            task.live.is_some() && self.progress.is_pending(task) && has_policy(task, DeletePolicy::BeforeHookCreation)
+        };
+        let old: Vec<&Task> = tasks.iter().copied().filter(goes).collect();
+        let answers = self.order(&old, Op::DeleteHook, false).await;
+        if !self.note_errors(&old, &answers, OperationPhase::Error, "failed to delete resource: ") {
+            return Ran::Failed;
+        }
+        let is_gone = |(_, answer): &(&&Task, &Result<Done, String>)| **answer == Ok(Done::Gone);
+        gone.extend(old.iter().zip(&answers).filter(is_gone).map(|(task, _)| task.id.clone()));
+        if gone.len() == old.len() { Ran::Well } else { Ran::Pending }
+    }
+
+    async fn create(&mut self, tasks: &[&Task], gone: &BTreeSet<ObjectId>, dry_run: bool) -> Ran {
+        let options = self.input.options;
+        let tasks: Vec<&Task> = tasks.iter().copied().filter(|task| !dry_run || task.is_served).collect();
+        let orders: Vec<Order<'_>> = tasks.iter().map(|task| self.apply_order(task, gone, dry_run)).collect();
+        let answers = self.carry_out(&orders).await;
+        let mut ran = Ran::Well;
+        for (task, answer) in tasks.iter().zip(answers) {
+            match answer {
+                Err(error) => {
+                    ran = Ran::Failed;
+                    self.progress.note(task, Some(ResultCode::SyncFailed), Some(OperationPhase::Failed), &error);
+                }
+                Ok(done) if !dry_run || options.dry_run => {
+                    // A sync that changes nothing has nothing to wait for.
+                    let state = if dry_run { OperationPhase::Succeeded } else { OperationPhase::Running };
+                    let said = if let Done::Done(said) = done { said } else { String::new() };
+                    self.progress.note(task, Some(ResultCode::Synced), Some(state), &said);
+                }
+                Ok(_) => {}
+            }
+        }
+        ran
+    }
+
+    fn apply_order<'t>(&self, task: &'t Task, gone: &BTreeSet<ObjectId>, dry_run: bool) -> Order<'t> {
+        let options = self.input.options;
+        let says = |object: Option<&Object>, option| object.is_some_and(|object| hook::has_sync_option(object, option));
+        let either = |option| says(task.target(), option) || says(task.live.as_ref(), option);
+        let is_precious = ["Namespace", "CustomResourceDefinition"].contains(&task.id.kind.as_str());
+        let live = task.live.as_ref().filter(|_| !gone.contains(&task.id));
+        let op = match (options.replace || either("Replace=true"), live) {
+            (false, _) => Op::Apply,
+            (true, None) => Op::Create,
+            (true, Some(_)) if is_precious => Op::Update,
+            (true, Some(_)) => Op::Replace,
+        };
+        let asks_server_side = options.server_side || says(task.target(), "ServerSideApply=true");
+        Order {
+            op,
+            task,
+            dry_run,
+            force: options.force || either("Force=true"),
+            validate: !options.no_validate && !says(task.target(), "Validate=false"),
+            server_side: asks_server_side && !dry_run && !says(task.target(), "ServerSideApply=false"),
+        }
+    }
+
+    /// Gives the same order for all of `tasks`, at the same time.
+    pub(super) async fn order(&mut self, tasks: &[&Task], op: Op, dry_run: bool) -> Vec<Result<Done, String>> {
+        let order = |task| Order { op, task, dry_run, force: false, validate: true, server_side: false };
+        let orders: Vec<Order<'_>> = tasks.iter().copied().map(order).collect();
+        self.carry_out(&orders).await
+    }
+
+    async fn carry_out(&mut self, orders: &[Order<'_>]) -> Vec<Result<Done, String>> {
+        if orders.is_empty() { Vec::new() } else { self.door.run(orders).await }
+    }
+
+    /// Notes the answers that are errors; whether there was none.
+    pub(super) fn note_errors(
+        &mut self,
+        tasks: &[&Task],
+        answers: &[Result<Done, String>],
+        state: OperationPhase,
+        what: &str,
+    ) -> bool {
+        for (task, answer) in tasks.iter().zip(answers) {
+            if let Err(error) = answer {
+                self.progress.note_state(task, state, &format!("{what}{error}"));
+            }
+        }
+        answers.iter().all(Result::is_ok)
+    }
+}
+
+pub(super) fn has_policy(task: &Task, policy: DeletePolicy) -> bool {
+    task.hook && task.object().is_some_and(|object| hook::delete_policies(object).contains(&policy))
+}
+
+pub(super) fn is_deleting(object: &Object) -> bool {
+    object.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null())
+}
+
+/// Whether the live object of `task` has our finalizer.
+pub(super) fn has_finalizer(task: &Task) -> bool {
+    let finalizers = task.live.as_ref().and_then(|live| live.pointer("/metadata/finalizers")?.as_array());
+    finalizers.into_iter().flatten().any(|name| name == HOOK_FINALIZER)
+}

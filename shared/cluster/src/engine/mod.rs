@@ -1,0 +1,300 @@
+//! A sync as Argo CD does it, one step a call: phases, waves, hooks, prunes. Knows no cluster, no clock and no deadline.
+//!
+//! [`step`] looks at what is desired, what is live and what became of it so far, gives [`Order`]s in batches to a [`Door`], and tells in
+//! [`Progress`] how far the sync is; whoever calls waits for what the message names and calls again. Because all that it remembers is in
+//! `Progress`, another worker can go on from there. The behaviour is that of argoproj/argo-cd `gitops-engine/pkg/sync/sync_context.go`.
+
+mod batch;
+mod step;
+mod tasks;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+
+use serde_json::{Map, Value};
+use slipway_manifest::{Object, ObjectId};
+
+use crate::health::Verdict;
+use crate::hook::{self, Phase};
+use crate::plan::{Extra, Task};
+use crate::status::{OperationPhase, ResourceResult, ResultCode};
+
+pub use step::{step, terminate};
+pub use tasks::tasks;
+
+/// The annotation by which whoever resumes a sync knows its own hooks: `<operation>.<phase>`.
+pub const OPERATION: &str = "slipway.dev/operation";
+
+/// What happens to objects that Git has no more, unless they say otherwise themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Prune {
+    /// They are deleted.
+    #[default]
+    Yes,
+    /// They stay.
+    No,
+    /// They are deleted when somebody confirmed it.
+    Confirm,
+}
+
+/// How to sync: an application's options and an operation's, as Argo CD names them.
+#[derive(Debug, Clone, Default)]
+// Each is a switch of Argo CD's.
+#[allow(clippy::struct_excessive_bools)]
+pub struct Options {
+    /// The destination's namespace.
+    pub namespace: String,
+    /// The commit.
+    pub revision: String,
+    /// When the operation began, in seconds since 1970: part of a generated name.
+    pub started_at: i64,
+    /// The operation's id; hooks carry it.
+    pub operation: String,
+    /// Delete what Git has no more.
+    pub prune: bool,
+    /// Delete it after everything else.
+    pub prune_last: bool,
+    /// Somebody confirmed the prunes that ask for it.
+    pub prune_confirmed: bool,
+    /// What holds for objects that say nothing about pruning.
+    pub default_prune: Prune,
+    /// Change nothing.
+    pub dry_run: bool,
+    /// Delete and create anew what can't be changed.
+    pub force: bool,
+    /// Replace objects instead of applying them.
+    pub replace: bool,
+    /// Do not refuse unknown fields.
+    pub no_validate: bool,
+    /// The application asks for server-side apply.
+    pub server_side: bool,
+    /// Leave hooks out.
+    pub skip_hooks: bool,
+    /// Do not mind kinds that are not served yet.
+    pub skip_dry_run_on_missing: bool,
+    /// Apply only these (and what does not exist): the option ApplyOutOfSyncOnly.
+    pub modified: Option<BTreeSet<ObjectId>>,
+    /// Sync only these: a selective sync.
+    pub resources: Option<BTreeSet<ObjectId>>,
+    /// Make the destination's namespace.
+    pub create_namespace: Option<NamespaceMetadata>,
+}
+
+/// What the sync option CreateNamespace gives the namespace: `managedNamespaceMetadata`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct NamespaceMetadata {
+    /// Labels.
+    pub labels: Map<String, Value>,
+    /// Annotations.
+    pub annotations: Map<String, Value>,
+}
+
+impl NamespaceMetadata {
+    fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.annotations.is_empty()
+    }
+}
+
+/// What a step looks at.
+pub struct Input<'a> {
+    /// What Git has, hooks among it, with namespaces.
+    pub targets: &'a [Object],
+    /// What the cluster has of it, and the live hooks.
+    pub live: &'a BTreeMap<ObjectId, Object>,
+    /// What the application has in the cluster and Git has no more.
+    pub extras: &'a BTreeMap<ObjectId, Extra>,
+    /// The destination's namespace as it is, for CreateNamespace.
+    pub namespace: Option<&'a Object>,
+    /// Kinds that the cluster does not serve yet (a CRD of this very sync may bring them), with what it said.
+    pub missing: &'a BTreeMap<ObjectId, String>,
+    /// Objects that must not be applied, such as those a project forbids: the sync is not valid with them.
+    pub denied: &'a BTreeMap<ObjectId, String>,
+    /// How well a live object is.
+    pub health: &'a (dyn Fn(&Object) -> Option<Verdict> + Sync),
+    /// How to sync.
+    pub options: &'a Options,
+}
+
+/// What is to be done with an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Op {
+    /// Server-side apply.
+    Apply,
+    /// Create what does not exist (with Replace=true).
+    Create,
+    /// Replace, or delete and create (with Replace=true).
+    Replace,
+    /// Replace, but never delete: CRDs and Namespaces.
+    Update,
+    /// Delete what Git has no more.
+    Prune,
+    /// Delete a hook's object.
+    DeleteHook,
+    /// Let a hook's object go.
+    RemoveHookFinalizer,
+}
+
+impl Op {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Create => "create",
+            Self::Replace => "replace",
+            Self::Update => "update",
+            Self::Prune => "prune",
+            Self::DeleteHook => "delete-hook",
+            Self::RemoveHookFinalizer => "remove-hook-finalizer",
+        }
+    }
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// What.
+    pub op: Op,
+    /// With which object.
+    pub task: &'a Task,
+    /// Only ask whether it could be done.
+    pub dry_run: bool,
+    /// Delete and create anew what can't be changed.
+    pub force: bool,
+    /// Refuse unknown fields.
+    pub validate: bool,
+    /// Whether the manifests ask for server-side apply; where not, ours is one all the same.
+    pub server_side: bool,
+}
+
+/// How an order was carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Done {
+    /// It was, and this is to be said of it.
+    Done(String),
+    /// There was nothing to delete any more.
+    Gone,
+    /// It was not deleted, for this reason.
+    Spared(String),
+}
+
+/// The only way by which a step changes anything.
+pub trait Door: Send {
+    /// Carries out orders that may run at the same time; gives an answer to each, in their order. An error is told in words.
+    fn run(&mut self, batch: &[Order<'_>]) -> impl Future<Output = Vec<Result<Done, String>>> + Send;
+
+    /// The object of a task as it is now.
+    fn live(&mut self, task: &Task) -> impl Future<Output = Result<Option<Object>, String>> + Send;
+
+    /// Keeps what became of the tasks so far: what follows makes it impossible to see again.
+    fn record(&mut self, progress: &Progress) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Is told that all tasks of a wave went out; an error ends the sync.
+    fn wave(&mut self, phase: Phase, wave: i64, last: bool) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+/// How far a sync is: all that has to be carried from step to step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// Whether it goes on, and how it ended.
+    pub phase: OperationPhase,
+    /// What it waits for, or why it failed.
+    pub message: String,
+    results: BTreeMap<(Phase, ObjectId), ResourceResult>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { phase: OperationPhase::Running, message: String::new(), results: BTreeMap::new() }
+    }
+}
+
+impl Progress {
+    /// How far a sync was whose `results` were recorded.
+    pub fn resume(results: impl IntoIterator<Item = ResourceResult>) -> Self {
+        let keyed = results.into_iter().filter_map(|result| {
+            let phase = Phase::ALL.into_iter().find(|phase| phase.as_str() == result.sync_phase)?;
+            let id = ObjectId::new(&result.group, &result.kind, &result.namespace, &result.name);
+            Some(((phase, id), result))
+        });
+        Self { results: keyed.collect(), ..Self::default() }
+    }
+
+    /// What became of each object, by phase.
+    pub fn results(&self) -> impl Iterator<Item = &ResourceResult> {
+        self.results.values()
+    }
+
+    /// Whether nothing was done yet.
+    pub fn is_fresh(&self) -> bool {
+        self.results.is_empty()
+    }
+
+    /// The objects of `phase` that are applied and not yet known to be well, or of every phase.
+    pub fn running(&self) -> impl Iterator<Item = &ObjectId> {
+        let running = self.results.iter().filter(|(_, result)| result.hook_phase == Some(OperationPhase::Running));
+        running.map(|((_, id), _)| id)
+    }
+
+    fn of(&self, task: &Task) -> Option<&ResourceResult> {
+        self.results.get(&(task.phase, task.id.clone()))
+    }
+
+    fn state(&self, task: &Task) -> Option<OperationPhase> {
+        self.of(task)?.hook_phase
+    }
+
+    fn is_pending(&self, task: &Task) -> bool {
+        self.state(task).is_none()
+    }
+
+    fn is_running(&self, task: &Task) -> bool {
+        self.state(task) == Some(OperationPhase::Running)
+    }
+
+    fn is_completed(&self, task: &Task) -> bool {
+        self.state(task).is_some_and(OperationPhase::is_completed)
+    }
+
+    fn is_refused(&self, task: &Task) -> bool {
+        self.of(task).is_some_and(|result| result.status == Some(ResultCode::SyncFailed))
+    }
+
+    fn set_phase(&mut self, phase: OperationPhase, message: impl Into<String>) {
+        self.phase = phase;
+        self.message = message.into();
+    }
+
+    /// Notes what became of `task`; an empty message keeps the last one.
+    fn note(&mut self, task: &Task, status: Option<ResultCode>, state: Option<OperationPhase>, message: &str) {
+        let result = self.results.entry((task.phase, task.id.clone())).or_insert_with(|| ResourceResult {
+            group: task.id.group.clone(),
+            version: task.object().map(|object| object.version().to_owned()).unwrap_or_default(),
+            kind: task.id.kind.clone(),
+            namespace: task.id.namespace.clone(),
+            name: task.id.name.clone(),
+            sync_phase: task.phase.as_str().to_owned(),
+            hook_type: if task.hook { task.phase.as_str().to_owned() } else { String::new() },
+            ..ResourceResult::default()
+        });
+        (result.status, result.hook_phase) = (status, state);
+        if !message.is_empty() {
+            message.clone_into(&mut result.message);
+        }
+    }
+
+    /// Notes how far `task` is, leaving the rest.
+    fn note_state(&mut self, task: &Task, state: OperationPhase, message: &str) {
+        let status = self.of(task).and_then(|result| result.status);
+        self.note(task, status, Some(state), message);
+    }
+
+    fn message_of(&self, task: &Task) -> &str {
+        self.of(task).map(|result| result.message.as_str()).unwrap_or_default()
+    }
+}
+
+/// Whether a prune of `live` is wanted, as its own annotation says or else the application's option.
+fn prune_of(live: &Object, default: Prune) -> Prune {
+    let own = [("Prune=false", Prune::No), ("Prune=confirm", Prune::Confirm), ("Prune=true", Prune::Yes)];
+    own.into_iter().find(|(option, _)| hook::has_sync_option(live, option)).map_or(default, |(_, prune)| prune)
+}
