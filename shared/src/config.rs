@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
+use crate::deploy::sync::retry;
 use crate::source::{Location, LocationError};
 
 /// One environment variable, as the README lists it.
@@ -36,6 +38,7 @@ variables! {
     CLUSTER_ENDPOINT = "SLIPWAY_CLUSTER_ENDPOINT", Some(""), "That cluster's API endpoint; asked of EKS where it is not set.";
     CLUSTER_CA = "SLIPWAY_CLUSTER_CA", Some(""), "That cluster's certificate authority, base64 PEM; goes with the endpoint.";
     KUBECONFIG = "SLIPWAY_KUBECONFIG", Some(""), "A kubeconfig to use instead of EKS, for local runs.";
+    SYNC_TIMEOUT = "SLIPWAY_SYNC_TIMEOUT", Some("1h"), "How long a sync may take in all, hooks and waves included; then it has failed.";
     SLACK_SECRET = "SLIPWAY_SLACK_SECRET", Some(""), "Secrets Manager name of the Slack bot token; without it nothing is sent to Slack.";
     SLACK_CHANNEL = "SLIPWAY_SLACK_CHANNEL", Some(""), "The channel's id; goes with the token.";
     SLACK_API = "SLIPWAY_SLACK_API", Some("https://slack.com/api"), "Slack's Web API.";
@@ -132,6 +135,8 @@ pub struct Engine {
     pub cluster: Cluster,
     /// [`STATE_SECRET`].
     pub state_secret: String,
+    /// [`SYNC_TIMEOUT`].
+    pub sync_timeout: Duration,
     /// Slack, where it is wanted.
     pub slack: Option<Slack>,
 }
@@ -215,6 +220,14 @@ impl<'a> Reader<'a> {
         value.trim_end_matches('/').to_owned()
     }
 
+    fn duration(&mut self, variable: Variable) -> Duration {
+        let value = self.required(variable);
+        retry::duration(&value).unwrap_or_else(|| {
+            self.error.invalid.push(format!("{} must be a duration such as `1h`, found `{value}`", variable.name));
+            Duration::ZERO
+        })
+    }
+
     fn root(&mut self) -> Location {
         let value = self.required(ROOT);
         value.parse().unwrap_or_else(|error: LocationError| {
@@ -259,6 +272,7 @@ impl<'a> Reader<'a> {
             github: self.github(),
             cluster: self.cluster(),
             state_secret: self.required(STATE_SECRET),
+            sync_timeout: self.duration(SYNC_TIMEOUT),
             slack: self.slack(),
         }
     }

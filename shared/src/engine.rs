@@ -1,5 +1,7 @@
 //! What the worker and `drift-check` share: the root, GitHub, the clusters, Slack.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
 
 use crate::aws::Aws;
@@ -24,6 +26,8 @@ pub struct Engine {
     pub clusters: Clusters,
     /// Slack, where it is wanted.
     pub slack: Option<Slack>,
+    /// How long a sync may take in all.
+    pub sync_timeout: Duration,
     secrets: Secrets,
     state_secret: String,
 }
@@ -31,12 +35,13 @@ pub struct Engine {
 impl Engine {
     /// An engine of these settings; nothing is asked yet.
     pub fn new(settings: config::Engine, aws: Aws, secrets: Secrets) -> Self {
-        let config::Engine { root, github, cluster, state_secret, slack } = settings;
+        let config::Engine { root, github, cluster, state_secret, sync_timeout, slack } = settings;
         Self {
             root,
             github: GitHub::new(github, secrets.clone()),
             clusters: Clusters::new(cluster, aws),
             slack: slack.map(|slack| Slack::new(slack, secrets.clone())),
+            sync_timeout,
             secrets,
             state_secret,
         }

@@ -12,6 +12,7 @@ mod prune;
 mod replay;
 mod replay_flow;
 mod state;
+mod sync;
 mod takeover;
 mod token;
 mod wait;

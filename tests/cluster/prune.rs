@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::json;
-use slipway_cluster::plan::{self, Options};
+use slipway_cluster::plan;
 use slipway_cluster::prune::{self, Propagation, Pruned};
 use slipway_cluster::{GroupKind, live, wait};
 use slipway_manifest::{Object, ObjectId};
@@ -45,15 +45,9 @@ async fn only_what_is_ours_beyond_doubt_goes() {
     assert!(members.failures.is_empty());
     assert_eq!(members.objects.len(), 4, "the unlabelled one is no member");
 
-    let plan = plan::plan(
-        &objects[..1],
-        &members.objects,
-        &inventory,
-        &place.owner,
-        Options { prune: true, ..Options::default() },
-    );
-    let pruned: Vec<&str> = plan.prunes().map(|id| id.name.as_str()).collect();
-    assert_eq!(pruned, ["old"]);
+    let extras = plan::extras(&objects[..1], &members.objects, &inventory, &place.owner);
+    let pruned = extras.iter().filter(|(_, extra)| extra.doubt.is_none());
+    assert_eq!(pruned.map(|(id, _)| id.name.as_str()).collect::<Vec<_>>(), ["old"]);
 
     // Even asked directly, the door stays shut on doubt.
     let mut outcomes = BTreeMap::new();

@@ -192,6 +192,38 @@ pub async fn create(
     Ok(Applied { change: Change::Created, object, warnings })
 }
 
+/// Replaces `live`, a `resource`, by `desired` as a whole: the sync option `Replace=true`.
+///
+/// Sends nothing but a dry run where nothing would change. The server refuses it if the object changed since `live` was read.
+pub async fn replace(
+    cluster: &Cluster,
+    resource: &Arc<Resource>,
+    desired: &Object,
+    live: &Object,
+    dry_run: bool,
+) -> Result<Applied, Failure> {
+    let place = Place::of(resource, desired);
+    let mut body = desired.clone();
+    takeover::strip(&mut body);
+    if let Some(version) = live.pointer("/metadata/resourceVersion") {
+        body.metadata_mut().insert("resourceVersion".to_owned(), version.clone());
+    }
+    let put = async |dry_run| {
+        let params = PostParams { dry_run, field_manager: Some(MANAGER.to_owned()) };
+        let bytes = serde_json::to_vec(body.as_map()).map_err(|e| ApiError::local(Class::Malformed, e.to_string()))?;
+        let answer = cluster.send(place.request()?.replace(&place.name, &params, bytes)).await?;
+        Ok((live::object(answer.body)?, answer.warnings))
+    };
+    let verb = if dry_run { Verb::DryRun } else { Verb::Replace };
+    let failed = |error| place.failed(verb)(mask::withhold(refine(error, &place), desired));
+    let (mut object, mut warnings) = put(true).await.map_err(failed)?;
+    let change = change(Some(live), &object);
+    if change != Change::Unchanged && !dry_run {
+        (object, warnings) = put(false).await.map_err(failed)?;
+    }
+    Ok(Applied { change, object, warnings })
+}
+
 /// The kind every API server has.
 pub fn namespaces() -> Arc<Resource> {
     let verbs = ["create", "delete", "get", "list", "patch", "update", "watch"];

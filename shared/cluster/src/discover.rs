@@ -84,7 +84,7 @@ impl FromStr for GroupKind {
 }
 
 /// How the API server serves a kind.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Resource {
     /// The kind, in the version asked for.
     pub gvk: Gvk,
@@ -185,6 +185,19 @@ impl Kinds {
         }
     }
 
+    /// Adds the kinds that the CustomResourceDefinitions among `objects` define and that are not there; gives those.
+    ///
+    /// They can be named and placed before the API server serves them.
+    pub fn define(&mut self, objects: &[Object]) -> BTreeSet<Gvk> {
+        let defined: Vec<Resource> = objects.iter().flat_map(defined).collect();
+        let new = defined.into_iter().filter(|resource| !self.found.contains_key(&resource.gvk)).collect::<Vec<_>>();
+        let gvks = new.iter().map(|resource| resource.gvk.clone()).collect();
+        for resource in new {
+            self.add(Arc::new(resource));
+        }
+        gvks
+    }
+
     /// Whether the API server answered for every group: only then does a missing kind mean that it does not exist.
     pub fn is_complete(&self) -> bool {
         self.incomplete.is_empty()
@@ -199,6 +212,24 @@ impl Kinds {
     pub fn resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
         self.by_group_kind.values()
     }
+}
+
+/// The kinds that a CustomResourceDefinition defines, one a version; none for other objects.
+fn defined(object: &Object) -> Vec<Resource> {
+    let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let is_crd = object.group() == "apiextensions.k8s.io" && object.kind() == "CustomResourceDefinition";
+    let versions = object.pointer("/spec/versions").and_then(Value::as_array).filter(|_| is_crd);
+    let verbs = ["create", "delete", "get", "list", "patch", "update", "watch"];
+    let resource = |version: &Value| {
+        let version = version.get("name")?.as_str()?.to_owned();
+        Some(Resource {
+            gvk: Gvk { group: text("/spec/group"), version, kind: text("/spec/names/kind") },
+            plural: text("/spec/names/plural"),
+            namespaced: text("/spec/scope") == "Namespaced",
+            verbs: verbs.into_iter().map(str::to_owned).collect(),
+        })
+    };
+    versions.into_iter().flatten().filter_map(resource).collect()
 }
 
 impl Cluster {

@@ -1,10 +1,11 @@
 //! Kubernetes as Slipway sees it: connect, find out the kinds, plan, apply, prune, compare, wait, lock, remember.
 //!
-//! The only crate that knows kube. Everything here computes a plan or reads, but for the one door: [`apply`] and
-//! [`prune`] change a cluster; [`state`] and [`lock`] write Slipway's own two objects beside it.
+//! The only crate that knows kube. Everything here computes a plan or reads, but for the one door: [`apply`],
+//! [`prune`] and [`release`] change a cluster; [`state`] and [`lock`] write Slipway's own two objects beside it.
 //!
 //! The way of a sync: [`Cluster::resolve`] the kinds, [`plan::prepare`] what was rendered, [`lock::acquire`], [`state::read`],
-//! [`live::members`], [`plan::plan`], [`prune::brake`], then step by step [`apply::apply`], [`prune::prune`], [`wait::wait`], [`state::write`].
+//! [`live::members`], [`plan::extras`], [`prune::brake`], then [`engine::step`] after [`engine::step`], whose door is [`apply::apply`],
+//! [`prune::prune`] and [`release::release`], with [`state::write`] and [`wait::wait`] between them.
 //! The way of a comparison: [`compare::settle`], which is [`apply::apply`] as a dry run without what webhooks add ([`predict`]) and what is to be
 //! ignored ([`normalize`]), then [`mask::mask`], [`diff::diff`] and [`blame::blame`]; [`sync_status`] sums it up.
 
@@ -30,6 +31,7 @@ pub mod overrides;
 pub mod plan;
 pub mod predict;
 pub mod prune;
+pub mod release;
 mod scaled;
 pub mod state;
 pub mod status;

@@ -18,6 +18,8 @@ use crate::tracking::PART_OF;
 const CONCURRENCY: usize = 16;
 /// Objects asked for in one page.
 const PAGE: u32 = 500;
+/// Objects of one collection that are asked for one by one rather than by a list.
+const FEW: usize = 8;
 /// The most objects one list may have.
 const MAX_OBJECTS: usize = 100_000;
 
@@ -169,32 +171,85 @@ pub async fn members(
     applyset: &str,
 ) -> Members {
     let params = &ListParams::default().labels(&format!("{PART_OF}={applyset}"));
-    let mut lists: Vec<(&Arc<Resource>, &str)> = Vec::new();
+    let mut lists_of: Vec<(&Arc<Resource>, &str)> = Vec::new();
     for resource in resources.into_iter().filter(|resource| resource.can("list")) {
         if resource.namespaced {
-            lists.extend(namespaces.iter().map(|namespace| (resource, namespace.as_str())));
+            lists_of.extend(namespaces.iter().map(|namespace| (resource, namespace.as_str())));
         } else {
-            lists.push((resource, ""));
+            lists_of.push((resource, ""));
         }
     }
+    let collections = lists_of
+        .into_iter()
+        .map(|(resource, namespace)| (resource.path(namespace), Arc::clone(resource), namespace.to_owned()));
     let mut members = Members::default();
-    let mut answers =
-        futures::stream::iter(lists)
-            .map(|(resource, namespace)| async move {
-                (resource, namespace, list(cluster, resource, namespace, params).await)
-            })
-            .buffer_unordered(CONCURRENCY);
+    lists(cluster, collections, params, &mut members).await;
+    members.failures.sort_by(|a, b| a.id.cmp(&b.id));
+    members
+}
+
+/// What is at the places `wanted`, and the members of `applyset` in the collections of `wanted` and `known` places.
+///
+/// One list a collection (kind and namespace). Where `known` is empty nobody is a member yet. Wanted objects that are no members are asked
+/// for one by one, or, where they are many, by a list of their collection.
+pub async fn survey(cluster: &Cluster, wanted: &[Place], known: &[Place], applyset: &str) -> Members {
+    let mut found = Members::default();
+    if !known.is_empty() {
+        let params = ListParams::default().labels(&format!("{PART_OF}={applyset}"));
+        lists(cluster, collections(wanted.iter().chain(known)).into_keys(), &params, &mut found).await;
+    }
+    let absent = collections(wanted.iter().filter(|place| !found.objects.contains_key(&place.id())));
+    let (many, few): (Vec<_>, Vec<_>) = absent.into_iter().partition(|(_, places)| places.len() > FEW);
+    let few: Vec<Place> = few.into_iter().flat_map(|(_, places)| places).cloned().collect();
+    let (objects, failures) = get_all(cluster, &few).await;
+    found.objects.extend(objects);
+    found.failures.extend(failures);
+    let mut others = Members::default();
+    let wanted: BTreeSet<ObjectId> = many.iter().flat_map(|(_, places)| places).map(|place| place.id()).collect();
+    lists(cluster, many.into_iter().map(|(collection, _)| collection), &ListParams::default(), &mut others).await;
+    found.objects.extend(others.objects.into_iter().filter(|(id, _)| wanted.contains(id)));
+    found.failures.extend(others.failures);
+    found.failures.sort_by(|a, b| a.id.cmp(&b.id));
+    found
+}
+
+/// A kind's URL, by which collections are told apart, with the kind and the namespace.
+type Collection = (String, Arc<Resource>, String);
+
+fn collections<'a>(places: impl IntoIterator<Item = &'a Place>) -> BTreeMap<Collection, Vec<&'a Place>> {
+    let mut collections: BTreeMap<Collection, Vec<&Place>> = BTreeMap::new();
+    for place in places {
+        let collection = (place.resource.path(&place.namespace), Arc::clone(&place.resource), place.namespace.clone());
+        collections.entry(collection).or_default().push(place);
+    }
+    collections
+}
+
+/// Lists `collections` into `members`.
+async fn lists(
+    cluster: &Cluster,
+    collections: impl IntoIterator<Item = Collection>,
+    params: &ListParams,
+    members: &mut Members,
+) {
+    let collections: Vec<Collection> =
+        collections.into_iter().filter(|(_, resource, _)| resource.can("list")).collect();
+    let mut answers = futures::stream::iter(collections)
+        .map(|(_, resource, namespace)| async move {
+            let answer = list(cluster, &resource, &namespace, params).await;
+            (resource, namespace, answer)
+        })
+        .buffer_unordered(CONCURRENCY);
     while let Some((resource, namespace, answer)) = answers.next().await {
         match answer {
             Ok(listed) => members.objects.extend(listed.objects.into_iter().map(|object| (object.id(), object))),
+            Err(error) if error.class == Class::NotFound || error.class == Class::MissingNamespace => {}
             Err(source) => {
-                let id = ObjectId::new(&resource.gvk.group, &resource.gvk.kind, namespace, "*");
+                let id = ObjectId::new(&resource.gvk.group, &resource.gvk.kind, &namespace, "*");
                 members.failures.push(Failure { id, verb: Verb::Read, source });
             }
         }
     }
-    members.failures.sort_by(|a, b| a.id.cmp(&b.id));
-    members
 }
 
 /// An answer as an object.

@@ -21,6 +21,16 @@ pub struct Owner {
     pub namespace: String,
 }
 
+impl Owner {
+    /// Marks `object` as the application's; gives its id.
+    pub fn mark(&self, object: &mut Object) -> ObjectId {
+        let id = object.id();
+        object.set_annotation(TRACKING_ID, tracking::tracking_id(&self.app, &id, &self.namespace));
+        object.set_label(PART_OF, &self.applyset);
+        id
+    }
+}
+
 /// Objects ready to be applied.
 #[derive(Debug, Default)]
 pub struct Desired {
@@ -53,9 +63,7 @@ pub fn prepare(objects: Vec<Object>, kinds: &Kinds, owner: &Owner) -> Desired {
                 continue;
             }
         }
-        let id = object.id();
-        object.set_annotation(TRACKING_ID, tracking::tracking_id(&owner.app, &id, &owner.namespace));
-        object.set_label(PART_OF, &owner.applyset);
+        let id = owner.mark(&mut object);
         match places.get(&id).and_then(|place| desired.objects.get_mut(*place)) {
             Some(earlier) if !id.name.is_empty() => {
                 desired.warnings.push(format!("{id} is in the manifests more than once; the last one is used"));
@@ -137,84 +145,6 @@ impl Task {
     /// Whether Git has the object no more.
     pub fn is_prune(&self) -> bool {
         self.target().is_none()
-    }
-}
-
-/// How to plan.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Options {
-    /// Delete what Git has no more.
-    pub prune: bool,
-    /// Delete it after everything else.
-    pub prune_last: bool,
-    /// Leave hooks out: a partial sync.
-    pub skip_hooks: bool,
-}
-
-/// A sync in order.
-#[derive(Debug, Default)]
-pub struct Plan {
-    /// What is to be done.
-    pub tasks: Vec<Task>,
-    /// How many members survive, hooks not counted.
-    pub survivors: usize,
-}
-
-/// Plans a sync of `desired`, given what is `live` and the `inventory` of what was applied before.
-///
-/// Only an object that the inventory holds and that is beyond doubt `owner`'s is ever planned to be deleted. The caller turns `prune` off
-/// where anything was incomplete.
-pub fn plan(
-    desired: &[Object],
-    live: &BTreeMap<ObjectId, Object>,
-    inventory: &BTreeSet<ObjectId>,
-    owner: &Owner,
-    options: Options,
-) -> Plan {
-    let mut plan = Plan::default();
-    let wanted: BTreeSet<ObjectId> = desired.iter().map(Object::id).collect();
-    for object in desired {
-        let is_hook = hook::is_hook(object);
-        if is_hook && options.skip_hooks {
-            continue;
-        }
-        let phases = hook::phases(object);
-        plan.survivors += usize::from(!is_hook && !phases.is_empty());
-        let tasks = phases.into_iter().map(|phase| Task::apply(object.clone(), live.get(&object.id()).cloned(), phase));
-        plan.tasks.extend(tasks);
-    }
-    let extra = live.iter().filter(|(id, object)| !wanted.contains(*id) && !hook::is_hook(object));
-    for (id, object) in extra.filter(|(_, object)| tracking::is_ours(object, &owner.app, &owner.applyset)) {
-        let mut task = Task::prune(object.clone());
-        let reason = if !inventory.contains(id) {
-            Some("it is not in the inventory of what was applied")
-        } else if hook::has_sync_option(object, "Prune=false") {
-            Some("its annotation says Prune=false")
-        } else if !options.prune {
-            Some("pruning is off")
-        } else {
-            None
-        };
-        if let Some(reason) = reason {
-            task.action = Action::Spare(reason.to_owned());
-            plan.survivors += 1;
-        }
-        plan.tasks.push(task);
-    }
-    order_prunes(&mut plan.tasks, options.prune_last);
-    sort(&mut plan.tasks);
-    plan
-}
-
-impl Plan {
-    /// The steps: tasks of one phase and wave, which run together.
-    pub fn steps(&self) -> impl Iterator<Item = &[Task]> {
-        self.tasks.chunk_by(|a, b| (a.phase, a.wave) == (b.phase, b.wave))
-    }
-
-    /// What would be deleted.
-    pub fn prunes(&self) -> impl Iterator<Item = &ObjectId> {
-        self.tasks.iter().filter(|task| task.action == Action::Prune).map(|task| &task.id)
     }
 }
 

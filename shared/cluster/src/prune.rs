@@ -57,6 +57,17 @@ pub async fn prune(
     if let Some(doubt) = doubt(live, owner, inventory) {
         return Ok(Pruned::Spared(doubt));
     }
+    delete(cluster, place, live, propagation, dry_run).await
+}
+
+/// Deletes `live` at `place`, and no other object of that name; whose it is, the caller knows.
+pub async fn delete(
+    cluster: &Cluster,
+    place: &Place,
+    live: &Object,
+    propagation: Propagation,
+    dry_run: bool,
+) -> Result<Pruned, Failure> {
     let Some(uid) = live.pointer("/metadata/uid").and_then(Value::as_str) else {
         return Ok(Pruned::Spared("it has no uid".to_owned()));
     };

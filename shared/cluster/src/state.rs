@@ -113,9 +113,12 @@ pub struct Operation {
     /// The steps that are done.
     #[serde(default)]
     pub steps_done: u32,
-    /// How often it was taken up, or tried again.
+    /// How often it was taken up again.
     #[serde(default)]
     pub attempt: u32,
+    /// How often it failed and was tried anew.
+    #[serde(default)]
+    pub retries: u32,
     /// Not to be taken up before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,

@@ -42,7 +42,7 @@ pub async fn wait(
     cluster: &Cluster,
     places: &[Place],
     until: Instant,
-    judge: impl Fn(&ObjectId, Option<&Object>) -> Progress,
+    judge: impl Fn(&ObjectId, Option<&Object>) -> Progress + Sync,
 ) -> BTreeMap<ObjectId, Outcome> {
     let mut groups: BTreeMap<String, Vec<&Place>> = BTreeMap::new();
     for place in places {
@@ -55,8 +55,15 @@ pub async fn wait(
 
 /// Whether an object that is no hook lets the sync go on: as it is healthy, or has no health (argoproj/argo-cd `gitops-engine/pkg/sync/sync_context.go`).
 pub fn healthy(object: Option<&Object>) -> Progress {
-    let Some(object) = object else { return Progress::Waiting("it does not exist".to_owned()) };
-    let Some(verdict) = health::of(object) else { return Progress::Done };
+    judged(object, object.and_then(health::of))
+}
+
+/// As [`healthy`], of an object whose health is `verdict`.
+pub fn judged(object: Option<&Object>, verdict: Option<health::Verdict>) -> Progress {
+    if object.is_none() {
+        return Progress::Waiting("it does not exist".to_owned());
+    }
+    let Some(verdict) = verdict else { return Progress::Done };
     let message = if verdict.message.is_empty() { verdict.health.to_string() } else { verdict.message };
     match verdict.health {
         Health::Healthy => Progress::Done,
@@ -77,7 +84,7 @@ pub fn gone(object: Option<&Object>) -> Progress {
     })
 }
 
-type Judge<'a> = &'a dyn Fn(&ObjectId, Option<&Object>) -> Progress;
+type Judge<'a> = &'a (dyn Fn(&ObjectId, Option<&Object>) -> Progress + Sync);
 
 /// Objects of one kind in one namespace: one list and one watch.
 async fn wait_for_group(

@@ -189,7 +189,7 @@ impl Checker {
             Ok(job) => {
                 let (_never, stop) = watch::channel(false);
                 let reporter = self.engine.reporter();
-                Box::pin(sync::sync(&job, reporter.as_ref(), id, until, stop)).await;
+                Box::pin(sync::sync(&job, reporter.as_ref(), id, sync::Times::until(until), stop)).await;
                 if let Some(reporter) = reporter {
                     reporter.finish().await;
                 }

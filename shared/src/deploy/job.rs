@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use slipway_cluster::Cluster;
+use slipway_cluster::engine::{NamespaceMetadata, Options, Prune};
 use slipway_cluster::normalize::NormalizeError;
+use slipway_cluster::prune::Propagation;
 use slipway_cluster::state::AppKey;
 
 use super::facts::{self, FactsError};
+use super::sync::retry::Backoff;
 use super::sync::{Job, Owner, Policy};
 use crate::app::Application;
 use crate::app::project::Denied;
@@ -166,6 +169,8 @@ pub async fn prepare(engine: &Engine, checkouts: &Checkouts, member: &Member, re
         objects: rendered.objects,
         warnings,
         policy: policy(app),
+        is_manual: false,
+        resumes: None,
         source_type,
         permit: member.permit.clone(),
         rules: member.rules()?,
@@ -176,17 +181,45 @@ pub async fn prepare(engine: &Engine, checkouts: &Checkouts, member: &Member, re
     })
 }
 
+/// What the Application asks for: `syncPolicy` and the annotations that approve of something.
 fn policy(app: &Application) -> Policy {
     let automated = app.sync_policy.automated;
+    let is = |option: &str| app.has_sync_option(option);
     let map = |pairs: &BTreeMap<String, String>| -> Map<String, Value> {
         pairs.iter().map(|(key, value)| (key.clone(), json!(value))).collect()
     };
-    let namespace = (map(&app.sync_policy.namespace_labels), map(&app.sync_policy.namespace_annotations));
-    Policy {
+    let namespace = NamespaceMetadata {
+        labels: map(&app.sync_policy.namespace_labels),
+        annotations: map(&app.sync_policy.namespace_annotations),
+    };
+    let options = Options {
         prune: automated.is_some_and(|automated| automated.prune),
+        prune_last: is("PruneLast=true"),
+        default_prune: match (is("Prune=false"), is("Prune=confirm")) {
+            (true, _) => Prune::No,
+            (_, true) => Prune::Confirm,
+            _ => Prune::Yes,
+        },
+        force: is("Force=true"),
+        replace: is("Replace=true"),
+        no_validate: is("Validate=false"),
+        server_side: is("ServerSideApply=true"),
+        skip_dry_run_on_missing: is("SkipDryRunOnMissingResource=true"),
+        create_namespace: is("CreateNamespace=true").then_some(namespace),
+        ..Options::default()
+    };
+    Policy {
+        options,
         allow_empty: automated.is_some_and(|automated| automated.allow_empty),
-        create_namespace: app.has_sync_option("CreateNamespace=true").then_some(namespace),
-        validate: !app.has_sync_option("Validate=false"),
+        out_of_sync_only: is("ApplyOutOfSyncOnly=true"),
+        fail_on_shared: is("FailOnSharedResource=true"),
+        propagation: match (is("PrunePropagationPolicy=background"), is("PrunePropagationPolicy=orphan")) {
+            (true, _) => Propagation::Background,
+            (_, true) => Propagation::Orphan,
+            _ => Propagation::Foreground,
+        },
+        retry: Backoff::of(app.sync_policy.retry.as_ref()),
+        confirmed_at: app.annotation("argocd.argoproj.io/deletion-approved").and_then(|at| at.parse().ok()),
         prune_approved: app.annotation("slipway.dev/prune-approved").map(str::to_owned),
     }
 }
@@ -206,7 +239,7 @@ fn about(engine: &Engine, member: &Member, revision: &str) -> Value {
         fields.extend(files.map(|files| ("helm".to_owned(), json!({ "valueFiles": files }))));
     }
     let automated =
-        sync_policy.is_automated().then(|| policy(&member.app).prune).map(|prune| json!({ "prune": prune }));
+        sync_policy.is_automated().then(|| policy(&member.app).options.prune).map(|prune| json!({ "prune": prune }));
     json!({
         "metadata": { "name": name, "namespace": owner(engine, member).key.namespace },
         "spec": {

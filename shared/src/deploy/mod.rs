@@ -23,14 +23,14 @@ use crate::config;
 use crate::engine::Engine;
 use crate::error::{Failure, chain};
 use crate::event::intake::Intake;
-use crate::event::queue::{self, Push};
+use crate::event::queue::{self, Continue, Message, Push};
 use crate::notify::report::{self, Phase};
 use crate::notify::reporter::Reporter;
 use crate::notify::subscribe::Subscriptions;
 use crate::root::Member;
 use crate::secret::Secrets;
 use crate::source::{Checkouts, Repo};
-use sync::Outcome;
+use sync::{Next, Outcome, Times};
 
 /// Applications brought to their commit at the same time.
 const AT_ONCE: usize = 8;
@@ -38,6 +38,8 @@ const AT_ONCE: usize = 8;
 const LOOK: Duration = Duration::from_secs(10);
 /// Time kept for recording and telling, at most.
 const REPORTING: Duration = Duration::from_secs(15);
+/// How long a push waits for hooks and waves itself.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Rounds in which applications are done again because somebody found us at work on them.
 const ROUNDS: usize = 3;
 
@@ -73,32 +75,80 @@ impl Deployer {
             return Ok(self.intake.answer(event).await);
         }
         let records = queue::read(event).map_err(|error| Failure::terminal(&error))?;
+        let receipts: Vec<String> = records.iter().map(|record| record.receipt.clone()).collect();
+        tokio::select! {
+            answer = Box::pin(self.work_off(records, deadline, id)) => Ok(answer),
+            never = self.intake.keep(&receipts) => match never {},
+        }
+    }
+
+    async fn work_off(&self, records: Vec<queue::Record>, deadline: Instant, id: &str) -> Value {
         let mut failed: Vec<String> = Vec::new();
         let mut stuck: BTreeSet<String> = BTreeSet::new();
         for record in records {
-            let push = match record.push {
-                Ok(push) => push,
+            let message = match record.message {
+                Ok(message) => message,
                 Err(error) => {
                     tracing::error!(message = record.id, error, "a message that can't be read is dropped");
                     continue;
                 }
             };
             // A group keeps its order: what comes after a failed message waits for it.
-            if stuck.contains(&push.group()) || self.run(&push, deadline, id).await.retry {
-                stuck.insert(push.group());
+            if stuck.contains(&message.group()) || self.take(&message, deadline, id).await.retry {
+                stuck.insert(message.group());
                 failed.push(record.id);
             }
         }
-        Ok(queue::failures(failed.iter().map(String::as_str)))
+        queue::failures(failed.iter().map(String::as_str))
+    }
+
+    async fn take(&self, message: &Message, deadline: Instant, id: &str) -> Summary {
+        match message {
+            Message::Push(push) => self.run(push, deadline, id).await,
+            Message::Continue(rest) => self.go_on(rest, deadline, id).await,
+        }
+    }
+
+    /// Goes on with a sync that an invocation before left.
+    pub async fn go_on(&self, rest: &Continue, deadline: Instant, id: &str) -> Summary {
+        let until = reporting(deadline);
+        tracing::info!(app = rest.app, operation = rest.operation, attempt = rest.attempt, "going on");
+        let work = async {
+            let checkouts = Checkouts::new(self.engine.github.clone());
+            let root = self.engine.load_root(&checkouts).await?;
+            let member = root.members.into_iter().find(|member| member.instance() == rest.app);
+            let Some(member) = member else { return Ok(None) };
+            let head = checkouts.resolve(&member.repo, member.revision()).await;
+            let head = head.map_err(|error| Failure::of(&error, error.is_retryable()))?;
+            let branch = Branch { repo: member.repo.clone(), reference: member.revision().to_owned() };
+            let resumes = Some(rest.operation.clone());
+            Ok::<_, Failure>(Some(Work {
+                checkouts,
+                branch,
+                head,
+                members: vec![member],
+                resumes,
+                reporter: self.engine.reporter(),
+            }))
+        };
+        match tokio::time::timeout_at(until, Box::pin(work)).await {
+            Ok(Ok(Some(work))) => Box::pin(self.work(work, until, id)).await,
+            // The application left the root: the sync has nobody to finish it for.
+            Ok(Ok(None)) => Summary::default(),
+            Ok(Err(failure)) => {
+                tracing::error!(error = failure.message, "the sync can't go on");
+                Summary { outcomes: BTreeMap::new(), retry: failure.class == crate::error::Class::Retryable }
+            }
+            Err(_) => Summary { outcomes: BTreeMap::new(), retry: true },
+        }
     }
 
     /// Brings every application that follows the branch of `push` to its head.
     pub async fn run(&self, push: &Push, deadline: Instant, id: &str) -> Summary {
-        let remaining = deadline.saturating_duration_since(Instant::now());
-        let until = deadline.checked_sub(REPORTING.min(remaining / 4)).unwrap_or(deadline);
+        let until = reporting(deadline);
         tracing::info!(repo = %push.repo, branch = push.branch(), after = push.after, delivery = push.delivery, "deploying");
         match tokio::time::timeout_at(until, Box::pin(self.select(push))).await {
-            Ok(Ok(work)) => Box::pin(self.work(push, work, until, id)).await,
+            Ok(Ok(work)) => Box::pin(self.work(work, until, id)).await,
             Ok(Err(failure)) => {
                 let retry = failure.class == crate::error::Class::Retryable;
                 tracing::error!(error = failure.message, retry, "the push can't be deployed");
@@ -115,12 +165,13 @@ impl Deployer {
     /// What follows the branch, at which commit.
     async fn select(&self, push: &Push) -> Result<Work, Failure> {
         let checkouts = Checkouts::new(self.engine.github.clone());
-        let branch = format!("heads/{}", push.branch());
-        let head = match checkouts.resolve(&push.repo, &branch).await {
+        let branch = Branch { repo: push.repo.clone(), reference: format!("heads/{}", push.branch()) };
+        let head = match checkouts.resolve(&branch.repo, &branch.reference).await {
             Ok(head) => head,
             Err(error) if error.is_not_found() => {
                 tracing::info!("the branch is gone");
-                return Ok(Work { checkouts, head: String::new(), members: Vec::new(), reporter: None });
+                let members = Vec::new();
+                return Ok(Work { checkouts, branch, head: String::new(), members, resumes: None, reporter: None });
             }
             Err(error) => return Err(Failure::of(&error, error.is_retryable())),
         };
@@ -137,10 +188,10 @@ impl Deployer {
             }
             members.push(member);
         }
-        Ok(Work { checkouts, head, members, reporter: self.engine.reporter() })
+        Ok(Work { checkouts, branch, head, members, resumes: None, reporter: self.engine.reporter() })
     }
 
-    async fn work(&self, push: &Push, work: Work, until: Instant, id: &str) -> Summary {
+    async fn work(&self, work: Work, until: Instant, id: &str) -> Summary {
         let (moved, stop) = watch::channel(false);
         let work = &work;
         let syncs = async {
@@ -152,12 +203,13 @@ impl Deployer {
         };
         let done = tokio::select! {
             done = syncs => done,
-            never = self.watch_branch(push, &work.head, &moved) => match never {},
+            never = self.watch_branch(work, &moved) => match never {},
         };
         let mut summary = Summary::default();
         let mut outcomes: BTreeMap<Target, Vec<(&str, &Outcome)>> = BTreeMap::new();
         for (app, target, outcome) in &done {
             summary.retry |= outcome.retry;
+            summary.retry |= !self.send_rest(app, outcome).await;
             if let Some(target) = target {
                 outcomes.entry(target.clone()).or_default().push((app, outcome));
             }
@@ -178,6 +230,18 @@ impl Deployer {
             );
         }
         summary
+    }
+
+    /// Queues what is left of a sync; whether that went well.
+    async fn send_rest(&self, app: &str, outcome: &Outcome) -> bool {
+        let Some(Next { operation, attempt }) = outcome.next.clone() else { return true };
+        match self.intake.go_on(&Continue { app: app.to_owned(), operation, attempt }).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(app, error = chain(&error), "the rest of a sync was not queued");
+                false
+            }
+        }
     }
 
     /// One application; again while somebody left a wish on its Lease.
@@ -227,7 +291,13 @@ impl Deployer {
         }
         let outcome = match Box::pin(job::prepare(&self.engine, checkouts, member, &revision)).await {
             Ok(job) if !member.is_automated() => Box::pin(manual::compare(&self.engine, reporter, &job, id)).await,
-            Ok(job) => Box::pin(sync::sync(&job, reporter, id, until, stop)).await,
+            Ok(mut job) => {
+                job.resumes.clone_from(&work.resumes);
+                // What takes long goes on in the application's own group, and holds up no other commit of the branch.
+                let patience = if work.resumes.is_some() { until } else { until.min(Instant::now() + PATIENCE) };
+                let times = Times { until, patience, timeout: self.engine.sync_timeout };
+                Box::pin(sync::sync(&job, reporter, id, times, stop)).await
+            }
             Err(error) => {
                 let outcome = Outcome::failed(chain(&error), error.is_retryable());
                 self.settle(member, &revision, reporter, outcome).await
@@ -254,13 +324,12 @@ impl Deployer {
         outcome
     }
 
-    /// Says `moved` when the branch is no longer at `head`: its next message is waiting behind this one.
-    async fn watch_branch(&self, push: &Push, head: &str, moved: &watch::Sender<bool>) -> std::convert::Infallible {
-        let branch = format!("heads/{}", push.branch());
+    /// Says `moved` when the branch is no longer at its head: its next message is waiting behind this one.
+    async fn watch_branch(&self, work: &Work, moved: &watch::Sender<bool>) -> std::convert::Infallible {
         loop {
             tokio::time::sleep(LOOK).await;
-            if let Ok(now) = self.engine.github.resolve(&push.repo, &branch).await
-                && now != head
+            if let Ok(now) = self.engine.github.resolve(&work.branch.repo, &work.branch.reference).await
+                && now != work.head
             {
                 moved.send_replace(true);
             }
@@ -271,9 +340,24 @@ impl Deployer {
 /// What a commit status is for: repository, commit and cluster.
 type Target = (Repo, String, String);
 
+/// What is followed.
+struct Branch {
+    repo: Repo,
+    reference: String,
+}
+
 struct Work {
     checkouts: Checkouts,
+    branch: Branch,
     head: String,
     members: Vec<Member>,
     reporter: Option<Reporter>,
+    /// The sync to go on with, where it is not a new commit that is to be deployed.
+    resumes: Option<String>,
+}
+
+/// When to stop, so that there is time to record and tell.
+fn reporting(deadline: Instant) -> Instant {
+    let remaining = deadline.saturating_duration_since(Instant::now());
+    deadline.checked_sub(REPORTING.min(remaining / 4)).unwrap_or(deadline)
 }

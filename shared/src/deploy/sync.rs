@@ -1,31 +1,31 @@
-//! One application at one commit, under its Lease: intent, namespace, apply, prune, health; each recorded before the next.
+//! One application at one commit, under its Lease: look, compare, then [`engine::step`] after step, each recorded before the next.
 //!
-//! Guarantees: before the first write the inventory holds old and new objects; it shrinks only by a prune that succeeded;
-//! nothing is pruned unless everything was rendered, resolved and applied. No object that another application owns, and
-//! none that Argo CD applied after us, is touched. Waiting ends by health, by `until`, or when `stop` says that a newer
-//! commit is there.
+//! Guarantees: before the first write the inventory holds old and new objects; it shrinks only by what is seen to be gone;
+//! nothing is pruned unless everything was rendered and resolved. No object that another application owns, and
+//! none that Argo CD applied after us, is touched. A sync that was cut off is taken up where its state says it stood, its own hooks
+//! included. Waiting ends by health, by the times given, or when `stop` says that a newer commit is there; a hook that runs is let run.
 
+mod book;
 mod record;
+pub mod retry;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
-use serde_json::{Map, Value};
-use slipway_cluster::apply::{self, Applied, Change};
+use serde_json::Value;
+use slipway_cluster::GroupKind;
 use slipway_cluster::compare::Rules;
-use slipway_cluster::discover::{GroupKind, Gvk};
-use slipway_cluster::health::{Checks, Health, Verdict};
+use slipway_cluster::engine::{self, Input, Options, Progress, Wait};
+use slipway_cluster::health::{Checks, Verdict};
 use slipway_cluster::live::{self, Place};
 use slipway_cluster::lock::{self, Acquired, Lease, LockError};
-use slipway_cluster::plan::{self, Action, Plan, Task};
-use slipway_cluster::prune::{self, Pruned};
+use slipway_cluster::plan;
+use slipway_cluster::prune::Propagation;
 use slipway_cluster::state::{self, AppKey, Operation, State, StateError};
-use slipway_cluster::status::{OperationPhase, ResourceResult, ResultCode};
-use slipway_cluster::tracking::TrackingId;
-use slipway_cluster::wait::{self, Progress};
-use slipway_cluster::{Cluster, DiscoverError, Failure, Kinds, hook, takeover};
+use slipway_cluster::status::OperationPhase;
+use slipway_cluster::wait::{self, Progress as Seen};
 use slipway_manifest::{Object, ObjectId};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -37,7 +37,9 @@ use crate::error::chain;
 use crate::notify::report::{self, Phase};
 use crate::notify::reporter::Reporter;
 use crate::notify::subscribe::Subscriptions;
-use record::kubectl_line;
+use book::Book;
+use retry::Backoff;
+use view::View;
 
 /// Requests for objects of one kind on their way at the same time.
 const AT_ONCE: usize = 16;
@@ -50,19 +52,48 @@ const LEASE: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_mins(1);
 const ASK: Duration = Duration::from_secs(2);
 
+/// How long a sync may take in all its invocations together, unless the settings say otherwise.
+pub const TIMEOUT: Duration = Duration::from_hours(1);
+/// How often one sync may be taken up again: a chain of messages comes to an end.
+const TAKEN_UP: u32 = 200;
+
 /// What the Application asks for besides its objects.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
-    /// Objects that Git has no more are deleted.
-    pub prune: bool,
-    /// Even if that deletes all of them.
+    /// How to sync; what belongs to a single operation is filled in when it begins.
+    pub options: Options,
+    /// A prune may leave nothing.
     pub allow_empty: bool,
-    /// The destination's namespace is made, with these labels and annotations.
-    pub create_namespace: Option<(Map<String, Value>, Map<String, Value>)>,
-    /// Unknown fields are refused.
-    pub validate: bool,
+    /// Objects that are as in Git already are not applied.
+    pub out_of_sync_only: bool,
+    /// The sync fails where another application owns one of the objects.
+    pub fail_on_shared: bool,
+    /// What happens to what a deleted object owns.
+    pub propagation: Propagation,
+    /// When a failed sync is tried again.
+    pub retry: Backoff,
+    /// When somebody confirmed the prunes that ask for it.
+    pub confirmed_at: Option<Timestamp>,
     /// The digest of a prune plan that a person approved.
     pub prune_approved: Option<String>,
+}
+
+/// When a sync ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// The invocation's end.
+    pub until: Instant,
+    /// When the invocation waits for hooks and waves no longer, but leaves that to the next.
+    pub patience: Instant,
+    /// How long a sync may take in all its invocations together.
+    pub timeout: Duration,
+}
+
+impl Times {
+    /// A sync that waits as long as its invocation lasts.
+    pub fn until(until: Instant) -> Self {
+        Self { until, patience: until, timeout: TIMEOUT }
+    }
 }
 
 /// Whose objects these are, and where they go by default.
@@ -99,6 +130,10 @@ pub struct Job {
     pub warnings: Vec<String>,
     /// What the Application asks for.
     pub policy: Policy,
+    /// A person asked for it: a commit that failed before is tried again.
+    pub is_manual: bool,
+    /// The sync to go on with: where that has ended, nothing is to be done.
+    pub resumes: Option<String>,
     /// `Kustomize`, `Helm`, `Directory`.
     pub source_type: String,
     /// What its charts took for the time of the first deployment.
@@ -130,13 +165,32 @@ pub struct Outcome {
     pub retry: bool,
     /// Whether somebody wants a look again, because they found us at work.
     pub again: bool,
+    /// The sync goes on in another invocation.
+    pub next: Option<Next>,
+}
+
+/// A sync that waits for another invocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Next {
+    /// Its id.
+    pub operation: String,
+    /// How often it was taken up.
+    pub attempt: u32,
 }
 
 impl Outcome {
     /// A sync that could not begin.
     pub fn failed(problem: String, retry: bool) -> Self {
         let none = Vec::new;
-        Self { phase: Phase::Failed, changes: none(), problems: vec![problem], warnings: none(), retry, again: false }
+        Self {
+            phase: Phase::Failed,
+            changes: none(),
+            problems: vec![problem],
+            warnings: none(),
+            retry,
+            again: false,
+            next: None,
+        }
     }
 
     fn left_to(holder: &str) -> Self {
@@ -149,41 +203,49 @@ impl Outcome {
 #[derive(Debug, thiserror::Error)]
 enum Stop {
     #[error(transparent)]
-    State(#[from] StateError),
+    State(Box<StateError>),
     #[error(transparent)]
-    Lock(#[from] LockError),
-    #[error(transparent)]
-    Cluster(#[from] Failure),
+    Lock(Box<LockError>),
     #[error("the time of this invocation is over")]
     Time,
     #[error("nothing is applied: the project refuses {0} of the objects")]
     Refused(usize),
     #[error(transparent)]
-    Denied(#[from] Denied),
+    Denied(Box<Denied>),
+    #[error("the sync to go on with has ended")]
+    Ended,
+    #[error("the sync of {revision} failed before and is not tried again: {message}")]
+    Tried { revision: String, message: String },
     #[error("{id} was applied by {manager} at {time}, after Slipway: turn off the other engine's automated sync")]
-    Rival { id: ObjectId, manager: String, time: String },
+    Rival { id: Box<ObjectId>, manager: String, time: String },
+}
+
+impl From<StateError> for Stop {
+    fn from(error: StateError) -> Self {
+        Self::State(Box::new(error))
+    }
 }
 
 impl Stop {
     fn is_retryable(&self) -> bool {
         match self {
-            Self::State(error) => !matches!(error, StateError::Damaged { .. }),
+            Self::State(error) => !matches!(**error, StateError::Damaged { .. }),
             Self::Lock(_) | Self::Time => true,
-            Self::Cluster(failure) => failure.source.class.is_transient(),
-            Self::Refused(_) | Self::Denied(_) | Self::Rival { .. } => false,
+            Self::Ended | Self::Tried { .. } | Self::Refused(_) | Self::Denied(_) | Self::Rival { .. } => false,
         }
     }
 }
 
-/// Brings the application of `job` to its commit. Everything ends at `until`; `stop` turns true when a newer commit is
+/// Brings the application of `job` to its commit. Everything ends at the `times` given; `stop` turns true when a newer commit is
 /// there, which ends the waiting, not the writing. Never fails: what went wrong is in the outcome.
 pub async fn sync(
     job: &Job,
     reporter: Option<&Reporter>,
     holder: &str,
-    until: Instant,
+    times: Times,
     stop: watch::Receiver<bool>,
 ) -> Outcome {
+    let until = times.until;
     let options =
         lock::Options { holder: holder.to_owned(), duration: LEASE, patience: LEASE, wanted: job.revision.clone() };
     // A check holds it for seconds and can't take our commit up: ask again for a while. A deployment holds it for long and can.
@@ -196,12 +258,12 @@ pub async fn sync(
             Err(error) => return Outcome::failed(chain(&error), true),
         }
     };
-    let mut run = Run::new(job, reporter, &lease, until, stop);
-    let ended = Box::pin(tokio::time::timeout_at(until, lease.hold(run.steps()))).await;
+    let mut run = Run::new(job, reporter, &lease, times, stop);
+    let ended = Box::pin(tokio::time::timeout_at(until, lease.hold(run.bring()))).await;
     let stopped = match ended {
         Ok(Ok(Ok(()))) => None,
         Ok(Ok(Err(stop))) => Some(stop),
-        Ok(Err(lost)) => Some(Stop::Lock(lost)),
+        Ok(Err(lost)) => Some(Stop::Lock(Box::new(lost))),
         Err(_) => Some(Stop::Time),
     };
     let mut outcome = run.finish(stopped).await;
@@ -214,24 +276,26 @@ pub async fn sync(
 
 /// A sync under way.
 struct Run<'a> {
-    job: &'a Job,
-    reporter: Option<&'a Reporter>,
-    cluster: Cluster,
-    until: Instant,
+    times: Times,
     stop: watch::Receiver<bool>,
-    state: State,
-    version: Option<String>,
-    transitions: u64,
-    started: Timestamp,
-    /// Where each object of the plan is.
-    resources: BTreeMap<ObjectId, Place>,
-    live: BTreeMap<ObjectId, Object>,
-    applied: BTreeSet<ObjectId>,
-    /// Objects that Git has no more and that stay.
-    spared: BTreeSet<ObjectId>,
-    results: Vec<ResourceResult>,
-    health: BTreeMap<ObjectId, Verdict>,
-    outcome: Outcome,
+    view: View,
+    progress: Progress,
+    /// What differs from Git.
+    modified: BTreeSet<ObjectId>,
+    book: Book<'a>,
+}
+
+/// Why waiting ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waited {
+    /// Something became of what was waited for.
+    Seen,
+    /// The time is over.
+    Later,
+    /// A newer commit is there.
+    Superseded,
+    /// Only a person can make it go on.
+    Parked,
 }
 
 impl<'a> Run<'a> {
@@ -239,7 +303,7 @@ impl<'a> Run<'a> {
         job: &'a Job,
         reporter: Option<&'a Reporter>,
         lease: &Lease,
-        until: Instant,
+        times: Times,
         stop: watch::Receiver<bool>,
     ) -> Self {
         let outcome = Outcome {
@@ -249,359 +313,481 @@ impl<'a> Run<'a> {
             warnings: job.warnings.clone(),
             retry: false,
             again: false,
+            next: None,
         };
-        Self {
+        let book = Book {
             job,
             reporter,
             cluster: lease.cluster(),
-            until,
-            stop,
+            until: times.until,
             state: State::default(),
             version: None,
             transitions: lease.transitions(),
             started: Timestamp::now(),
-            resources: BTreeMap::new(),
-            live: BTreeMap::new(),
-            applied: BTreeSet::new(),
-            spared: BTreeSet::new(),
-            results: Vec::new(),
+            places: BTreeMap::new(),
+            foreign: BTreeMap::new(),
+            rehearsed: BTreeMap::new(),
+            new_namespaces: BTreeSet::new(),
+            seen: BTreeMap::new(),
+            wanted: BTreeSet::new(),
+            images: Vec::new(),
             health: BTreeMap::new(),
             outcome,
-        }
+        };
+        Self { times, stop, view: View::default(), progress: Progress::default(), modified: BTreeSet::new(), book }
     }
 
-    async fn steps(&mut self) -> Result<(), Stop> {
+    /// The whole of it, up to where it has to wait for another invocation.
+    async fn bring(&mut self) -> Result<(), Stop> {
         self.load().await?;
-        let wanted: BTreeSet<Gvk> = self.job.objects.iter().map(Gvk::of).collect();
-        let (plan, unknown) = self.plan(self.job.objects.clone(), &wanted, true).await?;
-        self.record_intent(&plan).await?;
-        self.make_namespace(&plan).await?;
-        self.run(&plan).await?;
-        if !unknown.is_empty() {
-            // Their CRDs may have come with this very sync.
-            self.cluster.forget_kinds();
-            let wanted = unknown.iter().map(Gvk::of).collect();
-            let (late, unknown) = self.plan(unknown, &wanted, false).await?;
-            for object in unknown {
-                self.outcome
-                    .problems
-                    .push(format!("failed to apply {}: the cluster does not know the kind", object.id()));
+        let operation = self.book.state.operation.as_ref().map(|operation| &operation.id);
+        if self.book.job.resumes.as_ref().is_some_and(|resumes| Some(resumes) != operation) {
+            return Err(Stop::Ended);
+        }
+        if !self.end_previous().await? {
+            return Ok(());
+        }
+        self.look().await?;
+        if self.book.state.operation.is_some() {
+            self.take_up();
+        } else {
+            if !self.compare().await {
+                self.progress.phase = OperationPhase::Succeeded;
+                "nothing differs from Git".clone_into(&mut self.progress.message);
+                return self.settle().await;
             }
-            self.record_intent(&late).await?;
-            self.run(&late).await?;
+            self.begin()?;
         }
-        self.look().await;
-        if self.is_progressing() {
-            self.tell().await;
-        }
-        self.save(OperationPhase::Running).await?;
-        self.wait().await;
-        Ok(())
+        self.record_intent().await?;
+        if self.operate().await? { self.settle().await } else { Ok(()) }
     }
 
     async fn load(&mut self) -> Result<(), Stop> {
-        if let Some(recorded) = state::read(&self.cluster, &self.job.owner.key).await? {
-            self.version = Some(recorded.version().to_owned());
-            self.state = recorded.state;
+        if let Some(recorded) = state::read(&self.book.cluster, &self.book.job.owner.key).await? {
+            self.book.version = Some(recorded.version().to_owned());
+            self.book.state = recorded.state;
         }
         Ok(())
     }
 
-    /// What to do about `objects`, and those whose kind the cluster does not know. Only a plan of everything (`whole`), made
-    /// of complete answers, deletes.
-    async fn plan(
-        &mut self,
-        objects: Vec<Object>,
-        wanted: &BTreeSet<Gvk>,
-        whole: bool,
-    ) -> Result<(Plan, Vec<Object>), Stop> {
-        let known: BTreeSet<GroupKind> = self.state.inventory.iter().map(GroupKind::of).collect();
-        let kinds = self.cluster.resolve(wanted, &known).await;
-        let desired = plan::prepare(objects, &kinds, &self.job.owner.cluster());
-        self.outcome.warnings.extend(desired.warnings);
-        let mut complete = whole && kinds.is_complete() && desired.unresolved.is_empty();
-        let mut unknown = Vec::new();
-        for (object, error) in desired.unresolved {
-            match error {
-                DiscoverError::UnknownKind { .. } => unknown.push(object),
-                error => self.outcome.problems.push(format!("{}: {}", object.id(), chain(&error))),
-            }
+    /// Ends a sync of another commit that was left half-way: its running hooks are waited for, then let go. Whether that is done.
+    async fn end_previous(&mut self) -> Result<bool, Stop> {
+        let job = self.book.job;
+        let revision = &job.revision;
+        let Some(previous) = self.book.state.operation.clone().filter(|operation| operation.revision != *revision)
+        else {
+            return Ok(true);
+        };
+        self.progress = self.recorded();
+        let hooks: BTreeSet<ObjectId> =
+            self.progress.running().filter(|(_, hook)| *hook).map(|(id, _)| id.clone()).collect();
+        let known: BTreeSet<GroupKind> = hooks.iter().map(GroupKind::of).collect();
+        let kinds = self.book.cluster.resolve(&BTreeSet::new(), &known).await;
+        let places: Vec<Place> = hooks.iter().filter_map(|id| view::place_of(&kinds, id)).collect();
+        self.book.places = places.iter().map(|place| (place.id(), place.clone())).collect();
+        let left = self.times.timeout.saturating_sub(since(previous.started_at));
+        let until = self.times.patience.min(Instant::now() + left);
+        let found = wait::wait(&self.book.cluster, &places, until, |_, object| hook_ended(job, object)).await;
+        let is_open = found.values().any(|outcome| matches!(outcome.progress, Seen::Waiting(_)));
+        if is_open && since(previous.started_at) < self.times.timeout {
+            let names: Vec<String> = found.keys().map(ToString::to_string).collect();
+            let warning = format!("a hook of the commit before still runs: {}", names.join(", "));
+            self.book.outcome.warnings.push(warning);
+            self.leave();
+            return Ok(false);
         }
-        let refused = self.job.permit.refused(&desired.objects);
-        if !refused.is_empty() {
-            self.outcome.problems.extend(refused.iter().map(ToString::to_string));
-            return Err(Stop::Refused(refused.len()));
+        let live: BTreeMap<ObjectId, Object> =
+            found.into_iter().filter_map(|(id, outcome)| Some((id, outcome.object?))).collect();
+        let targets: Vec<Object> = live.values().cloned().collect();
+        self.view = View { targets, live, ..View::default() };
+        self.terminate(&previous).await;
+        self.progress = Progress::default();
+        self.book.state.operation = None;
+        Ok(true)
+    }
+
+    /// Lets this sync's hooks go, those that run are deleted.
+    async fn terminate(&mut self, operation: &Operation) {
+        let options = self.options(operation);
+        let (view, book) = (&self.view, &mut self.book);
+        let health = judge(book.job);
+        engine::terminate(&input(view, &options, &health), &mut self.progress, book).await;
+        self.merge();
+    }
+
+    /// What the state says became of each object so far.
+    fn recorded(&self) -> Progress {
+        let last = self.book.state.status.operation_state.as_ref();
+        let result = last.and_then(|last| last.sync_result.as_ref());
+        Progress::resume(result.map(|result| result.resources.clone()).unwrap_or_default())
+    }
+
+    /// Goes on with the sync that the state tells of.
+    fn take_up(&mut self) {
+        self.progress = self.recorded();
+        if let Some(operation) = &mut self.book.state.operation {
+            operation.attempt += 1;
+            self.book.started = operation.started_at;
         }
-        for hook in desired.objects.iter().filter(|object| hook::is_hook(object)) {
-            self.outcome.warnings.push(format!("{} is a hook, and hooks are not run yet", hook.id()));
+    }
+
+    /// Begins a sync; not of a commit that failed already.
+    fn begin(&mut self) -> Result<(), Stop> {
+        let book = &mut self.book;
+        let revision = &book.job.revision;
+        let last = book.state.status.operation_state.as_ref().filter(|last| {
+            matches!(last.phase, OperationPhase::Failed | OperationPhase::Error)
+                && last
+                    .sync_result
+                    .as_ref()
+                    .is_some_and(|result| result.revision == *revision && !result.resources.is_empty())
+                && !book.job.is_manual
+        });
+        if let Some(last) = last {
+            return Err(Stop::Tried { revision: report::short(revision).to_owned(), message: last.message.clone() });
         }
-        let ids: BTreeSet<ObjectId> = desired.objects.iter().map(Object::id).collect();
-        let places: Vec<Place> = desired
-            .objects
-            .iter()
-            .filter_map(|object| Some(Place::of(kinds.of(object).ok()?, object)))
-            .chain(self.state.inventory.difference(&ids).filter_map(|id| place(&kinds, id)))
-            .collect();
-        let (live, failures) = live::get_all(&self.cluster, &places).await;
-        complete &= failures.is_empty();
-        for failure in &failures {
-            self.fail(failure);
-        }
-        if let Some((id, rival)) = live.iter().find_map(|(id, object)| Some((id, takeover::rival(object)?))) {
-            return Err(Stop::Rival { id: id.clone(), manager: rival.manager, time: rival.time });
-        }
-        let options =
-            plan::Options { prune: self.job.policy.prune && complete, skip_hooks: true, ..plan::Options::default() };
-        let plan = plan::plan(&desired.objects, &live, &self.state.inventory, &self.job.owner.cluster(), options);
-        self.resources.extend(places.into_iter().map(|place| (place.id(), place)));
-        self.live.extend(live);
-        Ok((plan, unknown))
+        book.state.operation = Some(Operation {
+            id: format!("{}-{}", report::short(revision), book.started.as_millisecond()),
+            revision: revision.clone(),
+            started_at: book.started,
+            steps_done: 0,
+            attempt: 0,
+            retries: 0,
+            not_before: None,
+        });
+        Ok(())
     }
 
     /// Before the first write: all that may be ours after it.
-    async fn record_intent(&mut self, plan: &Plan) -> Result<(), Stop> {
-        let applied = plan.tasks.iter().filter(|task| matches!(task.action, Action::Apply(_)));
-        self.state.inventory.extend(applied.map(|task| task.id.clone()));
-        self.state.operation = Some(Operation {
-            id: format!("{}-{}", report::short(&self.job.revision), self.started.as_millisecond()),
-            revision: self.job.revision.clone(),
-            started_at: self.started,
-            steps_done: 0,
-            attempt: 0,
-            not_before: None,
+    async fn record_intent(&mut self) -> Result<(), Stop> {
+        let Some(operation) = self.book.state.operation.clone() else { return Ok(()) };
+        let options = self.options(&operation);
+        let health = judge(self.book.job);
+        let tasks = engine::tasks(&input(&self.view, &options, &health));
+        let ours = tasks.iter().filter(|task| {
+            task.target().is_some_and(|object| object.label(slipway_cluster::tracking::PART_OF).is_some())
         });
-        self.save(OperationPhase::Running).await
-    }
-
-    async fn make_namespace(&mut self, plan: &Plan) -> Result<(), Stop> {
-        let name = &self.job.owner.namespace;
-        let Some((labels, annotations)) = &self.job.policy.create_namespace else { return Ok(()) };
-        // A Namespace among the manifests wins.
-        if name.is_empty() || plan.tasks.iter().any(|task| task.id == ObjectId::new("", "Namespace", "", name)) {
-            return Ok(());
-        }
-        let place = Place { resource: apply::namespaces(), namespace: String::new(), name: name.clone() };
-        if let Some(denied) = self.job.permit.refused_namespace(name) {
-            return match live::get(&self.cluster, &place).await? {
-                Some(_) => Ok(()),
-                None => Err(denied.into()),
-            };
-        }
-        let options = apply::Options::default();
-        let made = apply::create_namespace(&self.cluster, name, labels, annotations, &options).await?;
-        if made.change != Change::Unchanged {
-            self.outcome.changes.push(made.to_string());
-        }
-        Ok(())
-    }
-
-    /// Runs the plan step by step; what a step applied must be healthy before the next begins.
-    async fn run(&mut self, plan: &Plan) -> Result<(), Stop> {
-        let held = self.brake(plan);
-        let steps: Vec<&[Task]> = plan.steps().collect();
-        for (number, step) in steps.iter().enumerate() {
-            self.apply(step).await;
-            if !held && self.outcome.problems.is_empty() {
-                self.prune(step).await;
-            }
-            if number + 1 < steps.len() && !self.is_step_healthy(step).await {
-                return Ok(());
+        let foreign = &self.book.foreign;
+        let ids: Vec<ObjectId> = ours.map(|task| task.id.clone()).filter(|id| !foreign.contains_key(id)).collect();
+        self.book.state.inventory.extend(ids);
+        // Hooks with generated names have their places only now.
+        for task in &tasks {
+            let known =
+                |place: &Place| place.resource.gvk.group == task.id.group && place.resource.gvk.kind == task.id.kind;
+            if !self.book.places.contains_key(&task.id)
+                && let (Some(object), Some(place)) =
+                    (task.object(), self.book.places.values().find(|place| known(place)))
+            {
+                let place = Place::of(&place.resource, object);
+                self.book.places.insert(task.id.clone(), place);
             }
         }
-        if self.outcome.problems.is_empty() {
-            // What was gone before we came needs no deletion.
-            let gone = |id: &ObjectId| self.resources.contains_key(id) && !self.live.contains_key(id);
-            self.state.inventory.retain(|id| !gone(id));
-        }
-        Ok(())
+        self.find_named_hooks(&tasks).await;
+        self.book.save(&self.progress).await
     }
 
-    /// Whether the brake holds the plan's deletions.
-    fn brake(&mut self, plan: &Plan) -> bool {
-        let Policy { allow_empty, ref prune_approved, .. } = self.job.policy;
-        let prunes = plan.prunes().cloned().collect();
-        match prune::brake(&prunes, plan.survivors, self.state.inventory.len(), allow_empty, prune_approved.as_deref())
-        {
-            prune::Verdict::Clear => false,
-            prune::Verdict::Held { reason, digest } => {
-                self.outcome.problems.push(format!(
-                    "nothing is pruned: {reason}; if that is right, annotate the Application with slipway.dev/prune-approved: {digest}"
-                ));
-                true
+    /// Hooks with generated names that this sync made before it was cut off.
+    async fn find_named_hooks(&mut self, tasks: &[plan::Task]) {
+        let is_open = |id: &ObjectId| !self.view.live.contains_key(id);
+        let hooks = tasks.iter().filter(|task| task.hook && task.live.is_none() && is_open(&task.id));
+        let places: Vec<Place> = hooks.filter_map(|task| self.book.places.get(&task.id).cloned()).collect();
+        let is_fresh = self.book.state.operation.as_ref().is_none_or(|operation| operation.attempt == 0);
+        if places.is_empty() || is_fresh {
+            return;
+        }
+        let (found, failures) = live::get_all(&self.book.cluster, &places).await;
+        self.view.live.extend(found);
+        for failure in &failures {
+            self.book.fail(failure);
+        }
+    }
+
+    /// The options of this operation.
+    fn options(&self, operation: &Operation) -> Options {
+        let Policy { options, out_of_sync_only, confirmed_at, .. } = &self.book.job.policy;
+        Options {
+            namespace: self.book.job.owner.namespace.clone(),
+            revision: operation.revision.clone(),
+            started_at: operation.started_at.as_second(),
+            operation: format!("{}-{}", operation.id, operation.retries),
+            prune_confirmed: confirmed_at.is_some_and(|at| at >= operation.started_at),
+            modified: (*out_of_sync_only && operation.attempt == 0).then(|| self.modified.clone()),
+            ..options.clone()
+        }
+    }
+
+    /// Step after step; whether the sync came to its end.
+    async fn operate(&mut self) -> Result<bool, Stop> {
+        loop {
+            let Some(operation) = self.book.state.operation.clone() else { return Ok(true) };
+            if since(operation.started_at) > self.times.timeout || operation.attempt > TAKEN_UP {
+                let waited = std::mem::take(&mut self.progress.message);
+                self.terminate(&operation).await;
+                self.progress.phase = OperationPhase::Failed;
+                self.progress.message = format!("the sync took too long: {waited}");
+                return Ok(true);
             }
-        }
-    }
-
-    /// Applies kind after kind, within a kind at the same time. One object's refusal does not stop the others.
-    async fn apply(&mut self, step: &[Task]) {
-        let options = apply::Options { validate: self.job.policy.validate, ..apply::Options::default() };
-        for kind in step.chunk_by(|a, b| a.id.kind == b.id.kind) {
-            let mut mine = Vec::new();
-            for task in kind {
-                if let (Action::Apply(object), Some(place)) = (&task.action, self.resources.get(&task.id).cloned())
-                    && !self.is_others(task)
-                {
-                    mine.push((task, object, place));
+            let before = self.progress.clone();
+            self.step(&operation).await;
+            if self.progress.phase.is_completed() {
+                match self.retry(&operation).await? {
+                    Waited::Seen => continue,
+                    Waited::Later => {
+                        self.leave();
+                        return Ok(false);
+                    }
+                    Waited::Superseded | Waited::Parked => return Ok(true),
                 }
             }
-            let cluster = &self.cluster;
-            let done: Vec<(&Task, Result<Applied, Failure>)> = stream::iter(mine)
-                .map(async |(task, object, place)| {
-                    (task, apply::apply(cluster, &place.resource, object, task.live.as_ref(), &options).await)
-                })
-                .buffered(AT_ONCE)
-                .collect()
-                .await;
-            for (task, applied) in done {
-                self.applied.insert(task.id.clone());
-                self.note_applied(&task.id, applied);
+            if let Some(operation) = &mut self.book.state.operation {
+                operation.steps_done += 1;
             }
-        }
-    }
-
-    async fn prune(&mut self, step: &[Task]) {
-        for task in step {
-            match (&task.action, &task.live, self.resources.get(&task.id).cloned()) {
-                (Action::Prune, Some(live), Some(place)) => self.prune_one(&task.id, live, &place).await,
-                (Action::Spare(reason), ..) => {
-                    self.result(&task.id, Some(ResultCode::PruneSkipped), reason.clone());
-                    self.spared.insert(task.id.clone());
+            if self.progress != before {
+                self.book.save(&self.progress).await?;
+            }
+            match self.wait().await {
+                Waited::Seen => {}
+                Waited::Later => {
+                    self.leave();
+                    return Ok(false);
                 }
-                _ => {}
+                Waited::Superseded => {
+                    self.terminate(&operation).await;
+                    self.progress.phase = OperationPhase::Failed;
+                    "a newer commit took its place".clone_into(&mut self.progress.message);
+                    return Ok(true);
+                }
+                Waited::Parked => return Ok(false),
             }
         }
     }
 
-    async fn prune_one(&mut self, id: &ObjectId, live: &Object, place: &Place) {
-        let owner = self.job.owner.cluster();
-        let propagation = prune::Propagation::default();
-        let pruned = prune::prune(&self.cluster, place, live, &owner, &self.state.inventory, propagation, false).await;
-        match pruned {
-            Ok(Pruned::Spared(reason)) => {
-                self.outcome.warnings.push(format!("{id} is not pruned: {reason}"));
-                self.result(id, Some(ResultCode::PruneSkipped), reason);
-            }
-            Ok(_) => {
-                self.state.inventory.remove(id);
-                self.outcome.changes.push(format!("{id} pruned"));
-                self.result(id, Some(ResultCode::Pruned), "pruned".to_owned());
-            }
-            Err(failure) => {
-                self.result(id, Some(ResultCode::SyncFailed), failure.explain());
-                self.fail(&failure);
-            }
+    async fn step(&mut self, operation: &Operation) {
+        let options = self.options(operation);
+        let health = judge(self.book.job);
+        engine::step(&input(&self.view, &options, &health), &mut self.progress, &mut self.book).await;
+        self.merge();
+    }
+
+    /// What the step saw is what the next looks at.
+    fn merge(&mut self) {
+        for (id, object) in std::mem::take(&mut self.book.seen) {
+            self.see(id, object);
         }
     }
 
-    /// Waits for the health of what a step applied; what stands in the way is a problem.
-    async fn is_step_healthy(&mut self, step: &[Task]) -> bool {
-        let places: Vec<Place> = step.iter().filter_map(|task| self.resources.get(&task.id).cloned()).collect();
-        let found = wait::wait(&self.cluster, &places, self.until, |_, object| wait::healthy(object)).await;
+    fn see(&mut self, id: ObjectId, object: Option<Object>) {
+        if id == ObjectId::new("", "Namespace", "", &self.book.job.owner.namespace) {
+            self.view.namespace.clone_from(&object);
+        }
+        let Some(object) = object else {
+            self.view.extras.remove(&id);
+            self.book.health.remove(&id);
+            self.view.live.remove(&id);
+            return;
+        };
+        if let Some(extra) = self.view.extras.get_mut(&id) {
+            extra.live = object.clone();
+        }
+        let verdict = judge(self.book.job)(&object);
+        if let (Some(verdict), true) = (verdict, self.book.wanted.contains(&id)) {
+            self.book.health.insert(id.clone(), verdict);
+        }
+        self.view.live.insert(id, object);
+    }
+
+    /// After the end of an attempt: whether there is another one (`Seen`), now or `Later`.
+    async fn retry(&mut self, operation: &Operation) -> Result<Waited, Stop> {
+        let policy = &self.book.job.policy.retry;
+        let may_heal = policy.is_blind || self.book.outcome.retry;
+        let delay = policy.next(operation.retries).filter(|_| may_heal);
+        let Some(delay) = delay.filter(|_| self.progress.phase != OperationPhase::Succeeded) else {
+            return Ok(Waited::Parked);
+        };
+        let at = Timestamp::now() + delay;
+        let message = format!("{}. Retrying attempt #{} at {at:.0}.", self.progress.message, operation.retries + 1);
+        self.progress = Progress::default();
+        self.progress.message = message;
+        if let Some(operation) = &mut self.book.state.operation {
+            operation.retries += 1;
+            operation.not_before = Some(at);
+        }
+        self.book.outcome.problems.clear();
+        self.book.outcome.retry = false;
+        self.book.rehearsed.clear();
+        self.book.save(&self.progress).await?;
+        match self.back_off(delay).await {
+            Waited::Seen => {
+                self.look().await?;
+                self.record_intent().await?;
+                Ok(Waited::Seen)
+            }
+            waited => Ok(waited),
+        }
+    }
+
+    async fn back_off(&mut self, delay: Duration) -> Waited {
+        if Instant::now() + delay > self.times.patience {
+            return Waited::Later;
+        }
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            () = tokio::time::sleep(delay) => Waited::Seen,
+            Ok(_) = stop.wait_for(|stop| *stop) => Waited::Superseded,
+        }
+    }
+
+    /// Leaves the rest to another invocation.
+    fn leave(&mut self) {
+        if let Some(operation) = &self.book.state.operation {
+            self.book.outcome.next = Some(Next { operation: operation.id.clone(), attempt: operation.attempt });
+        }
+    }
+
+    /// Waits, by watching, for what the step asks for.
+    async fn wait(&mut self) -> Waited {
+        let Some((what, ids)) = self.progress.waiting.clone() else {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            return Waited::Seen;
+        };
+        if what == Wait::Confirmation {
+            return Waited::Parked;
+        }
+        let job = self.book.job;
+        let hooks: BTreeSet<ObjectId> =
+            self.progress.running().filter(|(_, hook)| *hook).map(|(id, _)| id.clone()).collect();
+        let running: BTreeSet<&ObjectId> = self.progress.running().map(|(id, _)| id).collect();
+        let judge = |id: &ObjectId, object: Option<&Object>| match (what, object) {
+            (Wait::Deletion, object) => wait::gone(object),
+            // It is for the engine to say what that means.
+            (_, None) => Seen::Done,
+            (_, object) if hooks.contains(id) => hook_ended(job, object),
+            (_, Some(found)) => wait::judged(object, judge(job)(found)),
+        };
+        // What is known to be well already needs no request.
+        let is_open = |id: &ObjectId| {
+            let live = self.view.live.get(id);
+            match what {
+                Wait::Completion => running.contains(id) && (live.is_none() || judge(id, live) != Seen::Done),
+                _ => live.is_some(),
+            }
+        };
+        let open = ids.iter().filter(|id| is_open(id));
+        let waited: Vec<Place> = open.filter_map(|id| self.book.places.get(id).cloned()).collect();
+        if waited.is_empty() {
+            // A breath, so that nothing can spin.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            return Waited::Seen;
+        }
+        let mut stop = self.stop.clone();
+        let cluster = self.book.cluster.clone();
+        let left = self.times.timeout.saturating_sub(since(self.book.started)) + Duration::from_secs(1);
+        let until = self.times.patience.min(Instant::now() + left);
+        // A hook that runs is let run, whatever comes.
+        let is_free = !ids.iter().any(|id| hooks.contains(id));
+        let found = tokio::select! {
+            found = wait::wait(&cluster, &waited, until, judge) => found,
+            Ok(_) = stop.wait_for(|stop| *stop), if is_free => return Waited::Superseded,
+        };
+        let mut is_over = true;
         for (id, outcome) in found {
-            if let Progress::Failed(reason) | Progress::Waiting(reason) = outcome.progress {
-                self.outcome.problems.push(format!("the next wave waits for {id}: {reason}"));
-            }
+            is_over &= !matches!(outcome.progress, Seen::Waiting(_));
+            self.see(id, outcome.object);
         }
-        self.outcome.problems.is_empty()
+        let is_late = Instant::now() >= self.times.patience && since(self.book.started) <= self.times.timeout;
+        if is_over || !is_late { Waited::Seen } else { Waited::Later }
     }
 
-    /// Whether another application owns the object; it is left alone then.
-    fn is_others(&mut self, task: &Task) -> bool {
-        let owner = task.live.as_ref().and_then(|live| TrackingId::of(live).filter(|id| id.describes(live)));
-        let Some(other) = owner.filter(|id| id.app != self.job.owner.instance) else { return false };
-        let line = format!("{} belongs to the application {}: it is left as it is", task.id, other.app);
-        self.result(&task.id, Some(ResultCode::SyncFailed), line.clone());
-        self.outcome.problems.push(line);
-        true
-    }
-
-    fn note_applied(&mut self, id: &ObjectId, applied: Result<Applied, Failure>) {
-        match applied {
-            Ok(applied) => {
-                self.result(id, Some(ResultCode::Synced), kubectl_line(id, applied.change.as_str()));
-                self.outcome.warnings.extend(applied.warnings.iter().map(|warning| format!("{id}: {warning}")));
-                if applied.change != Change::Unchanged {
-                    self.outcome.changes.push(applied.to_string());
-                }
-                self.live.insert(id.clone(), applied.object);
-            }
-            Err(failure) => {
-                self.result(id, Some(ResultCode::SyncFailed), failure.explain());
-                self.fail(&failure);
-            }
+    /// After the sync: how well everything is, waiting for workloads as long as there is time.
+    async fn settle(&mut self) -> Result<(), Stop> {
+        self.forget_gone().await;
+        self.look_health();
+        if self.book.is_progressing(&self.progress) {
+            self.book.tell(&self.progress).await;
+            self.book.save(&self.progress).await?;
+            self.wait_for_health().await;
         }
+        Ok(())
     }
 
-    fn fail(&mut self, failure: &Failure) {
-        self.outcome.retry |= failure.source.class.is_transient();
-        self.outcome.problems.push(failure.explain());
+    /// What was deleted leaves the inventory once it is gone, and what was gone before.
+    async fn forget_gone(&mut self) {
+        let targets: BTreeSet<ObjectId> = self.view.targets.iter().map(Object::id).collect();
+        let inventory = &self.book.state.inventory;
+        let open = inventory.iter().filter(|id| !targets.contains(*id) && !self.view.live.contains_key(*id));
+        // A kind that is not known may only be unreachable: what is of it stays.
+        let places: Vec<Place> = open.filter_map(|id| self.book.places.get(id).cloned()).collect();
+        let (live, failures) = live::get_all(&self.book.cluster, &places).await;
+        let kept: BTreeSet<ObjectId> = failures.into_iter().map(|failure| failure.id).chain(live.into_keys()).collect();
+        let gone: BTreeSet<ObjectId> = places.iter().map(Place::id).filter(|id| !kept.contains(id)).collect();
+        self.book.state.inventory.retain(|id| !gone.contains(id));
     }
 
-    fn result(&mut self, id: &ObjectId, status: Option<ResultCode>, message: String) {
-        self.results.push(ResourceResult {
-            group: id.group.clone(),
-            version: String::new(),
-            kind: id.kind.clone(),
-            namespace: id.namespace.clone(),
-            name: id.name.clone(),
-            status,
-            message,
-            sync_phase: "Sync".to_owned(),
-            ..ResourceResult::default()
-        });
-    }
-
-    /// The health of everything applied, as it is now.
-    async fn look(&mut self) {
-        let places: Vec<Place> = self.applied.iter().filter_map(|id| self.resources.get(id).cloned()).collect();
-        let (live, failures) = live::get_all(&self.cluster, &places).await;
-        for failure in failures {
-            tracing::warn!(object = %failure.id, error = chain(&failure), "not readable");
+    /// The health of everything that Git has, as it was last seen.
+    fn look_health(&mut self) {
+        let seen: Vec<(ObjectId, Object)> = self
+            .view
+            .live
+            .iter()
+            .filter(|(id, _)| self.book.wanted.contains(*id))
+            .map(|(id, o)| (id.clone(), o.clone()))
+            .collect();
+        for (id, object) in seen {
+            self.see(id, Some(object));
         }
-        self.judge(live);
-    }
-
-    fn judge(&mut self, live: BTreeMap<ObjectId, Object>) {
-        self.health.extend(
-            live.iter().filter_map(|(id, object)| Some((id.clone(), self.job.checks.of(object, Timestamp::now())?))),
-        );
-        self.live.extend(live);
-    }
-
-    fn worst(&self) -> Health {
-        self.health.values().map(|verdict| verdict.health).max().unwrap_or(Health::Healthy)
-    }
-
-    /// The workloads that are not there yet. An Ingress without an address is no reason to wait: many never get one.
-    fn progressing(&self) -> impl Iterator<Item = &ObjectId> {
-        let waited = |id: &ObjectId| WORKLOADS.contains(&id.kind.as_str());
-        let open = self.health.iter().filter(|(_, verdict)| verdict.health == Health::Progressing);
-        open.map(|(id, _)| id).filter(move |id| waited(id))
-    }
-
-    fn is_progressing(&self) -> bool {
-        self.outcome.problems.is_empty() && self.progressing().next().is_some()
     }
 
     /// Waits until nothing progresses any more, by watching.
-    async fn wait(&mut self) {
-        if !self.is_progressing() {
-            return;
-        }
-        let places: Vec<Place> = self.progressing().filter_map(|id| self.resources.get(id).cloned()).collect();
+    async fn wait_for_health(&mut self) {
+        let job = self.book.job;
+        let places = self.book.progressing();
         let mut stop = self.stop.clone();
-        let cluster = self.cluster.clone();
+        let cluster = self.book.cluster.clone();
         tokio::select! {
-            seen = wait::wait(&cluster, &places, self.until, |_, object| wait::healthy(object)) => {
-                self.judge(seen.into_iter().filter_map(|(id, outcome)| Some((id, outcome.object?))).collect());
+            seen = wait::wait(&cluster, &places, self.times.until, |_, object| wait::judged(object, object.and_then(judge(job)))) => {
+                for (id, outcome) in seen {
+                    self.see(id, outcome.object);
+                }
             }
-            Ok(_) = stop.wait_for(|stop| *stop) => self.look().await,
+            Ok(_) = stop.wait_for(|stop| *stop) => {}
         }
     }
 }
 
-/// Where an object of the inventory is, in whichever version its kind is served.
-fn place(kinds: &Kinds, id: &ObjectId) -> Option<Place> {
-    let resource = kinds.of_group_kind(&GroupKind::of(id)).ok()?.clone();
-    Some(Place { resource, namespace: id.namespace.clone(), name: id.name.clone() })
+/// What a step looks at.
+fn input<'v>(
+    view: &'v View,
+    options: &'v Options,
+    health: &'v (dyn Fn(&Object) -> Option<Verdict> + Sync),
+) -> Input<'v> {
+    Input {
+        targets: &view.targets,
+        live: &view.live,
+        extras: &view.extras,
+        namespace: view.namespace.as_ref(),
+        missing: &view.missing,
+        denied: &view.denied,
+        health,
+        options,
+    }
+}
+
+/// The health of an object, with the checks of the job's Argo CD.
+fn judge(job: &Job) -> impl Fn(&Object) -> Option<Verdict> + Send + Sync {
+    move |object| job.checks.of(object, Timestamp::now())
+}
+
+/// Whether a hook has ended, one way or the other.
+fn hook_ended(job: &Job, object: Option<&Object>) -> Seen {
+    let Some(object) = object else { return Seen::Done };
+    let verdict = judge(job)(object);
+    match engine::hook_phase(verdict.as_ref()) {
+        OperationPhase::Running => Seen::Waiting(verdict.map(|verdict| verdict.message).unwrap_or_default()),
+        _ => Seen::Done,
+    }
+}
+
+/// How long ago that was.
+fn since(at: Timestamp) -> Duration {
+    Duration::try_from(Timestamp::now() - at).unwrap_or_default()
 }

@@ -1,15 +1,23 @@
 //! The answering half of `github-webhook`: a request in, one queue call, an HTTP answer out.
 
+use std::time::Duration;
+
+use serde::Serialize;
 use serde_json::Value;
 
 use super::github::{Outcome, Reply, Request};
-use super::queue::Push;
+use super::queue::{Continue, Push};
 use crate::aws::Aws;
 use crate::config;
 use crate::error::chain;
 use crate::secret::Secrets;
 
-/// Answers webhooks.
+/// For how many seconds a message stays invisible after a sign of life: a killed worker's comes back then.
+const VISIBILITY: i32 = 120;
+/// How often a sign of life is given.
+const BEAT: Duration = Duration::from_secs(40);
+
+/// Answers webhooks, and sends and keeps the messages of the queue.
 #[derive(Debug, Clone)]
 pub struct Intake {
     settings: config::Webhook,
@@ -17,10 +25,10 @@ pub struct Intake {
     aws: Aws,
 }
 
-/// Why a push could not be queued.
+/// Why a message could not be queued.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to queue the push ({code})")]
-struct QueueError {
+#[error("failed to queue the message ({code})")]
+pub struct QueueError {
     code: String,
     #[source]
     source: Box<dyn std::error::Error + Send + Sync>,
@@ -64,18 +72,45 @@ impl Intake {
     }
 
     async fn enqueue(&self, push: &Push) -> Result<(), QueueError> {
-        let body = serde_json::to_string(push)
+        self.send(push, push.group(), &push.delivery).await
+    }
+
+    /// Queues the rest of a sync.
+    pub async fn go_on(&self, rest: &Continue) -> Result<(), QueueError> {
+        self.send(rest, rest.group(), &rest.deduplication()).await
+    }
+
+    async fn send(&self, body: &impl Serialize, group: String, deduplication: &str) -> Result<(), QueueError> {
+        let body = serde_json::to_string(body)
             .map_err(|error| QueueError { code: "unwritable".to_owned(), source: Box::new(error) })?;
         let sqs = self.aws.sqs().await;
         sqs.send_message()
             .queue_url(&self.settings.queue_url)
-            .message_group_id(push.group())
-            .message_deduplication_id(&push.delivery)
+            .message_group_id(group)
+            .message_deduplication_id(deduplication)
             .message_body(body)
             .send()
             .await
             .map(|_| ())
             .map_err(|error| QueueError { code: crate::aws::error_code(&error), source: Box::new(error) })
+    }
+
+    /// Keeps messages from coming again as long as it runs, and lets those of a killed worker come back soon.
+    pub async fn keep(&self, receipts: &[String]) -> std::convert::Infallible {
+        loop {
+            for receipt in receipts.iter().filter(|receipt| !receipt.is_empty()) {
+                let sqs = self.aws.sqs().await;
+                let change = sqs.change_message_visibility().queue_url(&self.settings.queue_url);
+                let kept = change.receipt_handle(receipt).visibility_timeout(VISIBILITY).send().await;
+                if let Err(error) = kept {
+                    tracing::warn!(
+                        error = crate::aws::error_code(&error),
+                        "a message may come again while it is worked on"
+                    );
+                }
+            }
+            tokio::time::sleep(BEAT).await;
+        }
     }
 }
 

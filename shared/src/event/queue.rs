@@ -35,13 +35,66 @@ impl Push {
     }
 }
 
+/// A sync that was left for another invocation to go on with. The worker resolves the branch head itself here, too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Continue {
+    /// The application, as its tracking ids name it.
+    pub app: String,
+    /// The sync's id: once it has ended, the message says nothing.
+    pub operation: String,
+    /// How often it was taken up.
+    pub attempt: u32,
+}
+
+impl Continue {
+    /// The FIFO group: one for each application, so that none waits for another's rollout.
+    pub fn group(&self) -> String {
+        hex::encode(Sha256::digest(format!("continue\0{}", self.app)))
+    }
+
+    /// The deduplication id: sent twice, it comes once.
+    pub fn deduplication(&self) -> String {
+        format!("{}-{}", self.operation, self.attempt)
+    }
+}
+
+/// What a message asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// A branch moved.
+    Push(Push),
+    /// A sync goes on.
+    Continue(Continue),
+}
+
+impl Message {
+    fn read(body: &str) -> Result<Self, serde_json::Error> {
+        let value: Value = serde_json::from_str(body)?;
+        if value.get("operation").is_some() {
+            serde_json::from_value(value).map(Self::Continue)
+        } else {
+            serde_json::from_value(value).map(Self::Push)
+        }
+    }
+
+    /// The FIFO group that it came in.
+    pub fn group(&self) -> String {
+        match self {
+            Self::Push(push) => push.group(),
+            Self::Continue(rest) => rest.group(),
+        }
+    }
+}
+
 /// A message as it came, or why it can't be read (it will never be readable, so it is not asked for again).
 #[derive(Debug)]
 pub struct Record {
     /// SQS' id of the message, for the answer.
     pub id: String,
+    /// What SQS knows this delivery of it by.
+    pub receipt: String,
     /// What it says.
-    pub push: Result<Push, String>,
+    pub message: Result<Message, String>,
 }
 
 /// Why an event is not one of SQS.
@@ -57,7 +110,8 @@ pub fn read(event: Value) -> Result<Vec<Record>, QueueEventError> {
         .into_iter()
         .map(|message| Record {
             id: message.message_id.unwrap_or_default(),
-            push: serde_json::from_str(&message.body.unwrap_or_default()).map_err(|error| error.to_string()),
+            receipt: message.receipt_handle.unwrap_or_default(),
+            message: Message::read(&message.body.unwrap_or_default()).map_err(|error| error.to_string()),
         })
         .collect())
 }
@@ -81,15 +135,19 @@ mod tests {
             after: "a".repeat(40),
             delivery: "guid".into(),
         };
+        let rest = Continue { app: "shop".into(), operation: "op".into(), attempt: 2 };
         let event = json!({"Records": [
             {"messageId": "1", "body": serde_json::to_string(&push).unwrap()},
             {"messageId": "2", "body": "{\"repo\": 5}"},
             {"messageId": "3"},
+            {"messageId": "4", "receiptHandle": "r", "body": serde_json::to_string(&rest).unwrap()},
         ]});
         let records = read(event).unwrap();
-        assert_eq!(records[0].push.as_ref().unwrap(), &push);
+        assert_eq!(records[0].message.as_ref().unwrap(), &Message::Push(push.clone()));
+        assert_eq!(records[3].message.as_ref().unwrap(), &Message::Continue(rest.clone()));
+        assert_eq!((records[3].receipt.as_str(), rest.deduplication().as_str()), ("r", "op-2"));
         assert_eq!(push.branch(), "release/1");
-        assert!(records[1].push.is_err() && records[2].push.is_err());
+        assert!(records[1].message.is_err() && records[2].message.is_err());
         assert_eq!(failures(["2"]), json!({"batchItemFailures": [{"itemIdentifier": "2"}]}));
         assert!(read(json!({"Records": 1})).is_err());
     }

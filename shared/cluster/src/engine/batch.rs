@@ -76,14 +76,18 @@ impl<D: Door> Step<'_, D> {
         let doomed: Vec<&Task> = tasks.iter().copied().filter(|task| task.action == Action::Prune).collect();
         if dry_run {
             if is_noted {
-                doomed.iter().for_each(|task| self.note_pruned(task, ResultCode::Pruned, "pruned (dry run)"));
+                for task in doomed {
+                    self.note_pruned(task, ResultCode::Pruned, "pruned (dry run)");
+                }
             }
             return Ran::Well;
         }
         // No second deletion is sent: it would wake whoever works on the first.
         let is_going = |task: &&Task| task.live.as_ref().is_some_and(is_deleting);
         let (going, doomed): (Vec<&Task>, Vec<&Task>) = doomed.into_iter().partition(is_going);
-        going.iter().for_each(|task| self.note_pruned(task, ResultCode::Pruned, "pruned"));
+        for task in going {
+            self.note_pruned(task, ResultCode::Pruned, "pruned");
+        }
         let answers = self.order(&doomed, Op::Prune, false).await;
         let mut ran = Ran::Well;
         for (task, answer) in doomed.iter().zip(&answers) {

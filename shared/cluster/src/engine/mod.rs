@@ -19,7 +19,7 @@ use crate::hook::{self, Phase};
 use crate::plan::{Extra, Task};
 use crate::status::{OperationPhase, ResourceResult, ResultCode};
 
-pub use step::{step, terminate};
+pub use step::{hook_phase, step, terminate};
 pub use tasks::tasks;
 
 /// The annotation by which whoever resumes a sync knows its own hooks: `<operation>.<phase>`.
@@ -151,6 +151,8 @@ impl Op {
 
 /// One thing to do.
 #[derive(Debug, Clone, Copy)]
+// Each is a switch of Argo CD's.
+#[allow(clippy::struct_excessive_bools)]
 pub struct Order<'a> {
     /// What.
     pub op: Op,
@@ -192,6 +194,17 @@ pub trait Door: Send {
     fn wave(&mut self, phase: Phase, wave: i64, last: bool) -> impl Future<Output = Result<(), String>> + Send;
 }
 
+/// What a sync waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// That hooks end and objects are healthy.
+    Completion,
+    /// That objects are gone.
+    Deletion,
+    /// That somebody confirms their deletion.
+    Confirmation,
+}
+
 /// How far a sync is: all that has to be carried from step to step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
@@ -199,12 +212,14 @@ pub struct Progress {
     pub phase: OperationPhase,
     /// What it waits for, or why it failed.
     pub message: String,
+    /// What has to become of which objects before the next step can do more.
+    pub waiting: Option<(Wait, Vec<ObjectId>)>,
     results: BTreeMap<(Phase, ObjectId), ResourceResult>,
 }
 
 impl Default for Progress {
     fn default() -> Self {
-        Self { phase: OperationPhase::Running, message: String::new(), results: BTreeMap::new() }
+        Self { phase: OperationPhase::Running, message: String::new(), waiting: None, results: BTreeMap::new() }
     }
 }
 
@@ -229,10 +244,10 @@ impl Progress {
         self.results.is_empty()
     }
 
-    /// The objects of `phase` that are applied and not yet known to be well, or of every phase.
-    pub fn running(&self) -> impl Iterator<Item = &ObjectId> {
+    /// The objects that are applied and not yet known to be well, and whether each is a hook.
+    pub fn running(&self) -> impl Iterator<Item = (&ObjectId, bool)> {
         let running = self.results.iter().filter(|(_, result)| result.hook_phase == Some(OperationPhase::Running));
-        running.map(|((_, id), _)| id)
+        running.map(|((_, id), result)| (id, !result.hook_type.is_empty()))
     }
 
     fn of(&self, task: &Task) -> Option<&ResourceResult> {
@@ -262,6 +277,7 @@ impl Progress {
     fn set_phase(&mut self, phase: OperationPhase, message: impl Into<String>) {
         self.phase = phase;
         self.message = message.into();
+        self.waiting = None;
     }
 
     /// Notes what became of `task`; an empty message keeps the last one.

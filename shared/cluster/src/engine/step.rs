@@ -6,8 +6,8 @@ use slipway_manifest::{Object, ObjectId};
 
 use super::batch::{Ran, has_finalizer, has_policy, is_deleting};
 use super::tasks::{is_adopted, tasks};
-use super::{Done, Door, Input, Op, Progress};
-use crate::health::Health;
+use super::{Done, Door, Input, Op, Progress, Wait};
+use crate::health::{Health, Verdict};
 use crate::hook::{DeletePolicy, Phase};
 use crate::plan::Task;
 use crate::status::{OperationPhase, ResultCode};
@@ -50,6 +50,15 @@ pub async fn terminate<D: Door>(input: &Input<'_>, progress: &mut Progress, door
         step.progress.set_phase(OperationPhase::Failed, "Operation terminated");
     } else {
         step.progress.set_phase(OperationPhase::Error, "Operation termination had errors");
+    }
+}
+
+/// How far a hook is whose health is this.
+pub fn hook_phase(verdict: Option<&Verdict>) -> OperationPhase {
+    match verdict.map(|verdict| verdict.health) {
+        Some(Health::Unknown | Health::Degraded) => OperationPhase::Failed,
+        Some(Health::Progressing | Health::Suspended) => OperationPhase::Running,
+        Some(Health::Healthy | Health::Missing) | None => OperationPhase::Succeeded,
     }
 }
 
@@ -135,15 +144,9 @@ impl<D: Door> Step<'_, D> {
     }
 
     fn hook_state(&self, live: &Object) -> (OperationPhase, String) {
-        let Some(verdict) = (self.input.health)(live) else {
-            return (OperationPhase::Succeeded, format!("{} created", live.name()));
-        };
-        let state = match verdict.health {
-            Health::Unknown | Health::Degraded => OperationPhase::Failed,
-            Health::Progressing | Health::Suspended => OperationPhase::Running,
-            Health::Healthy | Health::Missing => OperationPhase::Succeeded,
-        };
-        (state, verdict.message)
+        let verdict = (self.input.health)(live);
+        let message = verdict.as_ref().map_or_else(|| format!("{} created", live.name()), |v| v.message.clone());
+        (hook_phase(verdict.as_ref()), message)
     }
 
     /// Whether something has to be waited for; the message says what.
@@ -380,6 +383,7 @@ impl<D: Door> Step<'_, D> {
         };
         let message = format!("waiting for {reason} {}{more}", name_of(first));
         self.progress.set_phase(OperationPhase::Running, message);
+        self.progress.waiting = Some((wait, tasks.iter().map(|task| task.id.clone()).collect()));
     }
 }
 
@@ -387,14 +391,6 @@ impl<D: Door> Step<'_, D> {
 fn unique<'t>(tasks: impl Iterator<Item = &'t Task>) -> Vec<&'t Task> {
     let mut seen = BTreeSet::new();
     tasks.filter(|task| seen.insert(&task.id)).collect()
-}
-
-/// What a sync waits for.
-#[derive(Debug, Clone, Copy)]
-enum Wait {
-    Completion,
-    Deletion,
-    Confirmation,
 }
 
 /// `group/Kind/name`, as Argo CD's messages have it.

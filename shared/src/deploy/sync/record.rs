@@ -4,15 +4,18 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use slipway_cluster::engine::Progress;
 use slipway_cluster::health::Health;
-use slipway_cluster::state;
+use slipway_cluster::live::Place;
+use slipway_cluster::state::{self, Operation};
 use slipway_cluster::status::{
     AppHealth, Deployment, OperationPhase, OperationState, ResourceResult, ResourceStatus, ResultCode, SyncResult,
     SyncStatus,
 };
 use slipway_manifest::{Object, ObjectId};
 
-use super::{Outcome, Run, Stop};
+use super::book::Book;
+use super::{Next, Outcome, Run, Stop, WORKLOADS};
 use crate::deploy::facts;
 use crate::error::chain;
 use crate::notify::report::{self, Phase};
@@ -21,37 +24,105 @@ use crate::notify::reporter::Told;
 impl Run<'_> {
     /// The verdict, recorded and told. `stopped` is why the steps did not come to their end.
     pub(super) async fn finish(mut self, stopped: Option<Stop>) -> Outcome {
+        if matches!(stopped, Some(Stop::Ended)) {
+            return Outcome { phase: Phase::Healthy, problems: Vec::new(), ..self.book.outcome };
+        }
+        let (book, progress) = (&mut self.book, &mut self.progress);
+        let is_refused = matches!(stopped, Some(Stop::Tried { .. } | Stop::Rival { .. }));
         if let Some(stop) = &stopped {
-            self.outcome.retry |= stop.is_retryable();
-            self.outcome.problems.push(chain(stop));
+            book.outcome.retry |= stop.is_retryable();
+            // Out of time in the midst of a sync is not the end of it.
+            if !(matches!(stop, Stop::Time) && book.state.operation.is_some()) {
+                book.outcome.problems.push(chain(stop));
+            }
+        }
+        let goes_on = !progress.phase.is_completed() && book.state.operation.is_some() && !is_refused;
+        if goes_on && matches!(stopped, Some(Stop::Time)) {
+            let next = |operation: &Operation| Next { operation: operation.id.clone(), attempt: operation.attempt };
+            book.outcome.next = book.state.operation.as_ref().map(next);
+            book.outcome.retry = false;
+        }
+        book.conclude_problems(progress, goes_on);
+        book.outcome.phase = if goes_on || book.is_progressing(progress) {
+            Phase::Waiting
+        } else if book.outcome.problems.is_empty() {
+            Phase::Healthy
+        } else {
+            Phase::Failed
+        };
+        if !goes_on {
+            if book.outcome.phase != Phase::Failed {
+                book.remember_deployment();
+            }
+            book.state.operation = None;
+        }
+        // Whoever took the Lease over writes the state now; what was not tried leaves the last result as it is.
+        let mut saved = Ok(());
+        if !matches!(stopped, Some(Stop::Lock(_))) {
+            if !goes_on && !progress.phase.is_completed() {
+                progress.phase = OperationPhase::Failed;
+            }
+            book.tell(progress).await;
+            if !is_refused {
+                saved = book.save(progress).await;
+            }
+        }
+        if let Err(error) = saved {
+            tracing::error!(app = book.job.owner.instance, error = chain(&error), "the state was not recorded");
+            book.outcome.retry = true;
+        }
+        self.book.outcome
+    }
+}
+
+impl Book<'_> {
+    /// What is wrong in the end: what failed, what is degraded, what is waited for.
+    fn conclude_problems(&mut self, progress: &Progress, goes_on: bool) {
+        let outcome = &mut self.outcome;
+        if goes_on {
+            outcome.warnings.push(progress.message.clone());
+            return;
+        }
+        if matches!(progress.phase, OperationPhase::Failed | OperationPhase::Error) {
+            let is_failed = |result: &&ResourceResult| {
+                result.hook_phase.is_some_and(|phase| matches!(phase, OperationPhase::Failed | OperationPhase::Error))
+            };
+            for result in progress.results().filter(is_failed) {
+                let line = format!("{}: {}", id_of(result), result.message);
+                let is_told = outcome.problems.iter().any(|problem| problem.contains(&result.message));
+                if !is_told || result.message.is_empty() {
+                    outcome.problems.push(line);
+                }
+            }
+            if outcome.problems.is_empty() {
+                outcome.problems.push(progress.message.clone());
+            }
         }
         for (id, verdict) in &self.health {
             if verdict.health == Health::Degraded {
-                self.outcome.problems.push(format!("{id} is degraded: {}", verdict.message));
+                outcome.problems.push(format!("{id} is degraded: {}", verdict.message));
             }
         }
-        self.outcome.phase = match self.is_progressing() {
-            true => Phase::Waiting,
-            false if self.outcome.problems.is_empty() => Phase::Healthy,
-            false => Phase::Failed,
-        };
-        let phase =
-            if self.outcome.phase == Phase::Failed { OperationPhase::Failed } else { OperationPhase::Succeeded };
-        if phase == OperationPhase::Succeeded {
-            self.remember_deployment();
-        }
-        self.state.operation = None;
-        // Whoever took the Lease over writes the state now.
-        let mut saved = Ok(());
-        if !matches!(stopped, Some(Stop::Lock(_))) {
-            self.tell().await;
-            saved = self.save(phase).await;
-        }
-        if let Err(error) = saved {
-            tracing::error!(app = self.job.owner.instance, error = chain(&error), "the state was not recorded");
-            self.outcome.retry = true;
-        }
-        self.outcome
+        let mut seen = BTreeSet::new();
+        outcome.problems.retain(|problem| seen.insert(problem.clone()));
+    }
+
+    fn worst(&self) -> Health {
+        self.health.values().map(|verdict| verdict.health).max().unwrap_or(Health::Healthy)
+    }
+
+    /// The workloads that are not there yet. An Ingress without an address is no reason to wait: many never get one.
+    pub(super) fn progressing(&self) -> Vec<Place> {
+        let waited = |id: &ObjectId| WORKLOADS.contains(&id.kind.as_str());
+        let open = self.health.iter().filter(|(id, verdict)| verdict.health == Health::Progressing && waited(id));
+        open.filter_map(|(id, _)| self.places.get(id).cloned()).collect()
+    }
+
+    /// Whether the sync went well and something is still on its way.
+    pub(super) fn is_progressing(&self, progress: &Progress) -> bool {
+        progress.phase == OperationPhase::Succeeded
+            && self.outcome.problems.is_empty()
+            && !self.progressing().is_empty()
     }
 
     fn remember_deployment(&mut self) {
@@ -75,48 +146,56 @@ impl Run<'_> {
     }
 
     /// Writes what is known to the cluster, by compare-and-swap.
-    pub(super) async fn save(&mut self, phase: OperationPhase) -> Result<(), Stop> {
+    pub(super) async fn save(&mut self, progress: &Progress) -> Result<(), Stop> {
         let now = Timestamp::now();
         let worst = self.worst();
-        let failed: BTreeSet<ObjectId> =
-            self.results.iter().filter(|r| r.status == Some(ResultCode::SyncFailed)).map(id_of).collect();
+        let spared: BTreeSet<ObjectId> = with_status(progress, ResultCode::PruneSkipped);
+        let failed: BTreeSet<ObjectId> = with_status(progress, ResultCode::SyncFailed);
+        let done: BTreeSet<ObjectId> = with_status(progress, ResultCode::Synced);
+        let is_whole = progress.phase == OperationPhase::Succeeded;
         let source = self.source();
         let status = &mut self.state.status;
-        if !self.applied.is_empty() {
-            let is_synced = self.outcome.problems.is_empty() && self.spared.is_empty();
-            status.sync.status = if is_synced { SyncStatus::Synced } else { SyncStatus::OutOfSync };
-            status.sync.revision.clone_from(&self.job.revision);
+        if !self.wanted.is_empty() || !spared.is_empty() {
+            let is_synced = |id: &ObjectId| !failed.contains(id) && (is_whole || done.contains(id));
             let row = |id: &ObjectId| ResourceStatus {
-                status: Some(if failed.contains(id) || self.spared.contains(id) {
-                    SyncStatus::OutOfSync
-                } else {
+                status: Some(if is_synced(id) && !spared.contains(id) {
                     SyncStatus::Synced
+                } else {
+                    SyncStatus::OutOfSync
                 }),
                 health: self.health.get(id).cloned(),
-                requires_pruning: self.spared.contains(id),
-                ..ResourceStatus::of(id, self.resources.get(id).map_or("", |place| &place.resource.gvk.version))
+                requires_pruning: spared.contains(id),
+                ..ResourceStatus::of(id, self.places.get(id).map_or("", |place| &place.resource.gvk.version))
             };
-            status.resources = self.applied.union(&self.spared).map(row).collect();
+            status.resources = self.wanted.union(&spared).map(row).collect();
+            let all = status.resources.iter().all(|row| row.status == Some(SyncStatus::Synced));
+            status.sync.status =
+                if all && self.outcome.problems.is_empty() { SyncStatus::Synced } else { SyncStatus::OutOfSync };
+            status.sync.revision.clone_from(&self.job.revision);
             if status.health.status != worst || status.health.last_transition_time.is_none() {
                 status.health = AppHealth { status: worst, last_transition_time: Some(now) };
             }
-            status.summary.images = images(self.applied.iter().filter_map(|id| self.live.get(id)));
+            status.summary.images.clone_from(&self.images);
             status.reconciled_at = Some(now);
         }
         status.source_type.clone_from(&self.job.source_type);
-        status.operation_state = Some(OperationState {
-            operation: Map::from_iter([("sync".to_owned(), json!({ "revision": self.job.revision }))]),
-            phase,
-            message: self.outcome.problems.first().cloned().unwrap_or_default(),
-            sync_result: Some(SyncResult {
-                resources: self.results.clone(),
-                revision: self.job.revision.clone(),
-                source,
-            }),
-            started_at: self.started,
-            finished_at: phase.is_completed().then_some(now),
-            retry_count: 0,
-        });
+        let is_new = self.state.operation.is_some() || !progress.is_fresh() || status.operation_state.is_none();
+        if is_new || progress.phase != OperationPhase::Succeeded {
+            let message = self.outcome.problems.first().unwrap_or(&progress.message).clone();
+            status.operation_state = Some(OperationState {
+                operation: Map::from_iter([("sync".to_owned(), json!({ "revision": self.job.revision }))]),
+                phase: progress.phase,
+                message,
+                sync_result: Some(SyncResult {
+                    resources: progress.results().cloned().collect(),
+                    revision: self.job.revision.clone(),
+                    source,
+                }),
+                started_at: self.started,
+                finished_at: progress.phase.is_completed().then_some(now),
+                retry_count: self.state.operation.as_ref().map_or(0, |operation| operation.retries),
+            });
+        }
         self.state.lease_transitions = self.transitions;
         self.state.notes.insert("application".to_owned(), self.job.about.clone());
         if let Some(first) = self.job.first {
@@ -129,7 +208,7 @@ impl Run<'_> {
     }
 
     /// Tells Slack how it stands, in the one message of the commit.
-    pub(super) async fn tell(&mut self) {
+    pub(super) async fn tell(&mut self, progress: &Progress) {
         let Some(reporter) = self.reporter else { return };
         let known = self.state.notes.get("slack").and_then(|note| serde_json::from_value::<Told>(note.clone()).ok());
         let deployment = report::Deployment {
@@ -137,7 +216,11 @@ impl Run<'_> {
             cluster: &self.job.destination.name,
             repo: &self.job.repo,
             sha: &self.job.revision,
-            phase: self.outcome.phase,
+            phase: if progress.phase.is_completed() || self.outcome.phase != Phase::Progressing {
+                self.outcome.phase
+            } else {
+                Phase::Waiting
+            },
             changes: &self.outcome.changes,
             problems: &self.outcome.problems,
             warnings: &self.outcome.warnings,
@@ -146,6 +229,11 @@ impl Run<'_> {
             self.state.notes.insert("slack".to_owned(), json!(told));
         }
     }
+}
+
+/// The objects of which this became.
+fn with_status(progress: &Progress, code: ResultCode) -> BTreeSet<ObjectId> {
+    progress.results().filter(|result| result.status == Some(code) && result.hook_type.is_empty()).map(id_of).collect()
 }
 
 fn id_of(result: &ResourceResult) -> ObjectId {
@@ -159,7 +247,7 @@ pub(super) fn kubectl_line(id: &ObjectId, verb: &str) -> String {
 }
 
 /// The images that the objects' pod templates name, sorted.
-fn images<'a>(objects: impl Iterator<Item = &'a Object>) -> Vec<String> {
+pub(super) fn images<'a>(objects: impl Iterator<Item = &'a Object>) -> Vec<String> {
     let mut found = BTreeSet::new();
     for object in objects {
         for pod in ["/spec", "/spec/template/spec", "/spec/jobTemplate/spec/template/spec"] {

@@ -1,0 +1,88 @@
+//! When a sync that failed is tried again: Argo CD's back-off. Pure.
+//!
+//! argoproj/argo-cd `pkg/apis/application/v1alpha1/types.go` (`RetryStrategy.NextRetryAt`), `application_defaults.go`.
+
+use std::time::Duration;
+
+use slipway_manifest::duration_go;
+
+use crate::app;
+
+/// How often and how soon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    /// Retries; endless where it is negative.
+    pub limit: i64,
+    /// Before the first retry.
+    pub duration: Duration,
+    /// By how much each wait is longer than the one before.
+    pub factor: u32,
+    /// The longest wait.
+    pub max: Duration,
+    /// Whether failures are retried, too, that only a commit or a person can heal: where the manifest asks for retries.
+    pub is_blind: bool,
+}
+
+impl Default for Backoff {
+    /// What holds for automated syncs that say nothing.
+    fn default() -> Self {
+        let (duration, max) = (Duration::from_secs(5), Duration::from_mins(3));
+        Self { limit: 5, duration, factor: 2, max, is_blind: false }
+    }
+}
+
+impl Backoff {
+    /// What `syncPolicy.retry` asks for; a duration that can't be read counts as the default.
+    pub fn of(retry: Option<&app::Retry>) -> Self {
+        let default = Self::default();
+        let Some(retry) = retry else { return default };
+        let read = |text: &Option<String>| text.as_deref().and_then(duration);
+        Self {
+            limit: retry.limit,
+            duration: read(&retry.duration).unwrap_or(default.duration),
+            factor: retry.factor.and_then(|factor| factor.try_into().ok()).unwrap_or(default.factor),
+            max: read(&retry.max_duration).unwrap_or(default.max),
+            is_blind: true,
+        }
+    }
+
+    /// How long to wait before the next retry after `retries` of them; `None` when there is none.
+    pub fn next(&self, retries: u32) -> Option<Duration> {
+        let delay = self.duration.saturating_mul(self.factor.saturating_pow(retries));
+        (self.limit < 0 || i64::from(retries) < self.limit).then(|| delay.min(self.max))
+    }
+}
+
+/// A duration such as `5s`, `3m` or `1h30m`; a bare number is seconds. `None` for anything else.
+pub fn duration(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let nanoseconds = duration_go::parse(text).ok()?;
+    u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(backoff: Backoff, count: u32) -> Vec<Option<u64>> {
+        (0..count).map(|n| backoff.next(n).map(|delay| delay.as_secs())).collect()
+    }
+
+    #[test]
+    fn the_default_is_argo_cds() {
+        let wanted = [Some(5), Some(10), Some(20), Some(40), Some(80), None];
+        assert_eq!(seconds(Backoff::of(None), 6), wanted);
+    }
+
+    #[test]
+    fn what_the_manifest_says_counts() {
+        let text = |text: &str| Some(text.to_owned());
+        let retry = app::Retry { limit: -1, duration: text("1m"), factor: Some(3), max_duration: text("5m30s") };
+        assert_eq!(seconds(Backoff::of(Some(&retry)), 3), [Some(60), Some(180), Some(330)]);
+        assert_eq!(duration("7"), Some(Duration::from_secs(7)));
+        assert_eq!(duration("s"), None);
+        assert_eq!(duration("5x"), None);
+    }
+}
