@@ -23,6 +23,7 @@ fn job(place: &Place, revision: &str, objects: Vec<Object>) -> Job {
     let mut policy = Policy::default();
     policy.options.prune = true;
     Job {
+        first: None,
         owner: Owner {
             key: place.key.clone(),
             instance: place.owner.app.clone(),
@@ -60,7 +61,7 @@ fn times(seconds: u64) -> Times {
 
 async fn run(job: &Job, holder: &str, times: Times) -> Outcome {
     let (_never, stop) = watch::channel(false);
-    sync::sync(job, None, holder, times, stop).await
+    Box::pin(sync::sync(job, None, holder, times, stop)).await
 }
 
 async fn recorded(place: &Place) -> State {
@@ -232,7 +233,7 @@ async fn a_doubled_continue_does_nothing() {
     let Some(place) = Place::new("doubled").await else { return };
     let mut job = job(&place, "one", stages());
     let now = Instant::now();
-    let hasty = Times { until: now + Duration::from_secs(60), patience: now, timeout: sync::TIMEOUT };
+    let hasty = Times { until: now + Duration::from_mins(1), patience: now, timeout: sync::TIMEOUT };
     let left = run(&job, "worker", hasty).await;
     let next = left.next.clone().unwrap_or_else(|| panic!("it waits for a hook: {left:?}"));
     assert_eq!(left.phase, Phase::Waiting);

@@ -30,7 +30,8 @@ fn check(case: &Value) -> Result<()> {
             "results": step["results"], "waveCalls": step["waveCalls"]});
         let mut found = found;
         for side in [&mut wanted, &mut found] {
-            for order in side["batches"].as_array_mut().into_iter().flatten().flat_map(Value::as_array_mut).flatten() {
+            for order in side["batches"].as_array_mut().into_iter().flatten().filter_map(Value::as_array_mut).flatten()
+            {
                 let order = order.as_object_mut().context("an order")?;
                 order.retain(|key, value| {
                     value != false && (is_server_side || !["validate", "serverSide"].contains(&key.as_str()))

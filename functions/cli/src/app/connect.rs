@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use slipway::aws::Aws;
 use slipway::clusters::{Clusters, IN_CLUSTER_SERVER};
 use slipway::config;
+use slipway::deploy::sync;
 use slipway::engine::Engine;
 use slipway::error::chain;
 use slipway::root::{Member, Root};
@@ -142,6 +143,7 @@ impl Workshop {
             github: config::GitHub { api, secret },
             cluster,
             state_secret: variable(config::STATE_SECRET.name).unwrap_or_else(|| STATE_KEY.to_owned()),
+            sync_timeout: sync::TIMEOUT,
             slack: None,
             root,
         };

@@ -7,7 +7,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::Value;
 use slipway::deploy::job;
-use slipway::deploy::sync::{self, Job};
+use slipway::deploy::sync::{self, Job, Times};
 use slipway::error::chain;
 use slipway::notify::report::Phase;
 use slipway::root::Member;
@@ -76,7 +76,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     }
     let revision = workshop.revision(member, revision.as_deref()).await?;
     let mut job = prepare(&workshop, member, &revision).await?;
-    job.policy.prune = *prune || approve_prune.is_some();
+    job.policy.options.prune = *prune || approve_prune.is_some();
     if approve_prune.is_some() {
         job.policy.prune_approved.clone_from(approve_prune);
     }
@@ -106,13 +106,14 @@ pub(super) async fn rollback(arguments: &Rollback) -> anyhow::Result<u8> {
     let ids: Vec<String> = history.iter().map(|entry| entry.id.to_string()).collect();
     let entry = entry.with_context(|| format!("{name} has no such deployment; its history: {}", ids.join(", ")))?;
     let mut job = prepare(&workshop, member, &entry.revision).await?;
-    job.policy.prune = *prune;
+    job.policy.options.prune = *prune;
     carry_out(member, &job, *timeout, *output).await
 }
 
 async fn prepare(workshop: &Workshop, member: &Member, revision: &str) -> anyhow::Result<Job> {
-    let job = job::prepare(&workshop.engine, &workshop.checkouts, member, revision);
-    job.await.map_err(|error| anyhow!(chain(&error)))
+    let job = job::prepare(&workshop.engine, &workshop.checkouts, member, revision).await;
+    let job = job.map_err(|error| anyhow!(chain(&error)))?;
+    Ok(Job { is_manual: true, ..job })
 }
 
 /// Syncs and prints the application as it is then.
@@ -123,7 +124,9 @@ async fn carry_out(member: &Member, job: &Job, timeout: u64, output: Output) -> 
     let seconds = if timeout == 0 { DAY } else { timeout };
     let holder = format!("slipway-cli-{}-{}", std::process::id(), Timestamp::now().as_millisecond());
     let (_never, stop) = watch::channel(false);
-    let outcome = Box::pin(sync::sync(job, None, &holder, Instant::now() + Duration::from_secs(seconds), stop)).await;
+    let seconds = Duration::from_secs(seconds);
+    let times = Times { timeout: seconds, ..Times::until(Instant::now() + seconds) };
+    let outcome = Box::pin(sync::sync(job, None, &holder, times, stop)).await;
     for warning in &outcome.warnings {
         crate::eprintln(&format!("warning: {warning}"));
     }
