@@ -150,7 +150,7 @@ impl Workshop {
         let engine = Engine::new(settings, aws.clone(), Secrets::with(aws, given));
         let checkouts = match &flags.local {
             Some(folder) => {
-                let tree = local::read(folder, Limits::default()).map_err(|error| anyhow!(chain(&error)))?;
+                let tree = local::read(folder, None, Limits::default()).map_err(|error| anyhow!(chain(&error)))?;
                 Checkouts::of_folder(engine.github.clone(), engine.root.url.repo.clone(), tree)?
             }
             None => Checkouts::new(engine.github.clone()),
