@@ -291,3 +291,14 @@ async fn a_crd_and_its_resource_come_in_one_sync() {
     assert_eq!(outcome.phase, Phase::Healthy, "{outcome:?}");
     assert_eq!(list(&place, &format!("widgets.{group}")).len(), 1);
 }
+
+#[tokio::test]
+async fn what_a_sync_waits_for_is_told_with_its_root_cause() {
+    let Some(place) = Place::new("cause").await else { return };
+    let mut web = crate::deployment("web", "nginx:1");
+    web["spec"]["template"]["spec"]["nodeSelector"] = json!({"no": "such-node"});
+    let objects = vec![Object::from_value(web).unwrap()];
+    let outcome = run(&job(&place, "r0", objects), "cause", times(8)).await;
+    let told = [outcome.warnings, outcome.problems].concat().join("\n");
+    assert!(told.contains("Pod/") && told.contains("node"), "{told}");
+}

@@ -90,3 +90,30 @@ async fn what_the_application_or_the_system_ignores_is_no_difference() {
     let problems = flow.check().await["applications"]["shop"]["problems"].to_string();
     assert!(problems.contains("`repeat(.)` is refused") && problems.contains("without bound"), "{problems}");
 }
+
+#[tokio::test]
+async fn a_sync_leaves_to_others_what_the_application_ignores_if_it_says_so() {
+    let mut flow = Flow::deployed().await;
+    let rule =
+        "  ignoreDifferences:\n    - group: apps\n      kind: Deployment\n      jsonPointers: [/spec/replicas]\n";
+    let option = "      - CreateNamespace=true\n";
+    let scale = json!({"spec": {"replicas": 5}});
+    for (respects, replicas) in [("", 2), ("      - RespectIgnoreDifferences=true\n", 5)] {
+        let app = flow.read(APPLICATION).replace(rule, "").replace(option, &format!("{option}{respects}")) + rule;
+        flow.push("Leave the replicas to others", &[(APPLICATION, &app)]);
+        flow.settle().await;
+        patch(&flow, &format!("{DEPLOYMENT}?fieldManager=autoscaler"), &scale);
+        let tag = format!("1.0.{replicas}");
+        let old = flow.read(KUSTOMIZATION);
+        let kustomization = match old.split_once("newTag: ") {
+            Some((before, _)) => format!("{before}newTag: {tag}\n"),
+            None => panic!("{old}"),
+        };
+        flow.push("Another image", &[(KUSTOMIZATION, &kustomization)]);
+        flow.settle().await;
+        let live = flow.deployment();
+        let image = live["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap();
+        assert!(image.ends_with(&format!(":{tag}")), "{image}");
+        assert_eq!(live["spec"]["replicas"], replicas, "with `{respects}`");
+    }
+}

@@ -213,6 +213,7 @@ fn policy(app: &Application) -> Policy {
         allow_empty: automated.is_some_and(|automated| automated.allow_empty),
         out_of_sync_only: is("ApplyOutOfSyncOnly=true"),
         fail_on_shared: is("FailOnSharedResource=true"),
+        respect_ignored: is("RespectIgnoreDifferences=true"),
         propagation: match (is("PrunePropagationPolicy=background"), is("PrunePropagationPolicy=orphan")) {
             (true, _) => Propagation::Background,
             (_, true) => Propagation::Orphan,

@@ -6,9 +6,12 @@
 //! included. Waiting ends by health, by the times given, or when `stop` says that a newer commit is there; a hook that runs is let run.
 
 mod book;
+mod explain;
+mod outcome;
 mod record;
 pub mod retry;
 mod view;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,13 +20,13 @@ use jiff::Timestamp;
 use serde_json::Value;
 use slipway_cluster::GroupKind;
 use slipway_cluster::compare::Rules;
-use slipway_cluster::engine::{self, Input, Options, Progress, Wait};
+use slipway_cluster::engine::{self, Input, Options, Progress};
 use slipway_cluster::health::{Checks, Verdict};
 use slipway_cluster::live::{self, Place};
-use slipway_cluster::lock::{self, Acquired, Lease, LockError};
+use slipway_cluster::lock::{self, Acquired, Lease};
 use slipway_cluster::plan;
 use slipway_cluster::prune::Propagation;
-use slipway_cluster::state::{self, AppKey, Operation, State, StateError};
+use slipway_cluster::state::{self, AppKey, Operation, State};
 use slipway_cluster::status::OperationPhase;
 use slipway_cluster::wait::{self, Progress as Seen};
 use slipway_manifest::{Object, ObjectId};
@@ -31,15 +34,17 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::app::Permit;
-use crate::app::project::Denied;
 use crate::clusters::Destination;
 use crate::error::chain;
 use crate::notify::report::{self, Phase};
 use crate::notify::reporter::Reporter;
 use crate::notify::subscribe::Subscriptions;
 use book::Book;
+use outcome::Stop;
+pub use outcome::{Next, Outcome};
 use retry::Backoff;
 use view::View;
+use waiting::{Waited, hook_ended, since};
 
 /// Requests for objects of one kind on their way at the same time.
 const AT_ONCE: usize = 16;
@@ -59,6 +64,8 @@ const TAKEN_UP: u32 = 200;
 
 /// What the Application asks for besides its objects.
 #[derive(Debug, Clone, Default)]
+// Each is a switch of Argo CD's.
+#[allow(clippy::struct_excessive_bools)]
 pub struct Policy {
     /// How to sync; what belongs to a single operation is filled in when it begins.
     pub options: Options,
@@ -68,6 +75,8 @@ pub struct Policy {
     pub out_of_sync_only: bool,
     /// The sync fails where another application owns one of the objects.
     pub fail_on_shared: bool,
+    /// What `ignoreDifferences` names is left to others when applying, too.
+    pub respect_ignored: bool,
     /// What happens to what a deleted object owns.
     pub propagation: Propagation,
     /// When a failed sync is tried again.
@@ -150,92 +159,6 @@ pub struct Job {
     pub checks: Checks,
 }
 
-/// How a sync ended.
-#[derive(Debug, Clone)]
-pub struct Outcome {
-    /// In a word.
-    pub phase: Phase,
-    /// What changed, one line an object.
-    pub changes: Vec<String>,
-    /// What failed, one line each.
-    pub problems: Vec<String>,
-    /// What users should know.
-    pub warnings: Vec<String>,
-    /// Whether the same may succeed later by itself.
-    pub retry: bool,
-    /// Whether somebody wants a look again, because they found us at work.
-    pub again: bool,
-    /// The sync goes on in another invocation.
-    pub next: Option<Next>,
-}
-
-/// A sync that waits for another invocation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Next {
-    /// Its id.
-    pub operation: String,
-    /// How often it was taken up.
-    pub attempt: u32,
-}
-
-impl Outcome {
-    /// A sync that could not begin.
-    pub fn failed(problem: String, retry: bool) -> Self {
-        let none = Vec::new;
-        Self {
-            phase: Phase::Failed,
-            changes: none(),
-            problems: vec![problem],
-            warnings: none(),
-            retry,
-            again: false,
-            next: None,
-        }
-    }
-
-    fn left_to(holder: &str) -> Self {
-        let problem = format!("{holder} is at work on it and takes this commit up afterwards");
-        Self { phase: Phase::Waiting, ..Self::failed(problem, false) }
-    }
-}
-
-/// Why a sync stops where it stands.
-#[derive(Debug, thiserror::Error)]
-enum Stop {
-    #[error(transparent)]
-    State(Box<StateError>),
-    #[error(transparent)]
-    Lock(Box<LockError>),
-    #[error("the time of this invocation is over")]
-    Time,
-    #[error("nothing is applied: the project refuses {0} of the objects")]
-    Refused(usize),
-    #[error(transparent)]
-    Denied(Box<Denied>),
-    #[error("the sync to go on with has ended")]
-    Ended,
-    #[error("the sync of {revision} failed before and is not tried again: {message}")]
-    Tried { revision: String, message: String },
-    #[error("{id} was applied by {manager} at {time}, after Slipway: turn off the other engine's automated sync")]
-    Rival { id: Box<ObjectId>, manager: String, time: String },
-}
-
-impl From<StateError> for Stop {
-    fn from(error: StateError) -> Self {
-        Self::State(Box::new(error))
-    }
-}
-
-impl Stop {
-    fn is_retryable(&self) -> bool {
-        match self {
-            Self::State(error) => !matches!(**error, StateError::Damaged { .. }),
-            Self::Lock(_) | Self::Time => true,
-            Self::Ended | Self::Tried { .. } | Self::Refused(_) | Self::Denied(_) | Self::Rival { .. } => false,
-        }
-    }
-}
-
 /// Brings the application of `job` to its commit. Everything ends at the `times` given; `stop` turns true when a newer commit is
 /// there, which ends the waiting, not the writing. Never fails: what went wrong is in the outcome.
 pub async fn sync(
@@ -283,19 +206,6 @@ struct Run<'a> {
     /// What differs from Git.
     modified: BTreeSet<ObjectId>,
     book: Book<'a>,
-}
-
-/// Why waiting ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waited {
-    /// Something became of what was waited for.
-    Seen,
-    /// The time is over.
-    Later,
-    /// A newer commit is there.
-    Superseded,
-    /// Only a person can make it go on.
-    Parked,
 }
 
 impl<'a> Run<'a> {
@@ -626,78 +536,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn back_off(&mut self, delay: Duration) -> Waited {
-        if Instant::now() + delay > self.times.patience {
-            return Waited::Later;
-        }
-        let mut stop = self.stop.clone();
-        tokio::select! {
-            () = tokio::time::sleep(delay) => Waited::Seen,
-            Ok(_) = stop.wait_for(|stop| *stop) => Waited::Superseded,
-        }
-    }
-
-    /// Leaves the rest to another invocation.
-    fn leave(&mut self) {
-        if let Some(operation) = &self.book.state.operation {
-            self.book.outcome.next = Some(Next { operation: operation.id.clone(), attempt: operation.attempt });
-        }
-    }
-
-    /// Waits, by watching, for what the step asks for.
-    async fn wait(&mut self) -> Waited {
-        let Some((what, ids)) = self.progress.waiting.clone() else {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            return Waited::Seen;
-        };
-        if what == Wait::Confirmation {
-            return Waited::Parked;
-        }
-        let job = self.book.job;
-        let hooks: BTreeSet<ObjectId> =
-            self.progress.running().filter(|(_, hook)| *hook).map(|(id, _)| id.clone()).collect();
-        let running: BTreeSet<&ObjectId> = self.progress.running().map(|(id, _)| id).collect();
-        let judge = |id: &ObjectId, object: Option<&Object>| match (what, object) {
-            (Wait::Deletion, object) => wait::gone(object),
-            // It is for the engine to say what that means.
-            (_, None) => Seen::Done,
-            (_, object) if hooks.contains(id) => hook_ended(job, object),
-            (_, Some(found)) => wait::judged(object, judge(job)(found)),
-        };
-        // What is known to be well already needs no request.
-        let is_open = |id: &ObjectId| {
-            let live = self.view.live.get(id);
-            match what {
-                Wait::Completion => running.contains(id) && (live.is_none() || judge(id, live) != Seen::Done),
-                _ => live.is_some(),
-            }
-        };
-        let open = ids.iter().filter(|id| is_open(id));
-        let waited: Vec<Place> = open.filter_map(|id| self.book.places.get(id).cloned()).collect();
-        if waited.is_empty() {
-            // A breath, so that nothing can spin.
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            return Waited::Seen;
-        }
-        let mut stop = self.stop.clone();
-        let cluster = self.book.cluster.clone();
-        let left = self.times.timeout.saturating_sub(since(self.book.started)) + Duration::from_secs(1);
-        let until = self.times.patience.min(Instant::now() + left);
-        // A hook that runs is let run, whatever comes.
-        let is_free = !ids.iter().any(|id| hooks.contains(id));
-        let found = tokio::select! {
-            found = wait::wait(&cluster, &waited, until, judge) => found,
-            Ok(_) = stop.wait_for(|stop| *stop), if is_free => return Waited::Superseded,
-        };
-        let mut is_over = true;
-        for (id, outcome) in found {
-            is_over &= !matches!(outcome.progress, Seen::Waiting(_));
-            self.see(id, outcome.object);
-        }
-        let is_late = Instant::now() >= self.times.patience && since(self.book.started) <= self.times.timeout;
-        if is_over || !is_late { Waited::Seen } else { Waited::Later }
-    }
-
     /// After the sync: how well everything is, waiting for workloads as long as there is time.
     async fn settle(&mut self) -> Result<(), Stop> {
         self.forget_gone().await;
@@ -736,22 +574,6 @@ impl<'a> Run<'a> {
             self.see(id, Some(object));
         }
     }
-
-    /// Waits until nothing progresses any more, by watching.
-    async fn wait_for_health(&mut self) {
-        let job = self.book.job;
-        let places = self.book.progressing();
-        let mut stop = self.stop.clone();
-        let cluster = self.book.cluster.clone();
-        tokio::select! {
-            seen = wait::wait(&cluster, &places, self.times.until, |_, object| wait::judged(object, object.and_then(judge(job)))) => {
-                for (id, outcome) in seen {
-                    self.see(id, outcome.object);
-                }
-            }
-            Ok(_) = stop.wait_for(|stop| *stop) => {}
-        }
-    }
 }
 
 /// What a step looks at.
@@ -775,19 +597,4 @@ fn input<'v>(
 /// The health of an object, with the checks of the job's Argo CD.
 fn judge(job: &Job) -> impl Fn(&Object) -> Option<Verdict> + Send + Sync {
     move |object| job.checks.of(object, Timestamp::now())
-}
-
-/// Whether a hook has ended, one way or the other.
-fn hook_ended(job: &Job, object: Option<&Object>) -> Seen {
-    let Some(object) = object else { return Seen::Done };
-    let verdict = judge(job)(object);
-    match engine::hook_phase(verdict.as_ref()) {
-        OperationPhase::Running => Seen::Waiting(verdict.map(|verdict| verdict.message).unwrap_or_default()),
-        _ => Seen::Done,
-    }
-}
-
-/// How long ago that was.
-fn since(at: Timestamp) -> Duration {
-    Duration::try_from(Timestamp::now() - at).unwrap_or_default()
 }

@@ -250,6 +250,12 @@ impl Progress {
         running.map(|((_, id), result)| (id, !result.hook_type.is_empty()))
     }
 
+    /// What became of the objects that failed.
+    pub fn failed(&self) -> impl Iterator<Item = &ResourceResult> {
+        let is_failed = |state| matches!(state, OperationPhase::Failed | OperationPhase::Error);
+        self.results.values().filter(move |result| result.hook_phase.is_some_and(is_failed))
+    }
+
     fn of(&self, task: &Task) -> Option<&ResourceResult> {
         self.results.get(&(task.phase, task.id.clone()))
     }

@@ -27,6 +27,7 @@ impl Run<'_> {
         if matches!(stopped, Some(Stop::Ended)) {
             return Outcome { phase: Phase::Healthy, problems: Vec::new(), ..self.book.outcome };
         }
+        let explanations = self.explanations().await;
         let (book, progress) = (&mut self.book, &mut self.progress);
         let is_refused = matches!(stopped, Some(Stop::Tried { .. } | Stop::Rival { .. }));
         if let Some(stop) = &stopped {
@@ -43,6 +44,17 @@ impl Run<'_> {
             book.outcome.retry = false;
         }
         book.conclude_problems(progress, goes_on);
+        let lines = if goes_on || book.outcome.problems.is_empty() {
+            &mut book.outcome.warnings
+        } else {
+            &mut book.outcome.problems
+        };
+        let is_told = |line: &String, told: &[String]| told.iter().any(|one| one.contains(line.as_str()));
+        for line in explanations {
+            if !is_told(&line, lines) {
+                lines.push(line);
+            }
+        }
         book.outcome.phase = if goes_on || book.is_progressing(progress) {
             Phase::Waiting
         } else if book.outcome.problems.is_empty() {
@@ -84,10 +96,7 @@ impl Book<'_> {
             return;
         }
         if matches!(progress.phase, OperationPhase::Failed | OperationPhase::Error) {
-            let is_failed = |result: &&ResourceResult| {
-                result.hook_phase.is_some_and(|phase| matches!(phase, OperationPhase::Failed | OperationPhase::Error))
-            };
-            for result in progress.results().filter(is_failed) {
+            for result in progress.failed() {
                 let line = format!("{}: {}", id_of(result), result.message);
                 let is_told = outcome.problems.iter().any(|problem| problem.contains(&result.message));
                 if !is_told || result.message.is_empty() {
@@ -236,7 +245,7 @@ fn with_status(progress: &Progress, code: ResultCode) -> BTreeSet<ObjectId> {
     progress.results().filter(|result| result.status == Some(code) && result.hook_type.is_empty()).map(id_of).collect()
 }
 
-fn id_of(result: &ResourceResult) -> ObjectId {
+pub(super) fn id_of(result: &ResourceResult) -> ObjectId {
     ObjectId::new(&result.group, &result.kind, &result.namespace, &result.name)
 }
 

@@ -72,6 +72,13 @@ impl Run<'_> {
             view.targets.push(object);
         }
         is_complete &= self.read(&mut view, &kinds).await;
+        if job.policy.respect_ignored {
+            for target in &mut view.targets {
+                if let Some(live) = view.live.get(&target.id()) {
+                    job.rules.normalizer.respect(target, live, &[]);
+                }
+            }
+        }
         let is_made = job.policy.options.create_namespace.is_some() && view.namespace.is_none();
         if let Some(denied) = job.permit.refused_namespace(&owner.namespace).filter(|_| is_made) {
             return Err(Stop::Denied(Box::new(denied)));

@@ -1,0 +1,37 @@
+//! What blocks a sync, named: the object, the pod, its waiting reason, the last event, the last lines of a log.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::future::join_all;
+use slipway_cluster::explain::explain;
+use slipway_cluster::health::Health;
+use slipway_manifest::{Object, ObjectId};
+
+use super::record::id_of;
+use super::{Run, WORKLOADS};
+
+/// So many objects are explained: each takes some requests, and readers need the first.
+const MOST: usize = 3;
+/// A report does not wait longer for its reasons.
+const LIMIT: Duration = Duration::from_secs(5);
+
+impl Run<'_> {
+    /// The root causes of what failed, is degraded or is waited for.
+    pub(super) async fn explanations(&self) -> Vec<String> {
+        let book = &self.book;
+        let is_bad = |(id, health): (&ObjectId, Health)| {
+            health == Health::Degraded || health == Health::Progressing && WORKLOADS.contains(&id.kind.as_str())
+        };
+        let unwell = book.health.iter().filter(|(id, verdict)| is_bad((id, verdict.health))).map(|(id, _)| id);
+        let running = self.progress.running().map(|(id, _)| id);
+        let failed: Vec<ObjectId> = self.progress.failed().map(id_of).collect();
+        let ids: BTreeSet<&ObjectId> = failed.iter().chain(running).chain(unwell).collect();
+        let secrets: Vec<&Object> =
+            self.view.targets.iter().chain(self.view.live.values()).filter(|o| o.kind() == "Secret").collect();
+        let asked = ids.into_iter().filter_map(|id| Some((book.places.get(id)?, self.view.live.get(id)?))).take(MOST);
+        let asked = asked.map(|(place, live)| explain(&book.cluster, place, Some(live), &secrets));
+        let found = tokio::time::timeout(LIMIT, join_all(asked)).await.unwrap_or_default();
+        found.into_iter().flatten().map(|found| found.to_string()).collect()
+    }
+}

@@ -1,0 +1,94 @@
+//! How a sync ends.
+
+use slipway_cluster::lock::LockError;
+use slipway_cluster::state::StateError;
+use slipway_manifest::ObjectId;
+
+use crate::app::project::Denied;
+use crate::notify::report::Phase;
+
+/// How a sync ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// In a word.
+    pub phase: Phase,
+    /// What changed, one line an object.
+    pub changes: Vec<String>,
+    /// What failed, one line each.
+    pub problems: Vec<String>,
+    /// What users should know.
+    pub warnings: Vec<String>,
+    /// Whether the same may succeed later by itself.
+    pub retry: bool,
+    /// Whether somebody wants a look again, because they found us at work.
+    pub again: bool,
+    /// The sync goes on in another invocation.
+    pub next: Option<Next>,
+}
+
+/// A sync that waits for another invocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Next {
+    /// Its id.
+    pub operation: String,
+    /// How often it was taken up.
+    pub attempt: u32,
+}
+
+impl Outcome {
+    /// A sync that could not begin.
+    pub fn failed(problem: String, retry: bool) -> Self {
+        let none = Vec::new;
+        Self {
+            phase: Phase::Failed,
+            changes: none(),
+            problems: vec![problem],
+            warnings: none(),
+            retry,
+            again: false,
+            next: None,
+        }
+    }
+
+    pub(super) fn left_to(holder: &str) -> Self {
+        let problem = format!("{holder} is at work on it and takes this commit up afterwards");
+        Self { phase: Phase::Waiting, ..Self::failed(problem, false) }
+    }
+}
+
+/// Why a sync stops where it stands.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Stop {
+    #[error(transparent)]
+    State(Box<StateError>),
+    #[error(transparent)]
+    Lock(Box<LockError>),
+    #[error("the time of this invocation is over")]
+    Time,
+    #[error("nothing is applied: the project refuses {0} of the objects")]
+    Refused(usize),
+    #[error(transparent)]
+    Denied(Box<Denied>),
+    #[error("the sync to go on with has ended")]
+    Ended,
+    #[error("the sync of {revision} failed before and is not tried again: {message}")]
+    Tried { revision: String, message: String },
+    #[error("{id} was applied by {manager} at {time}, after Slipway: turn off the other engine's automated sync")]
+    Rival { id: Box<ObjectId>, manager: String, time: String },
+}
+
+impl From<StateError> for Stop {
+    fn from(error: StateError) -> Self {
+        Self::State(Box::new(error))
+    }
+}
+
+impl Stop {
+    pub(super) fn is_retryable(&self) -> bool {
+        match self {
+            Self::State(error) => !matches!(**error, StateError::Damaged { .. }),
+            Self::Lock(_) | Self::Time => true,
+            Self::Ended | Self::Tried { .. } | Self::Refused(_) | Self::Denied(_) | Self::Rival { .. } => false,
+        }
+    }
+}
