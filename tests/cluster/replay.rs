@@ -137,7 +137,14 @@ fn normal(value: &Value) -> Value {
                     || key == "clusterIP" && *value != json!("None")
                     || key == "clusterIPs" && *value != json!(["None"])
                     || key.ends_with("controller-uid") && value.is_string();
-                (key.clone(), if any { json!("*") } else { normal(value) })
+                let mut value = if any { json!("*") } else { normal(value) };
+                // Entries are sorted by their second first: into which one a write falls is chance.
+                if let (true, Value::Array(entries)) = (key == "managedFields", &mut value) {
+                    entries.sort_by_key(|entry| {
+                        [&entry["operation"], &entry["manager"], &entry["subresource"]].map(Value::to_string)
+                    });
+                }
+                (key.clone(), value)
             })
             .collect(),
         Value::Array(items) => items.iter().map(normal).collect(),
