@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use slipway_cluster::explain::{Explanation, Reason, explain};
 use slipway_manifest::Object;
 
-use crate::{Place, config_map, deployment};
+use crate::{Place, config_map, deployment, kubectl_apply};
 
 /// What is found once there is something to find: controllers take a moment.
 async fn explained(place: &Place, object: &Object, reason: Reason) -> Explanation {
@@ -22,21 +22,11 @@ async fn explained(place: &Place, object: &Object, reason: Reason) -> Explanatio
     last
 }
 
-fn kubectl(place: &Place, object: &Value) -> bool {
-    let path = std::env::temp_dir().join(format!("{}-{}.json", place.namespace(), object["kind"].as_str().unwrap()));
-    std::fs::write(&path, object.to_string()).unwrap();
-    let done = place.plane.kubectl(&["-n", place.namespace(), "apply", "-f", path.to_str().unwrap()]).is_some();
-    std::fs::remove_file(path).unwrap();
-    done
-}
-
 #[tokio::test]
 async fn a_quota_that_refuses_pods_is_named_and_not_only_the_waiting_deployment() {
     let Some(place) = Place::new("quota").await else { return };
     let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}});
-    if !kubectl(&place, &quota) {
-        return;
-    }
+    kubectl_apply(&place, &quota);
     let web = place.one(deployment("web", "nginx:1"));
     place.apply(&web).await;
     let found = explained(&place, &web, Reason::Quota).await;

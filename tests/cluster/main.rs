@@ -6,7 +6,9 @@ mod apply;
 mod connect;
 mod discover;
 mod drift;
+mod examples;
 mod explain;
+mod journal;
 mod lock;
 mod prune;
 mod replay;
@@ -82,6 +84,19 @@ impl Place {
         slipway_cluster::live::get(&self.cluster, &self.at(object)).await.unwrap()
     }
 
+    /// Waits until the API server serves a kind that was just defined.
+    async fn served(&self, group: &str, version: &str, kind: &str) {
+        let gvk = Gvk { group: group.to_owned(), version: version.to_owned(), kind: kind.to_owned() };
+        for _ in 0..200 {
+            self.cluster.forget_kinds();
+            if self.cluster.resolve(&[gvk.clone()].into(), &BTreeSet::new()).await.get(&gvk).is_ok() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("{gvk} is not served");
+    }
+
     async fn apply(&self, object: &Object) -> Applied {
         let live = self.live(object).await;
         slipway_cluster::apply::apply(&self.cluster, self.resource(object), object, live.as_ref(), &Options::default())
@@ -114,6 +129,13 @@ fn gvks() -> BTreeSet<Gvk> {
         kind: kind.to_owned(),
     };
     kinds.into_iter().map(gvk).collect()
+}
+
+/// Somebody else's hand: applies `object` with the real kubectl in the namespace of `place`.
+fn kubectl_apply(place: &Place, object: &Value) {
+    let file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
+    std::fs::write(file.path(), object.to_string()).unwrap();
+    place.plane.kubectl(&["-n", place.namespace(), "apply", "-f", file.path().to_str().unwrap()]).expect("kubectl");
 }
 
 fn config_map(name: &str, data: &Value) -> Value {

@@ -1,7 +1,6 @@
 //! Whole syncs with the real engine: waves, hooks, prunes, and workers that are killed, doubled or late.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -12,14 +11,13 @@ use slipway::notify::report::Phase;
 use slipway_cluster::live;
 use slipway_cluster::state::{self, State};
 use slipway_cluster::status::{OperationPhase, SyncStatus};
-use slipway_manifest::{Object, yaml};
-use slipway_tests::{skip, tools};
+use slipway_manifest::Object;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::{Place, config_map};
 
-fn job(place: &Place, revision: &str, objects: Vec<Object>) -> Job {
+pub(crate) fn job(place: &Place, revision: &str, objects: Vec<Object>) -> Job {
     let mut policy = Policy::default();
     policy.options.prune = true;
     Job {
@@ -47,7 +45,7 @@ fn job(place: &Place, revision: &str, objects: Vec<Object>) -> Job {
 }
 
 /// What a project that nobody declares allows: everything.
-fn permit() -> Permit {
+pub(crate) fn permit() -> Permit {
     let app = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "app", "namespace": "argocd"}, "spec": {
         "project": "default", "source": {"repoURL": "https://github.com/acme/gitops.git", "path": "."},
         "destination": {"name": "in-cluster"}}});
@@ -55,114 +53,40 @@ fn permit() -> Permit {
     Permit::of(&app, &BTreeMap::new(), &[])
 }
 
-fn times(seconds: u64) -> Times {
+pub(crate) fn times(seconds: u64) -> Times {
     Times::until(Instant::now() + Duration::from_secs(seconds))
 }
 
-async fn run(job: &Job, holder: &str, times: Times) -> Outcome {
+pub(crate) async fn run(job: &Job, holder: &str, times: Times) -> Outcome {
     let (_never, stop) = watch::channel(false);
     Box::pin(sync::sync(job, None, holder, times, stop)).await
 }
 
-async fn recorded(place: &Place) -> State {
+pub(crate) async fn recorded(place: &Place) -> State {
     state::read(&place.cluster, &place.key).await.unwrap().expect("a state").state
 }
 
-fn objects(values: impl IntoIterator<Item = Value>) -> Vec<Object> {
+pub(crate) fn objects(values: impl IntoIterator<Item = Value>) -> Vec<Object> {
     values.into_iter().map(|value| Object::from_value(value).unwrap()).collect()
 }
 
-/// The manifests in a folder of Argo CD's examples.
-fn example(name: &str) -> Option<Vec<Object>> {
-    let Some(shared) = tools::shared() else {
-        assert!(std::env::var("SLIPWAY_REQUIRE_SHARED").is_err(), "../shared is required and missing");
-        skip::say("skipped: Argo CD's examples are in ../shared, which is not here");
-        return None;
-    };
-    let folder = shared.join("corpus/kustomize/trees/argoproj+argocd-example-apps").join(name);
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    let read = |path: &std::path::PathBuf| yaml::parse_all(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let is_manifest = |path: &std::path::PathBuf| path.extension() == Some(Path::new("yaml").as_os_str());
-    let values = files.iter().filter(|path| is_manifest(path)).flat_map(read);
-    Some(objects(values.filter(|value| value.get("kind").is_some() && value["kind"] != "Kustomization")))
-}
-
-fn hook(name: &str, kind: &str, wave: i64, policy: &str) -> Value {
+pub(crate) fn hook(name: &str, kind: &str, wave: i64, policy: &str) -> Value {
     json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "annotations": {
         "argocd.argoproj.io/hook": kind, "argocd.argoproj.io/sync-wave": wave.to_string(), "argocd.argoproj.io/hook-delete-policy": policy}},
         "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "alpine"}]}}}})
 }
 
-fn wave(name: &str, wave: i64) -> Value {
+pub(crate) fn wave(name: &str, wave: i64) -> Value {
     let mut map = config_map(name, &json!({"wave": wave.to_string()}));
     map["metadata"]["annotations"] = json!({"argocd.argoproj.io/sync-wave": wave.to_string()});
     map
 }
 
 /// Objects of a kind in the namespace, by `kubectl`.
-fn list(place: &Place, kind: &str) -> Vec<Value> {
+pub(crate) fn list(place: &Place, kind: &str) -> Vec<Value> {
     let text = place.plane.kubectl(&["-n", place.namespace(), "get", kind, "-o", "json"]).expect("kubectl");
     let list: Value = serde_json::from_str(&text).unwrap();
     list["items"].as_array().unwrap().clone()
-}
-
-fn find<'a>(list: &'a [Value], stem: &str) -> &'a Value {
-    list.iter()
-        .find(|object| object["metadata"]["name"].as_str().unwrap().starts_with(stem))
-        .unwrap_or_else(|| panic!("no {stem} among {list:?}"))
-}
-
-fn is_before(first: &Value, second: &Value) -> bool {
-    first.as_str().expect("a time") <= second.as_str().expect("a time")
-}
-
-#[tokio::test]
-async fn argo_cds_sync_waves_run_in_order() {
-    let Some(place) = Place::new("waves").await else { return };
-    let Some(objects) = example("sync-waves") else { return };
-    let outcome = run(&job(&place, "0123456789abcdef", objects), "waves", times(120)).await;
-    assert_eq!(outcome.phase, Phase::Healthy, "{outcome:?}");
-    let (jobs, sets) = (list(&place, "jobs"), list(&place, "replicasets"));
-    let created = |object: &Value| object["metadata"]["creationTimestamp"].clone();
-    let ended = |object: &Value| object["status"]["completionTime"].clone();
-    let (schema, up, down) =
-        (find(&jobs, "upgrade-sql-schema"), find(&jobs, "maint-page-up"), find(&jobs, "maint-page-down"));
-    let (backend, frontend) = (find(&sets, "backend"), find(&sets, "frontend"));
-    let order =
-        [ended(schema), created(backend), created(up), ended(up), created(frontend), created(down), ended(down)];
-    assert!(order.windows(2).all(|pair| is_before(&pair[0], &pair[1])), "{order:?}");
-    let name = schema["metadata"]["name"].as_str().unwrap();
-    assert!(name.starts_with("upgrade-sql-schema0123456-presync-"), "{name}");
-    assert_eq!(schema["metadata"].get("finalizers"), None, "the hook is let go");
-    let state = recorded(&place).await;
-    assert_eq!(state.status.sync.status, SyncStatus::Synced);
-    assert_eq!(state.status.operation_state.unwrap().phase, OperationPhase::Succeeded);
-    assert_eq!(state.operation, None);
-}
-
-#[tokio::test]
-async fn argo_cds_pre_and_post_sync_hooks_run_and_go() {
-    let Some(place) = Place::new("prepost").await else { return };
-    let (Some(mut objects), Some(app)) = (example("pre-post-sync"), example("kustomize-guestbook")) else { return };
-    objects.extend(app);
-    let mut job = job(&place, "0123456789abcdef", objects);
-    job.policy.options.revision = String::new();
-    let outcome = run(&job, "prepost", times(120)).await;
-    assert_eq!(outcome.phase, Phase::Healthy, "{outcome:?}");
-    assert!(list(&place, "jobs").is_empty(), "HookSucceeded deletes both");
-    let state = recorded(&place).await;
-    let results = state.status.operation_state.unwrap().sync_result.unwrap().resources;
-    let hooks: Vec<(&str, &str)> = results
-        .iter()
-        .filter(|result| !result.hook_type.is_empty())
-        .map(|result| (result.name.as_str(), result.hook_type.as_str()))
-        .collect();
-    assert_eq!(hooks, [("before", "PreSync"), ("after", "PostSync")]);
-    // The same again: nothing differs, so no hook runs and nothing is written.
-    let again = run(&job, "prepost", times(60)).await;
-    assert_eq!((again.phase, again.changes.len()), (Phase::Healthy, 0), "{again:?}");
-    assert!(list(&place, "jobs").is_empty());
 }
 
 /// Two hooks, three waves.
