@@ -18,10 +18,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use slipway_cluster::overrides::Overrides;
+use slipway_cluster::prune::Propagation;
 use slipway_manifest::Object;
 
 use fields::Fields;
 
+/// The finalizer by which deleting an Application deletes its objects, and what they own before them.
+const FINALIZER: &str = "resources-finalizer.argocd.argoproj.io";
+const FOREGROUND_FINALIZER: &str = "resources-finalizer.argocd.argoproj.io/foreground";
+/// As [`FINALIZER`], but what they own goes later.
+const BACKGROUND_FINALIZER: &str = "resources-finalizer.argocd.argoproj.io/background";
 /// Prefix of Argo CD's own labels, annotations and finalizers, with its API group.
 const GROUP: &str = "argoproj.io";
 
@@ -205,6 +211,18 @@ pub fn find(objects: &[Object]) -> Found {
     found
 }
 
+/// Namespace and name of every Application among `objects`, usable or not.
+pub fn declared(objects: &[Object]) -> BTreeSet<(String, String)> {
+    let is_application = |object: &&Object| (object.group(), object.kind()) == (GROUP, "Application");
+    objects.iter().filter(is_application).map(identity).collect()
+}
+
+/// Namespace and name of an Application, with Argo CD's own namespace where it names none.
+pub fn identity(object: &Object) -> (String, String) {
+    let namespace = if object.namespace().is_empty() { project::CONTROL_NAMESPACE } else { object.namespace() };
+    (namespace.to_owned(), object.name().to_owned())
+}
+
 impl Found {
     /// Projects count only in Argo CD's own namespace, so that who may write to another can't make one.
     fn add_project(&mut self, object: &Object) {
@@ -271,12 +289,15 @@ impl Application {
         self.object.annotation(key)
     }
 
-    /// Whether deleting the Application deletes its objects.
-    pub fn cascades(&self) -> bool {
-        self.finalizers.iter().any(|finalizer| {
-            finalizer == "resources-finalizer.argocd.argoproj.io"
-                || finalizer.starts_with("resources-finalizer.argocd.argoproj.io/")
-        })
+    /// What happens to what its objects own when deleting the Application deletes its objects; `None` where they stay
+    /// (argoproj/argo-cd `pkg/apis/application/v1alpha1/types.go`, CascadedDeletion and GetPropagationPolicy).
+    pub fn cascade(&self) -> Option<Propagation> {
+        let has = |name: &str| self.finalizers.iter().any(|finalizer| finalizer == name);
+        match () {
+            () if has(BACKGROUND_FINALIZER) => Some(Propagation::Background),
+            () if has(FINALIZER) || has(FOREGROUND_FINALIZER) => Some(Propagation::Foreground),
+            () => None,
+        }
     }
 
     /// Whether `syncOptions` hold `option`, for example `CreateNamespace=true`.

@@ -113,6 +113,17 @@ impl Clusters {
         }
     }
 
+    /// Every cluster that is known, with why the others can't be reached.
+    pub async fn all(&self) -> Vec<Result<Destination, ClusterError>> {
+        let declared: Vec<String> = self.known.lock().await.declared.iter().map(|one| one.server.clone()).collect();
+        let others = declared.iter().map(String::as_str).filter(|one| one.trim_end_matches('/') != IN_CLUSTER_SERVER);
+        let mut found = Vec::new();
+        for server in [IN_CLUSTER_SERVER].into_iter().chain(others) {
+            found.push(self.get(server, "").await);
+        }
+        found
+    }
+
     /// The cluster that a destination calls `server` or `name` (one of them is empty).
     pub async fn get(&self, server: &str, name: &str) -> Result<Destination, ClusterError> {
         let mut known = self.known.lock().await;

@@ -1,6 +1,7 @@
 //! The root: the place where the Applications lie, read at a commit. It is rendered like any source, so that it may itself
 //! be a kustomization.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,7 +13,7 @@ use slipway_cluster::overrides::Overrides;
 use slipway_cluster::sync_status::{COMPARE_OPTIONS, CompareOptions};
 use slipway_manifest::Object;
 
-use crate::app::{self, Application, ClusterSecret, Permit};
+use crate::app::{self, AppProject, Application, ClusterSecret, Permit};
 use crate::error::{Failure, chain};
 use crate::render::{self, BuildOptions};
 use crate::source::github::Checkout;
@@ -31,6 +32,8 @@ pub struct Member {
     pub overrides: Arc<Overrides>,
     /// How kustomizations are built, by the root's `argocd-cm`.
     pub build: BuildOptions,
+    /// The root's commit.
+    pub root: String,
 }
 
 impl Member {
@@ -40,6 +43,11 @@ impl Member {
             "" | "argocd" => self.app.name.clone(),
             namespace => format!("{namespace}_{}", self.app.name),
         }
+    }
+
+    /// Namespace and name, with Argo CD's own namespace where the manifest names none.
+    pub fn identity(&self) -> (String, String) {
+        app::identity(&self.app.object)
     }
 
     /// The revision that it follows.
@@ -88,6 +96,10 @@ pub struct Root {
     pub members: Vec<Member>,
     /// The clusters that Secrets declare.
     pub clusters: Vec<ClusterSecret>,
+    /// The projects by name.
+    pub projects: BTreeMap<String, AppProject>,
+    /// Namespace and name of every Application that is written here, usable or not.
+    pub declared: BTreeSet<(String, String)>,
     /// What can't be used, one line each.
     pub problems: Vec<String>,
 }
@@ -95,16 +107,35 @@ pub struct Root {
 /// Reads the root at the head of its revision. One Application's mistake is a line among the problems; a root that can't be
 /// rendered is an error.
 pub async fn load(location: &Location, checkouts: &Checkouts) -> Result<Root, Failure> {
+    let sha = checkouts.resolve(&location.url.repo, &location.revision).await;
+    let sha = sha.map_err(|error| Failure::of(&error, error.is_retryable()))?;
+    load_at(location, checkouts, &sha, &BTreeMap::new()).await
+}
+
+/// As [`load`], at the commit `sha`; a project among `projects` counts instead of that commit's.
+pub async fn load_at(
+    location: &Location,
+    checkouts: &Checkouts,
+    sha: &str,
+    projects: &BTreeMap<String, AppProject>,
+) -> Result<Root, Failure> {
     let repo = &location.url.repo;
     let failed = |error: crate::source::github::GithubError| Failure::of(&error, error.is_retryable());
-    let sha = checkouts.resolve(repo, &location.revision).await.map_err(failed)?;
-    let checkout = checkouts.get(repo, &sha).await.map_err(failed)?;
+    let checkout = checkouts.get(repo, sha).await.map_err(failed)?;
     checkout.special.check_folder(&location.path).map_err(|error| Failure::terminal(&error))?;
     let rendered = render::render_folder(&checkout.tree, &location.path, BuildOptions::default())
         .map_err(|error| Failure::terminal(&error))?;
     checkout.special.check_files(&rendered.files).map_err(|error| Failure::terminal(&error))?;
-    let found = app::find(&rendered.objects);
-    let mut root = Root { checkout, members: Vec::new(), clusters: found.clusters, problems: Vec::new() };
+    let mut found = app::find(&rendered.objects);
+    found.projects.extend(projects.clone());
+    let mut root = Root {
+        checkout,
+        members: Vec::new(),
+        clusters: found.clusters,
+        projects: found.projects,
+        declared: app::declared(&rendered.objects),
+        problems: Vec::new(),
+    };
     root.problems.extend(found.errors.iter().map(|error| chain(error)));
     root.problems.extend(found.warnings);
     let overrides = Arc::new(found.overrides);
@@ -113,11 +144,12 @@ pub async fn load(location: &Location, checkouts: &Checkouts) -> Result<Root, Fa
         root.problems.push(format!("ConfigMap argocd-cm: `kustomize.buildOptions`: `{flag}` has no effect"));
     }
     for app in found.applications {
-        let permit = Permit::of(&app, &found.projects, &root.clusters);
+        let permit = Permit::of(&app, &root.projects, &root.clusters);
         match app.source.repository() {
             Ok(url) if url.host == location.url.host => {
                 let overrides = Arc::clone(&overrides);
-                root.members.push(Member { repo: url.repo, build, app, permit, overrides });
+                let root_sha = root.checkout.sha.clone();
+                root.members.push(Member { repo: url.repo, build, app, permit, overrides, root: root_sha });
             }
             Ok(url) => root.problems.push(format!(
                 "{}: `spec.source.repoURL` is on {}, and only repositories on {} are supported yet",

@@ -9,6 +9,7 @@ mod drift;
 mod examples;
 mod explain;
 mod journal;
+mod lifecycle;
 mod lock;
 mod prune;
 mod replay;

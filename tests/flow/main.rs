@@ -9,8 +9,10 @@
 )]
 
 mod chart;
+mod delete;
 mod deploy;
 mod drift;
+mod heal;
 mod image;
 mod login;
 mod project;

@@ -19,7 +19,7 @@ fn help_texts_are_as_reviewed() {
         let mut verb = verb.clone().bin_name(format!("slipway app {}", verb.get_name())).term_width(100);
         let _ = writeln!(text, "{}", verb.render_help());
     }
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/testdata/help.txt");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/cli/help.txt");
     if std::env::var_os("SLIPWAY_BLESS").is_some() {
         std::fs::write(path, &text).unwrap();
     }

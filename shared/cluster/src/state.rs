@@ -90,6 +90,14 @@ impl AppKey {
         format!("{}-{hex}", readable.trim_matches(['-', '.'])).trim_start_matches('-').to_owned()
     }
 
+    /// Its name in tracking ids and messages: Argo CD's InstanceName, `namespace_name` outside Argo CD's own namespace.
+    pub fn instance(&self) -> String {
+        match self.namespace.as_str() {
+            "" | "argocd" => self.name.clone(),
+            namespace => format!("{namespace}_{}", self.name),
+        }
+    }
+
     /// The ApplySet id that its members carry.
     pub fn applyset_id(&self) -> String {
         tracking::applyset_id(&self.object_name(), NAMESPACE)
@@ -189,7 +197,7 @@ pub async fn read(cluster: &Cluster, key: &AppKey) -> Result<Option<Recorded>, S
 /// Every application that has a state in this cluster, by name.
 pub async fn list(cluster: &Cluster) -> Result<Vec<AppKey>, ApiError> {
     let params = ListParams::default().labels("applyset.kubernetes.io/id,app.kubernetes.io/managed-by=slipway");
-    let list = cluster.send(config_maps().list(&params)).await?.body;
+    let list = cluster.send(config_maps().list_metadata(&params)).await?.body;
     let items = list.get("items").and_then(Value::as_array).into_iter().flatten();
     let mut keys: Vec<AppKey> = items
         .filter_map(|item| {

@@ -153,8 +153,7 @@ pub struct ResourceStatus {
     pub sync_wave: i64,
 }
 
-// serde's `skip_serializing_if` hands over a reference.
-#[allow(clippy::trivially_copy_pass_by_ref)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's `skip_serializing_if` hands over a reference")]
 fn is_zero(number: &i64) -> bool {
     *number == 0
 }
@@ -221,13 +220,12 @@ pub struct OperationState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
     /// How often it was tried again.
-    #[serde(default, skip_serializing_if = "is_none_or_zero")]
+    #[serde(default, skip_serializing_if = "is_zero_u32")]
     pub retry_count: u32,
 }
 
-// serde's `skip_serializing_if` hands over a reference.
-#[allow(clippy::trivially_copy_pass_by_ref)]
-fn is_none_or_zero(number: &u32) -> bool {
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's `skip_serializing_if` hands over a reference")]
+fn is_zero_u32(number: &u32) -> bool {
     *number == 0
 }
 

@@ -31,7 +31,7 @@ fn an_application_is_read() {
     assert_eq!((app.name.as_str(), app.project.as_str(), app.source.path.as_str()), ("web", "shop", "apps/web"));
     let automated = app.sync_policy.automated.unwrap();
     assert!(automated.prune && automated.enabled && !automated.self_heal);
-    assert!(app.sync_policy.is_automated() && app.has_sync_option("CreateNamespace=true") && app.cascades());
+    assert!(app.sync_policy.is_automated() && app.has_sync_option("CreateNamespace=true") && app.cascade().is_some());
     assert_eq!(app.sync_policy.retry.as_ref().unwrap().duration.as_deref(), Some("5s"));
     assert_eq!(app.warnings, Vec::<String>::new());
     let deployment = object(json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}}));

@@ -2,6 +2,7 @@
 //! compared with the live objects by a dry run; what differs is told once, and its end too.
 
 pub mod drift;
+mod heal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,7 +27,8 @@ use crate::aws::Aws;
 use crate::clusters::ClusterError;
 use crate::config;
 use crate::deploy::job::{self, JobError};
-use crate::deploy::sync::{self, Owner};
+use crate::deploy::leave;
+use crate::deploy::sync::{self, Owner, Times};
 use crate::engine::Engine;
 use crate::error::{Failure, chain};
 use crate::event::schedule::{self, Trigger};
@@ -35,6 +37,7 @@ use crate::root::Member;
 use crate::secret::Secrets;
 use crate::source::Checkouts;
 use drift::{Found, Key};
+use heal::Heal;
 
 /// Applications compared at the same time.
 const APPS_AT_ONCE: usize = 4;
@@ -66,6 +69,8 @@ pub struct Verdict {
     pub skipped: Option<&'static str>,
     /// The head of the branch that should have been deployed and was not.
     pub behind: Option<String>,
+    /// Whether what differs was undone.
+    pub healed: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -115,9 +120,9 @@ impl Checker {
         let checkouts = Checkouts::new(self.engine.github.clone());
         let secret = self.engine.state_key().await.map_err(|error| Failure::retryable(&error))?;
         let key = &Key(&secret);
-        let root = self.engine.load_root(&checkouts).await?;
+        let root = Box::pin(self.engine.load_root(&checkouts)).await?;
         let apps = root.members.iter().filter(|app| only.is_none_or(|only| app.instance() == only));
-        let checks = stream::iter(apps)
+        let mut checks = stream::iter(apps)
             .map(async |app| {
                 let check = Box::pin(self.check(app, &checkouts, key, id, until));
                 let verdict = match tokio::time::timeout_at(until, check).await {
@@ -133,6 +138,15 @@ impl Checker {
             .buffer_unordered(APPS_AT_ONCE)
             .collect::<BTreeMap<_, _>>()
             .await;
+        for leaver in Box::pin(leave::find(&self.engine, &root)).await {
+            let app = leaver.key.instance();
+            if only.is_none_or(|only| app == only) && Instant::now() < until {
+                let times = Times { timeout: self.engine.sync_timeout, ..Times::until(until) };
+                let outcome = Box::pin(leave::take(&self.engine, &root.projects, &leaver, id, times)).await;
+                let problems = outcome.map(|outcome| outcome.problems).unwrap_or_default();
+                checks.insert(app, Verdict { problems, skipped: Some("it left the root"), ..Verdict::default() });
+            }
+        }
         for (app, verdict) in &checks {
             tracing::info!(app, verdict = summary(verdict).to_string(), "checked");
         }
@@ -171,7 +185,12 @@ impl Checker {
             Ok(_) => {}
             Err(error) => tracing::warn!(app = owner.instance, error = chain(&error), "the lease was not given back"),
         }
-        let verdict = compared.map_err(Box::new)??;
+        let (mut verdict, heal) = compared.map_err(Box::new)??;
+        if let Heal::Now(plan) = heal {
+            let problems = Box::pin(self.heal(app, checkouts, plan, id, until)).await;
+            verdict.healed = problems.is_empty();
+            verdict.problems.extend(problems);
+        }
         if catches_up && verdict.behind.is_some() {
             self.take_up(app, id, until).await;
         }
@@ -189,7 +208,7 @@ impl Checker {
             Ok(job) => {
                 let (_never, stop) = watch::channel(false);
                 let reporter = self.engine.reporter();
-                Box::pin(sync::sync(&job, reporter.as_ref(), id, sync::Times::until(until), stop)).await;
+                Box::pin(sync::sync(&job, reporter.as_ref(), id, Times::until(until), stop)).await;
                 if let Some(reporter) = reporter {
                     reporter.finish().await;
                 }
@@ -208,20 +227,27 @@ impl Checker {
         cluster: &Cluster,
         checkouts: &Checkouts,
         key: &Key<'_>,
-    ) -> Result<Verdict, CheckError> {
+    ) -> Result<(Verdict, Heal), CheckError> {
+        let skip = |reason| Ok((Verdict { skipped: Some(reason), ..Verdict::default() }, Heal::No));
         let Some(mut recorded) = state::read(cluster, &owner.key).await.map_err(Box::new)? else {
-            return Ok(Verdict { skipped: Some("it was never deployed"), ..Verdict::default() });
+            return skip("it was never deployed");
         };
         let Some(revision) = recorded.state.status.history.last().map(|last| last.revision.clone()) else {
-            return Ok(Verdict { skipped: Some("it was never deployed with success"), ..Verdict::default() });
+            return skip("it was never deployed with success");
         };
         let render = Box::pin(job::render(&self.engine, app, checkouts, &revision, destination, cluster));
         let rendered = render.await?.rendered;
         let compared = differences(cluster, owner, rendered.objects, &app.rules()?, key).await;
         let (new, gone) = drift::news(&compared.found, &recorded.state.drift, &compared.unsure);
         let drifts: Vec<report::Drift> = new.iter().map(|found| found.drift.clone()).collect();
-        if !drifts.is_empty() {
-            self.engine.tell(&report::drift(&owner.instance, destination, &revision, &drifts, &now())).await;
+        let behind = self.behind(app, checkouts, &mut recorded).await?;
+        let heal = heal::plan(&mut recorded.state, app, &compared, &revision, behind.is_some(), Timestamp::now());
+        match &heal {
+            Heal::GivenUp => self.give_up(app, destination, &drifts_of(&compared)).await,
+            Heal::No if !drifts.is_empty() => {
+                self.engine.tell(&report::drift(&owner.instance, destination, &revision, &drifts, &now())).await;
+            }
+            Heal::No | Heal::Later | Heal::Now(_) => {}
         }
         if !gone.is_empty() {
             self.engine.tell(&report::resolved(&owner.instance, destination, &gone)).await;
@@ -232,13 +258,14 @@ impl Checker {
             resolved: gone.clone(),
             problems: compared.problems.clone(),
             skipped: None,
-            behind: self.behind(app, checkouts, &mut recorded).await?,
+            behind,
+            healed: false,
         };
         verdict.differs.sort();
         remember(&mut recorded, &compared, &gone);
         let version = recorded.version().to_owned();
         state::write(cluster, &owner.key, &recorded.state, Some(&version)).await.map_err(Box::new)?;
-        Ok(verdict)
+        Ok((verdict, heal))
     }
 
     /// The head of the followed branch, where no attempt was ever made to deploy it: its event got lost. Told once.
@@ -407,13 +434,17 @@ fn remember(recorded: &mut Recorded, compared: &Comparison, gone: &[String]) {
     state.status.reconciled_at = Some(Timestamp::now());
 }
 
+fn drifts_of(compared: &Comparison) -> Vec<report::Drift> {
+    compared.found.iter().map(|found| found.drift.clone()).collect()
+}
+
 /// The time as the API server writes it.
 fn now() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 fn summary(verdict: &Verdict) -> Value {
-    let Verdict { differs, new, resolved, problems, skipped, behind } = verdict;
+    let Verdict { differs, new, resolved, problems, skipped, behind, healed } = verdict;
     let pairs = [
         ("differs", json!(differs)),
         ("new", json!(new)),
@@ -421,7 +452,10 @@ fn summary(verdict: &Verdict) -> Value {
         ("problems", json!(problems)),
         ("skipped", json!(skipped)),
         ("behind", json!(behind)),
+        ("healed", json!(healed)),
     ];
-    let is_empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value == &json!(0);
+    let is_empty = |value: &Value| {
+        value.is_null() || value == &json!(false) || value.as_array().is_some_and(Vec::is_empty) || value == &json!(0)
+    };
     pairs.into_iter().filter(|(_, value)| !is_empty(value)).map(|(key, value)| (key.to_owned(), value)).collect()
 }

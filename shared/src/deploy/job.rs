@@ -1,21 +1,25 @@
 //! From an Application to what is applied: its commit fetched, its source rendered, its policy read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use slipway_cluster::Cluster;
+use slipway_cluster::compare::Rules;
 use slipway_cluster::engine::{NamespaceMetadata, Options, Prune};
+use slipway_cluster::hook::{self, HookType};
 use slipway_cluster::normalize::NormalizeError;
 use slipway_cluster::prune::Propagation;
-use slipway_cluster::state::AppKey;
+use slipway_cluster::state::{AppKey, Recorded, State};
+use slipway_manifest::Object;
 
 use super::facts::{self, FactsError};
+pub use super::sync::Job;
 use super::sync::retry::Backoff;
-use super::sync::{Job, Owner, Policy};
-use crate::app::Application;
+use super::sync::{Owner, Policy};
 use crate::app::project::Denied;
-use crate::clusters::ClusterError;
+use crate::app::{Application, Permit};
+use crate::clusters::{ClusterError, Destination};
 use crate::engine::Engine;
 use crate::notify::subscribe::Subscriptions;
 use crate::render::{self, Context, RenderError, Rendered, SourceType};
@@ -23,6 +27,12 @@ use crate::root::Member;
 use crate::source::Checkouts;
 use crate::source::github::GithubError;
 use crate::source::verify::VerifyError;
+
+/// Argo CD's own finalizers for hooks of the deletion (argoproj/argo-cd `pkg/apis/application/v1alpha1/application_defaults.go`).
+const DELETION_HOOKS: [(HookType, &str); 2] = [
+    (HookType::PreDelete, "pre-delete-finalizer.argocd.argoproj.io"),
+    (HookType::PostDelete, "post-delete-finalizer.argocd.argoproj.io"),
+];
 
 /// Why an Application can't be brought to its commit.
 #[derive(Debug, thiserror::Error)]
@@ -138,13 +148,9 @@ pub async fn render(
 
 /// Whose objects an application's are.
 pub fn owner(engine: &Engine, member: &Member) -> Owner {
-    let Application { namespace, name, destination, .. } = &member.app;
-    let namespace = if namespace.is_empty() { "argocd" } else { namespace };
-    Owner {
-        key: AppKey { root: engine.root.to_string(), namespace: namespace.to_owned(), name: name.clone() },
-        instance: member.instance(),
-        namespace: destination.namespace.clone(),
-    }
+    let (namespace, name) = member.identity();
+    let key = AppKey { root: engine.root.to_string(), namespace, name };
+    Owner { instance: key.instance(), key, namespace: member.app.destination.namespace.clone() }
 }
 
 /// What its project refuses is neither fetched nor rendered.
@@ -161,6 +167,7 @@ pub async fn prepare(engine: &Engine, checkouts: &Checkouts, member: &Member, re
     let Render { rendered, source_type, first } = render.await?;
     let mut warnings = app.warnings.clone();
     warnings.extend(rendered.warnings);
+    let about = about(engine, member, revision, &rendered.objects);
     Ok(Job {
         owner: owner(engine, member),
         destination,
@@ -177,8 +184,44 @@ pub async fn prepare(engine: &Engine, checkouts: &Checkouts, member: &Member, re
         checks: member.checks(),
         subscriptions: Subscriptions::of(&app.object),
         first,
-        about: about(engine, member, revision),
+        about,
     })
+}
+
+/// What it takes to delete an application that has no hooks for that: what its state remembers, and what a member allows where one is
+/// known.
+pub fn for_deletion(recorded: &Recorded, destination: Destination, member: Option<&Member>) -> Job {
+    let Recorded { app: key, state, .. } = recorded;
+    Job {
+        owner: Owner { key: key.clone(), instance: key.instance(), namespace: String::new() },
+        destination,
+        repo: String::new(),
+        revision: deployed(state),
+        objects: Vec::new(),
+        warnings: Vec::new(),
+        policy: member.map(|member| policy(&member.app)).unwrap_or_default(),
+        is_manual: true,
+        resumes: None,
+        source_type: state.status.source_type.clone(),
+        first: None,
+        permit: member.map_or_else(Permit::everything, |member| member.permit.clone()),
+        subscriptions: Subscriptions::default(),
+        about: state.notes.get("application").cloned().unwrap_or_default(),
+        rules: Rules::default(),
+        checks: member.map(Member::checks).unwrap_or_default(),
+    }
+}
+
+/// The commit that was deployed last, or tried.
+pub fn deployed(state: &State) -> String {
+    let last = state.status.history.last().map(|last| last.revision.clone());
+    last.unwrap_or_else(|| state.status.sync.revision.clone())
+}
+
+/// Whether what was deployed last has hooks for its deletion.
+pub fn has_deletion_hooks(state: &State) -> bool {
+    let finalizers = state.notes.get("application").and_then(|about| about.pointer("/metadata/finalizers")?.as_array());
+    finalizers.into_iter().flatten().any(|name| DELETION_HOOKS.iter().any(|(_, finalizer)| name == finalizer))
 }
 
 /// What the Application asks for: `syncPolicy` and the annotations that approve of something.
@@ -222,11 +265,14 @@ fn policy(app: &Application) -> Policy {
         retry: Backoff::of(app.sync_policy.retry.as_ref()),
         confirmed_at: app.annotation("argocd.argoproj.io/deletion-approved").and_then(|at| at.parse().ok()),
         prune_approved: app.annotation("slipway.dev/prune-approved").map(str::to_owned),
+        keeps_objects: is("Delete=false"),
+        confirms_deletion: is("Delete=confirm"),
+        ..Policy::default()
     }
 }
 
 /// What `app get` shows of the Application: no parameters and no values, which may be secret.
-fn about(engine: &Engine, member: &Member, revision: &str) -> Value {
+fn about(engine: &Engine, member: &Member, revision: &str, objects: &[Object]) -> Value {
     let Application { name, project, source, destination, sync_policy, .. } = &member.app;
     let mut shown = json!({
         "repoURL": format!("https://{}/{}", engine.root.url.host, member.repo),
@@ -241,8 +287,12 @@ fn about(engine: &Engine, member: &Member, revision: &str) -> Value {
     }
     let automated =
         sync_policy.is_automated().then(|| policy(&member.app).options.prune).map(|prune| json!({ "prune": prune }));
+    let hooks: BTreeSet<HookType> = objects.iter().filter_map(hook::at_deletion).collect();
+    let hooks = DELETION_HOOKS.iter().filter(|(hook, _)| hooks.contains(hook)).map(|(_, finalizer)| *finalizer);
+    let finalizers: BTreeSet<&str> = member.app.finalizers.iter().map(String::as_str).chain(hooks).collect();
     json!({
-        "metadata": { "name": name, "namespace": owner(engine, member).key.namespace },
+        "metadata": { "name": name, "namespace": owner(engine, member).key.namespace, "finalizers": finalizers },
+        "rootRevision": member.root,
         "spec": {
             "project": project,
             "source": shown,

@@ -3,6 +3,7 @@
 
 pub mod facts;
 pub mod job;
+pub mod leave;
 pub mod sync;
 
 mod manual;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::app::AppProject;
 use crate::aws::Aws;
 use crate::config;
 use crate::engine::Engine;
@@ -30,6 +32,7 @@ use crate::notify::subscribe::Subscriptions;
 use crate::root::Member;
 use crate::secret::Secrets;
 use crate::source::{Checkouts, Repo};
+use leave::Leaver;
 use sync::{Next, Outcome, Times};
 
 /// Applications brought to their commit at the same time.
@@ -115,26 +118,24 @@ impl Deployer {
         tracing::info!(app = rest.app, operation = rest.operation, attempt = rest.attempt, "going on");
         let work = async {
             let checkouts = Checkouts::new(self.engine.github.clone());
-            let root = self.engine.load_root(&checkouts).await?;
-            let member = root.members.into_iter().find(|member| member.instance() == rest.app);
-            let Some(member) = member else { return Ok(None) };
+            let mut root = self.engine.load_root(&checkouts).await?;
+            let found = root.members.iter().position(|member| member.instance() == rest.app);
+            let Some(member) = found.map(|at| root.members.swap_remove(at)) else {
+                let mut leavers = Box::pin(leave::find(&self.engine, &root)).await;
+                leavers.retain(|leaver| leaver.key.instance() == rest.app);
+                let branch = Branch { repo: root.checkout.repo.clone(), reference: self.engine.root.revision.clone() };
+                let head = root.checkout.sha.clone();
+                return Ok(Work { leavers, projects: root.projects, ..Work::new(checkouts, branch, head) });
+            };
             let head = checkouts.resolve(&member.repo, member.revision()).await;
             let head = head.map_err(|error| Failure::of(&error, error.is_retryable()))?;
             let branch = Branch { repo: member.repo.clone(), reference: member.revision().to_owned() };
             let resumes = Some(rest.operation.clone());
-            Ok::<_, Failure>(Some(Work {
-                checkouts,
-                branch,
-                head,
-                members: vec![member],
-                resumes,
-                reporter: self.engine.reporter(),
-            }))
+            let reporter = self.engine.reporter();
+            Ok::<_, Failure>(Work { members: vec![member], resumes, reporter, ..Work::new(checkouts, branch, head) })
         };
         match tokio::time::timeout_at(until, Box::pin(work)).await {
-            Ok(Ok(Some(work))) => Box::pin(self.work(work, until, id)).await,
-            // The application left the root: the sync has nobody to finish it for.
-            Ok(Ok(None)) => Summary::default(),
+            Ok(Ok(work)) => Box::pin(self.work(work, until, id)).await,
             Ok(Err(failure)) => {
                 tracing::error!(error = failure.message, "the sync can't go on");
                 Summary { outcomes: BTreeMap::new(), retry: failure.class == crate::error::Class::Retryable }
@@ -170,8 +171,7 @@ impl Deployer {
             Ok(head) => head,
             Err(error) if error.is_not_found() => {
                 tracing::info!("the branch is gone");
-                let members = Vec::new();
-                return Ok(Work { checkouts, branch, head: String::new(), members, resumes: None, reporter: None });
+                return Ok(Work::new(checkouts, branch, String::new()));
             }
             Err(error) => return Err(Failure::of(&error, error.is_retryable())),
         };
@@ -180,6 +180,7 @@ impl Deployer {
         if is_root && !root.problems.is_empty() {
             self.engine.tell(&report::problem("Some declarations at the root can't be used", &root.problems)).await;
         }
+        let leavers = if is_root { Box::pin(leave::find(&self.engine, &root)).await } else { Vec::new() };
         let mut members = Vec::new();
         for member in root.members {
             let followed = select::follows(&member, push, &head, &checkouts).await;
@@ -188,7 +189,8 @@ impl Deployer {
             }
             members.push(member);
         }
-        Ok(Work { checkouts, branch, head, members, resumes: None, reporter: self.engine.reporter() })
+        let reporter = self.engine.reporter();
+        Ok(Work { members, reporter, leavers, projects: root.projects, ..Work::new(checkouts, branch, head) })
     }
 
     async fn work(&self, work: Work, until: Instant, id: &str) -> Summary {
@@ -214,11 +216,20 @@ impl Deployer {
                 outcomes.entry(target.clone()).or_default().push((app, outcome));
             }
         }
+        for leaver in &work.leavers {
+            let times = Times { timeout: self.engine.sync_timeout, ..Times::until(until) };
+            if let Some(outcome) = Box::pin(leave::take(&self.engine, &work.projects, leaver, id, times)).await {
+                let app = leaver.key.instance();
+                summary.retry |= outcome.retry;
+                summary.retry |= !self.send_rest(&app, &outcome).await;
+                summary.outcomes.insert(app, outcome);
+            }
+        }
         if let Some(reporter) = &work.reporter {
             reporter.finish().await;
         }
         statuses::set(&self.engine.github, outcomes).await;
-        summary.outcomes = done.into_iter().map(|(app, _, outcome)| (app, outcome)).collect();
+        summary.outcomes.extend(done.into_iter().map(|(app, _, outcome)| (app, outcome)));
         for (app, outcome) in &summary.outcomes {
             let Outcome { phase, changes, problems, .. } = outcome;
             tracing::info!(
@@ -354,6 +365,17 @@ struct Work {
     reporter: Option<Reporter>,
     /// The sync to go on with, where it is not a new commit that is to be deployed.
     resumes: Option<String>,
+    /// Applications that the root has no more.
+    leavers: Vec<Leaver>,
+    projects: BTreeMap<String, AppProject>,
+}
+
+impl Work {
+    /// Nothing to do yet for what follows `branch`, which is at `head`.
+    fn new(checkouts: Checkouts, branch: Branch, head: String) -> Self {
+        let (members, leavers, projects) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { checkouts, branch, head, members, reporter: None, resumes: None, leavers, projects }
+    }
 }
 
 /// When to stop, so that there is time to record and tell.

@@ -149,15 +149,28 @@ pub fn deployment(d: &Deployment<'_>) -> String {
 /// The message about differences that are new; `noticed` is the time of the check, for writes of which the API server records no
 /// time (those of the scale subresource).
 pub fn drift(app: &str, cluster: &str, sha: &str, drifts: &[Drift], noticed: &str) -> String {
-    let fields = if drifts.len() == 1 { "1 field".to_owned() } else { format!("{} fields", drifts.len()) };
     let mut text = format!(
-        ":rotating_light: {} on {} differs from Git at {}: {fields}",
+        ":rotating_light: {} on {} differs from Git at {}: {}",
         bold(app),
         bold(cluster),
-        code(short(sha))
+        code(short(sha)),
+        fields(drifts)
     );
     bullets(&mut text, drifts.iter().map(|drift| drift_line(drift, noticed)));
     text
+}
+
+/// The message about differences that were undone; as [`drift`].
+pub fn healed(app: &str, cluster: &str, sha: &str, drifts: &[Drift], noticed: &str) -> String {
+    let (app, cluster, sha) = (bold(app), bold(cluster), code(short(sha)));
+    let mut text =
+        format!(":adhesive_bandage: {app} on {cluster} is healed, as Git says at {sha} again: {}", fields(drifts));
+    bullets(&mut text, drifts.iter().map(|drift| drift_line(drift, noticed)));
+    text
+}
+
+fn fields(drifts: &[Drift]) -> String {
+    if drifts.len() == 1 { "1 field".to_owned() } else { format!("{} fields", drifts.len()) }
 }
 
 fn drift_line(d: &Drift, noticed: &str) -> String {
@@ -186,6 +199,20 @@ pub fn resolved(app: &str, cluster: &str, gone: &[String]) -> String {
     let mut text =
         format!(":white_check_mark: {} on {}: resolved, the cluster is as Git says again", bold(app), bold(cluster));
     bullets(&mut text, gone.iter().map(|line| code(line)));
+    text
+}
+
+/// The message about an application that left the root: how that stands, what is gone, and what is to be said of it.
+pub fn deletion(app: &str, cluster: &str, phase: Phase, changes: &[String], lines: &[String]) -> String {
+    let (icon, words) = match phase {
+        Phase::Healthy => (":wastebasket:", "is deleted from"),
+        Phase::Held => (Phase::OutOfSync.icon(), "left Git, and waits for an approval to be deleted from"),
+        Phase::Failed => (Phase::Failed.icon(), "left Git, and could not be deleted from"),
+        Phase::Progressing | Phase::Waiting | Phase::OutOfSync => (Phase::Waiting.icon(), "is being deleted from"),
+    };
+    let mut text = format!("{icon} {} {words} {}", bold(app), bold(cluster));
+    bullets(&mut text, lines.iter().map(|line| escape(line)));
+    bullets(&mut text, changes.iter().map(|line| escape(line)));
     text
 }
 

@@ -12,7 +12,7 @@ use slipway::config;
 use slipway::deploy::sync;
 use slipway::engine::Engine;
 use slipway::error::chain;
-use slipway::root::{Member, Root};
+use slipway::root::{self, Member, Root};
 use slipway::secret::Secrets;
 use slipway::source::{Checkouts, Location, local};
 use slipway_cluster::Cluster;
@@ -181,6 +181,18 @@ impl Workshop {
                 bail!("`{name}` is more than one application: {}", names.join(", "))
             }
         }
+    }
+
+    /// The application that `found` tells of, as the root has it, or had it when it was deployed last.
+    pub(super) async fn last_member(&self, found: &Recorded) -> anyhow::Result<Member> {
+        let is_it = |member: &&Member| member.identity() == (found.app.namespace.clone(), found.app.name.clone());
+        if let Some(member) = self.root.members.iter().find(is_it) {
+            return Ok(member.clone());
+        }
+        let about = found.state.notes.get("application");
+        let sha = about.and_then(|about| about.get("rootRevision")?.as_str()).context("its manifest is nowhere")?;
+        let root = root::load_at(&self.engine.root, &self.checkouts, sha, &self.root.projects).await?;
+        root.members.iter().find(is_it).cloned().with_context(|| format!("the root at {sha} does not have it"))
     }
 
     /// The commit of `member`: `wanted`, or what it follows.

@@ -1,25 +1,27 @@
-//! `slipway app delete`: the application's objects, then what is remembered of it.
+//! `slipway app delete`: the application's hooks for that, its objects, then what is remembered of it.
 
-use std::collections::BTreeSet;
 use std::io::{BufRead as _, IsTerminal as _};
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use clap::{ArgAction, Args, ValueEnum};
 use jiff::Timestamp;
-use slipway_cluster::discover::GroupKind;
-use slipway_cluster::live::{self, Place};
-use slipway_cluster::lock::{self, Acquired};
-use slipway_cluster::prune::{self, Propagation, Pruned};
-use slipway_cluster::state::{self, Recorded};
-use slipway_cluster::{Cluster, plan};
-use slipway_manifest::kind_order;
+use slipway::clusters::{Destination, IN_CLUSTER_NAME};
+use slipway::deploy::job;
+use slipway::deploy::sync::Times;
+use slipway::deploy::sync::delete::{self, Approval, Request};
+use slipway::error::chain;
+use slipway::notify::report::Phase;
+use slipway_cluster::Cluster;
+use slipway_cluster::prune::Propagation;
+use slipway_cluster::state::Recorded;
+use tokio::time::Instant;
 
-use super::ClusterFlags;
-use super::connect::{self, recorded};
+use super::SourceFlags;
+use super::connect::{self, Workshop, recorded};
 
-/// How long a renewal of the Lease lasts.
-const LEASE: Duration = Duration::from_secs(30);
+/// How long a deletion may take: finalizers and hooks take their time.
+const LIMIT: Duration = Duration::from_hours(1);
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -31,11 +33,14 @@ pub(crate) struct Arguments {
     /// What happens to what its objects own.
     #[arg(short, long, value_enum, default_value = "foreground")]
     propagation_policy: Policy,
+    /// Approve the deletion of exactly what this digest names, also of objects with `Delete=confirm`; nobody is asked then.
+    #[arg(long, value_name = "DIGEST")]
+    approve_prune: Option<String>,
     /// Do not ask.
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
-    flags: ClusterFlags,
+    source: SourceFlags,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,36 +50,53 @@ enum Policy {
 }
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let Arguments { name, cascade, propagation_policy, yes, flags } = arguments;
-    let cluster = connect::cluster(flags).await?;
+    let Arguments { name, cascade, propagation_policy, approve_prune, yes, source } = arguments;
+    let cluster = connect::cluster(&source.cluster).await?;
     let found = recorded(&cluster, name).await?;
-    if !yes {
+    if !yes && approve_prune.is_none() {
         let objects = if *cascade { found.state.inventory.len() } else { 0 };
         ask(&format!("Are you sure you want to delete '{name}' and {objects} objects of it? [y/n]"))?;
     }
-    let holder = format!("slipway-cli-{}-{}", std::process::id(), Timestamp::now().as_millisecond());
-    let options = lock::Options { holder, duration: LEASE, patience: LEASE, wanted: String::new() };
-    let lease = match lock::acquire(&cluster, &found.app, &options).await? {
-        Acquired::Mine(lease) => lease,
-        Acquired::Held { holder } => bail!("{holder} is at work on {name}: try again later"),
-    };
+    let job = prepare(source, cluster, &found, name, *cascade).await?;
     let propagation = match propagation_policy {
         Policy::Foreground => Propagation::Foreground,
         Policy::Background => Propagation::Background,
     };
-    let bound = lease.cluster();
-    let work = async {
-        if *cascade {
-            objects(&bound, &found, propagation).await?;
-        }
-        state::forget(&bound, &found).await?;
-        anyhow::Ok(())
-    };
-    let done = lease.hold(Box::pin(work)).await;
-    lease.release().await?;
-    done??;
+    let approval = approve_prune.as_ref().map_or(Approval::Asked, |digest| Approval::Plan(Some(digest.clone())));
+    let request = Request { cascade: cascade.then_some(propagation), approval };
+    let holder = format!("slipway-cli-{}-{}", std::process::id(), Timestamp::now().as_millisecond());
+    let times = Times { timeout: LIMIT, ..Times::until(Instant::now() + LIMIT) };
+    let outcome = Box::pin(delete::delete(&job, &request, &holder, times)).await;
+    for line in &outcome.changes {
+        crate::println(line);
+    }
+    for warning in &outcome.warnings {
+        crate::eprintln(&format!("warning: {warning}"));
+    }
+    if outcome.phase != Phase::Healthy {
+        bail!("{name} is not deleted: {}", outcome.problems.join("; "));
+    }
     crate::println(&format!("application '{name}' deleted"));
     Ok(())
+}
+
+/// What is to be deleted. Only hooks need the sources: as the root has the application, or as it had it last.
+async fn prepare(
+    source: &SourceFlags,
+    cluster: Cluster,
+    found: &Recorded,
+    name: &str,
+    cascade: bool,
+) -> anyhow::Result<job::Job> {
+    let destination = Destination { name: IN_CLUSTER_NAME.to_owned(), cluster };
+    if !cascade || !job::has_deletion_hooks(&found.state) {
+        return Ok(job::for_deletion(found, destination, None));
+    }
+    let workshop = Workshop::open(source, name).await?;
+    let member = workshop.last_member(found).await?;
+    let revision = job::deployed(&found.state);
+    let job = Box::pin(job::prepare(&workshop.engine, &workshop.checkouts, &member, &revision)).await;
+    Ok(job::Job { destination, ..job.map_err(|error| anyhow!(chain(&error)))? })
 }
 
 fn ask(question: &str) -> anyhow::Result<()> {
@@ -85,31 +107,4 @@ fn ask(question: &str) -> anyhow::Result<()> {
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     if answer.trim().eq_ignore_ascii_case("y") { Ok(()) } else { bail!("nothing is deleted") }
-}
-
-/// Deletes everything in the inventory that is beyond doubt the application's, in the opposite order of an apply.
-async fn objects(cluster: &Cluster, found: &Recorded, propagation: Propagation) -> anyhow::Result<()> {
-    let inventory = &found.state.inventory;
-    let known: BTreeSet<GroupKind> = inventory.iter().map(GroupKind::of).collect();
-    let kinds = cluster.resolve(&BTreeSet::new(), &known).await;
-    let key = &found.app;
-    let instance = match key.namespace.as_str() {
-        "" | "argocd" => key.name.clone(),
-        namespace => format!("{namespace}_{}", key.name),
-    };
-    let owner = plan::Owner { app: instance, applyset: key.applyset_id(), namespace: String::new() };
-    let mut ids: Vec<_> = inventory.iter().collect();
-    ids.sort_by_key(|id| std::cmp::Reverse(kind_order::rank(&id.kind)));
-    for id in ids {
-        let resource = kinds.of_group_kind(&GroupKind::of(id))?.clone();
-        let place = Place { resource, namespace: id.namespace.clone(), name: id.name.clone() };
-        let failed = |failure: slipway_cluster::Failure| anyhow!(failure.explain());
-        let Some(object) = live::get(cluster, &place).await.map_err(failed)? else { continue };
-        let pruned = prune::prune(cluster, &place, &object, &owner, inventory, propagation, false).await;
-        match pruned.map_err(failed)? {
-            Pruned::Spared(reason) => crate::eprintln(&format!("warning: {id} stays: {reason}")),
-            _ => crate::println(&format!("{id} deleted")),
-        }
-    }
-    Ok(())
 }

@@ -135,6 +135,15 @@ impl Book<'_> {
                 None => return Ok(Done::Gone),
             },
         };
+        // A hook of a sync that never ended would hold itself for ever.
+        let live = match release::release(&self.cluster, &place, &live).await {
+            Ok(Some(live)) => live,
+            Ok(None) => return Ok(Done::Gone),
+            Err(failure) => {
+                self.fail(&failure);
+                return Err(failure.explain());
+            }
+        };
         let propagation = self.job.policy.propagation;
         let pruned = if order.op == Op::Prune {
             let (owner, inventory) = (self.owner(), &self.state.inventory);

@@ -71,6 +71,13 @@ pub(super) enum Stop {
     Denied(Box<Denied>),
     #[error("the sync to go on with has ended")]
     Ended,
+    /// What is to be deleted waits for its approval, in words.
+    #[error("{0}")]
+    Unapproved(String),
+    #[error("nothing is deleted: not everything that the application has could be read")]
+    Unread,
+    #[error("{0}")]
+    Undeleted(String),
     #[error("the sync of {revision} failed before and is not tried again: {message}")]
     Tried { revision: String, message: String },
     #[error("{id} was applied by {manager} at {time}, after Slipway: turn off the other engine's automated sync")]
@@ -87,8 +94,14 @@ impl Stop {
     pub(super) fn is_retryable(&self) -> bool {
         match self {
             Self::State(error) => !matches!(**error, StateError::Damaged { .. }),
-            Self::Lock(_) | Self::Time => true,
-            Self::Ended | Self::Tried { .. } | Self::Refused(_) | Self::Denied(_) | Self::Rival { .. } => false,
+            Self::Lock(_) | Self::Time | Self::Unread => true,
+            Self::Unapproved(_)
+            | Self::Undeleted(_)
+            | Self::Ended
+            | Self::Tried { .. }
+            | Self::Refused(_)
+            | Self::Denied(_)
+            | Self::Rival { .. } => false,
         }
     }
 }

@@ -15,7 +15,7 @@ use slipway_cluster::status::{
 use slipway_manifest::{Object, ObjectId};
 
 use super::book::Book;
-use super::{Next, Outcome, Run, Stop, WORKLOADS};
+use super::{Aim, Next, Outcome, Run, Stop, WORKLOADS};
 use crate::deploy::facts;
 use crate::error::chain;
 use crate::notify::report::{self, Phase};
@@ -27,7 +27,11 @@ impl Run<'_> {
         if matches!(stopped, Some(Stop::Ended)) {
             return Outcome { phase: Phase::Healthy, problems: Vec::new(), ..self.book.outcome };
         }
-        let explanations = self.explanations().await;
+        let is_untried = matches!(
+            stopped,
+            Some(Stop::Lock(_) | Stop::Tried { .. } | Stop::Rival { .. } | Stop::Refused(_) | Stop::Denied(_))
+        );
+        let explanations = if is_untried { Vec::new() } else { self.explained().await };
         let (book, progress) = (&mut self.book, &mut self.progress);
         let is_refused = matches!(stopped, Some(Stop::Tried { .. } | Stop::Rival { .. }));
         if let Some(stop) = &stopped {
@@ -188,6 +192,9 @@ impl Book<'_> {
             status.reconciled_at = Some(now);
         }
         status.source_type.clone_from(&self.job.source_type);
+        if is_whole && self.job.policy.aim == Aim::Heal {
+            self.state.drift.clear();
+        }
         let is_new = self.state.operation.is_some() || !progress.is_fresh() || status.operation_state.is_none();
         if is_new || progress.phase != OperationPhase::Succeeded {
             let message = self.outcome.problems.first().unwrap_or(&progress.message).clone();

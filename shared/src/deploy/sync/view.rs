@@ -14,7 +14,7 @@ use slipway_cluster::{DiscoverError, Kinds, hook, prune, takeover};
 use slipway_manifest::{Object, ObjectId};
 
 use super::record::images;
-use super::{AT_ONCE, Policy, Run, Stop};
+use super::{AT_ONCE, Aim, Policy, Run, Stop};
 use crate::error::chain;
 
 /// Both sides, as they were when they were looked at.
@@ -38,6 +38,9 @@ impl Run<'_> {
     /// Looks at both sides.
     pub(super) async fn look(&mut self) -> Result<(), Stop> {
         let job = self.book.job;
+        if job.policy.aim == Aim::Deletion {
+            return self.look_doomed().await;
+        }
         let owner = job.owner.cluster();
         let wanted: BTreeSet<Gvk> = job.objects.iter().map(Gvk::of).collect();
         let known: BTreeSet<GroupKind> = self.book.state.inventory.iter().map(GroupKind::of).collect();
@@ -84,7 +87,9 @@ impl Run<'_> {
             return Err(Stop::Denied(Box::new(denied)));
         }
         self.keep_apart(&mut view)?;
-        self.find_extras(&mut view, is_complete);
+        if matches!(job.policy.aim, Aim::Sync | Aim::Heal) {
+            self.find_extras(&mut view, is_complete);
+        }
         let members = || view.targets.iter().filter(|object| !hook::is_hook(object) && !hook::is_skipped(object));
         self.book.wanted = members().map(Object::id).collect();
         self.book.images = images(members());

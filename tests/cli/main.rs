@@ -246,6 +246,46 @@ async fn a_deletion_asks_and_takes_all_of_it() {
 }
 
 #[tokio::test]
+async fn a_deletion_runs_its_hooks_and_takes_a_digest_for_a_yes() {
+    let mut shop = Shop::open().await;
+    let hook = |kind: &str| {
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": kind.to_lowercase(), "annotations": {"argocd.argoproj.io/hook": kind}},
+            "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "alpine"}]}}}})
+        .to_string()
+    };
+    let with = shop
+        .read("shop/kustomization.yaml")
+        .replace("  - ingress.yaml\n", "  - ingress.yaml\n  - pre.json\n  - post.json\n");
+    let files = [
+        ("shop/kustomization.yaml", with.as_str()),
+        ("shop/pre.json", &hook("PreDelete")),
+        ("shop/post.json", &hook("PostDelete")),
+    ];
+    shop.push(&files);
+    shop.settle().await;
+    let wrong = shop.run("delete shop --approve-prune 0123456789abcdef").await;
+    assert_eq!(wrong.code, 1);
+    let digest = wrong.err.split("--approve-prune ").nth(1).unwrap().trim().trim_end_matches('`').to_owned();
+    assert!(shop.sandbox.cluster.get(DEPLOYMENT).is_some());
+    let get: Value = serde_json::from_str(&shop.well("get shop -o json").await).unwrap();
+    assert_eq!(get["status"]["conditions"][0]["type"], "DeletionError");
+    assert!(get["metadata"]["finalizers"].to_string().contains("post-delete-finalizer.argocd.argoproj.io"));
+    shop.well(&format!("delete shop --approve-prune {digest}")).await;
+    assert!(shop.sandbox.cluster.get(DEPLOYMENT).is_none());
+    let job = |name: &str| shop.sandbox.cluster.get(&format!("/apis/batch/v1/namespaces/shop/jobs/{name}"));
+    assert_eq!(job("postdelete").unwrap()["status"]["succeeded"], 1);
+    assert!(job("predelete").is_none(), "what ran before is one of its objects");
+}
+
+#[tokio::test]
+async fn without_cascade_its_objects_stay() {
+    let shop = Shop::open().await;
+    shop.well("delete shop --yes --cascade=false").await;
+    assert!(shop.sandbox.cluster.get(DEPLOYMENT).is_some());
+    assert!(shop.run("get shop").await.err.contains("Slipway has deployed nothing"));
+}
+
+#[tokio::test]
 async fn windows_hold_people_too() {
     let shop = Shop::by_hand().await;
     let application = shop.read("applications/shop.yaml").replace("project: default", "project: shop");

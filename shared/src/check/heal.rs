@@ -1,0 +1,160 @@
+//! Undoing what was changed behind Git's back, where the Application asks for it (`automated.selfHeal`): a partial sync of the commit that is
+//! deployed, of nothing but what differs, without hooks.
+//!
+//! Argo CD heals without end, with a back-off (argoproj/argo-cd `controller/appcontroller.go`, shouldSelfHeal; 2 s, times 3, at most 5 min).
+//! Here whoever is changed again and again at every check is healed a few times, and then left to people.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use slipway_cluster::state::State;
+use slipway_cluster::status::SyncStatus;
+use slipway_manifest::ObjectId;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::drift::{self, Found};
+use super::{Checker, Comparison, now};
+use crate::deploy::job;
+use crate::deploy::sync::{self, Aim, Times};
+use crate::error::chain;
+use crate::notify::report::{self, Drift, Phase};
+use crate::root::Member;
+use crate::source::Checkouts;
+
+/// Heals in a row, without a check that finds nothing in between.
+const MOST: u32 = 5;
+const FIRST: Duration = Duration::from_secs(2);
+const FACTOR: u32 = 3;
+const LONGEST: Duration = Duration::from_mins(5);
+/// Where the state remembers it.
+const NOTE: &str = "selfHeal";
+
+/// What the state remembers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct Heals {
+    revision: String,
+    attempts: u32,
+    at: Timestamp,
+    /// What was told of, by object and field: fingerprints.
+    told: BTreeMap<String, String>,
+}
+
+/// What is to be done about what differs.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heal {
+    /// Nothing: it is told as drift.
+    No,
+    /// Nothing yet: the last time was only just now.
+    Later,
+    /// Nothing any more, from now on.
+    GivenUp,
+    /// It is undone.
+    Now(Plan),
+}
+
+/// A heal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Plan {
+    revision: String,
+    resources: BTreeSet<ObjectId>,
+    /// What was not told yet.
+    drifts: Vec<Drift>,
+}
+
+/// Decides, and notes in `state` that it begins. Nothing is healed that could not be compared as a whole, that a window holds, or that is
+/// about to get another commit (`is_behind`).
+pub(super) fn plan(
+    state: &mut State,
+    app: &Member,
+    compared: &Comparison,
+    revision: &str,
+    is_behind: bool,
+    at: Timestamp,
+) -> Heal {
+    let automated = app.app.sync_policy.automated.filter(|automated| automated.enabled && automated.self_heal);
+    let Some(automated) = automated else { return Heal::No };
+    let is_extra = |id: &ObjectId| !compared.objects.contains_key(id);
+    let differs =
+        compared.verdicts.iter().filter(|(_, verdict)| verdict.status != SyncStatus::Synced && verdict.counts);
+    let resources: BTreeSet<ObjectId> =
+        differs.map(|(id, _)| id.clone()).filter(|id| automated.prune || !is_extra(id)).collect();
+    if resources.is_empty() {
+        state.notes.shift_remove(NOTE);
+        return Heal::No;
+    }
+    if is_behind || !compared.problems.is_empty() || app.held(false, at).is_some() || state.operation.is_some() {
+        return Heal::No;
+    }
+    let known = state.notes.get(NOTE).and_then(|note| serde_json::from_value(note.clone()).ok());
+    let mut heals = known.filter(|heals: &Heals| heals.revision == revision).unwrap_or_default();
+    if heals.attempts > MOST {
+        return Heal::No;
+    }
+    let delay = FIRST.saturating_mul(FACTOR.saturating_pow(heals.attempts.saturating_sub(1))).min(LONGEST);
+    if heals.attempts > 0 && Duration::try_from(at - heals.at).unwrap_or_default() < delay {
+        return Heal::Later;
+    }
+    heals.attempts += 1;
+    (heals.at, heals.revision) = (at, revision.to_owned());
+    let (new, _) = drift::news(&compared.found, &heals.told, &[]);
+    let drifts = new.into_iter().map(|found| found.drift.clone()).collect();
+    let tell = |found: &Found| (found.key.clone(), found.fingerprint.clone());
+    heals.told.extend(compared.found.iter().map(tell));
+    let is_over = heals.attempts > MOST;
+    state.notes.insert(NOTE.to_owned(), json!(heals));
+    if is_over { Heal::GivenUp } else { Heal::Now(Plan { revision: revision.to_owned(), resources, drifts }) }
+}
+
+impl Checker {
+    /// Undoes what `plan` names, and tells of it; what could not be undone is a problem.
+    pub(super) async fn heal(
+        &self,
+        app: &Member,
+        checkouts: &Checkouts,
+        plan: Plan,
+        id: &str,
+        until: Instant,
+    ) -> Vec<String> {
+        let Plan { revision, resources, drifts } = plan;
+        let mut job = match Box::pin(job::prepare(&self.engine, checkouts, app, &revision)).await {
+            Ok(job) => job,
+            Err(error) => return vec![chain(&error)],
+        };
+        job.is_manual = true;
+        job.policy.aim = Aim::Heal;
+        job.policy.options.skip_hooks = true;
+        job.policy.options.resources = Some(resources);
+        let (_never, stop) = watch::channel(false);
+        let outcome = Box::pin(sync::sync(&job, None, id, Times::until(until), stop)).await;
+        let cluster = &job.destination.name;
+        if outcome.phase == Phase::Failed {
+            let what = format!("{} on {cluster} could not be brought back to what Git says", app.instance());
+            if !drifts.is_empty() {
+                self.engine.tell(&report::problem(&what, &outcome.problems)).await;
+            }
+            return outcome.problems;
+        }
+        if !drifts.is_empty() {
+            self.engine.tell(&report::healed(&app.instance(), cluster, &revision, &drifts, &now())).await;
+        }
+        Vec::new()
+    }
+
+    /// Says that somebody else is at work.
+    pub(super) async fn give_up(&self, app: &Member, cluster: &str, drifts: &[Drift]) {
+        let by: BTreeSet<&str> = drifts.iter().filter_map(|drift| drift.manager.as_deref()).collect();
+        let by: Vec<&str> = by.into_iter().collect();
+        let what = format!(
+            "{} on {cluster} was brought back to what Git says {MOST} times and is changed again and again by {}: it is left as it is until it stays, or Git says something else",
+            app.instance(),
+            if by.is_empty() { "somebody".to_owned() } else { by.join(", ") }
+        );
+        let lines: Vec<String> = drifts.iter().map(|drift| format!("{} {}", drift.object, drift.field)).collect();
+        self.engine.tell(&report::problem(&what, &lines)).await;
+    }
+}
