@@ -1,12 +1,24 @@
 //! AWS: one configuration (rustls with ring, the only TLS stack), clients made when first used.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
+use aws_smithy_types::body::SdkBody;
+use http_body_util::Full;
+use hyper::body::Bytes;
 use tokio::sync::OnceCell;
+
+use crate::http::{Http, HttpError};
+
+/// The longest that one call may take where the SDK sets no limit of its own.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The account that the process runs in; cheap to clone.
 ///
@@ -53,9 +65,43 @@ impl Aws {
     }
 }
 
-/// The HTTP client that every AWS client shares.
-pub fn http_client() -> aws_smithy_runtime_api::client::http::SharedHttpClient {
-    aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+/// The HTTP client that every AWS client shares: [`Http`]. The SDK's own would link HTTP/2, which nothing here speaks.
+fn http_client() -> SharedHttpClient {
+    let http = Http::default();
+    http_client_fn(move |settings, _| {
+        let limits = settings.connect_timeout().zip(settings.read_timeout());
+        let limit = limits.map_or(CALL_TIMEOUT, |(connect, read)| connect + read);
+        SharedHttpConnector::new(Connector { http: http.clone(), limit })
+    })
+}
+
+/// [`Http`] as the SDK calls it.
+#[derive(Debug)]
+struct Connector {
+    http: Http,
+    limit: Duration,
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let (http, limit) = (self.http.clone(), self.limit);
+        HttpConnectorFuture::new(async move {
+            let answer = tokio::time::timeout(limit, exchange(&http, request)).await;
+            answer.unwrap_or_else(|late| Err(ConnectorError::timeout(late.into())))
+        })
+    }
+}
+
+async fn exchange(http: &Http, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    let user = |error: Box<dyn std::error::Error + Send + Sync>| ConnectorError::user(error);
+    let (head, body) = request.try_into_http1x().map_err(|error| user(error.into()))?.into_parts();
+    let bytes = body.bytes().map(Bytes::copy_from_slice).ok_or_else(|| user("a streamed body is never sent".into()))?;
+    let answer = http.exchange_bytes(http::Request::from_parts(head, Full::new(bytes))).await;
+    let answer = answer.map_err(|error| match error {
+        error @ (HttpError::Request { .. } | HttpError::Roots(_)) => ConnectorError::user(error.into()),
+        error => ConnectorError::io(error.into()),
+    })?;
+    HttpResponse::try_from(answer.map(SdkBody::from)).map_err(|error| ConnectorError::other(error.into(), None))
 }
 
 /// AWS's code of an error (`ResourceNotFoundException`), or what kind of failure it was.

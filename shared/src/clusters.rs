@@ -159,7 +159,7 @@ impl Clusters {
                 // Only a user that wants EKS' token needs AWS; looking for a region takes seconds outside of AWS.
                 let wants_aws = std::fs::read_to_string(path).is_ok_and(|text| text.contains("get-token"));
                 let credentials = if wants_aws { self.aws.config().await.credentials_provider() } else { None };
-                let cluster = Cluster::from_kubeconfig(Path::new(path), context.as_deref(), credentials).await?;
+                let cluster = Cluster::from_kubeconfig(Path::new(path), context.as_deref(), credentials)?;
                 Ok(Destination { name: IN_CLUSTER_NAME.to_owned(), cluster })
             }
             config::Cluster::Eks { name, endpoint } => {
@@ -206,6 +206,6 @@ async fn connect_eks(
     let ca = ca.map(|ca| pem(ca).ok_or_else(|| ClusterError::Authority(name.to_owned()))).transpose()?;
     let region = aws.region().ok_or(ClusterError::NoAws("region"))?.to_string();
     let auth = Auth::Eks(Eks { region, cluster: cluster.to_owned(), credentials });
-    let cluster = Cluster::connect(Server { url, ca, auth }).await?;
+    let cluster = Cluster::connect(Server { url, ca, auth })?;
     Ok(Destination { name: name.to_owned(), cluster })
 }

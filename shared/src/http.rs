@@ -1,4 +1,4 @@
-//! A small HTTP client for what has no SDK (Slack): JSON in, JSON out, bounded in time and size.
+//! The HTTP client of everything but the clusters and GitHub: connections kept, every answer bounded in time and size.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,10 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 /// An answer larger than this is not one that we asked for.
-const MAX_ANSWER: usize = 1 << 20;
+const MAX_ANSWER: usize = 8 << 20;
+
+/// What the AWS SDKs give a connection too.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
 
 /// Why a request had no usable answer.
 #[derive(Debug, thiserror::Error)]
@@ -104,28 +107,44 @@ impl Http {
     }
 
     async fn exchange(&self, request: http::Request<Full<Bytes>>, host: &str) -> Result<Answer, HttpError> {
-        let pool = self.pool.get_or_try_init(async || connect()).await?;
-        let answer =
-            pool.request(request).await.map_err(|source| HttpError::Connect { host: host.to_owned(), source })?;
+        let answer = self.exchange_bytes(request).await?;
         let status = answer.status().as_u16();
         let retry_after = answer.headers().get(http::header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
-        let unreadable = || HttpError::Answer { host: host.to_owned(), status };
-        let bytes = Limited::new(answer.into_body(), MAX_ANSWER).collect().await.map_err(|_| unreadable())?.to_bytes();
-        let body = match serde_json::from_slice(&bytes) {
+        let body = match serde_json::from_slice(answer.body()) {
             Ok(body) => body,
-            Err(_) if bytes.is_empty() || status >= 400 => Value::Null,
-            Err(_) => return Err(unreadable()),
+            Err(_) if answer.body().is_empty() || status >= 400 => Value::Null,
+            Err(_) => return Err(HttpError::Answer { host: host.to_owned(), status }),
         };
         Ok(Answer { status, retry_after, body })
+    }
+
+    /// Sends `request` and reads the whole answer; the caller bounds the time.
+    pub async fn exchange_bytes(
+        &self,
+        request: http::Request<Full<Bytes>>,
+    ) -> Result<http::Response<Bytes>, HttpError> {
+        let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        let pool = self.pool.get_or_try_init(async || connect()).await?;
+        let (head, body) = match pool.request(request).await {
+            Ok(answer) => answer.into_parts(),
+            Err(source) => return Err(HttpError::Connect { host, source }),
+        };
+        let unreadable = |_| HttpError::Answer { host, status: head.status.as_u16() };
+        let bytes = Limited::new(body, MAX_ANSWER).collect().await.map_err(unreadable)?.to_bytes();
+        Ok(http::Response::from_parts(head, bytes))
     }
 }
 
 fn connect() -> Result<Pool, HttpError> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    tcp.set_nodelay(true);
     let connector = HttpsConnectorBuilder::new()
         .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
         .map_err(HttpError::Roots)?
         .https_or_http()
         .enable_http1()
-        .build();
+        .wrap_connector(tcp);
     Ok(Client::builder(TokioExecutor::new()).build(connector))
 }

@@ -26,9 +26,9 @@ fn credentials() -> SharedCredentialsProvider {
 #[tokio::test]
 async fn a_kubeconfig_leads_to_the_cluster() {
     let Some(plane) = ControlPlane::shared() else { return };
-    let cluster = Cluster::from_kubeconfig(&plane.kubeconfig, None, None).await.unwrap();
+    let cluster = Cluster::from_kubeconfig(&plane.kubeconfig, None, None).unwrap();
     assert!(cluster.resolve(&gvks(), &BTreeSet::new()).await.is_complete());
-    assert!(Cluster::from_kubeconfig(&plane.kubeconfig, Some("no-such-context"), None).await.is_err());
+    assert!(Cluster::from_kubeconfig(&plane.kubeconfig, Some("no-such-context"), None).is_err());
 }
 
 #[tokio::test]
@@ -38,9 +38,7 @@ async fn no_program_is_started_for_credentials() {
     let program = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "touch",
         "args": [trace.to_str().unwrap()], "interactiveMode": "Never"}});
     let file = kubeconfig(&program);
-    let Err(error) = Cluster::from_kubeconfig(file.path(), None, Some(credentials())).await else {
-        panic!("connected")
-    };
+    let Err(error) = Cluster::from_kubeconfig(file.path(), None, Some(credentials())) else { panic!("connected") };
     assert!(matches!(error, ConnectError::ExecPlugin { .. }));
     assert!(error.to_string().contains("`touch "), "{error}");
     assert!(!trace.exists());
@@ -50,17 +48,17 @@ async fn no_program_is_started_for_credentials() {
 async fn the_aws_command_line_is_understood_not_started() {
     let user = |args: &[&str]| json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "aws", "args": args}});
     let file = kubeconfig(&user(&["--region", "eu-central-1", "eks", "get-token", "--cluster-name", "prod"]));
-    assert!(Cluster::from_kubeconfig(file.path(), None, Some(credentials())).await.is_ok());
-    assert!(Cluster::from_kubeconfig(file.path(), None, None).await.is_err());
+    assert!(Cluster::from_kubeconfig(file.path(), None, Some(credentials())).is_ok());
+    assert!(Cluster::from_kubeconfig(file.path(), None, None).is_err());
     let role =
         ["--region=eu-central-1", "eks", "get-token", "--cluster-name=prod", "--role-arn", "arn:aws:iam::1:role/x"];
-    assert!(Cluster::from_kubeconfig(kubeconfig(&user(&role)).path(), None, Some(credentials())).await.is_err());
+    assert!(Cluster::from_kubeconfig(kubeconfig(&user(&role)).path(), None, Some(credentials())).is_err());
 }
 
 #[tokio::test]
 async fn a_broken_kubeconfig_is_named() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "clusters: [").unwrap();
-    let Err(error) = Cluster::from_kubeconfig(file.path(), None, None).await else { panic!("connected") };
+    let Err(error) = Cluster::from_kubeconfig(file.path(), None, None) else { panic!("connected") };
     assert_eq!(error.to_string(), format!("failed to read kubeconfig {}", file.path().display()));
 }

@@ -37,7 +37,7 @@ async fn what_could_not_be_asked_is_no_unknown_kind() {
         ca: None,
         auth: slipway_cluster::Auth::Token("x".into()),
     };
-    let cluster = Cluster::connect(server).await.unwrap();
+    let cluster = Cluster::connect(server).unwrap();
     let kinds = cluster.resolve(&gvks(), &BTreeSet::new()).await;
     assert!(!kinds.is_complete());
     for gvk in gvks() {

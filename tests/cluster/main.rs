@@ -50,7 +50,7 @@ impl Place {
             ca: Some(plane.ca.clone()),
             auth: Auth::Token(plane.token.clone().into()),
         };
-        let cluster = Cluster::connect(server).await.unwrap();
+        let cluster = Cluster::connect(server).unwrap();
         let kinds = cluster.resolve(&gvks(), &BTreeSet::new()).await;
         let key = AppKey { root: "test".to_owned(), namespace: "argocd".to_owned(), name: namespace.clone() };
         let owner = Owner { app: namespace.clone(), applyset: key.applyset_id(), namespace };

@@ -353,7 +353,7 @@ async fn record() -> Vec<Exchange> {
     let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "flow"}});
     sandbox.call(Method::POST, "/api/v1/namespaces", "application/json", &body);
     let server = Server { url: sandbox.url(), ca: None, auth: Auth::Token("any".to_owned().into()) };
-    let cluster = Cluster::connect(server).await.unwrap();
+    let cluster = Cluster::connect(server).unwrap();
     let kinds = cluster.resolve(&gvks(), &std::collections::BTreeSet::new()).await;
     let key = AppKey { root: "test".to_owned(), namespace: "argocd".to_owned(), name: "flow".to_owned() };
     let owner = Owner { app: "flow".to_owned(), applyset: key.applyset_id(), namespace: "flow".to_owned() };

@@ -1,7 +1,7 @@
 //! What someone changes behind Git's back is told once, with who and when, and its end too.
 
-use crate::bed::Bed;
 use crate::push::WEB;
+use slipway_tests::bed::Bed;
 
 #[tokio::test]
 async fn a_scaled_deployment_is_told_once_and_then_resolved() {

@@ -6,7 +6,7 @@ use std::fs;
 use secrecy::SecretString;
 use slipway::event::{ecr, github, schedule};
 
-use crate::bed::event;
+use slipway_tests::bed::event;
 
 /// The cases in `events/FOLDER`; the test that lists them must list them all.
 fn all(folder: &str, listed: &[&str]) {

@@ -3,7 +3,7 @@
 use slipway_sandbox::forge::Change;
 use slipway_tests::{skip, tools};
 
-use crate::bed::{Bed, available, copied};
+use slipway_tests::bed::{Bed, available, copied};
 
 fn application(name: &str) -> String {
     format!(

@@ -9,7 +9,6 @@
     reason = "tests fail by panicking"
 )]
 
-mod bed;
 mod clusters;
 mod drift;
 mod events;

@@ -5,7 +5,7 @@ use std::process::Command;
 use slipway_sandbox::forge::Change;
 use slipway_tests::tools;
 
-use crate::bed::{Bed, available, copied, event, image_of};
+use slipway_tests::bed::{Bed, available, copied, event, image_of};
 
 /// An Application that follows releases of its image.
 pub(crate) const APPLICATION: &str = "\

@@ -2,8 +2,8 @@
 
 use slipway_sandbox::forge::Change;
 
-use crate::bed::{Bed, CANARIES};
 use crate::push::WEB;
+use slipway_tests::bed::{Bed, CANARIES};
 
 const SECRET: &str = "\
 apiVersion: v1

@@ -4,9 +4,9 @@ use serde_json::json;
 use slipway::event::github::MAX_BODY;
 use slipway_sandbox::forge::Change;
 
-use crate::bed::{Bed, event};
 use crate::events::REQUESTS;
 use crate::push::{APPLICATION, WEB};
+use slipway_tests::bed::{Bed, event};
 
 #[tokio::test]
 async fn only_what_is_signed_and_sound_reaches_the_queue() {

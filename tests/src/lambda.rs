@@ -58,10 +58,20 @@ fn profile_folder() -> PathBuf {
     this.ancestors().nth(2).expect("a test lies in target/PROFILE/deps").to_path_buf()
 }
 
+/// What a function's process has used.
+#[derive(Debug, Clone, Copy)]
+pub struct Usage {
+    /// Processor time.
+    pub cpu: Duration,
+    /// The most memory that it held at a time, in bytes.
+    pub peak: u64,
+}
+
 /// One instance of a function, as Lambda would run it: one invocation at a time.
 #[derive(Debug)]
 pub struct Function {
     url: String,
+    binary: PathBuf,
     log: PathBuf,
     _process: Process,
     _data: TempDir,
@@ -91,7 +101,7 @@ impl Function {
         let process = Process::start(&command, &log)?;
         let url = format!("http://127.0.0.1:{port}/2015-03-31/functions/function/invocations");
         http::wait_for(&format!("http://127.0.0.1:{port}/"), Duration::from_secs(20)).await?;
-        Ok(Self { url, log, _process: process, _data: data })
+        Ok(Self { url, binary: binary.canonicalize()?, log, _process: process, _data: data })
     }
 
     /// Sends one event and gives the answer; an error of the function's own is an object with `errorType`.
@@ -104,6 +114,21 @@ impl Function {
         serde_json::from_slice(&body).unwrap_or_else(|error| {
             panic!("the function answered no JSON ({error}): {}\n{}", String::from_utf8_lossy(&body), self.log())
         })
+    }
+
+    /// What the function's process has used so far; `None` before the first event, which starts it.
+    pub fn usage(&self) -> Option<Usage> {
+        let processes = fs::read_dir("/proc").ok()?.flatten().map(|entry| entry.path());
+        let ours = |path: &PathBuf| fs::read_link(path.join("exe")).is_ok_and(|exe| exe == self.binary);
+        let newest =
+            processes.filter(ours).max_by_key(|path| fs::metadata(path).and_then(|data| data.modified()).ok())?;
+        let peak = fs::read_to_string(newest.join("status")).ok()?;
+        let peak =
+            peak.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?.parse::<u64>();
+        // utime and stime (proc_pid_stat(5)), in ticks of a hundredth of a second, after the name in brackets.
+        let stat = fs::read_to_string(newest.join("stat")).ok()?;
+        let ticks = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok());
+        Some(Usage { cpu: Duration::from_millis(ticks.sum::<u64>() * 10), peak: peak.ok()? * 1024 })
     }
 
     /// All that the emulator and the function have printed.

@@ -6,6 +6,7 @@
 //! | EKS's authenticator | [`Authenticator`] |
 //! | AWS (moto) | [`Moto`] |
 //! | GitHub's own descriptions of its interfaces | [`GitHub`] |
+//! | a bed of all of them for one test | [`bed`] |
 //! | the built functions under AWS's runtime interface emulator | [`Function`] |
 //! | what is installed, from where, at which version | [`tools`] |
 //!
@@ -21,6 +22,7 @@
     reason = "a harness that cannot do its work has to fail the test at once, and says why"
 )]
 
+pub mod bed;
 mod controlplane;
 mod eks;
 mod github;
@@ -34,5 +36,5 @@ pub mod tools;
 pub use controlplane::{ControlPlane, Options};
 pub use eks::Authenticator;
 pub use github::GitHub;
-pub use lambda::{Function, binaries, release_binaries};
+pub use lambda::{Function, Usage, binaries, release_binaries};
 pub use moto::Moto;

@@ -6,14 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use futures::{Stream, StreamExt as _};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use http_body_util::{BodyExt as _, Limited};
-use kube::config::{
-    AuthInfo, Cluster as NamedServer, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext,
-};
 use kube::core::WatchEvent;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -21,7 +16,9 @@ use tokio::time::Instant;
 
 use crate::discover::Discovered;
 use crate::error::{ApiError, Class};
+use crate::kubeconfig;
 use crate::token;
+use crate::transport::{self, Endpoint};
 
 /// The time one request may take unless a nearer deadline is set.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -153,90 +150,28 @@ impl Cluster {
     /// A connection to `server`. Nothing is sent before the first request.
     ///
     /// Errors: the URL or the certificates are not readable.
-    pub async fn connect(server: Server) -> Result<Self, ConnectError> {
-        let kubeconfig = Kubeconfig {
-            clusters: vec![NamedCluster {
-                name: "cluster".to_owned(),
-                cluster: Some(NamedServer {
-                    server: Some(server.url.clone()),
-                    certificate_authority_data: server.ca.map(|pem| STANDARD.encode(pem)),
-                    ..NamedServer::default()
-                }),
-                ..NamedCluster::default()
-            }],
-            contexts: vec![NamedContext {
-                name: "cluster".to_owned(),
-                context: Some(Context { cluster: "cluster".to_owned(), ..Context::default() }),
-                ..NamedContext::default()
-            }],
-            current_context: Some("cluster".to_owned()),
-            ..Kubeconfig::default()
-        };
-        Self::build(kubeconfig, &KubeConfigOptions::default(), server.url, Some(server.auth)).await
+    pub fn connect(server: Server) -> Result<Self, ConnectError> {
+        let endpoint = Endpoint { url: server.url, ca: server.ca, identity: None, server_name: None };
+        let name = endpoint.url.clone();
+        Self::build(&endpoint, name, Some(server.auth))
     }
 
     /// A connection by the kubeconfig at `path`, in its current context or in `context`.
     ///
     /// No program is started: a user that wants one is an error, except for `aws eks get-token`, whose token is made
     /// here of `credentials`.
-    pub async fn from_kubeconfig(
+    pub fn from_kubeconfig(
         path: &Path,
         context: Option<&str>,
         credentials: Option<SharedCredentialsProvider>,
     ) -> Result<Self, ConnectError> {
-        let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| ConnectError::Kubeconfig {
-            path: path.to_owned(),
-            source,
-        };
-        let mut kubeconfig = Kubeconfig::read_from(path).map_err(|error| unreadable(error.into()))?;
-        let context = context.map(str::to_owned).or_else(|| kubeconfig.current_context.clone()).unwrap_or_default();
-        let user = kubeconfig
-            .contexts
-            .iter()
-            .find(|named| named.name == context)
-            .and_then(|named| named.context.as_ref()?.user.clone())
-            .unwrap_or_default();
-        let mut auth = None;
-        if let Some(info) = kubeconfig.auth_infos.iter_mut().find(|named| named.name == user)
-            && let Some(info) = &mut info.auth_info
-        {
-            auth = exec_auth(info, credentials).map_err(|program| ConnectError::ExecPlugin {
-                path: path.to_owned(),
-                user: user.clone(),
-                program,
-            })?;
-        }
-        let options = KubeConfigOptions { context: Some(context), ..KubeConfigOptions::default() };
-        Self::build(kubeconfig, &options, path.display().to_string(), auth).await
+        let (endpoint, auth) = kubeconfig::read(path, context, credentials)?;
+        Self::build(&endpoint, path.display().to_string(), auth)
     }
 
-    async fn build(
-        mut kubeconfig: Kubeconfig,
-        options: &KubeConfigOptions,
-        name: String,
-        auth: Option<Auth>,
-    ) -> Result<Self, ConnectError> {
-        let failed =
-            |source: Box<dyn std::error::Error + Send + Sync>| ConnectError::Setup { server: name.clone(), source };
-        // kube reads a context's user even where the token comes from us.
-        if kubeconfig.auth_infos.is_empty() {
-            kubeconfig
-                .auth_infos
-                .push(NamedAuthInfo { auth_info: Some(AuthInfo::default()), ..NamedAuthInfo::default() });
-            for context in kubeconfig.contexts.iter_mut().filter_map(|named| named.context.as_mut()) {
-                context.user = Some(String::new());
-            }
-        }
-        // Another part of the process may have installed the same provider before.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut config =
-            kube::Config::from_custom_kubeconfig(kubeconfig, options).await.map_err(|error| failed(error.into()))?;
-        // Every default that matters is set, so that an upgrade of kube changes nothing silently.
-        config.connect_timeout = Some(Duration::from_secs(5));
-        config.read_timeout = None; // watches are long; `send` bounds everything else
-        config.write_timeout = Some(REQUEST_TIMEOUT);
-        config.default_retry = true;
-        let client = kube::Client::try_from(config).map_err(|error| failed(error.into()))?;
+    fn build(endpoint: &Endpoint, name: String, auth: Option<Auth>) -> Result<Self, ConnectError> {
+        let client =
+            transport::client(endpoint).map_err(|source| ConnectError::Setup { server: name.clone(), source })?;
         Ok(Self {
             inner: Arc::new(Inner {
                 server: name,
@@ -380,27 +315,6 @@ impl Cluster {
         let until = credentials.expiry().map_or(now + token::LIFETIME, |expiry| expiry.min(now + token::LIFETIME));
         *cached = Some(Fresh { token: token.clone(), until });
         Ok(Some(token))
-    }
-}
-
-/// Takes `aws eks get-token` out of a kubeconfig's user as what it means; any other program's name is the error.
-fn exec_auth(info: &mut AuthInfo, credentials: Option<SharedCredentialsProvider>) -> Result<Option<Auth>, String> {
-    if let Some(provider) = &info.auth_provider {
-        return Err(provider.name.clone());
-    }
-    let Some(exec) = info.exec.take() else { return Ok(None) };
-    let program = exec.command.unwrap_or_default();
-    let args = exec.args.unwrap_or_default();
-    let value = |flag: &str| {
-        let next = args.iter().position(|arg| arg == flag).and_then(|at| args.get(at + 1));
-        next.cloned().or_else(|| args.iter().find_map(|arg| arg.strip_prefix(&format!("{flag}=")).map(str::to_owned)))
-    };
-    let is_eks = (program == "aws" || program.ends_with("/aws")) && args.iter().any(|arg| arg == "get-token");
-    match (is_eks && value("--role-arn").is_none(), value("--cluster-name"), value("--region"), credentials) {
-        (true, Some(cluster), Some(region), Some(credentials)) => {
-            Ok(Some(Auth::Eks(Eks { region, cluster, credentials })))
-        }
-        _ => Err(format!("{program} {}", args.join(" ")).trim().to_owned()),
     }
 }
 

@@ -22,6 +22,7 @@ pub mod explain;
 pub mod fieldset;
 pub mod health;
 pub mod hook;
+mod kubeconfig;
 pub mod live;
 pub mod lock;
 pub mod lookup;
@@ -39,6 +40,7 @@ pub mod sync_status;
 pub mod takeover;
 pub mod token;
 pub mod tracking;
+mod transport;
 pub mod unchanged;
 pub mod wait;
 

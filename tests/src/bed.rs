@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::{Authenticator, ControlPlane, Function, GitHub, Moto, Usage, binaries};
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +17,6 @@ use serde_json::{Value, json};
 use slipway::aws::Aws;
 use slipway_sandbox::forge::{Change, Delivery, Oid, Options, Repository};
 use slipway_sandbox::{Forge, Slack};
-use slipway_tests::{Authenticator, ControlPlane, Function, GitHub, Moto, binaries};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -25,7 +25,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 const CLUSTER: &str = "prod";
 const WEBHOOK_SECRET: &str = "It's a Secret to Everybody";
 /// What the functions authenticate with, all of which must never be seen anywhere.
-pub(crate) const CANARIES: [&str; 3] = ["sandbox-token", "xoxb-canary-slack", "canary-state-key"];
+pub const CANARIES: [&str; 3] = ["sandbox-token", "xoxb-canary-slack", "canary-state-key"];
 
 /// What all beds of this process share.
 struct Shared {
@@ -39,36 +39,37 @@ async fn shared() -> Option<&'static Shared> {
     let start = async || {
         let moto = Moto::start().await?;
         let authenticator = Authenticator::start(CLUSTER, &moto.environment()).await?;
-        let options = slipway_tests::Options { token_webhook: Some(authenticator.url.clone()), bare: false };
+        let options = crate::Options { token_webhook: Some(authenticator.url.clone()), bare: false };
         Some(Shared { cluster: ControlPlane::start(&options)?, moto, _authenticator: authenticator })
     };
     SHARED.get_or_init(start).await.as_ref()
 }
 
 /// Everything that one test needs; two beds share no name.
-pub(crate) struct Bed {
+pub struct Bed {
     /// The API server, which authenticates as EKS does.
-    pub(crate) cluster: &'static ControlPlane,
+    pub cluster: &'static ControlPlane,
     /// GitHub.
-    pub(crate) forge: Forge,
+    pub forge: Forge,
     /// The GitOps repository.
-    pub(crate) repository: Arc<Repository>,
+    pub repository: Arc<Repository>,
     /// What Slack got.
-    pub(crate) slack: Slack,
+    pub slack: Slack,
     /// A name that no other bed has: of the repository (`acme/NAME`), of the namespace, and before other names.
-    pub(crate) name: String,
+    pub name: String,
     aws: Aws,
     queue: String,
     deliveries: UnboundedReceiver<Delivery>,
     environment: Vec<(String, String)>,
     functions: BTreeMap<&'static str, Function>,
+    binaries: PathBuf,
     _folder: TempDir,
 }
 
 impl Bed {
     /// A bed whose repository's first commit on `main` has these files; `None` where a real part is missing.
     /// `{name}` in a file stands for the bed's name.
-    pub(crate) async fn new(files: &[(&str, &str)]) -> Option<Self> {
+    pub async fn new(files: &[(&str, &str)]) -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let shared = shared().await?;
         let name = format!("bed{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -119,46 +120,58 @@ impl Bed {
             deliveries,
             environment,
             functions,
+            binaries: binaries().to_owned(),
             _folder: folder,
         })
     }
 
+    /// Runs the functions in `folder` instead of those of the test's own profile.
+    #[must_use]
+    pub fn with_binaries(self, folder: PathBuf) -> Self {
+        Self { binaries: folder, ..self }
+    }
+
     /// Invokes `binary` as `instance` (one instance takes one event at a time; a new name is a new, cold one).
-    pub(crate) async fn invoke_as(&mut self, instance: &'static str, binary: &str, event: &Value) -> Value {
+    pub async fn invoke_as(&mut self, instance: &'static str, binary: &str, event: &Value) -> Value {
         if !self.functions.contains_key(instance) {
-            let function = Function::start(&binaries().join(binary), &self.environment).await;
+            let function = Function::start(&self.binaries.join(binary), &self.environment).await;
             self.functions.insert(instance, function.expect("the runtime emulator is there, moto being so"));
         }
         self.functions[instance].invoke(event).await
     }
 
     /// Invokes the one instance of `binary` and checks that it did not fail.
-    pub(crate) async fn invoke(&mut self, binary: &'static str, event: &Value) -> Value {
+    pub async fn invoke(&mut self, binary: &'static str, event: &Value) -> Value {
         let answer = self.invoke_as(binary, binary, event).await;
         assert!(answer.get("errorType").is_none(), "{binary} failed: {answer}\n{}", self.logs());
         answer
     }
 
     /// A fresh instance that the caller drives by itself, for events at once.
-    pub(crate) async fn instance(&self, binary: &str) -> Function {
-        Function::start(&binaries().join(binary), &self.environment).await.expect("the runtime emulator is there")
+    pub async fn instance(&self, binary: &str) -> Function {
+        Function::start(&self.binaries.join(binary), &self.environment).await.expect("the runtime emulator is there")
     }
 
     /// Runs `slipway` with these arguments on the bed's cluster and gives its standard output.
-    pub(crate) fn slipway(&self, arguments: &[&str]) -> String {
-        let mut command = std::process::Command::new(binaries().join("slipway"));
+    pub fn slipway(&self, arguments: &[&str]) -> String {
+        let mut command = std::process::Command::new(self.binaries.join("slipway"));
         command.args(arguments).env("KUBECONFIG", &self.cluster.kubeconfig);
-        slipway_tests::tools::capture(&mut command).unwrap_or_else(|error| panic!("{error:#}"))
+        crate::tools::capture(&mut command).unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// What the instance called `instance` has used so far; `None` before its first event.
+    pub fn usage(&self, instance: &str) -> Option<Usage> {
+        self.functions.get(instance)?.usage()
     }
 
     /// All that the functions have printed so far.
-    pub(crate) fn logs(&self) -> String {
+    pub fn logs(&self) -> String {
         let one = |(name, function): (&&str, &Function)| format!("== {name}\n{}", function.log());
         self.functions.iter().map(one).collect::<Vec<_>>().join("\n")
     }
 
     /// Pushes an image: ECR has it, and the event is EventBridge's of `events/ecr-push/CASE`.
-    pub(crate) async fn image(&self, repository: &str, tag: &str) -> Value {
+    pub async fn image(&self, repository: &str, tag: &str) -> Value {
         let ecr = self.aws.ecr().await;
         let repository = format!("{}/{repository}", self.name);
         // It exists from the second image on.
@@ -179,42 +192,42 @@ impl Bed {
     }
 
     /// Commits `changes` to `main` as a person; the webhook is on its way then.
-    pub(crate) fn commit(&self, message: &str, changes: &[Change]) -> Oid {
+    pub fn commit(&self, message: &str, changes: &[Change]) -> Oid {
         self.forge.push(&self.repository, "main", message, changes).expect("the branch stands still")
     }
 
     /// The text of a file at the head of `main`.
-    pub(crate) fn file(&self, path: &str) -> String {
+    pub fn file(&self, path: &str) -> String {
         let head = self.head();
         let bytes = self.repository.read_file(head, path).expect("git reads").expect("the file exists");
         String::from_utf8(bytes).expect("text")
     }
 
     /// The head of `main`.
-    pub(crate) fn head(&self) -> Oid {
+    pub fn head(&self) -> Oid {
         self.repository.branch("main").expect("git reads").expect("main exists")
     }
 
     /// The next webhook, as the request that the Function URL would hand on.
-    pub(crate) async fn delivery(&mut self) -> Value {
+    pub async fn delivery(&mut self) -> Value {
         let next = tokio::time::timeout(Duration::from_secs(10), self.deliveries.recv());
         request(&next.await.expect("a webhook within ten seconds").expect("the forge is there"))
     }
 
     /// Whether no webhook waits.
-    pub(crate) fn is_quiet(&mut self) -> bool {
+    pub fn is_quiet(&mut self) -> bool {
         self.deliveries.try_recv().is_err()
     }
 
     /// Sends the next webhook to github-webhook and checks that it is accepted.
-    pub(crate) async fn hook(&mut self) {
+    pub async fn hook(&mut self) {
         let delivery = self.delivery().await;
         let answer = self.invoke("github-webhook", &delivery).await;
         assert_eq!(answer["statusCode"], 202, "{answer}\n{}", self.logs());
     }
 
     /// The messages in the queue, as the one SQS event that Lambda's poller makes of each; they become invisible.
-    pub(crate) async fn receive(&self) -> Vec<(String, Value)> {
+    pub async fn receive(&self) -> Vec<(String, Value)> {
         let sqs = self.aws.sqs().await;
         let receive = sqs.receive_message().queue_url(&self.queue).max_number_of_messages(10);
         let received =
@@ -234,13 +247,13 @@ impl Bed {
     }
 
     /// Takes a message out of the queue for good.
-    pub(crate) async fn delete(&self, handle: &str) {
+    pub async fn delete(&self, handle: &str) {
         let sqs = self.aws.sqs().await;
         sqs.delete_message().queue_url(&self.queue).receipt_handle(handle).send().await.expect("moto answers");
     }
 
     /// Empties the queue and gives how many messages it had.
-    pub(crate) async fn drain(&self) -> usize {
+    pub async fn drain(&self) -> usize {
         let mut count = 0;
         loop {
             let messages = self.receive().await;
@@ -255,7 +268,7 @@ impl Bed {
     }
 
     /// Lets the worker take every message in the queue, those it sends itself included, and gives how many there were.
-    pub(crate) async fn work(&mut self) -> usize {
+    pub async fn work(&mut self) -> usize {
         let mut taken = 0;
         loop {
             let messages = self.receive().await;
@@ -273,7 +286,7 @@ impl Bed {
     }
 
     /// Commits `changes`, delivers the webhook and lets the worker deploy.
-    pub(crate) async fn deploy(&mut self, message: &str, changes: &[Change]) -> Oid {
+    pub async fn deploy(&mut self, message: &str, changes: &[Change]) -> Oid {
         let commit = self.commit(message, changes);
         self.hook().await;
         assert_eq!(self.work().await, 1, "{}", self.logs());
@@ -281,23 +294,23 @@ impl Bed {
     }
 
     /// Deploys what the first commit holds.
-    pub(crate) async fn deploy_first(&mut self) -> Oid {
+    pub async fn deploy_first(&mut self) -> Oid {
         self.deploy("Start deploying", &[Change::write("README.md", "Deployed by Slipway.\n")]).await
     }
 
     /// The schedule's event to drift-check.
-    pub(crate) async fn check(&mut self) {
+    pub async fn check(&mut self) {
         self.invoke("drift-check", &event("drift-check/schedule")).await;
     }
 
     /// The live Deployment `name` in the bed's namespace.
-    pub(crate) async fn deployment(&self, name: &str) -> Deployment {
+    pub async fn deployment(&self, name: &str) -> Deployment {
         let api = Api::<Deployment>::namespaced(self.cluster.client().await, &self.name);
         api.get(name).await.unwrap_or_else(|error| panic!("Deployment {name}: {error}\n{}", self.logs()))
     }
 
     /// Holds every request that GitHub got and every answer to GitHub's own description.
-    pub(crate) fn check_github(&self) {
+    pub fn check_github(&self) {
         let Some(github) = GitHub::load() else { return };
         let exchanges = self.forge.exchanges();
         let seen = github.check(&exchanges).unwrap_or_else(|error| panic!("{error:#}"));
@@ -306,25 +319,25 @@ impl Bed {
 }
 
 /// The image of a Deployment's first container.
-pub(crate) fn image_of(deployment: &Deployment) -> String {
+pub fn image_of(deployment: &Deployment) -> String {
     let pod = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
     pod.and_then(|pod| pod.containers.first()).and_then(|container| container.image.clone()).unwrap_or_default()
 }
 
 /// Replicas that are available.
-pub(crate) fn available(deployment: &Deployment) -> i32 {
+pub fn available(deployment: &Deployment) -> i32 {
     deployment.status.as_ref().and_then(|status| status.available_replicas).unwrap_or_default()
 }
 
 /// The case `events/NAME.json`.
-pub(crate) fn event(name: &str) -> Value {
-    let path = slipway_tests::tools::workspace().join("events").join(format!("{name}.json"));
+pub fn event(name: &str) -> Value {
+    let path = crate::tools::workspace().join("events").join(format!("{name}.json"));
     serde_json::from_slice(&fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
         .expect("JSON")
 }
 
 /// Every file below `folder`, as changes that write it under `to`.
-pub(crate) fn copied(folder: &Path, to: &str) -> Vec<Change> {
+pub fn copied(folder: &Path, to: &str) -> Vec<Change> {
     let mut changes = Vec::new();
     for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
         let entry = entry.expect("a folder is listed");

@@ -1,0 +1,97 @@
+//! From an endpoint to a client of its API: TLS, connections, retries.
+//!
+//! kube's own way from a kubeconfig to a client links a YAML parser, token caches and the code that starts credential
+//! programs: none of it is used here, and all of it would be loaded at each cold start.
+
+use std::time::Duration;
+
+use hyper_rustls::{ConfigBuilderExt as _, FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use kube::client::middleware::BaseUriLayer;
+use kube::client::retry::RetryPolicy;
+use kube::client::{Body, ClientBuilder};
+use rustls::ClientConfig;
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use secrecy::{ExposeSecret as _, SecretString};
+use tower::retry::RetryLayer;
+use tower::util::MapErrLayer;
+
+/// How long a connection may take to open: the API server of EKS is in the region.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where an API server is, and what TLS has to know.
+pub(crate) struct Endpoint {
+    /// `https://…` (or `http://` on loopback, for tests and the demo).
+    pub(crate) url: String,
+    /// PEM certificates that the server's is checked against; `None` trusts the system's.
+    pub(crate) ca: Option<String>,
+    /// PEM of a client's certificate and of its key.
+    pub(crate) identity: Option<(String, SecretString)>,
+    /// The name that the server's certificate has, where it is not the URL's.
+    pub(crate) server_name: Option<String>,
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A client of `endpoint` that asks again when the server is overloaded (429, 503, 504). Nothing is sent yet.
+///
+/// Errors: the URL, a certificate or the key is not readable.
+pub(crate) fn client(endpoint: &Endpoint) -> Result<kube::Client, BoxError> {
+    let url: http::Uri = endpoint.url.parse()?;
+    if url.authority().is_none() {
+        return Err(format!("`{}` is not the URL of a server", endpoint.url).into());
+    }
+    let http: Client<_, Body> = Client::builder(TokioExecutor::new()).build(connector(endpoint)?);
+    Ok(ClientBuilder::new(http, "default")
+        .with_layer(&MapErrLayer::new(BoxError::from))
+        .with_layer(&RetryLayer::new(RetryPolicy::server_retry()))
+        .with_layer(&BaseUriLayer::new(url))
+        .build())
+}
+
+fn connector(endpoint: &Endpoint) -> Result<HttpsConnector<HttpConnector>, BoxError> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    // Requests are small and answers are waited for: nothing gains from holding packets back.
+    tcp.set_nodelay(true);
+    let builder = HttpsConnectorBuilder::new().with_tls_config(tls(endpoint)?).https_or_http();
+    let builder = match &endpoint.server_name {
+        Some(name) => {
+            builder.with_server_name_resolver(FixedServerNameResolver::new(ServerName::try_from(name.clone())?))
+        }
+        None => builder,
+    };
+    Ok(builder.enable_http1().wrap_connector(tcp))
+}
+
+fn tls(endpoint: &Endpoint) -> Result<ClientConfig, BoxError> {
+    let provider = rustls::crypto::ring::default_provider();
+    let builder = ClientConfig::builder_with_provider(provider.into()).with_safe_default_protocol_versions()?;
+    let builder = match &endpoint.ca {
+        None => builder.with_native_roots()?,
+        Some(pem) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates(pem)? {
+                roots.add(certificate)?;
+            }
+            builder.with_root_certificates(roots)
+        }
+    };
+    Ok(match &endpoint.identity {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let key = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes())?;
+            builder.with_client_auth_cert(certificates(certificate)?, key)?
+        }
+    })
+}
+
+fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, BoxError> {
+    let found = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>()?;
+    if found.is_empty() { Err("there is no certificate in the PEM text".into()) } else { Ok(found) }
+}
