@@ -17,5 +17,6 @@ mod image;
 mod login;
 mod project;
 mod report;
+mod unchanged;
 mod webhook;
 mod world;
