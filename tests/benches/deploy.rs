@@ -59,7 +59,7 @@ async fn many_applications() {
     bed = bed.with_binaries(release_binaries());
     head(&format!("{APPS} applications of 4 objects, one commit"));
     for (what, image) in [("new", "nginx:1.27.0"), ("changed", "nginx:1.27.1")] {
-        let sources: Vec<_> = names.iter().map(|name| (name, four(name, image))).collect();
+        let sources: Vec<_> = names.iter().map(|name| (name, four(name, image, SERVICE))).collect();
         let changes: Vec<_> =
             sources.iter().map(|(name, text)| Change::write(format!("src/{name}/all.yaml"), text.as_str())).collect();
         let ours = push(&mut bed, what, &changes).await;
@@ -78,7 +78,7 @@ async fn many_objects() {
     bed = bed.with_binaries(release_binaries());
     let mut text = String::new();
     for n in 0..OBJECTS / 4 {
-        text.push_str(&four(&format!("object-{n:03}"), "nginx:1.27.0"));
+        text.push_str(&four(&format!("object-{n:03}"), "nginx:1.27.0", CONFIG));
     }
     head(&format!("{OBJECTS} objects of one application"));
     for what in ["new", "unchanged"] {
@@ -177,20 +177,29 @@ spec:
     )
 }
 
-/// A Deployment of no replicas, its ServiceAccount, Service and Ingress.
-fn four(name: &str, image: &str) -> String {
-    let mut text = String::new();
+const SERVICE: &str = "apiVersion: v1
+kind: Service
+metadata: {name: NAME, labels: {app: NAME}}
+spec: {selector: {app: NAME}, ports: [{name: http, port: 80, targetPort: 8080, protocol: TCP}]}
+---
+";
+/// In place of a Service where there are many: the cluster has a few hundred addresses only.
+const CONFIG: &str = "apiVersion: v1
+kind: ConfigMap
+metadata: {name: NAME, labels: {app: NAME}}
+data: {name: NAME, port: '8080'}
+---
+";
+
+/// A Deployment of no replicas, its ServiceAccount, its Ingress, and `other`.
+fn four(name: &str, image: &str, other: &str) -> String {
+    let mut text = other.replace("NAME", name);
     let labels = format!("labels: {{app: {name}}}");
     let _ = write!(
         text,
         "apiVersion: v1
 kind: ServiceAccount
 metadata: {{name: {name}, {labels}}}
----
-apiVersion: v1
-kind: Service
-metadata: {{name: {name}, {labels}}}
-spec: {{selector: {{app: {name}}}, ports: [{{name: http, port: 80, targetPort: 8080, protocol: TCP}}]}}
 ---
 apiVersion: apps/v1
 kind: Deployment

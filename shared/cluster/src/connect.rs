@@ -25,6 +25,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest answer that is read: a page of 500 objects of 100 KiB.
 const MAX_ANSWER: usize = 64 << 20;
 
+/// Requests to one API server on their way at the same time, whatever is going on: more would only wait there.
+const AT_ONCE: usize = 24;
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -129,6 +132,7 @@ pub struct Cluster {
 struct Inner {
     server: String,
     client: kube::Client,
+    slots: tokio::sync::Semaphore,
     auth: Option<Auth>,
     token: tokio::sync::Mutex<Option<Fresh>>,
     discovered: Mutex<BTreeMap<String, Arc<Discovered>>>,
@@ -176,6 +180,7 @@ impl Cluster {
             inner: Arc::new(Inner {
                 server: name,
                 client,
+                slots: tokio::sync::Semaphore::new(AT_ONCE),
                 auth,
                 token: tokio::sync::Mutex::default(),
                 discovered: Mutex::default(),
@@ -237,6 +242,8 @@ impl Cluster {
         let budget = self.budget(REQUEST_TIMEOUT)?;
         let exchange = async {
             let request = self.signed(request).await?;
+            // Never closed: there is always a slot in the end.
+            let _slot = self.inner.slots.acquire().await;
             let response =
                 self.inner.client.send(request.map(kube::client::Body::from)).await.map_err(|e| broken(&e))?;
             let (parts, body) = response.into_parts();

@@ -35,8 +35,8 @@ use crate::source::{Checkouts, Repo};
 use leave::Leaver;
 use sync::{Next, Outcome, Times};
 
-/// Applications brought to their commit at the same time.
-const AT_ONCE: usize = 8;
+/// Applications brought to their commit at the same time: most of them wait for the cluster at any moment.
+const AT_ONCE: usize = 32;
 /// How often a worker that waits looks whether the branch has moved on.
 const LOOK: Duration = Duration::from_secs(10);
 /// Time kept for recording and telling, at most.

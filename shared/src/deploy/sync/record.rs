@@ -31,7 +31,9 @@ impl Run<'_> {
             stopped,
             Some(Stop::Lock(_) | Stop::Tried { .. } | Stop::Rival { .. } | Stop::Refused(_) | Stop::Denied(_))
         );
-        let explanations = if is_untried { Vec::new() } else { self.explained().await };
+        let is_done = stopped.is_none() && self.progress.phase == OperationPhase::Succeeded;
+        let is_well = is_done && self.book.is_well() && !self.book.is_progressing(&self.progress);
+        let explanations = if is_untried || is_well { Vec::new() } else { self.explained().await };
         let (book, progress) = (&mut self.book, &mut self.progress);
         let is_refused = matches!(stopped, Some(Stop::Tried { .. } | Stop::Rival { .. }));
         if let Some(stop) = &stopped {
@@ -118,6 +120,11 @@ impl Book<'_> {
         }
         let mut seen = BTreeSet::new();
         outcome.problems.retain(|problem| seen.insert(problem.clone()));
+    }
+
+    /// Whether nothing went wrong and nothing is in a bad state.
+    fn is_well(&self) -> bool {
+        self.outcome.problems.is_empty() && self.worst() < Health::Degraded
     }
 
     fn worst(&self) -> Health {
