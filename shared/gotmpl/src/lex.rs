@@ -66,6 +66,7 @@ const SPACES: [char; 4] = [' ', '\t', '\r', '\n'];
 /// Hands out the tokens of a text one by one.
 pub(crate) struct Lexer<'a> {
     text: &'a str,
+    left_delim: memmem::Finder<'static>,
     /// Where the next token starts.
     start: usize,
     /// How far the next token reaches so far.
@@ -78,7 +79,15 @@ pub(crate) struct Lexer<'a> {
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { text, start: 0, at: 0, in_action: false, parens: 0, message: None }
+        Self {
+            text,
+            left_delim: memmem::Finder::new("{{"),
+            start: 0,
+            at: 0,
+            in_action: false,
+            parens: 0,
+            message: None,
+        }
     }
 
     pub(crate) fn next(&mut self) -> Token<'a> {
@@ -95,6 +104,16 @@ impl<'a> Lexer<'a> {
 
     fn rest(&self) -> &'a str {
         self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn bytes(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    /// Steps over the bytes that are `of` some sort, all of them ASCII or none.
+    fn skip_while(&mut self, of: impl Fn(u8) -> bool) {
+        let rest = self.bytes();
+        self.at += rest.iter().position(|byte| !of(*byte)).unwrap_or(rest.len());
     }
 
     fn peek(&self) -> Option<char> {
@@ -137,7 +156,7 @@ impl<'a> Lexer<'a> {
     /// Up to the next `{{`; comments are passed over.
     fn text(&mut self) -> Token<'a> {
         loop {
-            let Some(len) = memmem::find(self.rest().as_bytes(), b"{{") else {
+            let Some(len) = self.left_delim.find(self.bytes()) else {
                 self.at = self.text.len();
                 return self.emit(if self.at > self.start { TokenKind::Text } else { TokenKind::Eof });
             };
@@ -185,7 +204,7 @@ impl<'a> Lexer<'a> {
 
     /// The length of a right delimiter here, and whether it trims.
     fn right_delim(&self) -> Option<(usize, bool)> {
-        match self.rest().as_bytes() {
+        match self.bytes() {
             [b'}', b'}', ..] => Some((2, false)),
             [b' ' | b'\t' | b'\r' | b'\n', b'-', b'}', b'}', ..] => Some((4, true)),
             _ => None,
@@ -210,6 +229,15 @@ impl<'a> Lexer<'a> {
     }
 
     fn action(&mut self) -> Token<'a> {
+        // What most tokens begin with begins no delimiter.
+        match self.bytes().first() {
+            Some(b'a'..=b'z' | b'A'..=b'Z' | b'_') => return self.identifier(),
+            Some(b'$') => {
+                self.at += 1;
+                return self.name(TokenKind::Variable);
+            }
+            _ => {}
+        }
         if let Some((delim, trims)) = self.right_delim() {
             return if self.parens == 0 { self.close(delim, trims) } else { self.fail("unclosed left paren") };
         }
@@ -229,7 +257,6 @@ impl<'a> Lexer<'a> {
                 self.at += len + 1;
                 self.emit(TokenKind::RawString)
             }
-            '$' => self.name(TokenKind::Variable),
             '.' if !self.rest().starts_with(|c: char| c.is_ascii_digit()) && !self.rest().is_empty() => {
                 self.name(TokenKind::Field)
             }
@@ -253,7 +280,7 @@ impl<'a> Lexer<'a> {
 
     /// A run of spaces, unless the last one belongs to a trimming delimiter.
     fn space(&mut self) -> Token<'a> {
-        self.at += self.rest().bytes().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
+        self.skip_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
         self.at -= 1;
         match self.right_delim() {
             Some((delim, true)) if self.at == self.start => self.close(delim, true),
@@ -302,16 +329,15 @@ impl<'a> Lexer<'a> {
 
     /// Letters, digits and underscores.
     fn accept_name(&mut self) {
-        let bytes = self.rest().bytes();
-        self.at += bytes.take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
-        if !self.rest().as_bytes().first().is_none_or(u8::is_ascii) {
+        self.skip_while(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !self.bytes().first().is_none_or(u8::is_ascii) {
             self.accept_run(is_alphanumeric);
         }
     }
 
     /// The next character, if no name may end before it.
     fn not_terminator(&self) -> Option<char> {
-        let rest = self.rest().as_bytes();
+        let rest = self.bytes();
         match rest.first()? {
             b' ' | b'\t' | b'\r' | b'\n' | b'.' | b',' | b'|' | b':' | b'(' | b')' => None,
             b'}' if rest.get(1) == Some(&b'}') => None,
@@ -322,8 +348,7 @@ impl<'a> Lexer<'a> {
     fn quoted(&mut self, quote: char, kind: TokenKind, unterminated: &'static str) -> Token<'a> {
         loop {
             // Nothing but these four characters matters.
-            let plain = |byte: &u8| !matches!(byte, b'\\' | b'\n' | b'"' | b'\'');
-            self.at += self.rest().bytes().take_while(plain).count();
+            self.skip_while(|byte| !matches!(byte, b'\\' | b'\n' | b'"' | b'\''));
             match self.bump() {
                 Some('\\') => {
                     if matches!(self.bump(), None | Some('\n')) {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use memchr::{memchr_iter, memmem};
 use serde_json::Value;
 use slipway_gotmpl::Str;
 use slipway_manifest::object::type_name;
@@ -59,14 +60,15 @@ pub(crate) fn collect(rendered: &BTreeMap<String, Str>) -> Result<Vec<Manifest>,
         if base(template).starts_with('_') || template.ends_with("NOTES.txt") {
             continue;
         }
-        for (line, document) in split(&text.to_text()) {
+        let printed = text.to_text();
+        for (line, document) in split(&printed) {
             let wrong = |mut e: ManifestError| {
                 let mut at = line;
                 if let ManifestError::Yaml(e) = &mut e {
                     e.line += line - 1;
                     at = e.line;
                 }
-                let excerpt = excerpt(&text.to_text(), at);
+                let excerpt = excerpt(&printed, at);
                 HelmError::Manifest { template: template.clone(), line: at, excerpt, source: e }
             };
             // Helm prints each document with a line break, which a text block at its end takes in.
@@ -111,6 +113,7 @@ fn rank(kind: &str) -> (usize, String) {
 fn split(text: &str) -> Vec<(usize, &str)> {
     let body = text.trim();
     let mut line = 1 + text.split_at(text.len() - text.trim_start().len()).0.matches('\n').count();
+    let separator = memmem::Finder::new("\n---");
     let mut parts = Vec::new();
     let mut rest = body.strip_prefix("---").map_or(body, |after| {
         let trimmed = after.trim_start();
@@ -118,7 +121,7 @@ fn split(text: &str) -> Vec<(usize, &str)> {
         trimmed
     });
     loop {
-        let (part, after) = match rest.find("\n---") {
+        let (part, after) = match separator.find(rest.as_bytes()) {
             Some(at) => (rest.get(..at).unwrap_or_default(), rest.get(at + 4..)),
             None => (rest, None),
         };
@@ -127,7 +130,7 @@ fn split(text: &str) -> Vec<(usize, &str)> {
         }
         let Some(after) = after else { return parts };
         let trimmed = after.trim_start();
-        line += part.matches('\n').count() + 1;
+        line += memchr_iter(b'\n', part.as_bytes()).count() + 1;
         line += after.split_at(after.len() - trimmed.len()).0.matches('\n').count();
         rest = trimmed;
     }
@@ -148,8 +151,9 @@ struct Head {
 
 impl Head {
     fn read(document: &Value) -> Result<Self, ManifestError> {
-        let empty = Value::Null;
-        let field = |of: &Value, name: &str| of.get(name).unwrap_or(&empty).clone();
+        fn field<'v>(of: &'v Value, name: &str) -> &'v Value {
+            of.get(name).unwrap_or(&Value::Null)
+        }
         let mapping = |value: &Value, field: &str| match value {
             Value::Null | Value::Object(_) => Ok(()),
             other => {
@@ -158,14 +162,14 @@ impl Head {
         };
         mapping(document, "(document)")?;
         let metadata = field(document, "metadata");
-        mapping(&metadata, "metadata")?;
-        let annotations = field(&metadata, "annotations");
-        mapping(&annotations, "metadata.annotations")?;
-        text(&field(document, "apiVersion"), "apiVersion")?;
-        text(&field(&metadata, "name"), "metadata.name")?;
+        mapping(metadata, "metadata")?;
+        let annotations = field(metadata, "annotations");
+        mapping(annotations, "metadata.annotations")?;
+        text(field(document, "apiVersion"), "apiVersion")?;
+        text(field(metadata, "name"), "metadata.name")?;
         let annotations = annotations.as_object().into_iter().flatten();
         Ok(Self {
-            kind: text(&field(document, "kind"), "kind")?,
+            kind: text(field(document, "kind"), "kind")?,
             annotations: annotations
                 .map(|(key, value)| Ok((key.clone(), text(value, &format!("metadata.annotations.{key}"))?)))
                 .collect::<Result<_, ManifestError>>()?,

@@ -26,12 +26,19 @@ pub struct CoalesceError {
 }
 
 /// Numbers as floats, as Go's JSON decoder gives them.
-pub(crate) fn as_floats(value: JsonValue) -> JsonValue {
+pub(crate) fn as_floats(mut value: JsonValue) -> JsonValue {
+    to_floats(&mut value);
+    value
+}
+
+fn to_floats(value: &mut JsonValue) {
     match value {
-        JsonValue::Number(number) => number.as_f64().map_or(JsonValue::Null, JsonValue::from),
-        JsonValue::Array(list) => list.into_iter().map(as_floats).collect(),
-        JsonValue::Object(map) => map.into_iter().map(|(key, value)| (key, as_floats(value))).collect(),
-        other => other,
+        JsonValue::Number(number) if !number.is_f64() => {
+            *value = number.as_f64().map_or(JsonValue::Null, JsonValue::from);
+        }
+        JsonValue::Array(list) => list.iter_mut().for_each(to_floats),
+        JsonValue::Object(map) => map.values_mut().for_each(to_floats),
+        _ => {}
     }
 }
 

@@ -107,6 +107,8 @@ pub struct Tree {
     entries: BTreeMap<String, Entry>,
     directories: BTreeMap<String, BTreeSet<String>>,
     total: usize,
+    /// Whether there is a symlink anywhere.
+    has_links: bool,
     limits: Limits,
 }
 
@@ -140,6 +142,7 @@ impl Tree {
     /// Adds a symlink at `path` that points to `target`, relative to the symlink's folder. Where it points is checked
     /// when it is followed.
     pub fn insert_link(&mut self, path: &str, target: &str) -> Result<(), TreeError> {
+        self.has_links = true;
         self.put(join("", path)?, Entry::Link(target.to_owned()))
     }
 
@@ -173,7 +176,11 @@ impl Tree {
     /// The plain path of the file or folder behind `path`, symlinks inside the tree followed; the path need not exist,
     /// but must not leave the tree.
     pub fn resolve(&self, path: &str) -> Result<String, TreeError> {
-        let mut rest: Vec<String> = join("", path)?.split('/').rev().map(str::to_owned).collect();
+        let plain = join("", path)?;
+        if !self.has_links {
+            return Ok(plain);
+        }
+        let mut rest: Vec<String> = plain.split('/').rev().map(str::to_owned).collect();
         let mut done = String::new();
         let mut links = 0;
         while let Some(part) = rest.pop() {

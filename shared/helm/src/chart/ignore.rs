@@ -7,7 +7,8 @@ use super::LoadError;
 pub(super) struct Rules(Vec<Rule>);
 
 struct Rule {
-    pattern: String,
+    /// `None`, which matches nothing, where cutting the line to the pattern broke it.
+    pattern: Option<Pattern>,
     negated: bool,
     folders_only: bool,
     whole_path: bool,
@@ -26,7 +27,7 @@ impl Rules {
             if line.contains("**") {
                 return refuse("double-star (**) syntax is not supported");
             }
-            if matches(line, "abc").is_none() {
+            if Pattern::parse(line).is_none() {
                 return refuse("syntax error in pattern");
             }
             let negated = line.starts_with('!');
@@ -36,7 +37,7 @@ impl Rules {
             let anchored = rule.strip_prefix('/');
             rules.push(Rule {
                 whole_path: anchored.is_some() || rule.contains('/'),
-                pattern: anchored.unwrap_or(rule).to_owned(),
+                pattern: Pattern::parse(anchored.unwrap_or(rule)),
                 negated,
                 folders_only,
             });
@@ -48,7 +49,7 @@ impl Rules {
     pub(super) fn ignore(&self, path: &str, is_folder: bool) -> bool {
         for rule in &self.0 {
             let subject = if rule.whole_path { path } else { path.rsplit('/').next().unwrap_or(path) };
-            let hit = || matches(&rule.pattern, subject).unwrap_or(false);
+            let hit = || rule.pattern.as_ref().is_some_and(|pattern| pattern.matches(subject));
             if rule.negated {
                 if rule.folders_only && !is_folder || !hit() {
                     return true;
@@ -61,38 +62,46 @@ impl Rules {
     }
 }
 
-/// Go's `filepath.Match`: `*` and `?` stop at slashes, `[a-z]` and `[^a-z]` are classes, a backslash takes the next
-/// character as it is. `None` for a malformed pattern.
-fn matches(pattern: &str, name: &str) -> Option<bool> {
-    let tokens = tokens(pattern)?;
-    let name: Vec<char> = name.chars().collect();
-    // The classic two-pointer walk: only the last star is ever tried again, so it never blows up.
-    let (mut t, mut n) = (0, 0);
-    let mut last_star: Option<(usize, usize)> = None;
-    while n < name.len() || t < tokens.len() {
-        match (tokens.get(t), name.get(n)) {
-            (Some(Token::Star), _) => {
-                last_star = Some((t, n));
-                t += 1;
-                continue;
-            }
-            (Some(token), Some(c)) if token.takes(*c) => {
-                t += 1;
-                n += 1;
-                continue;
-            }
-            _ => {}
-        }
-        match last_star {
-            Some((star, from)) if name.get(from).is_some_and(|c| *c != '/') => {
-                last_star = Some((star, from + 1));
-                t = star + 1;
-                n = from + 1;
-            }
-            _ => return Some(false),
-        }
+/// A pattern of Go's `filepath.Match`: `*` and `?` stop at slashes, `[a-z]` and `[^a-z]` are classes, a backslash takes the
+/// next character as it is.
+struct Pattern(Vec<Token>);
+
+impl Pattern {
+    /// `None` for a malformed pattern.
+    fn parse(pattern: &str) -> Option<Self> {
+        tokens(pattern).map(Self)
     }
-    Some(true)
+
+    fn matches(&self, name: &str) -> bool {
+        let char_at = |at: usize| name.get(at..).and_then(|rest| rest.chars().next());
+        // The classic two-pointer walk: only the last star is ever tried again, so it never blows up.
+        let (mut t, mut n) = (0, 0);
+        let mut last_star: Option<(usize, usize)> = None;
+        while n < name.len() || t < self.0.len() {
+            match (self.0.get(t), char_at(n)) {
+                (Some(Token::Star), _) => {
+                    last_star = Some((t, n));
+                    t += 1;
+                    continue;
+                }
+                (Some(token), Some(c)) if token.takes(c) => {
+                    t += 1;
+                    n += c.len_utf8();
+                    continue;
+                }
+                _ => {}
+            }
+            match last_star.map(|(star, from)| (star, from, char_at(from))) {
+                Some((star, from, Some(c))) if c != '/' => {
+                    n = from + c.len_utf8();
+                    last_star = Some((star, n));
+                    t = star + 1;
+                }
+                _ => return false,
+            }
+        }
+        true
+    }
 }
 
 enum Token {
@@ -169,7 +178,7 @@ mod tests {
             ("[", "abc", None),
             ("*", "", Some(true)),
         ] {
-            assert_eq!(matches(pattern, name), hit, "{pattern} {name}");
+            assert_eq!(Pattern::parse(pattern).map(|pattern| pattern.matches(name)), hit, "{pattern} {name}");
         }
     }
 

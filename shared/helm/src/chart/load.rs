@@ -321,6 +321,7 @@ pub(crate) fn parse_values(text: &str) -> Result<Option<Map<String, Value>>, Yam
     let mut merged = Map::new();
     for document in yaml::parse_manifests(text, yaml::Options::lenient())? {
         match as_floats(document) {
+            Value::Object(map) if merged.is_empty() => merged = map,
             Value::Object(map) => merge_maps(&mut merged, map),
             _ => return Ok(None),
         }

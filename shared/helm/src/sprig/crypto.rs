@@ -5,11 +5,14 @@ mod der;
 mod keys;
 mod prime;
 
+use std::cell::OnceCell;
+
 use aes::Aes256;
 use aes::cipher::{BlockDecrypt as _, BlockEncrypt as _, KeyInit as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use sha2::Sha256;
 use slipway_gotmpl::{Context, FuncError, Function, INT, LIST, Native, Str, Type, UintKind, Value};
@@ -59,11 +62,42 @@ pub(super) const TABLE: &[Function] = &[
     }),
 ];
 
-/// `sprig.certificate`: both in PEM.
-#[derive(Debug, Clone)]
+/// `sprig.certificate`: both in PEM. One that signs itself with a new key is made when a template first looks at it: charts
+/// ask for authorities that nothing uses, and a key takes longer than all the rest of such a chart.
 struct Certificate {
+    made: OnceCell<Option<Pair>>,
+    plan: Option<Plan>,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Clone)]
+struct Pair {
     cert: Str,
     key: Str,
+}
+
+/// What a certificate that signs itself is made of.
+struct Plan {
+    request: Request,
+    random: ChaCha20Rng,
+}
+
+impl Plan {
+    fn make(&self) -> Result<Pair, FuncError> {
+        let key = Key::rsa(&mut self.random.clone(), 2048)?;
+        Ok(Pair { cert: self.request.issue(&key, None)?.into(), key: key.to_pem()?.into() })
+    }
+}
+
+impl Certificate {
+    fn made(cert: Str, key: Str) -> Value {
+        Value::native(Self { made: OnceCell::from(Some(Pair { cert, key })), plan: None })
+    }
+
+    /// What could fail has been tried before: the times in the request.
+    fn pair(&self) -> Option<&Pair> {
+        self.made.get_or_init(|| self.plan.as_ref()?.make().ok()).as_ref()
+    }
 }
 
 impl Native for Certificate {
@@ -72,7 +106,8 @@ impl Native for Certificate {
     }
 
     fn fields(&self) -> Vec<(&'static str, Value)> {
-        vec![("Cert", self.cert.clone().into()), ("Key", self.key.clone().into())]
+        let Some(pair) = self.pair() else { return Vec::new() };
+        vec![("Cert", pair.cert.clone().into()), ("Key", pair.key.clone().into())]
     }
 }
 
@@ -240,13 +275,16 @@ fn private_key(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
     Ok(key.to_pem()?.into())
 }
 
-/// The key of a `…WithKey` function, or a new one of 2,048 bits as sprig makes it.
-fn key_for(cx: &Context<'_>, function: &str, args: &[Value], pem: Option<&Value>) -> Result<Key, FuncError> {
-    if let Some(Value::Str(pem)) = pem {
-        return Key::from_pem(&pem.to_text()).map_err(|e| format!("parsing private key: {e}").into());
-    }
+/// The key of a `…WithKey` function.
+fn key_from(pem: &Value) -> Result<Key, FuncError> {
+    let Value::Str(pem) = pem else { return misused() };
+    Key::from_pem(&pem.to_text()).map_err(|e| format!("parsing private key: {e}").into())
+}
+
+/// What a new key of 2,048 bits, as sprig makes it, is made from.
+fn key_seed(cx: &Context<'_>, function: &str, args: &[Value]) -> Result<ChaCha20Rng, FuncError> {
     cx.budget().step(cost::RSA_2048)?;
-    Key::rsa(&mut state(cx)?.random(cx, function, args)?, 2048)
+    state(cx)?.random(cx, function, args)
 }
 
 /// A request for the arguments common name, IP addresses, other names and days.
@@ -280,37 +318,42 @@ fn request(
     Ok(request)
 }
 
-fn certificate(cert: String, key: &Key) -> Outcome {
-    Ok(Value::native(Certificate { cert: cert.into(), key: key.to_pem()?.into() }))
+/// A certificate that signs itself, with the key given in `pem` or a new one.
+fn own(cx: &Context<'_>, function: &str, args: &[Value], request: Request, pem: &[Value]) -> Outcome {
+    if let Some(pem) = pem.first() {
+        let key = key_from(pem)?;
+        return Ok(Certificate::made(request.issue(&key, None)?.into(), key.to_pem()?.into()));
+    }
+    request.validity()?;
+    let random = key_seed(cx, function, args)?;
+    Ok(Value::native(Certificate { made: OnceCell::new(), plan: Some(Plan { request, random }) }))
 }
 
 fn authority(cx: &mut Context<'_>, function: &str, args: &[Value]) -> Outcome {
     let [name, days, pem @ ..] = args else { return misused() };
-    let key = key_for(cx, function, args, pem.first())?;
     let mut request = request(cx, function, args, [name, &Value::Nil, &Value::Nil, days])?;
     request.is_authority = true;
-    certificate(request.issue(&key, None)?, &key)
+    own(cx, function, args, request, pem)
 }
 
 fn self_signed(cx: &mut Context<'_>, function: &str, args: &[Value]) -> Outcome {
     let [name, ips, names, days, pem @ ..] = args else { return misused() };
     let request = request(cx, function, args, [name, ips, names, days])?;
-    let key = key_for(cx, function, args, pem.first())?;
-    certificate(request.issue(&key, None)?, &key)
+    own(cx, function, args, request, pem)
 }
 
 fn signed(cx: &mut Context<'_>, function: &str, args: &[Value]) -> Outcome {
     let [name, ips, names, days, issuer, pem @ ..] = args else { return misused() };
-    let Some(issuer) = issuer.downcast::<Certificate>() else { return misused() };
+    let Some(issuer) = issuer.downcast::<Certificate>().and_then(Certificate::pair) else { return misused() };
     // With a key given, that is looked at first, as sprig does.
-    let given = if pem.is_empty() { None } else { Some(key_for(cx, function, args, pem.first())?) };
+    let given = pem.first().map(key_from).transpose()?;
     let signer = Signer::new(&issuer.cert.to_text(), &issuer.key.to_text())?;
     let request = request(cx, function, args, [name, ips, names, days])?;
     let key = match given {
         Some(key) => key,
-        None => key_for(cx, function, args, None)?,
+        None => Key::rsa(&mut key_seed(cx, function, args)?, 2048)?,
     };
-    certificate(request.issue(&key, Some(&signer))?, &key)
+    Ok(Certificate::made(request.issue(&key, Some(&signer))?.into(), key.to_pem()?.into()))
 }
 
 fn custom_certificate(_: &mut Context<'_>, args: &[Value]) -> Outcome {
@@ -321,5 +364,5 @@ fn custom_certificate(_: &mut Context<'_>, args: &[Value]) -> Outcome {
     let (cert, key) = (Str::from(decode(cert, "certificate")?), Str::from(decode(key, "private key")?));
     certificate::check(&cert.to_text())?;
     Key::from_pem(&key.to_text()).map_err(|e| format!("error parsing private key: {e}"))?;
-    Ok(Value::native(Certificate { cert, key }))
+    Ok(Certificate::made(cert, key))
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::mem::discriminant;
 
 use serde_json::{Map, Value, map::Entry};
 
@@ -132,6 +133,32 @@ impl Node {
     const NULL: Self = Self { value: Value::Null, merge: false, span: (0, 0) };
 }
 
+/// What collection a node stands in.
+#[derive(Clone, Copy)]
+enum Within {
+    BlockMapping,
+    BlockSequence,
+    /// A list at its key's own column.
+    IndentlessSequence,
+    FlowSequence,
+    FlowMapping,
+}
+
+impl Within {
+    /// Whether `token` can follow where there is no node.
+    fn ends_at(self, token: &Token<'_>) -> bool {
+        match self {
+            Self::BlockMapping => matches!(token, Token::Key | Token::Value | Token::BlockEnd),
+            Self::BlockSequence => matches!(token, Token::BlockEntry | Token::BlockEnd),
+            Self::IndentlessSequence => {
+                matches!(token, Token::BlockEntry | Token::Key | Token::Value | Token::BlockEnd)
+            }
+            Self::FlowSequence => matches!(token, Token::Value | Token::FlowEntry | Token::FlowSequenceEnd),
+            Self::FlowMapping => matches!(token, Token::Value | Token::FlowEntry | Token::FlowMappingEnd),
+        }
+    }
+}
+
 /// Where an entry of a mapping or an item of a list stands in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
@@ -173,15 +200,17 @@ fn syntax<T>(line: usize, what: &str) -> Result<T, YamlError> {
 pub(super) fn check_characters(text: &str) -> Result<(), YamlError> {
     let bytes = text.as_bytes();
     let suspicious = |byte: &u8| matches!(byte, 0..=8 | 11 | 12 | 14..=31 | 0x7f | 0xc2 | 0xef);
-    let mut from = 0;
-    while let Some(at) = bytes.get(from..).and_then(|rest| rest.iter().position(suspicious)) {
-        let at = from + at;
+    // Most texts have none: whole blocks without a branch are looked through many bytes at a time.
+    let blocks = bytes.chunks(64).zip((0..).step_by(64));
+    let blocks = blocks.filter(|(block, _)| block.iter().fold(false, |found, byte| found | suspicious(byte)));
+    for at in
+        blocks.flat_map(|(block, from)| (from..).zip(block)).filter(|(_, byte)| suspicious(byte)).map(|(at, _)| at)
+    {
         let c = text.get(at..).and_then(|rest| rest.chars().next()).unwrap_or_default();
         if matches!(c, '\u{80}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}') || c.is_ascii() {
             let line = 1 + bytes.iter().take(at).filter(|byte| **byte == b'\n').count();
             return Err(YamlError { line, kind: YamlErrorKind::ControlCharacter(c) });
         }
-        from = at + c.len_utf8();
     }
     Ok(())
 }
@@ -230,9 +259,9 @@ impl<'a> Builder<'a> {
         Ok(Some(value))
     }
 
-    /// Takes the next token if it is `token`.
+    /// Takes the next token if it is one like `token`.
     fn skip(&mut self, token: &Token<'static>) -> Result<bool, YamlError> {
-        let found = self.scanner.peek()?.token == *token;
+        let found = discriminant(&self.scanner.peek()?.token) == discriminant(token);
         if found {
             self.take()?;
         }
@@ -320,23 +349,24 @@ impl<'a> Builder<'a> {
         Ok(Node { value: value.clone(), ..Node::NULL })
     }
 
-    /// A node, or null where one of `ends` follows.
-    fn optional(&mut self, ends: &[Token<'static>], block: bool, depth: usize) -> Result<Node, YamlError> {
-        if ends.contains(&self.scanner.peek()?.token) {
+    /// A node, or null where what ends one `within` follows.
+    fn optional(&mut self, within: Within, depth: usize) -> Result<Node, YamlError> {
+        if within.ends_at(&self.scanner.peek()?.token) {
             return Ok(Node { span: (self.end, self.end), ..Node::NULL });
         }
-        self.node(block, block && ends.contains(&Token::Key) && !ends.contains(&Token::BlockEntry), depth + 1)
+        let block = !matches!(within, Within::FlowSequence | Within::FlowMapping);
+        self.node(block, matches!(within, Within::BlockMapping), depth + 1)
     }
 
     /// What stands behind a key, null where there is no `:`.
-    fn value(&mut self, key: &Node, ends: &[Token<'static>], flow: bool, depth: usize) -> Result<Node, YamlError> {
+    fn value(&mut self, key: &Node, within: Within, depth: usize) -> Result<Node, YamlError> {
         let before = self.enter(key.value.as_str().unwrap_or_default());
         let value = if self.skip(&Token::Value)? {
-            self.optional(ends, !flow, depth)?
+            self.optional(within, depth)?
         } else {
             Node { span: (self.end, self.end), ..Node::NULL }
         };
-        self.leave(before, key.span, value.span, flow);
+        self.leave(before, key.span, value.span, !matches!(within, Within::BlockMapping));
         Ok(value)
     }
 
@@ -362,16 +392,12 @@ impl<'a> Builder<'a> {
 
     /// A list in block style; `own` where it has an indentation, and so an end, of its own.
     fn block_sequence(&mut self, own: bool, depth: usize) -> Result<Vec<Value>, YamlError> {
-        let ends: &[Token<'static>] = if own {
-            &[Token::BlockEntry, Token::BlockEnd]
-        } else {
-            &[Token::BlockEntry, Token::Key, Token::Value, Token::BlockEnd]
-        };
+        let within = if own { Within::BlockSequence } else { Within::IndentlessSequence };
         let mut items = Vec::new();
         while self.skip(&Token::BlockEntry)? {
             let before = self.enter_item(items.len());
             let dash = (self.end.saturating_sub(1), self.end);
-            let item = self.optional(ends, true, depth)?;
+            let item = self.optional(within, depth)?;
             self.leave(before, dash, item.span, false);
             items.push(item.value);
         }
@@ -382,7 +408,6 @@ impl<'a> Builder<'a> {
     }
 
     fn block_mapping(&mut self, depth: usize) -> Result<Map<String, Value>, YamlError> {
-        const ENDS: &[Token<'static>] = &[Token::Key, Token::Value, Token::BlockEnd];
         self.take()?;
         let mut mapping = Mapping::new(self.options.rules);
         while !self.skip(&Token::BlockEnd)? {
@@ -390,8 +415,8 @@ impl<'a> Builder<'a> {
             if !self.skip(&Token::Key)? {
                 return syntax(line, "did not find the next key or the mapping's end: is the indentation right?");
             }
-            let key = self.optional(ENDS, true, depth)?;
-            let value = self.value(&key, ENDS, false, depth)?;
+            let key = self.optional(Within::BlockMapping, depth)?;
+            let value = self.value(&key, Within::BlockMapping, depth)?;
             mapping.add(key, value.value).map_err(|kind| error(line, kind))?;
         }
         Ok(mapping.finish())
@@ -412,7 +437,6 @@ impl<'a> Builder<'a> {
     }
 
     fn flow_sequence(&mut self, depth: usize) -> Result<Vec<Value>, YamlError> {
-        const ENDS: &[Token<'static>] = &[Token::Value, Token::FlowEntry, Token::FlowSequenceEnd];
         self.take()?;
         let mut items = Vec::new();
         while !self.flow_ends(items.is_empty(), &Token::FlowSequenceEnd, "did not find expected `,` or `]`")? {
@@ -421,8 +445,8 @@ impl<'a> Builder<'a> {
             let item = if self.skip(&Token::Key)? {
                 // One pair without braces: `[a: 1]`.
                 let mut mapping = Mapping::new(self.options.rules);
-                let key = self.optional(ENDS, false, depth + 1)?;
-                let value = self.value(&key, ENDS, true, depth + 1)?;
+                let key = self.optional(Within::FlowSequence, depth + 1)?;
+                let value = self.value(&key, Within::FlowSequence, depth + 1)?;
                 mapping.add(key, value.value).map_err(|kind| error(line, kind))?;
                 Node { value: Value::Object(mapping.finish()), merge: false, span: (start, self.end) }
             } else {
@@ -435,18 +459,17 @@ impl<'a> Builder<'a> {
     }
 
     fn flow_mapping(&mut self, depth: usize) -> Result<Map<String, Value>, YamlError> {
-        const ENDS: &[Token<'static>] = &[Token::Value, Token::FlowEntry, Token::FlowMappingEnd];
         self.take()?;
         let mut mapping = Mapping::new(self.options.rules);
         let mut first = true;
         while !self.flow_ends(std::mem::take(&mut first), &Token::FlowMappingEnd, "did not find expected `,` or `}`")? {
             let line = self.scanner.peek()?.line;
             let key = if self.skip(&Token::Key)? {
-                self.optional(ENDS, false, depth)?
+                self.optional(Within::FlowMapping, depth)?
             } else {
                 self.node(false, false, depth + 1)?
             };
-            let value = self.value(&key, ENDS, true, depth)?;
+            let value = self.value(&key, Within::FlowMapping, depth)?;
             mapping.add(key, value.value).map_err(|kind| error(line, kind))?;
         }
         Ok(mapping.finish())

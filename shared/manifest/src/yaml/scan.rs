@@ -6,6 +6,8 @@ mod scalar;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
+use memchr::memchr2;
+
 use super::{YamlError, YamlErrorKind};
 
 /// One token; the parser adds the grammar.
@@ -77,6 +79,8 @@ pub struct Scanner<'a> {
     tokens: VecDeque<Located<'a>>,
     /// Tokens handed out.
     taken: usize,
+    /// So many tokens, from the stream's start, have nothing more to come before them.
+    settled: usize,
     ended: bool,
     /// Columns of the open block collections; -1 is none.
     indent: isize,
@@ -106,6 +110,7 @@ impl<'a> Scanner<'a> {
             line_start: start,
             tokens: VecDeque::new(),
             taken: 0,
+            settled: 0,
             ended: false,
             indent: -1,
             indents: Vec::new(),
@@ -118,9 +123,10 @@ impl<'a> Scanner<'a> {
 
     /// The next token, left where it is.
     pub fn peek(&mut self) -> Result<&Located<'a>, YamlError> {
-        while !self.ended && self.needs_more()? {
+        while self.settled <= self.taken && !self.ended && self.needs_more()? {
             self.fetch()?;
         }
+        self.settled = self.taken + 1;
         Ok(self.tokens.front().unwrap_or(&END))
     }
 
@@ -176,6 +182,18 @@ impl<'a> Scanner<'a> {
 
     fn slice(&self, from: usize, to: usize) -> &'a str {
         self.text.get(from..to).unwrap_or_default()
+    }
+
+    /// Steps over the bytes that are `of` some sort.
+    fn skip_while(&mut self, of: impl Fn(u8) -> bool) {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        self.at += rest.iter().position(|byte| !of(*byte)).unwrap_or(rest.len());
+    }
+
+    /// Steps to the line's end.
+    fn skip_line(&mut self) {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        self.at += memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
     }
 
     /// Steps over a line break (`\n`, `\r\n` or `\r`).
@@ -251,13 +269,9 @@ impl<'a> Scanner<'a> {
     fn skip_to_next_token(&mut self) {
         loop {
             match self.byte(0) {
-                Some(b' ') => self.at += 1,
+                Some(b' ') => self.skip_while(|byte| byte == b' '),
                 Some(b'\t') if self.in_flow() || !self.simple_key_allowed => self.at += 1,
-                Some(b'#') => {
-                    while !self.at_break() && self.at < self.bytes.len() {
-                        self.at += 1;
-                    }
-                }
+                Some(b'#') => self.skip_line(),
                 Some(b'\n' | b'\r') => {
                     self.skip_break();
                     if !self.in_flow() {
@@ -442,9 +456,7 @@ impl<'a> Scanner<'a> {
         self.simple_key_allowed = false;
         self.at += 1;
         let from = self.at;
-        while self.byte(0).is_some_and(is_word) {
-            self.at += 1;
-        }
+        self.skip_while(is_word);
         let name = self.slice(from, self.at);
         let ends =
             self.blank_at(0) || matches!(self.byte(0), Some(b'?' | b':' | b',' | b']' | b'}' | b'%' | b'@' | b'`'));
@@ -460,9 +472,7 @@ impl<'a> Scanner<'a> {
         self.remove_simple_key()?;
         self.simple_key_allowed = false;
         let from = self.at;
-        while !self.at_break() && self.at < self.bytes.len() {
-            self.at += 1;
-        }
+        self.skip_line();
         let directive = self.slice(from, self.at);
         let mut words = directive.split(" #").next().unwrap_or_default().split_ascii_whitespace();
         match (words.next(), words.next(), words.next(), words.next()) {
@@ -484,9 +494,7 @@ impl<'a> Scanner<'a> {
     fn scan_tag(&mut self) -> Result<Cow<'a, str>, YamlError> {
         let from = self.at;
         let verbatim = self.byte(1) == Some(b'<');
-        while self.byte(0).is_some_and(|b| is_word(b) || b";/?:@&=+$,.!~*'()[]%<>".contains(&b)) {
-            self.at += 1;
-        }
+        self.skip_while(|byte| is_word(byte) || b";/?:@&=+$,.!~*'()[]%<>".contains(&byte));
         if !self.blank_at(0) {
             return self.error("a tag (`!tag`) must be followed by white space");
         }

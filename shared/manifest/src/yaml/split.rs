@@ -1,32 +1,40 @@
 //! Documents of a manifest file, found as Kubernetes finds them.
 
+use memchr::{memchr_iter, memmem};
+
 /// The documents of `text` with the line each begins on (from 1), as `YAMLReader` of k8s.io/apimachinery
 /// (`pkg/util/yaml/decoder.go`) cuts them: at every line that starts with `---` and goes on with nothing but white space or a
 /// comment. `--- text` and `...` do not cut. Documents of nothing but white space are left out.
 pub fn split(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut rest = text;
+    let mut from = 0;
     let mut line = 1;
     std::iter::from_fn(move || {
-        while !rest.is_empty() {
-            let (at, mut end, mut lines) = (line, 0, 0);
-            let mut next = rest.len();
-            for one in rest.split_inclusive('\n') {
-                lines += 1;
-                if is_separator(one) {
-                    next = end + one.len();
-                    break;
-                }
-                end += one.len();
-            }
-            let document = rest.get(..end).unwrap_or_default();
-            rest = rest.get(next..).unwrap_or_default();
-            line += lines;
+        while from < text.len() {
+            let (end, next) = separator(text, from).unwrap_or((text.len(), text.len()));
+            let (at, document) = (line, text.get(from..end).unwrap_or_default());
+            line += memchr_iter(b'\n', text.as_bytes().get(from..next).unwrap_or_default()).count();
+            from = next;
             if !document.trim().is_empty() {
                 return Some((at, document));
             }
         }
         None
     })
+}
+
+/// Where the first separator behind the line start `from` begins, and where the line behind it does.
+fn separator(text: &str, from: usize) -> Option<(usize, usize)> {
+    let mut at = from;
+    loop {
+        let rest = text.get(at..)?;
+        if rest.starts_with("---") {
+            let line = rest.split_inclusive('\n').next()?;
+            if is_separator(line) {
+                return Some((at, at + line.len()));
+            }
+        }
+        at += memmem::find(rest.as_bytes(), b"\n---")? + 1;
+    }
 }
 
 fn is_separator(line: &str) -> bool {

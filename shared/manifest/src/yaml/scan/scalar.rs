@@ -54,7 +54,9 @@ impl<'a> Scanner<'a> {
     pub(super) fn scan_plain(&mut self) -> Result<(Cow<'a, str>, usize), YamlError> {
         let indent = self.indent + 1;
         let flow = self.in_flow();
-        let mut text: Cow<'a, str> = Cow::Borrowed("");
+        let start = self.at;
+        // On one line the text stands as it is; only what goes over several lines is put together.
+        let mut folded: Option<String> = None;
         let mut gap = Gap::default();
         let mut end = self.at;
         loop {
@@ -62,30 +64,14 @@ impl<'a> Scanner<'a> {
                 break;
             }
             let from = self.at;
-            while let Some(byte) = self.byte(0) {
-                let ends = match byte {
-                    b' ' | b'\t' | b'\n' | b'\r' => true,
-                    b':' => self.blank_at(1),
-                    b',' | b'[' | b']' | b'{' | b'}' => flow,
-                    b'?' => flow && self.blank_at(1),
-                    _ => false,
-                };
-                if ends {
-                    break;
-                }
-                self.at += 1;
-            }
+            self.skip_plain(flow);
             if self.at == from {
                 break;
             }
-            if text.is_empty() {
-                text = Cow::Borrowed(self.slice(from, self.at));
-            } else {
-                let blanks = self.slice(gap.from, gap.to);
-                let piece = self.slice(from, self.at);
-                let text = text.to_mut();
-                gap.fold_into(text, blanks);
-                text.push_str(piece);
+            if folded.is_some() || gap.broken {
+                let text = folded.get_or_insert_with(|| self.slice(start, end).to_owned());
+                gap.fold_into(text, self.slice(gap.from, gap.to));
+                text.push_str(self.slice(from, self.at));
             }
             end = self.at;
             if !self.blank_at(0) || self.byte(0).is_none() {
@@ -99,7 +85,24 @@ impl<'a> Scanner<'a> {
                 break;
             }
         }
-        Ok((text, end))
+        Ok((folded.map_or(Cow::Borrowed(self.slice(start, end)), Cow::Owned), end))
+    }
+
+    /// Steps to where a plain scalar, or a word of it, ends.
+    fn skip_plain(&mut self, flow: bool) {
+        loop {
+            if flow {
+                self.skip_while(|byte| {
+                    !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b':' | b',' | b'[' | b']' | b'{' | b'}' | b'?')
+                });
+            } else {
+                self.skip_while(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b':'));
+            }
+            match self.byte(0) {
+                Some(b':' | b'?') if !self.blank_at(1) => self.at += 1,
+                _ => return,
+            }
+        }
     }
 
     /// A quoted scalar and where it ends.
@@ -107,15 +110,21 @@ impl<'a> Scanner<'a> {
         let opened = self.line;
         let quote = if single { b'\'' } else { b'"' };
         self.at += 1;
+        let start = self.at;
+        self.skip_while(|b| b != quote && !matches!(b, b'\n' | b'\r') && (single || b != b'\\'));
+        if self.byte(0) == Some(quote) && (!single || self.byte(1) != Some(quote)) {
+            // Most texts have neither escapes nor line breaks.
+            self.at += 1;
+            return Ok((Cow::Borrowed(self.slice(start, self.at - 1)), self.at));
+        }
+        self.at = start;
         let mut text: Cow<'a, str> = Cow::Borrowed("");
         loop {
             if self.at_document_mark() {
                 return self.error("found a document's end inside a quoted text");
             }
             let from = self.at;
-            while self.byte(0).is_some_and(|b| b != quote && !matches!(b, b' ' | b'\t' | b'\n' | b'\r' | b'\\')) {
-                self.at += 1;
-            }
+            self.skip_while(|b| b != quote && !matches!(b, b' ' | b'\t' | b'\n' | b'\r' | b'\\'));
             append(&mut text, self.slice(from, self.at));
             match self.byte(0) {
                 None => {
@@ -211,9 +220,7 @@ impl<'a> Scanner<'a> {
             text.extend(std::iter::repeat_n('\n', breaks));
             blank_before = blank;
             let from = self.at;
-            while !self.at_break() && self.at < self.bytes.len() {
-                self.at += 1;
-            }
+            self.skip_line();
             text.push_str(self.slice(from, self.at));
             pending = self.at_break();
             if pending {
@@ -248,9 +255,7 @@ impl<'a> Scanner<'a> {
             self.at += 1;
         }
         if self.byte(0) == Some(b'#') {
-            while !self.at_break() && self.at < self.bytes.len() {
-                self.at += 1;
-            }
+            self.skip_line();
         }
         if self.at_break() {
             self.skip_break();
