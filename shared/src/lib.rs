@@ -26,7 +26,6 @@ pub mod config;
 pub mod engine;
 pub mod error;
 mod filepath;
-mod glob;
 pub mod http;
 pub mod invocation;
 pub mod root;

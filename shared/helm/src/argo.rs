@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use slipway_manifest::tree::{NodeKind, TreeError, join};
-use slipway_manifest::{Tree, YamlError};
+use slipway_manifest::{Glob, Tree, YamlError};
 
-use crate::glob::Glob;
 use crate::options::{Options, Release, Set, SetKind};
 use crate::parse_values;
 
@@ -163,9 +162,9 @@ fn value_files(helm: &Value, cx: &Context<'_>, read: &mut Read) -> Result<Vec<Va
         let found: Vec<String> = if let Some(wildcard) = path.find(['*', '?', '[']) {
             let fixed = path.get(..wildcard).and_then(|fixed| fixed.rsplit_once('/')).map_or("", |(folder, _)| folder);
             read.folders.insert(fixed.to_owned());
-            let glob = Glob::new(&path);
+            let glob = Glob::of_paths(&path);
             let all = cx.tree.files_below("").map_err(wrong)?;
-            all.filter(|file| glob.as_ref().is_some_and(|glob| glob.matches(file))).map(str::to_owned).collect()
+            all.filter(|file| glob.matches(file)).map(str::to_owned).collect()
         } else {
             let exists = cx.tree.kind(&path).map_err(wrong)? == Some(NodeKind::File);
             read.files.insert(path.clone());

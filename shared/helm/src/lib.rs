@@ -13,7 +13,6 @@ mod chart;
 mod dependencies;
 mod engine;
 mod error;
-mod glob;
 mod manifests;
 mod objects;
 mod options;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use slipway_gotmpl::{FuncError, Function, Kind, List, Map, MapType, Native, Str, Type, UintKind, Value};
+use slipway_manifest::Glob;
 
-use crate::glob::Glob;
 use crate::sprig::{self, Outcome};
 use crate::{chart, values};
 
@@ -95,8 +95,8 @@ fn files(args: &[Value], work: impl FnOnce(&Files, &Str) -> Outcome) -> Outcome 
 
 /// The files that match; a pattern that can't be read means all of them.
 fn glob(files: &Files, pattern: &Str) -> Value {
-    let glob = Glob::new(&pattern.to_text());
-    let hits = files.0.iter().filter(|(name, _)| glob.as_ref().is_none_or(|glob| glob.matches(name)));
+    let glob = Glob::of_paths(&pattern.to_text());
+    let hits = files.0.iter().filter(|(name, _)| !glob.is_valid() || glob.matches(name));
     Value::native(Files(hits.map(|(name, data)| (Arc::clone(name), Arc::clone(data))).collect()))
 }
 

@@ -5,12 +5,14 @@
 
 pub mod duration_go;
 pub mod edit;
+pub mod glob;
 pub mod kind_order;
 pub mod object;
 pub mod semver_go;
 pub mod tree;
 pub mod yaml;
 
+pub use glob::Glob;
 pub use object::{Object, ObjectError, ObjectId};
 pub use tree::{Limits, NodeKind, Tree, TreeError};
 pub use yaml::{YamlError, YamlErrorKind};

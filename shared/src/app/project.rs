@@ -14,12 +14,11 @@ pub use window::{Held, SyncWindow, WindowError, status as window_status};
 
 use jiff::Timestamp;
 use regex::RegexBuilder;
-use slipway_manifest::Object;
+use slipway_manifest::{Glob, Object};
 
 use super::fields::Fields;
 use super::{AppError, Application};
 use crate::filepath;
-use crate::glob::Glob;
 
 /// The namespace of Argo CD itself: Applications there may be of any project.
 pub const CONTROL_NAMESPACE: &str = "argocd";

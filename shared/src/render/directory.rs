@@ -4,11 +4,10 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use slipway_manifest::{NodeKind, Tree, TreeError, yaml};
+use slipway_manifest::{Glob, NodeKind, Tree, TreeError, yaml};
 
 use super::{RenderError, Rendered, objects};
 use crate::app::Directory;
-use crate::glob::Glob;
 
 /// What Argo CD's repo-server reads by default (`--max-combined-directory-manifests-size 10M`).
 const MAX_BYTES: usize = 10_000_000;

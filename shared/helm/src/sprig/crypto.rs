@@ -366,3 +366,36 @@ fn custom_certificate(_: &mut Context<'_>, args: &[Value]) -> Outcome {
     Key::from_pem(&key.to_text()).map_err(|e| format!("error parsing private key: {e}"))?;
     Ok(Certificate::made(cert, key))
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::rand_core::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_made_when_it_is_looked_at_and_once() {
+        let random = ChaCha20Rng::from_seed([7; 32]);
+        let lazy = |random| Certificate {
+            made: OnceCell::new(),
+            plan: Some(Plan { request: Request::new("ca".to_owned()), random }),
+        };
+        let certificate = lazy(random.clone());
+        assert!(certificate.made.get().is_none());
+        let texts = |certificate: &Certificate| {
+            certificate
+                .fields()
+                .into_iter()
+                .map(|(name, value)| (name, value.as_str().unwrap().to_string()))
+                .collect::<Vec<_>>()
+        };
+        let first = texts(&certificate);
+        assert_eq!(first.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["Cert", "Key"]);
+        assert!(certificate.made.get().is_some());
+        assert!(
+            first[0].1.starts_with("-----BEGIN CERTIFICATE") && first[1].1.starts_with("-----BEGIN RSA PRIVATE KEY")
+        );
+        assert_eq!(first, texts(&certificate));
+        assert_eq!(first, texts(&lazy(random)));
+    }
+}

@@ -6,13 +6,12 @@ use std::fmt;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use slipway_manifest::duration_go;
+use slipway_manifest::{Glob, duration_go};
 
 use super::super::AppError;
 use super::super::fields::Fields;
 use super::ClusterName;
 use super::cron::Schedule;
-use crate::glob::Glob;
 
 /// Openings and endings that are looked at to say until when a sync is held.
 const MAX_STEPS: usize = 2_000;

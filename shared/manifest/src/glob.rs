@@ -1,5 +1,5 @@
-//! Argo CD's globs (gobwas/glob, as argoproj/argo-cd `util/glob` calls it): `*` and `**` match any text, `?` any character,
-//! `[a-z]` and `[!a-z]` one of a class, `{a,b}` alternatives. With a separator `*` and `?` stop at it.
+//! Globs as Argo CD and Helm have them (gobwas/glob): `*` and `**` match any text, `?` any character, `[a-z]` and `[!a-z]` one
+//! of a class, `{a,b}` alternatives. In globs of paths `*` and `?` stop at slashes.
 
 use std::fmt::Write as _;
 use std::iter::Peekable;
@@ -8,19 +8,19 @@ use std::str::Chars;
 use regex::{Regex, RegexBuilder};
 
 /// A compiled glob; one that can't be read matches nothing, as in Argo CD.
-pub(crate) struct Glob(Option<Regex>);
+pub struct Glob(Option<Regex>);
 
 /// Bytes that a compiled glob may take.
 const MAX_SIZE: usize = 1 << 20;
 
 impl Glob {
     /// A glob in which `*` matches `/` too.
-    pub(crate) fn new(pattern: &str) -> Self {
+    pub fn new(pattern: &str) -> Self {
         Self::build(pattern, ".")
     }
 
     /// A glob in which only `**` matches `/`.
-    pub(crate) fn of_paths(pattern: &str) -> Self {
+    pub fn of_paths(pattern: &str) -> Self {
         Self::build(pattern, "[^/]")
     }
 
@@ -30,7 +30,13 @@ impl Glob {
         Self(regex)
     }
 
-    pub(crate) fn matches(&self, text: &str) -> bool {
+    /// Whether the pattern could be read.
+    pub fn is_valid(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Whether all of `text` matches.
+    pub fn matches(&self, text: &str) -> bool {
         self.0.as_ref().is_some_and(|regex| regex.is_match(text))
     }
 }
@@ -105,12 +111,22 @@ mod tests {
             assert!(Glob::new(pattern).matches(yes), "{pattern} {yes}");
             assert!(!Glob::new(pattern).matches(no), "{pattern} {no}");
         }
-        for (pattern, yes, no) in [("a/*/c", "a/b/c", "a/b/b/c"), ("a/**", "a/b/c", "b"), ("a?c", "abc", "a/c")] {
+        for (pattern, yes, no) in [
+            ("a/*/c", "a/b/c", "a/b/b/c"),
+            ("a/**", "a/b/c", "b"),
+            ("a?c", "abc", "a/c"),
+            ("*.yaml", "a.yaml", "b/a.yaml"),
+            ("***.yaml", "b/a.yaml", "b"),
+            ("**/*.yaml", "b/a.yaml", "a.yaml"),
+            ("{a,b}/?.txt", "b/x.txt", "c/x.txt"),
+            ("[!a]x", "bx", "ax"),
+            (r"\[x\]", "[x]", "x"),
+        ] {
             assert!(Glob::of_paths(pattern).matches(yes), "{pattern} {yes}");
             assert!(!Glob::of_paths(pattern).matches(no), "{pattern} {no}");
         }
-        for broken in ["{a", "[a", "a\\"] {
-            assert!(!Glob::new(broken).matches(broken), "{broken}");
+        for broken in ["{a", "[a", "[", "a\\"] {
+            assert!(!Glob::new(broken).is_valid() && !Glob::new(broken).matches(broken), "{broken}");
         }
         assert!(!Glob::new(&"[a-z]".repeat(50_000)).matches("a"), "too large to compile");
     }
