@@ -1,5 +1,7 @@
 //! What happened to objects, in the order in which the API server numbered it.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::Place;
@@ -52,6 +54,28 @@ impl Events {
     /// The version at which a Job completed.
     pub(crate) fn completed(&self, stem: &str) -> u64 {
         self.when("Job", stem, |job| job["status"]["succeeded"] == 1 && !job["status"]["completionTime"].is_null())
+    }
+
+    /// How many objects ran to completion as the hook `name` of the commit `revision`.
+    pub(crate) fn runs(&self, name: &str, revision: &str) -> usize {
+        let mark = format!("{revision}-");
+        let is_run = |job: &&Value| {
+            let made_by = job["metadata"]["annotations"]["slipway.dev/operation"].as_str();
+            job["metadata"]["name"] == name
+                && job["status"]["succeeded"] == 1
+                && made_by.is_some_and(|made_by| made_by.starts_with(&mark))
+        };
+        let runs = self.0.iter().map(|event| &event["object"]).filter(is_run);
+        runs.map(|job| job["metadata"]["uid"].as_str().unwrap()).collect::<BTreeSet<_>>().len()
+    }
+
+    /// How often the ConfigMap `name` became what the commit `revision` says.
+    pub(crate) fn writes(&self, name: &str, revision: &str) -> usize {
+        let is_write = |event: &&Value| {
+            let object = &event["object"];
+            event["type"] != "DELETED" && object["metadata"]["name"] == name && object["data"]["revision"] == revision
+        };
+        self.0.iter().filter(is_write).count()
     }
 
     /// How many objects of `kind` were made.

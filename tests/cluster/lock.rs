@@ -54,3 +54,23 @@ async fn a_silent_holder_loses_it_and_notices() {
     assert_eq!(refused.unwrap_err().source.class, slipway_cluster::Class::Timeout);
     assert!(matches!(paused.renew().await, Err(LockError::Lost { .. })));
 }
+
+/// Attack 30: nobody's clock is believed. A holder whose clock is a day ahead and who is dead loses it all the same, and one whose clock is a
+/// day behind keeps it as long as it lives.
+#[tokio::test]
+async fn clocks_that_are_wrong_mislead_nobody() {
+    let Some(place) = Place::new("skewed").await else { return };
+    let patch = |time: &str| {
+        let (name, spec) = (place.key.object_name(), serde_json::json!({"spec": {"renewTime": time}}).to_string());
+        place.plane.kubectl(&["-n", "slipway", "patch", "lease", &name, "--type=merge", "-p", &spec]).expect("kubectl");
+    };
+    let _dead = ask(&place, "dead, ahead", 0).await.unwrap();
+    patch("2099-01-01T00:00:00.000000Z");
+    let alive = ask(&place, "alive, behind", 10).await.expect("the future proves no life");
+    patch("2001-01-01T00:00:00.000000Z");
+    let (held, asked) = tokio::join!(alive.hold(tokio::time::sleep(Duration::from_secs(6))), async {
+        ask(&place, "waiting", 10).await.err()
+    },);
+    held.unwrap();
+    assert_eq!(asked.as_deref(), Some("alive, behind"), "the past proves no death");
+}

@@ -9,8 +9,11 @@ mod drift;
 mod examples;
 mod explain;
 mod journal;
+mod killed;
+mod late;
 mod lifecycle;
 mod lock;
+mod options;
 mod prune;
 mod replay;
 mod replay_flow;
@@ -18,6 +21,7 @@ mod state;
 mod sync;
 mod takeover;
 mod token;
+mod ttl;
 mod wait;
 
 use std::collections::BTreeSet;
@@ -112,6 +116,16 @@ impl Place {
             .await
             .unwrap()
     }
+}
+
+/// Does `work` for each of `lanes` at the same time, each on a thread and a runtime of its own.
+fn side_by_side<L: Send, T: Send>(lanes: impl IntoIterator<Item = L>, work: impl AsyncFn(L) -> T + Sync) -> Vec<T> {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    std::thread::scope(|scope| {
+        let start = |lane| scope.spawn(|| runtime().block_on(work(lane)));
+        let threads: Vec<_> = lanes.into_iter().map(start).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
 }
 
 fn gvks() -> BTreeSet<Gvk> {

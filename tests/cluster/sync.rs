@@ -1,6 +1,6 @@
-//! Whole syncs with the real engine: waves, hooks, prunes, and workers that are killed, doubled or late.
+//! Whole syncs with the real engine.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use slipway::deploy::sync::{self, Job, Outcome, Owner, Policy, Times};
 use slipway::notify::report::Phase;
 use slipway_cluster::live;
 use slipway_cluster::state::{self, State};
-use slipway_cluster::status::{OperationPhase, SyncStatus};
+use slipway_cluster::status::OperationPhase;
 use slipway_manifest::Object;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -89,8 +89,13 @@ pub(crate) fn list(place: &Place, kind: &str) -> Vec<Value> {
     list["items"].as_array().unwrap().clone()
 }
 
-/// Two hooks, three waves.
-fn stages() -> Vec<Object> {
+/// Three hooks and three waves, as a commit has them.
+pub(crate) fn stages(revision: &str) -> Vec<Object> {
+    let wave = |name: &str, number: i64| {
+        let mut map = wave(name, number);
+        map["data"] = json!({ "revision": revision });
+        map
+    };
     objects([
         hook("before", "PreSync", 0, "BeforeHookCreation"),
         wave("a", 0),
@@ -99,94 +104,6 @@ fn stages() -> Vec<Object> {
         wave("c", 3),
         hook("after", "PostSync", 0, "BeforeHookCreation"),
     ])
-}
-
-#[tokio::test]
-async fn a_worker_killed_anywhere_is_taken_up() {
-    let Some(place) = Place::new("killed").await else { return };
-    // How long a whole one takes.
-    let began = Instant::now();
-    let whole = run(&job(&place, "r0", stages()), "worker", times(120)).await;
-    assert_eq!(whole.phase, Phase::Healthy, "{whole:?}");
-    let took = began.elapsed();
-    let names = |place: &Place| -> BTreeSet<String> {
-        let name = |object: &Value| object["metadata"]["name"].as_str().unwrap().to_owned();
-        list(place, "configmaps").iter().chain(&list(place, "jobs")).map(name).collect()
-    };
-    let wanted = names(&place);
-    for point in 1..=50_u32 {
-        let revision = format!("r{point}");
-        let mut stages = stages();
-        for stage in stages.iter_mut().filter(|stage| stage.kind() == "ConfigMap") {
-            stage.as_map_mut().insert("data".to_owned(), json!({"revision": revision}));
-        }
-        let job = job(&place, &revision, stages);
-        // Points spread over the sync in an order that looks random and is not.
-        let cut = took.mul_f64(f64::from(point * 29 % 50) / 50.0);
-        let killed = tokio::time::timeout(cut, run(&job, "worker", times(120))).await;
-        let outcome = run(&job, "worker", times(120)).await;
-        assert_eq!(outcome.phase, Phase::Healthy, "killed after {cut:?} ({}): {outcome:?}", killed.is_ok());
-        assert_eq!(names(&place), wanted, "killed after {cut:?}");
-        let state = recorded(&place).await;
-        assert_eq!(state.operation, None);
-        assert_eq!(state.status.sync.revision, revision);
-        assert_eq!(state.status.sync.status, SyncStatus::Synced);
-        for job in list(&place, "jobs") {
-            // One run to completion: the object of this very sync, made once.
-            assert_eq!(job["status"]["succeeded"], 1, "{job}");
-            let mark = job["metadata"]["annotations"]["slipway.dev/operation"].as_str().unwrap();
-            assert!(mark.starts_with(&format!("{revision}-")), "{mark}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn of_two_workers_one_brings_it_and_the_other_leaves_word() {
-    let Some(place) = Place::new("two").await else { return };
-    let job = job(&place, "one", stages());
-    let (first, second) = tokio::join!(run(&job, "first", times(120)), run(&job, "second", times(120)));
-    let phases = [first.phase, second.phase];
-    assert!(phases.contains(&Phase::Healthy), "{first:?} {second:?}");
-    assert_eq!(list(&place, "configmaps").iter().filter(|map| map["data"].get("wave").is_some()).count(), 3);
-    let jobs = list(&place, "jobs");
-    assert!(jobs.iter().all(|job| job["status"]["succeeded"] == 1), "{jobs:?}");
-}
-
-#[tokio::test]
-async fn a_doubled_continue_does_nothing() {
-    let Some(place) = Place::new("doubled").await else { return };
-    let mut job = job(&place, "one", stages());
-    let now = Instant::now();
-    let hasty = Times { until: now + Duration::from_mins(1), patience: now, timeout: sync::TIMEOUT };
-    let left = run(&job, "worker", hasty).await;
-    let next = left.next.clone().unwrap_or_else(|| panic!("it waits for a hook: {left:?}"));
-    assert_eq!(left.phase, Phase::Waiting);
-    job.resumes = Some(next.operation);
-    let rest = run(&job, "worker", times(120)).await;
-    assert_eq!(rest.phase, Phase::Healthy, "{rest:?}");
-    let before = list(&place, "jobs");
-    let doubled = run(&job, "worker", times(120)).await;
-    assert!(doubled.changes.is_empty() && doubled.problems.is_empty(), "{doubled:?}");
-    assert_eq!(list(&place, "jobs"), before);
-}
-
-#[tokio::test]
-async fn a_newer_commit_ends_the_wait_for_an_older() {
-    let Some(place) = Place::new("newer").await else { return };
-    // Nothing ever makes this claim healthy.
-    let stuck = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "stuck"}, "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}});
-    let old = job(&place, "old", objects([stuck, wave("later", 1)]));
-    let (moved, stop) = watch::channel(false);
-    let (ended, ()) = tokio::join!(sync::sync(&old, None, "worker", times(60), stop), async {
-        tokio::time::sleep(Duration::from_secs(4)).await;
-        moved.send_replace(true);
-    });
-    assert!(ended.problems.iter().any(|problem| problem.contains("newer commit")), "{ended:?}");
-    let new = job(&place, "new", objects([wave("later", 1)]));
-    let outcome = run(&new, "worker", times(60)).await;
-    assert_eq!(outcome.phase, Phase::Healthy, "{outcome:?}");
-    assert!(list(&place, "services").is_empty(), "what left Git is pruned");
-    assert_eq!(recorded(&place).await.status.sync.revision, "new");
 }
 
 #[tokio::test]

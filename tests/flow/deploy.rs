@@ -62,6 +62,7 @@ async fn a_broken_render_changes_nothing_and_is_told() {
     assert_eq!(flow.statuses()[0]["state"], "failure");
 }
 
+/// Attack 32: an empty render.
 #[tokio::test]
 async fn an_emptied_source_is_held_by_the_brake() {
     let mut flow = Flow::deployed().await;

@@ -8,6 +8,8 @@
     reason = "a test that can't go on fails"
 )]
 
+mod attacks;
+mod attacks_workers;
 mod chart;
 mod delete;
 mod deploy;

@@ -9,7 +9,7 @@ use slipway::config::{EcrPush, Engine, GithubWebhook};
 use slipway::deploy::Deployer;
 use slipway::image::run::Pusher;
 use slipway_sandbox::forge::{Change, Delivery};
-use slipway_sandbox::{Options, Sandbox, aws};
+use slipway_sandbox::{Clock, Options, Sandbox, aws};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
@@ -28,9 +28,15 @@ pub(crate) struct Flow {
 impl Flow {
     /// The sandbox with its shop; the webhook of the first push waits.
     pub(crate) async fn start() -> Self {
+        Self::start_at(slipway_sandbox::system_clock()).await
+    }
+
+    /// With everything but the functions by another clock.
+    pub(crate) async fn start_at(clock: Clock) -> Self {
         slipway::telemetry::start();
         let folder = tempfile::tempdir().unwrap();
-        let (sandbox, webhooks) = Sandbox::start(Options::new(folder.path())).await.unwrap();
+        let options = Options { clock, ..Options::new(folder.path()) };
+        let (sandbox, webhooks) = Sandbox::start(options).await.unwrap();
         let aws = Aws::at(&sandbox.aws.url(), aws::REGION).await;
         let environment = sandbox.environment();
         let get = |name: &str| environment.get(name).cloned();
@@ -49,6 +55,21 @@ impl Flow {
         let mut flow = Self::start().await;
         flow.settle().await;
         flow
+    }
+
+    /// Another instance of the worker, that remembers nothing.
+    pub(crate) async fn another(&self) -> Deployer {
+        let environment = self.sandbox.environment();
+        let settings = GithubWebhook::load(|name: &str| environment.get(name).cloned()).unwrap();
+        Deployer::new(settings, Aws::at(&self.sandbox.aws.url(), aws::REGION).await)
+    }
+
+    /// Queues the webhooks that wait; gives the message that the worker gets next.
+    pub(crate) async fn message(&mut self) -> Value {
+        while let Some(webhook) = self.next_webhook() {
+            assert_eq!(self.deployer.handle(webhook, soon(), "intake").await.unwrap()["statusCode"], 202);
+        }
+        self.sandbox.aws.next_event().expect("a message")
     }
 
     pub(crate) fn next_webhook(&mut self) -> Option<Value> {

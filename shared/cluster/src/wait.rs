@@ -37,7 +37,7 @@ pub struct Outcome {
 
 /// Waits until `judge` says of each object at `places` that it is done or failed, or until `until`.
 ///
-/// Each object's outcome is the last that was seen. A watch that breaks off is opened again; what stood in its way is told by the outcome.
+/// Each object's outcome is the last that was seen; what was seen done and then goes, as a Job with a time to live does, stays done. A watch that breaks off is opened again; what stood in its way is told by the outcome.
 pub async fn wait(
     cluster: &Cluster,
     places: &[Place],
@@ -166,6 +166,10 @@ async fn follow(
 }
 
 fn see(place: &Place, name: &str, object: Option<Object>, judge: Judge<'_>, outcome: &mut Outcome) {
+    let is_going = object.as_ref().is_none_or(|object| object.pointer("/metadata/deletionTimestamp").is_some());
+    if is_going && outcome.object.is_some() && outcome.progress == Progress::Done {
+        return;
+    }
     let id = ObjectId::new(&place.resource.gvk.group, &place.resource.gvk.kind, &place.namespace, name);
     outcome.progress = judge(&id, object.as_ref());
     outcome.object = object;

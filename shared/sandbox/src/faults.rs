@@ -35,6 +35,11 @@ impl Failures {
         lock(&self.0).push(failure);
     }
 
+    /// Forgets what is armed: requests are answered again.
+    pub fn clear(&self) {
+        lock(&self.0).clear();
+    }
+
     pub(crate) fn take(&self, request: &Request) -> Option<Response> {
         let mut failures = lock(&self.0);
         let fits = |failure: &Failure| {

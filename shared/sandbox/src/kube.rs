@@ -171,6 +171,11 @@ impl Cluster {
         lock(&self.controllers).held_images.push(text.to_owned());
     }
 
+    /// Pods of any image become ready again.
+    pub fn release_images(&self) {
+        lock(&self.controllers).held_images.clear();
+    }
+
     /// Requests that fail, to be armed.
     pub fn failures(&self) -> &Failures {
         &self.failures

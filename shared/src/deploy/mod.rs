@@ -306,7 +306,7 @@ impl Deployer {
                 job.resumes.clone_from(&work.resumes);
                 // What takes long goes on in the application's own group, and holds up no other commit of the branch.
                 let patience = if work.resumes.is_some() { until } else { until.min(Instant::now() + PATIENCE) };
-                let times = Times { until, patience, timeout: self.engine.sync_timeout };
+                let times = Times { patience, timeout: self.engine.sync_timeout, ..Times::until(until) };
                 Box::pin(sync::sync(&job, reporter, id, times, stop)).await
             }
             Err(error) => {

@@ -115,12 +115,14 @@ pub struct Times {
     pub patience: Instant,
     /// How long a sync may take in all its invocations together.
     pub timeout: Duration,
+    /// How long a renewal of the Lease lasts: a worker that died is taken up after that.
+    pub lease: Duration,
 }
 
 impl Times {
     /// A sync that waits as long as its invocation lasts.
     pub fn until(until: Instant) -> Self {
-        Self { until, patience: until, timeout: TIMEOUT }
+        Self { until, patience: until, timeout: TIMEOUT, lease: LEASE }
     }
 }
 
@@ -188,7 +190,7 @@ pub async fn sync(
     stop: watch::Receiver<bool>,
 ) -> Outcome {
     let until = times.until;
-    let lease = match take_lease(job, holder, until).await {
+    let lease = match take_lease(job, holder, &times).await {
         Ok(lease) => lease,
         Err(outcome) => return *outcome,
     };
@@ -209,11 +211,11 @@ pub async fn sync(
 }
 
 /// The Lease of the application, or how it ends without.
-async fn take_lease(job: &Job, holder: &str, until: Instant) -> Result<Lease, Box<Outcome>> {
-    let options =
-        lock::Options { holder: holder.to_owned(), duration: LEASE, patience: LEASE, wanted: job.revision.clone() };
+async fn take_lease(job: &Job, holder: &str, times: &Times) -> Result<Lease, Box<Outcome>> {
+    let (holder, duration, wanted) = (holder.to_owned(), times.lease, job.revision.clone());
+    let options = lock::Options { holder, duration, patience: duration, wanted };
     // A check holds it for seconds and can't take our commit up: ask again for a while. A deployment holds it for long and can.
-    let patient = (Instant::now() + PATIENCE).min(until);
+    let patient = (Instant::now() + PATIENCE).min(times.until);
     loop {
         match lock::acquire(&job.destination.cluster, &job.owner.key, &options).await {
             Ok(Acquired::Mine(lease)) => return Ok(*lease),

@@ -77,7 +77,9 @@ impl Run<'_> {
     pub(super) fn recorded(&self) -> Progress {
         let last = self.book.state.status.operation_state.as_ref();
         let result = last.and_then(|last| last.sync_result.as_ref());
-        Progress::resume(result.map(|result| result.resources.clone()).unwrap_or_default())
+        let mut progress = Progress::resume(result.map(|result| result.resources.clone()).unwrap_or_default());
+        progress.message = last.map(|last| last.message.clone()).unwrap_or_default();
+        progress
     }
 
     /// Goes on with the sync that the state tells of.

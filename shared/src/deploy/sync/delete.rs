@@ -135,7 +135,7 @@ pub(super) fn call_off(state: &mut State) {
 /// Deletes the application of `job`, whose objects are those that its source renders to (only hooks of the deletion count). Never fails:
 /// what went wrong is in the outcome, which is healthy when nothing is left, held when it waits for an approval.
 pub async fn delete(job: &Job, request: &Request, holder: &str, times: Times) -> Outcome {
-    let lease = match take_lease(job, holder, times.until).await {
+    let lease = match take_lease(job, holder, &times).await {
         Ok(lease) => lease,
         Err(outcome) => return *outcome,
     };

@@ -39,6 +39,7 @@ impl Run<'_> {
                 self.terminate(&operation).await;
                 self.progress.phase = OperationPhase::Failed;
                 self.progress.message = format!("the sync took too long: {waited}");
+                self.book.outcome.problems.push(self.progress.message.clone());
                 return Ok(true);
             }
             let before = self.progress.clone();

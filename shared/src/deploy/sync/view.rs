@@ -46,6 +46,11 @@ impl Run<'_> {
         let known: BTreeSet<GroupKind> = self.book.state.inventory.iter().map(GroupKind::of).collect();
         let mut kinds = self.book.cluster.resolve(&wanted, &known).await;
         let mut is_complete = kinds.is_complete();
+        for (group, error) in kinds.incomplete() {
+            let line = format!("failed to ask the API server which kinds {group} has: {error}");
+            self.book.outcome.retry |= error.class.is_transient();
+            self.book.outcome.problems.push(line);
+        }
         let coming = kinds.define(&job.objects);
         let mut view = View::default();
         let desired = plan::prepare(job.objects.clone(), &kinds, &owner);

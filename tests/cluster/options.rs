@@ -1,0 +1,151 @@
+//! Sync options, and the limits of a sync, as the real API server shows them.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use slipway::deploy::sync::Times;
+use slipway::notify::report::Phase;
+use slipway_cluster::state;
+use slipway_cluster::status::{OperationPhase, SyncStatus};
+use tokio::time::Instant;
+
+use crate::sync::{hook, job, list, objects, recorded, run, times, wave};
+use crate::{Place, config_map};
+
+fn with_options(mut object: Value, options: &str) -> Value {
+    object["metadata"]["annotations"] = json!({ "argocd.argoproj.io/sync-options": options });
+    object
+}
+
+/// The objects of a kind, by name.
+fn get(place: &Place, kind: &str, name: &str) -> Value {
+    let found = list(place, kind).into_iter().find(|object| object["metadata"]["name"] == name);
+    found.unwrap_or_else(|| panic!("{kind}/{name} does not exist"))
+}
+
+#[tokio::test]
+async fn replace_takes_away_what_others_added_and_apply_leaves_it() {
+    let Some(place) = Place::new("replace").await else { return };
+    let commit = |value: &str| {
+        let data = json!({ "value": value });
+        objects([with_options(config_map("replaced", &data), "Replace=true"), config_map("applied", &data)])
+    };
+    run(&job(&place, "one", commit("1")), "worker", times(60)).await;
+    let uid = get(&place, "configmaps", "replaced")["metadata"]["uid"].clone();
+    for name in ["replaced", "applied"] {
+        let patch = r#"{"data":{"extra":"by hand"}}"#;
+        let name = format!("configmap/{name}");
+        place.plane.kubectl(&["-n", place.namespace(), "patch", &name, "--type=merge", "-p", patch]).expect("kubectl");
+    }
+    let outcome = run(&job(&place, "two", commit("2")), "worker", times(60)).await;
+    assert_eq!(outcome.phase, Phase::Healthy, "{outcome:?}");
+    assert_eq!(get(&place, "configmaps", "replaced")["data"], json!({"value": "2"}));
+    assert_eq!(get(&place, "configmaps", "replaced")["metadata"]["uid"], uid, "it is put, not made anew");
+    assert_eq!(get(&place, "configmaps", "applied")["data"], json!({"extra": "by hand", "value": "2"}));
+}
+
+#[tokio::test]
+async fn force_makes_a_job_anew_and_without_it_the_refusal_says_so() {
+    let Some(place) = Place::new("force").await else { return };
+    let commit = |image: &str, options: &str| {
+        let mut migrate = with_options(hook("migrate", "Sync", 0, ""), options);
+        migrate["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
+        objects([migrate])
+    };
+    run(&job(&place, "one", commit("alpine:1", "")), "worker", times(60)).await;
+    let uid = get(&place, "jobs", "migrate")["metadata"]["uid"].clone();
+    let refused = run(&job(&place, "two", commit("alpine:2", "")), "worker", times(60)).await;
+    assert_eq!(refused.phase, Phase::Failed, "{refused:?}");
+    let told = refused.problems.join("\n");
+    assert!(told.contains("Job/") && told.contains("Force=true,Replace=true"), "{told}");
+    assert_eq!(get(&place, "jobs", "migrate")["metadata"]["uid"], uid);
+
+    let forced = run(&job(&place, "three", commit("alpine:2", "Force=true,Replace=true")), "worker", times(60)).await;
+    assert_eq!(forced.phase, Phase::Healthy, "{forced:?}");
+    let anew = get(&place, "jobs", "migrate");
+    assert_ne!(anew["metadata"]["uid"], uid);
+    assert_eq!(anew["spec"]["template"]["spec"]["containers"][0]["image"], "alpine:2");
+}
+
+#[tokio::test]
+async fn a_prune_that_asks_for_confirmation_waits_for_it() {
+    let Some(place) = Place::new("confirm").await else { return };
+    let kept = || config_map("kept", &json!({}));
+    let precious = with_options(config_map("precious", &json!({})), "Prune=confirm");
+    run(&job(&place, "one", objects([kept(), precious])), "worker", times(60)).await;
+    let mut without = job(&place, "two", objects([kept()]));
+    let began = Instant::now();
+    let waits = run(&without, "worker", times(60)).await;
+    assert!(began.elapsed() < Duration::from_secs(30), "nobody waits for a person");
+    assert_eq!(waits.phase, Phase::Waiting, "{waits:?}");
+    assert!(waits.warnings.iter().any(|line| line.contains("pruning confirmation of")), "{waits:?}");
+    get(&place, "configmaps", "precious");
+    // A confirmation from before the sync is for another one.
+    without.policy.confirmed_at = Some(Timestamp::UNIX_EPOCH);
+    run(&without, "worker", times(60)).await;
+    get(&place, "configmaps", "precious");
+    without.policy.confirmed_at = Some(Timestamp::now());
+    let confirmed = run(&without, "worker", times(60)).await;
+    assert_eq!(confirmed.phase, Phase::Healthy, "{confirmed:?}");
+    let names: Vec<Value> = list(&place, "configmaps").iter().map(|map| map["metadata"]["name"].clone()).collect();
+    assert!(!names.contains(&json!("precious")), "{names:?}");
+    assert_eq!(recorded(&place).await.status.sync.status, SyncStatus::Synced);
+}
+
+/// A hook that never ends, and a wave behind it.
+fn endless() -> Vec<slipway_manifest::Object> {
+    let mut before = hook("before", "PreSync", 0, "BeforeHookCreation");
+    before["spec"]["template"]["spec"]["nodeSelector"] = json!({"no": "such-node"});
+    objects([before, wave("later", 0)])
+}
+
+async fn assert_ended(place: &Place) {
+    let state = recorded(place).await;
+    assert_eq!(state.operation, None);
+    let last = state.status.operation_state.unwrap();
+    assert_eq!(last.phase, OperationPhase::Failed);
+    assert!(last.message.contains("the sync took too long: waiting for completion of hook"), "{}", last.message);
+    assert!(list(place, "jobs").is_empty(), "the hook is ended");
+    assert!(!list(place, "configmaps").iter().any(|map| map["metadata"]["name"] == "later"));
+}
+
+/// `SLIPWAY_SYNC_TIMEOUT`, in one invocation and over several.
+#[tokio::test]
+async fn a_sync_that_takes_too_long_ends() {
+    let Some(place) = Place::new("timeout").await else { return };
+    let timeout = Duration::from_secs(4);
+    let outcome = run(&job(&place, "one", endless()), "worker", Times { timeout, ..times(60) }).await;
+    assert_eq!(outcome.phase, Phase::Failed, "{outcome:?}");
+    assert_ended(&place).await;
+
+    let mut job = job(&place, "two", endless());
+    let hasty = Times { timeout, patience: Instant::now(), ..times(60) };
+    let left = run(&job, "worker", hasty).await;
+    job.resumes = Some(left.next.clone().unwrap_or_else(|| panic!("{left:?}")).operation);
+    tokio::time::sleep(timeout).await;
+    let began = Instant::now();
+    let outcome = run(&job, "worker", Times { timeout, ..times(60) }).await;
+    assert_eq!(outcome.phase, Phase::Failed, "{outcome:?}");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert_ended(&place).await;
+}
+
+/// A chain of messages comes to an end, whatever the time.
+#[tokio::test]
+async fn a_sync_is_taken_up_so_often_and_no_more() {
+    let Some(place) = Place::new("chain").await else { return };
+    let mut job = job(&place, "one", endless());
+    let hasty = || Times { patience: Instant::now(), ..times(60) };
+    let left = run(&job, "worker", hasty()).await;
+    job.resumes = Some(left.next.clone().unwrap_or_else(|| panic!("{left:?}")).operation);
+    let mut recorded = state::read(&place.cluster, &place.key).await.unwrap().unwrap();
+    let version = recorded.version().to_owned();
+    recorded.state.operation.as_mut().unwrap().attempt = 199;
+    state::write(&place.cluster, &place.key, &recorded.state, Some(&version)).await.unwrap();
+    let last = run(&job, "worker", hasty()).await;
+    assert_eq!(last.next.map(|next| next.attempt), Some(200), "the last one goes on");
+    let over = run(&job, "worker", hasty()).await;
+    assert_eq!((over.phase, over.next), (Phase::Failed, None), "{:?}", over.problems);
+    assert_ended(&place).await;
+}
