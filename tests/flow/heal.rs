@@ -84,7 +84,7 @@ async fn what_is_ignored_stays() {
 
 /// Turns back the clock of the last heal.
 async fn forget_the_time(flow: &Flow) {
-    let cluster = Cluster::from_kubeconfig(flow.sandbox.kubeconfig(), None, None).await.unwrap();
+    let cluster = Cluster::from_kubeconfig(flow.sandbox.kubeconfig(), None, None).unwrap();
     let key = state::list(&cluster).await.unwrap().remove(0);
     let mut recorded = state::read(&cluster, &key).await.unwrap().unwrap();
     if let Some(note) = recorded.state.notes.get_mut("selfHeal") {
