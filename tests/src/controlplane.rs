@@ -150,7 +150,6 @@ impl ControlPlane {
             )?;
             server.push(format!("--authentication-token-webhook-config-file={}", path("webhook.kubeconfig")));
             server.push("--authentication-token-webhook-version=v1".into());
-            server.push("--authentication-token-webhook-cache-ttl=0s".into());
         }
         processes.push(start("kube-apiserver", &server)?);
 
@@ -168,6 +167,8 @@ impl ControlPlane {
             let mut command = components.command("kube-controller-manager");
             command.arg(&own).arg(format!("--service-account-private-key-file={}", path("sa.key")));
             command.args(["--secure-port=0", "--leader-elect=false"]);
+            // By default it makes 20 requests a second, and a hundred Deployments wait for it.
+            command.args(["--kube-api-qps=1000", "--kube-api-burst=2000"]);
             let manager = Process::start(&command, Path::new(&path("kube-controller-manager.log")))?;
             let mut command = components.command("kube-scheduler");
             command.args([own.as_str(), "--secure-port=0", "--leader-elect=false"]);
