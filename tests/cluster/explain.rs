@@ -1,13 +1,13 @@
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use slipway_cluster::explain::{Explanation, Reason, explain};
 use slipway_manifest::Object;
 
 use crate::{Place, config_map, deployment, kubectl_apply};
 
 /// What is found once there is something to find: controllers take a moment.
-async fn explained(place: &Place, object: &Object, reason: Reason) -> Explanation {
+pub(crate) async fn explained(place: &Place, object: &Object, reason: Reason) -> Explanation {
     let mut last = None;
     for _ in 0..100 {
         let live = place.live(object).await;
@@ -58,4 +58,150 @@ async fn a_finalizer_that_holds_a_deletion_is_named_and_so_is_what_is_gone() {
     assert!(found.to_string().contains("team.io/keep"), "{found}");
     let gone = place.one(config_map("gone", &json!({})));
     explained(&place, &gone, Reason::Gone).await;
+}
+
+/// What the kubelet of a node that only the harness plays says of a pod.
+fn play_kubelet(place: &Place, pod: &str, status: &Value) {
+    let patch = json!({ "status": status }).to_string();
+    let arguments =
+        ["-n", place.namespace(), "patch", "pod", pod, "--subresource=status", "--type=merge", "-p", &patch];
+    place.plane.kubectl(&arguments).expect("kubectl");
+}
+
+/// A pod spec on that node.
+fn on_no_node() -> Value {
+    json!({"nodeName": "nowhere", "restartPolicy": "Never", "containers": [{"name": "main", "image": "registry.invalid/app:1"}]})
+}
+
+#[tokio::test]
+async fn a_pod_whose_kubelet_can_not_start_it_is_explained_in_the_kubelets_words() {
+    let Some(place) = Place::new("kubelet").await else { return };
+    let state = |state: Value| {
+        json!({"phase": "Pending", "containerStatuses": [
+        {"name": "main", "image": "registry.invalid/app:1", "imageID": "", "ready": false, "restartCount": 3, "state": state}]})
+    };
+    let waiting = |reason: &str, message: &str| state(json!({"waiting": {"reason": reason, "message": message}}));
+    let cases = [
+        (
+            "pull",
+            waiting("ImagePullBackOff", "Back-off pulling image"),
+            Reason::ImagePull,
+            "can't pull registry.invalid/app:1",
+        ),
+        (
+            "loop",
+            waiting("CrashLoopBackOff", "back-off 40s restarting failed container"),
+            Reason::CrashLoop,
+            "again and again",
+        ),
+        (
+            "config",
+            waiting("CreateContainerConfigError", "secret \"db\" not found"),
+            Reason::Configuration,
+            "secret \"db\" not found",
+        ),
+        (
+            "memory",
+            state(json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}})),
+            Reason::OutOfMemory,
+            "memory",
+        ),
+    ];
+    for (name, status, reason, words) in cases {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": on_no_node()});
+        let pod = place.one(pod);
+        place.apply(&pod).await;
+        play_kubelet(&place, name, &status);
+        let found = explained(&place, &pod, reason).await;
+        assert!(found.to_string().contains(words), "{found}");
+    }
+}
+
+#[tokio::test]
+async fn jobs_that_fail_or_take_too_long_are_told_apart() {
+    let Some(place) = Place::new("jobs").await else { return };
+    let job = |name: &str, spec: Value| json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec});
+    let late = place.one(job("late", json!({"activeDeadlineSeconds": 1, "template": {"spec": on_no_node()}})));
+    let bad = place.one(job("bad", json!({"backoffLimit": 0, "template": {"spec": on_no_node()}})));
+    place.apply(&late).await;
+    place.apply(&bad).await;
+    let pod = loop {
+        let arguments =
+            ["-n", place.namespace(), "get", "pods", "-l", "job-name=bad", "-o", "jsonpath={.items[*].metadata.name}"];
+        let name = place.plane.kubectl(&arguments).expect("kubectl");
+        if !name.is_empty() {
+            break name;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    play_kubelet(
+        &place,
+        &pod,
+        &json!({"phase": "Failed", "containerStatuses": [{"name": "main", "image": "registry.invalid/app:1", "imageID": "",
+        "ready": false, "restartCount": 0, "state": {"terminated": {"exitCode": 3, "reason": "Error", "message": "no such table"}}}]}),
+    );
+    let found = explained(&place, &late, Reason::Deadline).await;
+    assert!(found.to_string().contains("DeadlineExceeded"), "{found}");
+    // The pod says more than the Job.
+    for _ in 0..100 {
+        let live = place.live(&bad).await;
+        let found = explain(&place.cluster, &place.at(&bad), live.as_ref(), &[]).await.map(|found| found.to_string());
+        if found.is_some_and(|found| found.contains("no such table") || found.contains("BackoffLimitExceeded")) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the failed Job is not explained");
+}
+
+#[tokio::test]
+async fn what_no_controller_can_or_will_do_is_explained() {
+    let Some(place) = Place::new("controllers").await else { return };
+    let labels = json!({"app": "bare"});
+    let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bare", "labels": labels}, "spec": on_no_node()});
+    pod["spec"]["containers"][0]["image"] = json!("nginx:1");
+    place.apply(&place.one(pod)).await;
+    let group = format!("{}.example.com", place.namespace());
+    let crd = |plural: &str| {
+        json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": format!("{plural}.{group}")},
+        "spec": {"group": group, "scope": "Namespaced", "names": {"kind": "Gadget", "plural": plural},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]}})
+    };
+    place.apply(&place.one(crd("gadgets"))).await;
+    place.served(&group, "v1", "Gadget").await;
+    let rules = json!([{"host": "shop.example.com", "http": {"paths": [
+        {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "web", "port": {"number": 80}}}}]}}]);
+    let cases = [
+        (
+            json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "none"},
+            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": labels}}}),
+            Reason::DisruptionBudget,
+            "SyncFailed",
+        ),
+        (
+            json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": {"storageClassName": "fast",
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}),
+            Reason::Provisioning,
+            "fast",
+        ),
+        (
+            json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web"}, "spec": {"ingressClassName": "nginx",
+            "rules": rules}}),
+            Reason::NoController,
+            "nginx",
+        ),
+        (
+            json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"type": "LoadBalancer",
+            "ports": [{"port": 80}]}}),
+            Reason::NoController,
+            "address",
+        ),
+        (crd("gizmos"), Reason::Definition, "Gadget"),
+    ];
+    for (object, reason, words) in cases {
+        let object = place.one(object);
+        place.apply(&object).await;
+        let found = explained(&place, &object, reason).await;
+        assert!(found.to_string().contains(words), "{found}");
+    }
 }

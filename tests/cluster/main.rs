@@ -15,6 +15,7 @@ mod lifecycle;
 mod lock;
 mod options;
 mod prune;
+mod refused;
 mod replay;
 mod replay_flow;
 mod state;
@@ -134,6 +135,10 @@ fn gvks() -> BTreeSet<Gvk> {
         ("", "v1", "Secret"),
         ("", "v1", "Service"),
         ("", "v1", "Namespace"),
+        ("", "v1", "Pod"),
+        ("", "v1", "PersistentVolumeClaim"),
+        ("policy", "v1", "PodDisruptionBudget"),
+        ("apiextensions.k8s.io", "v1", "CustomResourceDefinition"),
         ("apps", "v1", "Deployment"),
         ("batch", "v1", "Job"),
         ("networking.k8s.io", "v1", "Ingress"),

@@ -119,18 +119,61 @@ async fn a_sync_that_can_not_begin_writes_nothing() {
     assert_eq!(last.phase, OperationPhase::Failed);
 }
 
+/// A CustomResourceDefinition of a group of the test's own, whose `size` is a number, and a resource of it.
+fn widgets(place: &Place, widgets: &[(&str, Value, i64)]) -> Vec<Object> {
+    let group = format!("{}.example.com", place.namespace());
+    let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}});
+    let crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": format!("widgets.{group}")},
+        "spec": {"group": group, "scope": "Namespaced", "names": {"kind": "Widget", "plural": "widgets"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}]}});
+    let widget = |(name, size, wave): &(&str, Value, i64)| {
+        json!({"apiVersion": format!("{group}/v1"), "kind": "Widget", "metadata": {"name": name, "annotations": {
+            "argocd.argoproj.io/sync-wave": wave.to_string()}}, "spec": {"size": size}})
+    };
+    objects(widgets.iter().map(widget).chain([crd]))
+}
+
 #[tokio::test]
 async fn a_crd_and_its_resource_come_in_one_sync() {
     let Some(place) = Place::new("crd").await else { return };
-    let group = format!("{}.example.com", place.namespace());
-    let crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": format!("widgets.{group}")},
-        "spec": {"group": group, "scope": "Namespaced", "names": {"kind": "Widget", "plural": "widgets"}, "versions": [{"name": "v1", "served": true, "storage": true,
-            "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}}}}]}});
-    let widget =
-        json!({"apiVersion": format!("{group}/v1"), "kind": "Widget", "metadata": {"name": "w"}, "spec": {"size": 3}});
-    let outcome = run(&job(&place, "one", objects([widget, crd])), "worker", times(60)).await;
+    let outcome = run(&job(&place, "one", widgets(&place, &[("w", json!(3), 0)])), "worker", times(60)).await;
     assert_eq!(outcome.phase, Phase::Healthy, "{outcome:?}");
-    assert_eq!(list(&place, &format!("widgets.{group}")).len(), 1);
+    assert_eq!(list(&place, &format!("widgets.{}.example.com", place.namespace())).len(), 1);
+}
+
+#[tokio::test]
+async fn what_needs_a_crd_of_the_sync_is_dry_run_once_that_is_there() {
+    let Some(place) = Place::new("late-crd").await else { return };
+    let objects = widgets(&place, &[("good", json!(3), 0), ("bad", json!("large"), 2)]);
+    let outcome = run(&job(&place, "one", objects), "worker", times(60)).await;
+    assert_eq!(outcome.phase, Phase::Failed, "{outcome:?}");
+    let told = outcome.problems.join("\n");
+    assert!(told.contains("failed to dry-run Widget/") && told.contains("/bad: ") && told.contains("size"), "{told}");
+    let kind = format!("widgets.{}.example.com", place.namespace());
+    assert!(list(&place, &kind).is_empty(), "a later wave's refusal comes before the first is written");
+}
+
+#[tokio::test]
+async fn what_lies_in_a_namespace_of_the_sync_is_dry_run_once_that_is_there() {
+    let Some(place) = Place::new("late-ns").await else { return };
+    let namespace = format!("{}-made", place.namespace());
+    let inside = |mut object: Value| {
+        object["metadata"]["namespace"] = json!(namespace);
+        object
+    };
+    let mut bad = inside(wave("bad", 2));
+    bad["data"] = json!({"a": {"not": "a string"}});
+    let made = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+    let commit = |last: Value| objects([inside(wave("good", 0)), made.clone(), inside(wave("next", 1)), last]);
+    let outcome = run(&job(&place, "one", commit(bad)), "worker", times(60)).await;
+    assert_eq!(outcome.phase, Phase::Failed, "{outcome:?}");
+    let told = outcome.problems.join("\n");
+    assert!(told.contains(&format!("failed to dry-run ConfigMap/{namespace}/bad: ")), "{told}");
+    let maps = || place.plane.kubectl(&["-n", &namespace, "get", "configmaps", "-o", "name"]).expect("kubectl");
+    assert!(!maps().contains("good"), "{}", maps());
+    let mended = run(&job(&place, "two", commit(inside(wave("bad", 2)))), "worker", times(60)).await;
+    assert_eq!(mended.phase, Phase::Healthy, "{mended:?}");
+    assert!(["good", "next", "bad"].iter().all(|name| maps().contains(name)), "{}", maps());
 }
 
 #[tokio::test]

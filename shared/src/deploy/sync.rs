@@ -9,6 +9,7 @@ mod begin;
 mod book;
 pub mod delete;
 mod explain;
+mod late;
 mod operate;
 mod outcome;
 mod record;
@@ -266,7 +267,7 @@ impl<'a> Run<'a> {
             places: BTreeMap::new(),
             foreign: BTreeMap::new(),
             rehearsed: BTreeMap::new(),
-            new_namespaces: BTreeSet::new(),
+            late: late::Late::default(),
             seen: BTreeMap::new(),
             wanted: BTreeSet::new(),
             images: Vec::new(),

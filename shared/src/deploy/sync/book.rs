@@ -20,6 +20,7 @@ use slipway_cluster::{Class, Cluster, Failure, release};
 use slipway_manifest::{Object, ObjectId};
 use tokio::time::Instant;
 
+use super::late::Late;
 use super::record::kubectl_line;
 use super::{AT_ONCE, Job, Outcome};
 use crate::error::chain;
@@ -46,8 +47,8 @@ pub(super) struct Book<'a> {
     pub(super) foreign: BTreeMap<ObjectId, String>,
     /// What the dry runs of the comparison said, so that nothing is asked twice.
     pub(super) rehearsed: BTreeMap<ObjectId, Result<(), String>>,
-    /// Namespaces that come with this very sync.
-    pub(super) new_namespaces: BTreeSet<String>,
+    /// What is dry-run only when this very sync has made what it needs.
+    pub(super) late: Late,
     /// What became of objects since the step began; `None` is gone.
     pub(super) seen: BTreeMap<ObjectId, Option<Object>>,
     /// The members that Git has, hooks not counted.
@@ -107,7 +108,7 @@ impl Book<'_> {
 
     /// Whether a dry run failed only because its namespace does not exist yet and is made by this sync.
     fn comes_with_this_sync(&self, failure: &Failure) -> bool {
-        failure.source.class == Class::MissingNamespace && self.new_namespaces.contains(&failure.id.namespace)
+        failure.source.class == Class::MissingNamespace && self.late.namespaces.contains(&failure.id.namespace)
     }
 
     /// What is known already, or must not be done.
@@ -186,7 +187,7 @@ impl Book<'_> {
     }
 
     /// Applies what may go at the same time.
-    async fn apply(&mut self, batch: &[Order<'_>]) -> Vec<Result<Done, String>> {
+    pub(super) async fn apply(&mut self, batch: &[Order<'_>]) -> Vec<Result<Done, String>> {
         let mut answers: Vec<Option<Result<Done, String>>> = batch.iter().map(|order| self.settled(order)).collect();
         let mut open = Vec::new();
         for (number, (order, answer)) in batch.iter().zip(&mut answers).enumerate() {
@@ -208,6 +209,9 @@ impl Book<'_> {
             .collect();
         let done: Vec<_> = stream::iter(writes).buffered(AT_ONCE).collect().await;
         for (number, order, applied) in done {
+            if applied.as_ref().map_or_else(|failure| !self.comes_with_this_sync(failure), |_| true) {
+                self.late.done(&order.task.id);
+            }
             let answer = self.conclude(order, applied);
             if let Some(slot) = answers.get_mut(number) {
                 *slot = Some(answer);
@@ -322,10 +326,17 @@ impl Door for Book<'_> {
                     answers.push(self.release(order).await);
                 }
             }
-            _ => {
-                answers = self.apply(batch).await;
-                self.establish(batch).await;
-            }
+            _ => match self.rehearse_late(batch).await {
+                Some(refusal) => answers.extend(batch.iter().map(|_| Err(refusal.clone()))),
+                None => {
+                    answers = self.apply(batch).await;
+                    self.establish(batch).await;
+                    let made = batch.iter().zip(&answers).filter(|(order, answer)| !order.dry_run && answer.is_ok());
+                    for object in made.filter_map(|(order, _)| order.task.target()) {
+                        self.late.made(object);
+                    }
+                }
+            },
         }
         answers
     }

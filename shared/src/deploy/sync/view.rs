@@ -61,6 +61,7 @@ impl Run<'_> {
             return Err(Stop::Refused(refused.len()));
         }
         view.targets = desired.objects;
+        self.book.late.kinds = coming.iter().map(Gvk::group_kind).collect();
         for object in view.targets.iter().filter(|object| coming.contains(&Gvk::of(object))) {
             view.missing.insert(object.id(), format!("the cluster does not know the kind of {}", object.id()));
         }
@@ -147,7 +148,7 @@ impl Run<'_> {
     async fn read_namespace(&mut self, view: &mut View) -> bool {
         let book = &mut self.book;
         let is_new = |object: &&Object| object.id().kind == "Namespace" && !view.live.contains_key(&object.id());
-        book.new_namespaces = view.targets.iter().filter(is_new).map(|object| object.name().to_owned()).collect();
+        book.late.namespaces = view.targets.iter().filter(is_new).map(|object| object.name().to_owned()).collect();
         let name = &book.job.owner.namespace;
         if book.job.policy.options.create_namespace.is_none() || name.is_empty() {
             return true;
