@@ -107,6 +107,6 @@ async fn a_kind_that_nobody_defined_stops_the_sync_with_the_remedy() {
     let outcome = run(&job(&place, "one", objects([widget, config_map("c", &json!({}))])), "worker", times(60)).await;
     assert_eq!(outcome.phase, Phase::Failed, "{outcome:?}");
     let told = outcome.problems.join("\n");
-    assert!(told.contains("Widget/") && told.contains("install its CustomResourceDefinition"), "{told}");
+    assert!(told.contains("Widget.") && told.contains("install its CustomResourceDefinition"), "{told}");
     assert!(place.live(&place.one(config_map("c", &json!({})))).await.is_none(), "nothing is applied");
 }

@@ -148,7 +148,7 @@ async fn what_needs_a_crd_of_the_sync_is_dry_run_once_that_is_there() {
     let outcome = run(&job(&place, "one", objects), "worker", times(60)).await;
     assert_eq!(outcome.phase, Phase::Failed, "{outcome:?}");
     let told = outcome.problems.join("\n");
-    assert!(told.contains("failed to dry-run Widget/") && told.contains("/bad: ") && told.contains("size"), "{told}");
+    assert!(told.contains("failed to dry-run Widget") && told.contains("/bad: ") && told.contains("size"), "{told}");
     let kind = format!("widgets.{}.example.com", place.namespace());
     assert!(list(&place, &kind).is_empty(), "a later wave's refusal comes before the first is written");
 }
