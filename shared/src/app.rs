@@ -4,6 +4,7 @@
 //! [`find`] is the entry point. What one object gets wrong is an error of that object; the others are read all the same.
 
 mod cluster;
+pub mod depends;
 mod fields;
 mod permit;
 pub mod project;

@@ -1,5 +1,7 @@
 //! AWS: one configuration (rustls with ring, the only TLS stack), clients made when first used.
 
+pub mod sign;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -33,6 +33,7 @@ variables! {
     GITHUB_API = "SLIPWAY_GITHUB_API", Some("https://api.github.com"), "GitHub's API.";
     WEBHOOK_SECRET = "SLIPWAY_WEBHOOK_SECRET", None, "Secrets Manager name of the webhook's signing secret.";
     QUEUE_URL = "SLIPWAY_QUEUE_URL", None, "The SQS FIFO queue between the webhook and its worker.";
+    SCHEDULE_ROLE = "SLIPWAY_SCHEDULE_ROLE", Some(""), "ARN of the role in whose name EventBridge Scheduler sends the rest of a sync that waits for more than a minute; without it a worker waits.";
     STATE_SECRET = "SLIPWAY_STATE_SECRET", None, "Secrets Manager name of the key under which drift is fingerprinted.";
     CLUSTER = "SLIPWAY_CLUSTER", Some(""), "EKS name of the cluster that manifests call `https://kubernetes.default.svc` or `in-cluster`; needed unless `SLIPWAY_KUBECONFIG` is set.";
     CLUSTER_ENDPOINT = "SLIPWAY_CLUSTER_ENDPOINT", Some(""), "That cluster's API endpoint; asked of EKS where it is not set.";
@@ -122,6 +123,8 @@ pub struct Webhook {
     pub secret: String,
     /// [`QUEUE_URL`].
     pub queue_url: String,
+    /// [`SCHEDULE_ROLE`].
+    pub schedule_role: Option<String>,
 }
 
 /// What reaches the clusters and tells about it: the worker half of `github-webhook`, and `drift-check`.
@@ -162,7 +165,8 @@ impl GithubWebhook {
     /// As [`EcrPush::load`].
     pub fn load(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         Reader::read(&get, |r| {
-            let webhook = Webhook { secret: r.required(WEBHOOK_SECRET), queue_url: r.required(QUEUE_URL) };
+            let (secret, queue_url) = (r.required(WEBHOOK_SECRET), r.required(QUEUE_URL));
+            let webhook = Webhook { secret, queue_url, schedule_role: r.optional(SCHEDULE_ROLE) };
             Self { webhook, engine: r.engine() }
         })
     }

@@ -13,7 +13,8 @@ use slipway_cluster::overrides::Overrides;
 use slipway_cluster::sync_status::{COMPARE_OPTIONS, CompareOptions};
 use slipway_manifest::Object;
 
-use crate::app::{self, AppProject, Application, ClusterSecret, Permit};
+use crate::app::depends::{self, DependsError};
+use crate::app::{self, AppProject, Application, ClusterSecret, Destination, Permit};
 use crate::error::{Failure, chain};
 use crate::render::{self, BuildOptions};
 use crate::source::github::Checkout;
@@ -34,6 +35,25 @@ pub struct Member {
     pub build: BuildOptions,
     /// The root's commit.
     pub root: String,
+    /// What it waits for, or why it can't.
+    pub after: Result<Vec<Arc<Sibling>>, DependsError>,
+    /// How many others come one after the other before it.
+    pub rank: usize,
+}
+
+/// An Application of the same root, as those know it that wait for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sibling {
+    /// Its name in tracking ids and messages.
+    pub instance: String,
+    /// Its namespace and name.
+    pub identity: (String, String),
+    /// The repository of its source.
+    pub repo: Repo,
+    /// The revision that it follows, where it is synced by itself.
+    pub revision: Option<String>,
+    /// Where it goes.
+    pub destination: Destination,
 }
 
 impl Member {
@@ -66,6 +86,16 @@ impl Member {
     /// How the health of its objects is judged.
     pub fn checks(&self) -> Checks {
         Checks::new(Arc::clone(&self.overrides))
+    }
+
+    fn as_sibling(&self) -> Sibling {
+        Sibling {
+            instance: self.instance(),
+            identity: self.identity(),
+            repo: self.repo.clone(),
+            revision: self.is_automated().then(|| self.revision().to_owned()),
+            destination: self.app.destination.clone(),
+        }
     }
 
     /// Whether it is synced by itself.
@@ -149,7 +179,9 @@ pub async fn load_at(
             Ok(url) if url.host == location.url.host => {
                 let overrides = Arc::clone(&overrides);
                 let root_sha = root.checkout.sha.clone();
-                root.members.push(Member { repo: url.repo, build, app, permit, overrides, root: root_sha });
+                let (after, rank) = (Ok(Vec::new()), 0);
+                let repo = url.repo;
+                root.members.push(Member { repo, build, app, permit, overrides, root: root_sha, after, rank });
             }
             Ok(url) => root.problems.push(format!(
                 "{}: `spec.source.repoURL` is on {}, and only repositories on {} are supported yet",
@@ -160,7 +192,22 @@ pub async fn load_at(
             Err(error) => root.problems.push(format!("{}: `spec.source.repoURL`: {error}", app.object.id())),
         }
     }
+    arrange(&mut root.members);
     Ok(root)
+}
+
+/// Tells each member what it waits for.
+fn arrange(members: &mut [Member]) {
+    let apps: Vec<&Application> = members.iter().map(|member| &member.app).collect();
+    let order = depends::order(&apps);
+    if order.iter().all(|before| before.as_ref().is_ok_and(|before| before.on.is_empty())) {
+        return;
+    }
+    let siblings: Vec<Arc<Sibling>> = members.iter().map(|member| Arc::new(member.as_sibling())).collect();
+    for (member, before) in members.iter_mut().zip(order) {
+        member.rank = before.as_ref().map_or(0, |before| before.rank);
+        member.after = before.map(|before| before.on.iter().filter_map(|at| siblings.get(*at).cloned()).collect());
+    }
 }
 
 /// `kustomize.buildOptions` of the ConfigMap that Argo CD reads its settings from, and flags of it that have no effect.

@@ -209,3 +209,22 @@ async fn a_heal_touches_what_drifted_and_nothing_else() {
     assert_eq!(list(&place, "jobs"), hooks, "no hook runs");
     assert_eq!(recorded(&place).await.status.history.len(), 1);
 }
+
+#[tokio::test]
+async fn a_wait_that_lasts_ends_the_invocation_and_says_when_it_goes_on() {
+    let Some(place) = Place::new("rests").await else { return };
+    let job = job(&place, "one", objects([hook("before", "PreSync", 0, "BeforeHookCreation"), wave("map", 0)]));
+    let now = Instant::now();
+    let hasty = Times { patience: now, rests: true, ..times(60) };
+    let left = run(&job, "worker", hasty).await;
+    let next = left.next.unwrap_or_else(|| panic!("it waits for a hook: {:?}", left.problems));
+    let recorded_at = recorded(&place).await.operation.and_then(|operation| operation.not_before);
+    assert_eq!(next.not_before, recorded_at);
+    let ahead = recorded_at.expect("a time") - jiff::Timestamp::now();
+    let ahead = std::time::Duration::try_from(ahead).expect("it lies ahead").as_secs();
+    assert!((30..=60).contains(&ahead), "{ahead}");
+    // Whoever comes before that, because something happened, finds it done.
+    let rest = run(&job, "worker", times(60)).await;
+    assert_eq!(rest.phase, Phase::Healthy, "{rest:?}");
+    assert_eq!(recorded(&place).await.operation, None);
+}

@@ -8,6 +8,8 @@ use slipway::check::Checker;
 use slipway::config::{EcrPush, Engine, GithubWebhook};
 use slipway::deploy::Deployer;
 use slipway::image::run::Pusher;
+use slipway_cluster::Cluster;
+use slipway_cluster::state::{self, State};
 use slipway_sandbox::forge::{Change, Delivery};
 use slipway_sandbox::{Clock, Options, Sandbox, aws};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -98,6 +100,23 @@ impl Flow {
 
     pub(crate) async fn check(&self) -> Value {
         self.checker.handle(json!({}), soon(), "check").await.unwrap()
+    }
+
+    /// Changes what the cluster remembers of the one application.
+    pub(crate) async fn edit_state(&self, edit: impl FnOnce(&mut State)) {
+        let cluster = Cluster::from_kubeconfig(self.sandbox.kubeconfig(), None, None).unwrap();
+        let key = state::list(&cluster).await.unwrap().remove(0);
+        let mut recorded = state::read(&cluster, &key).await.unwrap().unwrap();
+        edit(&mut recorded.state);
+        let version = recorded.version().to_owned();
+        state::write(&cluster, &key, &recorded.state, Some(&version)).await.unwrap();
+    }
+
+    /// What the cluster remembers of the application `name`.
+    pub(crate) async fn state(&self, name: &str) -> Option<State> {
+        let cluster = Cluster::from_kubeconfig(self.sandbox.kubeconfig(), None, None).unwrap();
+        let key = state::list(&cluster).await.unwrap().into_iter().find(|key| key.name == name)?;
+        Some(state::read(&cluster, &key).await.unwrap()?.state)
     }
 
     pub(crate) fn deployment(&self) -> Value {

@@ -13,6 +13,7 @@ mod clusters;
 mod drift;
 mod events;
 mod examples;
+mod later;
 mod push;
 mod secrets;
 mod webhook;

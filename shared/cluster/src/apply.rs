@@ -224,13 +224,22 @@ pub async fn replace(
     Ok(Applied { change, object, warnings })
 }
 
-/// The kind every API server has.
+/// A kind every API server has.
 pub fn namespaces() -> Arc<Resource> {
+    everywhere("Namespace", "namespaces", false)
+}
+
+/// A kind every API server has.
+pub fn config_maps() -> Arc<Resource> {
+    everywhere("ConfigMap", "configmaps", true)
+}
+
+fn everywhere(kind: &str, plural: &str, namespaced: bool) -> Arc<Resource> {
     let verbs = ["create", "delete", "get", "list", "patch", "update", "watch"];
     Arc::new(Resource {
-        gvk: Gvk { group: String::new(), version: "v1".to_owned(), kind: "Namespace".to_owned() },
-        plural: "namespaces".to_owned(),
-        namespaced: false,
+        gvk: Gvk { group: String::new(), version: "v1".to_owned(), kind: kind.to_owned() },
+        plural: plural.to_owned(),
+        namespaced,
         verbs: verbs.into_iter().map(str::to_owned).collect(),
     })
 }

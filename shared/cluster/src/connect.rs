@@ -1,6 +1,7 @@
 //! A connection to one API server: cheap to clone, every request bounded in time and size, kept over warm invocations.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -127,6 +128,12 @@ impl Deadline {
 pub struct Cluster {
     inner: Arc<Inner>,
     deadlines: Vec<Deadline>,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").field("server", &self.inner.server).finish_non_exhaustive()
+    }
 }
 
 struct Inner {

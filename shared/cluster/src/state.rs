@@ -23,6 +23,7 @@ use crate::apply;
 use crate::connect::Cluster;
 use crate::discover::GroupKind;
 use crate::error::{ApiError, Class};
+use crate::live::Place;
 use crate::status::Status;
 use crate::tracking;
 
@@ -192,6 +193,16 @@ pub async fn read(cluster: &Cluster, key: &AppKey) -> Result<Option<Recorded>, S
     }
     let version = object.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
     Ok(Some(Recorded { state, app: key.clone(), version }))
+}
+
+/// Where the ConfigMap called `name` is, for whoever waits for it.
+pub fn place(name: &str) -> Place {
+    Place { resource: apply::config_maps(), namespace: NAMESPACE.to_owned(), name: name.to_owned() }
+}
+
+/// What the ConfigMap `object` says of an application, without the inventory; `None` where it is damaged.
+pub fn peek(object: &Object) -> Option<State> {
+    unpack(object, "state").ok()
 }
 
 /// Every application that has a state in this cluster, by name.

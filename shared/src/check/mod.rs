@@ -13,11 +13,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use slipway_cluster::compare::Rules;
 use slipway_cluster::discover::{Gvk, Resource};
+use slipway_cluster::health::{self, Checks, Health};
 use slipway_cluster::live::{self, Place};
 use slipway_cluster::lock::{self, Acquired};
 use slipway_cluster::normalize::NormalizeError;
-use slipway_cluster::state::{self, Recorded, StateError};
-use slipway_cluster::status::SyncStatus;
+use slipway_cluster::state::{self, Operation, Recorded, StateError};
+use slipway_cluster::status::{AppHealth, SyncStatus};
 use slipway_cluster::{Cluster, apply, compare, hook, plan, sync_status};
 use slipway_manifest::{Object, ObjectId};
 use tokio::sync::watch;
@@ -45,6 +46,8 @@ const APPS_AT_ONCE: usize = 4;
 const AT_ONCE: usize = 16;
 /// How long the Lease lasts; a check that takes longer renews it.
 const LEASE: Duration = Duration::from_secs(30);
+/// After this a sync that nobody works on is nobody's.
+const GRACE: Duration = Duration::from_mins(3);
 /// Time kept for recording and telling, at most.
 const REPORTING: Duration = Duration::from_secs(15);
 
@@ -168,16 +171,21 @@ impl Checker {
         let options =
             lock::Options { holder: id.to_owned(), duration: LEASE, patience: Duration::ZERO, wanted: String::new() };
         let catches_up = app.may_catch_up(Timestamp::now());
-        if state::read(&destination.cluster, &owner.key).await.map_err(Box::new)?.is_none() {
+        let Some(recorded) = state::read(&destination.cluster, &owner.key).await.map_err(Box::new)? else {
             if catches_up {
                 self.take_up(app, id, until).await;
             }
             return skip("it was never deployed");
-        }
+        };
         let lease = match lock::acquire(&destination.cluster, &owner.key, &options).await.map_err(Box::new)? {
             Acquired::Mine(lease) => lease,
             Acquired::Held { .. } => return skip("it is being deployed"),
         };
+        if app.is_automated() && recorded.state.operation.as_ref().is_some_and(is_overdue) {
+            lease.release().await.map_err(Box::new)?;
+            self.take_up(app, id, until).await;
+            return skip("nobody went on with its sync: it was taken up");
+        }
         let bound = lease.cluster();
         let compared = lease.hold(Box::pin(self.compare(app, &owner, &destination.name, &bound, checkouts, key))).await;
         match lease.release().await {
@@ -237,7 +245,7 @@ impl Checker {
         };
         let render = Box::pin(job::render(&self.engine, app, checkouts, &revision, destination, cluster));
         let rendered = render.await?.rendered;
-        let compared = differences(cluster, owner, rendered.objects, &app.rules()?, key).await;
+        let compared = differences(cluster, owner, rendered.objects, &app.rules()?, &app.checks(), key).await;
         let (new, gone) = drift::news(&compared.found, &recorded.state.drift, &compared.unsure);
         let drifts: Vec<report::Drift> = new.iter().map(|found| found.drift.clone()).collect();
         let behind = self.behind(app, checkouts, &mut recorded).await?;
@@ -299,6 +307,11 @@ impl Checker {
     }
 }
 
+/// Whether nobody goes on with the sync any more: its message, or its schedule, got lost.
+fn is_overdue(operation: &Operation) -> bool {
+    operation.not_before.unwrap_or(operation.started_at) + GRACE < Timestamp::now()
+}
+
 /// What became of comparing an application with its cluster.
 #[derive(Debug, Default)]
 pub struct Comparison {
@@ -312,6 +325,8 @@ pub struct Comparison {
     pub objects: BTreeMap<ObjectId, String>,
     /// The verdict on each object; hooks and copies have none.
     pub verdicts: BTreeMap<ObjectId, sync_status::Verdict>,
+    /// How well each object is that Git has; those without health have none.
+    pub health: BTreeMap<ObjectId, Option<health::Verdict>>,
 }
 
 impl Comparison {
@@ -328,6 +343,7 @@ pub async fn differences(
     owner: &Owner,
     objects: Vec<Object>,
     rules: &Rules,
+    checks: &Checks,
     key: &Key<'_>,
 ) -> Comparison {
     let mut compared = Comparison::default();
@@ -359,7 +375,10 @@ pub async fn differences(
         .collect()
         .await;
     compared.objects = objects.iter().map(|(_, place)| (place.id(), place.resource.gvk.version.clone())).collect();
+    let now = Timestamp::now();
     for (object, live, answer) in answers {
+        let missing = || Some(health::Verdict::new(Health::Missing, ""));
+        compared.health.insert(object.id(), live.as_ref().map_or_else(missing, |live| checks.of(live, now)));
         match answer {
             Ok(more) => {
                 let verdict =
@@ -428,6 +447,13 @@ fn remember(recorded: &mut Recorded, compared: &Comparison, gone: &[String]) {
             None if compared.unsure.contains(&id.to_string()) => Some(SyncStatus::Unknown),
             None => Some(if resource.requires_pruning { SyncStatus::OutOfSync } else { SyncStatus::Synced }),
         };
+        if let Some(health) = compared.health.get(&id) {
+            resource.health.clone_from(health);
+        }
+    }
+    let worst = health::aggregate(compared.health.values().map(Option::as_ref));
+    if compared.problems.is_empty() && state.status.health.status != worst {
+        state.status.health = AppHealth { status: worst, last_transition_time: Some(Timestamp::now()) };
     }
     let verdicts = compared.verdicts.values().copied().map(Some);
     state.status.sync.status = sync_status::aggregate(verdicts, !compared.problems.is_empty());

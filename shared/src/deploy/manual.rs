@@ -57,7 +57,8 @@ async fn look(
     let version = recorded.as_ref().map(|recorded| recorded.version().to_owned());
     let mut state = recorded.map(|recorded| recorded.state).unwrap_or_default();
     let secret = engine.state_key().await.map_err(|error| chain(&error))?;
-    let comparison = differences(cluster, &job.owner, job.objects.clone(), &job.rules, &Key(&secret)).await;
+    let comparison =
+        differences(cluster, &job.owner, job.objects.clone(), &job.rules, &job.checks, &Key(&secret)).await;
     let extra: BTreeSet<ObjectId> =
         state.inventory.iter().filter(|id| !comparison.objects.contains_key(id)).cloned().collect();
     let mut outcome = Outcome { phase: Phase::Healthy, ..Outcome::failed(String::new(), false) };

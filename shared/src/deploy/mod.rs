@@ -16,6 +16,7 @@ use std::time::Duration;
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use slipway_cluster::state::AppKey;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -29,10 +30,11 @@ use crate::event::queue::{self, Continue, Message, Push};
 use crate::notify::report::{self, Phase};
 use crate::notify::reporter::Reporter;
 use crate::notify::subscribe::Subscriptions;
-use crate::root::Member;
+use crate::root::{Member, Sibling};
 use crate::secret::Secrets;
 use crate::source::{Checkouts, Repo};
 use leave::Leaver;
+use sync::depend::{Dependencies, Dependency, Known};
 use sync::{Next, Outcome, Times};
 
 /// Applications brought to their commit at the same time: most of them wait for the cluster at any moment.
@@ -119,6 +121,7 @@ impl Deployer {
         let work = async {
             let checkouts = Checkouts::new(self.engine.github.clone());
             let mut root = self.engine.load_root(&checkouts).await?;
+            let waiting = waiting(&root.members);
             let found = root.members.iter().position(|member| member.instance() == rest.app);
             let Some(member) = found.map(|at| root.members.swap_remove(at)) else {
                 let mut leavers = Box::pin(leave::find(&self.engine, &root)).await;
@@ -130,9 +133,17 @@ impl Deployer {
             let head = checkouts.resolve(&member.repo, member.revision()).await;
             let head = head.map_err(|error| Failure::of(&error, error.is_retryable()))?;
             let branch = Branch { repo: member.repo.clone(), reference: member.revision().to_owned() };
-            let resumes = Some(rest.operation.clone());
+            let resumes = Some(rest.operation.clone()).filter(|operation| !operation.starts_with(sync::LOOK));
             let reporter = self.engine.reporter();
-            Ok::<_, Failure>(Work { members: vec![member], resumes, reporter, ..Work::new(checkouts, branch, head) })
+            Ok::<_, Failure>(Work {
+                members: vec![member],
+                resumes,
+                reporter,
+                round: rest.attempt,
+                is_rest: true,
+                waiting,
+                ..Work::new(checkouts, branch, head)
+            })
         };
         match tokio::time::timeout_at(until, Box::pin(work)).await {
             Ok(Ok(work)) => Box::pin(self.work(work, until, id)).await,
@@ -180,6 +191,7 @@ impl Deployer {
         if is_root && !root.problems.is_empty() {
             self.engine.tell(&report::problem("Some declarations at the root can't be used", &root.problems)).await;
         }
+        let waiting = waiting(&root.members);
         let leavers = if is_root { Box::pin(leave::find(&self.engine, &root)).await } else { Vec::new() };
         let mut members = Vec::new();
         for member in root.members {
@@ -189,8 +201,10 @@ impl Deployer {
             }
             members.push(member);
         }
+        members.sort_by_key(|member| member.rank);
         let reporter = self.engine.reporter();
-        Ok(Work { members, reporter, leavers, projects: root.projects, ..Work::new(checkouts, branch, head) })
+        let projects = root.projects;
+        Ok(Work { members, reporter, leavers, projects, waiting, ..Work::new(checkouts, branch, head) })
     }
 
     async fn work(&self, work: Work, until: Instant, id: &str) -> Summary {
@@ -216,8 +230,9 @@ impl Deployer {
                 outcomes.entry(target.clone()).or_default().push((app, outcome));
             }
         }
+        self.wake(work, &done).await;
         for leaver in &work.leavers {
-            let times = Times { timeout: self.engine.sync_timeout, ..Times::until(until) };
+            let times = self.times(until, work.members.is_empty());
             if let Some(outcome) = Box::pin(leave::take(&self.engine, &work.projects, leaver, id, times)).await {
                 let app = leaver.key.instance();
                 summary.retry |= outcome.retry;
@@ -245,12 +260,28 @@ impl Deployer {
 
     /// Queues what is left of a sync; whether that went well.
     async fn send_rest(&self, app: &str, outcome: &Outcome) -> bool {
-        let Some(Next { operation, attempt }) = outcome.next.clone() else { return true };
-        match self.intake.go_on(&Continue { app: app.to_owned(), operation, attempt }).await {
+        let Some(Next { operation, attempt, not_before }) = outcome.next.clone() else { return true };
+        match self.intake.go_on(&Continue { app: app.to_owned(), operation, attempt }, not_before).await {
             Ok(()) => true,
             Err(error) => {
                 tracing::error!(app, error = chain(&error), "the rest of a sync was not queued");
                 false
+            }
+        }
+    }
+
+    /// Has those looked at that wait for what was brought to its commit just now, and are not part of this work.
+    async fn wake(&self, work: &Work, done: &[(String, Option<Target>, Outcome)]) {
+        let here: BTreeSet<String> = work.members.iter().map(Member::instance).collect();
+        let well = done.iter().filter(|(_, _, outcome)| outcome.phase == Phase::Healthy && !outcome.changes.is_empty());
+        for (app, target, _) in well {
+            let sha = target.as_ref().map(|(_, sha, _)| report::short(sha)).unwrap_or_default();
+            for waiting in work.waiting.get(app).into_iter().flatten().filter(|waiting| !here.contains(*waiting)) {
+                let look =
+                    Continue { app: waiting.clone(), operation: format!("{}{app}-{sha}", sync::LOOK), attempt: 0 };
+                if let Err(error) = self.intake.go_on(&look, None).await {
+                    tracing::warn!(app = waiting, error = chain(&error), "nobody looks at what waits for {app}");
+                }
             }
         }
     }
@@ -305,8 +336,14 @@ impl Deployer {
             Ok(mut job) => {
                 job.resumes.clone_from(&work.resumes);
                 // What takes long goes on in the application's own group, and holds up no other commit of the branch.
-                let patience = if work.resumes.is_some() { until } else { until.min(Instant::now() + PATIENCE) };
-                let times = Times { patience, timeout: self.engine.sync_timeout, ..Times::until(until) };
+                let times = Times { round: work.round, ..self.times(until, work.is_rest) };
+                job.policy.after = match self.dependencies(member, checkouts, &work.known).await {
+                    Ok(after) => after,
+                    Err(problem) => {
+                        let outcome = Outcome::failed(problem, false);
+                        return (self.settle(member, &revision, reporter, outcome).await, target);
+                    }
+                };
                 Box::pin(sync::sync(&job, reporter, id, times, stop)).await
             }
             Err(error) => {
@@ -315,6 +352,36 @@ impl Deployer {
             }
         };
         (outcome, target)
+    }
+
+    /// What the application waits for, or why it can't.
+    async fn dependencies(
+        &self,
+        member: &Member,
+        checkouts: &Checkouts,
+        known: &Known,
+    ) -> Result<Dependencies, String> {
+        let mut on = Vec::new();
+        for sibling in member.after.as_ref().map_err(|error| chain(error))? {
+            let Sibling { instance, identity, repo, revision, destination } = &**sibling;
+            let wanted = match revision {
+                Some(revision) => checkouts.resolve(repo, revision).await.map_err(|error| chain(&error))?,
+                None => String::new(),
+            };
+            let found = self.engine.clusters.get(&destination.server, &destination.name).await;
+            let cluster = found.map_err(|error| chain(&error))?.cluster;
+            let (namespace, name) = identity.clone();
+            let key = AppKey { root: self.engine.root.to_string(), namespace, name };
+            on.push(Dependency { name: instance.clone(), key, cluster, wanted });
+        }
+        Ok(Dependencies { on, known: Known::clone(known) })
+    }
+
+    /// How long to wait in this invocation.
+    fn times(&self, until: Instant, resumes: bool) -> Times {
+        let rests = self.intake.can_wait();
+        let patience = if resumes && !rests { until } else { until.min(Instant::now() + PATIENCE) };
+        Times { until, patience, timeout: self.engine.sync_timeout, rests, round: 0 }
     }
 
     /// Tells of an application that is not even tried, unless it will be tried again.
@@ -368,14 +435,45 @@ struct Work {
     /// Applications that the root has no more.
     leavers: Vec<Leaver>,
     projects: BTreeMap<String, AppProject>,
+    /// How often somebody came to look already.
+    round: u32,
+    /// Whether it is the rest of what another invocation began.
+    is_rest: bool,
+    known: Known,
+    /// Who waits for whom: names of applications by the name of what they wait for.
+    waiting: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Work {
     /// Nothing to do yet for what follows `branch`, which is at `head`.
     fn new(checkouts: Checkouts, branch: Branch, head: String) -> Self {
         let (members, leavers, projects) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { checkouts, branch, head, members, reporter: None, resumes: None, leavers, projects }
+        Self {
+            checkouts,
+            branch,
+            head,
+            members,
+            reporter: None,
+            resumes: None,
+            leavers,
+            projects,
+            round: 0,
+            is_rest: false,
+            known: Known::default(),
+            waiting: BTreeMap::new(),
+        }
     }
+}
+
+/// Who waits for whom.
+fn waiting(members: &[Member]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut waiting: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for member in members {
+        for sibling in member.after.iter().flatten() {
+            waiting.entry(sibling.instance.clone()).or_default().insert(member.instance());
+        }
+    }
+    waiting
 }
 
 /// When to stop, so that there is time to record and tell.

@@ -27,8 +27,8 @@ pub(super) async fn follows(
 pub(super) fn verdict(outcomes: &[&Outcome]) -> (State, String) {
     let count = |phase: Phase| outcomes.iter().filter(|outcome| outcome.phase == phase).count();
     let (failed, waiting, healthy) = (count(Phase::Failed), count(Phase::Waiting), count(Phase::Healthy));
-    let (held, manual) = (count(Phase::Held), count(Phase::OutOfSync));
-    let state = match (failed, waiting + held + manual) {
+    let (held, queued, manual) = (count(Phase::Held), count(Phase::Queued), count(Phase::OutOfSync));
+    let state = match (failed, waiting + held + queued + manual) {
         (0, 0) => State::Success,
         (0, _) => State::Pending,
         _ => State::Failure,
@@ -37,6 +37,7 @@ pub(super) fn verdict(outcomes: &[&Outcome]) -> (State, String) {
         (failed, "failed"),
         (waiting, "not healthy yet"),
         (held, "held by a sync window"),
+        (queued, "waiting for others"),
         (manual, "out of sync, to be synced by hand"),
         (healthy, "deployed"),
     ]

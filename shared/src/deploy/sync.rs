@@ -8,6 +8,7 @@
 mod begin;
 mod book;
 pub mod delete;
+pub mod depend;
 mod explain;
 mod late;
 mod operate;
@@ -41,8 +42,9 @@ use crate::notify::report::Phase;
 use crate::notify::reporter::Reporter;
 use crate::notify::subscribe::Subscriptions;
 use book::Book;
+use depend::Dependencies;
 use outcome::Stop;
-pub use outcome::{Next, Outcome};
+pub use outcome::{LOOK, Next, Outcome};
 use retry::Backoff;
 use view::View;
 
@@ -83,6 +85,8 @@ pub enum Aim {
 pub struct Policy {
     /// What for.
     pub aim: Aim,
+    /// Applications that have to be there first.
+    pub after: Dependencies,
     /// How to sync; what belongs to a single operation is filled in when it begins.
     pub options: Options,
     /// A prune may leave nothing.
@@ -118,12 +122,16 @@ pub struct Times {
     pub timeout: Duration,
     /// How long a renewal of the Lease lasts: a worker that died is taken up after that.
     pub lease: Duration,
+    /// Whether the next invocation comes after a rest, by a schedule.
+    pub rests: bool,
+    /// How often somebody came to look already.
+    pub round: u32,
 }
 
 impl Times {
     /// A sync that waits as long as its invocation lasts.
     pub fn until(until: Instant) -> Self {
-        Self { until, patience: until, timeout: TIMEOUT, lease: LEASE }
+        Self { until, patience: until, timeout: TIMEOUT, lease: LEASE, rests: false, round: 0 }
     }
 }
 
@@ -235,6 +243,8 @@ struct Run<'a> {
     progress: Progress,
     /// What differs from Git.
     modified: BTreeSet<ObjectId>,
+    /// It has not begun, because others come first.
+    is_queued: bool,
     book: Book<'a>,
 }
 
@@ -274,7 +284,15 @@ impl<'a> Run<'a> {
             health: BTreeMap::new(),
             outcome,
         };
-        Self { times, stop, view: View::default(), progress: Progress::default(), modified: BTreeSet::new(), book }
+        Self {
+            times,
+            stop,
+            view: View::default(),
+            progress: Progress::default(),
+            modified: BTreeSet::new(),
+            is_queued: false,
+            book,
+        }
     }
 
     /// The whole of it, up to where it has to wait for another invocation.
@@ -290,7 +308,9 @@ impl<'a> Run<'a> {
         }
         self.look().await?;
         if self.book.state.operation.is_some() {
-            self.take_up();
+            if !self.take_up().await {
+                return Ok(());
+            }
         } else {
             if !self.compare().await {
                 self.progress.phase = OperationPhase::Succeeded;
@@ -298,6 +318,9 @@ impl<'a> Run<'a> {
                 return self.settle().await;
             }
             self.begin()?;
+        }
+        if !self.come_after().await? {
+            return Ok(());
         }
         self.record_intent().await?;
         if self.operate().await? { self.settle().await } else { Ok(()) }

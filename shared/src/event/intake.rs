@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::github::{Outcome, Reply, Request};
+use super::later;
 use super::queue::{Continue, Push};
 use crate::aws::Aws;
 use crate::config;
@@ -24,6 +26,9 @@ pub struct Intake {
     secrets: Secrets,
     aws: Aws,
 }
+
+/// What is due as soon as this is not worth a schedule, which is as exact as a minute.
+const SOON: Duration = Duration::from_secs(10);
 
 /// Why a message could not be queued.
 #[derive(Debug, thiserror::Error)]
@@ -75,8 +80,20 @@ impl Intake {
         self.send(push, push.group(), &push.delivery).await
     }
 
-    /// Queues the rest of a sync.
-    pub async fn go_on(&self, rest: &Continue) -> Result<(), QueueError> {
+    /// Whether what waits for long can be put off to a later time.
+    pub fn can_wait(&self) -> bool {
+        self.settings.schedule_role.is_some()
+    }
+
+    /// Queues the rest of a sync, at `at` where that is some time ahead; at once where it can't be put off.
+    pub async fn go_on(&self, rest: &Continue, at: Option<Timestamp>) -> Result<(), QueueError> {
+        let is_ahead = |at: &Timestamp| *at > Timestamp::now() + SOON;
+        if let (Some(role), Some(at)) = (&self.settings.schedule_role, at.filter(is_ahead)) {
+            match later::send(&self.aws, role, &self.settings.queue_url, rest, at).await {
+                Ok(()) => return Ok(()),
+                Err(error) => tracing::error!(app = rest.app, error = chain(&error), "it is queued at once"),
+            }
+        }
         self.send(rest, rest.group(), &rest.deduplication()).await
     }
 

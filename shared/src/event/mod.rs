@@ -4,5 +4,6 @@
 pub mod ecr;
 pub mod github;
 pub mod intake;
+pub mod later;
 pub mod queue;
 pub mod schedule;

@@ -52,9 +52,9 @@ impl Continue {
         hex::encode(Sha256::digest(format!("continue\0{}", self.app)))
     }
 
-    /// The deduplication id: sent twice, it comes once.
+    /// The deduplication id: sent twice, it comes once. A queue has them for all its groups, so that the application is part of it.
     pub fn deduplication(&self) -> String {
-        format!("{}-{}", self.operation, self.attempt)
+        hex::encode(Sha256::digest(format!("continue\0{}\0{}\0{}", self.app, self.operation, self.attempt)))
     }
 }
 
@@ -145,7 +145,9 @@ mod tests {
         let records = read(event).unwrap();
         assert_eq!(records[0].message.as_ref().unwrap(), &Message::Push(push.clone()));
         assert_eq!(records[3].message.as_ref().unwrap(), &Message::Continue(rest.clone()));
-        assert_eq!((records[3].receipt.as_str(), rest.deduplication().as_str()), ("r", "op-2"));
+        assert_eq!(records[3].receipt, "r");
+        let other = Continue { app: "db".into(), ..rest.clone() };
+        assert_ne!(rest.deduplication(), other.deduplication());
         assert_eq!(push.branch(), "release/1");
         assert!(records[1].message.is_err() && records[2].message.is_err());
         assert_eq!(failures(["2"]), json!({"batchItemFailures": [{"itemIdentifier": "2"}]}));

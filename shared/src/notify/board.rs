@@ -41,10 +41,11 @@ impl Board {
 
     /// Writes down how an application stands now.
     pub fn put(&mut self, deployment: &Deployment<'_>) {
-        let Deployment { app, cluster, phase, changes, problems, .. } = deployment;
+        let Deployment { app, cluster, phase, changes, problems, warnings, .. } = deployment;
         let words = match (problems.split_first(), changes.len()) {
             (Some((first, [])), _) => first.clone(),
             (Some((first, rest)), _) => format!("{first} (and {} more)", rest.len()),
+            (None, 0) if *phase == Phase::Queued => warnings.first().cloned().unwrap_or_default(),
             (None, 0) => String::new(),
             (None, 1) => "1 change".to_owned(),
             (None, count) => format!("{count} changes"),
@@ -138,8 +139,8 @@ impl Board {
 }
 
 /// Phases as they are listed: what needs people first.
-const ORDER: [Phase; 6] =
-    [Phase::Failed, Phase::Waiting, Phase::Held, Phase::OutOfSync, Phase::Progressing, Phase::Healthy];
+const ORDER: [Phase; 7] =
+    [Phase::Failed, Phase::Waiting, Phase::Queued, Phase::Held, Phase::OutOfSync, Phase::Progressing, Phase::Healthy];
 
 fn rank(phase: Phase) -> usize {
     ORDER.iter().position(|one| *one == phase).unwrap_or(ORDER.len())
@@ -150,6 +151,7 @@ fn word(phase: Phase) -> &'static str {
         Phase::Failed => "failed",
         Phase::Waiting => "not healthy yet",
         Phase::Held => "held by a window",
+        Phase::Queued => "waiting for others",
         Phase::OutOfSync => "to be synced by hand",
         Phase::Progressing => "being deployed",
         Phase::Healthy => "deployed",

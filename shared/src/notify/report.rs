@@ -17,10 +17,12 @@ pub enum Phase {
     Progressing,
     /// Applied and healthy.
     Healthy,
-    /// Applied; the time for waiting is over.
+    /// It waits: for others, or applied, for its health.
     Waiting,
     /// Not begun: a sync window holds it.
     Held,
+    /// Not begun: it comes after other applications.
+    Queued,
     /// Compared only: people sync it.
     OutOfSync,
     /// Something failed.
@@ -33,7 +35,7 @@ impl Phase {
         match self {
             Self::Progressing => ":hourglass_flowing_sand:",
             Self::Healthy => ":white_check_mark:",
-            Self::Waiting | Self::Held => ":hourglass:",
+            Self::Waiting | Self::Held | Self::Queued => ":hourglass:",
             Self::OutOfSync => ":raised_hand:",
             Self::Failed => ":x:",
         }
@@ -132,8 +134,9 @@ pub fn deployment(d: &Deployment<'_>) -> String {
     let words = match d.phase {
         Phase::Progressing => "is being deployed to",
         Phase::Healthy => "is deployed to",
-        Phase::Waiting => "is applied, but not healthy yet, on",
+        Phase::Waiting => "is not there yet on",
         Phase::Held => "waits for a sync window to be deployed to",
+        Phase::Queued => "waits for other applications to be deployed to",
         Phase::OutOfSync => "is out of sync, and waits to be synced by hand, on",
         Phase::Failed => "could not be deployed to",
     };
@@ -208,7 +211,9 @@ pub fn deletion(app: &str, cluster: &str, phase: Phase, changes: &[String], line
         Phase::Healthy => (":wastebasket:", "is deleted from"),
         Phase::Held => (Phase::OutOfSync.icon(), "left Git, and waits for an approval to be deleted from"),
         Phase::Failed => (Phase::Failed.icon(), "left Git, and could not be deleted from"),
-        Phase::Progressing | Phase::Waiting | Phase::OutOfSync => (Phase::Waiting.icon(), "is being deleted from"),
+        Phase::Progressing | Phase::Waiting | Phase::Queued | Phase::OutOfSync => {
+            (Phase::Waiting.icon(), "is being deleted from")
+        }
     };
     let mut text = format!("{icon} {} {words} {}", bold(app), bold(cluster));
     bullets(&mut text, lines.iter().map(|line| escape(line)));

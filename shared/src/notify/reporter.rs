@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::board::Board;
-use super::report::Deployment;
+use super::report::{Deployment, Phase};
 use super::slack::{Posted, Slack};
 use super::subscribe::Subscriptions;
 use crate::error::chain;
@@ -67,7 +67,8 @@ impl Reporter {
         for channel in to.channels(deployment.phase, self.slack.channel()) {
             let known = known.filter(|known| known.revision == deployment.sha);
             let key = (deployment.repo.to_owned(), deployment.sha.to_owned(), channel);
-            let is_news = !deployment.changes.is_empty() || !deployment.problems.is_empty() || known.is_some();
+            let Deployment { changes, problems, phase, .. } = deployment;
+            let is_news = !changes.is_empty() || !problems.is_empty() || *phase == Phase::Queued || known.is_some();
             if !is_news && !boards.get(&key).is_some_and(|shown| shown.board.has(deployment.app)) {
                 continue;
             }

@@ -51,7 +51,7 @@ impl Subscriptions {
 /// The triggers of Argo CD's catalogue that fire in a phase.
 fn triggers(phase: Phase) -> &'static [&'static str] {
     match phase {
-        Phase::Progressing | Phase::Waiting | Phase::Held => &["on-sync-running"],
+        Phase::Progressing | Phase::Waiting | Phase::Held | Phase::Queued => &["on-sync-running"],
         Phase::Healthy => &["on-deployed", "on-sync-succeeded"],
         Phase::Failed => &["on-sync-failed", "on-health-degraded"],
         Phase::OutOfSync => &["on-sync-status-unknown"],

@@ -1,7 +1,9 @@
 //! How a sync begins, or is taken up where another invocation left it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use slipway_cluster::GroupKind;
 use slipway_cluster::engine::{self, Progress};
 use slipway_cluster::live::{self, Place};
@@ -15,7 +17,7 @@ use tokio::time::Instant;
 use super::operate::input;
 use super::outcome::Stop;
 use super::view::{self, View};
-use super::waiting::{hook_ended, since};
+use super::waiting::{Waited, hook_ended, since};
 use super::{Run, judge};
 use crate::notify::report;
 
@@ -82,13 +84,25 @@ impl Run<'_> {
         progress
     }
 
-    /// Goes on with the sync that the state tells of.
-    pub(super) fn take_up(&mut self) {
+    /// Goes on with the sync that the state tells of; not, where that is yet to wait until it is tried again.
+    pub(super) async fn take_up(&mut self) -> bool {
         self.progress = self.recorded();
+        let Some(operation) = self.book.state.operation.clone() else { return true };
+        self.book.started = operation.started_at;
+        let ahead = operation.not_before.map(|at| Duration::try_from(at - Timestamp::now()).unwrap_or_default());
+        // Only a back-off has to be waited for; what was waited for otherwise may be there already.
+        if let Some(delay) = ahead.filter(|_| operation.retries > 0 && self.progress.is_fresh())
+            && self.back_off(delay).await == Waited::Later
+        {
+            "waiting for the next retry".clone_into(&mut self.progress.message);
+            self.leave();
+            return false;
+        }
         if let Some(operation) = &mut self.book.state.operation {
             operation.attempt += 1;
-            self.book.started = operation.started_at;
+            operation.not_before = None;
         }
+        true
     }
 
     /// Begins a sync; not of a commit that failed already.

@@ -133,6 +133,9 @@ impl Run<'_> {
         self.book.save(&self.progress).await?;
         match self.back_off(delay).await {
             Waited::Seen => {
+                if let Some(operation) = &mut self.book.state.operation {
+                    operation.not_before = None;
+                }
                 self.look().await?;
                 self.record_intent().await?;
                 Ok(Waited::Seen)

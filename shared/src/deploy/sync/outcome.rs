@@ -1,11 +1,13 @@
 //! How a sync ends.
 
+use jiff::Timestamp;
 use slipway_cluster::lock::LockError;
-use slipway_cluster::state::StateError;
+use slipway_cluster::state::{Operation, StateError};
 use slipway_manifest::ObjectId;
 
+use super::waiting::rest;
 use crate::app::project::Denied;
-use crate::notify::report::Phase;
+use crate::notify::report::{Phase, short};
 
 /// How a sync ended.
 #[derive(Debug, Clone)]
@@ -33,6 +35,24 @@ pub struct Next {
     pub operation: String,
     /// How often it was taken up.
     pub attempt: u32,
+    /// Not before this.
+    pub not_before: Option<Timestamp>,
+}
+
+/// How the id of a message begins that belongs to no sync: somebody shall look.
+pub const LOOK: &str = "look-";
+
+impl Next {
+    /// A look at what was applied, after a rest; `round` came before.
+    pub(super) fn look(revision: &str, round: u32) -> Self {
+        let not_before = Some(Timestamp::now() + rest(round));
+        Self { operation: format!("{LOOK}{}", short(revision)), attempt: round + 1, not_before }
+    }
+
+    pub(super) fn of(operation: &Operation) -> Self {
+        let Operation { id, attempt, not_before, .. } = operation;
+        Self { operation: id.clone(), attempt: *attempt, not_before: *not_before }
+    }
 }
 
 impl Outcome {

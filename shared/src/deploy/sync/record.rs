@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use slipway_cluster::engine::Progress;
 use slipway_cluster::health::Health;
 use slipway_cluster::live::Place;
-use slipway_cluster::state::{self, Operation};
+use slipway_cluster::state;
 use slipway_cluster::status::{
     AppHealth, Deployment, OperationPhase, OperationState, ResourceResult, ResourceStatus, ResultCode, SyncResult,
     SyncStatus,
@@ -20,6 +20,9 @@ use crate::deploy::facts;
 use crate::error::chain;
 use crate::notify::report::{self, Phase};
 use crate::notify::reporter::Told;
+
+/// How often somebody comes to look whether what is applied is healthy by now: within an hour.
+const ROUNDS: u32 = 20;
 
 impl Run<'_> {
     /// The verdict, recorded and told. `stopped` is why the steps did not come to their end.
@@ -45,8 +48,7 @@ impl Run<'_> {
         }
         let goes_on = !progress.phase.is_completed() && book.state.operation.is_some() && !is_refused;
         if goes_on && matches!(stopped, Some(Stop::Time)) {
-            let next = |operation: &Operation| Next { operation: operation.id.clone(), attempt: operation.attempt };
-            book.outcome.next = book.state.operation.as_ref().map(next);
+            book.outcome.next = book.state.operation.as_ref().map(Next::of);
             book.outcome.retry = false;
         }
         book.conclude_problems(progress, goes_on);
@@ -61,13 +63,18 @@ impl Run<'_> {
                 lines.push(line);
             }
         }
-        book.outcome.phase = if goes_on || book.is_progressing(progress) {
+        book.outcome.phase = if self.is_queued {
+            Phase::Queued
+        } else if goes_on || book.is_progressing(progress) {
             Phase::Waiting
         } else if book.outcome.problems.is_empty() {
             Phase::Healthy
         } else {
             Phase::Failed
         };
+        if !goes_on && self.times.rests && book.outcome.phase == Phase::Waiting && self.times.round < ROUNDS {
+            book.outcome.next = Some(Next::look(&book.job.revision, self.times.round));
+        }
         if !goes_on {
             if book.outcome.phase != Phase::Failed {
                 book.remember_deployment();

@@ -38,10 +38,14 @@ impl Run<'_> {
         }
     }
 
-    /// Leaves the rest to another invocation.
+    /// Leaves the rest to another invocation: at once, or after a while where waiting is not worth an invocation.
     pub(super) fn leave(&mut self) {
-        if let Some(operation) = &self.book.state.operation {
-            self.book.outcome.next = Some(Next { operation: operation.id.clone(), attempt: operation.attempt });
+        let now = Timestamp::now();
+        if let Some(operation) = &mut self.book.state.operation {
+            if self.times.rests && operation.not_before.is_none_or(|at| at <= now) {
+                operation.not_before = Some(now + rest(operation.attempt));
+            }
+            self.book.outcome.next = Some(Next::of(operation));
         }
     }
 
@@ -105,8 +109,9 @@ impl Run<'_> {
         let places = self.book.progressing();
         let mut stop = self.stop.clone();
         let cluster = self.book.cluster.clone();
+        let until = if self.times.rests { self.times.patience } else { self.times.until };
         tokio::select! {
-            seen = wait::wait(&cluster, &places, self.times.until, |_, object| wait::judged(object, object.and_then(judge(job)))) => {
+            seen = wait::wait(&cluster, &places, until, |_, object| wait::judged(object, object.and_then(judge(job)))) => {
                 for (id, outcome) in seen {
                     self.see(id, outcome.object);
                 }
@@ -124,6 +129,11 @@ pub(super) fn hook_ended(job: &Job, object: Option<&Object>) -> Seen {
         OperationPhase::Running => Seen::Waiting(verdict.map(|verdict| verdict.message).unwrap_or_default()),
         _ => Seen::Done,
     }
+}
+
+/// How long a sync rests that was taken up so often: longer and longer.
+pub(super) fn rest(attempt: u32) -> Duration {
+    Duration::from_mins(u64::from(1 + attempt / 5).min(5))
 }
 
 /// How long ago that was.

@@ -1,0 +1,72 @@
+//! Single signed requests, to services whose whole SDK would weigh more than everything else that a function links.
+
+use std::time::SystemTime;
+
+use aws_config::SdkConfig;
+use aws_credential_types::provider::ProvideCredentials as _;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use http::{Method, Request};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
+use slipway_cluster::token::dns_suffix;
+
+/// AWS signs a path with its unreserved characters (RFC 3986) as they are.
+pub const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// Why a request could not be signed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignError {
+    /// No region or credentials in the environment.
+    #[error("no AWS {0} in the environment")]
+    NoAws(&'static str),
+    /// The credentials are not to be had, or the request is none.
+    #[error("failed to sign a request to AWS {service}")]
+    Sign {
+        /// The service.
+        service: &'static str,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// A request to `service` in the configured region, signed now: `path` begins with `/` and is encoded ([`RESERVED`]), `body` is JSON or
+/// empty. The endpoint is the configured one, or AWS's own.
+pub async fn request(
+    aws: &SdkConfig,
+    service: &'static str,
+    method: Method,
+    path: &str,
+    body: &str,
+) -> Result<Request<Full<Bytes>>, SignError> {
+    let failed = |source| SignError::Sign { service, source };
+    let region = aws.region().ok_or(SignError::NoAws("region"))?.as_ref();
+    let provider = aws.credentials_provider().ok_or(SignError::NoAws("credentials"))?;
+    let credentials = provider.provide_credentials().await.map_err(|error| failed(error.into()))?;
+    let endpoint = match aws.endpoint_url() {
+        Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
+        None => format!("https://{service}.{region}.{}", dns_suffix(region)),
+    };
+    let url = format!("{endpoint}{path}");
+
+    let identity = credentials.into();
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(region)
+        .name(service)
+        .time(SystemTime::now())
+        .settings(SigningSettings::default())
+        .build()
+        .map_err(|error| failed(error.into()))?
+        .into();
+    let signable =
+        SignableRequest::new(method.as_str(), &url, std::iter::empty(), SignableBody::Bytes(body.as_bytes()));
+    let signed = signable.and_then(|signable| sign(signable, &params)).map_err(|error| failed(error.into()))?;
+    let request = Request::builder().method(method).uri(&url).body(Full::from(body.to_owned()));
+    let mut request = request.map_err(|error| failed(error.into()))?;
+    signed.into_parts().0.apply_to_request_http1x(&mut request);
+    Ok(request)
+}
