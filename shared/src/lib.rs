@@ -31,3 +31,7 @@ pub mod invocation;
 pub mod root;
 pub mod secret;
 pub mod telemetry;
+
+/// Rendering runs in threads of its own, for whose heaps glibc asks the kernel page by page.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -138,6 +138,10 @@ fn normal(value: &Value) -> Value {
                     || key == "clusterIPs" && *value != json!(["None"])
                     || key.ends_with("controller-uid") && value.is_string();
                 let mut value = if any { json!("*") } else { normal(value) };
+                // An API server prints an empty list in both ways, by where it took it from.
+                if key == "items" && value.is_null() {
+                    value = json!([]);
+                }
                 // Entries are sorted by their second first: into which one a write falls is chance.
                 if let (true, Value::Array(entries)) = (key == "managedFields", &mut value) {
                     entries.sort_by_key(|entry| {

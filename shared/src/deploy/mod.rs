@@ -381,7 +381,7 @@ impl Deployer {
     fn times(&self, until: Instant, resumes: bool) -> Times {
         let rests = self.intake.can_wait();
         let patience = if resumes && !rests { until } else { until.min(Instant::now() + PATIENCE) };
-        Times { until, patience, timeout: self.engine.sync_timeout, rests, round: 0 }
+        Times { patience, timeout: self.engine.sync_timeout, rests, ..Times::until(until) }
     }
 
     /// Tells of an application that is not even tried, unless it will be tried again.
