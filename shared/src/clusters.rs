@@ -169,7 +169,7 @@ impl Clusters {
                     None => describe(aws, name).await?,
                 };
                 let credentials = aws.credentials_provider().ok_or(ClusterError::NoAws("credentials"))?;
-                connect_eks(aws, name, name, url, Some(&ca), credentials).await
+                connect_eks(aws, name, name, url, Some(&ca), credentials)
             }
         }
     }
@@ -189,12 +189,12 @@ impl Clusters {
             ),
             None => aws.credentials_provider().ok_or(ClusterError::NoAws("credentials"))?,
         };
-        connect_eks(aws, &secret.name, &secret.aws.cluster_name, url, ca.as_deref(), credentials).await
+        connect_eks(aws, &secret.name, &secret.aws.cluster_name, url, ca.as_deref(), credentials)
     }
 }
 
 /// A connection to the EKS cluster `cluster`, which people call `name`. STS of our own region signs for clusters of any.
-async fn connect_eks(
+fn connect_eks(
     aws: &SdkConfig,
     name: &str,
     cluster: &str,

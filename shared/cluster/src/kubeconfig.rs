@@ -6,7 +6,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kube::config::{AuthInfo, Cluster, ExecConfig, Kubeconfig};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use slipway_manifest::yaml;
 
 use crate::connect::{Auth, ConnectError, Eks};
@@ -73,7 +73,7 @@ fn endpoint(server: &Cluster, user: &AuthInfo, files: &Files<'_>) -> Result<Endp
     if let Some((field, _)) = unsupported.into_iter().find(|(_, is_set)| *is_set) {
         return Err(format!("`{field}` is not supported").into());
     }
-    let key = user.client_key_data.as_ref().map(|key| key.expose_secret());
+    let key = user.client_key_data.as_ref().map(ExposeSecret::expose_secret);
     let certificate = files.pem(user.client_certificate_data.as_deref(), user.client_certificate.as_deref())?;
     let identity = certificate.zip(files.pem(key, user.client_key.as_deref())?);
     Ok(Endpoint {

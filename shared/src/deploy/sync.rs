@@ -211,7 +211,7 @@ pub async fn sync(
         Ok(Err(lost)) => Some(Stop::Lock(Box::new(lost))),
         Err(_) => Some(Stop::Time),
     };
-    let mut outcome = run.finish(stopped).await;
+    let mut outcome = Box::pin(run.finish(stopped)).await;
     match lease.release().await {
         Ok(wanted) => outcome.again = wanted.is_some_and(|wanted| wanted != job.revision),
         Err(error) => tracing::warn!(app = job.owner.instance, error = chain(&error), "the lease was not given back"),

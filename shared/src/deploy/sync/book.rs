@@ -326,17 +326,17 @@ impl Door for Book<'_> {
                     answers.push(self.release(order).await);
                 }
             }
-            _ => match self.rehearse_late(batch).await {
-                Some(refusal) => answers.extend(batch.iter().map(|_| Err(refusal.clone()))),
-                None => {
-                    answers = self.apply(batch).await;
-                    self.establish(batch).await;
-                    let made = batch.iter().zip(&answers).filter(|(order, answer)| !order.dry_run && answer.is_ok());
-                    for object in made.filter_map(|(order, _)| order.task.target()) {
-                        self.late.made(object);
-                    }
+            _ => {
+                if let Some(refusal) = self.rehearse_late(batch).await {
+                    return batch.iter().map(|_| Err(refusal.clone())).collect();
                 }
-            },
+                answers = self.apply(batch).await;
+                self.establish(batch).await;
+                let made = batch.iter().zip(&answers).filter(|(order, answer)| !order.dry_run && answer.is_ok());
+                for object in made.filter_map(|(order, _)| order.task.target()) {
+                    self.late.made(object);
+                }
+            }
         }
         answers
     }
