@@ -55,6 +55,17 @@ async fn the_aws_command_line_is_understood_not_started() {
     assert!(Cluster::from_kubeconfig(kubeconfig(&user(&role)).path(), None, Some(credentials())).is_err());
 }
 
+#[test]
+fn what_is_not_supported_or_half_given_is_refused() {
+    let certificate = json!({"client-certificate-data": "LS0tLS0="});
+    for (user, reason) in [(certificate, "go together"), (json!({"username": "me", "password": "x"}), "`username`")] {
+        let file = kubeconfig(&user);
+        let Err(error) = Cluster::from_kubeconfig(file.path(), None, None) else { panic!("connected") };
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        assert!(cause.contains(reason), "{cause}");
+    }
+}
+
 #[tokio::test]
 async fn a_broken_kubeconfig_is_named() {
     let file = tempfile::NamedTempFile::new().unwrap();

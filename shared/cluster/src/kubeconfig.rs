@@ -75,11 +75,15 @@ fn endpoint(server: &Cluster, user: &AuthInfo, files: &Files<'_>) -> Result<Endp
     }
     let key = user.client_key_data.as_ref().map(ExposeSecret::expose_secret);
     let certificate = files.pem(user.client_certificate_data.as_deref(), user.client_certificate.as_deref())?;
-    let identity = certificate.zip(files.pem(key, user.client_key.as_deref())?);
+    let identity = match (certificate, files.pem(key, user.client_key.as_deref())?) {
+        (Some(certificate), Some(key)) => Some((certificate, key.into())),
+        (None, None) => None,
+        _ => return Err("a client certificate and its key go together: one of them is missing".into()),
+    };
     Ok(Endpoint {
         url: server.server.clone().unwrap_or_default(),
         ca: files.pem(server.certificate_authority_data.as_deref(), server.certificate_authority.as_deref())?,
-        identity: identity.map(|(certificate, key)| (certificate, key.into())),
+        identity,
         server_name: server.tls_server_name.clone(),
     })
 }

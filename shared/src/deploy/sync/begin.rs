@@ -156,7 +156,7 @@ impl Run<'_> {
                 self.book.places.insert(task.id.clone(), place);
             }
         }
-        self.book.late.expect(&tasks, &self.view.targets);
+        self.book.late.begin(&tasks, &self.view.targets);
         self.find_named_hooks(&tasks).await;
         self.book.save(&self.progress).await
     }

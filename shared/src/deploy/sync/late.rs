@@ -28,7 +28,7 @@ pub(super) struct Late {
 impl Late {
     /// Takes note of the tasks that depend on a Namespace or CustomResourceDefinition among `targets`. A sync that is taken up can't know which
     /// of them were dry-run: all are, again.
-    pub(super) fn expect<'t>(&mut self, tasks: impl IntoIterator<Item = &'t Task>, targets: &[Object]) {
+    pub(super) fn begin<'t>(&mut self, tasks: impl IntoIterator<Item = &'t Task>, targets: &[Object]) {
         let namespaces: BTreeSet<&str> =
             targets.iter().filter(|object| object.id().kind == "Namespace").map(Object::name).collect();
         let kinds: BTreeSet<GroupKind> = targets.iter().filter_map(defined).collect();
