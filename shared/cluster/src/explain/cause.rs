@@ -42,6 +42,8 @@ pub enum Reason {
     Deadline,
     /// A volume can't be made.
     Provisioning,
+    /// A volume is made once a pod uses it, and none does.
+    NoConsumer,
     /// No controller takes care of it.
     NoController,
     /// The names of a CustomResourceDefinition are taken, or its schema is refused.
@@ -76,6 +78,7 @@ impl Reason {
             }
             Self::Deadline => "raise activeDeadlineSeconds, or let the Job do less",
             Self::Provisioning => "check the StorageClass and its provisioner",
+            Self::NoConsumer => "add what uses it, or a StorageClass with volumeBindingMode: Immediate",
             Self::NoController => "install the controller, or correct the class that the object names",
             Self::Definition => "remove the other definition, or correct the names or the schema",
             Self::ApiUnavailable => "bring the service behind it back",
@@ -126,13 +129,31 @@ impl Found {
 pub fn cause(evidence: &Evidence) -> Option<Found> {
     let all = || evidence.objects.iter().rev();
     let event = |object: &Object| by_event(object, &evidence.events);
+    let first = evidence.objects.first()?;
     // What is on its way out comes first: it is what the others wait for.
-    (evidence.objects.first().and_then(deleting))
+    let found = deleting(first)
         .or_else(|| all().find_map(pod))
         .or_else(|| all().find_map(refused_pods))
         .or_else(|| all().find_map(event))
         .or_else(|| all().find_map(of_kind))
-        .or_else(|| all().find_map(by_health))
+        .or_else(|| all().find_map(by_health))?;
+    // A Job's pod says why, the Job that it is not tried again.
+    Some(match failed_job(first).filter(|job| job.object != found.object) {
+        Some(job) => Found { message: format!("{}; {} ended: {}", found.message, job.object, job.message), ..found },
+        None => found,
+    })
+}
+
+/// A Job that has failed, or will have once its pods are gone: `FailureTarget` comes before `Failed`
+/// (kubernetes/kubernetes `pkg/controller/job/job_controller.go`).
+fn failed_job(object: &Object) -> Option<Found> {
+    if (object.group(), object.kind()) != ("batch", "Job") {
+        return None;
+    }
+    let failed = health::status_conditions(object)
+        .find(|condition| matches!(condition.kind, "Failed" | "FailureTarget") && condition.status == "True")?;
+    let reason = if failed.reason == "DeadlineExceeded" { Reason::Deadline } else { Reason::JobFailed };
+    Some(Found::new(object, reason, format!("{}: {}", failed.reason, failed.message)))
 }
 
 /// A deletion that something holds.
@@ -166,6 +187,8 @@ fn pod(object: &Object) -> Option<Found> {
         .map(|condition| Found::new(object, Reason::Unschedulable, format!("no node takes it: {}", condition.message)));
     let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"];
     let containers = || statuses.iter().filter_map(|list| object.pointer(list)?.as_array()).flatten();
+    // What a deletion ended did not fail by itself.
+    let is_killed = object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null());
     let evicted =
         (text(object, "/status/phase") == "Failed" && !text(object, "/status/reason").is_empty()).then(|| {
             let (reason, message) = (text(object, "/status/reason"), text(object, "/status/message"));
@@ -174,7 +197,7 @@ fn pod(object: &Object) -> Option<Found> {
         });
     unschedulable
         .or_else(|| containers().find_map(|status| waiting(object, status)))
-        .or_else(|| containers().find_map(|status| terminated(object, status)))
+        .or_else(|| containers().find_map(|status| terminated(object, status)).filter(|_| !is_killed))
         .or(evicted)
 }
 
@@ -250,22 +273,32 @@ fn refusal(message: &str) -> Reason {
         Reason::Quota
     } else if says(&["denied the request", "denied request", "violates PodSecurity"]) {
         Reason::Denied
+    } else if says(&["error looking up service account", "no PriorityClass with name"]) {
+        Reason::Configuration
     } else {
         Reason::PodsRefused
     }
 }
 
+/// What controllers of volumes wait for, and tell as something normal.
+const WAITS: [&str; 3] = ["WaitForFirstConsumer", "WaitForPodScheduled", "FailedBinding"];
+
 /// What the last warning about the object says, where its status says nothing.
 fn by_event(object: &Object, events: &[Event]) -> Option<Found> {
     let id = object.id();
-    let warnings = events.iter().filter(|event| event.warning && event.object == id);
-    let last = warnings.max_by_key(|event| &event.time)?;
+    let tells = |event: &&Event| (event.warning || WAITS.contains(&event.reason.as_str())) && event.object == id;
+    let last = events.iter().filter(tells).max_by_key(|event| &event.time)?;
+    // Told before it was bound.
+    if object.kind() == "PersistentVolumeClaim" && text(object, "/status/phase") == "Bound" {
+        return None;
+    }
     let message = last.message.as_str();
     let reason = match last.reason.as_str() {
         "FailedMount" | "FailedAttachVolume" => Reason::Mount,
-        "FailedScheduling" => Reason::Unschedulable,
+        "FailedScheduling" | "WaitForPodScheduled" => Reason::Unschedulable,
         "Unhealthy" | "ProbeError" => Reason::Probe,
-        "ProvisioningFailed" => Reason::Provisioning,
+        "ProvisioningFailed" | "FailedBinding" => Reason::Provisioning,
+        "WaitForFirstConsumer" => Reason::NoConsumer,
         "FailedCreate" => refusal(message),
         "BackOff" | "Failed" if message.contains("image") => Reason::ImagePull,
         "SyncLoadBalancerFailed" | "FailedBuildModel" | "FailedDeployModel" => Reason::NoController,
@@ -287,11 +320,7 @@ fn of_kind(object: &Object) -> Option<Found> {
     };
     let found = |reason, message: String| Some(Found::new(object, reason, message));
     match (object.group(), object.kind()) {
-        ("batch", "Job") => {
-            let failed = condition("Failed", "True")?;
-            let reason = if failed.reason == "DeadlineExceeded" { Reason::Deadline } else { Reason::JobFailed };
-            found(reason, format!("{}: {}", failed.reason, failed.message))
-        }
+        ("batch", "Job") => failed_job(object),
         ("", "PersistentVolumeClaim") if text(object, "/status/phase") == "Pending" => {
             let class = text(object, "/spec/storageClassName");
             let class = if class.is_empty() { "no StorageClass" } else { class };
@@ -309,8 +338,13 @@ fn of_kind(object: &Object) -> Option<Found> {
             let blocked = condition("DisruptionAllowed", "False")?;
             let number = |pointer| object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
             let (healthy, wanted) = (number("/status/currentHealthy"), number("/status/desiredHealthy"));
-            let message = format!("{}: {healthy} pods are healthy and {wanted} must be", blocked.reason);
-            found(Reason::DisruptionBudget, message)
+            // What it can't count it does not protect: then the controller says why.
+            let tail = if blocked.reason == "SyncFailed" { format!(": {}", blocked.message) } else { String::new() };
+            let counted = match number("/status/expectedPods") {
+                0 => "no pod is counted by its selector".to_owned(),
+                all => format!("{healthy} of {all} pods are healthy and {wanted} must be"),
+            };
+            found(Reason::DisruptionBudget, format!("{}: {counted}{tail}", blocked.reason))
         }
         ("apiextensions.k8s.io", "CustomResourceDefinition") => {
             let refused = condition("NamesAccepted", "False").or_else(|| condition("NonStructuralSchema", "True"))?;

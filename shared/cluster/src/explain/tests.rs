@@ -88,6 +88,12 @@ fn fixtures() -> Vec<(Vec<Object>, Vec<Event>, &'static str, Reason, &'static st
         json!({"spec": {"restartPolicy": "Never"}, "status": {"phase": "Failed", "containerStatuses": [
         {"name": "run", "state": {"terminated": {"exitCode": 3, "reason": "Error", "message": "no such table"}}}]}}),
     );
+    // The controller ends the pods first and then says `Failed`.
+    let ending = |reason: &str| {
+        object("batch/v1", "Job", "migrate", conditions(&[("FailureTarget", "True", reason, "it took too long")]))
+    };
+    let mut killed_pod = failed_pod.clone();
+    killed_pod.metadata_mut().insert("deletionTimestamp".to_owned(), json!("2026-11-21T10:00:00Z"));
     let claim = object(
         "v1",
         "PersistentVolumeClaim",
@@ -187,7 +193,7 @@ fn fixtures() -> Vec<(Vec<Object>, Vec<Event>, &'static str, Reason, &'static st
             ),
             vec![],
             "ReplicaSet.apps/shop/web-1",
-            Reason::PodsRefused,
+            Reason::Configuration,
             "serviceaccount \"web\" not found",
         ),
         (
@@ -195,7 +201,21 @@ fn fixtures() -> Vec<(Vec<Object>, Vec<Event>, &'static str, Reason, &'static st
             vec![],
             "Pod/shop/migrate-x",
             Reason::CrashLoop,
-            "exit code 3: no such table",
+            "exit code 3: no such table; Job/shop/migrate ended: BackoffLimitExceeded: Job has reached",
+        ),
+        (
+            vec![ending("DeadlineExceeded"), killed_pod],
+            vec![],
+            "Job.batch/shop/migrate",
+            Reason::Deadline,
+            "DeadlineExceeded: it took too long",
+        ),
+        (
+            vec![ending("DeadlineExceeded"), waiting("ImagePullBackOff", "Back-off pulling image")],
+            vec![],
+            "Pod/shop/web-1",
+            Reason::ImagePull,
+            "can't pull nginx:nope: ImagePullBackOff: Back-off pulling image; Job/shop/migrate ended: DeadlineExceeded",
         ),
         (
             vec![job("BackoffLimitExceeded", "Job has reached the specified backoff limit")],
@@ -234,13 +254,13 @@ fn fixtures() -> Vec<(Vec<Object>, Vec<Event>, &'static str, Reason, &'static st
                 "policy/v1",
                 "PodDisruptionBudget",
                 "web",
-                json!({"status": {"currentHealthy": 1, "desiredHealthy": 1, "conditions": [
+                json!({"status": {"expectedPods": 2, "currentHealthy": 1, "desiredHealthy": 1, "conditions": [
             {"type": "DisruptionAllowed", "status": "False", "reason": "InsufficientPods"}]}}),
             )],
             vec![],
             "PodDisruptionBudget.policy/shop/web",
             Reason::DisruptionBudget,
-            "1 pods are healthy and 1 must be",
+            "1 of 2 pods are healthy and 1 must be",
         ),
         (
             vec![claim.clone()],
@@ -248,6 +268,13 @@ fn fixtures() -> Vec<(Vec<Object>, Vec<Event>, &'static str, Reason, &'static st
             "PersistentVolumeClaim/shop/data",
             Reason::Provisioning,
             "\"fast\" not found",
+        ),
+        (
+            vec![claim.clone()],
+            vec![Event { warning: false, ..warning(&claim, "WaitForFirstConsumer", "waiting for first consumer") }],
+            "PersistentVolumeClaim/shop/data",
+            Reason::NoConsumer,
+            "waiting for first consumer",
         ),
         (
             vec![object("networking.k8s.io/v1", "Ingress", "web", json!({"spec": {"ingressClassName": "nginx"}}))],
@@ -312,7 +339,7 @@ fn fixtures() -> Vec<(Vec<Object>, Vec<Event>, &'static str, Reason, &'static st
 #[test]
 fn each_failure_is_explained_with_its_root_cause() {
     let fixtures = fixtures();
-    assert_eq!(fixtures.len(), 25);
+    assert_eq!(fixtures.len(), 28);
     for (objects, events, about, reason, words) in fixtures {
         let found = cause(&Evidence { objects, events }).unwrap_or_else(|| panic!("nothing found for {about}"));
         let Found { object, reason: because, message, .. } = &found;
