@@ -171,6 +171,60 @@ async fn a_difference_is_shown_and_synced_away() {
 }
 
 #[tokio::test]
+async fn a_part_is_synced_for_itself_without_hooks_and_no_history() {
+    const MAP: &str = "/api/v1/namespaces/shop/configmaps/settings";
+    let mut shop = Shop::by_hand().await;
+    let map = |value: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"a": value}});
+    let hook = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "before", "annotations": {"argocd.argoproj.io/hook": "PreSync"}},
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "alpine"}]}}}});
+    let with =
+        shop.read("shop/kustomization.yaml").replace("  - ingress.yaml\n", "  - settings.json\n  - before.json\n");
+    let three = shop.read("shop/deployment.yaml").replace("replicas: 2", "replicas: 3");
+    let files = [
+        ("shop/kustomization.yaml", with.as_str()),
+        ("shop/deployment.yaml", &three),
+        ("shop/settings.json", &map("one").to_string()),
+        ("shop/before.json", &hook.to_string()),
+    ];
+    shop.push(&files);
+    shop.settle().await;
+    let typo = shop.run("sync shop --resource apps:Deployment:wbe").await;
+    assert!(
+        typo.err.contains("`apps:Deployment:wbe` fits nothing") && typo.err.contains("apps:Deployment:shop/web"),
+        "{}",
+        typo.err
+    );
+    let malformed = shop.run("sync shop --resource web").await;
+    assert!(malformed.err.contains("write GROUP:KIND:NAME"), "{}", malformed.err);
+    let dry = shop.well("sync shop --dry-run --resource :ConfigMap:settings").await;
+    assert!(dry.contains("/ConfigMap shop/settings") && !dry.contains("Deployment"), "{dry}");
+
+    shop.well("sync shop --resource :ConfigMap:shop/settings").await;
+    assert_eq!(shop.sandbox.cluster.get(MAP).unwrap()["data"]["a"], "one");
+    assert_eq!(shop.replicas(), 2);
+    assert!(shop.sandbox.cluster.get("/apis/batch/v1/namespaces/shop/jobs/before").is_none(), "no hook runs");
+    assert_eq!(shop.well("history shop -o id").await, "0\n");
+    let get: Value = serde_json::from_str(&shop.well("get shop -o json").await).unwrap();
+    let status = |kind: &str| {
+        get["status"]["resources"].as_array().unwrap().iter().find(|row| row["kind"] == kind).unwrap()["status"].clone()
+    };
+    assert_eq!(
+        (status("ConfigMap"), status("Deployment"), status("Ingress")),
+        (json!("Synced"), json!("OutOfSync"), json!("OutOfSync"))
+    );
+    assert_eq!(get["status"]["sync"]["status"], "OutOfSync");
+    assert_eq!(get["status"]["operationState"]["operation"]["sync"]["resources"][0]["name"], "settings");
+
+    // All but the Deployment: what Git has no more is pruned.
+    shop.well("sync shop --prune --resource !apps:Deployment:*").await;
+    assert!(shop.sandbox.cluster.get("/apis/networking.k8s.io/v1/namespaces/shop/ingresses/web").is_none());
+    assert_eq!(shop.replicas(), 2);
+    let whole = shop.well("sync shop").await;
+    assert!(whole.contains("Sync Status:        Synced to main"), "{whole}");
+    assert_eq!((shop.replicas(), shop.well("history shop -o id").await.as_str()), (json!(3), "0\n1\n"));
+}
+
+#[tokio::test]
 async fn what_is_synced_by_hand_waits_is_synced_and_rolled_back() {
     let mut shop = Shop::by_hand().await;
     let three = shop.read("shop/deployment.yaml").replace("replicas: 2", "replicas: 3");

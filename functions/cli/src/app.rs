@@ -75,6 +75,18 @@ pub(crate) struct SourceFlags {
     cluster: ClusterFlags,
 }
 
+/// Which application, and at which commit.
+#[derive(Args)]
+pub(crate) struct CommitFlags {
+    /// The application's name, or NAMESPACE/NAME.
+    name: String,
+    /// The commit, branch or tag, instead of the one that the application follows.
+    #[arg(long)]
+    revision: Option<String>,
+    #[command(flatten)]
+    source: SourceFlags,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     Wide,

@@ -4,6 +4,7 @@
 pub mod facts;
 pub mod job;
 pub mod leave;
+pub mod partial;
 pub mod sync;
 
 mod manual;

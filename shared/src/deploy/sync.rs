@@ -38,7 +38,7 @@ use tokio::time::Instant;
 use crate::app::Permit;
 use crate::clusters::Destination;
 use crate::error::chain;
-use crate::notify::report::Phase;
+use crate::notify::report::{self, Phase};
 use crate::notify::reporter::Reporter;
 use crate::notify::subscribe::Subscriptions;
 use book::Book;
@@ -70,6 +70,8 @@ pub enum Aim {
     /// That the cluster has what Git has.
     #[default]
     Sync,
+    /// That some objects are as in Git, and nothing else: those that `options.resources` names.
+    Part,
     /// That what was changed behind Git's back is undone, and nothing else.
     Heal,
     /// Hooks of a deletion, and nothing else.
@@ -109,6 +111,13 @@ pub struct Policy {
     pub keeps_objects: bool,
     /// Their deletion with the application has to be approved one by one.
     pub confirms_deletion: bool,
+}
+
+impl Policy {
+    /// Whether the operation is about this object.
+    pub fn is_meant(&self, id: &ObjectId) -> bool {
+        self.options.resources.as_ref().is_none_or(|resources| resources.contains(id))
+    }
 }
 
 /// When a sync ends.
@@ -280,6 +289,7 @@ impl<'a> Run<'a> {
             late: late::Late::default(),
             seen: BTreeMap::new(),
             wanted: BTreeSet::new(),
+            left: BTreeSet::new(),
             images: Vec::new(),
             health: BTreeMap::new(),
             outcome,
@@ -301,6 +311,9 @@ impl<'a> Run<'a> {
         let operation = self.book.state.operation.as_ref().map(|operation| &operation.id);
         if self.book.job.resumes.as_ref().is_some_and(|resumes| Some(resumes) != operation) {
             return Err(Stop::Ended);
+        }
+        if let (Aim::Part, Some(operation)) = (self.book.job.policy.aim, &self.book.state.operation) {
+            return Err(Stop::Busy { revision: report::short(&operation.revision).to_owned() });
         }
         delete::call_off(&mut self.book.state);
         if !self.end_previous().await? {

@@ -11,29 +11,25 @@ use slipway::deploy::sync::Job;
 use slipway::error::chain;
 use slipway_cluster::discover::{GroupKind, Gvk};
 use slipway_cluster::live::{self, Place};
-use slipway_cluster::{apply, compare, diff, hook, mask, plan, state};
+use slipway_cluster::plan::{self, Desired};
+use slipway_cluster::{Kinds, apply, compare, diff, hook, mask, state};
 use slipway_manifest::{Object, ObjectId, yaml};
 
-use super::SourceFlags;
+use super::CommitFlags;
 use super::connect::Workshop;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The application's name, or NAMESPACE/NAME.
-    name: String,
-    /// The commit, branch or tag to compare with, instead of the one that the application follows.
-    #[arg(long)]
-    revision: Option<String>,
     /// The exit code where something differs is 0 nevertheless.
     #[arg(long)]
     no_exit_code: bool,
     #[command(flatten)]
-    source: SourceFlags,
+    commit: CommitFlags,
 }
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let Arguments { name, revision, no_exit_code, source } = arguments;
-    match found(name, revision.as_deref(), source).await {
+    let Arguments { no_exit_code, commit } = arguments;
+    match found(commit).await {
         Ok(text) if text.is_empty() => Ok(0),
         Ok(text) => {
             crate::println(text.trim_end_matches('\n'));
@@ -46,24 +42,45 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     }
 }
 
-async fn found(name: &str, revision: Option<&str>, source: &SourceFlags) -> anyhow::Result<String> {
+async fn found(CommitFlags { name, revision, source }: &CommitFlags) -> anyhow::Result<String> {
     let workshop = Workshop::open(source, name).await?;
     let member = workshop.member(name)?;
-    let revision = workshop.revision(member, revision).await?;
+    let revision = workshop.revision(member, revision.as_deref()).await?;
     let job = job::prepare(&workshop.engine, &workshop.checkouts, member, &revision);
     let job = job.await.map_err(|error| anyhow!(chain(&error)))?;
-    text(&job).await
+    text(&job, Sides::of(&job).await?).await
+}
+
+/// What Git has, and what the application has by what is remembered of it.
+pub(super) struct Sides {
+    kinds: Kinds,
+    desired: Desired,
+    inventory: BTreeSet<ObjectId>,
+}
+
+impl Sides {
+    pub(super) async fn of(job: &Job) -> anyhow::Result<Self> {
+        let cluster = &job.destination.cluster;
+        let recorded = state::read(cluster, &job.owner.key).await?;
+        let inventory = recorded.map(|recorded| recorded.state.inventory).unwrap_or_default();
+        let wanted: BTreeSet<Gvk> = job.objects.iter().map(Gvk::of).collect();
+        let known: BTreeSet<GroupKind> = inventory.iter().map(GroupKind::of).collect();
+        let kinds = cluster.resolve(&wanted, &known).await;
+        let desired = plan::prepare(job.objects.clone(), &kinds, &job.owner.cluster());
+        Ok(Self { kinds, desired, inventory })
+    }
+
+    /// All that can be synced for itself: hooks can't.
+    pub(super) fn ids(&self) -> BTreeSet<ObjectId> {
+        let members = self.desired.objects.iter().filter(|object| !hook::is_hook(object));
+        self.inventory.iter().cloned().chain(members.map(Object::id)).collect()
+    }
 }
 
 /// What a sync of `job` would change; empty where that is nothing.
-pub(super) async fn text(job: &Job) -> anyhow::Result<String> {
+pub(super) async fn text(job: &Job, Sides { kinds, desired, inventory }: Sides) -> anyhow::Result<String> {
     let cluster = &job.destination.cluster;
-    let recorded = state::read(cluster, &job.owner.key).await?;
-    let inventory = recorded.map(|recorded| recorded.state.inventory).unwrap_or_default();
-    let wanted: BTreeSet<Gvk> = job.objects.iter().map(Gvk::of).collect();
-    let known: BTreeSet<GroupKind> = inventory.iter().map(GroupKind::of).collect();
-    let kinds = cluster.resolve(&wanted, &known).await;
-    let desired = plan::prepare(job.objects.clone(), &kinds, &job.owner.cluster());
+    let is_meant = |id: &ObjectId| job.policy.is_meant(id);
     let mut out = String::new();
     for (object, error) in &desired.unresolved {
         crate::eprintln(&format!("warning: {} can't be compared: {}", object.id(), chain(error)));
@@ -72,10 +89,13 @@ pub(super) async fn text(job: &Job) -> anyhow::Result<String> {
     for object in desired.objects.iter().filter(|object| !hook::is_hook(object)) {
         let place = Place::of(kinds.of(object)?, object);
         ids.insert(place.id());
+        if !is_meant(&place.id()) {
+            continue;
+        }
         let (live, target) = pair(job, &place, object).await?;
         one(&mut out, &place.id(), live, target);
     }
-    for id in inventory.difference(&ids) {
+    for id in inventory.difference(&ids).filter(|id| is_meant(id)) {
         let Ok(resource) = kinds.of_group_kind(&GroupKind::of(id)) else { continue };
         let place = Place { resource: resource.clone(), namespace: id.namespace.clone(), name: id.name.clone() };
         if let Some(live) = live::get(cluster, &place).await.map_err(|failure| anyhow!(failure.explain()))? {

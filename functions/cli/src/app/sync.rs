@@ -7,7 +7,8 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::Value;
 use slipway::deploy::job;
-use slipway::deploy::sync::{self, Job, Times};
+use slipway::deploy::partial::{self, Pattern};
+use slipway::deploy::sync::{self, Aim, Job, Times};
 use slipway::error::chain;
 use slipway::notify::report::Phase;
 use slipway::root::Member;
@@ -16,7 +17,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::connect::{Workshop, application};
-use super::{Output, SourceFlags, diff};
+use super::diff::{self, Sides};
+use super::{CommitFlags, Output, SourceFlags};
 use crate::view;
 
 /// What "no timeout" means.
@@ -24,36 +26,25 @@ const DAY: u64 = 86_400;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The application's name, or NAMESPACE/NAME.
-    name: String,
-    /// The commit, branch or tag to sync to, instead of the one that the application follows.
-    #[arg(long)]
-    revision: Option<String>,
-    /// Delete what Git has no more.
-    #[arg(long)]
-    prune: bool,
+    /// Sync only this, without hooks: GROUP:KIND:NAME or GROUP:KIND:NAMESPACE/NAME, with `!` before it all but this; `*` is any. May be
+    /// given repeatedly.
+    #[arg(long, value_name = "[!]GROUP:KIND:NAME")]
+    resource: Vec<Pattern>,
     /// Approve the deletions of this very plan, which the brake holds; implies --prune.
     #[arg(long, value_name = "DIGEST")]
     approve_prune: Option<String>,
     /// Print what would change, and change nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Give up after this many seconds; 0 is never.
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
-    timeout: u64,
-    /// How to print the application afterwards.
-    #[arg(short, long, value_enum, default_value = "wide")]
-    output: Output,
     #[command(flatten)]
-    source: SourceFlags,
+    manner: Manner,
+    #[command(flatten)]
+    commit: CommitFlags,
 }
 
+/// How it is done, whatever the commit.
 #[derive(Args)]
-pub(crate) struct Rollback {
-    /// The application's name, or NAMESPACE/NAME.
-    name: String,
-    /// The deployment's number in the history; by default the one before the last.
-    id: Option<u64>,
+struct Manner {
     /// Delete what that commit has not.
     #[arg(long)]
     prune: bool,
@@ -63,12 +54,23 @@ pub(crate) struct Rollback {
     /// How to print the application afterwards.
     #[arg(short, long, value_enum, default_value = "wide")]
     output: Output,
+}
+
+#[derive(Args)]
+pub(crate) struct Rollback {
+    /// The application's name, or NAMESPACE/NAME.
+    name: String,
+    /// The deployment's number in the history; by default the one before the last.
+    id: Option<u64>,
+    #[command(flatten)]
+    manner: Manner,
     #[command(flatten)]
     source: SourceFlags,
 }
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let Arguments { name, revision, prune, approve_prune, dry_run, timeout, output, source } = arguments;
+    let Arguments { resource, approve_prune, dry_run, manner, commit: CommitFlags { name, revision, source } } =
+        arguments;
     let workshop = Workshop::open(source, name).await?;
     let member = workshop.member(name)?;
     if source.local.is_some() && member.is_automated() && !dry_run {
@@ -76,20 +78,25 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     }
     let revision = workshop.revision(member, revision.as_deref()).await?;
     let mut job = prepare(&workshop, member, &revision).await?;
-    job.policy.options.prune = *prune || approve_prune.is_some();
+    job.policy.options.prune = manner.prune || approve_prune.is_some();
     if approve_prune.is_some() {
         job.policy.prune_approved.clone_from(approve_prune);
     }
+    if !resource.is_empty() {
+        job.policy.aim = Aim::Part;
+        job.policy.options.skip_hooks = true;
+        job.policy.options.resources = Some(partial::choose(resource, &Sides::of(&job).await?.ids())?);
+    }
     if *dry_run {
-        let text = diff::text(&job).await?;
+        let text = diff::text(&job, Sides::of(&job).await?).await?;
         crate::println(if text.is_empty() { "nothing would change" } else { text.trim_end_matches('\n') });
         return Ok(0);
     }
-    carry_out(member, &job, *timeout, *output).await
+    carry_out(member, &job, manner).await
 }
 
 pub(super) async fn rollback(arguments: &Rollback) -> anyhow::Result<u8> {
-    let Rollback { name, id, prune, timeout, output, source } = arguments;
+    let Rollback { name, id, manner, source } = arguments;
     let workshop = Workshop::open(source, name).await?;
     let member = workshop.member(name)?;
     if member.is_automated() {
@@ -106,8 +113,8 @@ pub(super) async fn rollback(arguments: &Rollback) -> anyhow::Result<u8> {
     let ids: Vec<String> = history.iter().map(|entry| entry.id.to_string()).collect();
     let entry = entry.with_context(|| format!("{name} has no such deployment; its history: {}", ids.join(", ")))?;
     let mut job = prepare(&workshop, member, &entry.revision).await?;
-    job.policy.options.prune = *prune;
-    carry_out(member, &job, *timeout, *output).await
+    job.policy.options.prune = manner.prune;
+    carry_out(member, &job, manner).await
 }
 
 async fn prepare(workshop: &Workshop, member: &Member, revision: &str) -> anyhow::Result<Job> {
@@ -117,11 +124,11 @@ async fn prepare(workshop: &Workshop, member: &Member, revision: &str) -> anyhow
 }
 
 /// Syncs and prints the application as it is then.
-async fn carry_out(member: &Member, job: &Job, timeout: u64, output: Output) -> anyhow::Result<u8> {
+async fn carry_out(member: &Member, job: &Job, manner: &Manner) -> anyhow::Result<u8> {
     if let Some(held) = member.held(true, Timestamp::now()) {
         bail!("{} is {held}", member.instance());
     }
-    let seconds = if timeout == 0 { DAY } else { timeout };
+    let seconds = if manner.timeout == 0 { DAY } else { manner.timeout };
     let holder = format!("slipway-cli-{}-{}", std::process::id(), Timestamp::now().as_millisecond());
     let (_never, stop) = watch::channel(false);
     let seconds = Duration::from_secs(seconds);
@@ -133,7 +140,7 @@ async fn carry_out(member: &Member, job: &Job, timeout: u64, output: Output) -> 
     if let Some(recorded) = state::read(&job.destination.cluster, &job.owner.key).await? {
         let application = application(&recorded)?;
         let url = application.get("url").and_then(Value::as_str).unwrap_or_default().to_owned();
-        output.print(&application, || view::print(&application, &url, true, Timestamp::now()));
+        manner.output.print(&application, || view::print(&application, &url, true, Timestamp::now()));
     }
     for problem in &outcome.problems {
         crate::eprintln(&format!("slipway: {problem}"));

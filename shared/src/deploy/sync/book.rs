@@ -53,6 +53,8 @@ pub(super) struct Book<'a> {
     pub(super) seen: BTreeMap<ObjectId, Option<Object>>,
     /// The members that Git has, hooks not counted.
     pub(super) wanted: BTreeSet<ObjectId>,
+    /// What differs from Git and is not a part of this sync.
+    pub(super) left: BTreeSet<ObjectId>,
     pub(super) images: Vec<String>,
     pub(super) health: BTreeMap<ObjectId, Verdict>,
     pub(super) outcome: Outcome,

@@ -100,6 +100,8 @@ pub(super) enum Stop {
     Undeleted(String),
     #[error("the sync of {revision} failed before and is not tried again: {message}")]
     Tried { revision: String, message: String },
+    #[error("the sync of {revision} is not at its end: a part of it can't be synced before; sync all of it")]
+    Busy { revision: String },
     #[error("{id} was applied by {manager} at {time}, after Slipway: turn off the other engine's automated sync")]
     Rival { id: Box<ObjectId>, manager: String, time: String },
 }
@@ -119,6 +121,7 @@ impl Stop {
             | Self::Undeleted(_)
             | Self::Ended
             | Self::Tried { .. }
+            | Self::Busy { .. }
             | Self::Refused(_)
             | Self::Denied(_)
             | Self::Rival { .. } => false,

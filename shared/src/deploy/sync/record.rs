@@ -15,7 +15,7 @@ use slipway_cluster::status::{
 use slipway_manifest::{Object, ObjectId};
 
 use super::book::Book;
-use super::{Aim, Next, Outcome, Run, Stop, WORKLOADS};
+use super::{Aim, Job, Next, Outcome, Run, Stop, WORKLOADS};
 use crate::deploy::facts;
 use crate::error::chain;
 use crate::notify::report::{self, Phase};
@@ -32,13 +32,20 @@ impl Run<'_> {
         }
         let is_untried = matches!(
             stopped,
-            Some(Stop::Lock(_) | Stop::Tried { .. } | Stop::Rival { .. } | Stop::Refused(_) | Stop::Denied(_))
+            Some(
+                Stop::Lock(_)
+                    | Stop::Tried { .. }
+                    | Stop::Busy { .. }
+                    | Stop::Rival { .. }
+                    | Stop::Refused(_)
+                    | Stop::Denied(_)
+            )
         );
         let is_done = stopped.is_none() && self.progress.phase == OperationPhase::Succeeded;
         let is_well = is_done && self.book.is_well() && !self.book.is_progressing(&self.progress);
         let explanations = if is_untried || is_well { Vec::new() } else { self.explained().await };
         let (book, progress) = (&mut self.book, &mut self.progress);
-        let is_refused = matches!(stopped, Some(Stop::Tried { .. } | Stop::Rival { .. }));
+        let is_refused = matches!(stopped, Some(Stop::Tried { .. } | Stop::Busy { .. } | Stop::Rival { .. }));
         if let Some(stop) = &stopped {
             book.outcome.retry |= stop.is_retryable();
             // Out of time in the midst of a sync is not the end of it.
@@ -121,7 +128,7 @@ impl Book<'_> {
             }
         }
         for (id, verdict) in &self.health {
-            if verdict.health == Health::Degraded {
+            if verdict.health == Health::Degraded && self.job.policy.is_meant(id) {
                 outcome.problems.push(format!("{id} is degraded: {}", verdict.message));
             }
         }
@@ -140,7 +147,7 @@ impl Book<'_> {
 
     /// The workloads that are not there yet. An Ingress without an address is no reason to wait: many never get one.
     pub(super) fn progressing(&self) -> Vec<Place> {
-        let waited = |id: &ObjectId| WORKLOADS.contains(&id.kind.as_str());
+        let waited = |id: &ObjectId| WORKLOADS.contains(&id.kind.as_str()) && self.job.policy.is_meant(id);
         let open = self.health.iter().filter(|(id, verdict)| verdict.health == Health::Progressing && waited(id));
         open.filter_map(|(id, _)| self.places.get(id).cloned()).collect()
     }
@@ -152,7 +159,11 @@ impl Book<'_> {
             && !self.progressing().is_empty()
     }
 
+    /// A part of an application is no deployment of it.
     fn remember_deployment(&mut self) {
+        if self.job.policy.options.resources.is_some() {
+            return;
+        }
         let source = self.source();
         let history = &mut self.state.status.history;
         if history.last().is_some_and(|last| last.revision == self.job.revision) {
@@ -183,18 +194,18 @@ impl Book<'_> {
         let source = self.source();
         let status = &mut self.state.status;
         if !self.wanted.is_empty() || !spared.is_empty() {
-            let is_synced = |id: &ObjectId| !failed.contains(id) && (is_whole || done.contains(id));
+            let (wanted, left) = (&self.wanted, &self.left);
+            let is_synced = |id: &ObjectId| {
+                wanted.contains(id) && !left.contains(id) && !failed.contains(id) && (is_whole || done.contains(id))
+            };
             let row = |id: &ObjectId| ResourceStatus {
-                status: Some(if is_synced(id) && !spared.contains(id) {
-                    SyncStatus::Synced
-                } else {
-                    SyncStatus::OutOfSync
-                }),
+                status: Some(if is_synced(id) { SyncStatus::Synced } else { SyncStatus::OutOfSync }),
                 health: self.health.get(id).cloned(),
-                requires_pruning: spared.contains(id),
+                requires_pruning: !wanted.contains(id),
                 ..ResourceStatus::of(id, self.places.get(id).map_or("", |place| &place.resource.gvk.version))
             };
-            status.resources = self.wanted.union(&spared).map(row).collect();
+            let all: BTreeSet<&ObjectId> = wanted.iter().chain(&spared).chain(left).collect();
+            status.resources = all.into_iter().map(row).collect();
             let all = status.resources.iter().all(|row| row.status == Some(SyncStatus::Synced));
             status.sync.status =
                 if all && self.outcome.problems.is_empty() { SyncStatus::Synced } else { SyncStatus::OutOfSync };
@@ -213,7 +224,7 @@ impl Book<'_> {
         if is_new || progress.phase != OperationPhase::Succeeded {
             let message = self.outcome.problems.first().unwrap_or(&progress.message).clone();
             status.operation_state = Some(OperationState {
-                operation: Map::from_iter([("sync".to_owned(), json!({ "revision": self.job.revision }))]),
+                operation: Map::from_iter([("sync".to_owned(), operation(self.job))]),
                 phase: progress.phase,
                 message,
                 sync_result: Some(SyncResult {
@@ -259,6 +270,16 @@ impl Book<'_> {
             self.state.notes.insert("slack".to_owned(), json!(told));
         }
     }
+}
+
+/// What was asked for, as Argo CD's `operation.sync` has it.
+fn operation(job: &Job) -> Value {
+    let mut sync = json!({ "revision": job.revision });
+    let one = |ObjectId { group, kind, namespace, name, .. }: &ObjectId| json!({ "group": group, "kind": kind, "namespace": namespace, "name": name });
+    if let (Some(resources), Some(fields)) = (&job.policy.options.resources, sync.as_object_mut()) {
+        fields.insert("resources".to_owned(), resources.iter().map(one).collect());
+    }
+    sync
 }
 
 /// The objects of which this became.

@@ -8,13 +8,14 @@ use slipway_cluster::discover::{GroupKind, Gvk};
 use slipway_cluster::engine::{NamespaceMetadata, Prune};
 use slipway_cluster::live::{self, Place};
 use slipway_cluster::plan::{self, Desired, Extra};
+use slipway_cluster::status::SyncStatus;
 use slipway_cluster::tracking::TrackingId;
 use slipway_cluster::unchanged::is_unchanged;
-use slipway_cluster::{DiscoverError, Kinds, hook, prune, takeover};
+use slipway_cluster::{DiscoverError, Kinds, compare, hook, prune, takeover};
 use slipway_manifest::{Object, ObjectId};
 
 use super::record::images;
-use super::{AT_ONCE, Aim, Policy, Run, Stop};
+use super::{AT_ONCE, Aim, Job, Policy, Run, Stop};
 use crate::error::chain;
 
 /// Both sides, as they were when they were looked at.
@@ -93,7 +94,7 @@ impl Run<'_> {
             return Err(Stop::Denied(Box::new(denied)));
         }
         self.keep_apart(&mut view)?;
-        if matches!(job.policy.aim, Aim::Sync | Aim::Heal) {
+        if matches!(job.policy.aim, Aim::Sync | Aim::Part | Aim::Heal) {
             self.find_extras(&mut view, is_complete);
         }
         let members = || view.targets.iter().filter(|object| !hook::is_hook(object) && !hook::is_skipped(object));
@@ -203,6 +204,7 @@ impl Run<'_> {
         }
         let prunes: BTreeSet<ObjectId> = extras
             .iter()
+            .filter(|(id, _)| book.job.policy.is_meant(id))
             .filter(|(_, extra)| extra.doubt.is_none() && is_pruned(&extra.live, options.prune, options.default_prune))
             .map(|(id, _)| id.clone())
             .collect();
@@ -272,7 +274,32 @@ impl Run<'_> {
         let is_invalid = !view.denied.is_empty() || !view.missing.is_empty();
         let differs = !modified.is_empty() || prunes.count() > 0 || needs_namespace || is_invalid;
         self.modified = modified;
+        if book.job.policy.aim == Aim::Part {
+            self.leave_others().await;
+        }
         differs
+    }
+
+    /// Notes what differs from Git and is not a part of this sync.
+    async fn leave_others(&mut self) {
+        let (view, book) = (&self.view, &mut self.book);
+        let Job { policy, rules, .. } = book.job;
+        let others = |id: &ObjectId| !policy.is_meant(id);
+        book.left = view.extras.keys().chain(&self.modified).filter(|id| others(id)).cloned().collect();
+        // What is ignored is no difference.
+        for target in &view.targets {
+            let id = target.id();
+            let (true, Some(live), Some(place)) = (book.left.contains(&id), view.live.get(&id), book.places.get(&id))
+            else {
+                continue;
+            };
+            let options = apply::Options::default();
+            let compared =
+                compare::compare(&book.cluster, &place.resource, target, Some(live.clone()), &options, rules);
+            if compared.await.is_ok_and(|compared| compared.status() == SyncStatus::Synced) {
+                book.left.remove(&id);
+            }
+        }
     }
 }
 
