@@ -177,6 +177,27 @@ async fn what_lies_in_a_namespace_of_the_sync_is_dry_run_once_that_is_there() {
 }
 
 #[tokio::test]
+async fn a_hook_whose_predecessor_still_goes_is_made_once_that_is_gone() {
+    let Some(place) = Place::new("leaving").await else { return };
+    let mut old = hook("before", "PreSync", 0, "BeforeHookCreation");
+    old["metadata"]["finalizers"] = json!(["team.io/keep"]);
+    let old = place.one(old);
+    place.apply(&old).await;
+    let uid = |job: &Object| job.pointer("/metadata/uid").cloned();
+    let before = place.live(&old).await.as_ref().and_then(uid);
+    let kubectl = |arguments: &[&str]| place.plane.kubectl(&[&["-n", place.namespace()], arguments].concat());
+    kubectl(&["delete", "job", "before", "--wait=false"]);
+    let job = job(&place, "one", objects([hook("before", "PreSync", 0, "BeforeHookCreation"), wave("a", 0)]));
+    let (outcome, ()) = tokio::join!(run(&job, "worker", times(60)), async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(!list(&place, "configmaps").iter().any(|map| map["metadata"]["name"] == "a"), "it is waited for");
+        kubectl(&["patch", "job", "before", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]);
+    });
+    assert_eq!(outcome.phase, Phase::Healthy, "{outcome:?}");
+    assert_ne!(place.live(&old).await.as_ref().and_then(uid), before);
+}
+
+#[tokio::test]
 async fn what_a_sync_waits_for_is_told_with_its_root_cause() {
     let Some(place) = Place::new("cause").await else { return };
     let mut web = crate::deployment("web", "nginx:1");
