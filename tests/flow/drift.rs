@@ -75,9 +75,22 @@ async fn what_the_application_or_the_system_ignores_is_no_difference() {
         "  ignoreDifferences:\n    - group: apps\n      kind: Deploy*\n      jqPathExpressions: [.spec.replicas]\n";
     let app = flow.read(APPLICATION) + rule;
     let system = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: argocd-cm\ndata:\n  \
-                  resource.customizations.ignoreDifferences.all: |\n    managedFieldsManagers: [sidecar-injector]\n";
-    flow.push("Leave the replicas to others", &[(APPLICATION, &app), ("applications/argocd-cm.yaml", system)]);
+                  resource.customizations.ignoreDifferences.all: |\n    managedFieldsManagers: [sidecar-injector]\n  \
+                  resource.compareoptions: |\n    ignoreAggregatedRoles: true\n";
+    let with = flow.read(KUSTOMIZATION).replace("  - ingress.yaml\n", "  - ingress.yaml\n  - role.json\n");
+    let gathered = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "all"},
+        "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"to": "all"}}]}, "rules": []});
+    let files = [
+        (APPLICATION, app.as_str()),
+        ("applications/argocd-cm.yaml", system),
+        (KUSTOMIZATION, &with),
+        ("shop/role.json", &gathered.to_string()),
+    ];
+    flow.push("Leave the replicas and the rules to others", &files);
     flow.settle().await;
+    let aggregated =
+        "/apis/rbac.authorization.k8s.io/v1/clusterroles/all?fieldManager=clusterrole-aggregation-controller";
+    patch(&flow, aggregated, &json!({"rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]}));
     patch(&flow, &format!("{DEPLOYMENT}?fieldManager=kubectl-edit"), &json!({"spec": {"replicas": 5}}));
     let mut template = flow.deployment()["spec"]["template"].clone();
     template["spec"]["containers"][0]["image"] = json!("injected:1");

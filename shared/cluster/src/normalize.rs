@@ -10,7 +10,7 @@ pub mod quantity;
 mod respect;
 
 use globset::{GlobBuilder, GlobMatcher};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use slipway_manifest::Object;
 
 use crate::fieldset;
@@ -34,6 +34,9 @@ pub enum NormalizeError {
     #[error("ignoreDifferences: `{0}` is no pattern")]
     Pattern(String),
 }
+
+/// Rules that the controller of aggregated roles fills in (argoproj/argo-cd `gitops-engine/pkg/diff/diff.go`, normalizeRole).
+const AGGREGATED: [&str; 3] = ["rbac.authorization.k8s.io", "*Role", "select(.aggregationRule) | .rules"];
 
 /// Everything that is to be ignored in the objects of one application.
 #[derive(Debug, Default)]
@@ -76,6 +79,10 @@ impl Normalizer {
             };
             rules.push(Rule::new(group, kind, Default::default(), ignore_differences)?);
             known.push((key.to_owned(), known_types.clone()));
+        }
+        if overrides.ignore_aggregated_roles {
+            let [group, kind, expression] = AGGREGATED;
+            rules.push(Rule::new(group, kind, Default::default(), &json!({ "jqPathExpressions": [expression] }))?);
         }
         rules.retain(|rule| !(rule.pointers.is_empty() && rule.queries.is_empty() && rule.managers.is_empty()));
         known.retain(|(_, types)| !types.is_empty());
@@ -233,5 +240,30 @@ fn drop_differing(set: &Map<String, Value>, live: &mut Map<String, Value>, targe
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_that_the_cluster_gathers_are_left_out_where_that_is_asked() {
+        let object = |kind: &str, aggregation: Value| {
+            let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": {"name": "all"},
+                "aggregationRule": aggregation, "rules": [{"verbs": ["get"]}]});
+            Object::from_value(role).unwrap()
+        };
+        let gathers = json!({"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]});
+        let has_rules = |ignore: bool, kind: &str, aggregation: &Value| {
+            let text = json!({"resource.compareoptions": format!("ignoreAggregatedRoles: {ignore}")});
+            let overrides = Overrides::from_config_map(text.as_object().unwrap());
+            let mut role = object(kind, aggregation.clone());
+            Normalizer::new(&[], &overrides).unwrap().normalize(&mut role);
+            role.get("rules").is_some()
+        };
+        assert!(!has_rules(true, "ClusterRole", &gathers) && !has_rules(true, "Role", &gathers));
+        assert!(has_rules(true, "ClusterRole", &Value::Null) && has_rules(true, "ClusterRoleBinding", &gathers));
+        assert!(has_rules(false, "ClusterRole", &gathers));
     }
 }

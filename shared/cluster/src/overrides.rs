@@ -8,6 +8,7 @@ use slipway_manifest::yaml;
 use crate::normalize::known_types::KnownType;
 
 const PREFIX: &str = "resource.customizations";
+const COMPARE: &str = "resource.compareoptions";
 
 /// What is special about a kind.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -26,6 +27,8 @@ pub struct Override {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Overrides {
     by_kind: BTreeMap<String, Override>,
+    /// `ignoreAggregatedRoles` of `resource.compareoptions`: rules that the cluster gathers are no difference.
+    pub ignore_aggregated_roles: bool,
     /// What could not be read, each with its key.
     pub problems: Vec<String>,
 }
@@ -34,6 +37,9 @@ impl Overrides {
     /// From the `data` of `argocd-cm`. What can't be read is told in `problems` and has no effect.
     pub fn from_config_map(data: &Map<String, Value>) -> Self {
         let mut overrides = Self::default();
+        if let Some(text) = data.get(COMPARE).and_then(Value::as_str) {
+            overrides.read_compare_options(text);
+        }
         for (key, value) in data {
             let (Some(rest), Some(text)) = (key.strip_prefix(PREFIX), value.as_str()) else { continue };
             let read = match rest.strip_prefix('.').and_then(|rest| rest.split_once('.')) {
@@ -73,6 +79,32 @@ impl Overrides {
             };
             self.by_kind.iter().find(|(pattern, one)| has_check(one) && fits(pattern)).map(|(_, one)| one)
         })
+    }
+
+    /// `resource.compareoptions`. A status is the cluster's own and never compared, whatever `ignoreResourceStatusField` says, and updates that
+    /// change nothing cost us nothing (`ignoreDifferencesOnResourceUpdates`).
+    fn read_compare_options(&mut self, text: &str) {
+        let mut problem = |problem: String| self.problems.push(format!("argocd-cm: `{COMPARE}`: {problem}"));
+        let options = match yaml::parse(text) {
+            Ok(Value::Object(options)) => options,
+            Ok(Value::Null) => return,
+            Ok(_) => return problem("it is no mapping".to_owned()),
+            Err(error) => return problem(error.to_string()),
+        };
+        for (key, value) in &options {
+            match (key.as_str(), value) {
+                ("ignoreAggregatedRoles", Value::Bool(ignore)) => self.ignore_aggregated_roles = *ignore,
+                ("ignoreResourceStatusField", Value::String(which)) if which == "all" => {}
+                ("ignoreResourceStatusField", _) => {
+                    problem(format!("`{key}: {value}` has no effect: a status is never compared"));
+                }
+                ("ignoreDifferencesOnResourceUpdates", Value::Bool(_)) => {}
+                ("ignoreAggregatedRoles" | "ignoreDifferencesOnResourceUpdates", _) => {
+                    problem(format!("`{key}` is neither true nor false"));
+                }
+                _ => problem(format!("`{key}` is not known")),
+            }
+        }
     }
 
     fn read_all(&mut self, text: &str) -> Result<(), String> {
@@ -147,16 +179,36 @@ mod tests {
             "resource.customizations.useOpenLibs.ConfigMap": "true",
             "resource.customizations.ignoreDifferences.a_b_c": "jsonPointers: []",
             "resource.customizations.ignoreDifferences.broken.io_X": "{",
+            "resource.compareoptions": "ignoreAggregatedRoles: true\nignoreResourceStatusField: all\nignoreDifferencesOnResourceUpdates: true\n",
             "url": "https://argocd"
         });
         let overrides = Overrides::from_config_map(data.as_object().unwrap());
         let keys: Vec<&str> = overrides.iter().map(|(key, _)| key).collect();
         assert_eq!(keys, ["*/*", "ConfigMap", "a.io/Widget", "apps/Deployment", "broken.io/X", "example.com/*"]);
         assert_eq!(overrides.problems.len(), 2, "{:?}", overrides.problems);
+        assert!(overrides.ignore_aggregated_roles && !Overrides::default().ignore_aggregated_roles);
         assert!(overrides.health("", "ConfigMap").unwrap().open_libraries);
         assert_eq!(overrides.health("example.com", "Widget").unwrap().health, "return {}");
         assert!(overrides.health("apps", "Deployment").is_none());
         let deployment = overrides.iter().find(|(key, _)| *key == "apps/Deployment").unwrap().1;
         assert_eq!(deployment.ignore_differences["jsonPointers"], json!(["/spec/replicas"]));
+    }
+
+    #[test]
+    fn options_for_comparing_that_have_no_effect_are_named() {
+        let problems = |text: &str| {
+            Overrides::from_config_map(json!({"resource.compareoptions": text}).as_object().unwrap()).problems
+        };
+        assert_eq!(problems(""), Vec::<String>::new());
+        let said = problems("ignoreResourceStatusField: crd\nignoreAggregatedRoles: often\nignoreAll: true\n");
+        assert_eq!(
+            said,
+            [
+                "argocd-cm: `resource.compareoptions`: `ignoreResourceStatusField: \"crd\"` has no effect: a status is never compared",
+                "argocd-cm: `resource.compareoptions`: `ignoreAggregatedRoles` is neither true nor false",
+                "argocd-cm: `resource.compareoptions`: `ignoreAll` is not known",
+            ]
+        );
+        assert_eq!(problems("- a").len(), 1);
     }
 }
