@@ -13,6 +13,7 @@ mod clusters;
 mod drift;
 mod events;
 mod examples;
+mod heartbeat;
 mod later;
 mod push;
 mod secrets;

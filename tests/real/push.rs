@@ -35,7 +35,7 @@ spec:
       - CreateNamespace=true
 ";
 
-const DEPLOYMENT: &str = "\
+pub(crate) const DEPLOYMENT: &str = "\
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -55,7 +55,7 @@ spec:
             - containerPort: 8080
 ";
 
-const KUSTOMIZATION: &str = "\
+pub(crate) const KUSTOMIZATION: &str = "\
 # The shop's front end.
 resources:
 - deployment.yaml

@@ -228,8 +228,14 @@ impl Bed {
 
     /// The messages in the queue, as the one SQS event that Lambda's poller makes of each; they become invisible.
     pub async fn receive(&self) -> Vec<(String, Value)> {
+        self.receive_for(900).await
+    }
+
+    /// As [`receive`](Self::receive), but they come again after so many seconds.
+    pub async fn receive_for(&self, seconds: i32) -> Vec<(String, Value)> {
         let sqs = self.aws.sqs().await;
         let receive = sqs.receive_message().queue_url(&self.queue).max_number_of_messages(10);
+        let receive = receive.visibility_timeout(seconds);
         let received =
             receive.message_system_attribute_names(MessageSystemAttributeName::All).send().await.expect("moto answers");
         let one = |message: &aws_sdk_sqs::types::Message| {
