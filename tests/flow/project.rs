@@ -128,4 +128,20 @@ async fn a_declared_cluster_is_deployed_to() {
     flow.deployment();
     assert_eq!(flow.statuses()[0]["context"], "slipway/other");
     assert!(flow.messages()[0].contains("*other*"));
+
+    // What its Secret does not name is refused; nothing is applied, deleted or forgotten.
+    let mut limited = secret;
+    limited["stringData"]["namespaces"] = json!("team-a,team-b");
+    let kustomization = flow.read("shop/kustomization.yaml").replace("  - ingress.yaml\n", "");
+    flow.push(
+        "Limit",
+        &[("applications/other.yaml", &limited.to_string()), ("shop/kustomization.yaml", &kustomization)],
+    );
+    flow.settle().await;
+    let told = flow.messages().join("\n");
+    assert!(
+        told.contains("the cluster `other` does not take") && told.contains("allows the namespaces team-a, team-b"),
+        "{told}"
+    );
+    assert!(flow.sandbox.cluster.get("/apis/networking.k8s.io/v1/namespaces/shop/ingresses/web").is_some());
 }

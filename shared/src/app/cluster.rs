@@ -22,6 +22,8 @@ pub struct ClusterSecret {
     pub ca_data: Option<String>,
     /// `namespaces` that may be used; empty is all.
     pub namespaces: Vec<String>,
+    /// `clusterResources`: whether cluster-scoped objects may be, too, where `namespaces` names some.
+    pub cluster_resources: bool,
     /// `project` that the cluster belongs to; empty is any.
     pub project: String,
 }
@@ -83,6 +85,7 @@ impl ClusterSecret {
             aws: AwsAuth { cluster_name, role_arn: text("/awsAuthConfig/roleARN").filter(|arn| !arn.is_empty()) },
             ca_data: text("/tlsClientConfig/caData").filter(|ca| !ca.is_empty()),
             namespaces: names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            cluster_resources: optional("clusterResources") == "true",
             project: optional("project"),
         })
     }

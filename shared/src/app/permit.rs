@@ -21,6 +21,8 @@ pub struct Permit {
     project: Arc<AppProject>,
     /// The clusters whose Secrets name the project.
     own: Arc<[ClusterName]>,
+    /// The destination's Secret, where it limits what may be there.
+    limits: Option<Arc<ClusterSecret>>,
 }
 
 impl Permit {
@@ -38,7 +40,8 @@ impl Permit {
         let own: Arc<[ClusterName]> =
             clusters.iter().filter(|one| one.project == project.name).map(ClusterName::from).collect();
         let denied = project.check(app, &cluster, &own).err();
-        Self { denied, cluster, project: Arc::new(project), own }
+        let limits = clusters.iter().find(|one| one.is_at(&cluster.server) && !one.namespaces.is_empty());
+        Self { denied, cluster, project: Arc::new(project), own, limits: limits.cloned().map(Arc::new) }
     }
 
     /// What nobody's project limits.
@@ -47,13 +50,30 @@ impl Permit {
         Self { project: Arc::new(AppProject::allow_all()), cluster, ..Self::default() }
     }
 
-    /// Those of `objects` that the project refuses. Their namespaces must be what they are applied with: empty where the kind is
-    /// cluster-scoped.
+    /// Those of `objects` that the project or the cluster's Secret refuses. Their namespaces must be what they are applied with: empty
+    /// where the kind is cluster-scoped.
     pub fn refused<'a>(&self, objects: impl IntoIterator<Item = &'a Object>) -> Vec<Denied> {
         objects
             .into_iter()
-            .filter_map(|object| self.project.check_object(object, &self.cluster, &self.own).err())
+            .filter_map(|object| {
+                let denied = self.project.check_object(object, &self.cluster, &self.own).err();
+                denied.or_else(|| self.unmanaged(object))
+            })
             .collect()
+    }
+
+    /// Why the cluster's Secret keeps us away from `object` (argoproj/argo-cd `gitops-engine/pkg/cache/cluster.go`,
+    /// GetManagedLiveObjs).
+    pub fn unmanaged(&self, object: &Object) -> Option<Denied> {
+        let ClusterSecret { name, namespaces, cluster_resources, .. } = self.limits.as_deref()?;
+        let (cluster, namespace) = (name.clone(), object.namespace().to_owned());
+        let object = object.id().to_string();
+        match namespace.as_str() {
+            "" if *cluster_resources => None,
+            "" => Some(Denied::ClusterScoped { cluster, object }),
+            _ if namespaces.contains(&namespace) => None,
+            _ => Some(Denied::Unmanaged { cluster, object, namespace, namespaces: namespaces.join(", ") }),
+        }
     }
 
     /// The windows that concern `app`.
@@ -61,7 +81,7 @@ impl Permit {
         self.project.windows_of(&app.name, &self.cluster, &app.destination.namespace)
     }
 
-    /// Why the project refuses that `name` is made for the Application (`CreateNamespace=true`).
+    /// Why the project, or the cluster's Secret, refuses that `name` is made for the Application (`CreateNamespace=true`).
     pub fn refused_namespace(&self, name: &str) -> Option<Denied> {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         self.refused(&Object::from_value(namespace).ok()).pop()

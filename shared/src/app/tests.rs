@@ -123,6 +123,40 @@ fn cluster_secrets_may_be_base64() {
 }
 
 #[test]
+fn a_cluster_takes_what_the_namespaces_of_its_secret_hold() {
+    let app = Application::from_object(&object(json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "web"}, "spec": {
+            "source": {"repoURL": "https://github.com/a/b", "path": "p"}, "destination": {"name": "prod", "namespace": "a"}}})));
+    let app = app.unwrap();
+    let secret = |more: Value| {
+        let mut data = json!({"name": "prod", "server": "https://prod", "config": r#"{"awsAuthConfig": {"clusterName": "prod"}}"#});
+        data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        ClusterSecret::from_object(&object(
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "prod"}, "stringData": data}),
+        ))
+        .unwrap()
+    };
+    let objects = [("ConfigMap", "a"), ("ConfigMap", "b"), ("Namespace", "")].map(|(kind, namespace)| {
+        object(json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "c", "namespace": namespace}}))
+    });
+    let refused = |more: Value| -> Vec<String> {
+        let permit = Permit::of(&app, &BTreeMap::new(), &[secret(more)]);
+        permit.refused(&objects).iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(refused(json!({})), Vec::<String>::new());
+    // It counts only beside `namespaces`.
+    assert_eq!(refused(json!({"clusterResources": "false"})), Vec::<String>::new());
+    let both = refused(json!({"namespaces": "a,c"}));
+    assert_eq!(both.len(), 2, "{both:?}");
+    assert!(
+        both[0].starts_with("the cluster `prod` does not take ConfigMap/b/c: its Secret allows the namespaces a, c;"),
+        "{both:?}"
+    );
+    assert!(both[1].starts_with("the cluster `prod` does not take Namespace/c: "), "{both:?}");
+    assert_eq!(refused(json!({"namespaces": "a,c", "clusterResources": "true"})).len(), 1);
+}
+
+#[test]
 fn repositories_are_the_same_in_every_spelling() {
     let https = "https://github.com/acme/gitops";
     for same in

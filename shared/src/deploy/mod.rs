@@ -296,13 +296,14 @@ impl Deployer {
         id: &str,
         stop: watch::Receiver<bool>,
     ) -> (String, Option<Target>, Outcome) {
-        let (mut outcome, mut target) = self.bring_once(member, &work.checkouts, work, until, id, stop.clone()).await;
+        let first = self.bring_once(member, &work.checkouts, work, until, id, stop.clone());
+        let (mut outcome, mut target) = Box::pin(first).await;
         for _ in 1..ROUNDS {
             if !outcome.again {
                 break;
             }
             let checkouts = Checkouts::new(self.engine.github.clone());
-            (outcome, target) = self.bring_once(member, &checkouts, work, until, id, stop.clone()).await;
+            (outcome, target) = Box::pin(self.bring_once(member, &checkouts, work, until, id, stop.clone())).await;
         }
         (member.instance(), target, outcome)
     }

@@ -1,4 +1,4 @@
-//! What a project does not allow, in words that say which field to change.
+//! What a project, or the Secret of a cluster, does not allow, in words that say which field to change.
 
 use slipway_manifest::Object;
 
@@ -51,6 +51,30 @@ pub enum Denied {
         object: String,
         /// Which field to change.
         remedy: String,
+    },
+    /// The cluster's Secret names other namespaces.
+    #[error(
+        "the cluster `{cluster}` does not take {object}: its Secret allows the namespaces {namespaces}; add `{namespace}` to its `namespaces`"
+    )]
+    Unmanaged {
+        /// The cluster.
+        cluster: String,
+        /// The object, as it prints.
+        object: String,
+        /// Where it goes.
+        namespace: String,
+        /// Where it might.
+        namespaces: String,
+    },
+    /// The cluster's Secret names namespaces, and the object has none.
+    #[error(
+        "the cluster `{cluster}` does not take {object}: its Secret allows some namespaces only; set its `clusterResources` to \"true\""
+    )]
+    ClusterScoped {
+        /// The cluster.
+        cluster: String,
+        /// The object, as it prints.
+        object: String,
     },
 }
 

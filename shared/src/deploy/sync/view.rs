@@ -199,6 +199,11 @@ impl Run<'_> {
                 extra.doubt.get_or_insert_with(|| reason.to_owned());
             }
         };
+        for extra in extras.values_mut() {
+            if let Some(denied) = book.job.permit.unmanaged(&extra.live) {
+                extra.doubt.get_or_insert_with(|| denied.to_string());
+            }
+        }
         if !is_complete {
             doubt(&mut extras, "nothing is pruned while anything can't be read or is of an unknown kind");
         }
