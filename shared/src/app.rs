@@ -22,6 +22,7 @@ use slipway_cluster::overrides::Overrides;
 use slipway_cluster::prune::Propagation;
 use slipway_manifest::Object;
 
+use crate::notify::subscribe;
 use fields::Fields;
 
 /// The finalizer by which deleting an Application deletes its objects, and what they own before them.
@@ -198,6 +199,14 @@ pub fn find(objects: &[Object]) -> Found {
                 found.overrides =
                     Overrides::from_config_map(object.get("data").and_then(Value::as_object).unwrap_or(&Map::new()));
                 found.warnings.append(&mut found.overrides.problems);
+            }
+            ("", "ConfigMap") if object.name() == "argocd-notifications-cm" => {
+                let empty = Map::new();
+                let idle = subscribe::without_effect(object.get("data").and_then(Value::as_object).unwrap_or(&empty));
+                if !idle.is_empty() {
+                    let keys = idle.join(", ");
+                    found.warnings.push(format!("ConfigMap argocd-notifications-cm: {keys} have no effect: messages have their own texts and times"));
+                }
             }
             ("", "Secret") if cluster::is_cluster(object) => match ClusterSecret::from_object(object) {
                 Ok(cluster) if found.clusters.iter().all(|known| !known.is_same(&cluster)) => {

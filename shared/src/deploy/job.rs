@@ -167,6 +167,8 @@ pub async fn prepare(engine: &Engine, checkouts: &Checkouts, member: &Member, re
     let Render { rendered, source_type, first } = render.await?;
     let mut warnings = app.warnings.clone();
     warnings.extend(rendered.warnings);
+    let subscriptions = Subscriptions::of(&app.object);
+    warnings.extend(subscriptions.ignored.clone());
     let about = about(engine, member, revision, &rendered.objects);
     Ok(Job {
         owner: owner(engine, member),
@@ -182,7 +184,7 @@ pub async fn prepare(engine: &Engine, checkouts: &Checkouts, member: &Member, re
         permit: member.permit.clone(),
         rules: member.rules()?,
         checks: member.checks(),
-        subscriptions: Subscriptions::of(&app.object),
+        subscriptions,
         first,
         about,
     })
