@@ -96,6 +96,12 @@ pub(crate) fn stages(revision: &str) -> Vec<Object> {
         map["data"] = json!({ "revision": revision });
         map
     };
+    // A Job can't be changed: each commit's is another.
+    let hook = |name: &str, kind: &str, number: i64, policy: &str| {
+        let mut job = hook(name, kind, number, policy);
+        job["spec"]["template"]["spec"]["containers"][0]["image"] = json!(format!("alpine:{revision}"));
+        job
+    };
     objects([
         hook("before", "PreSync", 0, "BeforeHookCreation"),
         wave("a", 0),
@@ -174,6 +180,30 @@ async fn what_lies_in_a_namespace_of_the_sync_is_dry_run_once_that_is_there() {
     let mended = run(&job(&place, "two", commit(inside(wave("bad", 2)))), "worker", times(60)).await;
     assert_eq!(mended.phase, Phase::Healthy, "{mended:?}");
     assert!(["good", "next", "bad"].iter().all(|name| maps().contains(name)), "{}", maps());
+}
+
+/// A Job's template can't be changed: one that is made anew is not dry-run onto what an earlier sync left of it.
+#[tokio::test]
+async fn a_hook_that_is_made_anew_may_be_another() {
+    let Some(place) = Place::new("hook-anew").await else { return };
+    let with = |image: &str, field: &str| {
+        let mut job = hook("before", "PreSync", 0, "BeforeHookCreation");
+        job["spec"]["template"]["spec"]["containers"][0][field] = json!(image);
+        // A commit that changes nothing but hooks is no reason to sync.
+        objects([job, config_map("c", &json!({"image": image}))])
+    };
+    for image in ["alpine:1", "alpine:2"] {
+        let outcome = run(&job(&place, image, with(image, "image")), "worker", times(60)).await;
+        assert_eq!(outcome.phase, Phase::Healthy, "{outcome:?}");
+        let jobs = list(&place, "jobs");
+        assert_eq!(jobs[0]["spec"]["template"]["spec"]["containers"][0]["image"], image, "{jobs:?}");
+    }
+    let refused = run(&job(&place, "typo", with("alpine:3", "imago")), "worker", times(60)).await;
+    assert_eq!(refused.phase, Phase::Failed);
+    assert!(
+        refused.problems[0].contains("failed to dry-run Job/") && refused.problems[0].contains("imago"),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

@@ -22,7 +22,6 @@ impl Flow {
         self.sandbox.cluster.get(path).is_some()
     }
 
-    /// Everything of the shop is as it was deployed.
     fn assert_whole(&self, what: &str) {
         for path in [DEPLOYMENT, INGRESS, "/api/v1/namespaces/shop/services/web", &format!("{MAPS}/web")] {
             assert!(self.has(path), "{what}: {path} is gone");
@@ -82,7 +81,7 @@ async fn an_object_that_claims_another_applications_id_is_neither_pruned_nor_ado
     let without = flow.without_ingress();
     flow.push("Drop the ingress", &[(KUSTOMIZATION, &without)]);
     flow.settle().await;
-    assert!(!flow.has(INGRESS), "the shop prunes");
+    flow.gone(INGRESS, "the shop prunes").await;
     for name in ["labelled", "copied", "liar", "web"] {
         assert!(flow.has(&format!("{MAPS}/{name}")), "{name} was pruned");
     }
@@ -116,7 +115,7 @@ async fn malformed_annotations_stop_nothing_and_end() {
     for (name, _) in &poison {
         assert_eq!(flow.has(&format!("{MAPS}/{name}")), *name != "hook-garbage", "{name}");
     }
-    assert!(!flow.has(INGRESS), "the others go on");
+    flow.gone(INGRESS, "the others go on").await;
     assert_eq!(flow.statuses()[0]["state"], "success");
 
     let (messages, writes) = (flow.messages().len(), writes(&flow));
@@ -147,7 +146,8 @@ async fn a_poisoned_application_stops_no_other_and_is_not_tried_for_ever() {
     flow.push("Poison two", &files);
     let answers = flow.settle().await;
     assert_eq!(answers[1..], [json!({"batchItemFailures": []})], "it is not asked for again");
-    assert!(!flow.has(INGRESS) && !flow.has(&format!("{MAPS}/poison")));
+    flow.gone(INGRESS, "the shop goes on").await;
+    assert!(!flow.has(&format!("{MAPS}/poison")));
     let told = flow.messages().join("\n");
     assert!(told.contains("*two*") && told.contains("ConfigMap/shop/poison"), "{told}");
 }
@@ -184,7 +184,7 @@ async fn nothing_is_pruned_while_the_api_server_fails() {
 
         let answer = flow.deployer.handle(message, soon(), "test").await.unwrap();
         assert_eq!(answer, json!({"batchItemFailures": []}), "{what}");
-        assert!(!flow.has(INGRESS), "{what}: it is pruned when it may");
+        flow.gone(INGRESS, &what).await;
     }
 }
 
@@ -249,7 +249,7 @@ async fn a_blip_of_root_or_forge_deletes_nothing() {
             flow.sandbox.forge.faults().failures.clear();
             flow.sandbox.forge.faults().truncate_trees(None);
             flow.deployer.handle(message, soon(), "test").await.unwrap();
-            assert!(!flow.has(INGRESS), "{what}: {answer} it goes on afterwards");
+            flow.gone(INGRESS, &format!("{what}: {answer}")).await;
         }
     }
 }

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::core::Request;
 use serde_json::{Value, json};
 use slipway_manifest::Object;
 
@@ -172,23 +171,33 @@ pub async fn create_namespace(
     }
 }
 
-/// Creates `desired` (a hook with `generateName`, or one that must not exist yet).
-pub async fn create(
+/// Asks whether `desired` could be made if nothing of its name were there: a hook that is deleted before it is made anew.
+///
+/// The API server judges a new object whole (admission, schema, fields) before it finds the name taken.
+pub async fn rehearse_anew(
     cluster: &Cluster,
     resource: &Arc<Resource>,
     desired: &Object,
-    dry_run: bool,
+    validate: bool,
 ) -> Result<Applied, Failure> {
     let place = Place::of(resource, desired);
-    let params = PostParams { dry_run, field_manager: Some(MANAGER.to_owned()) };
+    let mut body = desired.clone();
+    takeover::strip(&mut body);
     let post = async {
-        place.request()?;
-        let body =
-            serde_json::to_vec(desired.as_map()).map_err(|e| ApiError::local(Class::Malformed, e.to_string()))?;
-        let answer = cluster.send(Request::new(resource.path(&place.namespace)).create(&params, body)).await?;
-        Ok((live::object(answer.body)?, answer.warnings))
+        let invalid = |error: &dyn std::fmt::Display| ApiError::local(Class::Malformed, error.to_string());
+        let body = serde_json::to_vec(body.as_map()).map_err(|e| invalid(&e))?;
+        let params = PostParams { dry_run: true, field_manager: Some(MANAGER.to_owned()) };
+        let mut request = place.request()?.create(&params, body).map_err(|e| invalid(&e))?;
+        let strict = if validate { "Strict" } else { "Ignore" };
+        *request.uri_mut() = format!("{}&fieldValidation={strict}", request.uri()).parse().map_err(|e| invalid(&e))?;
+        match cluster.send(Ok(request)).await {
+            Ok(answer) => Ok((live::object(answer.body)?, answer.warnings)),
+            Err(error) if error.class == Class::AlreadyExists => Ok((desired.clone(), Vec::new())),
+            Err(error) => Err(error),
+        }
     };
-    let (object, warnings) = post.await.map_err(|error| place.failed(Verb::Create)(mask::withhold(error, desired)))?;
+    let (object, warnings) =
+        post.await.map_err(|error| place.failed(Verb::DryRun)(mask::withhold(refine(error, &place), desired)))?;
     Ok(Applied { change: Change::Created, object, warnings })
 }
 

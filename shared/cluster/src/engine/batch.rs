@@ -110,9 +110,7 @@ impl<D: Door> Step<'_, D> {
     /// Deletes what earlier syncs left of hooks that go before they are made anew.
     /// What is not there any more joins `gone`.
     async fn delete_before(&mut self, tasks: &[&Task], gone: &mut BTreeSet<ObjectId>) -> Ran {
-        let goes = |task: &&Task| {
-            task.live.is_some() && self.progress.is_pending(task) && has_policy(task, DeletePolicy::BeforeHookCreation)
-        };
+        let goes = |task: &&Task| self.progress.is_pending(task) && is_made_anew(task);
         let old: Vec<&Task> = tasks.iter().copied().filter(goes).collect();
         let answers = self.order(&old, Op::DeleteHook, false).await;
         if !self.note_errors(&old, &answers, OperationPhase::Error, "failed to delete resource: ") {
@@ -200,6 +198,11 @@ impl<D: Door> Step<'_, D> {
 
 pub(super) fn has_policy(task: &Task, policy: DeletePolicy) -> bool {
     task.hook && task.object().is_some_and(|object| hook::delete_policies(object).contains(&policy))
+}
+
+/// Whether the task is a hook of which an earlier sync left something that is deleted first.
+pub fn is_made_anew(task: &Task) -> bool {
+    task.live.is_some() && has_policy(task, DeletePolicy::BeforeHookCreation)
 }
 
 pub(super) fn is_deleting(object: &Object) -> bool {

@@ -19,6 +19,7 @@ use crate::hook::{self, Phase};
 use crate::plan::{Extra, Task};
 use crate::status::{OperationPhase, ResourceResult, ResultCode};
 
+pub use batch::is_made_anew;
 pub use step::{hook_phase, step, terminate};
 pub use tasks::tasks;
 

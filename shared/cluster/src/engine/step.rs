@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use slipway_manifest::{Object, ObjectId};
 
-use super::batch::{Ran, has_finalizer, has_policy, is_deleting};
+use super::batch::{Ran, has_finalizer, has_policy, is_deleting, is_made_anew};
 use super::tasks::{is_adopted, tasks};
 use super::{Done, Door, Input, Op, Progress, Wait};
 use crate::health::{Health, Verdict};
@@ -239,10 +239,7 @@ impl<D: Door> Step<'_, D> {
             Ran::Pending => {
                 let unconfirmed = self.unconfirmed(&now);
                 if unconfirmed.is_empty() {
-                    let goes = |task: &&Task| {
-                        let before = has_policy(task, DeletePolicy::BeforeHookCreation) && task.live.is_some();
-                        self.progress.is_pending(task) && (before || task.is_prune())
-                    };
+                    let goes = |task: &&Task| self.progress.is_pending(task) && (is_made_anew(task) || task.is_prune());
                     let going: Vec<&Task> = now.into_iter().filter(goes).collect();
                     self.wait_for(&going, Wait::Deletion);
                 } else {

@@ -8,7 +8,7 @@ use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::Value;
 use slipway_cluster::apply::{self, Applied, Change};
-use slipway_cluster::engine::{Done, Door, Op, Order, Progress};
+use slipway_cluster::engine::{Done, Door, Op, Order, Progress, is_made_anew};
 use slipway_cluster::health::Verdict;
 use slipway_cluster::hook::Phase;
 use slipway_cluster::live::{self, Place};
@@ -257,6 +257,9 @@ async fn write(
     let options = apply::Options { dry_run: order.dry_run, validate: order.validate, ..apply::Options::default() };
     let resource = &place.resource;
     let applied = match (order.op, live) {
+        _ if order.dry_run && is_made_anew(order.task) => {
+            apply::rehearse_anew(cluster, resource, target, order.validate).await
+        }
         (Op::Replace, Some(live)) if order.force && !order.dry_run => {
             recreate(cluster, place, live, propagation, until).await?;
             apply::apply(cluster, resource, target, None, &options).await
