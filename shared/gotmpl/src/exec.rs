@@ -7,7 +7,7 @@ use std::any::Any;
 use std::fmt::Display;
 use std::rc::Rc;
 
-use crate::ast::{self, Branch, Decl, Expr, ExprKind, Node, Number, Pipe, Show, Template};
+use crate::ast::{self, Branch, Decl, Expr, ExprKind, List, Node, Number, Pipe, Show, Template};
 use crate::budget::{Budget, Limit};
 use crate::error::Error;
 use crate::fmt::{print_to, quote, sprintf};
@@ -15,7 +15,7 @@ use crate::operand::Operand;
 use crate::set::Set;
 use crate::source::Span;
 use crate::suggest::nearest;
-use crate::value::{Kind, Value};
+use crate::value::{Kind, Str, Value};
 
 /// What all templates of one execution share.
 #[derive(Clone, Copy)]
@@ -67,21 +67,21 @@ impl<'a, 'o> Exec<'a, 'o> {
 
     fn template(&mut self, dot: &Operand) -> Result<(), Error> {
         self.shared.budget.enter().map_err(|limit| self.limit(limit))?;
-        let result = self.walk(dot, &self.template.body);
+        let result = self.walk(dot, self.template.body);
         self.shared.budget.leave();
         result.map(drop)
     }
 
     /// The error at the current place, in Go's words.
     fn error(&self, message: impl Display) -> Error {
-        let source = &self.template.source;
+        let (ast, source) = (&*self.template.ast, &self.template.ast.source);
         let (at, context) = match self.at {
             At::Start => self.start_of_template(),
-            At::Action(node, pipe) => (pipe.at as usize, node.text(source)),
-            At::Call(call) => (call.at, call.text(source)),
-            At::Pipe(pipe) => (pipe.at as usize, pipe.text(source)),
-            At::Command(command) => (command.at as usize, command.text(source)),
-            At::Expr(expr) => (expr.at as usize, expr.text(source)),
+            At::Action(node, pipe) => (pipe.at as usize, node.text(ast)),
+            At::Call(call) => (call.at, call.text(ast)),
+            At::Pipe(pipe) => (pipe.at as usize, pipe.text(ast)),
+            At::Command(command) => (command.at as usize, command.text(ast)),
+            At::Expr(expr) => (expr.at as usize, expr.text(ast)),
         };
         let (line, column) = source.line_column(at);
         let name = quote(self.template.name.as_bytes());
@@ -94,8 +94,8 @@ impl<'a, 'o> Exec<'a, 'o> {
     /// Where the text of the current place begins, if that is not its position.
     fn start(&self) -> Option<usize> {
         let At::Expr(expr) = self.at else { return None };
-        let context = expr.text(&self.template.source);
-        let (text, at) = (self.template.source.text(), expr.at as usize);
+        let context = expr.text(&self.template.ast);
+        let (text, at) = (self.template.ast.source.text(), expr.at as usize);
         (at.saturating_sub(context.len())..=at)
             .find(|start| text.get(*start..).is_some_and(|text| text.starts_with(&context)))
     }
@@ -104,15 +104,17 @@ impl<'a, 'o> Exec<'a, 'o> {
     fn start_of_template(&self) -> (usize, String) {
         /// A block's text would be all that is in it.
         const MOST_CHARS: usize = 40;
-        let Some(node) = self.template.body.first() else { return (0, String::new()) };
+        let Some(node) = self.template.ast.nodes(self.template.body).first() else { return (0, String::new()) };
         let at = match node {
             Node::Text(span) => span.start(),
             Node::Action(pipe) => pipe.at as usize,
-            Node::If(branch) | Node::With(branch) | Node::Range(branch) => branch.pipe.at as usize,
+            Node::If(branch) | Node::With(branch) | Node::Range(branch) => {
+                self.template.ast.branch(*branch).pipe.at as usize
+            }
             Node::Template(call) => call.at,
             Node::Break | Node::Continue => 0,
         };
-        (at, node.text(&self.template.source).chars().take(MOST_CHARS).collect())
+        (at, node.text(&self.template.ast).chars().take(MOST_CHARS).collect())
     }
 
     fn limit(&self, limit: Limit) -> Error {
@@ -129,12 +131,13 @@ impl<'a, 'o> Exec<'a, 'o> {
         Ok(())
     }
 
-    fn walk(&mut self, dot: &Operand, nodes: &'a [Node]) -> Result<Flow, Error> {
+    fn walk(&mut self, dot: &Operand, nodes: List<Node>) -> Result<Flow, Error> {
         self.shared.budget.stack().map_err(|limit| self.limit(limit))?;
-        for node in nodes {
+        let ast = &self.template.ast;
+        for node in ast.nodes(nodes) {
             self.step()?;
             match node {
-                Node::Text(span) => self.write(self.template.source.get(*span).as_bytes())?,
+                Node::Text(span) => self.write(ast.source.get(*span).as_bytes())?,
                 Node::Action(pipe) => {
                     let value = self.pipeline(dot, pipe)?;
                     if let Decl::None = pipe.decl {
@@ -142,15 +145,15 @@ impl<'a, 'o> Exec<'a, 'o> {
                         self.print(&value)?;
                     }
                 }
-                Node::If(branch) => match self.branch(dot, branch, false)? {
+                Node::If(branch) => match self.branch(dot, ast.branch(*branch), false)? {
                     Flow::Next => {}
                     flow => return Ok(flow),
                 },
-                Node::With(branch) => match self.branch(dot, branch, true)? {
+                Node::With(branch) => match self.branch(dot, ast.branch(*branch), true)? {
                     Flow::Next => {}
                     flow => return Ok(flow),
                 },
-                Node::Range(branch) => match self.range(dot, branch)? {
+                Node::Range(branch) => match self.range(dot, ast.branch(*branch))? {
                     Flow::Next => {}
                     flow => return Ok(flow),
                 },
@@ -168,7 +171,7 @@ impl<'a, 'o> Exec<'a, 'o> {
             Some(Value::Str(text)) => self.write(text.as_bytes()),
             Some(value @ Value::Func(_)) => {
                 let At::Action(node, _) = self.at else { return Err(self.error("can't print a function")) };
-                let node = node.text(&self.template.source);
+                let node = node.text(&self.template.ast);
                 Err(self.error(format_args!("can't print {node} of type {}", value.type_name())))
             }
             // A pointer prints as what it points to, but for its methods.
@@ -183,8 +186,8 @@ impl<'a, 'o> Exec<'a, 'o> {
         let mark = self.variables.len();
         let value = self.pipeline(dot, &branch.pipe)?;
         let flow = if value.truth() {
-            self.walk(if with { &value } else { dot }, &branch.body)?
-        } else if let Some(otherwise) = &branch.otherwise {
+            self.walk(if with { &value } else { dot }, branch.body)?
+        } else if let Some(otherwise) = branch.otherwise {
             self.walk(dot, otherwise)?
         } else {
             Flow::Next
@@ -240,7 +243,7 @@ impl<'a, 'o> Exec<'a, 'o> {
             }
             Some(_) => return Err(self.cannot("range can't iterate over %v", &value)),
         }
-        let flow = match &branch.otherwise {
+        let flow = match branch.otherwise {
             Some(otherwise) if turns == 0 => self.walk(dot, otherwise)?,
             _ => Flow::Next,
         };
@@ -252,7 +255,7 @@ impl<'a, 'o> Exec<'a, 'o> {
     fn turn(&mut self, branch: &'a Branch, key: Operand, item: &Operand) -> Result<bool, Error> {
         self.step()?;
         let mark = self.variables.len();
-        let source = &self.template.source;
+        let source = &self.template.ast.source;
         match branch.pipe.decl {
             Decl::None => {}
             Decl::One(name) if branch.pipe.assign => self.assign(source.get(name), item.clone())?,
@@ -271,7 +274,7 @@ impl<'a, 'o> Exec<'a, 'o> {
                 }
             }
         }
-        let flow = self.walk(item, &branch.body)?;
+        let flow = self.walk(item, branch.body)?;
         self.variables.truncate(mark);
         Ok(!matches!(flow, Flow::Break))
     }
@@ -313,7 +316,7 @@ impl<'a, 'o> Exec<'a, 'o> {
 
     /// Assigns to a variable or declares it.
     fn set(&mut self, assign: bool, name: Span, value: &Operand) -> Result<(), Error> {
-        let name = self.template.source.get(name);
+        let name = self.template.ast.source.get(name);
         if assign {
             return self.assign(name, value.clone());
         }
@@ -325,7 +328,7 @@ impl<'a, 'o> Exec<'a, 'o> {
         self.at = At::Pipe(pipe);
         self.shared.budget.stack().map_err(|limit| self.limit(limit))?;
         let mut last = None;
-        for command in pipe.commands() {
+        for command in self.template.ast.commands(pipe) {
             last = Some(self.command(dot, command, last)?.unboxed());
         }
         let value = last.unwrap_or(Operand::NONE);
@@ -362,7 +365,7 @@ impl<'a, 'o> Exec<'a, 'o> {
             _ => {
                 self.not_a_function(first, args, last.as_ref())?;
                 match &first.kind {
-                    ExprKind::Pipe(pipe) => self.pipeline(dot, pipe),
+                    ExprKind::Pipe(pipe) => self.pipeline(dot, self.template.ast.pipe(*pipe)),
                     ExprKind::Nil => Err(self.error("nil is not a command")),
                     _ => self.constant(dot, first),
                 }
@@ -374,12 +377,12 @@ impl<'a, 'o> Exec<'a, 'o> {
         if args.is_empty() && last.is_none() {
             return Ok(());
         }
-        let first = first.text(&self.template.source);
+        let first = first.text(&self.template.ast);
         Err(self.error(format_args!("can't give argument to non-function {first}")))
     }
 
     fn variable(&self, name: Span) -> Result<Operand, Error> {
-        let name = self.template.source.get(name);
+        let name = self.template.ast.source.get(name);
         let found = self.variables.iter().rev().find(|(own, _)| *own == name);
         found.map(|(_, value)| value.clone()).ok_or_else(|| self.error(format_args!("undefined variable: {name}")))
     }
@@ -390,12 +393,13 @@ impl<'a, 'o> Exec<'a, 'o> {
         Ok(match &expr.kind {
             ExprKind::Dot => dot.clone(),
             ExprKind::Bool(value) => Value::Bool(*value).into(),
-            ExprKind::Text(text, _) => Value::Str(text.clone()).into(),
+            ExprKind::Text(inner) => Value::Str(Str::from_source(&self.template.ast.source, *inner)).into(),
+            ExprKind::Escaped(text, _) => Value::Str(Str::clone(text)).into(),
             ExprKind::Number(number) => {
                 ideal(number).ok_or_else(|| self.error(format_args!("{} overflows int", number.text)))?.into()
             }
             _ => {
-                let text = expr.text(&self.template.source);
+                let text = expr.text(&self.template.ast);
                 return Err(self.error(format_args!("can't evaluate command {}", quote(text.as_bytes()))));
             }
         })

@@ -3,7 +3,9 @@
 mod number;
 mod pipe;
 
-use crate::ast::{Branch, Call, Expr, Node, Pipe, Stage, Template};
+use std::rc::Rc;
+
+use crate::ast::{Ast, Branch, Call, Expr, Id, List, Node, Pipe, Stage, Template};
 use crate::budget::{Limit, StackMark};
 use crate::builtin;
 use crate::error::Error;
@@ -34,6 +36,7 @@ pub(crate) fn parse(name: &str, text: &str, funcs: &FuncMap) -> Result<Vec<Templ
         lexer: Lexer::new(text),
         funcs,
         source: &source,
+        ast: Ast::new(source.clone()),
         done: Vec::new(),
         nesting: 0,
         stack: StackMark::here(),
@@ -41,12 +44,8 @@ pub(crate) fn parse(name: &str, text: &str, funcs: &FuncMap) -> Result<Vec<Templ
     let mut tree = Tree::new(&mut shared);
     let body = tree.file()?;
     tree.add(name.to_owned(), body)?;
-    Ok(shared.done)
-}
-
-/// Whether a template has nothing but space.
-pub(crate) fn is_blank(source: &Source, body: &[Node]) -> bool {
-    body.iter().all(|node| matches!(node, Node::Text(span) if source.get(*span).trim().is_empty()))
+    let ast = Rc::new(shared.ast);
+    Ok(shared.done.into_iter().map(|(name, body)| Template { name, body, ast: Rc::clone(&ast) }).collect())
 }
 
 /// What all templates of one text share.
@@ -54,7 +53,9 @@ struct Shared<'a> {
     lexer: Lexer<'a>,
     funcs: &'a FuncMap,
     source: &'a Source,
-    done: Vec<Template>,
+    /// What is finished.
+    ast: Ast,
+    done: Vec<(String, List<Node>)>,
     nesting: usize,
     stack: StackMark,
     /// Nodes of unfinished lists, innermost last.
@@ -192,27 +193,33 @@ impl<'s, 'a> Tree<'s, 'a> {
         Err(self.error(limit).limited(Some(limit)))
     }
 
-    fn add(&mut self, name: String, body: Box<[Node]>) -> Result<(), Error> {
-        let source = self.shared.source;
-        if let Some(old) = self.shared.done.iter_mut().find(|template| template.name == name) {
-            if is_blank(source, &old.body) {
-                old.body = body;
-            } else if !is_blank(source, &body) {
+    fn add(&mut self, name: String, body: List<Node>) -> Result<(), Error> {
+        let ast = &self.shared.ast;
+        if let Some((_, old)) = self.shared.done.iter_mut().find(|(own, _)| *own == name) {
+            if ast.is_blank(*old) {
+                *old = body;
+            } else if !ast.is_blank(body) {
                 let name = quote(name.as_bytes());
                 return Err(self.error(format_args!("template: multiple definition of template {name}")));
             }
             return Ok(());
         }
-        self.shared.done.push(Template { name, source: source.clone(), body });
+        self.shared.done.push((name, body));
         Ok(())
     }
 
+    /// The unfinished nodes from `mark` on are a list.
+    fn finish_nodes(&mut self, mark: usize) -> List<Node> {
+        let Shared { ast, nodes, .. } = &mut *self.shared;
+        ast.add_nodes(nodes.drain(mark..))
+    }
+
     /// The whole text, with the `define`s in it.
-    fn file(&mut self) -> Result<Box<[Node]>, Error> {
+    fn file(&mut self) -> Result<List<Node>, Error> {
         loop {
             let token = self.next();
             match token.kind {
-                TokenKind::Eof => return Ok(self.shared.nodes.drain(..).collect()),
+                TokenKind::Eof => return Ok(self.finish_nodes(0)),
                 TokenKind::LeftDelim => {
                     let first = self.next_non_space();
                     if first.kind == TokenKind::Keyword(Keyword::Define) {
@@ -240,7 +247,7 @@ impl<'s, 'a> Tree<'s, 'a> {
         self.add(name, body)
     }
 
-    fn body_to_end(&mut self, context: &str) -> Result<Box<[Node]>, Error> {
+    fn body_to_end(&mut self, context: &str) -> Result<List<Node>, Error> {
         match self.list()? {
             (body, End::End) => Ok(body),
             (_, end) => Err(self.error(format_args!("unexpected {} in {context}", end.text()))),
@@ -256,12 +263,12 @@ impl<'s, 'a> Tree<'s, 'a> {
     }
 
     /// Nodes up to `end` or `else`.
-    fn list(&mut self) -> Result<(Box<[Node]>, End), Error> {
+    fn list(&mut self) -> Result<(List<Node>, End), Error> {
         let mark = self.shared.nodes.len();
         while self.peek_non_space().kind != TokenKind::Eof {
             match self.text_or_action()? {
                 Item::Node(node) => self.shared.nodes.push(node),
-                Item::End(end) => return Ok((self.shared.nodes.drain(mark..).collect(), end)),
+                Item::End(end) => return Ok((self.finish_nodes(mark), end)),
             }
         }
         Err(self.error("unexpected EOF"))
@@ -299,10 +306,10 @@ impl<'s, 'a> Tree<'s, 'a> {
                 self.expect(TokenKind::RightDelim, "end")?;
                 return Ok(Item::End(End::End));
             }
-            TokenKind::Keyword(Keyword::If) => Node::If(Box::new(self.branch("if")?)),
-            TokenKind::Keyword(Keyword::Range) => Node::Range(Box::new(self.branch("range")?)),
+            TokenKind::Keyword(Keyword::If) => Node::If(self.branch("if")?),
+            TokenKind::Keyword(Keyword::Range) => Node::Range(self.branch("range")?),
             TokenKind::Keyword(Keyword::Template) => self.template()?,
-            TokenKind::Keyword(Keyword::With) => Node::With(Box::new(self.branch("with")?)),
+            TokenKind::Keyword(Keyword::With) => Node::With(self.branch("with")?),
             _ => {
                 self.back(token);
                 Node::Action(self.pipeline("command", TokenKind::RightDelim)?)
@@ -320,7 +327,7 @@ impl<'s, 'a> Tree<'s, 'a> {
     }
 
     /// What follows `if`, `with` or `range`, up to its `end`, which it shares with every `else if` on the way.
-    fn branch(&mut self, context: &str) -> Result<Branch, Error> {
+    fn branch(&mut self, context: &str) -> Result<Id<Branch>, Error> {
         let outer = self.variables.len();
         let mut chain = Vec::new();
         let mut otherwise = loop {
@@ -351,12 +358,12 @@ impl<'s, 'a> Tree<'s, 'a> {
         self.variables.truncate(outer);
         // `else if` is an `if` in an `else`.
         while let Some((pipe, body)) = chain.pop() {
-            let branch = Branch { pipe, body, otherwise };
+            let branch = self.shared.ast.add_branch(Branch { pipe, body, otherwise });
             if chain.is_empty() {
                 return Ok(branch);
             }
-            let branch = Box::new(branch);
-            otherwise = Some(Box::new([if context == "if" { Node::If(branch) } else { Node::With(branch) }]));
+            let node = if context == "if" { Node::If(branch) } else { Node::With(branch) };
+            otherwise = Some(self.shared.ast.add_nodes(std::iter::once(node)));
         }
         Err(self.error(format_args!("missing value for {context}")))
     }

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::exec::{Shared, run};
 use crate::fmt::quote;
 use crate::func::FuncMap;
-use crate::parse::{is_blank, parse};
+use crate::parse::parse;
 use crate::suggest::nearest;
 use crate::value::Value;
 
@@ -55,7 +55,7 @@ impl Set {
     /// is replaced, unless the new one is blank. Fails at the first mistake in the text, and then adds nothing.
     pub fn parse(&mut self, name: &str, text: &str) -> Result<(), Error> {
         for template in parse(name, text, &self.funcs)? {
-            if !is_blank(&template.source, &template.body) || self.lookup(&template.name).is_none() {
+            if !template.ast.is_blank(template.body) || self.lookup(&template.name).is_none() {
                 self.templates.insert(template.name.clone(), Rc::new(template));
             }
         }

@@ -60,6 +60,11 @@ impl Span {
         self.end as usize
     }
 
+    /// With the quotes around it.
+    pub(crate) fn quoted(self) -> Self {
+        Self { start: self.start.saturating_sub(1), end: self.end.saturating_add(1) }
+    }
+
     /// From the start of this one to the end of another.
     pub(crate) fn to(self, other: Self) -> Self {
         Self { start: self.start, end: other.end }

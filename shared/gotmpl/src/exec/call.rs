@@ -6,7 +6,7 @@ use crate::builtin::{Builtin, Run};
 use crate::error::Error;
 use crate::func::{Context, FuncError, Function};
 use crate::operand::{Operand, can_be_nil, zero};
-use crate::value::{Type, Value};
+use crate::value::{Str, Type, Value};
 
 impl<'a> Exec<'a, '_> {
     pub(super) fn function(
@@ -145,7 +145,7 @@ impl<'a> Exec<'a, '_> {
     /// What `call`'s messages call the thing called: how it is written, or, if it came down the pipe, what it is.
     fn callee_name(&self, written: Option<&Expr>, callee: Option<&Operand>) -> String {
         match (written, callee.and_then(|callee| callee.value.as_ref())) {
-            (Some(written), _) => written.text(&self.template.source),
+            (Some(written), _) => written.text(&self.template.ast),
             (None, Some(Value::Str(text))) => text.to_string(),
             (None, Some(value)) => format!("<{} Value>", value.type_name()),
             (None, None) => "<invalid Value>".into(),
@@ -162,7 +162,7 @@ impl<'a> Exec<'a, '_> {
                 let value = self.variable(*name)?;
                 self.fields(dot, &value, *fields, &[], None)
             }
-            ExprKind::Pipe(pipe) => self.pipeline(dot, pipe),
+            ExprKind::Pipe(pipe) => self.pipeline(dot, self.template.ast.pipe(*pipe)),
             ExprKind::Func(callee) => self.function(dot, *callee, At::Expr(expr), &[], None),
             ExprKind::Chain(..) => self.chain(dot, expr, &[], None),
             _ => self.constant(dot, expr),
@@ -179,7 +179,7 @@ impl<'a> Exec<'a, '_> {
                 }
                 return Err(self.error(format_args!("cannot assign nil to {of}")));
             }
-            ExprKind::Bool(_) | ExprKind::Number(_) | ExprKind::Text(..) if of != Type::Any => {
+            ExprKind::Bool(_) | ExprKind::Number(_) | ExprKind::Text(_) | ExprKind::Escaped(..) if of != Type::Any => {
                 self.at = At::Expr(expr);
             }
             _ => {
@@ -190,7 +190,11 @@ impl<'a> Exec<'a, '_> {
         let (literal, expected) = match of {
             Type::Bool => (if let ExprKind::Bool(value) = expr.kind { Some(Value::Bool(value)) } else { None }, "bool"),
             Type::String => {
-                let text = if let ExprKind::Text(text, _) = &expr.kind { Some(text.clone()) } else { None };
+                let text = match &expr.kind {
+                    ExprKind::Text(inner) => Some(Str::from_source(&self.template.ast.source, *inner)),
+                    ExprKind::Escaped(text, _) => Some(Str::clone(text)),
+                    _ => None,
+                };
                 (text.map(Value::Str), "string")
             }
             Type::Int(kind) => (number(expr, |number| Some(Value::Int(kind, number.int?))), "integer"),
@@ -200,12 +204,11 @@ impl<'a> Exec<'a, '_> {
                 (number(expr, |number| number.complex.map(|(re, im)| Value::Complex(re, im))), "complex")
             }
             _ => {
-                let text = expr.text(&self.template.source);
+                let text = expr.text(&self.template.ast);
                 return Err(self.error(format_args!("can't handle {text} for arg of type {of}")));
             }
         };
-        literal
-            .ok_or_else(|| self.error(format_args!("expected {expected}; found {}", expr.text(&self.template.source))))
+        literal.ok_or_else(|| self.error(format_args!("expected {expected}; found {}", expr.text(&self.template.ast))))
     }
 
     /// The value, if it may be given to a parameter of this type.

@@ -50,7 +50,7 @@ impl<'a> Exec<'a, '_> {
         args: &'a [Expr],
         last: Option<Operand>,
     ) -> Result<Operand, Error> {
-        let fields = self.template.source.get(fields);
+        let fields = self.template.ast.source.get(fields);
         let Some(names) = fields.strip_prefix('.') else { return Ok(start.clone()) };
         let (path, tail) = names.rsplit_once('.').unwrap_or(("", names));
         let mut receiver = None;

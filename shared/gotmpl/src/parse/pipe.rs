@@ -1,11 +1,10 @@
 //! Pipelines, commands and operands.
 
-use super::{Error, Tree, number, quote, unquote};
-use crate::ast::{Callee, Decl, Expr, ExprKind, Pipe, Show, Stage};
+use super::{Error, Shared, Tree, number, quote, unquote};
+use crate::ast::{Callee, Decl, Expr, ExprKind, Pipe, Show, Stage, place};
 use crate::builtin;
 use crate::lex::{Token, TokenKind};
 use crate::source::Span;
-use crate::value::Str;
 
 impl Tree<'_, '_> {
     /// `$v := command | command`, up to `end`.
@@ -37,22 +36,27 @@ impl Tree<'_, '_> {
                 _ => return Err(self.unexpected(&token, context)),
             }
         }
-        let mut all = self.shared.stages.drain(stages..);
-        let Some(first) = all.next() else {
-            drop(all);
+        let Shared { ast, stages: open, exprs, .. } = &mut *self.shared;
+        let Some(Stage { at: first_at, .. }) = open.get(stages).copied() else {
             return Err(self.error(format_args!("missing value for {context}")));
         };
-        let stages: Box<[Stage]> = all.collect();
-        let operands: Box<[Expr]> = self.shared.exprs.drain(mark..).collect();
-        for (index, stage) in stages.iter().enumerate() {
+        for (index, stage) in open.iter().skip(stages).enumerate().skip(1) {
             // A constant can't take what comes down the pipe.
-            if let Some(ExprKind::Bool(_) | ExprKind::Dot | ExprKind::Nil | ExprKind::Number(_) | ExprKind::Text(..)) =
-                operands.get(stage.first).map(|operand| &operand.kind)
+            if let Some(
+                ExprKind::Bool(_)
+                | ExprKind::Dot
+                | ExprKind::Nil
+                | ExprKind::Number(_)
+                | ExprKind::Text(_)
+                | ExprKind::Escaped(..),
+            ) = exprs.get(mark + stage.first).map(|operand| &operand.kind)
             {
-                return Err(self.error(format_args!("non executable command in pipeline stage {}", index + 2)));
+                return Err(self.error(format_args!("non executable command in pipeline stage {}", index + 1)));
             }
         }
-        Ok(Pipe { at: place(at), assign, decl, operands, stages, first_at: first.at })
+        let operands = ast.add_exprs(exprs.drain(mark..));
+        let stages = ast.add_stages(open.drain(stages..).skip(1));
+        Ok(Pipe { at: place(at), assign, decl, operands, stages, first_at })
     }
 
     /// `$v :=`, `$v =`, `$i, $v :=`; nothing if the variable is an operand. Also whether they are assigned to.
@@ -132,8 +136,13 @@ impl Tree<'_, '_> {
         let kind = match term.kind {
             ExprKind::Field(start) => ExprKind::Field(start.to(fields)),
             ExprKind::Variable(name, _) => ExprKind::Variable(name, fields),
-            ExprKind::Bool(_) | ExprKind::Text(..) | ExprKind::Number(_) | ExprKind::Nil | ExprKind::Dot => {
-                let term = quote(term.text(self.shared.source).as_bytes());
+            ExprKind::Bool(_)
+            | ExprKind::Text(_)
+            | ExprKind::Escaped(..)
+            | ExprKind::Number(_)
+            | ExprKind::Nil
+            | ExprKind::Dot => {
+                let term = quote(term.text(&self.shared.ast).as_bytes());
                 return Err(self.error(format_args!("unexpected . after term {term}")));
             }
             _ => ExprKind::Chain(Box::new(term), fields),
@@ -143,6 +152,8 @@ impl Tree<'_, '_> {
 
     fn term(&mut self) -> Result<Option<Expr>, Error> {
         let token = self.next_non_space();
+        // A pipeline is where its first token is, not its parenthesis.
+        let mut at = place(token.at);
         let kind = match token.kind {
             TokenKind::Identifier => {
                 let custom = self.shared.funcs.get(token.value).map(Callee::Custom);
@@ -168,35 +179,27 @@ impl Tree<'_, '_> {
                 };
                 ExprKind::Number(Box::new(number.map_err(|message| self.error(message))?))
             }
-            TokenKind::LeftParen => ExprKind::Pipe(Box::new(
-                self.nested(|tree| tree.pipeline("parenthesized pipeline", TokenKind::RightParen))?,
-            )),
-            TokenKind::String | TokenKind::RawString => ExprKind::Text(self.literal(&token)?, token.span()),
+            TokenKind::LeftParen => {
+                let pipe = self.nested(|tree| tree.pipeline("parenthesized pipeline", TokenKind::RightParen))?;
+                at = pipe.at;
+                ExprKind::Pipe(self.shared.ast.add_pipe(pipe))
+            }
+            TokenKind::String | TokenKind::RawString => self.literal(&token)?,
             _ => {
                 self.back(token);
                 return Ok(None);
             }
         };
-        let at = match &kind {
-            // A pipeline is where its first token is, not its parenthesis.
-            ExprKind::Pipe(pipe) => pipe.at,
-            _ => place(token.at),
-        };
         Ok(Some(Expr { at, kind }))
     }
 
-    /// What a quoted string means; one without escapes is part of the template's text.
-    fn literal(&self, token: &Token<'_>) -> Result<Str, Error> {
+    /// A quoted string; one without escapes is part of the template's text.
+    fn literal(&self, token: &Token<'_>) -> Result<ExprKind, Error> {
         let inner = Span::new(token.at + 1, (token.at + token.value.len()).saturating_sub(1));
-        let source = self.shared.source;
-        if token.value.len() >= 2 && !source.get(inner).contains(['\\', '\r', '\n']) {
-            return Ok(Str::from_source(source, inner));
+        if token.value.len() >= 2 && !self.shared.source.get(inner).contains(['\\', '\r', '\n']) {
+            return Ok(ExprKind::Text(inner));
         }
-        unquote(token.value).ok_or_else(|| self.error("invalid syntax"))
+        let text = unquote(token.value).ok_or_else(|| self.error("invalid syntax"))?;
+        Ok(ExprKind::Escaped(Box::new(text), token.span()))
     }
-}
-
-/// Positions fit, as the length of the text does.
-fn place(at: usize) -> u32 {
-    u32::try_from(at).unwrap_or(u32::MAX)
 }
