@@ -1,13 +1,25 @@
-//! The invocation's end, as Lambda gives it.
+//! Where a function runs, and the invocation's end, as Lambda gives it.
 
+use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::runtime::Builder;
 use tokio::time::Instant;
 
 /// The moment that Lambda names in milliseconds since 1970. What lies in the past is now.
 pub fn deadline(milliseconds: u64) -> Instant {
     let end = UNIX_EPOCH + Duration::from_millis(milliseconds);
     Instant::now() + end.duration_since(SystemTime::now()).unwrap_or_default()
+}
+
+/// Beside what rendering needs, for everything else.
+const OWN_STACK: usize = 8 << 20;
+
+/// Runs the async `main` of a program on a thread with the stack that charts are rendered on: one thread for all of them.
+/// Fails if thread or runtime can't be had.
+pub fn run<T: Send>(main: impl AsyncFnOnce() -> T + Send) -> io::Result<T> {
+    let size = slipway_helm::Limits::default().stack + OWN_STACK;
+    slipway_helm::on_stack(size, || Ok(Builder::new_current_thread().enable_all().build()?.block_on(main())))?
 }
 
 #[cfg(test)]

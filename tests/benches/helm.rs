@@ -1,6 +1,7 @@
 //! Charts rendered in process, beside Helm's own engine (a Go program, in process too) and `helm template` processes: each
 //! side from files on disk to sorted manifests. The renderings are those of `corpus/helm` in the folder that `SLIPWAY_SHARED`
-//! names (default `../shared`). Each side takes the median of a few rounds of each rendering.
+//! names (default `../shared`). Each side takes the median of a few rounds of each rendering; ours on one thread with a deep
+//! stack, as the functions run on.
 //!
 //! `cargo bench -p slipway-tests --bench helm [-- ROUNDS]`
 
@@ -24,7 +25,8 @@ fn main() {
     let cases: Vec<Value> = serde_json::from_slice(&text).unwrap();
     let charts = folder.join("charts").canonicalize().unwrap();
     let repeatable: Vec<bool> = cases.iter().map(|case| case["any"].as_array().is_none_or(Vec::is_empty)).collect();
-    let ours: Vec<Duration> = cases.iter().map(|case| median(rounds, || ours(&charts, case))).collect();
+    let all = async || cases.iter().map(|case| median(rounds, || ours(&charts, case))).collect();
+    let ours: Vec<Duration> = slipway::invocation::run(all).unwrap();
     report("slipway", &ours, &repeatable, None);
     match tools::helm_engine() {
         Ok(engine) => {

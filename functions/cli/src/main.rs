@@ -31,8 +31,8 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Render(arguments) => render::run(&arguments).map(|()| 0),
-        Command::App(command) => block_on(app::run(command)),
-        Command::Demo(arguments) => block_on(demo::run(&arguments)).map(|()| 0),
+        Command::App(command) => run(async || app::run(command).await),
+        Command::Demo(arguments) => run(async || demo::run(&arguments).await).map(|()| 0),
     };
     match result {
         Ok(code) => ExitCode::from(code),
@@ -43,8 +43,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+fn run<T: Send>(work: impl AsyncFnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
+    slipway::invocation::run(work)?
 }
 
 #[cfg(test)]

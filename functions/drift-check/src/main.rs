@@ -1,18 +1,19 @@
 //! Lambda function: what in the cluster differs from Git.
 
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
 use slipway::aws::Aws;
 use slipway::check::Checker;
 use slipway::config::{Engine, environment};
-use slipway::invocation::deadline;
+use slipway::invocation::{deadline, run};
 use slipway::telemetry;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    telemetry::start();
-    let checker = &Checker::new(Engine::load(environment)?, Aws::default());
-    run(service_fn(async |event: LambdaEvent<_>| {
-        checker.handle(event.payload, deadline(event.context.deadline), &event.context.request_id).await
-    }))
-    .await
+fn main() -> Result<(), Error> {
+    run(async || {
+        telemetry::start();
+        let checker = &Checker::new(Engine::load(environment)?, Aws::default());
+        lambda_runtime::run(service_fn(async |event: LambdaEvent<_>| {
+            checker.handle(event.payload, deadline(event.context.deadline), &event.context.request_id).await
+        }))
+        .await
+    })?
 }

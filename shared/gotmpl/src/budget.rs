@@ -134,13 +134,25 @@ impl StackMark {
     }
 }
 
+thread_local! {
+    /// Where the stack of a thread of [`on_stack`] begins, and its size.
+    static DEEP: Cell<Option<(StackMark, usize)>> = const { Cell::new(None) };
+}
+
 /// Runs `work` on a thread with a stack of `size` bytes, so that templates may be nested deeper than the caller's
 /// stack allows; set [`Limits::stack`] 1 MiB below: parsing and what
 /// functions use comes on top. Pages that are never touched cost nothing.
+/// Inside of such `work`, where that much is left, it runs where it is: who renders much starts one thread for all.
 /// Fails if the thread can't be started; a panic of `work` goes on here.
 pub fn on_stack<T: Send>(size: usize, work: impl FnOnce() -> T + Send) -> std::io::Result<T> {
+    if DEEP.get().is_some_and(|(start, whole)| start.used().saturating_add(size) <= whole) {
+        return Ok(work());
+    }
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(size).spawn_scoped(scope, work)?;
+        let thread = std::thread::Builder::new().stack_size(size).spawn_scoped(scope, || {
+            DEEP.set(Some((StackMark::here(), size)));
+            work()
+        })?;
         thread.join().or_else(|panic| std::panic::resume_unwind(panic))
     })
 }

@@ -33,6 +33,7 @@ pub use chart::{LoadError, MetadataError};
 pub use error::{HelmError, ManifestError, MissingDependency, RenderError};
 pub use manifests::{Hook, Manifest};
 pub use options::{Limits, Lookup, Options, Release, Set, SetKind};
+pub use slipway_gotmpl::on_stack;
 pub use strvals::SetError;
 pub use values::CoalesceError;
 
@@ -209,5 +210,5 @@ fn crds(chart: &chart::Chart) -> Result<Vec<Manifest>, HelmError> {
 
 /// Templates may be nested deeper than the caller's stack allows.
 fn in_thread<T: Send>(options: &Options, work: impl FnOnce() -> Result<T, HelmError> + Send) -> Result<T, HelmError> {
-    slipway_gotmpl::on_stack(options.limits.stack, work).map_err(HelmError::Thread)?
+    on_stack(options.limits.stack, work).map_err(HelmError::Thread)?
 }
