@@ -144,4 +144,7 @@ async fn a_declared_cluster_is_deployed_to() {
         "{told}"
     );
     assert!(flow.sandbox.cluster.get("/apis/networking.k8s.io/v1/namespaces/shop/ingresses/web").is_some());
+    let checked = flow.check().await["applications"]["shop"].clone();
+    assert!(checked["problems"].to_string().contains("does not take Deployment/shop/web"), "{checked}");
+    assert_eq!(checked["differs"], Value::Null, "{checked}");
 }

@@ -53,13 +53,13 @@ impl Permit {
     /// Those of `objects` that the project or the cluster's Secret refuses. Their namespaces must be what they are applied with: empty
     /// where the kind is cluster-scoped.
     pub fn refused<'a>(&self, objects: impl IntoIterator<Item = &'a Object>) -> Vec<Denied> {
-        objects
-            .into_iter()
-            .filter_map(|object| {
-                let denied = self.project.check_object(object, &self.cluster, &self.own).err();
-                denied.or_else(|| self.unmanaged(object))
-            })
-            .collect()
+        objects.into_iter().filter_map(|object| self.refusal(object)).collect()
+    }
+
+    /// Why the project or the cluster's Secret refuses `object`.
+    pub fn refusal(&self, object: &Object) -> Option<Denied> {
+        let denied = self.project.check_object(object, &self.cluster, &self.own).err();
+        denied.or_else(|| self.unmanaged(object))
     }
 
     /// Why the cluster's Secret keeps us away from `object` (argoproj/argo-cd `gitops-engine/pkg/cache/cluster.go`,

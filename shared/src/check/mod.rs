@@ -24,6 +24,7 @@ use slipway_manifest::{Object, ObjectId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::app::Permit;
 use crate::aws::Aws;
 use crate::clusters::ClusterError;
 use crate::config;
@@ -245,7 +246,8 @@ impl Checker {
         };
         let render = Box::pin(job::render(&self.engine, app, checkouts, &revision, destination, cluster));
         let rendered = render.await?.rendered;
-        let compared = differences(cluster, owner, rendered.objects, &app.rules()?, &app.checks(), key).await;
+        let (rules, checks) = (app.rules()?, app.checks());
+        let compared = differences(cluster, owner, &app.permit, rendered.objects, &rules, &checks, key).await;
         let (new, gone) = drift::news(&compared.found, &recorded.state.drift, &compared.unsure);
         let drifts: Vec<report::Drift> = new.iter().map(|found| found.drift.clone()).collect();
         let behind = self.behind(app, checkouts, &mut recorded).await?;
@@ -337,10 +339,12 @@ impl Comparison {
 }
 
 /// Compares `objects`, rendered for `owner`, with what a dry run of their apply would make of the live ones: one list for each kind and
-/// namespace, a read only for what carries no label of ours, a dry run only for what does not prove itself unchanged.
+/// namespace, a read only for what carries no label of ours, a dry run only for what does not prove itself unchanged. What `permit` refuses
+/// is neither read nor compared.
 pub async fn differences(
     cluster: &Cluster,
     owner: &Owner,
+    permit: &Permit,
     objects: Vec<Object>,
     rules: &Rules,
     checks: &Checks,
@@ -363,8 +367,15 @@ pub async fn differences(
             Some((object, place))
         })
         .collect();
-    let mut live = live_objects(cluster, &objects, &cluster_owner.applyset, &mut compared).await;
-    let readable = objects.iter().filter(|(object, _)| !compared.unsure.contains(&object.id().to_string()));
+    let mut allowed = Vec::with_capacity(objects.len());
+    for pair in &objects {
+        match permit.refusal(&pair.0) {
+            Some(denied) => compared.unsure(&pair.0.id(), denied.to_string()),
+            None => allowed.push(pair),
+        }
+    }
+    let mut live = live_objects(cluster, &allowed, &cluster_owner.applyset, &mut compared).await;
+    let readable = allowed.into_iter().filter(|(object, _)| !compared.unsure.contains(&object.id().to_string()));
     let answers: Vec<_> = stream::iter(readable)
         .map(|(object, place)| (object, place, live.remove(&place.id())))
         .map(async |(object, place, live)| {
@@ -399,7 +410,7 @@ pub async fn differences(
 /// The members of the application, and whatever else stands where one of `objects` should.
 async fn live_objects(
     cluster: &Cluster,
-    objects: &[(Object, Place)],
+    objects: &[&(Object, Place)],
     applyset: &str,
     compared: &mut Comparison,
 ) -> BTreeMap<ObjectId, Object> {

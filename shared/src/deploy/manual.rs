@@ -58,7 +58,8 @@ async fn look(
     let mut state = recorded.map(|recorded| recorded.state).unwrap_or_default();
     let secret = engine.state_key().await.map_err(|error| chain(&error))?;
     let comparison =
-        differences(cluster, &job.owner, job.objects.clone(), &job.rules, &job.checks, &Key(&secret)).await;
+        differences(cluster, &job.owner, &job.permit, job.objects.clone(), &job.rules, &job.checks, &Key(&secret))
+            .await;
     let extra: BTreeSet<ObjectId> =
         state.inventory.iter().filter(|id| !comparison.objects.contains_key(id)).cloned().collect();
     let mut outcome = Outcome { phase: Phase::Healthy, ..Outcome::failed(String::new(), false) };
