@@ -215,6 +215,12 @@ async fn a_part_is_synced_for_itself_without_hooks_and_no_history() {
     assert_eq!(get["status"]["sync"]["status"], "OutOfSync");
     assert_eq!(get["status"]["operationState"]["operation"]["sync"]["resources"][0]["name"], "settings");
 
+    shop.well("wait shop --resource :ConfigMap:settings --timeout 3").await;
+    let late = shop.run("wait shop --resource apps:*:* --sync --timeout 1").await;
+    assert_eq!(late.err, "slipway: timed out (1s) waiting for shop: Deployment/shop/web is OutOfSync\n");
+    let nobody = shop.run("sync shop --label app=nobody").await;
+    assert!(nobody.err.contains("nothing in Git has the label `app=nobody`"), "{}", nobody.err);
+
     // All but the Deployment: what Git has no more is pruned.
     shop.well("sync shop --prune --resource !apps:Deployment:*").await;
     assert!(shop.sandbox.cluster.get("/apis/networking.k8s.io/v1/namespaces/shop/ingresses/web").is_none());
@@ -222,6 +228,23 @@ async fn a_part_is_synced_for_itself_without_hooks_and_no_history() {
     let whole = shop.well("sync shop").await;
     assert!(whole.contains("Sync Status:        Synced to main"), "{whole}");
     assert_eq!((shop.replicas(), shop.well("history shop -o id").await.as_str()), (json!(3), "0\n1\n"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_changed_is_made_anew_by_force_and_found_by_its_label() {
+    let mut shop = Shop::by_hand().await;
+    let uid = |shop: &Shop| shop.sandbox.cluster.get(DEPLOYMENT).unwrap()["metadata"]["uid"].clone();
+    let before = uid(&shop);
+    let other = shop.read("shop/deployment.yaml").replace("app: web", "app: other");
+    shop.push(&[("shop/deployment.yaml", &other)]);
+    shop.settle().await;
+    let refused = shop.run("sync shop --label app=other").await;
+    assert!(refused.code == 1 && refused.err.contains("field is immutable"), "{}{}", refused.out, refused.err);
+    shop.run("sync shop --label app=other --force").await;
+    let live = shop.sandbox.cluster.get(DEPLOYMENT).unwrap();
+    assert_eq!(live["spec"]["selector"]["matchLabels"]["app"], "other", "{live}");
+    assert_ne!(uid(&shop), before);
+    assert_eq!(shop.well("history shop -o id").await, "0\n");
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Render(arguments) => render::run(&arguments).map(|()| 0),
-        Command::App(command) => run(async || app::run(command).await),
+        Command::App(command) => run(async || Box::pin(app::run(command)).await),
         Command::Demo(arguments) => run(async || demo::run(&arguments).await).map(|()| 0),
     };
     match result {

@@ -1,4 +1,4 @@
-//! Some of an application's objects: what `slipway app sync --resource` names, read as argocd reads it (argoproj/argo-cd
+//! Some of an application's objects: what `slipway app sync` and `wait` name by `--resource`, read as argocd reads it (argoproj/argo-cd
 //! `cmd/argocd/commands/app.go`, parseSelectedResources; `util/argo/argo.go`, IncludeResource). Pure.
 
 use std::collections::BTreeSet;
@@ -68,6 +68,12 @@ impl fmt::Display for Pattern {
 }
 
 impl Pattern {
+    /// The pattern of one object and no other.
+    pub fn of(id: &ObjectId) -> Self {
+        let ObjectId { group, kind, namespace, name, .. } = id.clone();
+        Self { excludes: false, group, kind, namespace, name }
+    }
+
     fn fits(&self, id: &ObjectId) -> bool {
         let is = |wanted: &str, found: &str| wanted == "*" || wanted == found;
         is(&self.group, &id.group)
@@ -83,11 +89,7 @@ impl Pattern {
 pub fn choose(patterns: &[Pattern], ids: &BTreeSet<ObjectId>) -> Result<BTreeSet<ObjectId>, PartialError> {
     let (less, meant): (Vec<&Pattern>, Vec<&Pattern>) = patterns.iter().partition(|pattern| pattern.excludes);
     if let Some(idle) = meant.iter().find(|pattern| !ids.iter().any(|id| pattern.fits(id))) {
-        let shown = |id: &ObjectId| {
-            let ObjectId { group, kind, namespace, name, .. } = id.clone();
-            Pattern { excludes: false, group, kind, namespace, name }.to_string()
-        };
-        let has: Vec<String> = ids.iter().take(SHOWN).map(shown).collect();
+        let has: Vec<String> = ids.iter().take(SHOWN).map(|id| Pattern::of(id).to_string()).collect();
         return Err(PartialError::Unmatched { pattern: idle.to_string(), has: has.join(", ") });
     }
     let is_meant = |id: &&ObjectId| {

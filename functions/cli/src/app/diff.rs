@@ -70,10 +70,14 @@ impl Sides {
         Ok(Self { kinds, desired, inventory })
     }
 
-    /// All that can be synced for itself: hooks can't.
+    /// What Git has, but for hooks, which are not synced for themselves.
+    pub(super) fn members(&self) -> impl Iterator<Item = &Object> {
+        self.desired.objects.iter().filter(|object| !hook::is_hook(object))
+    }
+
+    /// All that can be synced for itself.
     pub(super) fn ids(&self) -> BTreeSet<ObjectId> {
-        let members = self.desired.objects.iter().filter(|object| !hook::is_hook(object));
-        self.inventory.iter().cloned().chain(members.map(Object::id)).collect()
+        self.inventory.iter().cloned().chain(self.members().map(Object::id)).collect()
     }
 }
 

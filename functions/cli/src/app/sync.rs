@@ -1,5 +1,6 @@
 //! `slipway app sync` and `rollback`: a deployment by hand, by the engine of the functions.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -13,6 +14,7 @@ use slipway::error::chain;
 use slipway::notify::report::Phase;
 use slipway::root::Member;
 use slipway_cluster::state;
+use slipway_manifest::ObjectId;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -25,11 +27,25 @@ use crate::view;
 const DAY: u64 = 86_400;
 
 #[derive(Args)]
+// Each is a switch of argocd's.
+#[allow(clippy::struct_excessive_bools)]
 pub(crate) struct Arguments {
     /// Sync only this, without hooks: GROUP:KIND:NAME or GROUP:KIND:NAMESPACE/NAME, with `!` before it all but this; `*` is any. May be
     /// given repeatedly.
     #[arg(long, value_name = "[!]GROUP:KIND:NAME")]
     resource: Vec<Pattern>,
+    /// Sync only what Git has with this label, too; may be given repeatedly, and any of them will do.
+    #[arg(long, value_name = "KEY=VALUE")]
+    label: Vec<String>,
+    /// Apply only what differs from Git.
+    #[arg(long)]
+    apply_out_of_sync_only: bool,
+    /// Make anew what can't be changed.
+    #[arg(long)]
+    force: bool,
+    /// Replace objects instead of applying them.
+    #[arg(long)]
+    replace: bool,
     /// Approve the deletions of this very plan, which the brake holds; implies --prune.
     #[arg(long, value_name = "DIGEST")]
     approve_prune: Option<String>,
@@ -69,8 +85,7 @@ pub(crate) struct Rollback {
 }
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let Arguments { resource, approve_prune, dry_run, manner, commit: CommitFlags { name, revision, source } } =
-        arguments;
+    let Arguments { approve_prune, dry_run, manner, commit: CommitFlags { name, revision, source }, .. } = arguments;
     let workshop = Workshop::open(source, name).await?;
     let member = workshop.member(name)?;
     if source.local.is_some() && member.is_automated() && !dry_run {
@@ -82,10 +97,14 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     if approve_prune.is_some() {
         job.policy.prune_approved.clone_from(approve_prune);
     }
-    if !resource.is_empty() {
+    job.policy.options.force |= arguments.force;
+    job.policy.options.replace |= arguments.replace;
+    job.policy.out_of_sync_only |= arguments.apply_out_of_sync_only;
+    let is_part = !arguments.resource.is_empty() || !arguments.label.is_empty();
+    if is_part {
         job.policy.aim = Aim::Part;
         job.policy.options.skip_hooks = true;
-        job.policy.options.resources = Some(partial::choose(resource, &Sides::of(&job).await?.ids())?);
+        job.policy.options.resources = Some(part(arguments, &Sides::of(&job).await?)?);
     }
     if *dry_run {
         let text = diff::text(&job, Sides::of(&job).await?).await?;
@@ -93,6 +112,21 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         return Ok(0);
     }
     carry_out(member, &job, manner).await
+}
+
+/// What `--resource` and `--label` name together.
+fn part(Arguments { resource, label, .. }: &Arguments, sides: &Sides) -> anyhow::Result<BTreeSet<ObjectId>> {
+    let mut patterns = resource.clone();
+    for label in label {
+        let (key, value) = label.split_once('=').with_context(|| format!("write the label `{label}` as KEY=VALUE"))?;
+        let labelled: Vec<Pattern> =
+            sides.members().filter(|object| object.label(key) == Some(value)).map(|o| Pattern::of(&o.id())).collect();
+        if labelled.is_empty() {
+            bail!("nothing in Git has the label `{label}`");
+        }
+        patterns.extend(labelled);
+    }
+    Ok(partial::choose(&patterns, &sides.ids())?)
 }
 
 pub(super) async fn rollback(arguments: &Rollback) -> anyhow::Result<u8> {

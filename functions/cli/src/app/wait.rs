@@ -7,12 +7,14 @@ use anyhow::bail;
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::Value;
+use slipway::deploy::partial::{self, Pattern};
 use slipway_cluster::Cluster;
 use slipway_cluster::discover::GroupKind;
-use slipway_cluster::health::{self, Health};
+use slipway_cluster::health::{self, Health, Verdict};
 use slipway_cluster::live::{self, Place};
 use slipway_cluster::state::State;
-use slipway_cluster::status::SyncStatus;
+use slipway_cluster::status::{ResourceStatus, SyncStatus};
+use slipway_manifest::ObjectId;
 use tokio::time::Instant;
 
 use super::connect::{self, application, recorded};
@@ -23,6 +25,8 @@ use crate::view;
 const ASK: Duration = Duration::from_secs(2);
 
 #[derive(Args)]
+// Each is a switch of argocd's.
+#[allow(clippy::struct_excessive_bools)]
 pub(crate) struct Arguments {
     /// The application's name, or NAMESPACE/NAME.
     name: String,
@@ -32,9 +36,19 @@ pub(crate) struct Arguments {
     /// Wait until it is healthy.
     #[arg(long)]
     health: bool,
+    /// Wait until it is suspended, or as well as `--health` says.
+    #[arg(long)]
+    suspended: bool,
+    /// Wait until it is degraded, or as well as `--health` says.
+    #[arg(long)]
+    degraded: bool,
     /// Wait until no operation is under way.
     #[arg(long)]
     operation: bool,
+    /// Wait for this only: GROUP:KIND:NAME or GROUP:KIND:NAMESPACE/NAME, with `!` before it for all but this; `*` is any. May be given
+    /// repeatedly.
+    #[arg(long, value_name = "[!]GROUP:KIND:NAME")]
+    resource: Vec<Pattern>,
     /// Give up after this many seconds; 0 is never.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     timeout: u64,
@@ -45,24 +59,43 @@ pub(crate) struct Arguments {
     flags: ClusterFlags,
 }
 
+impl Arguments {
+    /// What it may be at the end; empty where that is not asked. Without a wish everything is asked, as argocd has it.
+    fn healths(&self, all: bool) -> Vec<Health> {
+        let wishes = [
+            (self.health || all, Health::Healthy),
+            (self.suspended, Health::Suspended),
+            (self.degraded, Health::Degraded),
+        ];
+        wishes.into_iter().filter_map(|(wished, health)| wished.then_some(health)).collect()
+    }
+}
+
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let Arguments { name, sync, health, operation, timeout, output, flags } = arguments;
-    // As argocd has it: without a wish all of them.
-    let all = !sync && !health && !operation;
+    let Arguments { name, sync, health, suspended, degraded, operation, resource, timeout, output, flags } = arguments;
+    let all = !(*sync || *health || *suspended || *degraded || *operation);
+    let healths = arguments.healths(all);
     let cluster = connect::cluster(flags).await?;
     let until = (*timeout > 0).then(|| Instant::now() + Duration::from_secs(*timeout));
     loop {
         let recorded = recorded(&cluster, name).await?;
         let state = &recorded.state;
+        let part = match resource.as_slice() {
+            [] => None,
+            patterns => {
+                Some(partial::choose(patterns, &state.status.resources.iter().map(ResourceStatus::id).collect())?)
+            }
+        };
         let mut missing = Vec::new();
         if (*operation || all) && state.operation.is_some() {
             missing.push("an operation is under way".to_owned());
         }
-        if (*sync || all) && state.status.sync.status != SyncStatus::Synced {
-            missing.push(format!("it is {:?}", state.status.sync.status));
+        if *sync || all {
+            missing.extend(unsynced(state, part.as_ref()));
         }
-        if *health || all {
-            missing.extend(unhealthy(&cluster, state).await);
+        if !healths.is_empty() {
+            let places = part.as_ref().unwrap_or(&state.inventory);
+            missing.extend(unhealthy(&cluster, places, &healths).await);
         }
         if missing.is_empty() {
             let application = application(&recorded)?;
@@ -77,12 +110,22 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// What of the application is not healthy now, one line each.
-async fn unhealthy(cluster: &Cluster, state: &State) -> Vec<String> {
-    let known: BTreeSet<GroupKind> = state.inventory.iter().map(GroupKind::of).collect();
+/// What is not synced: the application, or which of its part.
+fn unsynced(state: &State, part: Option<&BTreeSet<ObjectId>>) -> Vec<String> {
+    let Some(part) = part else {
+        let status = state.status.sync.status;
+        return if status == SyncStatus::Synced { Vec::new() } else { vec![format!("it is {status:?}")] };
+    };
+    let rows = state.status.resources.iter().filter(|row| part.contains(&row.id()));
+    let open = rows.filter(|row| row.status != Some(SyncStatus::Synced));
+    open.map(|row| format!("{} is {:?}", row.id(), row.status.unwrap_or(SyncStatus::Unknown))).collect()
+}
+
+/// Which of the objects are not as one of `wanted`, one line each; and what they are together, where that is not wanted either.
+async fn unhealthy(cluster: &Cluster, ids: &BTreeSet<ObjectId>, wanted: &[Health]) -> Vec<String> {
+    let known: BTreeSet<GroupKind> = ids.iter().map(GroupKind::of).collect();
     let kinds = cluster.resolve(&BTreeSet::new(), &known).await;
-    let places: Vec<Place> = state
-        .inventory
+    let places: Vec<Place> = ids
         .iter()
         .filter_map(|id| {
             let resource = kinds.of_group_kind(&GroupKind::of(id)).ok()?.clone();
@@ -90,8 +133,16 @@ async fn unhealthy(cluster: &Cluster, state: &State) -> Vec<String> {
         })
         .collect();
     let (objects, failures) = live::get_all(cluster, &places).await;
-    let bad = objects.iter().filter_map(|(id, object)| Some((id, health::of(object)?)));
-    let bad = bad.filter(|(_, verdict)| verdict.health != Health::Healthy);
+    let found: Vec<(&ObjectId, Verdict)> =
+        objects.iter().filter_map(|(id, object)| Some((id, health::of(object)?))).collect();
+    let worst = health::aggregate(found.iter().map(|(_, verdict)| Some(verdict)));
+    let failed = failures.iter().map(slipway_cluster::Failure::explain);
+    if wanted.contains(&worst) {
+        return failed.collect();
+    }
+    let is_bad = |health: Health| health != Health::Healthy && !wanted.contains(&health);
+    let bad = found.iter().filter(|(_, verdict)| is_bad(verdict.health));
     let lines = bad.map(|(id, verdict)| format!("{id} is {:?}: {}", verdict.health, verdict.message));
-    lines.chain(failures.iter().map(slipway_cluster::Failure::explain)).collect()
+    let whole = (worst == Health::Healthy).then(|| "it is Healthy".to_owned());
+    lines.chain(whole).chain(failed).collect()
 }
