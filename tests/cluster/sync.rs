@@ -15,6 +15,7 @@ use slipway_manifest::Object;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::journal::Journal;
 use crate::{Place, config_map};
 
 pub(crate) fn job(place: &Place, revision: &str, objects: Vec<Object>) -> Job {
@@ -208,23 +209,49 @@ async fn a_hook_that_is_made_anew_may_be_another() {
 
 #[tokio::test]
 async fn a_hook_whose_predecessor_still_goes_is_made_once_that_is_gone() {
-    let Some(place) = Place::new("leaving").await else { return };
-    let mut old = hook("before", "PreSync", 0, "BeforeHookCreation");
-    old["metadata"]["finalizers"] = json!(["team.io/keep"]);
-    let old = place.one(old);
-    place.apply(&old).await;
-    let uid = |job: &Object| job.pointer("/metadata/uid").cloned();
-    let before = place.live(&old).await.as_ref().and_then(uid);
-    let kubectl = |arguments: &[&str]| place.plane.kubectl(&[&["-n", place.namespace()], arguments].concat());
-    kubectl(&["delete", "job", "before", "--wait=false"]);
-    let job = job(&place, "one", objects([hook("before", "PreSync", 0, "BeforeHookCreation"), wave("a", 0)]));
-    let (outcome, ()) = tokio::join!(run(&job, "worker", times(60)), async {
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        assert!(!list(&place, "configmaps").iter().any(|map| map["metadata"]["name"] == "a"), "it is waited for");
-        kubectl(&["patch", "job", "before", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]);
-    });
+    for policy in ["BeforeHookCreation", "HookSucceeded"] {
+        let Some(place) = Place::new("leaving").await else { return };
+        let made = hook("before", "PreSync", 0, policy);
+        let mut old = made.clone();
+        old["metadata"]["finalizers"] = json!(["team.io/keep"]);
+        place.apply(&place.one(old)).await;
+        let kubectl = |arguments: &[&str]| place.plane.kubectl(&[&["-n", place.namespace()], arguments].concat());
+        kubectl(&["delete", "job", "before", "--wait=false"]);
+        let journal = Journal::begin(&place);
+        let job = job(&place, "one", objects([made, wave("a", 0)]));
+        let (outcome, ()) = tokio::join!(run(&job, "worker", times(60)), async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert!(!list(&place, "configmaps").iter().any(|map| map["metadata"]["name"] == "a"), "it is waited for");
+            kubectl(&["patch", "job", "before", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]);
+        });
+        assert_eq!(outcome.phase, Phase::Healthy, "{policy}: {outcome:?}");
+        let events = journal.read(&place, &[("batch/v1", "jobs"), ("v1", "configmaps")]);
+        assert_eq!(events.runs("before", "one"), 1, "{policy}");
+        assert!(events.completed("before") < events.made("ConfigMap", "a"), "{policy}");
+    }
+}
+
+#[tokio::test]
+async fn a_hook_that_a_failed_sync_left_runs_again_for_the_next() {
+    let Some(place) = Place::new("spent").await else { return };
+    let mut stuck = hook("after", "PostSync", 0, "HookSucceeded");
+    stuck["spec"]["activeDeadlineSeconds"] = json!(2);
+    stuck["spec"]["template"]["spec"]["nodeSelector"] = json!({"no": "such-node"});
+    let commit = |image: &str, after: Value| {
+        let mut before = hook("before", "PreSync", 0, "HookSucceeded");
+        before["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
+        objects([before, config_map("a", &json!({"image": image})), after])
+    };
+    let journal = Journal::begin(&place);
+    let failed = run(&job(&place, "one", commit("alpine:1", stuck)), "worker", times(60)).await;
+    assert_eq!(failed.phase, Phase::Failed, "{failed:?}");
+    assert_eq!(list(&place, "jobs").len(), 2, "what failed is left to be looked at");
+    let mended = commit("alpine:2", hook("after", "PostSync", 0, "HookSucceeded"));
+    let outcome = run(&job(&place, "two", mended), "worker", times(60)).await;
     assert_eq!(outcome.phase, Phase::Healthy, "{outcome:?}");
-    assert_ne!(place.live(&old).await.as_ref().and_then(uid), before);
+    let events = journal.read(&place, &[("batch/v1", "jobs")]);
+    assert_eq!((events.runs("before", "one"), events.runs("before", "two")), (1, 1));
+    assert_eq!(events.count("Job"), 4, "each is made twice");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use slipway_manifest::{Object, ObjectId};
 
 use super::step::Step;
-use super::{Done, Door, Op, Order, Prune, prune_of};
+use super::{Done, Door, OPERATION, Op, Order, Prune, prune_of};
 use crate::health::HOOK_FINALIZER;
 use crate::hook::{self, DeletePolicy};
 use crate::plan::{Action, Task};
@@ -200,9 +200,19 @@ pub(super) fn has_policy(task: &Task, policy: DeletePolicy) -> bool {
     task.hook && task.object().is_some_and(|object| hook::delete_policies(object).contains(&policy))
 }
 
-/// Whether the task is a hook of which an earlier sync left something that is deleted first.
+/// Whether the task is a hook of which an earlier sync left something that goes first: by its policy, because it is on its way out, or
+/// because it ran for another sync than this, which failed or was cut off before it was cleared away. Argo CD applies over the last two.
 pub fn is_made_anew(task: &Task) -> bool {
-    task.live.is_some() && has_policy(task, DeletePolicy::BeforeHookCreation)
+    let is_left = |live: &Object| task.hook && (is_deleting(live) || is_spent(task, live));
+    task.live.as_ref().is_some_and(|live| has_policy(task, DeletePolicy::BeforeHookCreation) || is_left(live))
+}
+
+/// Whether `live` is something that runs once, and did so for another operation or phase.
+fn is_spent(task: &Task, live: &Object) -> bool {
+    let made_for = |object: &Object| object.annotation(OPERATION).map(str::to_owned);
+    let runs_once = matches!((live.group(), live.kind()), ("batch", "Job") | ("", "Pod"));
+    let (before, now) = (made_for(live), task.target().and_then(made_for));
+    runs_once && before.is_some() && now.is_some() && before != now
 }
 
 pub(super) fn is_deleting(object: &Object) -> bool {
