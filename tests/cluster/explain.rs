@@ -129,6 +129,7 @@ async fn what_kubelets_say_of_a_pod_is_its_cause() {
         ("probe", running(), Some(probe), Reason::Probe, "statuscode: 503"),
         ("mount", waiting("ContainerCreating", ""), Some(mount), Reason::Mount, "configmap \"c\" not found"),
     ];
+    assert_eq!(cases.len(), 7);
     for (name, status, event, reason, words) in cases {
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": on_no_node()});
         let pod = place.one(pod);
