@@ -28,27 +28,34 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Default)]
 pub struct Aws {
     config: Arc<OnceCell<SdkConfig>>,
+    http: Http,
 }
 
 impl Aws {
     /// An account behind one endpoint, with credentials that open nothing: the sandbox's.
     pub async fn at(endpoint: &str, region: &str) -> Self {
         let credentials = Credentials::new("AKIASANDBOX", "sandbox", None, None, "sandbox");
+        let http = Http::default();
         let config = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http_client())
+            .http_client(client_of(&http))
             .endpoint_url(endpoint)
             .region(Region::new(region.to_owned()))
             .credentials_provider(credentials)
             .load()
             .await;
-        Self { config: Arc::new(OnceCell::new_with(Some(config))) }
+        Self { config: Arc::new(OnceCell::new_with(Some(config))), http }
     }
 
     /// Region, credentials and endpoints, as AWS's own variables and files give them.
     pub async fn config(&self) -> &SdkConfig {
         self.config
-            .get_or_init(|| aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()).load())
+            .get_or_init(|| aws_config::defaults(BehaviorVersion::latest()).http_client(client_of(&self.http)).load())
             .await
+    }
+
+    /// The HTTP client below it, for what else is asked: its root certificates are read once.
+    pub fn http(&self) -> &Http {
+        &self.http
     }
 
     /// A client of Secrets Manager.
@@ -67,9 +74,9 @@ impl Aws {
     }
 }
 
-/// The HTTP client that every AWS client shares: [`Http`]. The SDK's own would link HTTP/2, which nothing here speaks.
-fn http_client() -> SharedHttpClient {
-    let http = Http::default();
+/// What every AWS client sends by. The SDK's own HTTP client would link HTTP/2, which nothing here speaks.
+fn client_of(http: &Http) -> SharedHttpClient {
+    let http = http.clone();
     http_client_fn(move |settings, _| {
         let limits = settings.connect_timeout().zip(settings.read_timeout());
         let limit = limits.map_or(CALL_TIMEOUT, |(connect, read)| connect + read);

@@ -166,7 +166,7 @@ impl Clusters {
                 let aws = self.aws.config().await;
                 let (url, ca) = match endpoint {
                     Some(known) => known.clone(),
-                    None => describe(aws, name).await?,
+                    None => describe(&self.aws, name).await?,
                 };
                 let credentials = aws.credentials_provider().ok_or(ClusterError::NoAws("credentials"))?;
                 connect_eks(aws, name, name, url, Some(&ca), credentials)
@@ -181,7 +181,7 @@ impl Clusters {
             Some(ca) => Some(ca.clone()),
             // The sandbox, on loopback.
             None if url.starts_with("http://") => None,
-            None => Some(describe(aws, &secret.aws.cluster_name).await?.1),
+            None => Some(describe(&self.aws, &secret.aws.cluster_name).await?.1),
         };
         let credentials = match &secret.aws.role_arn {
             Some(role) => SharedCredentialsProvider::new(

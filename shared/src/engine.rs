@@ -39,8 +39,8 @@ impl Engine {
         Self {
             root,
             github: GitHub::new(github, secrets.clone()),
+            slack: slack.map(|slack| Slack::new(slack, secrets.clone(), aws.http().clone())),
             clusters: Clusters::new(cluster, aws),
-            slack: slack.map(|slack| Slack::new(slack, secrets.clone())),
             sync_timeout,
             secrets,
             state_secret,

@@ -20,11 +20,11 @@ async fn eks_describes_the_cluster() {
     let endpoint =
         moto.aws(&["eks", "describe-cluster", "--name", "blue_1", "--query", "cluster.endpoint", "--output", "text"]);
     let aws = Aws::at(&moto.endpoint, Moto::REGION).await;
-    let (found, authority) = describe(aws.config().await, "blue_1").await.expect("EKS knows it");
+    let (found, authority) = describe(&aws, "blue_1").await.expect("EKS knows it");
     assert_eq!(found, endpoint.trim());
     assert!(!authority.is_empty());
 
-    let refused = describe(aws.config().await, "green").await.expect_err("EKS does not know it");
+    let refused = describe(&aws, "green").await.expect_err("EKS does not know it");
     assert_eq!(
         error::chain(&refused),
         "failed to describe EKS cluster `green` (HTTP 404: No cluster found for name: green.)"

@@ -3,13 +3,12 @@
 
 use std::time::Duration;
 
-use aws_config::SdkConfig;
 use http::Method;
 use percent_encoding::utf8_percent_encode;
 
 use super::ClusterError;
+use crate::aws::Aws;
 use crate::aws::sign::{self, RESERVED, SignError};
-use crate::http::Http;
 
 /// EKS answers within milliseconds; a minute of the invocation is not spent on waiting for it.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -17,18 +16,19 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// Endpoint and certificate authority (base64 PEM) of the EKS cluster `name`.
 ///
 /// Errors: no region or credentials, no answer, an answer other than 200 with EKS's own words, a cluster without an endpoint.
-pub async fn describe(aws: &SdkConfig, name: &str) -> Result<(String, String), ClusterError> {
+pub async fn describe(aws: &Aws, name: &str) -> Result<(String, String), ClusterError> {
     let failed = |why: String, source: Option<Box<dyn std::error::Error + Send + Sync>>| ClusterError::Describe {
         name: name.to_owned(),
         why,
         source,
     };
     let path = format!("/clusters/{}", utf8_percent_encode(name, RESERVED));
-    let request = sign::request(aws, "eks", Method::GET, &path, "").await.map_err(|error| match error {
-        SignError::NoAws(what) => ClusterError::NoAws(what),
-        error => failed("the request can't be signed".to_owned(), Some(Box::new(error))),
-    })?;
-    let answer = Http::default().send(request, LIMIT).await;
+    let request =
+        sign::request(aws.config().await, "eks", Method::GET, &path, "").await.map_err(|error| match error {
+            SignError::NoAws(what) => ClusterError::NoAws(what),
+            error => failed("the request can't be signed".to_owned(), Some(Box::new(error))),
+        })?;
+    let answer = aws.http().send(request, LIMIT).await;
     let answer = answer.map_err(|error| failed("no answer".to_owned(), Some(Box::new(error))))?;
     let text = |pointer: &str| answer.body.pointer(pointer).and_then(|value| value.as_str()).map(str::to_owned);
     if answer.status != 200 {

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::queue::Continue;
 use crate::aws::Aws;
 use crate::aws::sign::{self, SignError};
-use crate::http::{Http, HttpError};
+use crate::http::HttpError;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -73,8 +73,7 @@ pub async fn send(aws: &Aws, role: &str, queue_url: &str, rest: &Continue, at: T
     });
     let path = format!("/schedules/{}", name(queue_url, rest));
     let request = sign::request(aws.config().await, "scheduler", Method::POST, &path, &body.to_string()).await?;
-    let answer =
-        Http::default().send(request, LIMIT).await.map_err(|source| LaterError::Http { app: app(), source })?;
+    let answer = aws.http().send(request, LIMIT).await.map_err(|source| LaterError::Http { app: app(), source })?;
     let words = ["/Message", "/message"].iter().find_map(|key| answer.body.pointer(key)?.as_str()).unwrap_or_default();
     // A ConflictException: AWS answers 409, moto 400.
     let is_there = answer.status == 409 || answer.status == 400 && words.ends_with("already exists.");

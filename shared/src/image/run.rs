@@ -66,7 +66,7 @@ impl Pusher {
         Self {
             root,
             github: GitHub::new(github, secrets.clone()),
-            slack: slack.map(|slack| Slack::new(slack, secrets)),
+            slack: slack.map(|slack| Slack::new(slack, secrets, aws.http().clone())),
             aws,
         }
     }

@@ -52,8 +52,8 @@ pub struct Slack {
 
 impl Slack {
     /// The channel of `settings`; nothing is asked yet.
-    pub fn new(settings: config::Slack, secrets: Secrets) -> Self {
-        Self { settings, secrets, http: Http::default() }
+    pub fn new(settings: config::Slack, secrets: Secrets, http: Http) -> Self {
+        Self { settings, secrets, http }
     }
 
     /// The channel of the settings.
