@@ -14,8 +14,7 @@ use std::{env, fs};
 
 use serde_json::Value;
 use slipway_helm::{Options, Release, parse_values, render};
-use slipway_manifest::Tree;
-use slipway_tests::tools;
+use slipway_tests::{files, tools};
 
 fn main() {
     let rounds = env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(5_usize);
@@ -62,8 +61,7 @@ fn median(rounds: usize, work: impl Fn()) -> Duration {
 
 fn ours(charts: &Path, case: &Value) {
     let chart = charts.join(case["chart"].as_str().unwrap());
-    let mut tree = Tree::default();
-    load(&mut tree, &chart, Path::new(""));
+    let tree = files::tree(&chart, "");
     let values =
         case["values"].as_str().map(|file| parse_values(&fs::read_to_string(chart.join(file)).unwrap()).unwrap());
     let options = Options {
@@ -74,18 +72,6 @@ fn ours(charts: &Path, case: &Value) {
     };
     let rendered = render(&tree, "", &options).unwrap_or_else(|error| panic!("{case}: {error}"));
     std::hint::black_box(rendered.manifests.len());
-}
-
-fn load(tree: &mut Tree, root: &Path, folder: &Path) {
-    for entry in fs::read_dir(root.join(folder)).unwrap() {
-        let entry = entry.unwrap();
-        let path = folder.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            load(tree, root, &path);
-        } else {
-            tree.insert(path.to_str().unwrap(), fs::read(entry.path()).unwrap()).unwrap();
-        }
-    }
 }
 
 fn process(helm: &PathBuf, charts: &Path, case: &Value) {

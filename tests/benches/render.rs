@@ -17,6 +17,7 @@ use std::{env, fs};
 
 use slipway_kustomize::{Options, render};
 use slipway_manifest::{Tree, yaml};
+use slipway_tests::files;
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -65,28 +66,12 @@ fn needed(trees: &Path, roots: &[String]) -> String {
     let mut text = String::new();
     for root in roots {
         let repository = root.split('/').next().unwrap();
-        let mut tree = Tree::default();
-        load(&mut tree, trees, Path::new(repository));
+        let tree = files::tree(trees, repository);
         let files: BTreeSet<String> = render(&tree, root, &Options::default()).unwrap().files;
         let files: Vec<String> = files.into_iter().collect();
         writeln!(text, "{root}\t{}", files.join("\t")).unwrap();
     }
     text
-}
-
-fn load(tree: &mut Tree, trees: &Path, folder: &Path) {
-    for entry in fs::read_dir(trees.join(folder)).unwrap() {
-        let entry = entry.unwrap();
-        let path = folder.join(entry.file_name());
-        let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
-            load(tree, trees, &path);
-        } else if kind.is_file() {
-            tree.insert(path.to_str().unwrap(), fs::read(entry.path()).unwrap()).unwrap();
-        } else if let Ok(target) = fs::read_link(entry.path()) {
-            tree.insert_link(path.to_str().unwrap(), target.to_str().unwrap()).unwrap();
-        }
-    }
 }
 
 /// The child that is measured: reads and renders each root of the list, says how long each took.

@@ -1,15 +1,12 @@
 //! Argo CD's own examples, rendered and synced as the worker does it, on the real control plane.
 
-use std::fs;
-use std::path::Path;
-
 use serde_json::{Value, json};
 use slipway::app::Application;
 use slipway::render::{Context, render};
 use slipway_cluster::health::Health;
 use slipway_cluster::status::{OperationPhase, ResourceResult, SyncStatus};
-use slipway_manifest::{Object, Tree};
-use slipway_tests::{skip, tools};
+use slipway_manifest::Object;
+use slipway_tests::{files, skip, tools};
 
 use crate::journal::{Journal, is_in_order};
 use crate::sync::{job, list, recorded, run, times};
@@ -27,25 +24,12 @@ fn example(place: &Place, name: &str) -> Option<Vec<Object>> {
         skip::say("skipped: Argo CD's examples are in ../shared, which is not here");
         return None;
     };
-    let mut tree = Tree::default();
-    load(&mut tree, &shared.join("corpus/kustomize/trees/argoproj+argocd-example-apps"), Path::new(""));
+    let tree = files::tree(&shared.join("corpus/kustomize/trees/argoproj+argocd-example-apps"), "");
     let app = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": place.owner.app, "namespace": "argocd"},
         "spec": {"project": "default", "source": {"repoURL": "https://github.com/argoproj/argocd-example-apps", "path": name},
             "destination": {"name": "in-cluster", "namespace": place.namespace()}}});
     let app = Application::from_object(&Object::from_value(app).unwrap()).unwrap();
     Some(render(&tree, &app, &Context::default()).unwrap().objects)
-}
-
-fn load(tree: &mut Tree, root: &Path, folder: &Path) {
-    for entry in fs::read_dir(root.join(folder)).unwrap() {
-        let entry = entry.unwrap();
-        let path = folder.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            load(tree, root, &path);
-        } else {
-            tree.insert(path.to_str().unwrap(), fs::read(entry.path()).unwrap()).unwrap();
-        }
-    }
 }
 
 fn is_available(object: &Value) -> bool {
