@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --workspace --profile dev --bench deploy` builds the functions as they are deployed, and prints two tables: one
 //! commit that creates, and then one that changes, 100 applications of 4 objects; 1,000 objects of one application, new
-//! and then unchanged. Ours is the whole way: signed request, queue, fetch, render, dry-run, apply, record, report.
+//! and then unchanged. `-- applications` or `-- objects` prints one of them. Ours is the whole way: signed request, queue, fetch, render, dry-run, apply, record, report.
 
 #![allow(
     clippy::expect_used,
@@ -13,10 +13,10 @@
 )]
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
+use std::{env, fs};
 
 use slipway_sandbox::forge::Change;
 use slipway_tests::bed::Bed;
@@ -29,8 +29,15 @@ fn main() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        many_applications().await;
-        many_objects().await;
+        let is_wanted = |name: &str| {
+            !env::args().any(|argument| ["applications", "objects"].contains(&argument.as_str()) && argument != name)
+        };
+        if is_wanted("applications") {
+            many_applications().await;
+        }
+        if is_wanted("objects") {
+            many_objects().await;
+        }
     });
 }
 

@@ -77,6 +77,8 @@ pub struct Usage {
 pub struct Function {
     url: String,
     binary: PathBuf,
+    /// What tells its process from others of the binary.
+    runtime_api: String,
     log: PathBuf,
     _process: Process,
     _data: TempDir,
@@ -101,12 +103,13 @@ impl Function {
         command.arg("AWS_LAMBDA_FUNCTION_VERSION=$LATEST").arg("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512");
         command.arg(emulator);
         command.args(["--runtime-interface-emulator-address", &format!("127.0.0.1:{port}")]);
-        command.args(["--runtime-api-address", &format!("127.0.0.1:{}", free_port()?)]);
+        let runtime_api = format!("127.0.0.1:{}", free_port()?);
+        command.args(["--runtime-api-address", &runtime_api]);
         command.arg(binary).current_dir(data.path());
         let process = Process::start(&command, &log)?;
         let url = format!("http://127.0.0.1:{port}/2015-03-31/functions/function/invocations");
         http::wait_for(&format!("http://127.0.0.1:{port}/"), Duration::from_secs(20)).await?;
-        Ok(Self { url, binary: binary.canonicalize()?, log, _process: process, _data: data })
+        Ok(Self { url, binary: binary.canonicalize()?, runtime_api, log, _process: process, _data: data })
     }
 
     /// Sends one event and gives the answer; an error of the function's own is an object with `errorType`.
@@ -124,7 +127,12 @@ impl Function {
     /// What the function's process has used so far; `None` before the first event, which starts it.
     pub fn usage(&self) -> Option<Usage> {
         let processes = fs::read_dir("/proc").ok()?.flatten().map(|entry| entry.path());
-        let ours = |path: &PathBuf| fs::read_link(path.join("exe")).is_ok_and(|exe| exe == self.binary);
+        let setting = format!("AWS_LAMBDA_RUNTIME_API={}\0", self.runtime_api);
+        let has_setting = |text: Vec<u8>| String::from_utf8_lossy(&text).contains(&setting);
+        let ours = |path: &PathBuf| {
+            fs::read_link(path.join("exe")).is_ok_and(|exe| exe == self.binary)
+                && fs::read(path.join("environ")).is_ok_and(has_setting)
+        };
         let newest =
             processes.filter(ours).max_by_key(|path| fs::metadata(path).and_then(|data| data.modified()).ok())?;
         let peak = fs::read_to_string(newest.join("status")).ok()?;
