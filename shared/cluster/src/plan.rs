@@ -204,9 +204,9 @@ fn prune_last(tasks: &mut [Task], all: bool) {
 
 /// Sorts by phase, wave, kind and name; then lifts a Namespace or CRD before the first object that needs it, into that object's phase and wave.
 pub fn sort(tasks: &mut Vec<Task>) {
-    tasks.sort_by(|a, b| {
-        let key = |task: &Task| (task.phase, task.wave, kind_order::rank(&task.id.kind));
-        key(a).cmp(&key(b)).then_with(|| a.id.name.cmp(&b.id.name)).then_with(|| a.id.cmp(&b.id))
+    tasks.sort_by_cached_key(|task| {
+        let Task { phase, wave, id, .. } = task;
+        (*phase, *wave, kind_order::rank(&id.kind), id.name.clone(), id.clone())
     });
     lift(
         tasks,

@@ -172,12 +172,20 @@ fn prune_unwanted(
 
 /// Takes out of a manifest what only the API server writes: nobody can own it.
 pub fn strip(object: &mut Object) {
-    object.as_map_mut().shift_remove("status");
-    let metadata = object.metadata_mut();
-    for field in ["managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink"] {
-        metadata.shift_remove(field);
+    const METADATA: [&str; 6] =
+        ["managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink"];
+    // Most manifests have none of it, and stay shared.
+    if object.get("status").is_some() {
+        object.as_map_mut().shift_remove("status");
     }
-    if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
+    if object.metadata().is_some_and(|metadata| METADATA.iter().any(|field| metadata.contains_key(*field))) {
+        for field in METADATA {
+            object.metadata_mut().shift_remove(field);
+        }
+    }
+    if object.annotation(LAST_APPLIED).is_some()
+        && let Some(Value::Object(annotations)) = object.metadata_mut().get_mut("annotations")
+    {
         annotations.shift_remove(LAST_APPLIED);
     }
 }

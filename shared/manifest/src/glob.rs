@@ -8,7 +8,14 @@ use std::str::Chars;
 use regex::{Regex, RegexBuilder};
 
 /// A compiled glob; one that can't be read matches nothing, as in Argo CD.
-pub struct Glob(Option<Regex>);
+pub struct Glob(Form);
+
+enum Form {
+    /// Most patterns are names.
+    Name(String),
+    Pattern(Regex),
+    Unreadable,
+}
 
 /// Bytes that a compiled glob may take.
 const MAX_SIZE: usize = 1 << 20;
@@ -25,19 +32,26 @@ impl Glob {
     }
 
     fn build(pattern: &str, one: &str) -> Self {
+        if !pattern.contains(['*', '?', '[', '{', '\\']) {
+            return Self(Form::Name(pattern.to_owned()));
+        }
         let regex = expression(pattern, one)
             .and_then(|text| RegexBuilder::new(&text).size_limit(MAX_SIZE).dot_matches_new_line(true).build().ok());
-        Self(regex)
+        Self(regex.map_or(Form::Unreadable, Form::Pattern))
     }
 
     /// Whether the pattern could be read.
     pub fn is_valid(&self) -> bool {
-        self.0.is_some()
+        !matches!(self.0, Form::Unreadable)
     }
 
     /// Whether all of `text` matches.
     pub fn matches(&self, text: &str) -> bool {
-        self.0.as_ref().is_some_and(|regex| regex.is_match(text))
+        match &self.0 {
+            Form::Name(name) => name == text,
+            Form::Pattern(regex) => regex.is_match(text),
+            Form::Unreadable => false,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A Kubernetes object as data, and the name by which we speak of it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -72,9 +73,9 @@ impl fmt::Display for ObjectId {
 
 /// A Kubernetes object: a JSON mapping with `apiVersion`, `kind` and `metadata`.
 ///
-/// Keys keep the order in which they were read.
+/// Keys keep the order in which they were read. A clone is cheap: it shares everything until one of both is changed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Object(Map<String, Value>);
+pub struct Object(Arc<Map<String, Value>>);
 
 impl Object {
     /// Takes a parsed document as an object; it must have `apiVersion`, `kind` and a `metadata.name`
@@ -84,7 +85,7 @@ impl Object {
             Value::Object(map) => map,
             other => return Err(ObjectError::NotAMapping { found: type_name(&other) }),
         };
-        let object = Self(map);
+        let object = Self(Arc::new(map));
         for (field, text) in [("apiVersion", object.api_version()), ("kind", object.kind())] {
             if text.is_empty() {
                 return Err(ObjectError::MissingField { field, of: object.of() });
@@ -100,7 +101,7 @@ impl Object {
 
     /// Takes a mapping as it is, for what a renderer passes on unchecked; [`Object::from_value`] checks.
     pub fn from_map(map: Map<String, Value>) -> Self {
-        Self(map)
+        Self(Arc::new(map))
     }
 
     fn of(&self) -> String {
@@ -165,7 +166,7 @@ impl Object {
 
     /// `metadata`, made where it is missing or not a mapping.
     pub fn metadata_mut(&mut self) -> &mut Map<String, Value> {
-        entry_map(&mut self.0, "metadata")
+        entry_map(self.as_map_mut(), "metadata")
     }
 
     /// The annotation `key`.
@@ -205,17 +206,17 @@ impl Object {
 
     /// The mapping itself, to be changed.
     pub fn as_map_mut(&mut self) -> &mut Map<String, Value> {
-        &mut self.0
+        Arc::make_mut(&mut self.0)
     }
 
     /// The object as a JSON value.
     pub fn into_value(self) -> Value {
-        Value::Object(self.0)
+        Value::Object(Arc::unwrap_or_clone(self.0))
     }
 
     /// The object as a JSON value, copied.
     pub fn to_value(&self) -> Value {
-        Value::Object(self.0.clone())
+        Value::Object(Map::clone(&self.0))
     }
 }
 

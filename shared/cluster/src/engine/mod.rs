@@ -215,7 +215,7 @@ pub struct Progress {
     pub message: String,
     /// What has to become of which objects before the next step can do more.
     pub waiting: Option<(Wait, Vec<ObjectId>)>,
-    results: BTreeMap<(Phase, ObjectId), ResourceResult>,
+    results: BTreeMap<Phase, BTreeMap<ObjectId, ResourceResult>>,
 }
 
 impl Default for Progress {
@@ -227,17 +227,20 @@ impl Default for Progress {
 impl Progress {
     /// How far a sync was whose `results` were recorded.
     pub fn resume(results: impl IntoIterator<Item = ResourceResult>) -> Self {
-        let keyed = results.into_iter().filter_map(|result| {
-            let phase = Phase::ALL.into_iter().find(|phase| phase.as_str() == result.sync_phase)?;
+        let mut progress = Self::default();
+        for result in results {
+            let phase = Phase::ALL.into_iter().find(|phase| phase.as_str() == result.sync_phase);
             let id = ObjectId::new(&result.group, &result.kind, &result.namespace, &result.name);
-            Some(((phase, id), result))
-        });
-        Self { results: keyed.collect(), ..Self::default() }
+            if let Some(phase) = phase {
+                progress.results.entry(phase).or_default().insert(id, result);
+            }
+        }
+        progress
     }
 
     /// What became of each object, by phase.
     pub fn results(&self) -> impl Iterator<Item = &ResourceResult> {
-        self.results.values()
+        self.results.values().flat_map(BTreeMap::values)
     }
 
     /// Whether nothing was done yet.
@@ -247,18 +250,19 @@ impl Progress {
 
     /// The objects that are applied and not yet known to be well, and whether each is a hook.
     pub fn running(&self) -> impl Iterator<Item = (&ObjectId, bool)> {
-        let running = self.results.iter().filter(|(_, result)| result.hook_phase == Some(OperationPhase::Running));
-        running.map(|((_, id), result)| (id, !result.hook_type.is_empty()))
+        let all = self.results.values().flatten();
+        let running = all.filter(|(_, result)| result.hook_phase == Some(OperationPhase::Running));
+        running.map(|(id, result)| (id, !result.hook_type.is_empty()))
     }
 
     /// What became of the objects that failed.
     pub fn failed(&self) -> impl Iterator<Item = &ResourceResult> {
         let is_failed = |state| matches!(state, OperationPhase::Failed | OperationPhase::Error);
-        self.results.values().filter(move |result| result.hook_phase.is_some_and(is_failed))
+        self.results().filter(move |result| result.hook_phase.is_some_and(is_failed))
     }
 
     fn of(&self, task: &Task) -> Option<&ResourceResult> {
-        self.results.get(&(task.phase, task.id.clone()))
+        self.results.get(&task.phase)?.get(&task.id)
     }
 
     fn state(&self, task: &Task) -> Option<OperationPhase> {
@@ -289,7 +293,8 @@ impl Progress {
 
     /// Notes what became of `task`; an empty message keeps the last one.
     fn note(&mut self, task: &Task, status: Option<ResultCode>, state: Option<OperationPhase>, message: &str) {
-        let result = self.results.entry((task.phase, task.id.clone())).or_insert_with(|| ResourceResult {
+        let results = self.results.entry(task.phase).or_default();
+        let result = results.entry(task.id.clone()).or_insert_with(|| ResourceResult {
             group: task.id.group.clone(),
             version: task.object().map(|object| object.version().to_owned()).unwrap_or_default(),
             kind: task.id.kind.clone(),
