@@ -66,14 +66,17 @@ impl Permit {
     /// GetManagedLiveObjs).
     pub fn unmanaged(&self, object: &Object) -> Option<Denied> {
         let ClusterSecret { name, namespaces, cluster_resources, .. } = self.limits.as_deref()?;
-        let (cluster, namespace) = (name.clone(), object.namespace().to_owned());
-        let object = object.id().to_string();
-        match namespace.as_str() {
-            "" if *cluster_resources => None,
-            "" => Some(Denied::ClusterScoped { cluster, object }),
-            _ if namespaces.contains(&namespace) => None,
-            _ => Some(Denied::Unmanaged { cluster, object, namespace, namespaces: namespaces.join(", ") }),
+        let namespace = object.namespace();
+        let is_managed =
+            if namespace.is_empty() { *cluster_resources } else { namespaces.iter().any(|one| one == namespace) };
+        if is_managed {
+            return None;
         }
+        let (cluster, namespace, object) = (name.clone(), namespace.to_owned(), object.id().to_string());
+        Some(match namespace.as_str() {
+            "" => Denied::ClusterScoped { cluster, object },
+            _ => Denied::Unmanaged { cluster, object, namespace, namespaces: namespaces.join(", ") },
+        })
     }
 
     /// The windows that concern `app`.

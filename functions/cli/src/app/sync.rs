@@ -27,8 +27,7 @@ use crate::view;
 const DAY: u64 = 86_400;
 
 #[derive(Args)]
-// Each is a switch of argocd's.
-#[allow(clippy::struct_excessive_bools)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of argocd's")]
 pub(crate) struct Arguments {
     /// Sync only this, without hooks: GROUP:KIND:NAME or GROUP:KIND:NAMESPACE/NAME, with `!` before it all but this; `*` is any. May be
     /// given repeatedly.
@@ -101,13 +100,14 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     job.policy.options.replace |= arguments.replace;
     job.policy.out_of_sync_only |= arguments.apply_out_of_sync_only;
     let is_part = !arguments.resource.is_empty() || !arguments.label.is_empty();
-    if is_part {
+    let sides = if is_part || *dry_run { Some(Sides::of(&job).await?) } else { None };
+    if let Some(sides) = sides.as_ref().filter(|_| is_part) {
         job.policy.aim = Aim::Part;
         job.policy.options.skip_hooks = true;
-        job.policy.options.resources = Some(part(arguments, &Sides::of(&job).await?)?);
+        job.policy.options.resources = Some(part(arguments, sides)?);
     }
-    if *dry_run {
-        let text = diff::text(&job, Sides::of(&job).await?).await?;
+    if let Some(sides) = sides.filter(|_| *dry_run) {
+        let text = diff::text(&job, sides).await?;
         crate::println(if text.is_empty() { "nothing would change" } else { text.trim_end_matches('\n') });
         return Ok(0);
     }

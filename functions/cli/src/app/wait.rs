@@ -25,8 +25,7 @@ use crate::view;
 const ASK: Duration = Duration::from_secs(2);
 
 #[derive(Args)]
-// Each is a switch of argocd's.
-#[allow(clippy::struct_excessive_bools)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of argocd's")]
 pub(crate) struct Arguments {
     /// The application's name, or NAMESPACE/NAME.
     name: String,
