@@ -17,9 +17,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::process::{Process, free_port};
+use crate::process::{Folder, Process, free_port};
 use crate::skip::{Unavailable, or_skip};
 use crate::tools;
 
@@ -45,7 +44,7 @@ pub struct ControlPlane {
     pub kubeconfig: PathBuf,
     // Ended in this order, before their data goes.
     processes: Vec<Process>,
-    _data: TempDir,
+    _data: Folder,
 }
 
 /// Where the components' code is.
@@ -102,7 +101,7 @@ impl ControlPlane {
     }
 
     async fn boot(components: &Components, kwok: Option<&Path>, options: &Options) -> Result<Self> {
-        let data = TempDir::with_prefix("slipway-controlplane-")?;
+        let data = Folder::new("slipway-controlplane-")?;
         let dir = data.path();
         let path = |name: &str| dir.join(name).to_string_lossy().into_owned();
         let etcd = format!("http://127.0.0.1:{}", free_port()?);

@@ -3,10 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use tempfile::TempDir;
-
 use crate::http;
-use crate::process::{Process, free_port};
+use crate::process::{Folder, Process, free_port};
 use crate::skip::{Unavailable, or_skip};
 use crate::tools;
 
@@ -16,7 +14,7 @@ pub struct Authenticator {
     /// For [`Options::token_webhook`](crate::Options::token_webhook).
     pub url: String,
     _process: Process,
-    _data: TempDir,
+    _data: Folder,
 }
 
 impl Authenticator {
@@ -27,7 +25,7 @@ impl Authenticator {
 
     async fn boot(name: &str, environment: &[(String, String)]) -> Result<Self, Unavailable> {
         let port = free_port()?;
-        let data = TempDir::with_prefix("slipway-authenticator-")?;
+        let data = Folder::new("slipway-authenticator-")?;
         let mut command = Command::new(tools::python()?.join("python"));
         command.arg(tools::workspace().join("tests/python/authenticator.py")).args([&port.to_string(), name]);
         command.envs(environment.iter().cloned());

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::http;
-use crate::process::{Process, free_port};
+use crate::process::{Folder, Process, free_port};
 use crate::skip::{Unavailable, or_skip};
 use crate::tools;
 
@@ -81,7 +80,7 @@ pub struct Function {
     runtime_api: String,
     log: PathBuf,
     _process: Process,
-    _data: TempDir,
+    _data: Folder,
 }
 
 impl Function {
@@ -93,7 +92,7 @@ impl Function {
 
     async fn boot(binary: &Path, environment: &[(String, String)]) -> Result<Self, Unavailable> {
         let emulator = tools::runtime_emulator()?;
-        let data = TempDir::with_prefix("slipway-function-")?;
+        let data = Folder::new("slipway-function-")?;
         let log = data.path().join("log");
         let name = binary.file_name().context("a binary has a name")?;
         let port = free_port()?;

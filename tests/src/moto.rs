@@ -3,10 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use tempfile::TempDir;
-
 use crate::http;
-use crate::process::{Process, free_port};
+use crate::process::{Folder, Process, free_port};
 use crate::skip::{Unavailable, or_skip};
 use crate::tools;
 
@@ -16,7 +14,7 @@ pub struct Moto {
     /// For `AWS_ENDPOINT_URL`.
     pub endpoint: String,
     _process: Process,
-    _data: TempDir,
+    _data: Folder,
 }
 
 impl Moto {
@@ -32,7 +30,7 @@ impl Moto {
 
     async fn boot() -> Result<Self, Unavailable> {
         let server = tools::python()?.join("moto_server");
-        let data = TempDir::with_prefix("slipway-moto-")?;
+        let data = Folder::new("slipway-moto-")?;
         let port = free_port()?;
         let mut command = Command::new(server);
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).current_dir(data.path());

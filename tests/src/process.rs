@@ -1,10 +1,11 @@
-//! A child process that ends with its owner, however the owner ends.
+//! A child process and a folder that end with their owner, however the owner ends.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
+use tempfile::TempDir;
 
 /// Waits for the program or for the end of its own standard input, whichever is first, and leaves nothing behind.
 /// The test process holds the other end of that pipe, so its death, even by a signal, ends the program.
@@ -65,6 +66,44 @@ impl Drop for Process {
     fn drop(&mut self) {
         drop(self.watched.stdin.take());
         let _ = self.watched.wait();
+    }
+}
+
+/// Waits for the end of its standard input and removes the folder. A program that is being killed may still write there.
+const SWEEP: &str = r#"trap '' INT TERM HUP
+read -r _
+for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- "$1" && exit; sleep 0.5; done"#;
+
+/// A temporary folder that goes with its owner. A `TempDir` stays when its owner is killed or is a `static`, and a
+/// control plane's holds 140 MB.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    sweep: Child,
+}
+
+impl Folder {
+    /// Makes an empty folder of that prefix.
+    ///
+    /// # Errors
+    /// When it cannot be made or there is no shell.
+    pub(crate) fn new(prefix: &str) -> Result<Self> {
+        let folder = TempDir::with_prefix(prefix)?;
+        let mut shell = Command::new("sh");
+        shell.args(["-c", SWEEP, "sh"]).arg(folder.path());
+        let sweep = shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        Ok(Self { path: folder.keep(), sweep })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(self.sweep.stdin.take());
+        let _ = self.sweep.wait();
     }
 }
 
