@@ -223,7 +223,7 @@ async fn a_part_is_synced_for_itself_without_hooks_and_no_history() {
 
     // All but the Deployment: what Git has no more is pruned.
     shop.well("sync shop --prune --resource !apps:Deployment:*").await;
-    assert!(shop.sandbox.cluster.get("/apis/networking.k8s.io/v1/namespaces/shop/ingresses/web").is_none());
+    assert!(shop.sandbox.cluster.gone("/apis/networking.k8s.io/v1/namespaces/shop/ingresses/web").await);
     assert_eq!(shop.replicas(), 2);
     let whole = shop.well("sync shop").await;
     assert!(whole.contains("Sync Status:        Synced to main"), "{whole}");
@@ -298,7 +298,7 @@ async fn pruning_is_asked_for_and_the_brake_approved_by_its_digest() {
     shop.run("sync shop").await;
     assert!(shop.sandbox.cluster.get(ingress).is_some(), "nothing is pruned unasked");
     shop.well("sync shop --prune").await;
-    assert!(shop.sandbox.cluster.get(ingress).is_none());
+    assert!(shop.sandbox.cluster.gone(ingress).await);
 
     shop.push(&[("shop/kustomization.yaml", "resources: [nothing.yaml]\n"), ("shop/nothing.yaml", "# nothing\n")]);
     let held = shop.run("sync shop --prune").await;
@@ -306,7 +306,7 @@ async fn pruning_is_asked_for_and_the_brake_approved_by_its_digest() {
     let digest = held.err.split("slipway.dev/prune-approved: ").nth(1).unwrap().split_whitespace().next().unwrap();
     assert!(shop.sandbox.cluster.get(DEPLOYMENT).is_some());
     let approved = shop.run(&format!("sync shop --approve-prune {digest}")).await;
-    assert!(shop.sandbox.cluster.get(DEPLOYMENT).is_none(), "{}{}", approved.out, approved.err);
+    assert!(shop.sandbox.cluster.gone(DEPLOYMENT).await, "{}{}", approved.out, approved.err);
 }
 
 #[tokio::test]
@@ -318,7 +318,7 @@ async fn a_deletion_asks_and_takes_all_of_it() {
     assert!(shop.sandbox.cluster.get(DEPLOYMENT).is_some());
     let deleted = shop.well("delete shop --yes").await;
     assert!(deleted.ends_with("application 'shop' deleted\n"), "{deleted}");
-    assert!(shop.sandbox.cluster.get(DEPLOYMENT).is_none());
+    assert!(shop.sandbox.cluster.gone(DEPLOYMENT).await);
     assert!(shop.run("get shop").await.err.contains("Slipway has deployed nothing"));
 }
 
@@ -348,10 +348,11 @@ async fn a_deletion_runs_its_hooks_and_takes_a_digest_for_a_yes() {
     assert_eq!(get["status"]["conditions"][0]["type"], "DeletionError");
     assert!(get["metadata"]["finalizers"].to_string().contains("post-delete-finalizer.argocd.argoproj.io"));
     shop.well(&format!("delete shop --approve-prune {digest}")).await;
-    assert!(shop.sandbox.cluster.get(DEPLOYMENT).is_none());
+    assert!(shop.sandbox.cluster.gone(DEPLOYMENT).await);
     let job = |name: &str| shop.sandbox.cluster.get(&format!("/apis/batch/v1/namespaces/shop/jobs/{name}"));
     assert_eq!(job("postdelete").unwrap()["status"]["succeeded"], 1);
-    assert!(job("predelete").is_none(), "what ran before is one of its objects");
+    let before = "/apis/batch/v1/namespaces/shop/jobs/predelete";
+    assert!(shop.sandbox.cluster.gone(before).await, "what ran before is one of its objects");
 }
 
 #[tokio::test]

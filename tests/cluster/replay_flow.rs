@@ -48,7 +48,7 @@ async fn record() -> Vec<Exchange> {
     let fewer = flow.read(KUSTOMIZATION).replace("  - ingress.yaml\n", "");
     flow.push("Remove the Ingress", &[(KUSTOMIZATION, &fewer)]);
     flow.settle().await;
-    flow.gone("/apis/networking.k8s.io/v1/namespaces/shop/ingresses/web", "it left Git").await;
+    assert!(flow.sandbox.cluster.gone("/apis/networking.k8s.io/v1/namespaces/shop/ingresses/web").await);
     flow.check().await;
     flow.sandbox.cluster.exchanges()
 }

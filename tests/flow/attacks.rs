@@ -81,7 +81,7 @@ async fn an_object_that_claims_another_applications_id_is_neither_pruned_nor_ado
     let without = flow.without_ingress();
     flow.push("Drop the ingress", &[(KUSTOMIZATION, &without)]);
     flow.settle().await;
-    flow.gone(INGRESS, "the shop prunes").await;
+    assert!(flow.sandbox.cluster.gone(INGRESS).await, "the shop prunes");
     for name in ["labelled", "copied", "liar", "web"] {
         assert!(flow.has(&format!("{MAPS}/{name}")), "{name} was pruned");
     }
@@ -115,7 +115,7 @@ async fn malformed_annotations_stop_nothing_and_end() {
     for (name, _) in &poison {
         assert_eq!(flow.has(&format!("{MAPS}/{name}")), *name != "hook-garbage", "{name}");
     }
-    flow.gone(INGRESS, "the others go on").await;
+    assert!(flow.sandbox.cluster.gone(INGRESS).await, "the others go on");
     assert_eq!(flow.statuses()[0]["state"], "success");
 
     let (messages, writes) = (flow.messages().len(), writes(&flow));
@@ -146,7 +146,7 @@ async fn a_poisoned_application_stops_no_other_and_is_not_tried_for_ever() {
     flow.push("Poison two", &files);
     let answers = flow.settle().await;
     assert_eq!(answers[1..], [json!({"batchItemFailures": []})], "it is not asked for again");
-    flow.gone(INGRESS, "the shop goes on").await;
+    assert!(flow.sandbox.cluster.gone(INGRESS).await, "the shop goes on");
     assert!(!flow.has(&format!("{MAPS}/poison")));
     let told = flow.messages().join("\n");
     assert!(told.contains("*two*") && told.contains("ConfigMap/shop/poison"), "{told}");
@@ -184,7 +184,7 @@ async fn nothing_is_pruned_while_the_api_server_fails() {
 
         let answer = flow.deployer.handle(message, soon(), "test").await.unwrap();
         assert_eq!(answer, json!({"batchItemFailures": []}), "{what}");
-        flow.gone(INGRESS, &what).await;
+        assert!(flow.sandbox.cluster.gone(INGRESS).await, "{what}");
     }
 }
 
@@ -249,7 +249,7 @@ async fn a_blip_of_root_or_forge_deletes_nothing() {
             flow.sandbox.forge.faults().failures.clear();
             flow.sandbox.forge.faults().truncate_trees(None);
             flow.deployer.handle(message, soon(), "test").await.unwrap();
-            flow.gone(INGRESS, &format!("{what}: {answer}")).await;
+            assert!(flow.sandbox.cluster.gone(INGRESS).await, "{what}: {answer}");
         }
     }
 }

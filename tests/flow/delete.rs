@@ -68,7 +68,7 @@ async fn with_the_finalizer_nothing_goes_before_exactly_that_is_approved() {
     flow.deployment();
     leave(&flow);
     flow.settle().await;
-    assert!(flow.sandbox.cluster.get(DEPLOYMENT).is_none());
+    assert!(flow.sandbox.cluster.gone(DEPLOYMENT).await);
     assert_eq!(states(&flow), 0);
     let messages = flow.messages();
     let last = messages.last().unwrap();

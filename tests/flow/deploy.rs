@@ -43,7 +43,7 @@ async fn what_leaves_git_is_pruned_and_nothing_else() {
     let without = flow.read(KUSTOMIZATION).replace("  - ingress.yaml\n", "");
     flow.push("Drop the ingress", &[(KUSTOMIZATION, &without)]);
     flow.settle().await;
-    flow.gone("/apis/networking.k8s.io/v1/namespaces/shop/ingresses/web", "it left Git").await;
+    assert!(flow.sandbox.cluster.gone("/apis/networking.k8s.io/v1/namespaces/shop/ingresses/web").await);
     flow.deployment();
     let messages = flow.messages();
     assert!(messages[1].contains("Ingress/shop/web pruned"), "{messages:?}");

@@ -123,15 +123,6 @@ impl Flow {
         self.sandbox.cluster.get(DEPLOYMENT).expect("the Deployment exists")
     }
 
-    /// Waits until the garbage collector has taken away what was pruned: it is deleted in the foreground.
-    pub(crate) async fn gone(&self, path: &str, what: &str) {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while self.sandbox.cluster.get(path).is_some() {
-            assert!(Instant::now() < deadline, "{what}: {path} is still there");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-
     pub(crate) fn messages(&self) -> Vec<String> {
         let messages = self.sandbox.slack.messages().into_iter().filter(|message| message.thread.is_empty());
         messages.map(|message| message.text).collect()

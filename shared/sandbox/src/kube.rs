@@ -166,6 +166,18 @@ impl Cluster {
         status.is_success().then_some(value)
     }
 
+    /// Waits until nothing is at `path`, ten seconds at most; whether that is so. What is deleted in the foreground stays
+    /// until the garbage collector has taken away what depends on it.
+    pub async fn gone(&self, path: &str) -> bool {
+        for _ in 0..1000 {
+            if self.get(path).is_none() {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        false
+    }
+
     /// Pods whose image contains `text` do not become ready from now on: a rollout that hangs.
     pub fn hold_image(&self, text: &str) {
         lock(&self.controllers).held_images.push(text.to_owned());
