@@ -1,9 +1,12 @@
 //! A push becomes a deployment.
 
-use serde_json::json;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use slipway_cluster::status::{OperationPhase, SyncStatus};
 use slipway_manifest::Object;
+use slipway_sandbox::faults::Failure;
 
-use crate::world::{Flow, KUSTOMIZATION};
+use crate::world::{DEPLOYMENT, Flow, KUSTOMIZATION, soon};
 
 #[tokio::test]
 async fn a_push_is_deployed_healthy_told_once_and_recorded() {
@@ -35,6 +38,44 @@ async fn a_push_without_effect_writes_and_says_nothing() {
     flow.settle().await;
     assert_eq!(flow.deployment()["metadata"]["resourceVersion"], before);
     assert_eq!(flow.messages().len(), 1);
+}
+
+/// Argo CD calls that Unknown and does not sync: hooks would run again though nothing changed.
+#[tokio::test]
+async fn no_sync_begins_while_the_cluster_does_not_answer() {
+    for (what, method, path) in [("a read", Method::GET, "/deployments"), ("a dry run", Method::PATCH, DEPLOYMENT)] {
+        let mut flow = Flow::deployed().await;
+        let before = flow.state("shop").await.unwrap().status;
+        flow.sandbox.cluster.call(
+            Method::PATCH,
+            DEPLOYMENT,
+            "application/merge-patch+json",
+            &json!({"spec": {"replicas": 5}}),
+        );
+        flow.push("Say hello", &[("NOTES.md", "hello")]);
+        let message = flow.message().await;
+        flow.sandbox.cluster.failures().arm(Failure {
+            method: Some(method),
+            path_contains: path.to_owned(),
+            count: usize::MAX,
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            headers: Vec::new(),
+            body: Value::Null,
+        });
+        let answer = flow.deployer.handle(message.clone(), soon(), "test").await.unwrap();
+        assert_eq!(answer["batchItemFailures"].as_array().map(Vec::len), Some(1), "{what} is tried again: {answer}");
+        let unknown = flow.state("shop").await.unwrap().status;
+        assert_eq!(unknown.sync.status, SyncStatus::Unknown, "{what}");
+        assert_eq!(unknown.operation_state, before.operation_state, "{what}: the last sync stays as it was told");
+        let told = flow.messages();
+        assert!(told[1].contains("nothing is changed: not everything"), "{what}: {told:?}");
+
+        flow.sandbox.cluster.failures().clear();
+        flow.deployer.handle(message, soon(), "test").await.unwrap();
+        let synced = flow.state("shop").await.unwrap().status;
+        assert_eq!(synced.sync.status, SyncStatus::Synced, "{what}");
+        assert_eq!(synced.operation_state.map(|last| last.phase), Some(OperationPhase::Succeeded), "{what}");
+    }
 }
 
 #[tokio::test]

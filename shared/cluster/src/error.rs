@@ -54,7 +54,12 @@ pub enum Class {
 impl Class {
     /// Whether the same request may succeed a little later without anybody doing anything.
     pub fn is_transient(self) -> bool {
-        matches!(self, Self::Conflict | Self::Throttled | Self::Unavailable | Self::Timeout | Self::WebhookUnavailable)
+        self.is_outage() || matches!(self, Self::Conflict | Self::WebhookUnavailable)
+    }
+
+    /// Whether the API server gave no judgement at all: it is away, overloaded or too slow.
+    pub fn is_outage(self) -> bool {
+        matches!(self, Self::Throttled | Self::Unavailable | Self::Timeout)
     }
 
     /// What a person can do about it; empty where there is nothing to say.

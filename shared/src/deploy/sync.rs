@@ -325,7 +325,7 @@ impl<'a> Run<'a> {
                 return Ok(());
             }
         } else {
-            if !self.compare().await {
+            if !self.compare().await? {
                 self.progress.phase = OperationPhase::Succeeded;
                 "nothing differs from Git".clone_into(&mut self.progress.message);
                 return self.settle().await;

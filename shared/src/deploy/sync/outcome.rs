@@ -94,7 +94,7 @@ pub(super) enum Stop {
     /// What is to be deleted waits for its approval, in words.
     #[error("{0}")]
     Unapproved(String),
-    #[error("nothing is deleted: not everything that the application has could be read")]
+    #[error("nothing is changed: not everything that the application has could be read")]
     Unread,
     #[error("{0}")]
     Undeleted(String),

@@ -39,6 +39,7 @@ impl Run<'_> {
                     | Stop::Rival { .. }
                     | Stop::Refused(_)
                     | Stop::Denied(_)
+                    | Stop::Unread
             )
         );
         let is_done = stopped.is_none() && self.progress.phase == OperationPhase::Succeeded;
@@ -95,7 +96,9 @@ impl Run<'_> {
                 progress.phase = OperationPhase::Failed;
             }
             book.tell(progress).await;
-            if !is_refused {
+            if matches!(stopped, Some(Stop::Unread)) {
+                saved = book.save_unread().await;
+            } else if !is_refused {
                 saved = book.save(progress).await;
             }
         }
@@ -237,6 +240,19 @@ impl Book<'_> {
                 retry_count: self.state.operation.as_ref().map_or(0, |operation| operation.retries),
             });
         }
+        self.write().await
+    }
+
+    /// Writes that nothing is known of the cluster; what the last sync did stays as it was told.
+    async fn save_unread(&mut self) -> Result<(), Stop> {
+        let status = &mut self.state.status;
+        status.sync.status = SyncStatus::Unknown;
+        status.sync.revision.clone_from(&self.job.revision);
+        status.reconciled_at = Some(Timestamp::now());
+        self.write().await
+    }
+
+    async fn write(&mut self) -> Result<(), Stop> {
         self.state.lease_transitions = self.transitions;
         self.state.notes.insert("application".to_owned(), self.job.about.clone());
         if let Some(first) = self.job.first {

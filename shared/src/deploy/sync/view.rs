@@ -33,6 +33,8 @@ pub(super) struct View {
     pub(super) missing: BTreeMap<ObjectId, String>,
     /// What may not be applied.
     pub(super) denied: BTreeMap<ObjectId, String>,
+    /// Whether some of the cluster's could not be read, and may be a moment later.
+    pub(super) is_unread: bool,
 }
 
 impl Run<'_> {
@@ -134,6 +136,7 @@ impl Run<'_> {
         let applyset = book.job.owner.key.applyset_id();
         let found = live::survey(&book.cluster, &wanted, &known, &applyset).await;
         for failure in &found.failures {
+            view.is_unread |= failure.source.class.is_outage();
             book.fail(failure);
         }
         book.places.extend(known.into_iter().map(|place| (place.id(), place)));
@@ -228,7 +231,11 @@ impl Run<'_> {
     }
 
     /// Asks what would change; whether anything would. What the dry runs say is kept for the sync.
-    pub(super) async fn compare(&mut self) -> bool {
+    /// Where an answer fails to come there is no telling, and no sync begins for that (Argo CD: Unknown).
+    pub(super) async fn compare(&mut self) -> Result<bool, Stop> {
+        if self.view.is_unread {
+            return Err(Stop::Unread);
+        }
         let (view, book) = (&self.view, &mut self.book);
         let is_member = |object: &&Object| !hook::is_hook(object) && !hook::phases(object).is_empty();
         let mut modified: BTreeSet<ObjectId> = BTreeSet::new();
@@ -265,6 +272,10 @@ impl Run<'_> {
                     book.rehearsed.insert(id.clone(), Ok(()));
                     modified.insert(id);
                 }
+                Err(failure) if failure.source.class.is_outage() => {
+                    book.fail(&failure);
+                    return Err(Stop::Unread);
+                }
                 Err(_) => {
                     modified.insert(id);
                 }
@@ -282,7 +293,7 @@ impl Run<'_> {
         if book.job.policy.aim == Aim::Part {
             self.leave_others().await;
         }
-        differs
+        Ok(differs)
     }
 
     /// Notes what differs from Git and is not a part of this sync.
