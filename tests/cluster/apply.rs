@@ -12,8 +12,8 @@ async fn creates_then_leaves_alone_then_configures() {
     let created = place.apply(&web).await;
     assert_eq!(created.change, Change::Created);
     assert_eq!(created.to_string(), format!("Deployment/{}/web created", place.namespace()));
-    let entry = fieldset::entries(&created.object)[0].manager.to_owned();
-    assert_eq!(entry, MANAGER);
+    let live = place.live(&web).await.unwrap();
+    assert_eq!(fieldset::entries(&live)[0].manager, MANAGER);
 
     assert_eq!(place.apply(&web).await.change, Change::Unchanged);
 

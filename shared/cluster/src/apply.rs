@@ -12,6 +12,7 @@ use slipway_manifest::Object;
 use crate::connect::Cluster;
 use crate::discover::{Gvk, Resource};
 use crate::error::{ApiError, Class, Failure, Verb};
+use crate::lean::{Head, Unmanaged};
 use crate::live::{self, Place};
 use crate::mask;
 use crate::takeover;
@@ -65,7 +66,8 @@ impl Change {
 pub struct Applied {
     /// What happened.
     pub change: Change,
-    /// The object as the API server has it now, or would have it.
+    /// The object as the API server has it now, or would have it. Where nothing was known to be live, it is without
+    /// managedFields, and of a dry run nothing but its metadata.
     pub object: Object,
     /// What the API server warned of.
     pub warnings: Vec<String>,
@@ -106,8 +108,12 @@ pub async fn apply(
     takeover::strip(&mut body);
     let patch = async {
         let request = place.request()?.patch(&place.name, &params, &Patch::Apply(body.as_map()));
-        let answer = cluster.send(request).await?;
-        Ok((live::object(answer.body)?, answer.warnings))
+        let (body, warnings) = match (live, options.dry_run) {
+            (Some(_), _) => cluster.send(request).await?.into_parts(),
+            (None, false) => cluster.send_for::<Unmanaged>(request).await?.into_parts(),
+            (None, true) => cluster.send_for::<Head>(request).await?.into_parts(),
+        };
+        Ok((live::object(body)?, warnings))
     };
     let (mut object, warnings) =
         patch.await.map_err(|error| place.failed(verb)(mask::withhold(refine(error, &place), desired)))?;

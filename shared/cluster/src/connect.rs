@@ -1,7 +1,7 @@
 //! A connection to one API server: cheap to clone, every request bounded in time and size, kept over warm invocations.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Debug};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -12,6 +12,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use http_body_util::{BodyExt as _, Limited};
 use kube::core::WatchEvent;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -130,7 +131,7 @@ pub struct Cluster {
     deadlines: Vec<Deadline>,
 }
 
-impl fmt::Debug for Cluster {
+impl Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cluster").field("server", &self.inner.server).finish_non_exhaustive()
     }
@@ -152,9 +153,15 @@ struct Fresh {
 }
 
 /// What the API server answered.
-pub(crate) struct Answer {
-    pub(crate) body: Value,
+pub(crate) struct Answer<T = Value> {
+    pub(crate) body: T,
     pub(crate) warnings: Vec<String>,
+}
+
+impl<T: Into<Value>> Answer<T> {
+    pub(crate) fn into_parts(self) -> (Value, Vec<String>) {
+        (self.body.into(), self.warnings)
+    }
 }
 
 impl Cluster {
@@ -227,9 +234,17 @@ impl Cluster {
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<Answer, ApiError> {
+        self.send_for(request).await
+    }
+
+    /// Sends a request built by kube and reads of the JSON answer what `T` has.
+    pub(crate) async fn send_for<T: DeserializeOwned>(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<Answer<T>, ApiError> {
         let (headers, bytes) = self.exchange(request).await?;
         let body = serde_json::from_slice(&bytes)
-            .map_err(|_| ApiError::local(Class::Other, "the API server's answer is not JSON"))?;
+            .map_err(|_| ApiError::local(Class::Other, "the API server's answer is not the JSON that was asked for"))?;
         Ok(Answer { body, warnings: warnings(&headers) })
     }
 
@@ -275,14 +290,14 @@ impl Cluster {
     }
 
     /// Opens a watch: its events until the server or the deadline ends it.
-    pub(crate) async fn watch(
+    pub(crate) async fn watch<T: DeserializeOwned + Clone + Debug>(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<impl Stream<Item = Result<WatchEvent<Value>, ApiError>> + use<>, ApiError> {
+    ) -> Result<impl Stream<Item = Result<WatchEvent<T>, ApiError>> + use<T>, ApiError> {
         let budget = self.budget(REQUEST_TIMEOUT)?;
         let open = async {
             let request = self.signed(request).await?;
-            self.inner.client.request_events::<Value>(request).await.map_err(|error| broken(&error))
+            self.inner.client.request_events::<T>(request).await.map_err(|error| broken(&error))
         };
         let events = tokio::time::timeout(budget, open).await.unwrap_or_else(|_| {
             Err(ApiError::local(Class::Timeout, "the API server did not open the watch in time"))

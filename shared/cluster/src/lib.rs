@@ -23,6 +23,7 @@ pub mod fieldset;
 pub mod health;
 pub mod hook;
 mod kubeconfig;
+mod lean;
 pub mod live;
 pub mod lock;
 pub mod lookup;

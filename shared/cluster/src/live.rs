@@ -6,6 +6,8 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use kube::api::{GetParams, ListParams};
 use kube::core::Request;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use slipway_manifest::{Object, ObjectId};
 
@@ -114,15 +116,40 @@ pub async fn list(
     namespace: &str,
     params: &ListParams,
 ) -> Result<Listed, ApiError> {
-    match pages(cluster, resource, namespace, params.clone().limit(PAGE)).await {
+    list_for::<Value>(cluster, resource, namespace, params).await
+}
+
+/// As [`list`], of each object what `T` has.
+pub(crate) async fn list_for<T: DeserializeOwned + Into<Value>>(
+    cluster: &Cluster,
+    resource: &Resource,
+    namespace: &str,
+    params: &ListParams,
+) -> Result<Listed, ApiError> {
+    match pages::<T>(cluster, resource, namespace, params.clone().limit(PAGE)).await {
         Err(error) if error.code == 410 => {
-            pages(cluster, resource, namespace, ListParams { limit: None, ..params.clone() }).await
+            pages::<T>(cluster, resource, namespace, ListParams { limit: None, ..params.clone() }).await
         }
         result => result,
     }
 }
 
-async fn pages(
+/// One answer of a list.
+#[derive(Deserialize)]
+struct Page<T> {
+    #[serde(default)]
+    metadata: PageMetadata,
+    items: Option<Vec<T>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PageMetadata {
+    resource_version: String,
+    r#continue: String,
+}
+
+async fn pages<T: DeserializeOwned + Into<Value>>(
     cluster: &Cluster,
     resource: &Resource,
     namespace: &str,
@@ -131,11 +158,8 @@ async fn pages(
     let request = Request::new(resource.path(namespace));
     let mut listed = Listed { objects: Vec::new(), version: String::new() };
     loop {
-        let mut page = cluster.send(request.list(&params)).await?.body;
-        let text = |pointer: &str| page.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let (version, next) = (text("/metadata/resourceVersion"), text("/metadata/continue"));
-        let items = page.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
-        for mut item in items {
+        let page = cluster.send_for::<Page<T>>(request.list(&params)).await?.body;
+        for mut item in page.items.into_iter().flatten().map(Into::into) {
             // Items of a list say neither.
             if let Some(fields) = item.as_object_mut() {
                 fields.insert("apiVersion".to_owned(), Value::String(resource.gvk.api_version()));
@@ -146,11 +170,11 @@ async fn pages(
         if listed.objects.len() > MAX_OBJECTS {
             return Err(ApiError::local(Class::TooLarge, format!("more than {MAX_OBJECTS} {}", resource.plural)));
         }
-        listed.version = version;
-        if next.is_empty() {
+        listed.version = page.metadata.resource_version;
+        if page.metadata.r#continue.is_empty() {
             return Ok(listed);
         }
-        params.continue_token = Some(next);
+        params.continue_token = Some(page.metadata.r#continue);
     }
 }
 

@@ -341,7 +341,7 @@ async fn leave(cluster: &Cluster, app: &AppKey, wanted: &str) -> Result<Seen, Ap
 /// Whether the holder of `seen` lets its whole duration pass without a renewal, watched from now on.
 async fn is_silent(cluster: &Cluster, app: &AppKey, seen: &Seen) -> Result<bool, ApiError> {
     let params = WatchParams::default().fields(&format!("metadata.name={}", app.object_name()));
-    let events = cluster.watch(leases().watch(&params, &seen.version)).await?;
+    let events = cluster.watch::<Value>(leases().watch(&params, &seen.version)).await?;
     Ok(tokio::time::timeout(seen.duration, first_sign(events, seen)).await.is_err())
 }
 

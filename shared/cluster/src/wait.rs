@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::connect::Cluster;
 use crate::error::ApiError;
 use crate::health::{self, Health};
+use crate::lean::Unmanaged;
 use crate::live::{self, Place};
 
 /// Where an object is on the way to what is waited for.
@@ -31,7 +32,7 @@ pub enum Progress {
 pub struct Outcome {
     /// The last judgement.
     pub progress: Progress,
-    /// The object as it was last seen.
+    /// The object as it was last seen; its managedFields may be missing.
     pub object: Option<Object>,
 }
 
@@ -130,7 +131,9 @@ async fn follow(
         [only] => format!("metadata.name={}", only.name),
         _ => String::new(),
     };
-    let listed = live::list(cluster, &first.resource, &first.namespace, &ListParams::default().fields(&fields)).await?;
+    let listed =
+        live::list_for::<Unmanaged>(cluster, &first.resource, &first.namespace, &ListParams::default().fields(&fields))
+            .await?;
     let mut found: BTreeMap<String, Object> =
         listed.objects.into_iter().map(|object| (object.name().to_owned(), object)).collect();
     for (name, outcome) in outcomes.iter_mut() {
@@ -142,7 +145,7 @@ async fn follow(
     }
     let params = WatchParams::default().fields(&fields);
     let request = Request::new(first.resource.path(&first.namespace));
-    let events = cluster.watch(request.watch(&params, &listed.version)).await?;
+    let events = cluster.watch::<Unmanaged>(request.watch(&params, &listed.version)).await?;
     pin_mut!(events);
     while let Some(event) = events.next().await {
         let (object, exists) = match event? {
@@ -153,7 +156,7 @@ async fn follow(
                 return Err(ApiError::from_status(status.code, &serde_json::to_value(status).unwrap_or_default()));
             }
         };
-        let object = live::object(object)?;
+        let object = live::object(object.into())?;
         let name = object.name().to_owned();
         if let Some(outcome) = outcomes.get_mut(&name) {
             see(first, &name, exists.then_some(object), judge, outcome);

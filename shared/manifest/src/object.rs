@@ -1,5 +1,6 @@
 //! A Kubernetes object as data, and the name by which we speak of it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -115,19 +116,25 @@ impl Object {
 
     /// The field `key` at the top of the object.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.0.get(key)
+        find(&self.0, key)
     }
 
     /// The value behind a JSON pointer (RFC 6901) such as `/spec/replicas`; never panics, a missing path is `None`.
     pub fn pointer(&self, pointer: &str) -> Option<&Value> {
-        let (first, rest) = split_pointer(pointer)?;
-        let value = self.0.get(&first)?;
-        if rest.is_empty() { Some(value) } else { value.pointer(rest) }
+        let (mut map, mut rest) = (&*self.0, pointer);
+        loop {
+            let (first, after) = split_pointer(rest)?;
+            match find(map, &first)? {
+                value if after.is_empty() => return Some(value),
+                Value::Object(inner) => (map, rest) = (inner, after),
+                value => return value.pointer(after),
+            }
+        }
     }
 
     /// `apiVersion`, or empty.
     pub fn api_version(&self) -> &str {
-        self.0.get("apiVersion").and_then(Value::as_str).unwrap_or_default()
+        self.get("apiVersion").and_then(Value::as_str).unwrap_or_default()
     }
 
     /// The part of `apiVersion` before the slash; empty for core.
@@ -142,7 +149,7 @@ impl Object {
 
     /// `kind`, or empty.
     pub fn kind(&self) -> &str {
-        self.0.get("kind").and_then(Value::as_str).unwrap_or_default()
+        self.get("kind").and_then(Value::as_str).unwrap_or_default()
     }
 
     /// `metadata.name`, or empty.
@@ -156,12 +163,12 @@ impl Object {
     }
 
     fn meta_str(&self, key: &str) -> &str {
-        self.metadata().and_then(|m| m.get(key)).and_then(Value::as_str).unwrap_or_default()
+        self.metadata().and_then(|metadata| find(metadata, key)).and_then(Value::as_str).unwrap_or_default()
     }
 
     /// `metadata`, where it is a mapping.
     pub fn metadata(&self) -> Option<&Map<String, Value>> {
-        self.0.get("metadata").and_then(Value::as_object)
+        self.get("metadata").and_then(Value::as_object)
     }
 
     /// `metadata`, made where it is missing or not a mapping.
@@ -171,12 +178,12 @@ impl Object {
 
     /// The annotation `key`.
     pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.metadata()?.get("annotations")?.get(key)?.as_str()
+        find(find(self.metadata()?, "annotations")?.as_object()?, key)?.as_str()
     }
 
     /// The label `key`.
     pub fn label(&self, key: &str) -> Option<&str> {
-        self.metadata()?.get("labels")?.get(key)?.as_str()
+        find(find(self.metadata()?, "labels")?.as_object()?, key)?.as_str()
     }
 
     /// Sets the annotation `key`.
@@ -220,6 +227,14 @@ impl Object {
     }
 }
 
+/// The value at `key`. To look at a few keys is faster than to hash the one wanted.
+fn find<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    if map.len() > 8 {
+        return map.get(key);
+    }
+    map.iter().find_map(|(name, value)| (name == key).then_some(value))
+}
+
 fn entry_map<'a>(map: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<String, Value> {
     let slot = map.entry(key).or_insert_with(|| Value::Object(Map::new()));
     if !slot.is_object() {
@@ -231,11 +246,13 @@ fn entry_map<'a>(map: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<Stri
     }
 }
 
-fn split_pointer(pointer: &str) -> Option<(String, &str)> {
+/// The first token, unescaped, and what follows it.
+fn split_pointer(pointer: &str) -> Option<(Cow<'_, str>, &str)> {
     let tail = pointer.strip_prefix('/')?;
     let end = tail.find('/').unwrap_or(tail.len());
     let (first, rest) = tail.split_at(end);
-    Some((first.replace("~1", "/").replace("~0", "~"), rest))
+    let is_plain = !first.contains('~');
+    Some((if is_plain { first.into() } else { first.replace("~1", "/").replace("~0", "~").into() }, rest))
 }
 
 /// How a value's type reads in a sentence: `a list`, `a string` …
