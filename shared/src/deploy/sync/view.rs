@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, future, stream};
 use slipway_cluster::apply::{self, Change};
 use slipway_cluster::discover::{GroupKind, Gvk};
 use slipway_cluster::engine::{NamespaceMetadata, Prune};
@@ -303,19 +303,21 @@ impl Run<'_> {
         let others = |id: &ObjectId| !policy.is_meant(id);
         book.left = view.extras.keys().chain(&self.modified).filter(|id| others(id)).cloned().collect();
         // What is ignored is no difference.
-        for target in &view.targets {
-            let id = target.id();
-            let (true, Some(live), Some(place)) = (book.left.contains(&id), view.live.get(&id), book.places.get(&id))
-            else {
-                continue;
-            };
-            let options = apply::Options::default();
-            let compared =
-                compare::compare(&book.cluster, &place.resource, target, Some(live.clone()), &options, rules);
-            if compared.await.is_ok_and(|compared| compared.status() == SyncStatus::Synced) {
-                book.left.remove(&id);
-            }
-        }
+        let (cluster, options) = (&book.cluster, &apply::Options::default());
+        let suspects = view.targets.iter().filter_map(|target| {
+            let id = Some(target.id()).filter(|id| book.left.contains(id))?;
+            Some((target, view.live.get(&id)?.clone(), &book.places.get(&id)?.resource, id))
+        });
+        let alike: BTreeSet<ObjectId> = stream::iter(suspects)
+            .map(async |(target, live, resource, id)| {
+                let compared = compare::compare(cluster, resource, target, Some(live), options, rules).await;
+                compared.is_ok_and(|compared| compared.status() == SyncStatus::Synced).then_some(id)
+            })
+            .buffered(AT_ONCE)
+            .filter_map(future::ready)
+            .collect()
+            .await;
+        book.left.retain(|id| !alike.contains(id));
     }
 }
 
