@@ -2,6 +2,7 @@
 
 mod go_yaml;
 mod json;
+mod json_syntax;
 mod toml;
 
 use serde_json::Value as Json;
@@ -88,7 +89,8 @@ fn from_json(cx: &Context<'_>, args: &[Value]) -> Result<Decoded, FuncError> {
     let [Value::Str(text)] = args else { return misused() };
     // A decoded value takes several times the text's size.
     cx.budget().bytes(text.len().saturating_mul(4))?;
-    Ok(serde_json::from_str(&text.to_text()).map_err(|e| json::go_message(&text.to_text(), &e)))
+    let text = text.to_text();
+    Ok(serde_json::from_str(&text).map_err(|error| json_syntax::complaint(&text).unwrap_or_else(|| error.to_string())))
 }
 
 fn from_yaml(cx: &Context<'_>, args: &[Value]) -> Result<Decoded, FuncError> {

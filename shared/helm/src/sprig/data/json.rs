@@ -272,27 +272,3 @@ pub(super) fn kind(value: &Json) -> &'static str {
         Json::Object(_) => "object",
     }
 }
-
-/// Go's words for a text that is no JSON.
-pub(super) fn go_message(text: &str, error: &serde_json::Error) -> String {
-    if error.is_eof() {
-        return "unexpected end of JSON input".to_owned();
-    }
-    let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
-    let found = line.get(error.column().saturating_sub(1)..).and_then(|rest| rest.chars().next());
-    let message = error.to_string();
-    let looking = if message.starts_with("trailing characters") {
-        "after top-level value"
-    } else if message.starts_with("key must be a string") {
-        "looking for beginning of object key string"
-    } else if message.contains("`,` or `}`") {
-        "after object key:value pair"
-    } else if message.contains("`,` or `]`") {
-        "after array element"
-    } else if message.contains("`:`") {
-        "after object key"
-    } else {
-        "looking for beginning of value"
-    };
-    found.map_or(message, |c| format!("invalid character {c:?} {looking}"))
-}
