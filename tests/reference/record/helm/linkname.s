@@ -1,0 +1,1 @@
+// Lets engine.go declare a function without a body.

@@ -1,0 +1,3 @@
+module slipway/reference/record/lines
+
+go 1.26
