@@ -1,20 +1,11 @@
 //! Health of every kind that Argo CD knows (`vectors/README.argo.md`). The status decides; the message only for kinds with a rule of their own.
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use slipway_cluster::health;
 use slipway_manifest::Object;
 
-use crate::framework::{Outcome, records};
-
-pub(crate) fn run(shared: &Path) -> Result<Option<Outcome>> {
-    let cases = records(&shared.join("vectors/health.jsonl"))?;
-    Ok(cases.map(|cases| Outcome::collect("health", cases, |case| check(case).map_err(|e| format!("{e:#}")))))
-}
-
-fn check(case: &Value) -> Result<()> {
+pub(crate) fn check(case: &Value) -> Result<()> {
     let mut value = case["object"].clone();
     // Some of upstream's examples have no name.
     if value["metadata"]["name"].is_null() {

@@ -1,20 +1,11 @@
 //! What annotations say about hooks, phases, delete policies and waves (`vectors/README.argo.md`).
 
-use std::path::Path;
-
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use slipway_cluster::hook::{self, DeletePolicy, HookType, Phase};
 use slipway_manifest::Object;
 
-use crate::framework::{Outcome, records};
-
-pub(crate) fn run(shared: &Path) -> Result<Option<Outcome>> {
-    let cases = records(&shared.join("vectors/hooks.jsonl"))?;
-    Ok(cases.map(|cases| Outcome::collect("hooks", cases, |case| check(case).map_err(|e| format!("{e:#}")))))
-}
-
-fn check(case: &Value) -> Result<()> {
+pub(crate) fn check(case: &Value) -> Result<()> {
     let object = Object::from_value(json!({
         "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x", "annotations": case["annotations"]}}))?;
     let words = |items: Vec<&'static str>| json!(items);

@@ -1,4 +1,5 @@
-//! Our renderers against what the real tools made of the same input. A suite is a function in a file of its own:
+//! Our renderers against what the real tools made of the same input. A suite is a function in a file of its own. Our own cases
+//! (`tests/reference`) are always there, the shared ones need a folder:
 //!
 //! ```text
 //! SLIPWAY_SHARED            the folder with `corpus` and `vectors` (default `../shared`), seen from the workspace's root
@@ -41,20 +42,44 @@ macro_rules! suites {
 
 suites! {
     diff,
-    gotemplate,
-    health,
     helm_corpus,
     helm_engine,
-    hooks,
     imageupdater,
     kustomize_corpus,
     kustomize_vectors,
     normalize,
+    sync_engine,
+}
+
+/// Makes two tests of each suite: over the shared records, and over our own, which are always there.
+macro_rules! record_suites {
+    ($($name:ident),* $(,)?) => {
+        $(#[test]
+        fn $name() {
+            let suite = stringify!($name).replace('_', "-");
+            framework::judge(&suite, |shared| framework::shared_records(shared, &suite, $name::check));
+        })*
+
+        mod reference {
+            $(#[test]
+            fn $name() {
+                let suite = stringify!($name).replace('_', "-");
+                super::framework::judge_reference(&suite, |folder| {
+                    super::framework::own_records(folder, &suite, super::$name::check)
+                });
+            })*
+        }
+    };
+}
+
+record_suites! {
+    gotemplate,
+    health,
+    hooks,
     project,
     semver,
     sprig,
     strvals,
-    sync_engine,
     sync_tasks,
 }
 

@@ -1,21 +1,12 @@
 //! What projects allow and when their windows are open (`vectors/README.argo.md`).
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use slipway::app::project::{SyncWindow, WindowError};
 use slipway::app::{AppProject, Application, ClusterName};
 use slipway_manifest::Object;
 
-use crate::framework::{Outcome, records};
-
-pub(crate) fn run(shared: &Path) -> Result<Option<Outcome>> {
-    let cases = records(&shared.join("vectors/project.jsonl"))?;
-    Ok(cases.map(|cases| Outcome::collect("project", cases, |case| check(case).map_err(|e| format!("{e:#}")))))
-}
-
-fn check(case: &Value) -> Result<()> {
+pub(crate) fn check(case: &Value) -> Result<()> {
     let mut object = case["project"].clone();
     object["apiVersion"] = json!("argoproj.io/v1alpha1");
     object["kind"] = json!("AppProject");

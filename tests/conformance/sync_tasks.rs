@@ -1,24 +1,19 @@
 //! The order of a sync's tasks (`vectors/README.argo.md`).
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use slipway_cluster::hook::Phase;
 use slipway_cluster::plan::{self, Task};
 use slipway_manifest::Object;
 
-use crate::framework::{Outcome, records};
-
-pub(crate) fn run(shared: &Path) -> Result<Option<Outcome>> {
-    let cases = records(&shared.join("vectors/sync_tasks.jsonl"))?;
-    Ok(cases.map(|cases| Outcome::collect("sync-tasks", cases, |case| check(case).map_err(|e| format!("{e:#}")))))
-}
-
-fn check(case: &Value) -> Result<()> {
+pub(crate) fn check(case: &Value) -> Result<()> {
     let tasks = case["tasks"].as_array().context("tasks")?;
     let mut sorted: Vec<Task> =
         tasks.iter().enumerate().map(|(index, task)| read(index, task)).collect::<Result<_>>()?;
+    // The shared records sort tasks alone; ours are those of a whole sync, whose prunes run backwards.
+    if let Some(all_last) = case["pruneLast"].as_bool() {
+        plan::order_prunes(&mut sorted, all_last);
+    }
     plan::sort(&mut sorted);
     let found: Vec<Value> = sorted
         .iter()
