@@ -21,7 +21,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 use slipway_manifest::edit::{self, EditError};
-use slipway_manifest::{NodeKind, Tree, TreeError, yaml};
+use slipway_manifest::{NodeKind, Tree, TreeError, tree, yaml};
 
 /// Why an image of an Application is not updated.
 #[derive(Debug, thiserror::Error)]
@@ -190,7 +190,7 @@ fn plan_one(tree: &Tree, update: &Update, tags: &[TagInfo], plan: &mut Plan) -> 
 fn kustomization(tree: &Tree, update: &Update) -> Result<String, ImageError> {
     let tree_error = |source| ImageError::Tree { app: update.app.clone(), source };
     for name in ["kustomization.yaml", "kustomization.yml", "Kustomization"] {
-        let file = tree.resolve(&format!("{}/{name}", update.folder)).map_err(tree_error)?;
+        let file = tree::join(&update.folder, name).and_then(|file| tree.resolve(&file)).map_err(tree_error)?;
         if tree.kind(&file).map_err(tree_error)? == Some(NodeKind::File) {
             return Ok(file);
         }

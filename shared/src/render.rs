@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use slipway_helm::Lookup;
-use slipway_manifest::{NodeKind, Object, ObjectError, Tree, TreeError, YamlError, yaml};
+use slipway_manifest::{NodeKind, Object, ObjectError, Tree, TreeError, YamlError, tree, yaml};
 
 use crate::app::{AppError, Application, Source};
 
@@ -147,24 +147,24 @@ pub enum RenderError {
 /// The tool is the one that the source names, else what the folder holds: a kustomization, a `Chart.yaml`, or plain manifests.
 /// Errors name the file. Plugins, Jsonnet and charts of Helm repositories are not supported yet: errors that say so.
 pub fn render(tree: &Tree, app: &Application, context: &Context) -> Result<Rendered, RenderError> {
-    let path = app.source.path.as_str();
-    let at = |source| RenderError::Path { path: path.to_owned(), source };
-    if tree.kind(path).map_err(at)? != Some(NodeKind::Directory) {
-        return Err(RenderError::NoFolder(path.to_owned()));
+    let at = |source| RenderError::Path { path: app.source.path.clone(), source };
+    let folder = &app.source.folder().map_err(at)?;
+    if tree.kind(folder).map_err(at)? != Some(NodeKind::Directory) {
+        return Err(RenderError::NoFolder(folder.clone()));
     }
     if app.source.chart.is_some() {
         return Err(RenderError::NotSupported(format!("{}: a chart of a Helm repository", app.object.id())));
     }
     let mut read = BTreeSet::new();
-    let (source, warnings) = patched(tree, app, &mut read)?;
+    let (source, warnings) = patched(tree, app, folder, &mut read)?;
     let mut rendered = match source_type(tree, &source).map_err(at)? {
-        SourceType::Directory => directory::render(tree, path, &source.directory.unwrap_or_default())?,
-        SourceType::Kustomize => kustomize::render(tree, app, &source.kustomize.unwrap_or_default(), context)?,
-        SourceType::Helm => helm::render(tree, app, &source, context)?,
+        SourceType::Directory => directory::render(tree, folder, &source.directory.unwrap_or_default())?,
+        SourceType::Kustomize => kustomize::render(tree, app, folder, &source.kustomize.unwrap_or_default(), context)?,
+        SourceType::Helm => helm::render(tree, app, folder, &source, context)?,
         SourceType::Plugin => return Err(RenderError::NotSupported(format!("{}: a Plugin source", app.object.id()))),
     };
     rendered.files.extend(read);
-    rendered.folders.insert(tree.resolve(path).map_err(at)?);
+    rendered.folders.insert(tree.resolve(folder).map_err(at)?);
     rendered.warnings.splice(0..0, warnings);
     Ok(rendered)
 }
@@ -195,7 +195,8 @@ pub fn source_type(tree: &Tree, source: &Source) -> Result<SourceType, TreeError
     if let Some((_, named)) = named.into_iter().find(|(set, _)| *set) {
         return Ok(named);
     }
-    let found = tree.list(&source.path)?.filter_map(|name| match name {
+    let folder = source.folder()?;
+    let found = tree.list(&folder)?.filter_map(|name| match name {
         "kustomization.yaml" | "kustomization.yml" | "Kustomization" => Some(SourceType::Kustomize),
         name if name.ends_with("Chart.yaml") => Some(SourceType::Helm),
         _ => None,
@@ -204,10 +205,15 @@ pub fn source_type(tree: &Tree, source: &Source) -> Result<SourceType, TreeError
 }
 
 /// The source with the files `.argocd-source.yaml` and `.argocd-source-APP.yaml` of its folder merged into it.
-fn patched(tree: &Tree, app: &Application, read: &mut BTreeSet<String>) -> Result<(Source, Vec<String>), RenderError> {
+fn patched(
+    tree: &Tree,
+    app: &Application,
+    folder: &str,
+    read: &mut BTreeSet<String>,
+) -> Result<(Source, Vec<String>), RenderError> {
     let mut patches = Vec::new();
     for name in [".argocd-source.yaml".to_owned(), format!(".argocd-source-{}.yaml", app.name)] {
-        let file = format!("{}/{name}", app.source.path);
+        let file = tree::join(folder, &name)?;
         if tree.kind(&file)? != Some(NodeKind::File) {
             continue;
         }
@@ -219,6 +225,11 @@ fn patched(tree: &Tree, app: &Application, read: &mut BTreeSet<String>) -> Resul
         return Ok((app.source.clone(), Vec::new()));
     }
     Ok(app.source.patched(&app.object, &patches)?)
+}
+
+/// A folder of the tree in words: its top has no name.
+fn shown(folder: &str) -> String {
+    if folder.is_empty() { "." } else { folder }.to_owned()
 }
 
 /// The objects in a document: itself, or the items of a list; an empty list is nothing.

@@ -78,6 +78,28 @@ async fn no_sync_begins_while_the_cluster_does_not_answer() {
     }
 }
 
+/// Root and manifests in the repository's top folder, in every way to write it.
+#[tokio::test]
+async fn the_top_folder_is_a_folder_like_any_other() {
+    for (root, path) in [("", json!(null)), ("", json!("")), ("//?ref=main", json!(".")), ("//.?ref=main", json!("./"))]
+    {
+        let mut flow = Flow::start().await;
+        while flow.next_webhook().is_some() {}
+        flow.deployer = flow.another_at(Some(&format!("https://github.com/acme/gitops{root}"))).await;
+        let app = json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "top"}, "spec": {
+                "source": {"repoURL": "https://github.com/acme/gitops", "path": path, "targetRevision": "main", "directory": {"include": "map.yaml"}},
+                "destination": {"name": "in-cluster", "namespace": "default"}, "syncPolicy": {"automated": {}}}});
+        let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: top}\n";
+        flow.push("At the top", &[("top.json", &app.to_string()), ("map.yaml", map)]);
+        flow.settle().await;
+        let made = flow.sandbox.cluster.get("/api/v1/namespaces/default/configmaps/top");
+        assert!(made.is_some(), "`{root}` {path}: {:?}", flow.messages());
+        let url = flow.state("top").await.unwrap().notes["application"]["url"].clone();
+        assert!(url.as_str().unwrap().ends_with(&format!("{}/", flow.sandbox.head().unwrap().unwrap())), "{url}");
+    }
+}
+
 #[tokio::test]
 async fn what_leaves_git_is_pruned_and_nothing_else() {
     let mut flow = Flow::deployed().await;

@@ -61,7 +61,13 @@ impl Flow {
 
     /// Another instance of the worker, that remembers nothing.
     pub(crate) async fn another(&self) -> Deployer {
-        let environment = self.sandbox.environment();
+        self.another_at(None).await
+    }
+
+    /// The same with another root.
+    pub(crate) async fn another_at(&self, root: Option<&str>) -> Deployer {
+        let mut environment = self.sandbox.environment();
+        environment.extend(root.map(|root| ("SLIPWAY_ROOT".to_owned(), root.to_owned())));
         let settings = GithubWebhook::load(|name: &str| environment.get(name).cloned()).unwrap();
         Deployer::new(settings, Aws::at(&self.sandbox.aws.url(), aws::REGION).await)
     }

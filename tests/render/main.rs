@@ -128,6 +128,36 @@ fn flags_of_helm_template_have_their_effect() {
     assert_eq!(tools::capture(&mut slipway(folder.path(), &archive)).unwrap(), output);
 }
 
+/// What lies in the folder itself renders, in a git repository and without one.
+#[test]
+fn the_folder_may_be_the_repository_itself() {
+    let config = |name: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n");
+    let cases = [
+        ("a.yaml", config("plain"), "plain"),
+        ("kustomization.yaml", "resources: [a.yaml]\nnamePrefix: p-\n".to_owned(), "p-plain"),
+        ("Chart.yaml", "apiVersion: v2\nname: c\nversion: 1.0.0\n".to_owned(), "templated"),
+    ];
+    for is_repository in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        if is_repository {
+            fs::create_dir(folder.path().join(".git")).unwrap();
+        }
+        fs::create_dir(folder.path().join("templates")).unwrap();
+        fs::write(folder.path().join("templates/t.yaml"), config("templated")).unwrap();
+        for (file, text, name) in &cases {
+            if *file == "Chart.yaml" {
+                fs::remove_file(folder.path().join("kustomization.yaml")).unwrap();
+            }
+            fs::write(folder.path().join(file), text).unwrap();
+            let whole = folder.path().to_str().unwrap();
+            for (at, path) in [(".", "."), (".", "./"), ("templates", ".."), (".", whole)] {
+                let output = tools::capture(&mut slipway(&folder.path().join(at), &[path])).unwrap();
+                assert!(output.contains(&format!("  name: {name}\n")), "{file} {path}: {output}");
+            }
+        }
+    }
+}
+
 /// Lines in any order: how mappings are sorted is another test's.
 fn sorted(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = text.lines().collect();

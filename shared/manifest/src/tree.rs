@@ -252,10 +252,11 @@ impl Tree {
     /// The names in the folder `path`, sorted.
     pub fn list(&self, path: &str) -> Result<impl Iterator<Item = &str>, TreeError> {
         let real = self.resolve(path)?;
-        match self.directories.get(&real) {
-            Some(names) => Ok(names.iter().map(String::as_str)),
-            None => Err(TreeError::NotFound { path: path.to_owned() }),
+        let names = self.directories.get(&real);
+        if names.is_none() && !real.is_empty() {
+            return Err(TreeError::NotFound { path: path.to_owned() });
         }
+        Ok(names.into_iter().flatten().map(String::as_str))
     }
 
     /// Paths of all files below the folder `path`, sorted; symlinks are not followed and not listed.
@@ -370,7 +371,11 @@ mod tests {
         assert_eq!(t.files_below("a").unwrap().collect::<Vec<_>>(), ["a/b/c", "a/d"]);
         assert_eq!(t.kind("a/b").unwrap(), Some(NodeKind::Directory));
         assert_eq!(t.kind("x").unwrap(), None);
-        assert_eq!(t.kind("").unwrap(), Some(NodeKind::Directory));
+        for top in ["", ".", "./"] {
+            assert_eq!(t.kind(top).unwrap(), Some(NodeKind::Directory));
+            assert_eq!(t.list(top).unwrap().collect::<Vec<_>>(), ["a", "ab"]);
+            assert_eq!(Tree::default().list(top).unwrap().count(), 0);
+        }
     }
 
     /// Every path of up to three of these pieces, through links of all sorts: what is found lies inside, or is refused.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
+use slipway_manifest::TreeError;
+use slipway_manifest::tree;
 
 use super::AppError;
 use super::fields::Fields;
@@ -13,7 +15,7 @@ use crate::source::RepoUrl;
 pub struct Source {
     /// `repoURL`, as written.
     pub repo_url: String,
-    /// `path`, the folder in the repository; empty is its root.
+    /// `path`, the folder in the repository, as written: see [`Source::folder`].
     pub path: String,
     /// `targetRevision`: branch, tag or commit; `HEAD` where it is missing.
     pub target_revision: String,
@@ -91,6 +93,11 @@ impl Source {
     /// The repository; an error where `repoURL` is none that Slipway can read.
     pub fn repository(&self) -> Result<RepoUrl, crate::source::LocationError> {
         self.repo_url.parse()
+    }
+
+    /// The folder in the repository's tree; empty is its top, which `path` names as `.`, `./` or not at all.
+    pub fn folder(&self) -> Result<String, TreeError> {
+        tree::join("", &self.path)
     }
 
     pub(super) fn read(mut fields: Fields<'_>, warnings: &mut Vec<String>) -> Result<Self, AppError> {

@@ -288,6 +288,7 @@ fn about(engine: &Engine, member: &Member, revision: &str, objects: &[Object]) -
         fields.extend(files.map(|files| ("helm".to_owned(), json!({ "valueFiles": files }))));
     }
     let automated =
+    let folder = source.folder().unwrap_or_default();
         sync_policy.is_automated().then(|| policy(&member.app).options.prune).map(|prune| json!({ "prune": prune }));
     let hooks: BTreeSet<HookType> = objects.iter().filter_map(hook::at_deletion).collect();
     let hooks = DELETION_HOOKS.iter().filter(|(hook, _)| hooks.contains(hook)).map(|(_, finalizer)| *finalizer);
@@ -302,6 +303,6 @@ fn about(engine: &Engine, member: &Member, revision: &str, objects: &[Object]) -
             "syncPolicy": { "automated": automated },
         },
         "syncWindows": member.permit.windows(&member.app),
-        "url": format!("https://{}/{}/tree/{revision}/{}", engine.root.url.host, member.repo, source.path),
+        "url": format!("https://{}/{}/tree/{revision}/{folder}", engine.root.url.host, member.repo),
     })
 }

@@ -142,6 +142,19 @@ fn one_scalar_changes() {
     assert_eq!(plan.message(), "build: automatic update of web\n\nupdates image team/app tag '1.0' to '1.10'\n");
 }
 
+/// The kustomization may lie in the repository's top folder.
+#[test]
+fn the_top_folder_is_written_to() {
+    let tree = tree(&[("kustomization.yaml", &format!("images:\n- name: {IMAGE}\n  newTag: \"1.0\"\n"))]);
+    for target in ["kustomization:/", "kustomization:/.", "kustomization:../.."] {
+        let (updates, errors) = updates(&push(), &[app("web", &[("write-back-target", target)])]);
+        assert!(errors.is_empty(), "{errors:?}");
+        let plan = plan(&tree, &updates, &tags(&["1.0", "1.1"]));
+        assert!(plan.errors.is_empty(), "{target}: {:?}", plan.errors);
+        assert!(plan.files["kustomization.yaml"].contains("newTag: \"1.1\""), "{target}");
+    }
+}
+
 #[test]
 fn nothing_goes_backwards_or_changes_for_nothing() {
     let plan_for = |strategy: &str, current: &str, list: &[&str]| {

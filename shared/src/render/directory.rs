@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use slipway_manifest::{Glob, NodeKind, Tree, TreeError, yaml};
 
-use super::{RenderError, Rendered, objects};
+use super::{RenderError, Rendered, objects, shown};
 use crate::app::Directory;
 
 /// What Argo CD's repo-server reads by default (`--max-combined-directory-manifests-size 10M`).
@@ -84,7 +84,7 @@ impl Walk<'_> {
         }
         self.bytes += bytes.len();
         if self.bytes > MAX_BYTES {
-            return Err(RenderError::TooLarge { path: self.base.clone(), limit: MAX_BYTES });
+            return Err(RenderError::TooLarge { path: shown(&self.base), limit: MAX_BYTES });
         }
         let documents = if extension(path) == "json" { json(text, path)? } else { self.yaml(text, path)? };
         for document in documents {

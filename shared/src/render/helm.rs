@@ -11,7 +11,7 @@ use slipway_kustomize::{Chart, Helm};
 use slipway_manifest::{Tree, yaml};
 
 use super::context::{Context, environment};
-use super::{RenderError, Rendered, objects};
+use super::{RenderError, Rendered, objects, shown};
 use crate::app::{Application, Source};
 use crate::error::chain;
 
@@ -38,10 +38,10 @@ const KNOWN: [&str; 15] = [
 pub(super) fn render(
     tree: &Tree,
     app: &Application,
+    path: &str,
     source: &Source,
     context: &Context,
 ) -> Result<Rendered, RenderError> {
-    let path = &source.path;
     let helm = source.helm.clone().map_or(Value::Null, Value::Object);
     let facts = &context.facts;
     let settings = argo::Context {
@@ -59,7 +59,7 @@ pub(super) fn render(
     let chart = match slipway_helm::render(tree, path, &options) {
         // Once it has its answers it may go well.
         Err(HelmError::Unanswered { needs, .. }) => return Ok(Rendered { needs, ..Rendered::default() }),
-        chart => chart.map_err(|source| RenderError::Helm { path: path.clone(), source: Box::new(source) })?,
+        chart => chart.map_err(|source| RenderError::Helm { path: shown(path), source: Box::new(source) })?,
     };
     let mut rendered = Rendered { needs: chart.needs, ..Rendered::default() };
     depend(&mut rendered, tree, path, chart.files, read)?;

@@ -6,25 +6,25 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use slipway_helm::argo::expand;
 use slipway_kustomize::{Helm, Options};
-use slipway_manifest::{NodeKind, Tree, yaml};
+use slipway_manifest::{NodeKind, Tree, tree, yaml};
 
 use super::context::{Context, environment};
 use super::helm::Charts;
-use super::{RenderError, Rendered};
+use super::{RenderError, Rendered, shown};
 use crate::app::{Application, Kustomize};
 
 pub(super) fn render(
     tree: &Tree,
     app: &Application,
+    path: &str,
     set: &Kustomize,
     context: &Context,
 ) -> Result<Rendered, RenderError> {
-    let path = &app.source.path;
     let changed;
     let tree = if *set == Kustomize::default() {
         tree
     } else {
-        changed = edited(tree, app, set, &context.revision)?;
+        changed = edited(tree, app, path, set, &context.revision)?;
         &changed
     };
     let charts = Charts::new(context);
@@ -39,7 +39,7 @@ pub(super) fn render(
         // Once its charts have their answers it may go well.
         Err(_) if !found.needs.is_empty() => return Ok(found),
         rendered => {
-            rendered.map_err(|source| RenderError::Kustomize { path: path.clone(), source: Box::new(source) })?
+            rendered.map_err(|source| RenderError::Kustomize { path: shown(path), source: Box::new(source) })?
         }
     };
     found.folders.extend(rendered.files.iter().filter_map(|file| {
@@ -52,14 +52,19 @@ pub(super) fn render(
 
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
-pub(super) fn edited(tree: &Tree, app: &Application, set: &Kustomize, revision: &str) -> Result<Tree, RenderError> {
-    let folder = tree.resolve(&app.source.path)?;
-    let mut files =
-        NAMES.iter().map(|name| if folder.is_empty() { (*name).to_owned() } else { format!("{folder}/{name}") });
+pub(super) fn edited(
+    tree: &Tree,
+    app: &Application,
+    path: &str,
+    set: &Kustomize,
+    revision: &str,
+) -> Result<Tree, RenderError> {
+    let folder = tree.resolve(path)?;
+    let mut files = NAMES.iter().filter_map(|name| tree::join(&folder, name).ok());
     let file = files.find(|file| matches!(tree.kind(file), Ok(Some(NodeKind::File))));
     let Some(file) = file else {
         return Err(RenderError::Invalid {
-            file: folder,
+            file: shown(&folder),
             problem: "there is no kustomization to set `source.kustomize` in".to_owned(),
         });
     };
@@ -87,9 +92,8 @@ pub(super) fn edited(tree: &Tree, app: &Application, set: &Kustomize, revision: 
     });
     add_pairs(&mut map, "commonAnnotations", annotations, set.force_common_annotations).map_err(invalid)?;
     append(&mut map, "patches", set.patches.clone());
-    let components = set.components.iter().filter(|component| {
-        !set.ignore_missing_components || matches!(tree.kind(&format!("{folder}/{component}")), Ok(Some(_)))
-    });
+    let exists = |component: &str| matches!(tree::join(&folder, component).and_then(|at| tree.kind(&at)), Ok(Some(_)));
+    let components = set.components.iter().filter(|component| !set.ignore_missing_components || exists(component));
     append(&mut map, "components", components.map(|component| json!(component)).collect());
     let mut changed = tree.clone();
     changed.insert(&tree.resolve(&file)?, yaml::to_string(&Value::Object(map)).into_bytes())?;

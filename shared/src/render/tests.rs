@@ -105,8 +105,10 @@ fn errors_name_the_file() {
         "`apps/a.yaml` holds what is no Kubernetes object: missing or empty `apiVersion` in A/x"
     );
     assert_eq!(error("x/a.yaml", ""), "source path `apps` is no folder of the repository");
-    let out = app(json!({"path": "../etc"}));
-    assert!(matches!(render(&Tree::default(), &out, &Context::default()).unwrap_err(), RenderError::Path { .. }));
+    for path in ["../etc", "/etc", "/", "a/../.."] {
+        let out = app(json!({"path": path}));
+        assert!(matches!(render(&Tree::default(), &out, &Context::default()).unwrap_err(), RenderError::Path { .. }));
+    }
     let large = format!("# {}\n{}", "x".repeat(6_000_000), config("a"));
     let tree = tree(&[("apps/a.yaml", &large), ("apps/b.yaml", &large)]);
     assert!(matches!(render(&tree, &app(json!({})), &Context::default()).unwrap_err(), RenderError::TooLarge { .. }));
@@ -167,7 +169,7 @@ fn kustomize_settings_go_into_the_kustomization() {
         "apps/kustomization.yaml",
         "resources: [x.yaml]\nimages:\n- name: old\n  newName: kept\n  newTag: '1'\n",
     )]);
-    let changed = kustomize::edited(&tree, &app, app.source.kustomize.as_ref().unwrap(), "0123456789").unwrap();
+    let changed = kustomize::edited(&tree, &app, "apps", app.source.kustomize.as_ref().unwrap(), "0123456789").unwrap();
     let value = yaml::parse(changed.read_text("apps/kustomization.yaml").unwrap()).unwrap();
     assert_eq!(
         value,
@@ -181,6 +183,89 @@ fn kustomize_settings_go_into_the_kustomization() {
             "commonAnnotations": {"x": "$y"}, "replicas": [{"name": "d", "count": 3}],
         })
     );
+}
+
+/// The ways to write that the manifests lie in the repository's top folder; the last is one that does not look like it.
+const TOP: [&str; 5] = ["", ".", "./", "././", "x/.."];
+
+fn at_top(path: &str, more: Value) -> Application {
+    let mut source = json!({"path": path});
+    source.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    app(source)
+}
+
+#[test]
+fn plain_manifests_may_lie_at_the_top() {
+    let tree = tree(&[
+        ("a.yaml", &config("a")),
+        ("b.yaml", &config("b")),
+        ("below/c.yaml", &config("c")),
+        (".argocd-source.yaml", "directory: {recurse: true}\n"),
+        (".argocd-source-web.yaml", "directory: {include: '{a,below/*}.yaml'}\n"),
+    ]);
+    for path in TOP {
+        let rendered = render(&tree, &at_top(path, json!({})), &Context::default()).unwrap();
+        assert_eq!(names(&rendered), ["a", "c"], "`{path}`");
+        let touches = |file: &str| rendered.depends_on(file);
+        assert!(touches("a.yaml") && touches("new.yaml") && touches(".argocd-source.yaml"), "`{path}`");
+    }
+    let named = render_folder(&tree, "", BuildOptions::default()).unwrap();
+    assert_eq!(names(&named), ["a", "b", "c"]);
+    assert!(render_folder(&Tree::default(), "", BuildOptions::default()).unwrap().objects.is_empty());
+}
+
+#[test]
+fn a_kustomization_may_lie_at_the_top() {
+    let tree = tree(&[
+        ("kustomization.yaml", "resources: [base, a.yaml]\n"),
+        ("a.yaml", &config("a")),
+        ("base/kustomization.yaml", "resources: [b.yaml]\n"),
+        ("base/b.yaml", &config("b")),
+        (
+            "part/kustomization.yaml",
+            "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nnameSuffix: -part\n",
+        ),
+        (".argocd-source-web.yaml", "kustomize: {namePrefix: p-}\n"),
+    ]);
+    let set = json!({"kustomize": {"components": ["part", "./missing"], "ignoreMissingComponents": true}});
+    for path in TOP {
+        let rendered = render(&tree, &at_top(path, set.clone()), &Context::default()).unwrap();
+        assert_eq!(names(&rendered), ["p-a-part", "p-b-part"], "`{path}`");
+        let touches = |file: &str| rendered.depends_on(file);
+        assert!(
+            touches("kustomization.yml") && touches("base/b.yaml") && touches("part/kustomization.yaml"),
+            "`{path}`"
+        );
+    }
+}
+
+#[test]
+fn a_chart_may_lie_at_the_top() {
+    let template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}}\ndata: {{ toYaml .Values | nindent 2 }}\n";
+    let tree = tree(&[
+        (
+            "Chart.yaml",
+            "apiVersion: v2\nname: chart\nversion: 1.0.0\ndependencies: [{name: lib, version: 0.x, repository: 'file://./libs/lib'}]\n",
+        ),
+        ("values.yaml", "from: chart\nwith: chart\nset: chart\n"),
+        ("envs/prod.yaml", "from: file\n"),
+        ("templates/a.yaml", template),
+        ("libs/lib/Chart.yaml", "apiVersion: v2\nname: lib\nversion: 0.1.0\ntype: library\n"),
+        (".argocd-source-web.yaml", "helm: {parameters: [{name: set, value: patched}]}\n"),
+    ]);
+    for (path, files) in TOP.iter().flat_map(|path| [(path, "envs/prod.yaml"), (path, "/envs/*.yaml")]) {
+        let helm = json!({"helm": {"valueFiles": [files]}});
+        let rendered = render(&tree, &at_top(path, helm), &Context::default()).unwrap();
+        let data = rendered.objects[0].pointer("/data").unwrap();
+        let found = ["from", "with", "set"].map(|key| data[key].as_str().unwrap());
+        assert_eq!(found, ["file", "chart", "patched"], "`{path}` {files}");
+        for file in ["values.yaml", "new.yaml", "templates/new.yaml", "envs/prod.yaml", "libs/lib/Chart.yaml"] {
+            assert!(rendered.depends_on(file), "`{path}` {file}");
+        }
+        let escape = at_top(path, json!({"helm": {"valueFiles": ["../secret.yaml"]}}));
+        let error = crate::error::chain(&render(&tree, &escape, &Context::default()).unwrap_err());
+        assert!(error.contains("leaves the repository"), "{error}");
+    }
 }
 
 /// A chart as a source: settings of Argo CD, facts of the cluster, what a push must touch for another render.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use sha1::{Digest, Sha1};
-use slipway_manifest::{Limits, Tree, TreeError};
+use slipway_manifest::{Limits, Tree, TreeError, tree};
 
 use super::archive::Entry;
 
@@ -184,11 +184,13 @@ impl Verified {
 impl Special {
     /// Refuses the folder `path` if it lies in a submodule or holds one.
     pub fn check_folder(&self, path: &str) -> Result<(), VerifyError> {
+        // A path that leaves the tree is refused where it is read.
+        let Ok(path) = tree::join("", path) else { return Ok(()) };
         let within = |inner: &str, outer: &str| {
             outer.is_empty() || inner == outer || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
         };
-        match self.submodules.iter().find(|submodule| within(submodule, path) || within(path, submodule)) {
-            Some(submodule) => Err(VerifyError::Submodule { path: path.to_owned(), submodule: submodule.clone() }),
+        match self.submodules.iter().find(|submodule| within(submodule, &path) || within(&path, submodule)) {
+            Some(submodule) => Err(VerifyError::Submodule { path, submodule: submodule.clone() }),
             None => Ok(()),
         }
     }
@@ -258,7 +260,17 @@ mod tests {
         };
         let archive = BTreeMap::from([("apps/big.yaml".to_owned(), file(&pointer))]);
         let (_, special) = verify(listing, archive, Limits::default()).unwrap().into_parts();
-        for used in ["", "apps", "apps/vendor", "apps/vendor/lib", "apps/vendor/lib/deep"] {
+        for used in [
+            "",
+            ".",
+            "./",
+            "apps",
+            "./apps/",
+            "apps/x/../vendor",
+            "apps/vendor",
+            "apps/vendor/lib",
+            "apps/vendor/lib/deep",
+        ] {
             assert!(matches!(special.check_folder(used), Err(VerifyError::Submodule { .. })), "{used}");
         }
         special.check_folder("apps/vendor/library").unwrap();
