@@ -309,6 +309,76 @@ async fn pruning_is_asked_for_and_the_brake_approved_by_its_digest() {
     assert!(shop.sandbox.cluster.gone(DEPLOYMENT).await, "{}{}", approved.out, approved.err);
 }
 
+/// Case H #2 by hand: by a sync of all and of that part alone, and what is printed before and after.
+#[tokio::test]
+async fn the_destinations_namespace_stays_and_it_is_said_why() {
+    for line in ["sync shop --prune", "sync shop --prune --resource :Namespace:shop", "sync shop"] {
+        let mut shop = Shop::by_hand().await;
+        let before = shop.read("shop/kustomization.yaml");
+        let with = before.replace("  - ingress.yaml\n", "  - ingress.yaml\n  - namespace.yaml\n");
+        let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
+        shop.push(&[("shop/kustomization.yaml", &with), ("shop/namespace.yaml", namespace)]);
+        shop.well("sync shop").await;
+        let live = |shop: &Shop| shop.sandbox.cluster.get("/api/v1/namespaces/shop").unwrap();
+        assert!(live(&shop)["metadata"].to_string().contains("tracking-id"));
+        shop.push(&[("shop/kustomization.yaml", &before)]);
+        for look in ["diff shop", "sync shop --prune --dry-run"] {
+            let Ran { code, out, err } = shop.run(look).await;
+            assert_eq!((code, out.contains("Namespace")), (0, false), "{look}: {out}");
+            assert!(err.contains("Namespace/shop is in Git no more and stays: CreateNamespace=true"), "{look}: {err}");
+        }
+        // A part without it leaves it as it is.
+        shop.well("sync shop --prune --resource :ConfigMap:web").await;
+        assert!(live(&shop)["metadata"].to_string().contains("tracking-id"));
+        assert!(shop.well("get shop").await.contains("Sync Status:        Synced to main"));
+        let synced = shop.well(line).await;
+        let row = synced.lines().find(|line| line.contains("PruneSkipped")).unwrap_or_else(|| panic!("{synced}"));
+        assert!(row.contains(" Namespace ") && row.contains("CreateNamespace=true asks for it"), "{synced}");
+        assert!(synced.contains("Sync Status:        Synced to main"), "{synced}");
+        assert!(live(&shop)["metadata"].get("deletionTimestamp").is_none());
+        assert!(!live(&shop)["metadata"].to_string().contains("tracking-id"));
+        shop.settle().await;
+        assert!(shop.well("get shop").await.contains("Sync Status:        Synced to main"));
+        shop.well("delete shop --yes").await;
+        assert!(live(&shop)["metadata"].get("deletionTimestamp").is_none(), "it outlives the application");
+    }
+}
+
+/// Case H #30 by hand.
+#[tokio::test]
+async fn nothing_is_pruned_without_prune_whatever_it_says_of_itself() {
+    let shop = Shop::by_hand().await;
+    let before = shop.read("shop/kustomization.yaml");
+    let map = |name: &str, option: &str| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "annotations": {"argocd.argoproj.io/sync-options": option}}})
+            .to_string()
+    };
+    let with = before.replace("  - ingress.yaml\n", "  - ingress.yaml\n  - asks.json\n  - keeps.json\n");
+    let (asks, keeps) = (map("asks", "Prune=true"), map("keeps", "Prune=false"));
+    shop.push(&[("shop/kustomization.yaml", &with), ("shop/asks.json", &asks), ("shop/keeps.json", &keeps)]);
+    shop.well("sync shop").await;
+    shop.push(&[("shop/kustomization.yaml", &before)]);
+    let dry = shop.run("sync shop --dry-run").await;
+    assert_eq!(dry.out, "nothing would change\n");
+    for reason in
+        ["ConfigMap/shop/asks is in Git no more and stays: ignored (requires pruning)", "ConfigMap/shop/keeps"]
+    {
+        assert!(dry.err.contains(reason), "{}", dry.err);
+    }
+    let diff = shop.run("diff shop").await;
+    assert!(diff.code == 1 && diff.out.contains("/ConfigMap shop/asks"), "it differs: {}", diff.out);
+    let live = |name: &str| shop.sandbox.cluster.get(&format!("/api/v1/namespaces/shop/configmaps/{name}")).is_some();
+    for line in ["sync shop", "sync shop --resource :ConfigMap:asks"] {
+        let synced = shop.run(line).await;
+        assert!(live("asks") && live("keeps"), "{line}: {}", synced.out);
+    }
+    let dry = shop.run("sync shop --prune --dry-run").await;
+    assert!(dry.out.contains("shop/asks") && !dry.out.contains("shop/keeps"), "{}", dry.out);
+    let synced = shop.run("sync shop --prune").await;
+    assert!(!live("asks") && live("keeps"), "{}", synced.out);
+    assert!(synced.out.contains("ignored (no prune)"), "{}", synced.out);
+}
+
 #[tokio::test]
 async fn a_deletion_asks_and_takes_all_of_it() {
     let shop = Shop::open().await;

@@ -19,6 +19,7 @@ mod heal;
 mod image;
 mod later;
 mod login;
+mod namespace;
 mod project;
 mod report;
 mod unchanged;

@@ -195,6 +195,11 @@ pub fn has_sync_option(object: &Object, option: &str) -> bool {
     words(object, SYNC_OPTIONS).any(|word| word == option)
 }
 
+/// The value of the object's sync option `key`, such as `confirm` of `Prune=confirm`; of several the first counts.
+pub fn sync_option<'a>(object: &'a Object, key: &str) -> Option<&'a str> {
+    words(object, SYNC_OPTIONS).find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+}
+
 /// Whether the object's compare options have `option`, such as `IgnoreExtraneous`.
 pub fn has_compare_option(object: &Object, option: &str) -> bool {
     words(object, COMPARE_OPTIONS).any(|word| word == option)

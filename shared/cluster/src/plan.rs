@@ -8,6 +8,7 @@ use slipway_manifest::{Object, ObjectId, kind_order};
 
 use crate::discover::{DiscoverError, Kinds};
 use crate::hook::{self, Phase};
+use crate::prune;
 use crate::tracking::{self, PART_OF, TRACKING_ID};
 
 /// Whose objects these are and where they go.
@@ -159,7 +160,7 @@ pub struct Extra {
 
 /// What of `live` is beyond doubt `owner`'s, but not `desired` any more; no hooks.
 ///
-/// What the `inventory` of what was applied before does not hold is in doubt.
+/// What the `inventory` of what was applied before does not hold is in doubt, and so is Slipway's own Namespace.
 pub fn extras(
     desired: &[Object],
     live: &BTreeMap<ObjectId, Object>,
@@ -171,8 +172,7 @@ pub fn extras(
         !wanted.contains(id) && !hook::is_hook(object) && tracking::is_ours(object, &owner.app, &owner.applyset)
     };
     let extra = |(id, object): (&ObjectId, &Object)| {
-        let doubt = (!inventory.contains(id)).then(|| "it is not in the inventory of what was applied".to_owned());
-        (id.clone(), Extra { live: object.clone(), doubt })
+        (id.clone(), Extra { live: object.clone(), doubt: prune::doubt(object, owner, inventory) })
     };
     live.iter().filter(|(id, object)| is_extra(id, object)).map(extra).collect()
 }

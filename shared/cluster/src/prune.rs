@@ -14,6 +14,7 @@ use crate::connect::Cluster;
 use crate::error::{ApiError, Class, Failure, Verb};
 use crate::live::Place;
 use crate::plan::Owner;
+use crate::state;
 use crate::tracking;
 
 /// What happens to what an object owns.
@@ -68,6 +69,9 @@ pub async fn delete(
     propagation: Propagation,
     dry_run: bool,
 ) -> Result<Pruned, Failure> {
+    if holds_state(live) {
+        return Ok(Pruned::Spared(HOLDS_STATE.to_owned()));
+    }
     let Some(uid) = live.pointer("/metadata/uid").and_then(Value::as_str) else {
         return Ok(Pruned::Spared("it has no uid".to_owned()));
     };
@@ -95,6 +99,9 @@ pub async fn delete(
 /// Why `live` must not be deleted in the name of `owner`; `None` where nothing speaks against it. Pure.
 pub fn doubt(live: &Object, owner: &Owner, inventory: &BTreeSet<ObjectId>) -> Option<String> {
     let id = live.id();
+    if holds_state(live) {
+        return Some(HOLDS_STATE.to_owned());
+    }
     if !inventory.contains(&id) {
         return Some("it is not in the inventory of what was applied".to_owned());
     }
@@ -102,6 +109,13 @@ pub fn doubt(live: &Object, owner: &Owner, inventory: &BTreeSet<ObjectId>) -> Op
         return Some("its tracking id and its ApplySet label do not both say that it is this application's".to_owned());
     }
     None
+}
+
+const HOLDS_STATE: &str = "it holds the state of every application";
+
+/// Whether `live` is the Namespace without which nobody knows what is whose.
+fn holds_state(live: &Object) -> bool {
+    (live.group(), live.kind(), live.name()) == ("", "Namespace", state::NAMESPACE)
 }
 
 /// Whether a prune may go on.
@@ -151,6 +165,8 @@ pub fn brake(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn prunes(count: usize) -> BTreeSet<ObjectId> {
@@ -170,6 +186,21 @@ mod tests {
         assert!(is_held(11, 1, false));
         assert!(!is_held(20, 80, false));
         assert!(is_held(21, 79, false));
+    }
+
+    /// Whoever applied the Namespace, and whatever project allows it.
+    #[test]
+    fn the_namespace_of_the_state_is_not_deleted() {
+        let owner = Owner { app: "shop".to_owned(), applyset: "set".to_owned(), namespace: "shop".to_owned() };
+        for (kind, name, stays) in
+            [("Namespace", "slipway", true), ("Namespace", "other", false), ("Node", "slipway", false)]
+        {
+            let object = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}});
+            let mut object = Object::from_value(object).unwrap();
+            let id = owner.mark(&mut object);
+            let doubt = doubt(&object, &owner, &BTreeSet::from([id]));
+            assert_eq!(doubt.is_some(), stays, "{kind} {name}: {doubt:?}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Letting a hook go: our finalizer is taken off, so that whoever wants the object gone gets it gone.
+//! Letting go: a hook by our finalizer, so that whoever wants the object gone gets it gone; any object by our marks, so that it is nobody's.
 
 use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
@@ -9,19 +9,40 @@ use crate::connect::Cluster;
 use crate::error::{Class, Failure, Verb};
 use crate::health::HOOK_FINALIZER;
 use crate::live::{self, Place};
+use crate::plan::Owner;
+use crate::tracking::{self, PART_OF, TRACKING_ID};
 
 /// How often it is tried when others write at the same time.
 const ATTEMPTS: usize = 4;
 
 /// Takes our finalizer off the hook at `place`, which was last seen as `live`; gives it as it is then, `None` if it is gone.
 pub async fn release(cluster: &Cluster, place: &Place, live: &Object) -> Result<Option<Object>, Failure> {
+    patch(cluster, place, live, |object| Some(json!({ "finalizers": kept(object)? }))).await
+}
+
+/// Takes the marks of `owner` off the object at `place`, which was last seen as `live`: it stays, and is no longer the application's. Gives
+/// it as it is then, `None` if it is gone.
+pub async fn disown(cluster: &Cluster, place: &Place, live: &Object, owner: &Owner) -> Result<Option<Object>, Failure> {
+    let marks = json!({"labels": {PART_OF: null}, "annotations": {TRACKING_ID: null}});
+    let is_ours = |object: &Object| tracking::is_ours(object, &owner.app, &owner.applyset);
+    patch(cluster, place, live, |object| is_ours(object).then(|| marks.clone())).await
+}
+
+/// Merges into the metadata of the object at `place` what `change` makes of it, again where others write at the same time; `None` is no
+/// change.
+async fn patch(
+    cluster: &Cluster,
+    place: &Place,
+    live: &Object,
+    change: impl Fn(&Object) -> Option<Value>,
+) -> Result<Option<Object>, Failure> {
     let mut current = live.clone();
     for attempt in 1.. {
-        let Some(kept) = kept(&current) else { break };
+        let Some(mut metadata) = change(&current) else { break };
         let send = async {
             let url = format!("{}/{}?fieldManager={MANAGER}", place.request()?.url_path, place.name);
-            let version = current.pointer("/metadata/resourceVersion");
-            let body = json!({"metadata": {"finalizers": kept, "resourceVersion": version}}).to_string().into_bytes();
+            metadata["resourceVersion"] = current.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
+            let body = json!({ "metadata": metadata }).to_string().into_bytes();
             let request = http::Request::patch(url)
                 .header(CONTENT_TYPE, "application/merge-patch+json")
                 .body(body)

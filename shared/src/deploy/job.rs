@@ -230,6 +230,7 @@ pub fn has_deletion_hooks(state: &State) -> bool {
 fn policy(app: &Application) -> Policy {
     let automated = app.sync_policy.automated;
     let is = |option: &str| app.has_sync_option(option);
+    let value = |key: &str| app.sync_policy.sync_options.iter().find_map(|option| option.strip_prefix(key));
     let map = |pairs: &BTreeMap<String, String>| -> Map<String, Value> {
         pairs.iter().map(|(key, value)| (key.clone(), json!(value))).collect()
     };
@@ -240,11 +241,7 @@ fn policy(app: &Application) -> Policy {
     let options = Options {
         prune: automated.is_some_and(|automated| automated.prune),
         prune_last: is("PruneLast=true"),
-        default_prune: match (is("Prune=false"), is("Prune=confirm")) {
-            (true, _) => Prune::No,
-            (_, true) => Prune::Confirm,
-            _ => Prune::Yes,
-        },
+        default_prune: value("Prune=").map_or(Prune::Yes, Prune::of),
         force: is("Force=true"),
         replace: is("Replace=true"),
         no_validate: is("Validate=false"),

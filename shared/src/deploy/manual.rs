@@ -60,8 +60,12 @@ async fn look(
     let comparison =
         differences(cluster, &job.owner, &job.permit, job.objects.clone(), &job.rules, &job.checks, &Key(&secret))
             .await;
-    let extra: BTreeSet<ObjectId> =
-        state.inventory.iter().filter(|id| !comparison.objects.contains_key(id)).cloned().collect();
+    let extra: BTreeSet<ObjectId> = state
+        .inventory
+        .iter()
+        .filter(|id| !comparison.objects.contains_key(id) && !job.wants_namespace(id))
+        .cloned()
+        .collect();
     let mut outcome = Outcome { phase: Phase::Healthy, ..Outcome::failed(String::new(), false) };
     outcome.problems.clone_from(&comparison.problems);
     outcome.warnings.clone_from(&job.warnings);

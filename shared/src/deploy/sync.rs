@@ -198,6 +198,15 @@ pub struct Job {
     pub checks: Checks,
 }
 
+impl Job {
+    /// Whether `id` is the destination's namespace, and the Application asks for it whatever Git has (`CreateNamespace=true`): a Namespace
+    /// that leaves Git stays then, with all that is in it (argoproj/argo-cd#16995).
+    pub fn wants_namespace(&self, id: &ObjectId) -> bool {
+        let asks = self.policy.options.create_namespace.is_some();
+        asks && *id == ObjectId::new("", "Namespace", "", &self.owner.namespace)
+    }
+}
+
 /// Brings the application of `job` to its commit. Everything ends at the `times` given; `stop` turns true when a newer commit is
 /// there, which ends the waiting, not the writing. Never fails: what went wrong is in the outcome.
 pub async fn sync(

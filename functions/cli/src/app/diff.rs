@@ -12,7 +12,7 @@ use slipway::error::chain;
 use slipway_cluster::discover::{GroupKind, Gvk};
 use slipway_cluster::live::{self, Place};
 use slipway_cluster::plan::{self, Desired};
-use slipway_cluster::{Kinds, apply, compare, diff, hook, mask, state};
+use slipway_cluster::{Kinds, apply, compare, diff, engine, hook, mask, prune, state};
 use slipway_manifest::{Object, ObjectId, yaml};
 
 use super::CommitFlags;
@@ -48,7 +48,7 @@ async fn found(CommitFlags { name, revision, source }: &CommitFlags) -> anyhow::
     let revision = workshop.revision(member, revision.as_deref()).await?;
     let job = job::prepare(&workshop.engine, &workshop.checkouts, member, &revision);
     let job = job.await.map_err(|error| anyhow!(chain(&error)))?;
-    text(&job, Sides::of(&job).await?).await
+    text(&job, Sides::of(&job).await?, false).await
 }
 
 /// What Git has, and what the application has by what is remembered of it.
@@ -81,8 +81,13 @@ impl Sides {
     }
 }
 
-/// What a sync of `job` would change; empty where that is nothing.
-pub(super) async fn text(job: &Job, Sides { kinds, desired, inventory }: Sides) -> anyhow::Result<String> {
+/// How what Git has differs from what there is, or with `dry_run` what a sync of `job` would change of it; empty where that is nothing. Why
+/// something stays that Git has no more is a warning.
+pub(super) async fn text(
+    job: &Job,
+    Sides { kinds, desired, inventory }: Sides,
+    dry_run: bool,
+) -> anyhow::Result<String> {
     let cluster = &job.destination.cluster;
     let is_meant = |id: &ObjectId| job.policy.is_meant(id);
     let mut out = String::new();
@@ -102,7 +107,19 @@ pub(super) async fn text(job: &Job, Sides { kinds, desired, inventory }: Sides) 
     for id in inventory.difference(&ids).filter(|id| is_meant(id)) {
         let Ok(resource) = kinds.of_group_kind(&GroupKind::of(id)) else { continue };
         let place = Place { resource: resource.clone(), namespace: id.namespace.clone(), name: id.name.clone() };
-        if let Some(live) = live::get(cluster, &place).await.map_err(|failure| anyhow!(failure.explain()))? {
+        let Some(live) = live::get(cluster, &place).await.map_err(|failure| anyhow!(failure.explain()))? else {
+            continue;
+        };
+        if job.wants_namespace(id) {
+            crate::eprintln(&format!("warning: {id} is in Git no more and stays: CreateNamespace=true asks for it"));
+            continue;
+        }
+        let doubt = prune::doubt(&live, &job.owner.cluster(), &inventory);
+        let spared = doubt.or_else(|| engine::spared(&live, &job.policy.options).map(str::to_owned));
+        if let Some(reason) = &spared {
+            crate::eprintln(&format!("warning: {id} is in Git no more and stays: {reason}"));
+        }
+        if !dry_run || spared.is_none() {
             one(&mut out, id, Some(live), None);
         }
     }

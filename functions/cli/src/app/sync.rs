@@ -107,7 +107,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         job.policy.options.resources = Some(part(arguments, sides)?);
     }
     if let Some(sides) = sides.filter(|_| *dry_run) {
-        let text = diff::text(&job, sides).await?;
+        let text = diff::text(&job, sides, true).await?;
         crate::println(if text.is_empty() { "nothing would change" } else { text.trim_end_matches('\n') });
         return Ok(0);
     }

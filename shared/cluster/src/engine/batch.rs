@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use slipway_manifest::{Object, ObjectId};
 
 use super::step::Step;
-use super::{Done, Door, OPERATION, Op, Order, Prune, prune_of};
+use super::{Done, Door, OPERATION, Op, Order, Prune, REQUIRES_PRUNING, prune_of};
 use crate::health::HOOK_FINALIZER;
 use crate::hook::{self, DeletePolicy};
 use crate::plan::{Action, Task};
@@ -51,11 +51,16 @@ impl<D: Door> Step<'_, D> {
         ran
     }
 
-    /// The prunes that somebody has to confirm first.
+    /// The prunes that somebody has to confirm first; Argo CD asks for them in a sync that does not prune, too.
     pub(super) fn unconfirmed<'t>(&self, tasks: &[&'t Task]) -> Vec<&'t Task> {
         let options = self.input.options;
         let asks = |live: &Object| prune_of(live, options.default_prune) == Prune::Confirm;
-        let waits = |task: &&&Task| !options.prune_confirmed && task.is_prune() && task.live.as_ref().is_some_and(asks);
+        let is_open = |task: &Task| match &task.action {
+            Action::Prune => true,
+            Action::Spare(reason) => reason == REQUIRES_PRUNING,
+            Action::Apply(_) => false,
+        };
+        let waits = |task: &&&Task| !options.prune_confirmed && is_open(task) && task.live.as_ref().is_some_and(asks);
         tasks.iter().filter(waits).copied().collect()
     }
 

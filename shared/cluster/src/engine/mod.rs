@@ -26,6 +26,9 @@ pub use tasks::tasks;
 /// The annotation by which whoever resumes a sync knows its own hooks: `<operation>.<phase>`.
 pub const OPERATION: &str = "slipway.dev/operation";
 
+/// Argo CD's words for an object that stays because the sync does not prune.
+const REQUIRES_PRUNING: &str = "ignored (requires pruning)";
+
 /// What happens to objects that Git has no more, unless they say otherwise themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Prune {
@@ -36,6 +39,17 @@ pub enum Prune {
     No,
     /// They are deleted when somebody confirmed it.
     Confirm,
+}
+
+impl Prune {
+    /// What `Prune=VALUE` asks for.
+    pub fn of(value: &str) -> Self {
+        match value {
+            "false" => Self::No,
+            "confirm" => Self::Confirm,
+            _ => Self::Yes,
+        }
+    }
 }
 
 /// How to sync: an application's options and an operation's, as Argo CD names them.
@@ -91,7 +105,8 @@ pub struct NamespaceMetadata {
 }
 
 impl NamespaceMetadata {
-    fn is_empty(&self) -> bool {
+    /// Whether a namespace that exists is left as it is.
+    pub fn is_empty(&self) -> bool {
         self.labels.is_empty() && self.annotations.is_empty()
     }
 }
@@ -323,6 +338,14 @@ impl Progress {
 
 /// Whether a prune of `live` is wanted, as its own annotation says or else the application's option.
 fn prune_of(live: &Object, default: Prune) -> Prune {
-    let own = [("Prune=false", Prune::No), ("Prune=confirm", Prune::Confirm), ("Prune=true", Prune::Yes)];
-    own.into_iter().find(|(option, _)| hook::has_sync_option(live, option)).map_or(default, |(_, prune)| prune)
+    hook::sync_option(live, "Prune").map_or(default, Prune::of)
+}
+
+/// Why `live`, which Git has no more, stays by the options; `None` where a sync deletes it. Whatever the object says of itself, only a sync
+/// that prunes deletes it: `Prune=true` outdoes the application's `Prune=false`, not that.
+pub fn spared(live: &Object, options: &Options) -> Option<&'static str> {
+    if !options.prune {
+        return Some(REQUIRES_PRUNING);
+    }
+    (prune_of(live, options.default_prune) == Prune::No).then_some("ignored (no prune)")
 }

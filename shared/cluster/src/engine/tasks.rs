@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use slipway_manifest::{Object, ObjectId};
 
-use super::{Input, NamespaceMetadata, OPERATION, Options, Prune, prune_of};
+use super::{Input, NamespaceMetadata, OPERATION, Options, spared};
 use crate::health::HOOK_FINALIZER;
 use crate::hook::{self, Phase};
 use crate::plan::{self, Action, Task};
@@ -30,15 +30,8 @@ pub fn tasks(input: &Input<'_>) -> Vec<Task> {
     }
     for (_, extra) in input.extras.iter().filter(|(id, _)| is_selected(id)) {
         let mut task = Task::prune(extra.live.clone());
-        let is_asked = hook::has_sync_option(&extra.live, "Prune=true");
-        let spared = if !options.prune && !is_asked {
-            Some("ignored (requires pruning)")
-        } else if prune_of(&extra.live, options.default_prune) == Prune::No {
-            Some("ignored (no prune)")
-        } else {
-            extra.doubt.as_deref()
-        };
-        if let Some(reason) = spared {
+        // What stays whatever the options say is not to wait for them.
+        if let Some(reason) = extra.doubt.as_deref().or_else(|| spared(&extra.live, options)) {
             task.action = Action::Spare(reason.to_owned());
         }
         tasks.push(task);

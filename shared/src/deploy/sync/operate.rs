@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use slipway_cluster::engine::{self, Input, Options, Progress};
 use slipway_cluster::health::Verdict;
 use slipway_cluster::live::{self, Place};
+use slipway_cluster::release;
 use slipway_cluster::state::Operation;
 use slipway_cluster::status::OperationPhase;
 use slipway_manifest::{Object, ObjectId};
@@ -146,6 +147,7 @@ impl Run<'_> {
 
     /// After the sync: how well everything is, waiting for workloads as long as there is time.
     pub(super) async fn settle(&mut self) -> Result<(), Stop> {
+        self.leave_namespace().await;
         self.forget_gone().await;
         self.look_health();
         if self.book.is_progressing(&self.progress) {
@@ -154,6 +156,26 @@ impl Run<'_> {
             self.wait_for_health().await;
         }
         Ok(())
+    }
+
+    /// The destination's namespace, where it is one of the application's objects and left Git, and the Application asks for it.
+    pub(super) fn left_namespace(&self) -> Option<&ObjectId> {
+        let job = self.book.job;
+        self.view.extras.keys().find(|id| job.wants_namespace(id) && job.policy.is_meant(id))
+    }
+
+    /// Makes that namespace one that `CreateNamespace=true` made: nobody's, so that it outlives the application, too.
+    async fn leave_namespace(&mut self) {
+        let Some(id) = self.left_namespace().cloned() else { return };
+        let (Some(place), Some(live)) = (self.book.places.get(&id), self.view.live.get(&id)) else { return };
+        match release::disown(&self.book.cluster, place, live, &self.book.job.owner.cluster()).await {
+            Ok(_) => {
+                let line = format!("{id} left Git and stays, as CreateNamespace=true asks: it is nobody's object now");
+                self.book.outcome.changes.push(line);
+                self.book.state.inventory.remove(&id);
+            }
+            Err(failure) => self.book.outcome.warnings.push(failure.explain()),
+        }
     }
 
     /// What was deleted leaves the inventory once it is gone, and what was gone before.

@@ -190,7 +190,8 @@ impl Book<'_> {
     pub(super) async fn save(&mut self, progress: &Progress) -> Result<(), Stop> {
         let now = Timestamp::now();
         let worst = self.worst();
-        let spared: BTreeSet<ObjectId> = with_status(progress, ResultCode::PruneSkipped);
+        let mut spared: BTreeSet<ObjectId> = with_status(progress, ResultCode::PruneSkipped);
+        spared.retain(|id| !self.job.wants_namespace(id));
         let failed: BTreeSet<ObjectId> = with_status(progress, ResultCode::SyncFailed);
         let done: BTreeSet<ObjectId> = with_status(progress, ResultCode::Synced);
         let is_whole = progress.phase == OperationPhase::Succeeded;

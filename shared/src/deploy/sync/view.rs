@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt as _, future, stream};
 use slipway_cluster::apply::{self, Change};
 use slipway_cluster::discover::{GroupKind, Gvk};
-use slipway_cluster::engine::{NamespaceMetadata, Prune};
+use slipway_cluster::engine::{NamespaceMetadata, spared};
 use slipway_cluster::live::{self, Place};
 use slipway_cluster::plan::{self, Desired, Extra};
 use slipway_cluster::status::SyncStatus;
@@ -17,6 +17,9 @@ use slipway_manifest::{Object, ObjectId};
 use super::record::images;
 use super::{AT_ONCE, Aim, Job, Policy, Run, Stop};
 use crate::error::chain;
+
+/// Why the destination's namespace stays when Git has it no more.
+const NAMESPACE_STAYS: &str = "ignored (the sync option CreateNamespace=true asks for it)";
 
 /// Both sides, as they were when they were looked at.
 #[derive(Default)]
@@ -91,8 +94,10 @@ impl Run<'_> {
                 }
             }
         }
-        let is_made = job.policy.options.create_namespace.is_some() && view.namespace.is_none();
-        if let Some(denied) = job.permit.refused_namespace(&owner.namespace).filter(|_| is_made) {
+        // As Argo CD: whenever the sync has a task for the namespace, whether or not it would change something.
+        let metadata = job.policy.options.create_namespace.as_ref();
+        let is_written = metadata.is_some_and(|metadata| view.namespace.is_none() || !metadata.is_empty());
+        if let Some(denied) = job.permit.refused_namespace(&owner.namespace).filter(|_| is_written) {
             return Err(Stop::Denied(Box::new(denied)));
         }
         self.keep_apart(&mut view)?;
@@ -197,6 +202,9 @@ impl Run<'_> {
         let Policy { options, allow_empty, prune_approved, .. } = &book.job.policy;
         let owner = book.job.owner.cluster();
         let mut extras = plan::extras(&view.targets, &view.live, &book.state.inventory, &owner);
+        for (_, extra) in extras.iter_mut().filter(|(id, _)| book.job.wants_namespace(id)) {
+            extra.doubt = Some(NAMESPACE_STAYS.to_owned());
+        }
         let doubt = |extras: &mut BTreeMap<ObjectId, Extra>, reason: &str| {
             for extra in extras.values_mut() {
                 extra.doubt.get_or_insert_with(|| reason.to_owned());
@@ -207,17 +215,18 @@ impl Run<'_> {
                 extra.doubt.get_or_insert_with(|| denied.to_string());
             }
         }
-        if !is_complete {
+        if !is_complete && options.prune {
             doubt(&mut extras, "nothing is pruned while anything can't be read or is of an unknown kind");
         }
         let prunes: BTreeSet<ObjectId> = extras
             .iter()
             .filter(|(id, _)| book.job.policy.is_meant(id))
-            .filter(|(_, extra)| extra.doubt.is_none() && is_pruned(&extra.live, options.prune, options.default_prune))
+            .filter(|(_, extra)| extra.doubt.is_none() && spared(&extra.live, options).is_none())
             .map(|(id, _)| id.clone())
             .collect();
         let is_member = |object: &&Object| !hook::is_hook(object) && !hook::phases(object).is_empty();
-        let survivors = view.targets.iter().filter(is_member).count() + extras.len() - prunes.len();
+        let spares = extras.keys().filter(|id| !prunes.contains(*id) && !book.job.wants_namespace(id)).count();
+        let survivors = view.targets.iter().filter(is_member).count() + spares;
         let members = book.state.inventory.len();
         let verdict = prune::brake(&prunes, survivors, members, *allow_empty, prune_approved.as_deref());
         if let prune::Verdict::Held { reason, digest } = verdict {
@@ -236,6 +245,7 @@ impl Run<'_> {
         if self.view.is_unread {
             return Err(Stop::Unread);
         }
+        let leaves_namespace = self.left_namespace().is_some();
         let (view, book) = (&self.view, &mut self.book);
         let is_member = |object: &&Object| !hook::is_hook(object) && !hook::phases(object).is_empty();
         let mut modified: BTreeSet<ObjectId> = BTreeSet::new();
@@ -282,13 +292,12 @@ impl Run<'_> {
             }
         }
         let options = &book.job.policy.options;
-        let prunes = view.extras.values();
-        let prunes = prunes
-            .filter(|extra| extra.doubt.is_none() && is_pruned(&extra.live, options.prune, options.default_prune));
+        let prunes =
+            view.extras.values().filter(|extra| extra.doubt.is_none() && spared(&extra.live, options).is_none());
         let needs_namespace =
             options.create_namespace.as_ref().is_some_and(|metadata| lacks(view.namespace.as_ref(), metadata));
         let is_invalid = !view.denied.is_empty() || !view.missing.is_empty();
-        let differs = !modified.is_empty() || prunes.count() > 0 || needs_namespace || is_invalid;
+        let differs = !modified.is_empty() || prunes.count() > 0 || needs_namespace || leaves_namespace || is_invalid;
         self.modified = modified;
         if book.job.policy.aim == Aim::Part {
             self.leave_others().await;
@@ -300,7 +309,7 @@ impl Run<'_> {
     async fn leave_others(&mut self) {
         let (view, book) = (&self.view, &mut self.book);
         let Job { policy, rules, .. } = book.job;
-        let others = |id: &ObjectId| !policy.is_meant(id);
+        let others = |id: &ObjectId| !policy.is_meant(id) && !book.job.wants_namespace(id);
         book.left = view.extras.keys().chain(&self.modified).filter(|id| others(id)).cloned().collect();
         // What is ignored is no difference.
         let (cluster, options) = (&book.cluster, &apply::Options::default());
@@ -319,15 +328,6 @@ impl Run<'_> {
             .await;
         book.left.retain(|id| !alike.contains(id));
     }
-}
-
-/// Whether an object that Git has no more would be deleted.
-fn is_pruned(live: &Object, prune: bool, default: Prune) -> bool {
-    if hook::has_sync_option(live, "Prune=false") {
-        return false;
-    }
-    hook::has_sync_option(live, "Prune=true")
-        || (prune && (default != Prune::No || hook::has_sync_option(live, "Prune=confirm")))
 }
 
 /// Whether the namespace is missing, or some of its metadata.
