@@ -8,6 +8,7 @@ pub mod depends;
 mod fields;
 mod permit;
 pub mod project;
+pub mod skip;
 mod source;
 
 pub use cluster::{AwsAuth, ClusterSecret};
@@ -100,6 +101,8 @@ pub struct Application {
     pub ignore_differences: Vec<Value>,
     /// `metadata.finalizers`: with `resources-finalizer.argocd.argoproj.io` the deletion cascades.
     pub finalizers: Vec<String>,
+    /// Whether it is left alone: `argocd.argoproj.io/skip-reconcile`.
+    pub is_skipped: bool,
     /// Fields that Slipway does not know: kept in [`Application::object`] and told to the user.
     pub warnings: Vec<String>,
     /// The whole manifest.
@@ -280,6 +283,7 @@ impl Application {
         if object.name().is_empty() {
             return Err(AppError::Missing { object: id, field: "metadata.name".to_owned() });
         }
+        let is_skipped = skip::read(object, &id, &mut warnings)?;
         Ok(Self {
             name: object.name().to_owned(),
             namespace: object.namespace().to_owned(),
@@ -289,6 +293,7 @@ impl Application {
             sync_policy,
             ignore_differences,
             finalizers,
+            is_skipped,
             warnings,
             object: object.clone(),
         })

@@ -93,7 +93,7 @@ impl Member {
             instance: self.instance(),
             identity: self.identity(),
             repo: self.repo.clone(),
-            revision: self.is_automated().then(|| self.revision().to_owned()),
+            revision: (self.is_automated() && !self.app.is_skipped).then(|| self.revision().to_owned()),
             destination: self.app.destination.clone(),
         }
     }

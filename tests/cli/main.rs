@@ -380,6 +380,40 @@ async fn nothing_is_pruned_without_prune_whatever_it_says_of_itself() {
 }
 
 #[tokio::test]
+async fn an_application_that_is_left_alone_says_so_and_how_to_go_on() {
+    let mut shop = Shop::by_hand().await;
+    let path = "applications/shop.yaml";
+    let app = shop.read(path);
+    let annotation = "    argocd.argoproj.io/skip-reconcile: 'true'\n";
+    let three = shop.read("shop/deployment.yaml").replace("replicas: 2", "replicas: 3");
+    let skipped = app.replace("  annotations:\n", &format!("  annotations:\n{annotation}"));
+    shop.push(&[(path, &skipped), ("shop/deployment.yaml", &three)]);
+    shop.settle().await;
+    let says = |text: &str| {
+        text.contains("is skipped by its annotation argocd.argoproj.io/skip-reconcile")
+            && text.contains("remove the annotation at the root, or set it to \"false\"")
+    };
+    let get = shop.well("get shop").await;
+    assert!(says(get.lines().find(|line| line.starts_with("Reconciled:")).unwrap()), "{get}");
+    let list = shop.run("list").await;
+    assert!(list.out.contains("  ReconcileSkipped  ") && says(&list.err), "{}{}", list.out, list.err);
+    for line in ["sync shop", "sync shop --resource apps:Deployment:web", "rollback shop 0", "delete shop --yes"] {
+        let Ran { code, out, err } = shop.run(line).await;
+        assert!(code == 1 && says(&err), "{line}: {out}{err}");
+    }
+    assert_eq!(shop.replicas(), 2);
+    for line in ["diff shop", "sync shop --dry-run"] {
+        let Ran { out, err, .. } = shop.run(line).await;
+        assert!(out.contains(">   replicas: 3") && says(&err), "{line}: {out}{err}");
+    }
+    shop.push(&[(path, &app)]);
+    shop.settle().await;
+    assert!(!shop.well("get shop").await.contains("Reconciled:"));
+    shop.well("sync shop").await;
+    assert_eq!(shop.replicas(), 3);
+}
+
+#[tokio::test]
 async fn a_deletion_asks_and_takes_all_of_it() {
     let shop = Shop::open().await;
     let unasked = shop.run("delete shop").await;

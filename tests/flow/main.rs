@@ -22,6 +22,7 @@ mod login;
 mod namespace;
 mod project;
 mod report;
+mod skip;
 mod unchanged;
 mod webhook;
 mod world;

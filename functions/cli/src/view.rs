@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use serde_json::Value;
 use slipway::app::project::{SyncWindow, window_status};
+use slipway::app::skip;
 use slipway_cluster::status::Deployment;
 
 /// Prints `application`, an Argo CD `Application` with `spec` and `status`; `url` is the page that shows it, `now` decides which of its
@@ -47,6 +48,9 @@ pub(crate) fn print(application: &Value, url: &str, with_operation: bool, now: T
     if !windows.is_empty() {
         let words = windows.iter().map(|one| format!("{}:{}:{}", one.kind, one.schedule, one.duration));
         line("Assigned Windows:", &words.collect::<Vec<_>>().join(","));
+    }
+    if skip::is_remembered(application) {
+        line("Reconciled:", &format!("no: it {}", skip::SKIPPED));
     }
     line("Sync Policy:", &sync_policy(application));
     line("Sync Status:", &sync_status(application));
@@ -141,9 +145,12 @@ pub(crate) fn list(applications: &[Value]) -> String {
     table(&header.map(str::to_owned), &applications.iter().map(row).collect::<Vec<_>>())
 }
 
-/// Conditions by type with their count, `<none>` where there are none.
+/// Conditions by type with their count, `<none>` where there are none. Argo CD has none for an application that is left alone.
 fn conditions(application: &Value) -> String {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    if skip::is_remembered(application) {
+        counts.insert("ReconcileSkipped".to_owned(), 1);
+    }
     for row in rows(application, "/status/conditions", ["type"]) {
         *counts.entry(row.concat()).or_default() += 1;
     }

@@ -25,12 +25,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::app::Permit;
+use crate::app::skip::SKIPPED;
 use crate::aws::Aws;
 use crate::clusters::ClusterError;
 use crate::config;
 use crate::deploy::job::{self, JobError};
-use crate::deploy::leave;
 use crate::deploy::sync::{self, Owner, Times};
+use crate::deploy::{self, leave};
 use crate::engine::Engine;
 use crate::error::{Failure, chain};
 use crate::event::schedule::{self, Trigger};
@@ -166,6 +167,10 @@ impl Checker {
         until: Instant,
     ) -> Result<Verdict, CheckError> {
         let skip = |reason| Ok(Verdict { skipped: Some(reason), ..Verdict::default() });
+        if app.app.is_skipped {
+            deploy::skip::note(&self.engine, app, id).await;
+            return skip(SKIPPED);
+        }
         let declared = &app.app.destination;
         let destination = self.engine.clusters.get(&declared.server, &declared.name).await?;
         let owner = job::owner(&self.engine, app);

@@ -18,7 +18,7 @@ pub use super::sync::Job;
 use super::sync::retry::Backoff;
 use super::sync::{Owner, Policy};
 use crate::app::project::Denied;
-use crate::app::{Application, Permit};
+use crate::app::{Application, Permit, skip};
 use crate::clusters::{ClusterError, Destination};
 use crate::engine::Engine;
 use crate::notify::subscribe::Subscriptions;
@@ -270,9 +270,25 @@ fn policy(app: &Application) -> Policy {
     }
 }
 
+/// What `app get` shows of an Application that is left alone, or was until just now: its manifest, and of the deployment in `state` which
+/// hooks its deletion has.
+pub(super) fn about_untried(engine: &Engine, member: &Member, state: &State) -> Value {
+    let known = deployed(state);
+    let revision = if known.is_empty() { member.revision() } else { &known };
+    let mut about = about(engine, member, revision, &[]);
+    let before = state.notes.get("application").and_then(|about| about.pointer("/metadata/finalizers")?.as_array());
+    let hooks = before.into_iter().flatten().filter(|name| DELETION_HOOKS.iter().any(|(_, hook)| name == hook));
+    if let Some(finalizers) = about.pointer_mut("/metadata/finalizers").and_then(Value::as_array_mut) {
+        let more: Vec<Value> = hooks.filter(|hook| !finalizers.contains(hook)).cloned().collect();
+        finalizers.extend(more);
+    }
+    about
+}
+
 /// What `app get` shows of the Application: no parameters and no values, which may be secret.
 fn about(engine: &Engine, member: &Member, revision: &str, objects: &[Object]) -> Value {
     let Application { name, project, source, destination, sync_policy, .. } = &member.app;
+    let folder = source.folder().unwrap_or_default();
     let mut shown = json!({
         "repoURL": format!("https://{}/{}", engine.root.url.host, member.repo),
         "path": source.path,
@@ -285,13 +301,17 @@ fn about(engine: &Engine, member: &Member, revision: &str, objects: &[Object]) -
         fields.extend(files.map(|files| ("helm".to_owned(), json!({ "valueFiles": files }))));
     }
     let automated =
-    let folder = source.folder().unwrap_or_default();
         sync_policy.is_automated().then(|| policy(&member.app).options.prune).map(|prune| json!({ "prune": prune }));
     let hooks: BTreeSet<HookType> = objects.iter().filter_map(hook::at_deletion).collect();
     let hooks = DELETION_HOOKS.iter().filter(|(hook, _)| hooks.contains(hook)).map(|(_, finalizer)| *finalizer);
     let finalizers: BTreeSet<&str> = member.app.finalizers.iter().map(String::as_str).chain(hooks).collect();
+    let mut metadata =
+        json!({ "name": name, "namespace": owner(engine, member).key.namespace, "finalizers": finalizers });
+    if member.app.is_skipped {
+        metadata["annotations"] = json!({ skip::ANNOTATION: member.app.annotation(skip::ANNOTATION) });
+    }
     json!({
-        "metadata": { "name": name, "namespace": owner(engine, member).key.namespace, "finalizers": finalizers },
+        "metadata": metadata,
         "rootRevision": member.root,
         "spec": {
             "project": project,

@@ -11,7 +11,7 @@ use slipway_cluster::state::{self, AppKey, Recorded};
 use super::job::{self, JobError};
 use super::sync::delete::{self, Approval, Request};
 use super::sync::{Job, Outcome, Times};
-use crate::app::AppProject;
+use crate::app::{AppProject, skip};
 use crate::clusters::Destination;
 use crate::engine::Engine;
 use crate::error::{Failure, chain};
@@ -129,6 +129,14 @@ async fn member(
     root.members.into_iter().find(is_it).ok_or(LeaveError::Missing(sha))
 }
 
+/// What is said of an application that left the root while it was left alone.
+fn untouched(AppKey { namespace, name, .. }: &AppKey) -> String {
+    format!(
+        "nothing is deleted: it was left alone by its annotation {} when it left; put its manifest back without that, and take it away again, or run `slipway app delete {namespace}/{name} --cascade=false` to keep its objects and forget it",
+        skip::ANNOTATION
+    )
+}
+
 async fn carry_out(
     engine: &Engine,
     member: &Member,
@@ -149,6 +157,12 @@ async fn carry_out(
     } else {
         job::for_deletion(recorded, destination.clone(), Some(member))
     };
-    let request = Request { cascade, approval: Approval::Plan(job.policy.prune_approved.clone()) };
+    // Argo CD's controller leaves it alone also when it is to be deleted, whatever it waits for.
+    let approval = if member.app.is_skipped {
+        Approval::Never(untouched(&recorded.app))
+    } else {
+        Approval::Plan(job.policy.prune_approved.clone())
+    };
+    let request = Request { cascade, approval };
     Ok(Box::pin(delete::delete(&job, &request, holder, times)).await)
 }

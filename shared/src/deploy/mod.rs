@@ -5,6 +5,7 @@ pub mod facts;
 pub mod job;
 pub mod leave;
 pub mod partial;
+pub(crate) mod skip;
 pub mod sync;
 
 mod manual;
@@ -22,6 +23,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::app::AppProject;
+use crate::app::skip::SKIPPED;
 use crate::aws::Aws;
 use crate::config;
 use crate::engine::Engine;
@@ -318,11 +320,19 @@ impl Deployer {
         stop: watch::Receiver<bool>,
     ) -> (Outcome, Option<Target>) {
         let reporter = work.reporter.as_ref();
+        if member.app.is_skipped {
+            // Told when it begins; nobody wants to hear it again with every push.
+            let reporter = if skip::note(&self.engine, member, id).await { reporter } else { None };
+            let outcome = Outcome { phase: Phase::Skipped, ..Outcome::failed(skipped(member), false) };
+            let revision = checkouts.resolve(&member.repo, member.revision()).await;
+            let revision = revision.unwrap_or_else(|_| member.revision().to_owned());
+            return (self.settle(member, &revision, reporter, outcome, id).await, None);
+        }
         let revision = match checkouts.resolve(&member.repo, member.revision()).await {
             Ok(revision) => revision,
             Err(error) => {
                 let outcome = Outcome::failed(chain(&error), error.is_retryable());
-                return (self.settle(member, member.revision(), reporter, outcome).await, None);
+                return (self.settle(member, member.revision(), reporter, outcome, id).await, None);
             }
         };
         let label = self.engine.clusters.label(&member.permit.cluster).to_owned();
@@ -331,7 +341,7 @@ impl Deployer {
             && let Some(held) = member.held(false, Timestamp::now())
         {
             let outcome = Outcome { phase: Phase::Held, ..Outcome::failed(held, false) };
-            return (self.settle(member, &revision, reporter, outcome).await, target);
+            return (self.settle(member, &revision, reporter, outcome, id).await, target);
         }
         let outcome = match Box::pin(job::prepare(&self.engine, checkouts, member, &revision)).await {
             Ok(job) if !member.is_automated() => Box::pin(manual::compare(&self.engine, reporter, &job, id)).await,
@@ -343,14 +353,14 @@ impl Deployer {
                     Ok(after) => after,
                     Err(problem) => {
                         let outcome = Outcome::failed(problem, false);
-                        return (self.settle(member, &revision, reporter, outcome).await, target);
+                        return (self.settle(member, &revision, reporter, outcome, id).await, target);
                     }
                 };
                 Box::pin(sync::sync(&job, reporter, id, times, stop)).await
             }
             Err(error) => {
                 let outcome = Outcome::failed(chain(&error), error.is_retryable());
-                self.settle(member, &revision, reporter, outcome).await
+                self.settle(member, &revision, reporter, outcome, id).await
             }
         };
         (outcome, target)
@@ -387,7 +397,17 @@ impl Deployer {
     }
 
     /// Tells of an application that is not even tried, unless it will be tried again.
-    async fn settle(&self, member: &Member, revision: &str, reporter: Option<&Reporter>, outcome: Outcome) -> Outcome {
+    async fn settle(
+        &self,
+        member: &Member,
+        revision: &str,
+        reporter: Option<&Reporter>,
+        outcome: Outcome,
+        id: &str,
+    ) -> Outcome {
+        if !outcome.retry && !member.app.is_skipped {
+            skip::note(&self.engine, member, id).await;
+        }
         if let Some(reporter) = reporter.filter(|_| !outcome.retry) {
             let deployment = report::Deployment {
                 app: &member.instance(),
@@ -465,6 +485,11 @@ impl Work {
             waiting: BTreeMap::new(),
         }
     }
+}
+
+/// What is said of an Application that is left alone.
+fn skipped(member: &Member) -> String {
+    format!("{} {SKIPPED}", member.instance())
 }
 
 /// Who waits for whom.

@@ -139,8 +139,16 @@ impl Board {
 }
 
 /// Phases as they are listed: what needs people first.
-const ORDER: [Phase; 7] =
-    [Phase::Failed, Phase::Waiting, Phase::Queued, Phase::Held, Phase::OutOfSync, Phase::Progressing, Phase::Healthy];
+const ORDER: [Phase; 8] = [
+    Phase::Failed,
+    Phase::Waiting,
+    Phase::Queued,
+    Phase::Held,
+    Phase::OutOfSync,
+    Phase::Skipped,
+    Phase::Progressing,
+    Phase::Healthy,
+];
 
 fn rank(phase: Phase) -> usize {
     ORDER.iter().position(|one| *one == phase).unwrap_or(ORDER.len())
@@ -153,6 +161,7 @@ fn word(phase: Phase) -> &'static str {
         Phase::Held => "held by a window",
         Phase::Queued => "waiting for others",
         Phase::OutOfSync => "to be synced by hand",
+        Phase::Skipped => "left alone",
         Phase::Progressing => "being deployed",
         Phase::Healthy => "deployed",
     }

@@ -23,6 +23,8 @@ pub enum Phase {
     Held,
     /// Not begun: it comes after other applications.
     Queued,
+    /// Left alone, as its annotation asks.
+    Skipped,
     /// Compared only: people sync it.
     OutOfSync,
     /// Something failed.
@@ -36,6 +38,7 @@ impl Phase {
             Self::Progressing => ":hourglass_flowing_sand:",
             Self::Healthy => ":white_check_mark:",
             Self::Waiting | Self::Held | Self::Queued => ":hourglass:",
+            Self::Skipped => ":fast_forward:",
             Self::OutOfSync => ":raised_hand:",
             Self::Failed => ":x:",
         }
@@ -136,6 +139,7 @@ pub fn deployment(d: &Deployment<'_>) -> String {
         Phase::Healthy => "is deployed to",
         Phase::Waiting => "is not there yet on",
         Phase::Held => "waits for a sync window to be deployed to",
+        Phase::Skipped => "is left alone, and is not deployed to",
         Phase::Queued => "waits for other applications to be deployed to",
         Phase::OutOfSync => "is out of sync, and waits to be synced by hand, on",
         Phase::Failed => "could not be deployed to",
@@ -210,6 +214,7 @@ pub fn deletion(app: &str, cluster: &str, phase: Phase, changes: &[String], line
     let (icon, words) = match phase {
         Phase::Healthy => (":wastebasket:", "is deleted from"),
         Phase::Held => (Phase::OutOfSync.icon(), "left Git, and waits for an approval to be deleted from"),
+        Phase::Skipped => (Phase::Skipped.icon(), "left Git, and is not deleted from"),
         Phase::Failed => (Phase::Failed.icon(), "left Git, and could not be deleted from"),
         Phase::Progressing | Phase::Waiting | Phase::Queued | Phase::OutOfSync => {
             (Phase::Waiting.icon(), "is being deleted from")

@@ -112,6 +112,7 @@ fn triggers(phase: Phase) -> &'static [&'static str] {
         Phase::Healthy => &["on-deployed", "on-sync-succeeded"],
         Phase::Failed => &["on-sync-failed", "on-health-degraded"],
         Phase::OutOfSync => &["on-sync-status-unknown"],
+        Phase::Skipped => &[],
     }
 }
 

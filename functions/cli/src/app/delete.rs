@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use clap::{ArgAction, Args, ValueEnum};
 use jiff::Timestamp;
+use slipway::app::skip;
 use slipway::clusters::{Destination, IN_CLUSTER_NAME};
 use slipway::deploy::job;
 use slipway::deploy::sync::Times;
@@ -53,6 +54,9 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { name, cascade, propagation_policy, approve_prune, yes, source } = arguments;
     let cluster = connect::cluster(&source.cluster).await?;
     let found = recorded(&cluster, name).await?;
+    if *cascade && found.state.notes.get("application").is_some_and(skip::is_remembered) {
+        bail!("{name} {}; `--cascade=false` keeps its objects and forgets it", skip::SKIPPED);
+    }
     if !yes && approve_prune.is_none() {
         let objects = if *cascade { found.state.inventory.len() } else { 0 };
         ask(&format!("Are you sure you want to delete '{name}' and {objects} objects of it? [y/n]"))?;

@@ -6,9 +6,11 @@ use std::fmt::Write as _;
 
 use anyhow::anyhow;
 use clap::Args;
+use slipway::app::skip::SKIPPED;
 use slipway::deploy::job;
 use slipway::deploy::sync::Job;
 use slipway::error::chain;
+use slipway::root::Member;
 use slipway_cluster::discover::{GroupKind, Gvk};
 use slipway_cluster::live::{self, Place};
 use slipway_cluster::plan::{self, Desired};
@@ -45,10 +47,18 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
 async fn found(CommitFlags { name, revision, source }: &CommitFlags) -> anyhow::Result<String> {
     let workshop = Workshop::open(source, name).await?;
     let member = workshop.member(name)?;
+    warn(member);
     let revision = workshop.revision(member, revision.as_deref()).await?;
     let job = job::prepare(&workshop.engine, &workshop.checkouts, member, &revision);
     let job = job.await.map_err(|error| anyhow!(chain(&error)))?;
     text(&job, Sides::of(&job).await?, false).await
+}
+
+/// Says that a sync of `member` would not be one, where it is left alone.
+pub(super) fn warn(member: &Member) {
+    if member.app.is_skipped {
+        crate::eprintln(&format!("warning: {} {SKIPPED}", member.instance()));
+    }
 }
 
 /// What Git has, and what the application has by what is remembered of it.

@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde_json::Value;
+use slipway::app::skip;
 use slipway_cluster::state;
 
 use super::connect::{self, application, recorded};
@@ -95,6 +96,9 @@ pub(super) async fn list(arguments: &List) -> anyhow::Result<()> {
         ListOutput::Yaml => Output::Yaml,
     };
     output.print(&Value::from(applications.clone()), || view::list(&applications));
+    for skipped in applications.iter().filter(|app| skip::is_remembered(app)) {
+        crate::eprintln(&format!("warning: {} {}", view::qualified_name(skipped), skip::SKIPPED));
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::Value;
+use slipway::app::skip::SKIPPED;
 use slipway::deploy::job;
 use slipway::deploy::partial::{self, Pattern};
 use slipway::deploy::sync::{self, Aim, Job, Times};
@@ -107,6 +108,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         job.policy.options.resources = Some(part(arguments, sides)?);
     }
     if let Some(sides) = sides.filter(|_| *dry_run) {
+        diff::warn(member);
         let text = diff::text(&job, sides, true).await?;
         crate::println(if text.is_empty() { "nothing would change" } else { text.trim_end_matches('\n') });
         return Ok(0);
@@ -159,6 +161,9 @@ async fn prepare(workshop: &Workshop, member: &Member, revision: &str) -> anyhow
 
 /// Syncs and prints the application as it is then.
 async fn carry_out(member: &Member, job: &Job, manner: &Manner) -> anyhow::Result<u8> {
+    if member.app.is_skipped {
+        bail!("{} {SKIPPED}", member.instance());
+    }
     if let Some(held) = member.held(true, Timestamp::now()) {
         bail!("{} is {held}", member.instance());
     }

@@ -51,6 +51,8 @@ pub enum Approval {
     Asked,
     /// Whoever names the digest of exactly this plan.
     Plan(Option<String>),
+    /// Nobody, for this reason: the application is left alone.
+    Never(String),
 }
 
 /// The parts of a deletion, in order.
@@ -123,7 +125,7 @@ pub fn is_deletion(operation: &Operation) -> bool {
 }
 
 /// The application is wanted again: what is left of a deletion ends where it stands.
-pub(super) fn call_off(state: &mut State) {
+pub(in crate::deploy) fn call_off(state: &mut State) {
     state.notes.shift_remove(NOTE);
     state.status.conditions.retain(|condition| condition.kind != "DeletionError");
     if state.operation.as_ref().is_some_and(is_deletion) {
@@ -148,7 +150,11 @@ pub async fn delete(job: &Job, request: &Request, holder: &str, times: Times) ->
         Err(_) => Some(Stop::Time),
     };
     if let Some(stop) = stop {
-        outcome.phase = if matches!(stop, Stop::Unapproved(_)) { Phase::Held } else { Phase::Failed };
+        outcome.phase = match stop {
+            Stop::Unapproved(_) => Phase::Held,
+            Stop::Skipped(_) => Phase::Skipped,
+            _ => Phase::Failed,
+        };
         outcome.retry |= stop.is_retryable();
         outcome.problems.push(chain(&stop));
     }
@@ -262,6 +268,9 @@ impl Run<'_> {
 
     /// Whether exactly what would be deleted is approved.
     async fn approve(&mut self, request: &Request) -> Result<(), Stop> {
+        if let Approval::Never(reason) = &request.approval {
+            return Err(Stop::Skipped(reason.clone()));
+        }
         self.look_doomed().await?;
         let doomed: BTreeSet<ObjectId> =
             self.view.extras.iter().filter(|(_, extra)| extra.doubt.is_none()).map(|(id, _)| id.clone()).collect();
@@ -275,6 +284,7 @@ impl Run<'_> {
         let is_approved = match &request.approval {
             Approval::Asked => unconfirmed.is_empty(),
             Approval::Plan(approved) => approved.as_deref() == Some(digest.as_str()),
+            Approval::Never(_) => false,
         };
         if is_approved {
             return Ok(());

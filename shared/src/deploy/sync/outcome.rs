@@ -94,6 +94,9 @@ pub(super) enum Stop {
     /// What is to be deleted waits for its approval, in words.
     #[error("{0}")]
     Unapproved(String),
+    /// What is to be deleted is left alone, in words.
+    #[error("{0}")]
+    Skipped(String),
     #[error("nothing is changed: not everything that the application has could be read")]
     Unread,
     #[error("{0}")]
@@ -118,6 +121,7 @@ impl Stop {
             Self::State(error) => !matches!(**error, StateError::Damaged { .. }),
             Self::Lock(_) | Self::Time | Self::Unread => true,
             Self::Unapproved(_)
+            | Self::Skipped(_)
             | Self::Undeleted(_)
             | Self::Ended
             | Self::Tried { .. }
