@@ -15,8 +15,10 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use slipway::aws::Aws;
-use slipway::config::GithubWebhook;
+use slipway::check::Checker;
+use slipway::config::{self, GithubWebhook};
 use slipway::deploy::Deployer;
+use slipway_sandbox::faults::Failure;
 use slipway_sandbox::forge::{Change, Delivery};
 use slipway_sandbox::{Options, Sandbox, aws};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -29,6 +31,7 @@ struct Shop {
     sandbox: Sandbox,
     webhooks: UnboundedReceiver<Delivery>,
     deployer: Deployer,
+    checker: Checker,
     folder: tempfile::TempDir,
 }
 
@@ -46,7 +49,9 @@ impl Shop {
         let environment = sandbox.environment();
         let settings = GithubWebhook::load(|name: &str| environment.get(name).cloned()).unwrap();
         let deployer = Deployer::new(settings, Aws::at(&sandbox.aws.url(), aws::REGION).await);
-        let mut shop = Self { sandbox, webhooks, deployer, folder };
+        let settings = config::Engine::load(|name: &str| environment.get(name).cloned()).unwrap();
+        let checker = Checker::new(settings, Aws::at(&sandbox.aws.url(), aws::REGION).await);
+        let mut shop = Self { sandbox, webhooks, deployer, checker, folder };
         shop.settle().await;
         shop
     }
@@ -91,13 +96,35 @@ impl Shop {
 
     /// `slipway app LINE`, with a kubeconfig and a token and nothing else.
     async fn run(&self, line: &str) -> Ran {
+        self.run_as(&[], line).await
+    }
+
+    /// As [`Shop::run`], with more of an environment.
+    async fn run_as(&self, more: &[(&str, &str)], line: &str) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
         command.arg("app").args(line.split(' ')).env_clear();
         command.env("KUBECONFIG", self.sandbox.kubeconfig()).env("GITHUB_TOKEN", "sandbox-token");
         command.env("SLIPWAY_GITHUB_API", self.sandbox.forge.url()).stdin(std::process::Stdio::null());
+        command.envs(more.iter().copied());
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Ran { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// What `get` prints as JSON.
+    async fn status(&self, name: &str) -> Value {
+        let get: Value = serde_json::from_str(&self.well(&format!("get {name} -o json")).await).unwrap();
+        get["status"].clone()
+    }
+
+    /// What drift-check says of the shop.
+    async fn check(&self) -> Value {
+        let found = self.checker.handle(json!({}), Instant::now() + Duration::from_mins(1), "check").await.unwrap();
+        found["applications"]["shop"].clone()
+    }
+
+    fn told(&self) -> Vec<String> {
+        self.sandbox.slack.messages().into_iter().map(|message| message.text).collect()
     }
 
     async fn well(&self, line: &str) -> String {
@@ -225,6 +252,9 @@ async fn a_part_is_synced_for_itself_without_hooks_and_no_history() {
     shop.well("sync shop --prune --resource !apps:Deployment:*").await;
     assert!(shop.sandbox.cluster.gone("/apis/networking.k8s.io/v1/namespaces/shop/ingresses/web").await);
     assert_eq!(shop.replicas(), 2);
+    // What the parts left is as an earlier commit left it.
+    let told = shop.told();
+    assert_eq!((shop.check().await, shop.told()), (json!({}), told));
     let whole = shop.well("sync shop").await;
     assert!(whole.contains("Sync Status:        Synced to main"), "{whole}");
     assert_eq!((shop.replicas(), shop.well("history shop -o id").await.as_str()), (json!(3), "0\n1\n"));
@@ -260,10 +290,103 @@ async fn what_is_synced_by_hand_waits_is_synced_and_rolled_back() {
     shop.well("sync shop").await;
     assert_eq!(shop.replicas(), 3);
     assert_eq!(shop.well("history shop -o id").await, "0\n1\n");
+    let told = shop.told();
     shop.well("rollback shop 0").await;
     assert_eq!(shop.replicas(), 2);
+    assert_eq!((shop.check().await, shop.told()), (json!({}), told), "what was rolled back is what is compared with");
+    assert_eq!(shop.replicas(), 2);
+    let status = shop.status("shop").await;
+    let began: Vec<&Value> = status["history"].as_array().unwrap().iter().map(|one| &one["initiatedBy"]).collect();
+    let (itself, by_hand) = (json!({"automated": true}), json!({"username": "sandbox"}));
+    assert_eq!(began, [&itself, &by_hand, &by_hand]);
+    assert_eq!(status["operationState"]["operation"]["initiatedBy"], by_hand);
     let unknown = shop.run("rollback shop 7").await;
-    assert!(unknown.err.contains("no such deployment; its history: 0, 1"), "{}", unknown.err);
+    assert!(unknown.err.contains("no such deployment; its history: 0, 1, 2"), "{}", unknown.err);
+}
+
+const HELD: &str = "web:stuck";
+
+/// A Job that fails after a second as long as its image can't start.
+fn smoke_test(hook: &str) -> String {
+    json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "smoke-test", "annotations": {"argocd.argoproj.io/hook": hook}},
+        "spec": {"activeDeadlineSeconds": 1, "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": HELD}]}}}})
+    .to_string()
+}
+
+#[tokio::test]
+async fn a_commit_whose_hook_failed_is_tried_again_by_a_person_and_by_nobody_else() {
+    let mut shop = Shop::open().await;
+    shop.sandbox.cluster.hold_image(HELD);
+    let with = shop.read("shop/kustomization.yaml").replace("  - ingress.yaml\n", "  - ingress.yaml\n  - test.json\n");
+    let map = shop.read("shop/configmap.yaml").replace("Welcome", "Hello");
+    let job = smoke_test("PostSync");
+    let files = [("shop/kustomization.yaml", with.as_str()), ("shop/configmap.yaml", &map), ("shop/test.json", &job)];
+    shop.push(&files);
+    shop.settle().await;
+    let operation = |status: &Value| {
+        let last = &status["operationState"];
+        (last["phase"].clone(), last["operation"]["initiatedBy"].clone())
+    };
+    let status = shop.status("shop").await;
+    assert_eq!(operation(&status), (json!("Failed"), json!({"automated": true})));
+    assert_eq!(shop.check().await, json!({}));
+
+    // Whoever the cluster does not know is the user of the machine.
+    shop.sandbox.cluster.failures().arm(Failure {
+        method: None,
+        path_contains: "selfsubjectreviews".to_owned(),
+        count: 1,
+        status: http::StatusCode::FORBIDDEN,
+        headers: Vec::new(),
+        body: Value::Null,
+    });
+    let failed = shop.run_as(&[("USER", "alice")], "sync shop").await;
+    assert_eq!(failed.code, 1, "{}{}", failed.out, failed.err);
+    let status = shop.status("shop").await;
+    assert_eq!(operation(&status), (json!("Failed"), json!({"username": "alice"})), "the hook ran again");
+    assert_eq!(shop.well("history shop -o id").await, "0\n");
+
+    shop.sandbox.cluster.release_images();
+    shop.run("sync shop --timeout 30").await;
+    let status = shop.status("shop").await;
+    assert_eq!(operation(&status), (json!("Succeeded"), json!({"username": "sandbox"})));
+    assert_eq!(shop.well("history shop -o id").await, "0\n1\n");
+    assert_eq!(status["history"][1]["initiatedBy"], json!({"username": "sandbox"}));
+    assert_eq!(shop.check().await, json!({}));
+}
+
+#[tokio::test]
+async fn a_person_may_put_an_older_commit_in_the_place_of_the_head() {
+    let mut shop = Shop::open().await;
+    let first = shop.sandbox.head().unwrap().unwrap().to_string();
+    let healing = shop.read("applications/shop.yaml").replace("prune: true\n", "prune: true\n      selfHeal: true\n");
+    let three = shop.read("shop/deployment.yaml").replace("replicas: 2", "replicas: 3");
+    shop.push(&[("applications/shop.yaml", &healing), ("shop/deployment.yaml", &three)]);
+    shop.settle().await;
+    let head = shop.sandbox.head().unwrap().unwrap().to_string();
+    assert_eq!(shop.replicas(), 3);
+    shop.run(&format!("sync shop --revision {first}")).await;
+    assert_eq!(shop.replicas(), 2);
+    for _ in 0..2 {
+        assert_eq!(shop.check().await, json!({"behind": head}));
+    }
+    assert_eq!(shop.replicas(), 2);
+    let told = shop.told().pop().unwrap();
+    assert!(told.contains(&format!("sandbox synced {}, and not {}", &first[..7], &head[..7])), "{told}");
+    assert!(!told.contains("redeliver"), "{told}");
+}
+
+#[tokio::test]
+async fn a_deletion_that_stands_still_tells_who_began_it() {
+    let mut shop = Shop::open().await;
+    shop.sandbox.cluster.hold_image(HELD);
+    let with = shop.read("shop/kustomization.yaml").replace("  - ingress.yaml\n", "  - ingress.yaml\n  - test.json\n");
+    shop.push(&[("shop/kustomization.yaml", &with), ("shop/test.json", &smoke_test("PreDelete"))]);
+    shop.settle().await;
+    let held = shop.run("delete shop --yes").await;
+    assert!(held.code == 1 && held.err.contains("stands still at PreDelete"), "{}{}", held.out, held.err);
+    let began = shop.status("shop").await["operationState"]["operation"]["initiatedBy"].clone();
+    assert_eq!(began, json!({"username": "sandbox"}));
 }
 
 #[tokio::test]

@@ -196,7 +196,6 @@ async fn a_heal_touches_what_drifted_and_nothing_else() {
     }
     place.plane.kubectl(&["-n", place.namespace(), "delete", "configmap/gone"]);
     let id = |name: &str| ObjectId::new("", "ConfigMap", place.namespace(), name);
-    job.is_manual = true;
     job.policy.aim = Aim::Heal;
     job.policy.options.skip_hooks = true;
     job.policy.options.resources = Some(BTreeSet::from([id("one"), id("gone")]));

@@ -10,7 +10,7 @@ use slipway::deploy::sync::{self, Job, Outcome, Owner, Policy, Times};
 use slipway::notify::report::Phase;
 use slipway_cluster::live;
 use slipway_cluster::state::{self, State};
-use slipway_cluster::status::OperationPhase;
+use slipway_cluster::status::{Initiator, OperationPhase};
 use slipway_manifest::Object;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -34,7 +34,7 @@ pub(crate) fn job(place: &Place, revision: &str, objects: Vec<Object>) -> Job {
         objects,
         warnings: Vec::new(),
         policy,
-        is_manual: false,
+        initiator: Initiator::automated(),
         resumes: None,
         source_type: "Directory".to_owned(),
         permit: permit(),

@@ -10,6 +10,8 @@
 
 mod attacks;
 mod attacks_workers;
+mod attempt;
+mod behind;
 mod chart;
 mod delete;
 mod depends;

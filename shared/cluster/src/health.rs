@@ -134,6 +134,11 @@ impl Checks {
     }
 }
 
+/// Whether the object is left out of its application's health.
+pub fn is_ignored(object: &Object) -> bool {
+    object.annotation(IGNORE) == Some("true")
+}
+
 /// Whether the object is on its way out; a hook is not, as long as only our finalizer holds it.
 fn is_deleting(object: &Object) -> bool {
     let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);

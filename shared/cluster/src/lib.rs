@@ -22,6 +22,7 @@ pub mod explain;
 pub mod fieldset;
 pub mod health;
 pub mod hook;
+mod identity;
 mod kubeconfig;
 mod lean;
 pub mod live;

@@ -24,7 +24,7 @@ use crate::connect::Cluster;
 use crate::discover::GroupKind;
 use crate::error::{ApiError, Class};
 use crate::live::Place;
-use crate::status::Status;
+use crate::status::{Initiator, OperationPhase, Status};
 use crate::tracking;
 
 /// The namespace in which Slipway keeps its own objects.
@@ -133,6 +133,67 @@ pub struct Operation {
     pub not_before: Option<Timestamp>,
 }
 
+/// How far a commit got in the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub enum Reached {
+    /// Objects that somebody named were synced.
+    #[default]
+    Part,
+    /// All of it was tried.
+    Tried,
+    /// All of it was there: its sync succeeded, or nothing differed from it.
+    All,
+}
+
+/// The commit that the cluster was brought to last, or tried to be: what it is compared with. Not the last that succeeded, which would undo
+/// one that failed; nor [`crate::status::Sync::revision`] of an application that people sync, which may still wait for them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Attempt {
+    /// The commit; empty where none was tried yet.
+    pub revision: String,
+    /// How far it got.
+    pub reached: Reached,
+}
+
+impl Attempt {
+    /// Whether none was tried yet.
+    pub fn is_none(&self) -> bool {
+        self.revision.is_empty()
+    }
+
+    /// Notes how far the commit `revision` got: further than before, or another commit.
+    pub fn reach(&mut self, revision: &str, reached: Reached) {
+        if self.revision == revision {
+            self.reached = self.reached.max(reached);
+        } else {
+            *self = Self { revision: revision.to_owned(), reached };
+        }
+    }
+
+    /// What the status tells where an older version wrote it, whose history held every commit that was found in the cluster.
+    fn of(status: &Status) -> Self {
+        let deployed = status.history.last().map(|last| last.revision.as_str()).filter(|last| !last.is_empty());
+        let all = |revision: &str| Self { revision: revision.to_owned(), reached: Reached::All };
+        if let Some(deployed) = deployed.filter(|deployed| *deployed == status.sync.revision) {
+            return all(deployed);
+        }
+        let last = status.operation_state.as_ref();
+        match last.and_then(|last| Some((last, last.attempted()?))) {
+            Some((_, revision)) if deployed == Some(revision) => all(revision),
+            Some((last, revision)) => {
+                let reached = match (last.is_part(), last.phase) {
+                    (true, _) => Reached::Part,
+                    (false, OperationPhase::Succeeded) => Reached::All,
+                    (false, _) => Reached::Tried,
+                };
+                Self { revision: revision.to_owned(), reached }
+            }
+            None => deployed.map(all).unwrap_or_default(),
+        }
+    }
+}
+
 /// All that is remembered of an application.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -142,6 +203,9 @@ pub struct State {
     /// Everything that was applied and not seen deleted: before a step's first write the union of old and new.
     #[serde(skip)]
     pub inventory: BTreeSet<ObjectId>,
+    /// What the cluster is compared with.
+    #[serde(skip_serializing_if = "Attempt::is_none")]
+    pub attempt: Attempt,
     /// What drift was reported: fingerprints of objects and fields, never values.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub drift: BTreeMap<String, String>,
@@ -182,6 +246,9 @@ pub async fn read(cluster: &Cluster, key: &AppKey) -> Result<Option<Recorded>, S
     let damaged = |reason: String| StateError::Damaged { app: key.label(), name: name.clone(), reason };
     let mut state: State = unpack(&object, "state").map_err(damaged)?;
     state.inventory = inventory(&object).map_err(damaged)?;
+    if state.attempt.is_none() {
+        state.attempt = Attempt::of(&state.status);
+    }
     for (number, digest) in state.inventory_parts.iter().enumerate() {
         let part = part_name(&name, number);
         let lost = || damaged(format!("the inventory's part {part} is missing or of another version"));
@@ -303,7 +370,7 @@ fn fit(state: &mut State) -> String {
     if packed.len() > MAX_BYTES {
         for deployment in &mut state.status.history {
             deployment.source.clear();
-            deployment.initiated_by.clear();
+            deployment.initiated_by = Initiator::default();
         }
         packed = pack(state);
     }
@@ -477,6 +544,66 @@ mod tests {
         assert_eq!(metadata["annotations"]["applyset.kubernetes.io/additional-namespaces"], "back,shop");
         assert_eq!(metadata["labels"]["applyset.kubernetes.io/id"], key("shop").applyset_id());
         assert_eq!(metadata["resourceVersion"], "7");
+    }
+
+    #[test]
+    fn a_commit_gets_further_and_another_begins_anew() {
+        let mut attempt = Attempt::default();
+        for (revision, reached, expected) in [
+            ("a", Reached::Tried, Reached::Tried),
+            ("a", Reached::All, Reached::All),
+            ("a", Reached::Part, Reached::All),
+            ("b", Reached::Part, Reached::Part),
+            ("b", Reached::Tried, Reached::Tried),
+        ] {
+            attempt.reach(revision, reached);
+            assert_eq!(attempt, Attempt { revision: revision.to_owned(), reached: expected });
+        }
+    }
+
+    #[test]
+    fn a_state_of_an_older_version_tells_what_was_tried_last() {
+        let entry = |revision: &str| json!({"id": 0, "revision": revision, "deployedAt": "2026-11-01T00:00:00Z", "initiatedBy": {"automated": true}});
+        let last = |revision: &str, phase: &str, more: Value| {
+            json!({"operation": {"sync": more}, "phase": phase, "startedAt": "2026-11-01T00:00:00Z",
+                "syncResult": {"revision": revision, "resources": [{"kind": "ConfigMap", "name": "a"}]}})
+        };
+        let part = json!({"resources": [{"kind": "ConfigMap", "name": "a"}]});
+        let untried = json!({"phase": "Failed", "startedAt": "2026-11-01T00:00:00Z", "syncResult": {"revision": "new", "resources": []}});
+        for (what, compared, history, operation, expected) in [
+            ("deployed", "old", json!([entry("old")]), last("old", "Succeeded", json!({})), ("old", Reached::All)),
+            (
+                "nothing differed",
+                "new",
+                json!([entry("new")]),
+                last("old", "Succeeded", json!({})),
+                ("new", Reached::All),
+            ),
+            ("failed", "new", json!([entry("old")]), last("new", "Failed", json!({})), ("new", Reached::Tried)),
+            ("Degraded", "new", json!([entry("old")]), last("new", "Succeeded", json!({})), ("new", Reached::All)),
+            ("failed at first", "new", json!([]), last("new", "Failed", json!({})), ("new", Reached::Tried)),
+            (
+                "waits for a person",
+                "new",
+                json!([entry("old")]),
+                last("old", "Succeeded", json!({})),
+                ("old", Reached::All),
+            ),
+            ("a part", "new", json!([entry("old")]), last("new", "Succeeded", part.clone()), ("new", Reached::Part)),
+            (
+                "a part of what is there",
+                "old",
+                json!([entry("old")]),
+                last("old", "Failed", part),
+                ("old", Reached::All),
+            ),
+            ("never begun", "new", json!([entry("old")]), untried.clone(), ("old", Reached::All)),
+            ("nothing yet", "new", json!([]), untried, ("", Reached::Part)),
+        ] {
+            let status = json!({"sync": {"status": "OutOfSync", "revision": compared}, "history": history, "operationState": operation});
+            let attempt = Attempt::of(&serde_json::from_value(status).unwrap());
+            assert_eq!((attempt.revision.as_str(), attempt.reached), expected, "{what}");
+        }
     }
 
     #[test]

@@ -10,6 +10,13 @@ use slipway_manifest::ObjectId;
 
 use crate::health::{Health, Verdict};
 
+/// The type of the condition that a commit can't be compared with.
+pub const COMPARISON_ERROR: &str = "ComparisonError";
+/// The field of an operation that tells who or what began it.
+pub const INITIATED_BY: &str = "initiatedBy";
+/// The most characters of a person's name: the ARN of an assumed role with its session takes half of that.
+const MAX_NAME: usize = 256;
+
 /// Whether the cluster has what Git has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub enum SyncStatus {
@@ -45,6 +52,11 @@ pub enum OperationPhase {
 }
 
 impl OperationPhase {
+    /// Whether it ended badly.
+    pub fn is_failed(self) -> bool {
+        matches!(self, Self::Failed | Self::Error)
+    }
+
     /// Whether it has ended.
     pub fn is_completed(self) -> bool {
         matches!(self, Self::Failed | Self::Error | Self::Succeeded)
@@ -94,6 +106,19 @@ pub struct Status {
     pub summary: Summary,
 }
 
+impl Status {
+    /// Whether there is a condition of this type.
+    pub fn has(&self, kind: &str) -> bool {
+        self.conditions.iter().any(|condition| condition.kind == kind)
+    }
+
+    /// The last operation, where it was a sync of the commit `revision` that failed: nobody but a person tries that again.
+    pub fn failed(&self, revision: &str) -> Option<&OperationState> {
+        let last = self.operation_state.as_ref()?;
+        (last.phase.is_failed() && last.attempted() == Some(revision)).then_some(last)
+    }
+}
+
 /// Whether the cluster has what Git has.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -117,6 +142,15 @@ pub struct AppHealth {
     /// Since when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Timestamp>,
+}
+
+impl AppHealth {
+    /// Notes the verdict of `at`; the same as before is as old as before.
+    pub fn set(&mut self, status: Health, at: Timestamp) {
+        if self.status != status || self.last_transition_time.is_none() {
+            *self = Self { status, last_transition_time: Some(at) };
+        }
+    }
 }
 
 /// One object.
@@ -195,8 +229,38 @@ pub struct Deployment {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub source: Map<String, Value>,
     /// Who or what began it.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub initiated_by: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Initiator::is_unknown")]
+    pub initiated_by: Initiator,
+}
+
+/// Who or what began an operation.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Initiator {
+    /// The person; empty where nobody asked for it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub username: String,
+    /// Whether it began by itself: after a push, or by a check.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub automated: bool,
+}
+
+impl Initiator {
+    /// A push, or a check.
+    pub fn automated() -> Self {
+        Self { username: String::new(), automated: true }
+    }
+
+    /// A person, by a name that is cut to [`MAX_NAME`] characters and holds no control characters: it comes from outside.
+    pub fn person(name: &str) -> Self {
+        let username = name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
+        Self { username, automated: false }
+    }
+
+    /// Whether nothing is known of it, as of operations that older versions recorded.
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// An operation.
@@ -227,6 +291,25 @@ pub struct OperationState {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's `skip_serializing_if` hands over a reference")]
 fn is_zero_u32(number: &u32) -> bool {
     *number == 0
+}
+
+impl OperationState {
+    /// The commit whose objects it applied, or tried to; `None` where it did not come so far.
+    pub fn attempted(&self) -> Option<&str> {
+        let result = self.sync_result.as_ref().filter(|result| !result.resources.is_empty())?;
+        Some(&result.revision)
+    }
+
+    /// Whether it was about some of the objects only.
+    pub fn is_part(&self) -> bool {
+        self.operation.get("sync").is_some_and(|sync| sync.get("resources").is_some())
+    }
+
+    /// Who or what began it.
+    pub fn initiator(&self) -> Initiator {
+        let recorded = self.operation.get(INITIATED_BY).and_then(|value| serde_json::from_value(value.clone()).ok());
+        recorded.unwrap_or_default()
+    }
 }
 
 /// What became of each object in a sync.
@@ -273,6 +356,13 @@ pub struct ResourceResult {
     pub hook_phase: Option<OperationPhase>,
 }
 
+impl ResourceResult {
+    /// The object's id.
+    pub fn id(&self) -> ObjectId {
+        ObjectId::new(&self.group, &self.kind, &self.namespace, &self.name)
+    }
+}
+
 /// Something wrong beyond a single object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -297,4 +387,47 @@ pub struct Summary {
     /// The addresses that Ingresses and Services have.
     #[serde(rename = "externalURLs", skip_serializing_if = "Vec::is_empty")]
     pub external_urls: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn who_began_it_is_written_as_argo_cd_writes_it_and_may_be_missing() {
+        let cases = [
+            (Initiator::automated(), json!({"automated": true})),
+            (Initiator::person("alice"), json!({"username": "alice"})),
+            (Initiator::default(), json!({})),
+        ];
+        for (initiator, written) in cases {
+            assert_eq!(json!(initiator), written);
+            assert_eq!(serde_json::from_value::<Initiator>(written).unwrap(), initiator);
+        }
+        let old = json!({"id": 3, "revision": "abc", "deployedAt": "2026-11-01T00:00:00Z"});
+        let deployment: Deployment = serde_json::from_value(old.clone()).unwrap();
+        assert!(deployment.initiated_by.is_unknown());
+        assert_eq!(json!(deployment), old);
+        let name = Initiator::person(&format!("a\u{1b}[31m\n{}", "x".repeat(1_000))).username;
+        assert!(name.starts_with("a[31mx") && name.chars().count() == MAX_NAME, "{name}");
+    }
+
+    #[test]
+    fn only_a_sync_that_came_to_the_objects_has_failed() {
+        let status = |phase: &str, resources: Value| -> Status {
+            let result = json!({"revision": "abc", "resources": resources});
+            let last = json!({"phase": phase, "startedAt": "2026-11-01T00:00:00Z", "syncResult": result});
+            serde_json::from_value(json!({"operationState": last})).unwrap()
+        };
+        let some = json!([{"kind": "ConfigMap", "name": "a"}]);
+        assert!(status("Failed", some.clone()).failed("abc").is_some());
+        assert!(status("Error", some.clone()).failed("abc").is_some());
+        assert!(status("Failed", some.clone()).failed("def").is_none());
+        assert!(status("Succeeded", some.clone()).failed("abc").is_none());
+        assert!(status("Running", some).failed("abc").is_none());
+        assert!(status("Failed", json!([])).failed("abc").is_none());
+        assert!(Status::default().failed("").is_none());
+    }
 }

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use slipway_cluster::diff::Difference;
-use slipway_cluster::{blame, diff, mask};
+use slipway_cluster::{blame, diff, mask, takeover};
 use slipway_manifest::{Object, ObjectId};
 
 use crate::notify::report::Drift;
@@ -19,6 +19,8 @@ pub struct Found {
     pub key: String,
     /// HMAC of both values: tells a further change from the one that was reported, and nothing else.
     pub fingerprint: String,
+    /// Whether somebody else than Slipway, or an engine that it takes over from, owns the field.
+    pub by_others: bool,
     /// For people; Secrets masked.
     pub drift: Drift,
 }
@@ -55,6 +57,7 @@ pub fn compare(live: &Object, predicted: &Object, key: &Key<'_>) -> Vec<Found> {
 fn found(id: &ObjectId, live: &Object, plain: &Difference, shown: &Difference, key: &Key<'_>) -> Found {
     let (object, field) = (id.to_string(), plain.path.to_string());
     let owners = blame::blame(live, &plain.path);
+    let by_others = owners.iter().any(|owner| !takeover::is_ours(owner, &[]));
     let other = owners.into_iter().find(|owner| owner.manager != slipway_cluster::apply::MANAGER);
     // A field that was removed has no owner left; whoever wrote last is the likely one.
     let owner = other.or_else(|| blame::last_writer(live));
@@ -67,7 +70,7 @@ fn found(id: &ObjectId, live: &Object, plain: &Difference, shown: &Difference, k
         time: owner.map(|owner| owner.time).filter(|time| !time.is_empty()),
     };
     let fingerprint = key.fingerprint(&object, &field, plain.desired.as_ref(), plain.live.as_ref());
-    Found { key: format!("{object} {field}"), fingerprint, drift }
+    Found { key: format!("{object} {field}"), fingerprint, by_others, drift }
 }
 
 /// An object that Git has and the cluster does not.
@@ -76,6 +79,7 @@ pub fn missing(id: &ObjectId, key: &Key<'_>) -> Found {
     Found {
         key: object.clone(),
         fingerprint: key.fingerprint(&object, "", None, None),
+        by_others: false,
         drift: Drift {
             object,
             field: String::new(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use slipway_cluster::state::State;
+use slipway_cluster::state::{Attempt, Reached, State};
 use slipway_cluster::status::SyncStatus;
 use slipway_manifest::ObjectId;
 use tokio::sync::watch;
@@ -66,16 +66,10 @@ pub(super) struct Plan {
     drifts: Vec<Drift>,
 }
 
-/// Decides, and notes in `state` that it begins. Nothing is healed that could not be compared as a whole, that a window holds, or that is
-/// about to get another commit (`is_behind`).
-pub(super) fn plan(
-    state: &mut State,
-    app: &Member,
-    compared: &Comparison,
-    revision: &str,
-    is_behind: bool,
-    at: Timestamp,
-) -> Heal {
+/// Decides, and notes in `state` that it begins. Nothing is healed that could not be compared as a whole, that a window holds, that is
+/// about to get another commit (`is_behind`), or whose commit is not all there: as in Argo CD, a sync that failed is for a person or a commit
+/// to mend (argoproj/argo-cd `controller/appcontroller.go`, autoSync), and so is a heal.
+pub(super) fn plan(state: &mut State, app: &Member, compared: &Comparison, is_behind: bool, at: Timestamp) -> Heal {
     let automated = app.app.sync_policy.automated.filter(|automated| automated.enabled && automated.self_heal);
     let Some(automated) = automated else { return Heal::No };
     let is_extra = |id: &ObjectId| !compared.objects.contains_key(id);
@@ -87,7 +81,10 @@ pub(super) fn plan(
         state.notes.shift_remove(NOTE);
         return Heal::No;
     }
-    if is_behind || !compared.problems.is_empty() || app.held(false, at).is_some() || state.operation.is_some() {
+    let Attempt { revision, reached } = state.attempt.clone();
+    let is_failed = reached != Reached::All || state.status.failed(&revision).is_some();
+    let is_busy = is_behind || state.operation.is_some();
+    if is_failed || is_busy || !compared.problems.is_empty() || app.held(false, at).is_some() {
         return Heal::No;
     }
     let known = state.notes.get(NOTE).and_then(|note| serde_json::from_value(note.clone()).ok());
@@ -100,18 +97,19 @@ pub(super) fn plan(
         return Heal::Later;
     }
     heals.attempts += 1;
-    (heals.at, heals.revision) = (at, revision.to_owned());
+    (heals.at, heals.revision) = (at, revision.clone());
     let (new, _) = drift::news(&compared.found, &heals.told, &[]);
     let drifts = new.into_iter().map(|found| found.drift.clone()).collect();
     let tell = |found: &Found| (found.key.clone(), found.fingerprint.clone());
     heals.told.extend(compared.found.iter().map(tell));
     let is_over = heals.attempts > MOST;
     state.notes.insert(NOTE.to_owned(), json!(heals));
-    if is_over { Heal::GivenUp } else { Heal::Now(Plan { revision: revision.to_owned(), resources, drifts }) }
+    if is_over { Heal::GivenUp } else { Heal::Now(Plan { revision, resources, drifts }) }
 }
 
 impl Checker {
-    /// Undoes what `plan` names, and tells of it; what could not be undone is a problem.
+    /// Undoes what `plan` names, and tells of it; whether it did: not where another commit came in between, or another invocation goes on with
+    /// it. What could not be undone is an error, in words.
     pub(super) async fn heal(
         &self,
         app: &Member,
@@ -119,13 +117,12 @@ impl Checker {
         plan: Plan,
         id: &str,
         until: Instant,
-    ) -> Vec<String> {
+    ) -> Result<bool, Vec<String>> {
         let Plan { revision, resources, drifts } = plan;
         let mut job = match Box::pin(job::prepare(&self.engine, checkouts, app, &revision)).await {
             Ok(job) => job,
-            Err(error) => return vec![chain(&error)],
+            Err(error) => return Err(vec![chain(&error)]),
         };
-        job.is_manual = true;
         job.policy.aim = Aim::Heal;
         job.policy.options.skip_hooks = true;
         job.policy.options.resources = Some(resources);
@@ -137,12 +134,13 @@ impl Checker {
             if !drifts.is_empty() {
                 self.engine.tell(&report::problem(&what, &outcome.problems)).await;
             }
-            return outcome.problems;
+            return Err(outcome.problems);
         }
-        if !drifts.is_empty() {
+        let is_healed = outcome.next.is_none() && !outcome.changes.is_empty();
+        if is_healed && !drifts.is_empty() {
             self.engine.tell(&report::healed(&app.instance(), cluster, &revision, &drifts, &now())).await;
         }
-        Vec::new()
+        Ok(is_healed)
     }
 
     /// Says that somebody else is at work.

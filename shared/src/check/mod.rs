@@ -1,8 +1,10 @@
-//! Compare, blame, report (7): the function `drift-check`. Each application's last deployed commit is rendered again and
-//! compared with the live objects by a dry run; what differs is told once, and its end too.
+//! Compare, blame, report (7): the function `drift-check`. The commit that each application was brought to last, or tried to be, is rendered
+//! again and compared with the live objects by a dry run; what differs is told once, and its end too. Not the last that went well: what failed
+//! or is slow is for its own fix to mend, and is never put back.
 
 pub mod drift;
 mod heal;
+mod pending;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,8 +19,8 @@ use slipway_cluster::health::{self, Checks, Health};
 use slipway_cluster::live::{self, Place};
 use slipway_cluster::lock::{self, Acquired};
 use slipway_cluster::normalize::NormalizeError;
-use slipway_cluster::state::{self, Operation, Recorded, StateError};
-use slipway_cluster::status::{AppHealth, SyncStatus};
+use slipway_cluster::state::{self, Attempt, Operation, Reached, Recorded, State, StateError};
+use slipway_cluster::status::{COMPARISON_ERROR, SyncStatus};
 use slipway_cluster::{Cluster, apply, compare, hook, plan, sync_status};
 use slipway_manifest::{Object, ObjectId};
 use tokio::sync::watch;
@@ -201,9 +203,10 @@ impl Checker {
         }
         let (mut verdict, heal) = compared.map_err(Box::new)??;
         if let Heal::Now(plan) = heal {
-            let problems = Box::pin(self.heal(app, checkouts, plan, id, until)).await;
-            verdict.healed = problems.is_empty();
-            verdict.problems.extend(problems);
+            match Box::pin(self.heal(app, checkouts, plan, id, until)).await {
+                Ok(healed) => verdict.healed = healed,
+                Err(problems) => verdict.problems.extend(problems),
+            }
         }
         if catches_up && verdict.behind.is_some() {
             self.take_up(app, id, until).await;
@@ -246,17 +249,26 @@ impl Checker {
         let Some(mut recorded) = state::read(cluster, &owner.key).await.map_err(Box::new)? else {
             return skip("it was never deployed");
         };
-        let Some(revision) = recorded.state.status.history.last().map(|last| last.revision.clone()) else {
-            return skip("it was never deployed with success");
-        };
+        if recorded.state.operation.as_ref().is_some_and(|operation| !is_overdue(operation)) {
+            return skip("it is being deployed");
+        }
+        let version = recorded.version().to_owned();
+        let revision = recorded.state.attempt.revision.clone();
+        if revision.is_empty() {
+            let behind = self.behind(app, checkouts, &mut recorded.state).await?;
+            state::write(cluster, &owner.key, &recorded.state, Some(&version)).await.map_err(Box::new)?;
+            let verdict = Verdict { skipped: Some("it was never deployed"), behind, ..Verdict::default() };
+            return Ok((verdict, Heal::No));
+        }
         let render = Box::pin(job::render(&self.engine, app, checkouts, &revision, destination, cluster));
         let rendered = render.await?.rendered;
         let (rules, checks) = (app.rules()?, app.checks());
-        let compared = differences(cluster, owner, &app.permit, rendered.objects, &rules, &checks, key).await;
+        let mut compared = differences(cluster, owner, &app.permit, rendered.objects, &rules, &checks, key).await;
+        pending::retain_drift(&mut compared.found, &recorded.state);
         let (new, gone) = drift::news(&compared.found, &recorded.state.drift, &compared.unsure);
         let drifts: Vec<report::Drift> = new.iter().map(|found| found.drift.clone()).collect();
-        let behind = self.behind(app, checkouts, &mut recorded).await?;
-        let heal = heal::plan(&mut recorded.state, app, &compared, &revision, behind.is_some(), Timestamp::now());
+        let behind = self.behind(app, checkouts, &mut recorded.state).await?;
+        let heal = heal::plan(&mut recorded.state, app, &compared, behind.is_some(), Timestamp::now());
         match &heal {
             Heal::GivenUp => self.give_up(app, destination, &drifts_of(&compared)).await,
             Heal::No if !drifts.is_empty() => {
@@ -278,39 +290,57 @@ impl Checker {
         };
         verdict.differs.sort();
         remember(&mut recorded, &compared, &gone);
-        let version = recorded.version().to_owned();
         state::write(cluster, &owner.key, &recorded.state, Some(&version)).await.map_err(Box::new)?;
         Ok((verdict, heal))
     }
 
-    /// The head of the followed branch, where no attempt was ever made to deploy it: its event got lost. Told once.
+    /// The head of the followed branch, where no attempt was ever made to deploy it: its event got lost, or a person put another commit in its
+    /// place. Told once.
     async fn behind(
         &self,
         app: &Member,
         checkouts: &Checkouts,
-        recorded: &mut Recorded,
+        state: &mut State,
     ) -> Result<Option<String>, CheckError> {
         let head = checkouts.resolve(&app.repo, app.revision()).await?;
-        if head == recorded.state.status.sync.revision || !app.is_automated() {
-            recorded.state.notes.shift_remove("behind");
+        let Attempt { revision, reached } = &state.attempt;
+        if !app.is_automated() || (head == *revision && *reached > Reached::Part) {
+            state.notes.shift_remove("behind");
             return Ok(None);
         }
-        // A window held it: that was told, and it is caught up as soon as it may.
-        if app.may_catch_up(Timestamp::now()) || app.held(false, Timestamp::now()).is_some() {
+        // What is wrong with it was told, as well as that a window held it: then it is caught up as soon as it may.
+        let status = &state.status;
+        let is_told = app.permit.denied.is_some() || (status.sync.revision == head && status.has(COMPARISON_ERROR));
+        if is_told || app.may_catch_up(Timestamp::now()) || app.held(false, Timestamp::now()).is_some() {
             return Ok(Some(head));
         }
-        let known = recorded.state.notes.insert("behind".to_owned(), json!(head));
+        let known = state.notes.insert("behind".to_owned(), json!(head));
         if known.as_ref().and_then(Value::as_str) != Some(&head) {
-            let what = format!(
-                "{} is behind its branch: the push of {} was never deployed",
-                app.instance(),
-                report::short(&head)
-            );
-            self.engine
-                .tell(&report::problem(&what, &["redeliver it in the webhook's settings at GitHub".to_owned()]))
-                .await;
+            let (why, advice) = why_behind(state, &head, &app.instance());
+            let what = format!("{} is behind its branch: {why}", app.instance());
+            self.engine.tell(&report::problem(&what, &[advice])).await;
         }
         Ok(Some(head))
+    }
+}
+
+/// Why the application `app` is not at the commit `head`, and what to do about it.
+fn why_behind(state: &State, head: &str, app: &str) -> (String, String) {
+    let Attempt { revision, .. } = &state.attempt;
+    let (short, at) = (report::short(head), report::short(revision));
+    let last = state.status.operation_state.as_ref().filter(|last| last.attempted() == Some(revision));
+    let person = last.map(|last| last.initiator().username).filter(|name| !name.is_empty());
+    let by_hand = format!("`slipway app sync {app}` brings it to {short}");
+    match person {
+        _ if head == revision => (format!("of {short} only a part was synced"), by_hand),
+        Some(person) => (format!("{person} synced {at}, and not {short}"), by_hand),
+        None if state.status.history.iter().any(|one| one.revision == head) => {
+            (format!("{at} was deployed after {short}, to which the branch went back"), by_hand)
+        }
+        None => {
+            let advice = "redeliver it in the webhook's settings at GitHub".to_owned();
+            (format!("the push of {short} was never deployed"), advice)
+        }
     }
 }
 
@@ -337,6 +367,11 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// How well the application is.
+    pub fn health(&self) -> Health {
+        health::aggregate(self.health.values().map(Option::as_ref))
+    }
+
     fn unsure(&mut self, id: &ObjectId, problem: String) {
         self.problems.push(problem);
         self.unsure.push(id.to_string());
@@ -394,7 +429,8 @@ pub async fn differences(
     let now = Timestamp::now();
     for (object, live, answer) in answers {
         let missing = || Some(health::Verdict::new(Health::Missing, ""));
-        compared.health.insert(object.id(), live.as_ref().map_or_else(missing, |live| checks.of(live, now)));
+        let judge = |live: &Object| checks.of(live, now).filter(|_| !health::is_ignored(live));
+        compared.health.insert(object.id(), live.as_ref().map_or_else(missing, judge));
         match answer {
             Ok(more) => {
                 let verdict =
@@ -456,23 +492,28 @@ fn remember(recorded: &mut Recorded, compared: &Comparison, gone: &[String]) {
         state.drift.remove(key);
     }
     state.drift.extend(compared.found.iter().map(|found| (found.key.clone(), found.fingerprint.clone())));
+    // Where a commit waits for a person, or can't be rendered, the status tells of that one.
+    let is_current = state.status.sync.revision == state.attempt.revision;
     for resource in state.status.resources.iter_mut().filter(|resource| !resource.hook) {
         let id = resource.id();
-        resource.status = match compared.verdicts.get(&id) {
-            Some(verdict) => Some(verdict.status),
-            None if compared.unsure.contains(&id.to_string()) => Some(SyncStatus::Unknown),
-            None => Some(if resource.requires_pruning { SyncStatus::OutOfSync } else { SyncStatus::Synced }),
-        };
+        if is_current {
+            resource.status = match compared.verdicts.get(&id) {
+                Some(verdict) => Some(verdict.status),
+                None if compared.unsure.contains(&id.to_string()) => Some(SyncStatus::Unknown),
+                None => Some(if resource.requires_pruning { SyncStatus::OutOfSync } else { SyncStatus::Synced }),
+            };
+        }
         if let Some(health) = compared.health.get(&id) {
             resource.health.clone_from(health);
         }
     }
-    let worst = health::aggregate(compared.health.values().map(Option::as_ref));
-    if compared.problems.is_empty() && state.status.health.status != worst {
-        state.status.health = AppHealth { status: worst, last_transition_time: Some(Timestamp::now()) };
+    if compared.problems.is_empty() {
+        state.status.health.set(compared.health(), Timestamp::now());
     }
-    let verdicts = compared.verdicts.values().copied().map(Some);
-    state.status.sync.status = sync_status::aggregate(verdicts, !compared.problems.is_empty());
+    if is_current {
+        let verdicts = compared.verdicts.values().copied().map(Some);
+        state.status.sync.status = sync_status::aggregate(verdicts, !compared.problems.is_empty());
+    }
     state.status.reconciled_at = Some(Timestamp::now());
 }
 

@@ -11,6 +11,7 @@ use slipway_cluster::hook::{self, HookType};
 use slipway_cluster::normalize::NormalizeError;
 use slipway_cluster::prune::Propagation;
 use slipway_cluster::state::{AppKey, Recorded, State};
+use slipway_cluster::status::Initiator;
 use slipway_manifest::Object;
 
 use super::facts::{self, FactsError};
@@ -178,7 +179,7 @@ pub async fn prepare(engine: &Engine, checkouts: &Checkouts, member: &Member, re
         objects: rendered.objects,
         warnings,
         policy: policy(app),
-        is_manual: false,
+        initiator: Initiator::automated(),
         resumes: None,
         source_type,
         permit: member.permit.clone(),
@@ -202,7 +203,7 @@ pub fn for_deletion(recorded: &Recorded, destination: Destination, member: Optio
         objects: Vec::new(),
         warnings: Vec::new(),
         policy: member.map(|member| policy(&member.app)).unwrap_or_default(),
-        is_manual: true,
+        initiator: Initiator::automated(),
         resumes: None,
         source_type: state.status.source_type.clone(),
         first: None,
@@ -214,10 +215,10 @@ pub fn for_deletion(recorded: &Recorded, destination: Destination, member: Optio
     }
 }
 
-/// The commit that was deployed last, or tried.
+/// The commit that the cluster was brought to last, or tried to be; where none was, the one that it was compared with.
 pub fn deployed(state: &State) -> String {
-    let last = state.status.history.last().map(|last| last.revision.clone());
-    last.unwrap_or_else(|| state.status.sync.revision.clone())
+    let tried = Some(&state.attempt.revision).filter(|revision| !revision.is_empty());
+    tried.unwrap_or(&state.status.sync.revision).clone()
 }
 
 /// Whether what was deployed last has hooks for its deletion.

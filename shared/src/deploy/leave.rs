@@ -1,7 +1,7 @@
 //! Applications whose files left the root: deleted as Argo CD deletes an Application, by the manifest that the root had last.
 //!
 //! With `resources-finalizer.argocd.argoproj.io` the deletion cascades, once exactly that is approved; without it the objects stay, and only
-//! what is remembered goes. Its hooks are those of the commit deployed last, rendered by that manifest; the projects are today's where
+//! what is remembered goes. Its hooks are those of the commit brought last, rendered by that manifest; the projects are today's where
 //! they are still declared.
 
 use std::collections::BTreeMap;

@@ -9,8 +9,8 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use slipway_cluster::Cluster;
 use slipway_cluster::lock::{self, Acquired};
-use slipway_cluster::state::{self, State};
-use slipway_cluster::status::{ResourceStatus, SyncStatus};
+use slipway_cluster::state::{self, Reached, State};
+use slipway_cluster::status::{COMPARISON_ERROR, ResourceStatus, SyncStatus};
 use slipway_manifest::ObjectId;
 
 use super::sync::{Job, Outcome};
@@ -76,6 +76,9 @@ async fn look(
     } else if !outcome.changes.is_empty() {
         outcome.phase = Phase::OutOfSync;
     }
+    if outcome.phase == Phase::Healthy {
+        state.attempt.reach(&job.revision, Reached::All);
+    }
     let told = digest(job, &outcome, &comparison);
     if state.notes.get("manual") != Some(&json!(told)) && outcome.phase != Phase::Healthy {
         tell(reporter, job, &outcome).await;
@@ -111,7 +114,7 @@ async fn tell(reporter: Option<&Reporter>, job: &Job, outcome: &Outcome) {
     reporter.tell(&deployment, &job.subscriptions, None).await;
 }
 
-/// The comparison in Argo CD's shape; the health of an object is what the last sync saw.
+/// The comparison in Argo CD's shape; the health of an object that was not compared is what was seen of it last.
 fn record(state: &mut State, job: &Job, comparison: &Comparison, extra: &BTreeSet<ObjectId>, outcome: &Outcome) {
     let differs = |id: &ObjectId| {
         let name = id.to_string();
@@ -122,7 +125,11 @@ fn record(state: &mut State, job: &Job, comparison: &Comparison, extra: &BTreeSe
     let known = std::mem::take(&mut status.resources);
     let row = |id: &ObjectId, version: &str, out_of_sync: bool| ResourceStatus {
         status: Some(if out_of_sync { SyncStatus::OutOfSync } else { SyncStatus::Synced }),
-        health: known.iter().find(|row| row.id() == *id).and_then(|row| row.health.clone()),
+        health: comparison
+            .health
+            .get(id)
+            .cloned()
+            .unwrap_or_else(|| known.iter().find(|row| row.id() == *id).and_then(|row| row.health.clone())),
         ..ResourceStatus::of(id, version)
     };
     status.resources = comparison.objects.iter().map(|(id, version)| row(id, version, differs(id))).collect();
@@ -133,6 +140,10 @@ fn record(state: &mut State, job: &Job, comparison: &Comparison, extra: &BTreeSe
         _ => SyncStatus::OutOfSync,
     };
     status.sync.revision.clone_from(&job.revision);
+    if comparison.problems.is_empty() {
+        status.health.set(comparison.health(), Timestamp::now());
+    }
+    status.conditions.retain(|condition| condition.kind != COMPARISON_ERROR);
     status.source_type.clone_from(&job.source_type);
     status.reconciled_at = Some(Timestamp::now());
 }

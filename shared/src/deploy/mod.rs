@@ -11,6 +11,7 @@ pub mod sync;
 mod manual;
 mod select;
 mod statuses;
+mod unrendered;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -359,6 +360,7 @@ impl Deployer {
                 Box::pin(sync::sync(&job, reporter, id, times, stop)).await
             }
             Err(error) => {
+                unrendered::record(&self.engine, member, &revision, &error, id).await;
                 let outcome = Outcome::failed(chain(&error), error.is_retryable());
                 self.settle(member, &revision, reporter, outcome, id).await
             }

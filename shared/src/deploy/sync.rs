@@ -29,8 +29,9 @@ use slipway_cluster::health::{Checks, Verdict};
 use slipway_cluster::lock::{self, Acquired, Lease};
 use slipway_cluster::plan;
 use slipway_cluster::prune::Propagation;
+use slipway_cluster::state::Reached;
 use slipway_cluster::state::{AppKey, State};
-use slipway_cluster::status::OperationPhase;
+use slipway_cluster::status::{Initiator, OperationPhase, OperationState};
 use slipway_manifest::{Object, ObjectId};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -178,8 +179,8 @@ pub struct Job {
     pub warnings: Vec<String>,
     /// What the Application asks for.
     pub policy: Policy,
-    /// A person asked for it: a commit that failed before is tried again.
-    pub is_manual: bool,
+    /// Who asks for it: for a person a commit that failed before is tried again.
+    pub initiator: Initiator,
     /// The sync to go on with: where that has ended, nothing is to be done.
     pub resumes: Option<String>,
     /// `Kustomize`, `Helm`, `Directory`.
@@ -292,15 +293,18 @@ impl<'a> Run<'a> {
             version: None,
             transitions: lease.transitions(),
             started: Timestamp::now(),
+            initiator: job.initiator.clone(),
             places: BTreeMap::new(),
             foreign: BTreeMap::new(),
             rehearsed: BTreeMap::new(),
             late: late::Late::default(),
             seen: BTreeMap::new(),
             wanted: BTreeSet::new(),
+            absent: BTreeSet::new(),
             left: BTreeSet::new(),
             images: Vec::new(),
             health: BTreeMap::new(),
+            ailing: 0,
             outcome,
         };
         Self {
@@ -324,6 +328,9 @@ impl<'a> Run<'a> {
         if let (Aim::Part, Some(operation)) = (self.book.job.policy.aim, &self.book.state.operation) {
             return Err(Stop::Busy { revision: report::short(&operation.revision).to_owned() });
         }
+        if self.book.job.policy.aim == Aim::Heal && self.is_overtaken() {
+            return Err(Stop::Ended);
+        }
         delete::call_off(&mut self.book.state);
         if !self.end_previous().await? {
             return Ok(());
@@ -334,7 +341,11 @@ impl<'a> Run<'a> {
                 return Ok(());
             }
         } else {
-            if !self.compare().await? {
+            let differs = self.compare().await?;
+            let (job, state) = (self.book.job, &mut self.book.state);
+            // A commit whose hook failed may differ in nothing, and is no success for that.
+            if !differs && state.status.failed(&job.revision).is_none_or(OperationState::is_part) {
+                state.attempt.reach(&job.revision, Reached::All);
                 self.progress.phase = OperationPhase::Succeeded;
                 "nothing differs from Git".clone_into(&mut self.progress.message);
                 return self.settle().await;

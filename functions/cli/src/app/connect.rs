@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use secrecy::SecretString;
@@ -17,6 +18,7 @@ use slipway::secret::Secrets;
 use slipway::source::{Checkouts, Location, local};
 use slipway_cluster::Cluster;
 use slipway_cluster::state::{self, AppKey, Recorded};
+use slipway_cluster::status::Initiator;
 use slipway_manifest::Limits;
 
 use super::{ClusterFlags, SourceFlags};
@@ -25,6 +27,8 @@ use super::{ClusterFlags, SourceFlags};
 const TOKEN: &str = "GITHUB_TOKEN";
 /// The name of a key that only this process needs.
 const STATE_KEY: &str = "local";
+/// How long the cluster may take to say who asks: a sync does not wait for that.
+const ASK_WHO: Duration = Duration::from_secs(5);
 
 /// The connection that the flags ask for.
 pub(super) async fn cluster(flags: &ClusterFlags) -> anyhow::Result<Cluster> {
@@ -60,6 +64,13 @@ fn default_kubeconfig() -> anyhow::Result<PathBuf> {
     let first = named.as_deref().and_then(|paths| std::env::split_paths(paths).find(|p| !p.as_os_str().is_empty()));
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".kube/config"));
     first.or_else(home).context("name a kubeconfig by --kubeconfig or KUBECONFIG")
+}
+
+/// Who runs this: as the cluster knows them, which nobody can make up, or else as the machine does. It is recorded with what they begin.
+pub(super) async fn person(cluster: &Cluster) -> Initiator {
+    let known = tokio::time::timeout(ASK_WHO, cluster.username()).await.ok().and_then(Result::ok);
+    let name = known.or_else(|| variable("USER")).or_else(|| variable("USERNAME")).or_else(|| variable("LOGNAME"));
+    Initiator::person(&name.unwrap_or_default())
 }
 
 /// The applications that the cluster remembers.

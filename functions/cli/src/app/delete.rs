@@ -19,7 +19,7 @@ use slipway_cluster::state::Recorded;
 use tokio::time::Instant;
 
 use super::SourceFlags;
-use super::connect::{self, Workshop, recorded};
+use super::connect::{self, Workshop, person, recorded};
 
 /// How long a deletion may take: finalizers and hooks take their time.
 const LIMIT: Duration = Duration::from_hours(1);
@@ -61,7 +61,8 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let objects = if *cascade { found.state.inventory.len() } else { 0 };
         ask(&format!("Are you sure you want to delete '{name}' and {objects} objects of it? [y/n]"))?;
     }
-    let job = prepare(source, cluster, &found, name, *cascade).await?;
+    let initiator = person(&cluster).await;
+    let job = job::Job { initiator, ..prepare(source, cluster, &found, name, *cascade).await? };
     let propagation = match propagation_policy {
         Policy::Foreground => Propagation::Foreground,
         Policy::Background => Propagation::Background,

@@ -19,7 +19,7 @@ use slipway_manifest::ObjectId;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::connect::{Workshop, application};
+use super::connect::{Workshop, application, person};
 use super::diff::{self, Sides};
 use super::{CommitFlags, Output, SourceFlags};
 use crate::view;
@@ -113,7 +113,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         crate::println(if text.is_empty() { "nothing would change" } else { text.trim_end_matches('\n') });
         return Ok(0);
     }
-    carry_out(member, &job, manner).await
+    carry_out(member, job, manner).await
 }
 
 /// What `--resource` and `--label` name together.
@@ -150,29 +150,29 @@ pub(super) async fn rollback(arguments: &Rollback) -> anyhow::Result<u8> {
     let entry = entry.with_context(|| format!("{name} has no such deployment; its history: {}", ids.join(", ")))?;
     let mut job = prepare(&workshop, member, &entry.revision).await?;
     job.policy.options.prune = manner.prune;
-    carry_out(member, &job, manner).await
+    carry_out(member, job, manner).await
 }
 
 async fn prepare(workshop: &Workshop, member: &Member, revision: &str) -> anyhow::Result<Job> {
     let job = job::prepare(&workshop.engine, &workshop.checkouts, member, revision).await;
-    let job = job.map_err(|error| anyhow!(chain(&error)))?;
-    Ok(Job { is_manual: true, ..job })
+    job.map_err(|error| anyhow!(chain(&error)))
 }
 
 /// Syncs and prints the application as it is then.
-async fn carry_out(member: &Member, job: &Job, manner: &Manner) -> anyhow::Result<u8> {
+async fn carry_out(member: &Member, job: Job, manner: &Manner) -> anyhow::Result<u8> {
     if member.app.is_skipped {
         bail!("{} {SKIPPED}", member.instance());
     }
     if let Some(held) = member.held(true, Timestamp::now()) {
         bail!("{} is {held}", member.instance());
     }
+    let job = Job { initiator: person(&job.destination.cluster).await, ..job };
     let seconds = if manner.timeout == 0 { DAY } else { manner.timeout };
     let holder = format!("slipway-cli-{}-{}", std::process::id(), Timestamp::now().as_millisecond());
     let (_never, stop) = watch::channel(false);
     let seconds = Duration::from_secs(seconds);
     let times = Times { timeout: seconds, ..Times::until(Instant::now() + seconds) };
-    let outcome = Box::pin(sync::sync(job, None, &holder, times, stop)).await;
+    let outcome = Box::pin(sync::sync(&job, None, &holder, times, stop)).await;
     for warning in &outcome.warnings {
         crate::eprintln(&format!("warning: {warning}"));
     }

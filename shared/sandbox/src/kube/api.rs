@@ -79,6 +79,10 @@ fn discover(store: &Store, address: &str, request: &Request) -> Option<Response>
         ["apis"] => ok(&discovery::group_list(store.kinds())),
         ["apis", group] => found(discovery::group(store.kinds(), group)),
         ["apis", group, version] => found(discovery::resources(store.kinds(), group, version)),
+        ["apis", "authentication.k8s.io", "v1", "selfsubjectreviews"] if request.method == Method::POST => {
+            Response::json(StatusCode::CREATED, &discovery::self_subject_review())
+                .with("content-type", "application/json")
+        }
         ["openapi", "v3"] => ok(&discovery::openapi_paths(store.kinds())),
         ["openapi", "v3", path @ ..] => found(discovery::openapi(store.kinds(), &path.join("/"))),
         _ => return None,

@@ -373,6 +373,10 @@ impl Pass<'_> {
         if job.pointer("/status/completionTime").is_some() || job.pointer("/spec/suspend") == Some(&json!(true)) {
             return;
         }
+        let known = job.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+        if known.into_iter().any(|condition| text(condition, "/type") == "Failed") {
+            return;
+        }
         let uid = text(job, "/metadata/uid").to_owned();
         let completions = job.pointer("/spec/completions").and_then(Value::as_i64).unwrap_or(1);
         let pods = self.pods_of(job, &uid, completions, |name, index| {
@@ -388,8 +392,27 @@ impl Pass<'_> {
             };
             put_at(&mut status, &["completionTime"], json!(self.stamp));
             put_at(&mut status, &["conditions"], json!([condition("SuccessCriteriaMet"), condition("Complete")]));
+        } else if self.is_late(job, text(&start, "")) {
+            let condition = |kind: &str| {
+                json!({"type": kind, "status": "True", "lastProbeTime": self.stamp, "lastTransitionTime": self.stamp,
+                    "reason": "DeadlineExceeded", "message": "Job was active longer than specified deadline"})
+            };
+            put_at(&mut status, &["conditions"], json!([condition("FailureTarget"), condition("Failed")]));
+            put_at(&mut status, &["active"], json!(0));
+            put_at(&mut status, &["failed"], json!(pods.len() - done));
+            for (key, pod) in self.owned("", "Pod", &uid) {
+                self.end(&key, &pod);
+            }
         }
         self.status("batch", "Job", job, &status);
+    }
+
+    /// Whether a job that began at `start` has run into its deadline.
+    fn is_late(&self, job: &Value, start: &str) -> bool {
+        let deadline =
+            job.pointer("/spec/activeDeadlineSeconds").and_then(Value::as_i64).map(SignedDuration::from_secs);
+        let began: Option<Timestamp> = start.parse().ok();
+        deadline.zip(began).is_some_and(|(deadline, began)| self.now.duration_since(began) >= deadline)
     }
 
     /// Plays the kubelet: a pod runs, and a job's pod is done, when its time has come.

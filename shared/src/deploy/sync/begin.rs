@@ -8,8 +8,8 @@ use slipway_cluster::GroupKind;
 use slipway_cluster::engine::{self, Progress};
 use slipway_cluster::live::{self, Place};
 use slipway_cluster::plan;
-use slipway_cluster::state::{self, Operation};
-use slipway_cluster::status::OperationPhase;
+use slipway_cluster::state::{self, Operation, Reached};
+use slipway_cluster::status::OperationState;
 use slipway_cluster::wait::{self, Progress as Seen};
 use slipway_manifest::{Object, ObjectId};
 use tokio::time::Instant;
@@ -89,6 +89,11 @@ impl Run<'_> {
         self.progress = self.recorded();
         let Some(operation) = self.book.state.operation.clone() else { return true };
         self.book.started = operation.started_at;
+        // Whoever began it, goes on with it.
+        let recorded = self.book.state.status.operation_state.as_ref().map(OperationState::initiator);
+        if let Some(initiator) = recorded.filter(|initiator| !initiator.is_unknown()) {
+            self.book.initiator = initiator;
+        }
         let ahead = operation.not_before.map(|at| Duration::try_from(at - Timestamp::now()).unwrap_or_default());
         // Only a back-off has to be waited for; what was waited for otherwise may be there already.
         if let Some(delay) = ahead.filter(|_| operation.retries > 0 && self.progress.is_fresh())
@@ -105,21 +110,21 @@ impl Run<'_> {
         true
     }
 
-    /// Begins a sync; not of a commit that failed already.
+    /// Whether there is another commit by now than the one to go back to.
+    pub(super) fn is_overtaken(&self) -> bool {
+        let state = &self.book.state;
+        state.operation.is_some() || state.attempt.revision != self.book.job.revision
+    }
+
+    /// Begins a sync; not of a commit that failed already, unless a person asks for it.
     pub(super) fn begin(&mut self) -> Result<(), Stop> {
         let book = &mut self.book;
         let revision = &book.job.revision;
-        let last = book.state.status.operation_state.as_ref().filter(|last| {
-            matches!(last.phase, OperationPhase::Failed | OperationPhase::Error)
-                && last
-                    .sync_result
-                    .as_ref()
-                    .is_some_and(|result| result.revision == *revision && !result.resources.is_empty())
-                && !book.job.is_manual
-        });
-        if let Some(last) = last {
+        if let Some(last) = book.state.status.failed(revision).filter(|_| book.job.initiator.automated) {
             return Err(Stop::Tried { revision: report::short(revision).to_owned(), message: last.message.clone() });
         }
+        let is_part = book.job.policy.options.resources.is_some();
+        book.state.attempt.reach(revision, if is_part { Reached::Part } else { Reached::Tried });
         book.state.operation = Some(Operation {
             id: format!("{}-{}", report::short(revision), book.started.as_millisecond()),
             revision: revision.clone(),

@@ -15,6 +15,7 @@ use slipway_cluster::live::{self, Place};
 use slipway_cluster::plan::{self, Task};
 use slipway_cluster::prune::{self, Propagation, Pruned};
 use slipway_cluster::state::State;
+use slipway_cluster::status::Initiator;
 use slipway_cluster::wait::{self, Progress as Seen};
 use slipway_cluster::{Class, Cluster, Failure, release};
 use slipway_manifest::{Object, ObjectId};
@@ -41,6 +42,8 @@ pub(super) struct Book<'a> {
     pub(super) version: Option<String>,
     pub(super) transitions: u64,
     pub(super) started: Timestamp,
+    /// Who began the sync.
+    pub(super) initiator: Initiator,
     /// Where each object is.
     pub(super) places: BTreeMap<ObjectId, Place>,
     /// Objects that another application owns, and what to say of them.
@@ -53,10 +56,14 @@ pub(super) struct Book<'a> {
     pub(super) seen: BTreeMap<ObjectId, Option<Object>>,
     /// The members that Git has, hooks not counted.
     pub(super) wanted: BTreeSet<ObjectId>,
+    /// Those of them that the cluster has not.
+    pub(super) absent: BTreeSet<ObjectId>,
     /// What differs from Git and is not a part of this sync.
     pub(super) left: BTreeSet<ObjectId>,
     pub(super) images: Vec<String>,
     pub(super) health: BTreeMap<ObjectId, Verdict>,
+    /// How many of the problems are about health, and not about the sync: the last ones.
+    pub(super) ailing: usize,
     pub(super) outcome: Outcome,
 }
 

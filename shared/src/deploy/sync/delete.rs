@@ -106,7 +106,7 @@ impl Job {
             objects,
             warnings: Vec::new(),
             policy,
-            is_manual: self.is_manual,
+            initiator: self.initiator.clone(),
             resumes: None,
             source_type: self.source_type.clone(),
             first: None,

@@ -7,9 +7,9 @@ use futures::future::join_all;
 use serde_json::json;
 use slipway_cluster::explain::explain;
 use slipway_cluster::health::Health;
+use slipway_cluster::status::ResourceResult;
 use slipway_manifest::{Object, ObjectId};
 
-use super::record::id_of;
 use super::{Run, WORKLOADS};
 
 /// So many objects are explained: each takes some requests, and readers need the first.
@@ -48,7 +48,7 @@ impl Run<'_> {
         };
         let unwell = book.health.iter().filter(|(id, verdict)| is_bad((id, verdict.health))).map(|(id, _)| id);
         let running = self.progress.running().map(|(id, _)| id);
-        let failed: Vec<ObjectId> = self.progress.failed().map(id_of).collect();
+        let failed: Vec<ObjectId> = self.progress.failed().map(ResourceResult::id).collect();
         let ids: BTreeSet<&ObjectId> = failed.iter().chain(running).chain(unwell).collect();
         let secrets: Vec<&Object> =
             self.view.targets.iter().chain(self.view.live.values()).filter(|o| o.kind() == "Secret").collect();

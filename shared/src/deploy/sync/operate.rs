@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use slipway_cluster::engine::{self, Input, Options, Progress};
-use slipway_cluster::health::Verdict;
+use slipway_cluster::health::{self, Verdict};
 use slipway_cluster::live::{self, Place};
 use slipway_cluster::release;
 use slipway_cluster::state::Operation;
@@ -96,17 +96,22 @@ impl Run<'_> {
         if id == ObjectId::new("", "Namespace", "", &self.book.job.owner.namespace) {
             self.view.namespace.clone_from(&object);
         }
+        let is_wanted = self.book.wanted.contains(&id);
         let Some(object) = object else {
             self.view.extras.remove(&id);
             self.book.health.remove(&id);
             self.view.live.remove(&id);
+            if is_wanted {
+                self.book.absent.insert(id);
+            }
             return;
         };
+        self.book.absent.remove(&id);
         if let Some(extra) = self.view.extras.get_mut(&id) {
             extra.live = object.clone();
         }
-        let verdict = judge(self.book.job)(&object);
-        if let (Some(verdict), true) = (verdict, self.book.wanted.contains(&id)) {
+        let verdict = judge(self.book.job)(&object).filter(|_| is_wanted && !health::is_ignored(&object));
+        if let Some(verdict) = verdict {
             self.book.health.insert(id.clone(), verdict);
         }
         self.view.live.insert(id, object);

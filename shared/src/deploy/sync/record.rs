@@ -1,16 +1,16 @@
 //! What a sync leaves behind: the status in the cluster, the message in Slack.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use slipway_cluster::engine::Progress;
-use slipway_cluster::health::Health;
+use slipway_cluster::health::{self, Health, Verdict};
 use slipway_cluster::live::Place;
-use slipway_cluster::state;
+use slipway_cluster::state::{self, Reached};
 use slipway_cluster::status::{
-    AppHealth, Deployment, OperationPhase, OperationState, ResourceResult, ResourceStatus, ResultCode, SyncResult,
-    SyncStatus,
+    COMPARISON_ERROR, Deployment, INITIATED_BY, OperationPhase, OperationState, ResourceResult, ResourceStatus,
+    ResultCode, SyncResult, SyncStatus,
 };
 use slipway_manifest::{Object, ObjectId};
 
@@ -60,6 +60,10 @@ impl Run<'_> {
             book.outcome.retry = false;
         }
         book.conclude_problems(progress, goes_on);
+        let faults = book.outcome.problems.len();
+        if !goes_on {
+            book.tell_degraded();
+        }
         let lines = if goes_on || book.outcome.problems.is_empty() {
             &mut book.outcome.warnings
         } else {
@@ -71,6 +75,7 @@ impl Run<'_> {
                 lines.push(line);
             }
         }
+        book.ailing = book.outcome.problems.len() - faults;
         book.outcome.phase = if self.is_queued {
             Phase::Queued
         } else if goes_on || book.is_progressing(progress) {
@@ -83,11 +88,11 @@ impl Run<'_> {
         if !goes_on && self.times.rests && book.outcome.phase == Phase::Waiting && self.times.round < ROUNDS {
             book.outcome.next = Some(Next::look(&book.job.revision, self.times.round));
         }
-        if !goes_on {
-            if book.outcome.phase != Phase::Failed {
-                book.remember_deployment();
-            }
-            book.state.operation = None;
+        if matches!(stopped, Some(Stop::Refused(_) | Stop::Denied(_))) {
+            book.remember_refusal();
+        }
+        if !goes_on && book.state.operation.take().is_some() && progress.phase == OperationPhase::Succeeded {
+            book.remember_deployment();
         }
         // Whoever took the Lease over writes the state now; what was not tried leaves the last result as it is.
         let mut saved = Ok(());
@@ -118,9 +123,9 @@ impl Book<'_> {
             outcome.warnings.push(progress.message.clone());
             return;
         }
-        if matches!(progress.phase, OperationPhase::Failed | OperationPhase::Error) {
+        if progress.phase.is_failed() {
             for result in progress.failed() {
-                let line = format!("{}: {}", id_of(result), result.message);
+                let line = format!("{}: {}", result.id(), result.message);
                 let is_told = outcome.problems.iter().any(|problem| problem.contains(&result.message));
                 if !is_told || result.message.is_empty() {
                     outcome.problems.push(line);
@@ -130,22 +135,35 @@ impl Book<'_> {
                 outcome.problems.push(progress.message.clone());
             }
         }
-        for (id, verdict) in &self.health {
-            if verdict.health == Health::Degraded && self.job.policy.is_meant(id) {
-                outcome.problems.push(format!("{id} is degraded: {}", verdict.message));
-            }
-        }
         let mut seen = BTreeSet::new();
         outcome.problems.retain(|problem| seen.insert(problem.clone()));
     }
 
-    /// Whether nothing went wrong and nothing is in a bad state.
-    fn is_well(&self) -> bool {
-        self.outcome.problems.is_empty() && self.worst() < Health::Degraded
+    /// Adds what is degraded; a change that was undone is undone, however well the object is then.
+    fn tell_degraded(&mut self) {
+        if self.job.policy.aim == Aim::Heal {
+            return;
+        }
+        let is_told =
+            |(id, verdict): &(&ObjectId, &Verdict)| verdict.health == Health::Degraded && self.job.policy.is_meant(id);
+        let lines = self.health.iter().filter(is_told);
+        self.outcome.problems.extend(lines.map(|(id, verdict)| format!("{id} is degraded: {}", verdict.message)));
     }
 
-    fn worst(&self) -> Health {
-        self.health.values().map(|verdict| verdict.health).max().unwrap_or(Health::Healthy)
+    /// Whether nothing went wrong and nothing is in a bad state.
+    fn is_well(&self) -> bool {
+        self.outcome.problems.is_empty() && self.health.values().all(|verdict| verdict.health < Health::Degraded)
+    }
+
+    /// What went wrong with the sync itself: how well the objects are is another matter.
+    fn fault(&self) -> Option<&String> {
+        self.outcome.problems.first().filter(|_| self.outcome.problems.len() > self.ailing)
+    }
+
+    /// How well an object is that Git has.
+    fn health_of(&self, id: &ObjectId) -> Option<Verdict> {
+        let missing = self.absent.contains(id).then(|| Verdict::new(Health::Missing, ""));
+        missing.or_else(|| self.health.get(id).cloned())
     }
 
     /// The workloads that are not there yet. An Ingress without an address is no reason to wait: many never get one.
@@ -162,24 +180,32 @@ impl Book<'_> {
             && !self.progressing().is_empty()
     }
 
-    /// A part of an application is no deployment of it.
+    /// A sync that succeeded is a deployment, Degraded or not (argoproj/argo-cd `controller/sync.go`, persistRevisionHistory); a part of an
+    /// application is none of it.
     fn remember_deployment(&mut self) {
         if self.job.policy.options.resources.is_some() {
             return;
         }
+        self.state.attempt.reach(&self.job.revision, Reached::All);
         let source = self.source();
         let history = &mut self.state.status.history;
-        if history.last().is_some_and(|last| last.revision == self.job.revision) {
-            return;
-        }
         history.push(Deployment {
             id: history.last().map_or(0, |last| last.id + 1),
             revision: self.job.revision.clone(),
             deployed_at: Timestamp::now(),
             deploy_started_at: Some(self.started),
             source,
-            initiated_by: Map::from_iter([("automated".to_owned(), json!(true))]),
+            initiated_by: self.initiator.clone(),
         });
+    }
+
+    /// What the project refuses was tried for that, and nobody can tell how the cluster differs from it.
+    fn remember_refusal(&mut self) {
+        let revision = &self.job.revision;
+        self.state.attempt.reach(revision, Reached::Tried);
+        let sync = &mut self.state.status.sync;
+        sync.status = SyncStatus::Unknown;
+        sync.revision.clone_from(revision);
     }
 
     fn source(&self) -> Map<String, Value> {
@@ -189,7 +215,9 @@ impl Book<'_> {
     /// Writes what is known to the cluster, by compare-and-swap.
     pub(super) async fn save(&mut self, progress: &Progress) -> Result<(), Stop> {
         let now = Timestamp::now();
-        let worst = self.worst();
+        let health: BTreeMap<&ObjectId, Option<Verdict>> =
+            self.wanted.iter().map(|id| (id, self.health_of(id))).collect();
+        let fault = self.fault().cloned();
         let mut spared: BTreeSet<ObjectId> = with_status(progress, ResultCode::PruneSkipped);
         spared.retain(|id| !self.job.wants_namespace(id));
         let failed: BTreeSet<ObjectId> = with_status(progress, ResultCode::SyncFailed);
@@ -204,19 +232,17 @@ impl Book<'_> {
             };
             let row = |id: &ObjectId| ResourceStatus {
                 status: Some(if is_synced(id) { SyncStatus::Synced } else { SyncStatus::OutOfSync }),
-                health: self.health.get(id).cloned(),
+                health: health.get(id).cloned().flatten(),
                 requires_pruning: !wanted.contains(id),
                 ..ResourceStatus::of(id, self.places.get(id).map_or("", |place| &place.resource.gvk.version))
             };
             let all: BTreeSet<&ObjectId> = wanted.iter().chain(&spared).chain(left).collect();
             status.resources = all.into_iter().map(row).collect();
             let all = status.resources.iter().all(|row| row.status == Some(SyncStatus::Synced));
-            status.sync.status =
-                if all && self.outcome.problems.is_empty() { SyncStatus::Synced } else { SyncStatus::OutOfSync };
+            status.sync.status = if all && fault.is_none() { SyncStatus::Synced } else { SyncStatus::OutOfSync };
             status.sync.revision.clone_from(&self.job.revision);
-            if status.health.status != worst || status.health.last_transition_time.is_none() {
-                status.health = AppHealth { status: worst, last_transition_time: Some(now) };
-            }
+            status.health.set(health::aggregate(health.values().map(Option::as_ref)), now);
+            status.conditions.retain(|condition| condition.kind != COMPARISON_ERROR);
             status.summary.images.clone_from(&self.images);
             status.reconciled_at = Some(now);
         }
@@ -226,11 +252,14 @@ impl Book<'_> {
         }
         let is_new = self.state.operation.is_some() || !progress.is_fresh() || status.operation_state.is_none();
         if is_new || progress.phase != OperationPhase::Succeeded {
-            let message = self.outcome.problems.first().unwrap_or(&progress.message).clone();
+            let initiator = json!(self.initiator);
             status.operation_state = Some(OperationState {
-                operation: Map::from_iter([("sync".to_owned(), operation(self.job))]),
+                operation: Map::from_iter([
+                    (INITIATED_BY.to_owned(), initiator),
+                    ("sync".to_owned(), operation(self.job)),
+                ]),
                 phase: progress.phase,
-                message,
+                message: fault.unwrap_or_else(|| progress.message.clone()),
                 sync_result: Some(SyncResult {
                     resources: progress.results().cloned().collect(),
                     revision: self.job.revision.clone(),
@@ -244,11 +273,11 @@ impl Book<'_> {
         self.write().await
     }
 
-    /// Writes that nothing is known of the cluster; what the last sync did stays as it was told.
+    /// Writes that nothing is known of the cluster; what the last sync did stays as it was told, and the commit with which nothing was compared
+    /// is not named.
     async fn save_unread(&mut self) -> Result<(), Stop> {
         let status = &mut self.state.status;
         status.sync.status = SyncStatus::Unknown;
-        status.sync.revision.clone_from(&self.job.revision);
         status.reconciled_at = Some(Timestamp::now());
         self.write().await
     }
@@ -301,11 +330,11 @@ fn operation(job: &Job) -> Value {
 
 /// The objects of which this became.
 fn with_status(progress: &Progress, code: ResultCode) -> BTreeSet<ObjectId> {
-    progress.results().filter(|result| result.status == Some(code) && result.hook_type.is_empty()).map(id_of).collect()
-}
-
-pub(super) fn id_of(result: &ResourceResult) -> ObjectId {
-    ObjectId::new(&result.group, &result.kind, &result.namespace, &result.name)
+    progress
+        .results()
+        .filter(|result| result.status == Some(code) && result.hook_type.is_empty())
+        .map(ResourceResult::id)
+        .collect()
 }
 
 /// `deployment.apps/web created`, as kubectl and so Argo CD's messages say it.

@@ -106,6 +106,8 @@ impl Run<'_> {
         }
         let members = || view.targets.iter().filter(|object| !hook::is_hook(object) && !hook::is_skipped(object));
         self.book.wanted = members().map(Object::id).collect();
+        let wanted = self.book.wanted.iter();
+        self.book.absent = wanted.filter(|id| !view.live.contains_key(*id)).cloned().collect();
         self.book.images = images(members());
         self.view = view;
         Ok(())
