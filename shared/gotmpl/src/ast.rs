@@ -7,8 +7,9 @@
 use std::marker::PhantomData;
 use std::rc::Rc;
 
+use slipway_gocompat::strconv::quote;
+
 use crate::builtin::Builtin;
-use crate::fmt::quote;
 use crate::func::Function;
 use crate::source::{Source, Span};
 use crate::value::Str;

@@ -7,10 +7,12 @@ use std::any::Any;
 use std::fmt::Display;
 use std::rc::Rc;
 
+use slipway_gocompat::strconv::quote;
+
 use crate::ast::{self, Branch, Decl, Expr, ExprKind, List, Node, Number, Pipe, Show, Template};
 use crate::budget::{Budget, Limit};
 use crate::error::Error;
-use crate::fmt::{print_to, quote, sprintf};
+use crate::fmt::{print_to, sprintf};
 use crate::operand::Operand;
 use crate::set::Set;
 use crate::source::Span;

@@ -1,14 +1,8 @@
 //! Go's `fmt`: printing with and without a format. (Go: src/fmt/print.go, src/fmt/format.go)
 
-mod float;
 mod format;
 mod pad;
 mod print;
-mod quote;
-
-pub use float::{Exponent, format_float};
-pub(crate) use quote::{Unquoted, is_print, unquote, unquote_char};
-pub use quote::{quote, quote_ascii};
 
 use crate::budget::{Budget, Limit};
 use crate::value::{Str, Value};

@@ -1,6 +1,7 @@
 //! Text to tokens. (Go: src/text/template/parse/lex.go)
 
 use memchr::{memchr, memmem};
+use slipway_gocompat::strconv::{is_print, quote};
 
 use crate::source::Span;
 
@@ -374,7 +375,7 @@ impl<'a> Lexer<'a> {
         if good {
             return self.emit(kind);
         }
-        let word = crate::fmt::quote(self.word().as_bytes());
+        let word = quote(self.word().as_bytes());
         self.fail(format!("bad number syntax: {word}"))
     }
 
@@ -417,5 +418,5 @@ fn is_alphanumeric(c: char) -> bool {
 /// Go's `%#U`
 fn unicode(c: char) -> String {
     let code = u32::from(c);
-    if crate::fmt::is_print(c) { format!("U+{code:04X} '{c}'") } else { format!("U+{code:04X}") }
+    if is_print(c) { format!("U+{code:04X} '{c}'") } else { format!("U+{code:04X}") }
 }

@@ -24,7 +24,7 @@ mod value;
 
 pub use budget::{Budget, Limit, Limits, on_stack};
 pub use error::Error;
-pub use fmt::{Exponent, format_float, quote, quote_ascii, sprint, sprintf, sprintln};
+pub use fmt::{sprint, sprintf, sprintln};
 pub use func::{Call, Context, FuncError, FuncMap, Function};
 pub use set::{MissingKey, Set};
 pub use value::{

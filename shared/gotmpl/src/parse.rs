@@ -5,11 +5,12 @@ mod pipe;
 
 use std::rc::Rc;
 
+use slipway_gocompat::strconv::{quote, unquote};
+
 use crate::ast::{Ast, Branch, Call, Expr, Id, List, Node, Pipe, Stage, Template};
 use crate::budget::{Limit, StackMark};
 use crate::builtin;
 use crate::error::Error;
-use crate::fmt::{quote, unquote};
 use crate::func::FuncMap;
 use crate::lex::{Keyword, Lexer, Token, TokenKind};
 use crate::source::Source;
@@ -259,7 +260,7 @@ impl<'s, 'a> Tree<'s, 'a> {
             return Err(self.unexpected(token, context));
         }
         let name = unquote(token.value).ok_or_else(|| self.error("invalid syntax"))?;
-        Ok(name.to_text().into_owned())
+        Ok(String::from_utf8_lossy(&name).into_owned())
     }
 
     /// Nodes up to `end` or `else`.

@@ -4,11 +4,12 @@ use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
+use slipway_gocompat::strconv::quote;
+
 use crate::ast::Template;
 use crate::budget::Budget;
 use crate::error::Error;
 use crate::exec::{Shared, run};
-use crate::fmt::quote;
 use crate::func::FuncMap;
 use crate::parse::parse;
 use crate::suggest::nearest;

@@ -5,8 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use slipway_gocompat::Glob;
 use slipway_manifest::tree::{NodeKind, TreeError, join};
-use slipway_manifest::{Glob, Tree, YamlError};
+use slipway_manifest::{Tree, YamlError};
 
 use crate::options::{Options, Release, Set, SetKind};
 use crate::parse_values;

@@ -1,8 +1,8 @@
 //! Which dependencies of a chart take part, and what values it imports from them (helm/helm
 //! `pkg/chart/v2/util/dependencies.go`).
 
+use slipway_gocompat::semver::is_compatible;
 use slipway_gotmpl::{Map, Value};
-use slipway_manifest::semver_go::is_compatible;
 
 use crate::chart::{Chart, Dependency};
 use crate::values::{CoalesceError, Nulls, coalesce, deep_copy_map, merge_tables, path_value, table};

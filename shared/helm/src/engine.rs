@@ -9,13 +9,14 @@ use jiff::Timestamp;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
+use slipway_gocompat::path::base;
 use slipway_gotmpl::{Budget, Context, FuncError, Map, MapType, MissingKey, Numbers, Set, Str, Value, sprint};
 
 use crate::chart::{Chart, Metadata};
 use crate::error::RenderError;
 use crate::objects::{ApiVersions, Capabilities, Files, KubeVersion, VALUES};
 use crate::options::{Lookup, Options};
-use crate::sprig::{Regexes, base, functions};
+use crate::sprig::{Regexes, functions};
 
 /// What functions find and leave during a render.
 pub(crate) struct State {

@@ -24,8 +24,8 @@ mod values;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
+use slipway_gocompat::semver::is_compatible;
 use slipway_gotmpl::{Budget, Str};
-use slipway_manifest::semver_go::is_compatible;
 use slipway_manifest::{Object, Tree, yaml};
 
 pub use chart::archive::ArchiveError;

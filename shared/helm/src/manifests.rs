@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use memchr::{memchr_iter, memmem};
 use serde_json::Value;
+use slipway_gocompat::path::base;
 use slipway_gotmpl::Str;
 use slipway_manifest::object::type_name;
 use slipway_manifest::{kind_order, yaml};
 
 use crate::error::{HelmError, ManifestError, excerpt};
-use crate::sprig::base;
 
 /// A document that a template printed.
 #[derive(Debug, Clone, PartialEq)]

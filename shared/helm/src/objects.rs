@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use slipway_gocompat::Glob;
+use slipway_gocompat::path::base;
 use slipway_gotmpl::{FuncError, Function, Kind, List, Map, MapType, Native, Str, Type, UintKind, Value};
-use slipway_manifest::Glob;
 
 use crate::sprig::{self, Outcome};
 use crate::{chart, values};
@@ -55,7 +56,7 @@ impl Files {
 
     /// Files below their last name, as text or Base64.
     fn by_name(&self, text: impl Fn(&[u8]) -> Str) -> Map {
-        let entries = self.0.iter().map(|(name, data)| (Str::from(sprig::base(name)), Value::Str(text(data))));
+        let entries = self.0.iter().map(|(name, data)| (Str::from(base(name)), Value::Str(text(data))));
         Map::typed(MapType::STRING, entries.collect())
     }
 }

@@ -27,7 +27,6 @@ use slipway_gotmpl::{Context, FuncError, FuncMap, Value};
 
 pub(crate) use data::to_yaml;
 pub(crate) use helm::{WARN_END, WARN_START};
-pub(crate) use paths::base;
 pub(crate) use regexes::Regexes;
 
 /// What a function gives back.

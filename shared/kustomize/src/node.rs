@@ -6,6 +6,7 @@ pub(crate) mod parse;
 pub(crate) mod scalar;
 
 use serde_json::{Number, Value};
+use slipway_gocompat::strconv::format_float;
 
 pub(crate) use scalar::{Scalar, Tag};
 
@@ -202,7 +203,7 @@ impl Node {
 }
 
 fn number(n: &Number) -> Scalar {
-    let text = n.as_f64().map_or_else(|| n.to_string(), scalar::format_float);
+    let text = n.as_f64().map_or_else(|| n.to_string(), |float| format_float(float, 'g', None));
     let tag = if text.contains(['e', '.']) { Tag::Float } else { Tag::Int };
     Scalar { text, tag }
 }

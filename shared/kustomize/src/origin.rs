@@ -1,5 +1,7 @@
 //! `buildMetadata`: where a resource came from and what changed it (kustomize `api/resource/origin.go`).
 
+use slipway_gocompat::path;
+
 use crate::remote::{self, RemoteKind};
 use crate::resource::Resource;
 
@@ -29,7 +31,7 @@ impl Origin {
             origin.path = path;
             return origin;
         }
-        origin.path = clean(&format!("{}/{path}", self.path));
+        origin.path = path::join(&[&self.path, path]);
         origin
     }
 
@@ -37,7 +39,7 @@ impl Origin {
     pub(crate) fn built_in(&self, file: &str, kind: &str) -> Self {
         Self {
             path: String::new(),
-            configured_in: clean(&format!("{}/{file}", self.path)),
+            configured_in: path::join(&[&self.path, file]),
             configured_by: ["builtin".to_owned(), kind.to_owned(), String::new(), String::new()],
             ..self.clone()
         }
@@ -100,19 +102,4 @@ impl Origin {
             resource.set_annotation(TRANSFORMATIONS, list);
         }
     }
-}
-
-/// A path without `.`, and without `..` where it does not begin with it.
-fn clean(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    parts.join("/")
 }

@@ -1,6 +1,6 @@
 //! Paths into resources as Kustomize writes them: `spec.template.spec.containers.[name=web].image`.
 
-use regex::Regex;
+use slipway_gocompat::regexp;
 
 use crate::error::Error;
 use crate::node::{Kind, Map, Node};
@@ -181,7 +181,7 @@ fn visit_matching(
     visit_one: &mut dyn FnMut(&mut Node) -> Result<(), Error>,
 ) -> Result<usize, Error> {
     let regex =
-        Regex::new(pattern).map_err(|e| Error::refused(format!("`{part}` is not a regular expression: {e}")))?;
+        regexp::compile(pattern).map_err(|e| Error::refused(format!("`{part}` is not a regular expression: {e}")))?;
     let list = list_mut(node, part)?;
     let mut found = 0;
     for item in list.iter_mut() {

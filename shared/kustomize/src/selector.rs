@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use regex::Regex;
+use slipway_gocompat::regexp::{self, Regex};
 
 use crate::context::Context;
 use crate::error::Error;
@@ -24,7 +24,7 @@ impl Matcher {
     pub(crate) fn new(selector: &Selector) -> Result<Self, Error> {
         let regex = |field: &str, pattern: &str| match pattern {
             "" => Ok(None),
-            pattern => Regex::new(&format!("^(?:{pattern})$")).map(Some).map_err(|e| {
+            pattern => regexp::compile(&format!("^(?:{pattern})$")).map(Some).map_err(|e| {
                 Error::refused(format!("`{field}: {pattern}` of a selector is not a regular expression: {e}"))
             }),
         };

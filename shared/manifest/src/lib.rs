@@ -3,16 +3,14 @@
 //!
 //! Nothing here knows a network, a clock, an environment or async.
 
-pub mod duration_go;
 pub mod edit;
-pub mod glob;
 pub mod kind_order;
 pub mod object;
-pub mod semver_go;
 pub mod tree;
 pub mod yaml;
 
-pub use glob::Glob;
+pub use slipway_gocompat::{Glob, duration as duration_go, glob, semver as semver_go};
+
 pub use object::{Object, ObjectError, ObjectId};
 pub use tree::{Limits, NodeKind, Tree, TreeError};
 pub use yaml::{YamlError, YamlErrorKind};

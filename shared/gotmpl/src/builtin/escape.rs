@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
+use slipway_gocompat::strconv::is_print;
+
 use crate::budget::Budget;
-use crate::fmt::{is_print, sprint};
+use crate::fmt::sprint;
 use crate::func::FuncError;
 use crate::value::{Str, Value};
 

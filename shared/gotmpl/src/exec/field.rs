@@ -1,9 +1,10 @@
 //! `.a.b`, `$v.a.b` and `(pipe).a.b`.
 
+use slipway_gocompat::strconv::quote;
+
 use super::{At, Exec, is_struct};
 use crate::ast::{Expr, ExprKind};
 use crate::error::Error;
-use crate::fmt::quote;
 use crate::func::Function;
 use crate::operand::{Operand, zero};
 use crate::set::MissingKey;

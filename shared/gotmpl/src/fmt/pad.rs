@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use slipway_gocompat::strconv::{format_float, is_print};
+
 /// What stood between `%` and the verb.
 #[allow(clippy::struct_excessive_bools, reason = "Go's flags are independent of each other")]
 #[derive(Clone, Copy, Debug, Default)]
@@ -99,7 +101,7 @@ pub(super) fn integer(flags: Flags, magnitude: u64, negative: bool, verb: char) 
 /// A float with sign, the alternate form and padding (Go's `fmtFloat`).
 pub(super) fn float(flags: Flags, value: f64, verb: char, precision: Option<usize>) -> Vec<u8> {
     let precision = flags.precision.or(precision);
-    let text = super::format_float(value, verb, precision);
+    let text = format_float(value, verb, precision);
     let (sign, mut text) = match text.strip_prefix(['-', '+']) {
         Some(rest) => (if text.starts_with('-') { '-' } else { '+' }, rest.to_owned()),
         None => ('+', text),
@@ -170,7 +172,7 @@ pub(super) fn unicode(flags: Flags, code: u64) -> Vec<u8> {
     let digits = flags.precision.unwrap_or(4).max(4);
     let hex = format!("{code:X}");
     let mut text = format!("U+{}{hex}", "0".repeat(digits.saturating_sub(hex.len())));
-    if let Some(c) = u32::try_from(code).ok().and_then(char::from_u32).filter(|c| flags.sharp && super::is_print(*c)) {
+    if let Some(c) = u32::try_from(code).ok().and_then(char::from_u32).filter(|c| flags.sharp && is_print(*c)) {
         text.extend([' ', '\'', c, '\'']);
     }
     flags.pad_spaces(text.as_bytes())

@@ -1,7 +1,8 @@
 //! One value under one verb. (Go: src/fmt/print.go)
 
+use slipway_gocompat::strconv::{can_backquote, quote, quote_ascii, quote_char};
+
 use super::pad::{self, Flags};
-use super::quote::{can_backquote, quote, quote_ascii, quote_char};
 use crate::budget::{Budget, Limit};
 use crate::value::{Kind, List, Map, Native, Str, Type, UintKind, Value};
 

@@ -1,10 +1,13 @@
 //! Pipelines, commands and operands.
 
-use super::{Error, Shared, Tree, number, quote, unquote};
+use slipway_gocompat::strconv::{quote, unquote};
+
+use super::{Error, Shared, Tree, number};
 use crate::ast::{Callee, Decl, Expr, ExprKind, Pipe, Show, Stage, place};
 use crate::builtin;
 use crate::lex::{Token, TokenKind};
 use crate::source::Span;
+use crate::value::Str;
 
 impl Tree<'_, '_> {
     /// `$v := command | command`, up to `end`.
@@ -200,6 +203,6 @@ impl Tree<'_, '_> {
             return Ok(ExprKind::Text(inner));
         }
         let text = unquote(token.value).ok_or_else(|| self.error("invalid syntax"))?;
-        Ok(ExprKind::Escaped(Box::new(text), token.span()))
+        Ok(ExprKind::Escaped(Box::new(Str::from(text.as_ref())), token.span()))
     }
 }

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use slipway_gocompat::semver::is_compatible;
 use slipway_manifest::Tree;
-use slipway_manifest::semver_go::is_compatible;
 use slipway_manifest::tree::{NodeKind, TreeError};
 use slipway_manifest::yaml::{self, YamlError};
 

@@ -1,9 +1,9 @@
 //! `Chart.yaml` and `requirements.yaml` (helm/helm `pkg/chart/v2/metadata.go`, `dependency.go`).
 
 use serde_json::{Map, Value};
-use slipway_gotmpl::format_float;
+use slipway_gocompat::semver;
+use slipway_gocompat::strconv::format_float;
 use slipway_manifest::object::type_name;
-use slipway_manifest::semver_go;
 
 /// Why a `Chart.yaml` is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -143,7 +143,7 @@ impl Metadata {
         if self.version.is_empty() {
             return invalid("chart.metadata.version is required".to_owned());
         }
-        if semver_go::Version::parse(&self.version).is_err() {
+        if semver::Version::parse(&self.version).is_err() {
             return invalid(format!("chart.metadata.version {:?} is invalid", self.version));
         }
         if !["", "application", "library"].contains(&self.kind.as_str()) {

@@ -1,5 +1,6 @@
 //! Conversions as spf13/cast 1.7 does them (`caste.go`), and how a value reads as text.
 
+use slipway_gocompat::strconv::{parse_float, parse_int};
 use slipway_gotmpl::{Context, FuncError, Str, Value, sprint};
 
 use crate::objects::Bytes;
@@ -48,45 +49,6 @@ fn trim_zero_decimal(text: &str) -> &str {
         Some(whole) if trimmed.len() < text.len() => whole,
         _ => text,
     }
-}
-
-/// Go's `strconv.ParseInt(text, 0, 64)`.
-fn parse_int(text: &str) -> Option<i64> {
-    let (negative, digits) = match text.as_bytes().first()? {
-        b'-' => (true, text.get(1..)?),
-        b'+' => (false, text.get(1..)?),
-        _ => (false, text),
-    };
-    let (radix, body) = match digits.get(..2).map(str::to_ascii_lowercase).as_deref() {
-        Some("0x") => (16, digits.get(2..)?),
-        Some("0o") => (8, digits.get(2..)?),
-        Some("0b") => (2, digits.get(2..)?),
-        Some(two) if two.starts_with('0') => (8, digits.get(1..)?),
-        _ => (10, digits),
-    };
-    // An underscore may stand between digits, and after a prefix.
-    let legal = body.split('_').enumerate().all(|(i, part)| !part.is_empty() || i == 0 && radix != 10);
-    if !legal || body.starts_with(['+', '-']) {
-        return None;
-    }
-    let magnitude = u64::from_str_radix(&body.replace('_', ""), radix).ok()?;
-    if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
-}
-
-fn parse_float(text: &str) -> Option<f64> {
-    // An underscore may stand between digits.
-    let legal =
-        |part: &str| part.starts_with(|c: char| c.is_ascii_digit()) || part.ends_with(|c: char| c.is_ascii_digit());
-    let float: f64 = if text.contains('_') {
-        if !text.split('_').all(|part| !part.is_empty() && legal(part)) {
-            return None;
-        }
-        text.replace('_', "").parse().ok()?
-    } else {
-        text.parse().ok()?
-    };
-    // Rust reads 1e999 as infinity, for Go it is out of range.
-    (float.is_finite() || !text.contains(|c: char| c.is_ascii_digit())).then_some(float)
 }
 
 /// sprig's `strval`: text as it is, bytes as text, everything else as `%v` prints it.

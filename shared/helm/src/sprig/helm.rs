@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use slipway_gotmpl::{Context, FuncError, Function, Set, Str, Type, Value, quote};
+use slipway_gocompat::strconv::quote;
+use slipway_gotmpl::{Context, FuncError, Function, Set, Str, Type, Value};
 
 use super::{Outcome, misused, state};
 

@@ -1,12 +1,10 @@
-//! Regular expressions (Masterminds/sprig `regex.go`): Go's RE2 syntax on the `regex` crate, which never blows up in
-//! time. Patterns are translated where the two read differently.
+//! Matches regular expressions (Masterminds/sprig `regex.go`).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::rc::Rc;
 
-use regex::{Regex, RegexBuilder};
+use slipway_gocompat::regexp::{self, Regex};
 use slipway_gotmpl::{Context, FuncError, Function, INT, List, Str, Type, Value};
 
 use super::{Outcome, misused, state};
@@ -31,10 +29,6 @@ pub(super) const TABLE: &[Function] = &[
     Function::new("regexQuoteMeta", &[Type::String], quote_meta),
 ];
 
-/// Bytes of one compiled pattern.
-const MAX_COMPILED: usize = 1 << 20;
-/// Repetitions that Go allows.
-const MAX_REPEAT: u32 = 1000;
 /// Patterns kept compiled during one render.
 const MAX_KEPT: usize = 256;
 
@@ -49,20 +43,7 @@ fn compile(cx: &Context<'_>, pattern: &Str) -> Result<Rc<Regex>, FuncError> {
     }
     // Compiling costs far more than a step: patterns made in a loop must not be free.
     cx.budget().step(1000 + 20 * pattern.len() as u64)?;
-    let wrong = |reason: &str| FuncError::from(format!("error parsing regexp: {reason}: `{pattern}`"));
-    let translated = translate(&pattern.to_text()).map_err(wrong)?;
-    let regex = RegexBuilder::new(&translated)
-        .size_limit(MAX_COMPILED)
-        .dfa_size_limit(MAX_COMPILED)
-        .nest_limit(250)
-        .build()
-        .map_err(|e| match e {
-            regex::Error::CompiledTooBig(_) => wrong("expression too large"),
-            regex::Error::Syntax(text) => {
-                wrong(text.lines().last().unwrap_or("invalid syntax").trim_start_matches("error: "))
-            }
-            _ => wrong("invalid syntax"),
-        })?;
+    let regex = regexp::compile(&pattern.to_text()).map_err(|e| FuncError::from(e.to_string()))?;
     let regex = Rc::new(regex);
     let mut known = known.borrow_mut();
     if known.len() < MAX_KEPT {
@@ -118,44 +99,13 @@ fn replace(cx: &mut Context<'_>, args: &[Value], literal: bool) -> Outcome {
         if literal {
             out.push_str(&replacement);
         } else {
-            expand(&mut out, &captures, &replacement);
+            regexp::expand(&mut out, &captures, &replacement);
         }
         cx.budget().bytes(out.len() - before)?;
         last = whole.end();
     }
     out.push_str(text.get(last..).unwrap_or_default());
     Ok(out.into())
-}
-
-/// Go's `Regexp.Expand`: `$1`, `$name`, `${name}`, `$$`; what is malformed stays as it is.
-fn expand(out: &mut String, captures: &regex::Captures<'_>, template: &str) {
-    let mut rest = template;
-    while let Some(at) = rest.find('$') {
-        out.push_str(rest.get(..at).unwrap_or_default());
-        rest = rest.get(at + 1..).unwrap_or_default();
-        if let Some(after) = rest.strip_prefix('$') {
-            out.push('$');
-            rest = after;
-            continue;
-        }
-        let is_name = |c: char| c == '_' || c.is_alphanumeric();
-        let (name, after) = match rest.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
-            Some((name, after)) if !name.is_empty() && name.chars().all(is_name) => (name, after),
-            Some(_) => ("", rest),
-            None => rest.split_at(rest.find(|c| !is_name(c)).unwrap_or(rest.len())),
-        };
-        if name.is_empty() {
-            out.push('$');
-            continue;
-        }
-        let group = match name.parse::<usize>() {
-            Ok(index) => captures.get(index),
-            Err(_) => captures.name(name),
-        };
-        out.push_str(group.map_or("", |group| group.as_str()));
-        rest = after;
-    }
-    out.push_str(rest);
 }
 
 /// Go's `Regexp.Split`.
@@ -191,212 +141,5 @@ fn split(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
 
 fn quote_meta(_: &mut Context<'_>, args: &[Value]) -> Outcome {
     let [Value::Str(text)] = args else { return misused() };
-    let mut out = String::new();
-    for c in text.to_text().chars() {
-        if r"\.+*?()|[]{}^$".contains(c) {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    Ok(out.into())
-}
-
-/// A pattern in Go's syntax as one for the `regex` crate: `\d`, `\w`, `\s` and `\b` are ASCII, brackets in classes and
-/// braces that count nothing are themselves, `\Q…\E` is literal, and what only the crate knows is refused.
-fn translate(pattern: &str) -> Result<String, &'static str> {
-    let mut out = String::with_capacity(pattern.len() + 8);
-    let mut rest = pattern;
-    // Whether a repetition has just been read: Go allows `?` after one, nothing else.
-    let mut repeated = false;
-    while let Some(c) = rest.chars().next() {
-        rest = rest.get(c.len_utf8()..).unwrap_or_default();
-        let was_repeated = std::mem::take(&mut repeated);
-        match c {
-            '\\' if rest.starts_with('Q') => {
-                let literal = rest.get(1..).unwrap_or_default();
-                let (literal, after) = literal.split_once(r"\E").unwrap_or((literal, ""));
-                out.push_str(&regex::escape(literal));
-                rest = after;
-            }
-            '\\' => rest = escape(&mut out, rest, false)?,
-            '[' => rest = class(&mut out, rest)?,
-            '(' if rest.starts_with('?') => {
-                let flags = rest.get(1..).unwrap_or_default();
-                if flags.starts_with(['=', '!']) || flags.starts_with("<=") || flags.starts_with("<!") {
-                    return Err("invalid or unsupported Perl syntax");
-                }
-                let named = flags.starts_with('<') || flags.starts_with("P<");
-                let end = flags.find([')', ':']).unwrap_or(flags.len());
-                if !named && !flags.get(..end).unwrap_or_default().chars().all(|c| "imsU-".contains(c)) {
-                    return Err("invalid or unsupported Perl syntax");
-                }
-                out.push('(');
-            }
-            '{' => match repetition(rest) {
-                Some((_, _)) if was_repeated => return Err("invalid nested repetition operator"),
-                Some((most, _)) if most > MAX_REPEAT => return Err("invalid repeat count"),
-                Some((_, length)) => {
-                    out.push('{');
-                    out.push_str(rest.get(..length).unwrap_or_default());
-                    rest = lazy(&mut out, rest.get(length..).unwrap_or_default());
-                    repeated = true;
-                }
-                None => out.push_str(r"\{"),
-            },
-            '}' => out.push_str(r"\}"),
-            '*' | '+' | '?' if was_repeated => return Err("invalid nested repetition operator"),
-            '*' | '+' | '?' => {
-                out.push(c);
-                rest = lazy(&mut out, rest);
-                repeated = true;
-            }
-            c => out.push(c),
-        }
-    }
-    Ok(out)
-}
-
-fn lazy<'r>(out: &mut String, rest: &'r str) -> &'r str {
-    match rest.strip_prefix('?') {
-        Some(after) => {
-            out.push('?');
-            after
-        }
-        None => rest,
-    }
-}
-
-/// The largest count of `n}`, `n,}` or `n,m}` and its length.
-fn repetition(rest: &str) -> Option<(u32, usize)> {
-    let (body, _) = rest.split_once('}')?;
-    let (least, most) = body.split_once(',').unwrap_or((body, ""));
-    let number = |text: &str| {
-        let digits =
-            !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
-        digits.then(|| text.parse::<u32>().unwrap_or(u32::MAX))
-    };
-    let least = number(least)?;
-    let most = if most.is_empty() { 0 } else { number(most)? };
-    Some((least.max(most), body.len() + 1))
-}
-
-/// What follows a backslash; gives the rest.
-fn escape<'r>(out: &mut String, rest: &'r str, in_class: bool) -> Result<&'r str, &'static str> {
-    let c = rest.chars().next().ok_or("trailing backslash at end of expression")?;
-    let after = rest.get(c.len_utf8()..).unwrap_or_default();
-    let (positive, negative) = match c.to_ascii_lowercase() {
-        'd' => ("0-9", "[^0-9]"),
-        'w' => ("0-9A-Za-z_", "[^0-9A-Za-z_]"),
-        's' => (r"\t\n\f\r ", r"[^\t\n\f\r ]"),
-        _ => ("", ""),
-    };
-    match c {
-        'd' | 'w' | 's' if in_class => out.push_str(positive),
-        'd' | 'w' | 's' => {
-            let _ = write!(out, "[{positive}]");
-        }
-        'D' | 'W' | 'S' => out.push_str(negative),
-        'b' | 'B' if !in_class => {
-            let _ = write!(out, r"(?-u:\{c})");
-        }
-        'A' | 'z' if !in_class => {
-            out.push('\\');
-            out.push(c);
-        }
-        'x' | 'p' | 'P' if after.starts_with('{') => {
-            let end = after.find('}').ok_or("invalid escape sequence")? + 1;
-            let _ = write!(out, "\\{c}{}", after.get(..end).unwrap_or_default());
-            return Ok(after.get(end..).unwrap_or_default());
-        }
-        'a' | 'f' | 'n' | 'r' | 't' | 'v' | 'x' | 'p' | 'P' => {
-            out.push('\\');
-            out.push(c);
-        }
-        // An octal code; a single digit would be a back reference, which RE2 lacks.
-        '0'..='7' if c == '0' || after.starts_with(|c: char| ('0'..='7').contains(&c)) => {
-            let length = rest.bytes().take(3).take_while(|b| (b'0'..=b'7').contains(b)).count();
-            let code = u32::from_str_radix(rest.get(..length).unwrap_or_default(), 8).unwrap_or(0);
-            let _ = write!(out, r"\x{{{code:x}}}");
-            return Ok(rest.get(length..).unwrap_or_default());
-        }
-        c if c.is_ascii_alphanumeric() => return Err("invalid escape sequence"),
-        c if c.is_ascii() => out.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
-        _ => return Err("invalid escape sequence"),
-    }
-    Ok(after)
-}
-
-/// A class after its `[`; gives the rest after its `]`.
-fn class<'r>(out: &mut String, rest: &'r str) -> Result<&'r str, &'static str> {
-    out.push('[');
-    let mut rest = match rest.strip_prefix('^') {
-        Some(after) => {
-            out.push('^');
-            after
-        }
-        None => rest,
-    };
-    let mut first = true;
-    loop {
-        let c = rest.chars().next().ok_or("missing closing ]")?;
-        let after = rest.get(c.len_utf8()..).unwrap_or_default();
-        match c {
-            ']' if !first => {
-                out.push(']');
-                return Ok(after);
-            }
-            '[' if after.starts_with(':') && after.contains(":]") => {
-                let (name, next) = after.split_once(":]").unwrap_or_default();
-                let _ = write!(out, "[{name}:]");
-                rest = next;
-            }
-            '\\' => rest = escape(out, after, true)?,
-            // These the crate would take for set operations.
-            '[' | ']' | '&' | '~' => {
-                out.push('\\');
-                out.push(c);
-                rest = after;
-            }
-            c => {
-                // `--` is a set operation for the crate, too; as the end of a range it is itself.
-                if c == '-' && (first || out.ends_with('-') || after.starts_with(']')) {
-                    out.push('\\');
-                }
-                out.push(c);
-                rest = after;
-            }
-        }
-        first = false;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_of_go_keep_their_meaning() {
-        for (pattern, text, hit) in [
-            (r"^\d+$", "١", false),
-            (r"[\w.]+", "a.b", true),
-            (r"^[^\W]$", "a", true),
-            (r"a{,2}", "a{,2}", true),
-            (r"\<a\>", "<a>", true),
-            (r"[[]", "[", true),
-            (r"[]a]", "]", true),
-            (r"^[a&&b]+$", "a&b", true),
-            (r"^[+--]$", ",", true),
-            (r"\x{e9}", "é", true),
-            (r"\101", "A", true),
-            (r"[[:alpha:]_]", "_", true),
-            (r"x{{", "x{{", true),
-            (r"\Qa.b", "a.b", true),
-        ] {
-            let regex = Regex::new(&translate(pattern).unwrap()).unwrap();
-            assert_eq!(regex.is_match(text), hit, "{pattern} {text}");
-        }
-        for pattern in ["a**", "a{1001}", r"\8", "(?=a)", "(?<!a)", "[a", r"a\", r"\_a\y"] {
-            assert!(translate(pattern).is_err(), "{pattern}");
-        }
-    }
+    Ok(regexp::quote_meta(&text.to_text()).into())
 }

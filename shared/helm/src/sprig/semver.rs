@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
+use slipway_gocompat::semver::{Constraint, Version};
 use slipway_gotmpl::{Context, FuncError, Function, Native, Str, Type, UintKind, Value};
-use slipway_manifest::semver_go::{Constraint, Version};
 
 use super::{Outcome, misused};
 

@@ -1,8 +1,7 @@
 //! Text (Masterminds/sprig `strings.go`, Masterminds/goutils, huandu/xstrings). Lengths and positions count bytes.
 
-use slipway_gotmpl::{
-    Context, FuncError, Function, INT, List, Map, MapType, Str, Type, Value, quote as go_quote, sprint,
-};
+use slipway_gocompat::strconv;
+use slipway_gotmpl::{Context, FuncError, Function, INT, List, Map, MapType, Str, Type, Value, sprint};
 
 use super::cast::text;
 use super::lists::texts;
@@ -129,7 +128,7 @@ fn quote(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
         .map(|value| {
             let text = text(cx, value)?;
             cx.budget().bytes(text.len())?;
-            Ok(go_quote(text.as_bytes()))
+            Ok(strconv::quote(text.as_bytes()))
         })
         .collect();
     let joined = quoted?.join(" ");

@@ -1,10 +1,12 @@
 //! What a scalar means to Kustomize: the rules of go-yaml v3 (`resolve.go`), which differ from sigs.k8s.io/yaml's:
 //! `yes` is a text, `2001-01-01` a time.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use base64::Engine as _;
 use serde_json::{Number, Value};
+use slipway_gocompat::strconv::{parse_int, parse_uint};
 
 /// A scalar: its text as written (or decoded, where quoted) and its type.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,26 +102,10 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Go's `strconv.ParseInt(text, 0, 64)` with `_` left out: decimal, 0x, 0b, 0o and a leading 0 for octal.
+/// An integer in Go's syntax with `_` left out.
 fn integer(text: &str) -> Option<Number> {
-    let plain: std::borrow::Cow<'_, str> = if text.contains('_') { text.replace('_', "").into() } else { text.into() };
-    let (negative, digits) = match plain.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, plain.strip_prefix('+').unwrap_or(&plain)),
-    };
-    let prefix = digits.get(..2).map(str::to_ascii_lowercase);
-    let (radix, digits) = match prefix.as_deref() {
-        Some("0x") => (16, digits.get(2..)?),
-        Some("0b") => (2, digits.get(2..)?),
-        Some("0o") => (8, digits.get(2..)?),
-        Some(two) if two.starts_with('0') => (8, digits.get(1..)?),
-        _ => (10, digits),
-    };
-    if !digits.starts_with(|c: char| c.is_digit(radix)) {
-        return None;
-    }
-    let magnitude = u64::from_str_radix(digits, radix).ok()?;
-    if negative { 0i64.checked_sub_unsigned(magnitude).map(Number::from) } else { Some(Number::from(magnitude)) }
+    let plain: Cow<'_, str> = if text.contains('_') { text.replace('_', "").into() } else { text.into() };
+    parse_int(&plain).map(Number::from).or_else(|| parse_uint(&plain).map(Number::from))
 }
 
 /// A float of YAML's form, `^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`, that a float64 can hold.
@@ -150,18 +136,6 @@ fn float_value(text: &str) -> Option<Value> {
         return Some(Value::Number(Number::from(f as i64)));
     }
     Number::from_f64(f).map(Value::Number)
-}
-
-/// Go's `strconv.FormatFloat(f, 'g', -1, 64)`.
-pub(crate) fn format_float(f: f64) -> String {
-    let scientific = format!("{f:e}");
-    let Some((mantissa, exponent)) = scientific.split_once('e') else { return scientific };
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..6).contains(&exponent) {
-        return format!("{f}");
-    }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{mantissa}e{sign}{:02}", exponent.abs())
 }
 
 /// A time in one of go-yaml's four forms, as Go's JSON prints it (RFC 3339).
@@ -302,15 +276,6 @@ mod tests {
     fn a_text_that_does_not_fit_its_tag_is_an_error() {
         let scalar = Scalar { text: "abc".to_owned(), tag: Tag::Int };
         assert_eq!(scalar.into_value(), Err("cannot decode `abc` as !!int".to_owned()));
-    }
-
-    #[test]
-    fn floats_print_as_in_go() {
-        for (f, text) in
-            [(1000.0, "1000"), (1e6, "1e+06"), (0.5, "0.5"), (1_234_567.0, "1.234567e+06"), (1e-5, "1e-05")]
-        {
-            assert_eq!(format_float(f), text);
-        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `images`: names, tags and digests of container images, wherever containers are.
 
-use regex::Regex;
+use slipway_gocompat::regexp::{self, Regex};
 
 use crate::context::Context;
 use crate::error::Error;
@@ -81,7 +81,7 @@ impl Name {
         if name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | ':' | '@' | '.')) {
             return Ok(Self::Plain(name.to_owned()));
         }
-        Regex::new(&format!("^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$"))
+        regexp::compile(&format!("^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$"))
             .map(Self::Regex)
             .map_err(|e| Error::refused(format!("`images`: name `{name}` is not a regular expression: {e}")))
     }

@@ -2,9 +2,10 @@
 //! lists not indented, strings quoted where a reader with Go's rules would take them for something else.
 
 use serde_json::{Map, Number, Value};
+use slipway_gocompat::strconv::format_float;
 
 use super::natural;
-use super::resolve::{Resolved, format_float, is_timestamp, resolve};
+use super::resolve::{Resolved, is_timestamp, resolve};
 
 /// A key of more bytes than this is written with `? `.
 const SIMPLE_KEY: usize = 128;
@@ -133,7 +134,7 @@ impl Emitter {
             Value::Bool(true) => self.put_str("true"),
             Value::Bool(false) => self.put_str("false"),
             Value::Number(n) if self.pretty && n.is_f64() => {
-                self.put_str(&format_float(n.as_f64().unwrap_or_default()));
+                self.put_str(&format_float(n.as_f64().unwrap_or_default(), 'g', None));
             }
             Value::Number(n) => self.put_str(&number(n)),
             Value::String(s) => self.text(s, indent, true),
@@ -301,7 +302,7 @@ fn number(n: &Number) -> String {
             // Below 10^21 Go's JSON writes no exponent, so what fits 64 bits is read back as an integer.
             let digits = float.to_string();
             let integer = digits != "-0" && (digits.parse::<i64>().is_ok() || digits.parse::<u64>().is_ok());
-            if integer { digits } else { format_float(float) }
+            if integer { digits } else { format_float(float, 'g', None) }
         }
         _ => n.to_string(),
     }

@@ -4,6 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Number, Value};
+use slipway_gocompat::strconv::{format_float32, parse_int, parse_uint};
 
 use super::YamlErrorKind;
 
@@ -83,28 +84,9 @@ fn number(text: &str) -> Option<Number> {
     integer(text).or_else(|| float(text))
 }
 
-/// strconv.ParseInt, then ParseUint, with base 0.
+/// An integer in Go's syntax.
 fn integer(text: &str) -> Option<Number> {
-    let (sign, digits) = match text.as_bytes() {
-        [sign @ (b'-' | b'+'), ..] => (Some(*sign), text.get(1..)?),
-        _ => (None, text),
-    };
-    let (radix, digits) = match digits.as_bytes() {
-        [b'0', b'x' | b'X', ..] => (16, digits.get(2..)?),
-        [b'0', b'b' | b'B', ..] => (2, digits.get(2..)?),
-        [b'0', b'o' | b'O', ..] => (8, digits.get(2..)?),
-        [b'0', _, ..] => (8, digits.get(1..)?),
-        _ => (10, digits),
-    };
-    if !digits.bytes().next()?.is_ascii_alphanumeric() {
-        return None;
-    }
-    let magnitude = u64::from_str_radix(digits, radix).ok()?;
-    match sign {
-        Some(b'-') => 0i64.checked_sub_unsigned(magnitude).map(Number::from),
-        Some(_) => i64::try_from(magnitude).ok().map(Number::from),
-        None => Some(Number::from(magnitude)),
-    }
+    parse_int(text).map(Number::from).or_else(|| parse_uint(text).map(Number::from))
 }
 
 /// A decimal float as YAML writes it; one too large for 64 bits is text.
@@ -152,38 +134,8 @@ pub(super) fn number_key(number: &Number) -> Option<String> {
     Some(if float.is_infinite() {
         if float > 0.0 { ".inf" } else { "-.inf" }.to_owned()
     } else {
-        general(&format!("{float:e}"))
+        format_float32(float)
     })
-}
-
-/// A float as strconv's 'g' writes it with the fewest digits: `0.5`, `1e+21`, `1.5e-07`.
-pub(super) fn format_float(float: f64) -> String {
-    general(&format!("{float:e}"))
-}
-
-/// From Rust's shortest scientific form (`1.5e-7`) to Go's 'g' form.
-fn general(scientific: &str) -> String {
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
-    let digits = mantissa.replace('.', "");
-    let count = i32::try_from(digits.len()).unwrap_or(i32::MAX);
-    // The precision that Go assumes for the shortest form.
-    let limit = 6;
-    if exponent < -4 || exponent >= limit {
-        let mark = if exponent < 0 { '-' } else { '+' };
-        return format!("{sign}{mantissa}e{mark}{:02}", exponent.unsigned_abs());
-    }
-    let zeros = |n: i32| "0".repeat(usize::try_from(n).unwrap_or(0));
-    if exponent < 0 {
-        return format!("{sign}0.{}{digits}", zeros(-exponent - 1));
-    }
-    let whole = usize::try_from(exponent + 1).unwrap_or(0);
-    match digits.split_at_checked(whole) {
-        Some((whole, "")) => format!("{sign}{whole}"),
-        Some((whole, fraction)) => format!("{sign}{whole}.{fraction}"),
-        None => format!("{sign}{digits}{}", zeros(exponent + 1 - count)),
-    }
 }
 
 /// Whether go-yaml takes `text` for a date or a time (and so quotes it when it writes it).
@@ -238,24 +190,6 @@ pub(super) fn is_timestamp(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn floats_print_as_in_go() {
-        for (float, text) in [
-            (0.5, "0.5"),
-            (1e21, "1e+21"),
-            (1.5e-7, "1.5e-07"),
-            (0.0001, "0.0001"),
-            (0.00001, "1e-05"),
-            (1_000_000.5, "1.0000005e+06"),
-            (123_456.5, "123456.5"),
-            (-2.5, "-2.5"),
-            (1e20, "1e+20"),
-            (-0.0, "-0"),
-        ] {
-            assert_eq!(format_float(float), text);
-        }
-    }
 
     #[test]
     fn dates_are_recognised() {

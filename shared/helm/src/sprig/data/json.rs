@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Number, Value as Json};
-use slipway_gotmpl::{Context, FuncError, List, Map, Numbers, Str, Value, format_float};
+use slipway_gocompat::strconv::format_float;
+use slipway_gotmpl::{Context, FuncError, List, Map, Numbers, Str, Value};
 
 use crate::objects::{BuildInfo, Bytes};
 use crate::sprig::dates::Time;
@@ -32,7 +33,7 @@ fn native(value: &Value) -> Option<Plain> {
     Some(if let Some(bytes) = value.downcast::<Bytes>() {
         Plain::Value(STANDARD.encode(&bytes.0).into())
     } else if let Some(time) = value.downcast::<Time>() {
-        Plain::Value(time.rfc3339().into())
+        Plain::Value(time.0.rfc3339().into())
     } else if value.downcast::<BuildInfo>().is_some() {
         let names = ["version", "git_commit", "git_tree_state", "go_version", "kube_client_version"];
         Plain::Fields(names.into_iter().zip(native.fields()).map(|(name, (_, value))| (name, value)).collect())

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use slipway_gotmpl::{Context, FuncError, Kind, List, Map, Str, Value, format_float};
+use slipway_gocompat::strconv::format_float;
+use slipway_gotmpl::{Context, FuncError, Kind, List, Map, Str, Value};
 
 use crate::sprig::dates::Time;
 use crate::sprig::{Outcome, misused};
@@ -148,7 +149,7 @@ impl Writer<'_, '_> {
     fn inline(&mut self, value: &Value, depth: usize) -> Result<(), Stop> {
         self.check(depth)?;
         if let Some(time) = value.downcast::<Time>() {
-            self.out.push_str(&time.rfc3339());
+            self.out.push_str(&time.0.rfc3339());
             return Ok(());
         }
         match value.plain().as_ref() {

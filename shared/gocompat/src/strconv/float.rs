@@ -1,4 +1,4 @@
-//! Go's floats as text. (Go: src/strconv/ftoa.go)
+//! Prints floats (Go: src/strconv/ftoa.go).
 
 use std::fmt::Write;
 
@@ -6,8 +6,8 @@ use std::fmt::Write;
 const EXACT_PLACES: usize = 1_100;
 
 /// How an exponent is marked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exponent {
+#[derive(Clone, Copy, PartialEq)]
+enum Exponent {
     /// `e`, `p`
     Lower,
     /// `E`, `P`
@@ -39,6 +39,16 @@ pub fn format_float(value: f64, verb: char, precision: Option<usize>) -> String 
     out
 }
 
+/// Go's `strconv.FormatFloat(value, 'g', -1, 32)`: as many digits as tell the number from its neighbours of 32 bits.
+pub fn format_float32(value: f32) -> String {
+    if !value.is_finite() {
+        return format_float(value.into(), 'g', None);
+    }
+    let mut out = String::from(if value.is_sign_negative() { "-" } else { "" });
+    push_digits(&mut out, Digits::read(&format!("{:e}", value.abs())), None, Exponent::Lower);
+    out
+}
+
 /// Decimal digits and where the point is: 0.d₁d₂… × 10^point.
 struct Digits {
     digits: String,
@@ -52,10 +62,14 @@ impl Digits {
             Some(count) => format!("{:.*e}", count.saturating_sub(1).min(EXACT_PLACES), value),
             None => format!("{value:e}"),
         };
-        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let digits: String = mantissa.chars().filter(|c| *c != '.').collect();
-        let exponent: i32 = exponent.parse().unwrap_or_default();
-        if value == 0.0 { Self { digits, point: 1 } } else { Self { digits, point: exponent + 1 } }
+        Self::read(&text)
+    }
+
+    /// From Rust's scientific form, which has the exponent 0 for zero.
+    fn read(text: &str) -> Self {
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+        let digits = mantissa.chars().filter(|c| *c != '.').collect();
+        Self { digits, point: exponent.parse::<i32>().unwrap_or_default() + 1 }
     }
 }
 
@@ -93,7 +107,10 @@ fn push_f(out: &mut String, value: f64, precision: Option<usize>) {
 /// `%e` for exponents below -4 or not below the precision, else `%f`; no zeros at the end.
 fn push_g(out: &mut String, value: f64, precision: Option<usize>, case: Exponent) {
     let precision = precision.map(|count| count.max(1));
-    let mut number = Digits::of(value, precision);
+    push_digits(out, Digits::of(value, precision), precision, case);
+}
+
+fn push_digits(out: &mut String, mut number: Digits, precision: Option<usize>, case: Exponent) {
     if precision.is_some() {
         let kept = number.digits.trim_end_matches('0').len().max(1);
         number.digits.truncate(kept);
@@ -177,4 +194,30 @@ fn push_hex(out: &mut String, value: f64, precision: Option<usize>, case: Expone
     }
     push_exponent(&mut text, 'p', exponent);
     out.push_str(&if case == Exponent::Upper { text.to_uppercase() } else { text });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_print_as_in_go() {
+        for (float, text) in [
+            (0.5, "0.5"),
+            (1e21, "1e+21"),
+            (1.5e-7, "1.5e-07"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (1e6, "1e+06"),
+            (1_000_000.5, "1.0000005e+06"),
+            (123_456.5, "123456.5"),
+            (-2.5, "-2.5"),
+            (1e20, "1e+20"),
+            (-0.0, "-0"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(format_float(float, 'g', None), text);
+        }
+        assert_eq!((format_float32(0.1), format_float32(16_777_216.0)), ("0.1".into(), "1.6777216e+07".into()));
+    }
 }

@@ -1,4 +1,4 @@
-//! Globs as Argo CD and Helm have them (gobwas/glob): `*` and `**` match any text, `?` any character, `[a-z]` and `[!a-z]` one
+//! Matches globs as Argo CD and Helm have them (gobwas/glob): `*` and `**` match any text, `?` any character, `[a-z]` and `[!a-z]` one
 //! of a class, `{a,b}` alternatives. In globs of paths `*` and `?` stop at slashes.
 
 use std::fmt::Write as _;
@@ -8,8 +8,10 @@ use std::str::Chars;
 use regex::{Regex, RegexBuilder};
 
 /// A compiled glob; one that can't be read matches nothing, as in Argo CD.
+#[derive(Debug)]
 pub struct Glob(Form);
 
+#[derive(Debug)]
 enum Form {
     /// Most patterns are names.
     Name(String),

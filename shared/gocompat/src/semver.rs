@@ -1,4 +1,4 @@
-//! Versions and constraints as Helm and Argo CD compare them (Masterminds/semver v3.4.0 `version.go`, `constraints.go`):
+//! Compares versions and constraints as Helm and Argo CD do (Masterminds/semver v3.4.0 `version.go`, `constraints.go`):
 //! lenient where SemVer is strict (`v1.2`, leading zeros), with its own rules for `~`, `^`, `x` and pre-releases.
 
 use std::cmp::Ordering;

@@ -1,9 +1,7 @@
-//! Go's quoted strings, both ways. (Go: src/strconv/quote.go)
+//! Writes and reads quoted strings (Go: src/strconv/quote.go).
 
 use std::borrow::Cow;
 use std::fmt::Write;
-
-use crate::value::Str;
 
 /// Go's `strconv.Quote`: in double quotes, what does not print as an escape.
 pub fn quote(bytes: &[u8]) -> String {
@@ -30,8 +28,8 @@ fn quoted(bytes: &[u8], ascii: bool) -> String {
     out
 }
 
-/// Go's `strconv.QuoteRune`.
-pub(super) fn quote_char(c: char, ascii: bool) -> String {
+/// Go's `strconv.QuoteRune`, or `QuoteRuneToASCII`.
+pub fn quote_char(c: char, ascii: bool) -> String {
     let mut out = String::from("'");
     push_escaped(&mut out, c, '\'', ascii);
     out.push('\'');
@@ -63,7 +61,7 @@ fn push_escaped(out: &mut String, c: char, quote: char, ascii: bool) {
 }
 
 /// Go's `strconv.IsPrint`: letters, marks, numbers, punctuation, symbols and the ASCII space.
-pub(crate) fn is_print(c: char) -> bool {
+pub fn is_print(c: char) -> bool {
     if c.is_ascii() {
         return (' '..='~').contains(&c);
     }
@@ -75,21 +73,24 @@ pub(crate) fn is_print(c: char) -> bool {
     text.escape_debug().nth(1) != Some('\\')
 }
 
-/// Whether the text can stand between backquotes as it is.
-pub(super) fn can_backquote(bytes: &[u8]) -> bool {
+/// Go's `strconv.CanBackquote`: whether the text can stand between backquotes as it is.
+pub fn can_backquote(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes)
         .is_ok_and(|text| !text.chars().any(|c| c == '\u{feff}' || (c < ' ' && c != '\t') || c == '`' || c == '\x7f'))
 }
 
-/// Go's `strconv.Unquote` for `"…"` and `` `…` ``. Gives nothing if the syntax is wrong.
-pub(crate) fn unquote(quoted: &str) -> Option<Str> {
+/// Go's `strconv.Unquote` for `"…"` and `` `…` ``, which can give bytes that are no UTF-8. `None` if the syntax is wrong.
+pub fn unquote(quoted: &str) -> Option<Cow<'_, [u8]>> {
     if let Some(raw) = quoted.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')) {
-        let text: Cow<'_, str> = if raw.contains('\r') { raw.replace('\r', "").into() } else { raw.into() };
-        return Some(text.into());
+        return Some(if raw.contains('\r') {
+            raw.replace('\r', "").into_bytes().into()
+        } else {
+            raw.as_bytes().into()
+        });
     }
     let mut rest = quoted.strip_prefix('"')?.strip_suffix('"')?;
     if !rest.contains(['\\', '\n']) {
-        return Some(rest.into());
+        return Some(rest.as_bytes().into());
     }
     let mut out = Vec::with_capacity(rest.len());
     while !rest.is_empty() {
@@ -104,14 +105,16 @@ pub(crate) fn unquote(quoted: &str) -> Option<Str> {
 }
 
 /// What one element of a quoted string stands for.
-pub(crate) enum Unquoted {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unquoted {
+    /// A character.
     Char(char),
     /// From `\x` or an octal escape: a byte, not a character.
     Byte(u8),
 }
 
 /// Go's `strconv.UnquoteChar`: the first character or escape of `text` and what follows it.
-pub(crate) fn unquote_char(text: &str, quote: char) -> Option<(Unquoted, &str)> {
+pub fn unquote_char(text: &str, quote: char) -> Option<(Unquoted, &str)> {
     let mut chars = text.chars();
     let first = chars.next()?;
     if first == quote || first == '\n' {

@@ -1,91 +1,43 @@
-//! Go's layouts (`src/time/format.go`): a date is described by how the reference time, Monday January 2nd 2006 at
+//! Reads and prints times by Go's layouts (`src/time/format.go`): a date is described by how the reference time, Monday January 2nd 2006 at
 //! 15:04:05 seven hours west of Greenwich, would look.
 
 use std::fmt::Write as _;
 
-use super::Time;
+use super::civil::{Civil, MONTHS, WEEKDAYS, days_in_month, month_name, seconds_of, weekday_name};
+use super::{Time, quote};
 
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-
-pub(super) fn month_name(month: i64) -> &'static str {
-    usize::try_from(month - 1).ok().and_then(|index| MONTHS.get(index)).copied().unwrap_or_default()
-}
-
-pub(super) fn weekday_name(day: i64) -> &'static str {
-    usize::try_from(day).ok().and_then(|index| DAYS.get(index)).copied().unwrap_or_default()
-}
-
-/// Date and time of day on the proleptic Gregorian calendar.
-pub(super) struct Civil {
-    pub(super) year: i64,
-    pub(super) month: i64,
-    pub(super) day: i64,
-    pub(super) hour: i64,
-    pub(super) minute: i64,
-    pub(super) second: i64,
-    pub(super) weekday: i64,
-    pub(super) year_day: i64,
-}
-
-impl Civil {
-    /// Of seconds since 1970 (Howard Hinnant's `civil_from_days`).
-    pub(super) fn new(seconds: i64) -> Self {
-        let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-        let shifted = days + 719_468;
-        let era = shifted.div_euclid(146_097);
-        let day_of_era = shifted.rem_euclid(146_097);
-        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let shifted_month = (5 * day_of_year + 2) / 153;
-        let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-        let year = year_of_era + era * 400 + i64::from(month <= 2);
-        Self {
-            year,
-            month,
-            day: day_of_year - (153 * shifted_month + 2) / 5 + 1,
-            hour: rest / 3600,
-            minute: rest / 60 % 60,
-            second: rest % 60,
-            weekday: (days + 4).rem_euclid(7),
-            year_day: days - days_from_civil(year, 1, 1) + 1,
-        }
-    }
-
-    /// Seconds since 1970 after so many years, months and days; days beyond a month's end go on into the next.
-    pub(super) fn add(&self, years: i64, months: i64, days: i64) -> i64 {
-        let months = self.month - 1 + months;
-        let year = self.year + years + months.div_euclid(12);
-        let day = days_from_civil(year, months.rem_euclid(12) + 1, 1) + self.day - 1 + days;
-        day.saturating_mul(86_400).saturating_add(self.hour * 3600 + self.minute * 60 + self.second)
-    }
-}
-
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
-}
-
-fn days_in_month(year: i64, month: i64) -> i64 {
-    let next = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
-    days_from_civil(next.0, next.1, 1) - days_from_civil(year, month, 1)
+/// Why a text is no time of a layout, in Go's words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TimeError {
+    /// A part of the text does not fit the layout.
+    #[error("parsing time {} as {}: cannot parse {} as {}", quote(text), quote(layout), quote(rest), quote(piece))]
+    Piece {
+        /// The text.
+        text: String,
+        /// The layout.
+        layout: String,
+        /// What is left of the text there.
+        rest: String,
+        /// The piece of the layout.
+        piece: String,
+    },
+    /// The text goes on behind the layout's end.
+    #[error("parsing time {}: extra text: {}", quote(text), quote(rest))]
+    Extra {
+        /// The text.
+        text: String,
+        /// What is too much.
+        rest: String,
+    },
+    /// A month 13, a 30th of February …
+    #[error("parsing time {}: {part} out of range", quote(text))]
+    Range {
+        /// The text.
+        text: String,
+        /// The part of the date.
+        part: &'static str,
+    },
 }
 
 /// A piece of a layout.
@@ -282,7 +234,7 @@ struct Read {
 }
 
 /// Go's `time.ParseInLocation(layout, text, time.UTC)`; the error is Go's text.
-pub(super) fn parse(layout: &str, text: &str) -> Result<Time, String> {
+pub(super) fn parse(layout: &str, text: &str) -> Result<Time, TimeError> {
     let mut read = Read {
         year: 0,
         month: 1,
@@ -298,7 +250,12 @@ pub(super) fn parse(layout: &str, text: &str) -> Result<Time, String> {
     };
     let mut rest = text;
     for (piece_text, piece) in pieces(layout) {
-        let fail = || format!("parsing time {text:?} as {layout:?}: cannot parse {rest:?} as {piece_text:?}");
+        let fail = || TimeError::Piece {
+            text: text.to_owned(),
+            layout: layout.to_owned(),
+            rest: rest.to_owned(),
+            piece: piece_text.to_owned(),
+        };
         rest = read.take(rest, piece).ok_or_else(fail)?;
         if matches!(piece, Piece::Second | Piece::ZeroSecond) {
             // A fraction may follow the seconds even if the layout has none.
@@ -311,9 +268,9 @@ pub(super) fn parse(layout: &str, text: &str) -> Result<Time, String> {
         }
     }
     if !rest.is_empty() {
-        return Err(format!("parsing time {text:?}: extra text: {rest:?}"));
+        return Err(TimeError::Extra { text: text.to_owned(), rest: rest.to_owned() });
     }
-    read.finish().map_err(|what| format!("parsing time {text:?}: {what} out of range"))
+    read.finish().map_err(|part| TimeError::Range { text: text.to_owned(), part })
 }
 
 fn read_fraction(rest: &str) -> Option<(u32, &str)> {
@@ -369,7 +326,9 @@ impl Read {
                 self.month = i64::try_from(index).ok()? + 1;
                 Some(rest)
             }
-            Piece::LongWeekday | Piece::Weekday => named(rest, &DAYS, piece == Piece::Weekday).map(|(_, rest)| rest),
+            Piece::LongWeekday | Piece::Weekday => {
+                named(rest, &WEEKDAYS, piece == Piece::Weekday).map(|(_, rest)| rest)
+            }
             Piece::NumMonth => into(&mut self.month, digits(rest, 1, 2)),
             Piece::ZeroMonth => into(&mut self.month, digits(rest, 2, 2)),
             Piece::Day | Piece::UnderDay => into(&mut self.day, digits(rest.strip_prefix(' ').unwrap_or(rest), 1, 2)),
@@ -436,7 +395,7 @@ impl Read {
     fn finish(self) -> Result<Time, &'static str> {
         let (mut month, mut day) = (self.month, self.day);
         if let Some(year_day) = self.year_day {
-            let civil = Civil::new((days_from_civil(self.year, 1, 1) + year_day - 1).saturating_mul(86_400));
+            let civil = Civil::new(seconds_of(self.year, 1) + (year_day - 1) * 86_400);
             if civil.year != self.year {
                 return Err("day-of-year");
             }
@@ -458,7 +417,8 @@ impl Read {
                 return Err(what);
             }
         }
-        let local = days_from_civil(self.year, month, day) * 86_400 + hour * 3600 + self.minute * 60 + self.second;
+        let of_day = hour * 3600 + self.minute * 60 + self.second;
+        let local = seconds_of(self.year, month) + (day - 1) * 86_400 + of_day;
         // A zone known by name only has no offset: Go invents one of zero.
         let offset = self.offset.unwrap_or(0);
         let zone = match (self.zone, self.offset) {
@@ -479,32 +439,5 @@ fn zone_length(rest: &str) -> Option<usize> {
         length @ (3 | 5) => Some(length),
         4 if rest.as_bytes().get(3) == Some(&b'T') || rest.starts_with("WITA") => Some(4),
         _ => None,
-    }
-}
-
-/// Go's `Duration.String`.
-pub(super) fn duration(nanos: i64) -> String {
-    let magnitude = nanos.unsigned_abs();
-    if magnitude == 0 {
-        return "0s".to_owned();
-    }
-    let sign = if nanos < 0 { "-" } else { "" };
-    let with_fraction = |value: u64, unit: u64| {
-        let text = format!("{}.{:0width$}", value / unit, value % unit, width = unit.ilog10() as usize);
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    };
-    match magnitude {
-        0..1_000 => format!("{sign}{magnitude}ns"),
-        1_000..1_000_000 => format!("{sign}{}µs", with_fraction(magnitude, 1_000)),
-        1_000_000..1_000_000_000 => format!("{sign}{}ms", with_fraction(magnitude, 1_000_000)),
-        _ => {
-            let minutes = magnitude / 60_000_000_000;
-            let seconds = with_fraction(magnitude % 60_000_000_000, 1_000_000_000);
-            match (minutes / 60, minutes % 60) {
-                (0, 0) => format!("{sign}{seconds}s"),
-                (0, minutes) => format!("{sign}{minutes}m{seconds}s"),
-                (hours, minutes) => format!("{sign}{hours}h{minutes}m{seconds}s"),
-            }
-        }
     }
 }

@@ -1,0 +1,294 @@
+//! Compiles regular expressions of Go's RE2 dialect on the `regex` crate, which never blows up in time either. Patterns are
+//! translated where the two read differently.
+
+use std::fmt::Write as _;
+
+pub use regex::Regex;
+use regex::{Captures, RegexBuilder};
+
+/// Bytes that one compiled pattern may take.
+const MAX_COMPILED: usize = 1 << 20;
+/// Levels of groups and repetitions.
+const MAX_NESTING: u32 = 250;
+/// Repetitions that Go allows.
+const MAX_REPEAT: u32 = 1000;
+
+/// Why a pattern can't be compiled; for what Go refuses as well in Go's words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("error parsing regexp: {reason}: `{pattern}`")]
+pub struct RegexpError {
+    /// What is wrong.
+    pub reason: String,
+    /// The whole pattern.
+    pub pattern: String,
+}
+
+/// Go's `regexp.Compile`.
+pub fn compile(pattern: &str) -> Result<Regex, RegexpError> {
+    let wrong = |reason: &str| RegexpError { reason: reason.to_owned(), pattern: pattern.to_owned() };
+    let translated = translate(pattern).map_err(wrong)?;
+    RegexBuilder::new(&translated)
+        .size_limit(MAX_COMPILED)
+        .dfa_size_limit(MAX_COMPILED)
+        .nest_limit(MAX_NESTING)
+        .build()
+        .map_err(|e| match e {
+            regex::Error::CompiledTooBig(_) => wrong("expression too large"),
+            regex::Error::Syntax(text) => {
+                wrong(text.lines().last().unwrap_or("invalid syntax").trim_start_matches("error: "))
+            }
+            _ => wrong("invalid syntax"),
+        })
+}
+
+/// Go's `regexp.QuoteMeta`.
+pub fn quote_meta(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if r"\.+*?()|[]{}^$".contains(c) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Go's `Regexp.Expand`, added to `out`: `$1`, `$name`, `${name}`, `$$`; what is malformed stays as it is.
+pub fn expand(out: &mut String, captures: &Captures<'_>, template: &str) {
+    let mut rest = template;
+    while let Some(at) = rest.find('$') {
+        out.push_str(rest.get(..at).unwrap_or_default());
+        rest = rest.get(at + 1..).unwrap_or_default();
+        if let Some(after) = rest.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+            continue;
+        }
+        let is_name = |c: char| c == '_' || c.is_alphanumeric();
+        let (name, after) = match rest.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
+            Some((name, after)) if !name.is_empty() && name.chars().all(is_name) => (name, after),
+            Some(_) => ("", rest),
+            None => rest.split_at(rest.find(|c| !is_name(c)).unwrap_or(rest.len())),
+        };
+        if name.is_empty() {
+            out.push('$');
+            continue;
+        }
+        let group = match name.parse::<usize>() {
+            Ok(index) => captures.get(index),
+            Err(_) => captures.name(name),
+        };
+        out.push_str(group.map_or("", |group| group.as_str()));
+        rest = after;
+    }
+    out.push_str(rest);
+}
+
+/// A pattern in Go's syntax as one for the `regex` crate: `\d`, `\w`, `\s` and `\b` are ASCII, brackets in classes and
+/// braces that count nothing are themselves, `\Q…\E` is literal, and what only the crate knows is refused.
+fn translate(pattern: &str) -> Result<String, &'static str> {
+    let mut out = String::with_capacity(pattern.len() + 8);
+    let mut rest = pattern;
+    // Whether a repetition has just been read: Go allows `?` after one, nothing else.
+    let mut repeated = false;
+    while let Some(c) = rest.chars().next() {
+        rest = rest.get(c.len_utf8()..).unwrap_or_default();
+        let was_repeated = std::mem::take(&mut repeated);
+        match c {
+            '\\' if rest.starts_with('Q') => {
+                let literal = rest.get(1..).unwrap_or_default();
+                let (literal, after) = literal.split_once(r"\E").unwrap_or((literal, ""));
+                out.push_str(&regex::escape(literal));
+                rest = after;
+            }
+            '\\' => rest = escape(&mut out, rest, false)?,
+            '[' => rest = class(&mut out, rest)?,
+            '(' if rest.starts_with('?') => {
+                let flags = rest.get(1..).unwrap_or_default();
+                if flags.starts_with(['=', '!']) || flags.starts_with("<=") || flags.starts_with("<!") {
+                    return Err("invalid or unsupported Perl syntax");
+                }
+                let named = flags.starts_with('<') || flags.starts_with("P<");
+                let end = flags.find([')', ':']).unwrap_or(flags.len());
+                if !named && !flags.get(..end).unwrap_or_default().chars().all(|c| "imsU-".contains(c)) {
+                    return Err("invalid or unsupported Perl syntax");
+                }
+                out.push('(');
+            }
+            '{' => match repetition(rest) {
+                Some((_, _)) if was_repeated => return Err("invalid nested repetition operator"),
+                Some((most, _)) if most > MAX_REPEAT => return Err("invalid repeat count"),
+                Some((_, length)) => {
+                    out.push('{');
+                    out.push_str(rest.get(..length).unwrap_or_default());
+                    rest = lazy(&mut out, rest.get(length..).unwrap_or_default());
+                    repeated = true;
+                }
+                None => out.push_str(r"\{"),
+            },
+            '}' => out.push_str(r"\}"),
+            '*' | '+' | '?' if was_repeated => return Err("invalid nested repetition operator"),
+            '*' | '+' | '?' => {
+                out.push(c);
+                rest = lazy(&mut out, rest);
+                repeated = true;
+            }
+            c => out.push(c),
+        }
+    }
+    Ok(out)
+}
+
+fn lazy<'r>(out: &mut String, rest: &'r str) -> &'r str {
+    match rest.strip_prefix('?') {
+        Some(after) => {
+            out.push('?');
+            after
+        }
+        None => rest,
+    }
+}
+
+/// The largest count of `n}`, `n,}` or `n,m}` and its length.
+fn repetition(rest: &str) -> Option<(u32, usize)> {
+    let (body, _) = rest.split_once('}')?;
+    let (least, most) = body.split_once(',').unwrap_or((body, ""));
+    let number = |text: &str| {
+        let digits =
+            !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
+        digits.then(|| text.parse::<u32>().unwrap_or(u32::MAX))
+    };
+    let least = number(least)?;
+    let most = if most.is_empty() { 0 } else { number(most)? };
+    Some((least.max(most), body.len() + 1))
+}
+
+/// What follows a backslash; gives the rest.
+fn escape<'r>(out: &mut String, rest: &'r str, in_class: bool) -> Result<&'r str, &'static str> {
+    let c = rest.chars().next().ok_or("trailing backslash at end of expression")?;
+    let after = rest.get(c.len_utf8()..).unwrap_or_default();
+    let (positive, negative) = match c.to_ascii_lowercase() {
+        'd' => ("0-9", "[^0-9]"),
+        'w' => ("0-9A-Za-z_", "[^0-9A-Za-z_]"),
+        's' => (r"\t\n\f\r ", r"[^\t\n\f\r ]"),
+        _ => ("", ""),
+    };
+    match c {
+        'd' | 'w' | 's' if in_class => out.push_str(positive),
+        'd' | 'w' | 's' => {
+            let _ = write!(out, "[{positive}]");
+        }
+        'D' | 'W' | 'S' => out.push_str(negative),
+        'b' | 'B' if !in_class => {
+            let _ = write!(out, r"(?-u:\{c})");
+        }
+        'A' | 'z' if !in_class => {
+            out.push('\\');
+            out.push(c);
+        }
+        'x' | 'p' | 'P' if after.starts_with('{') => {
+            let end = after.find('}').ok_or("invalid escape sequence")? + 1;
+            let _ = write!(out, "\\{c}{}", after.get(..end).unwrap_or_default());
+            return Ok(after.get(end..).unwrap_or_default());
+        }
+        'a' | 'f' | 'n' | 'r' | 't' | 'v' | 'x' | 'p' | 'P' => {
+            out.push('\\');
+            out.push(c);
+        }
+        // An octal code; a single digit would be a back reference, which RE2 lacks.
+        '0'..='7' if c == '0' || after.starts_with(|c: char| ('0'..='7').contains(&c)) => {
+            let length = rest.bytes().take(3).take_while(|b| (b'0'..=b'7').contains(b)).count();
+            let code = u32::from_str_radix(rest.get(..length).unwrap_or_default(), 8).unwrap_or(0);
+            let _ = write!(out, r"\x{{{code:x}}}");
+            return Ok(rest.get(length..).unwrap_or_default());
+        }
+        c if c.is_ascii_alphanumeric() => return Err("invalid escape sequence"),
+        c if c.is_ascii() => out.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
+        _ => return Err("invalid escape sequence"),
+    }
+    Ok(after)
+}
+
+/// A class after its `[`; gives the rest after its `]`.
+fn class<'r>(out: &mut String, rest: &'r str) -> Result<&'r str, &'static str> {
+    out.push('[');
+    let mut rest = match rest.strip_prefix('^') {
+        Some(after) => {
+            out.push('^');
+            after
+        }
+        None => rest,
+    };
+    let mut first = true;
+    loop {
+        let c = rest.chars().next().ok_or("missing closing ]")?;
+        let after = rest.get(c.len_utf8()..).unwrap_or_default();
+        match c {
+            ']' if !first => {
+                out.push(']');
+                return Ok(after);
+            }
+            '[' if after.starts_with(':') && after.contains(":]") => {
+                let (name, next) = after.split_once(":]").unwrap_or_default();
+                let _ = write!(out, "[{name}:]");
+                rest = next;
+            }
+            '\\' => rest = escape(out, after, true)?,
+            // These the crate would take for set operations.
+            '[' | ']' | '&' | '~' => {
+                out.push('\\');
+                out.push(c);
+                rest = after;
+            }
+            c => {
+                // `--` is a set operation for the crate, too; as the end of a range it is itself.
+                if c == '-' && (first || out.ends_with('-') || after.starts_with(']')) {
+                    out.push('\\');
+                }
+                out.push(c);
+                rest = after;
+            }
+        }
+        first = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_of_go_keep_their_meaning() {
+        for (pattern, text, hit) in [
+            (r"^\d+$", "١", false),
+            (r"[\w.]+", "a.b", true),
+            (r"^[^\W]$", "a", true),
+            (r"a{,2}", "a{,2}", true),
+            (r"\<a\>", "<a>", true),
+            (r"[[]", "[", true),
+            (r"[]a]", "]", true),
+            (r"^[a&&b]+$", "a&b", true),
+            (r"^[+--]$", ",", true),
+            (r"\x{e9}", "é", true),
+            (r"\101", "A", true),
+            (r"[[:alpha:]_]", "_", true),
+            (r"x{{", "x{{", true),
+            (r"\Qa.b", "a.b", true),
+        ] {
+            assert_eq!(compile(pattern).unwrap().is_match(text), hit, "{pattern} {text}");
+        }
+        for pattern in ["a**", "a{1001}", r"\8", "(?=a)", "(?<!a)", "[a", r"a\", r"\_a\y"] {
+            assert!(compile(pattern).is_err(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn references_are_expanded_as_in_go() {
+        let regex = compile("(?P<first>a)(b)?").unwrap();
+        let captures = regex.captures("xab").unwrap();
+        let mut out = String::new();
+        expand(&mut out, &captures, "${first}$2$$1$x${3}${-}$");
+        assert_eq!(out, "ab$1${-}$");
+        assert_eq!(quote_meta("a.b[c]"), r"a\.b\[c\]");
+    }
+}
