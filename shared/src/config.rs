@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use crate::deploy::sync::retry;
+use slipway_gocompat::duration;
+
 use crate::source::{Location, LocationError};
 
 /// One environment variable, as the README lists it.
@@ -226,7 +227,7 @@ impl<'a> Reader<'a> {
 
     fn duration(&mut self, variable: Variable) -> Duration {
         let value = self.required(variable);
-        retry::duration(&value).unwrap_or_else(|| {
+        duration::parse_or_seconds(&value).unwrap_or_else(|| {
             self.error.invalid.push(format!("{} must be a duration such as `1h`, found `{value}`", variable.name));
             Duration::ZERO
         })

@@ -25,7 +25,6 @@ pub mod clusters;
 pub mod config;
 pub mod engine;
 pub mod error;
-mod filepath;
 pub mod http;
 pub mod invocation;
 pub mod root;

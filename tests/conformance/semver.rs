@@ -1,9 +1,10 @@
 //! Masterminds/semver's own tests and more (`vectors/README.template.md`).
 
+use std::cmp::Ordering;
+
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use slipway_manifest::semver_go::{Constraint, Version};
-use std::cmp::Ordering;
+use slipway_gocompat::semver::{Constraint, Version};
 
 pub(crate) fn check(case: &Value) -> Result<()> {
     let found = answer(case);

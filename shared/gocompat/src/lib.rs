@@ -4,6 +4,7 @@
 //! | module | Go |
 //! |---|---|
 //! | [`path`] | `path`, and `path/filepath` as it is on Linux |
+//! | [`filepath`] | `filepath.Match` |
 //! | [`glob`] | `github.com/gobwas/glob` |
 //! | [`url`] | `net/url` |
 //! | [`regexp`] | `regexp` |
@@ -15,6 +16,7 @@
 //! Pure: nothing here knows a clock, a network, an environment or files, and no other crate of ours.
 
 pub mod duration;
+pub mod filepath;
 pub mod glob;
 pub mod path;
 pub mod regexp;

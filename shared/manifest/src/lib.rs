@@ -9,8 +9,6 @@ pub mod object;
 pub mod tree;
 pub mod yaml;
 
-pub use slipway_gocompat::{Glob, duration as duration_go, glob, semver as semver_go};
-
 pub use object::{Object, ObjectError, ObjectId};
 pub use tree::{Limits, NodeKind, Tree, TreeError};
 pub use yaml::{YamlError, YamlErrorKind};

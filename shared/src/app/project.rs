@@ -14,11 +14,11 @@ pub use window::{Held, SyncWindow, WindowError, status as window_status};
 
 use jiff::Timestamp;
 use regex::RegexBuilder;
-use slipway_manifest::{Glob, Object};
+use slipway_gocompat::{Glob, filepath};
+use slipway_manifest::Object;
 
 use super::fields::Fields;
 use super::{AppError, Application};
-use crate::filepath;
 
 /// The namespace of Argo CD itself: Applications there may be of any project.
 pub const CONTROL_NAMESPACE: &str = "argocd";
@@ -220,6 +220,7 @@ impl AppProject {
             || namespace == control
             || self.source_namespaces.iter().any(|pattern| {
                 let inner = pattern.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
+                // Not Go's dialect: Argo CD reads these with dlclark/regexp2, of whose look-arounds the crate has none.
                 let regex = inner.and_then(|text| RegexBuilder::new(text).size_limit(MAX_REGEX).build().ok());
                 regex.is_some_and(|regex| regex.is_match(namespace)) || Glob::new(pattern).matches(namespace)
             })

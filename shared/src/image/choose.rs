@@ -1,10 +1,10 @@
 //! Which tag an image gets (argoproj-labs/argocd-image-updater `registry-scanner/pkg/image/version.go`).
 
-use regex::{Regex, RegexBuilder};
-use slipway_manifest::semver_go::{Constraint, Version};
+use slipway_gocompat::filepath;
+use slipway_gocompat::regexp::{self, Regex};
+use slipway_gocompat::semver::{Constraint, Version};
 
 use super::{ImageError, Update};
-use crate::filepath;
 
 /// A tag of a repository, as ECR's DescribeImages lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,9 +54,6 @@ pub enum Allow {
     Nothing,
 }
 
-/// Bytes that a compiled expression may take.
-const MAX_REGEXP: usize = 1 << 20;
-
 impl Allow {
     /// Reads the annotation.
     pub fn parse(text: &str) -> Self {
@@ -65,7 +62,7 @@ impl Allow {
         }
         match text.split_once(':') {
             Some((kind, expression)) if kind.eq_ignore_ascii_case("regexp") => {
-                RegexBuilder::new(expression).size_limit(MAX_REGEXP).build().map_or(Self::Nothing, Self::Regexp)
+                regexp::compile(expression).map_or(Self::Nothing, Self::Regexp)
             }
             _ => Self::Nothing,
         }

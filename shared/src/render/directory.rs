@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use slipway_manifest::{Glob, NodeKind, Tree, TreeError, yaml};
+use slipway_gocompat::Glob;
+use slipway_manifest::{NodeKind, Tree, TreeError, yaml};
 
 use super::{RenderError, Rendered, objects, shown};
 use crate::app::Directory;

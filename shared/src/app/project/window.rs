@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use slipway_manifest::{Glob, duration_go};
+use slipway_gocompat::{Glob, duration};
 
 use super::super::AppError;
 use super::super::fields::Fields;
@@ -150,8 +150,8 @@ impl SyncWindow {
     fn clock(&self, at: Timestamp) -> Result<Clock, WindowError> {
         let schedule = Schedule::parse(&self.schedule)
             .map_err(|reason| WindowError::Schedule { schedule: self.schedule.clone(), reason })?;
-        let nanos = duration_go::parse(&self.duration)
-            .map_err(|reason| WindowError::Duration { duration: self.duration.clone(), reason })?;
+        let nanos = duration::parse(&self.duration)
+            .map_err(|reason| WindowError::Duration { duration: self.duration.clone(), reason: reason.to_string() })?;
         Ok(Clock { schedule, duration: SignedDuration::from_nanos(nanos), offset: offset(&self.time_zone, at) })
     }
 

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use slipway_manifest::duration_go;
+use slipway_gocompat::duration;
 
 use crate::app;
 
@@ -36,7 +36,7 @@ impl Backoff {
     pub fn of(retry: Option<&app::Retry>) -> Self {
         let default = Self::default();
         let Some(retry) = retry else { return default };
-        let read = |text: &Option<String>| text.as_deref().and_then(duration);
+        let read = |text: &Option<String>| text.as_deref().and_then(duration::parse_or_seconds);
         Self {
             limit: retry.limit,
             duration: read(&retry.duration).unwrap_or(default.duration),
@@ -51,15 +51,6 @@ impl Backoff {
         let delay = self.duration.saturating_mul(self.factor.saturating_pow(retries));
         (self.limit < 0 || i64::from(retries) < self.limit).then(|| delay.min(self.max))
     }
-}
-
-/// A duration such as `5s`, `3m` or `1h30m`; a bare number is seconds. `None` for anything else.
-pub fn duration(text: &str) -> Option<Duration> {
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let nanoseconds = duration_go::parse(text).ok()?;
-    u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
 }
 
 #[cfg(test)]
@@ -81,8 +72,5 @@ mod tests {
         let text = |text: &str| Some(text.to_owned());
         let retry = app::Retry { limit: -1, duration: text("1m"), factor: Some(3), max_duration: text("5m30s") };
         assert_eq!(seconds(Backoff::of(Some(&retry)), 3), [Some(60), Some(180), Some(330)]);
-        assert_eq!(duration("7"), Some(Duration::from_secs(7)));
-        assert_eq!(duration("s"), None);
-        assert_eq!(duration("5x"), None);
     }
 }

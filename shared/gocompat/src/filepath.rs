@@ -1,8 +1,8 @@
-//! Go's filepath.Match, the patterns of `ignore-tags` and of a project's kinds: `*` matches any text without `/`, `?` one
+//! Matches Go's `filepath.Match`, the patterns of `ignore-tags` and of a project's kinds: `*` is any text without `/`, `?` one
 //! character, `[a-z]` and `[^a-z]` one of a class, `\` makes the next character plain.
 
 /// Whether the whole of `text` matches `pattern`; a pattern that can't be read matches nothing.
-pub(crate) fn matches(pattern: &str, text: &str) -> bool {
+pub fn matches(pattern: &str, text: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let text: Vec<char> = text.chars().collect();
     // Where to try again: the last star, and how much of the text it has taken.
