@@ -6,11 +6,10 @@
 
 pub mod jq;
 pub mod known_types;
-pub mod quantity;
 mod respect;
 
-use globset::{GlobBuilder, GlobMatcher};
 use serde_json::{Map, Value, json};
+use slipway_gocompat::Glob;
 use slipway_manifest::Object;
 
 use crate::fieldset;
@@ -48,8 +47,8 @@ pub struct Normalizer {
 /// One entry.
 #[derive(Debug)]
 struct Rule {
-    group: GlobMatcher,
-    kind: GlobMatcher,
+    group: Glob,
+    kind: Glob,
     name: String,
     namespace: String,
     pointers: Vec<Vec<Step>>,
@@ -136,8 +135,8 @@ impl Normalizer {
     fn rules_for(&self, object: &Object) -> impl Iterator<Item = &Rule> {
         self.rules.iter().filter(|rule| {
             let is = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
-            rule.group.is_match(object.group())
-                && rule.kind.is_match(object.kind())
+            rule.group.matches(object.group())
+                && rule.kind.matches(object.kind())
                 && is(&rule.name, object.name())
                 && is(&rule.namespace, object.namespace())
         })
@@ -187,9 +186,9 @@ impl Rule {
     }
 }
 
-fn glob(pattern: &str) -> Result<GlobMatcher, NormalizeError> {
-    let glob = GlobBuilder::new(pattern).literal_separator(false).backslash_escape(true).build();
-    Ok(glob.map_err(|_| NormalizeError::Pattern(pattern.to_owned()))?.compile_matcher())
+fn glob(pattern: &str) -> Result<Glob, NormalizeError> {
+    let glob = Glob::new(pattern);
+    if glob.is_valid() { Ok(glob) } else { Err(NormalizeError::Pattern(pattern.to_owned())) }
 }
 
 /// A JSON pointer as steps, all of them fields as long as no value is known; `None` for what is no pointer.

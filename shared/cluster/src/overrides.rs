@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
+use slipway_gocompat::Glob;
 use slipway_manifest::yaml;
 
 use crate::normalize::known_types::KnownType;
@@ -73,10 +74,7 @@ impl Overrides {
         let key = if group.is_empty() { kind.to_owned() } else { format!("{group}/{kind}") };
         let has_check = |one: &&Override| !one.health.is_empty();
         self.by_kind.get(&key).filter(has_check).or_else(|| {
-            let fits = |pattern: &String| {
-                pattern.contains('*')
-                    && globset::Glob::new(pattern).is_ok_and(|glob| glob.compile_matcher().is_match(&key))
-            };
+            let fits = |pattern: &String| pattern.contains('*') && Glob::new(pattern).matches(&key);
             self.by_kind.iter().find(|(pattern, one)| has_check(one) && fits(pattern)).map(|(_, one)| one)
         })
     }

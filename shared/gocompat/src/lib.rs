@@ -12,6 +12,7 @@
 //! | [`time`] | `time.Time` and its layouts |
 //! | [`duration`] | `time.Duration` |
 //! | [`semver`] | `github.com/Masterminds/semver/v3` |
+//! | [`quantity`] | `k8s.io/apimachinery/pkg/api/resource` |
 //!
 //! Pure: nothing here knows a clock, a network, an environment or files, and no other crate of ours.
 
@@ -19,6 +20,7 @@ pub mod duration;
 pub mod filepath;
 pub mod glob;
 pub mod path;
+pub mod quantity;
 pub mod regexp;
 pub mod semver;
 pub mod strconv;

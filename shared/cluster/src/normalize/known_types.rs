@@ -3,8 +3,7 @@
 
 use k8s_openapi::api::core::v1;
 use serde_json::{Map, Value, json};
-
-use super::quantity::{duration, quantity};
+use slipway_gocompat::{duration, quantity};
 
 /// Numbers and flags that Go leaves out where they are zero.
 const OMITTED: [&str; 13] = [
@@ -75,7 +74,7 @@ fn rewritten(kind: &str, value: &Value) -> Option<Value> {
     }
     match kind {
         "core/Quantity" | "core/v1/Quantity" => canonical(value),
-        "meta/v1/Duration" => Some(Value::String(duration(value.as_str()?)?)),
+        "meta/v1/Duration" => Some(Value::String(duration::format(duration::parse(value.as_str()?).ok()?))),
         "core/v1/ResourceList" => {
             let mut list = value.clone();
             canonical_all(list.as_object_mut()?)?;
@@ -158,5 +157,5 @@ fn canonical(value: &Value) -> Option<Value> {
         Value::Number(number) => number.to_string(),
         _ => return None,
     };
-    quantity(&text).map(Value::String)
+    quantity::canonical(&text).map(Value::String)
 }
