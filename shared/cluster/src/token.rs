@@ -13,6 +13,7 @@ use aws_sigv4::http_request::{
 use aws_sigv4::sign::v4;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::SecretString;
 
 /// How long a token is used: the server accepts it for 15 minutes, clients renew a minute earlier.
@@ -71,7 +72,7 @@ pub fn eks_token(
     let mut query = vec![operation.to_owned()];
     for name in ORDER {
         let values = instructions.params().iter().filter(|(key, _)| *key == name);
-        query.extend(values.map(|(_, value)| format!("{name}={}", percent_encode(value))));
+        query.extend(values.map(|(_, value)| format!("{name}={}", utf8_percent_encode(value, RESERVED))));
     }
     let query = query.join("&");
     Ok(SecretString::from(format!("k8s-aws-v1.{}", URL_SAFE_NO_PAD.encode(format!("{endpoint}?{query}")))))
@@ -88,11 +89,8 @@ const ORDER: [&str; 7] = [
     "X-Amz-Signature",
 ];
 
-/// RFC 3986 as AWS wants it: all but unreserved characters.
-fn percent_encode(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
-}
+/// AWS signs a path and a query with their unreserved characters (RFC 3986) as they are, and all others escaped.
+pub const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The DNS suffix of a region's partition (boto/botocore `botocore/data/partitions.json`).
 pub fn dns_suffix(region: &str) -> &'static str {

@@ -139,7 +139,7 @@ impl Source {
         let id = object.id().to_string();
         let mut value = object.pointer("/spec/source").cloned().unwrap_or_default();
         for patch in patches {
-            merge_patch(&mut value, patch);
+            json_patch::merge(&mut value, patch);
         }
         let mut warnings = Vec::new();
         let Value::Object(map) = &value else {
@@ -154,26 +154,6 @@ impl Source {
             ..read
         };
         Ok((place, warnings))
-    }
-}
-
-/// RFC 7386.
-fn merge_patch(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(Map::new());
-    }
-    if let Value::Object(target) = target {
-        for (key, value) in patch {
-            if value.is_null() {
-                target.shift_remove(key);
-            } else {
-                merge_patch(target.entry(key.clone()).or_insert(Value::Null), value);
-            }
-        }
     }
 }
 

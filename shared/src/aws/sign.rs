@@ -9,11 +9,7 @@ use aws_sigv4::sign::v4;
 use http::{Method, Request};
 use http_body_util::Full;
 use hyper::body::Bytes;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use slipway_cluster::token::dns_suffix;
-
-/// AWS signs a path with its unreserved characters (RFC 3986) as they are.
-pub const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Why a request could not be signed.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +29,8 @@ pub enum SignError {
     },
 }
 
-/// A request to `service` in the configured region, signed now: `path` begins with `/` and is encoded ([`RESERVED`]), `body` is JSON or
-/// empty. The endpoint is the configured one, or AWS's own.
+/// A request to `service` in the configured region, signed now: `path` begins with `/` and is encoded
+/// ([`slipway_cluster::token::RESERVED`]), `body` is JSON or empty. The endpoint is the configured one, or AWS's own.
 pub async fn request(
     aws: &SdkConfig,
     service: &'static str,

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use http::Method;
 use percent_encoding::utf8_percent_encode;
+use slipway_cluster::token::RESERVED;
 
 use super::ClusterError;
 use crate::aws::Aws;
-use crate::aws::sign::{self, RESERVED, SignError};
+use crate::aws::sign::{self, SignError};
 
 /// EKS answers within milliseconds; a minute of the invocation is not spent on waiting for it.
 const LIMIT: Duration = Duration::from_secs(10);
