@@ -34,9 +34,11 @@ pub fn compile(pattern: &str) -> Result<Regex, RegexpError> {
         .build()
         .map_err(|e| match e {
             regex::Error::CompiledTooBig(_) => wrong("expression too large"),
-            regex::Error::Syntax(text) => {
-                wrong(text.lines().last().unwrap_or("invalid syntax").trim_start_matches("error: "))
-            }
+            regex::Error::Syntax(text) => wrong(match text.lines().last().unwrap_or_default() {
+                "error: unclosed group" => "missing closing )",
+                "error: unopened group" => "unexpected )",
+                other => other.trim_start_matches("error: "),
+            }),
             _ => wrong("invalid syntax"),
         })
 }
@@ -279,6 +281,13 @@ mod tests {
         }
         for pattern in ["a**", "a{1001}", r"\8", "(?=a)", "(?<!a)", "[a", r"a\", r"\_a\y"] {
             assert!(compile(pattern).is_err(), "{pattern}");
+        }
+        for (pattern, words) in [
+            ("(", "missing closing ): `(`"),
+            ("a)", "unexpected ): `a)`"),
+            ("a{1001}", "invalid repeat count: `a{1001}`"),
+        ] {
+            assert_eq!(compile(pattern).unwrap_err().to_string(), format!("error parsing regexp: {words}"));
         }
     }
 
