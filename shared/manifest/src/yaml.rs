@@ -10,24 +10,26 @@
 //! output applies the rules of sigs.k8s.io/yaml to them: reading by these at once comes to the same.
 //!
 //! ```text
-//! text ─► scan (tokens) ─► parse (anchors, limits) ─► resolve (plain scalars by Go's rules) ─► serde_json values
+//! text ─► scan (tokens) ─► grammar (anchors, limits) ─► parse, resolve (plain scalars by Go's rules) ─► serde_json values
+//!                                                    └► slipway-kustomize: nodes that keep a scalar's text
 //! ```
 
 mod emit;
+pub mod grammar;
 mod natural;
 mod parse;
 mod resolve;
-pub mod scan;
+mod scan;
 mod split;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use emit::is_quoted_by_go;
 pub use emit::{to_string, to_string_go, to_string_pretty};
-pub use parse::{
-    Limits, Options, Rules, parse, parse_all, parse_all_bytes, parse_all_with, parse_manifests, parse_with, utf8,
-};
-pub(crate) use parse::{Mark, parse_marked};
+pub use grammar::Limits;
+pub(crate) use grammar::Mark;
+pub(crate) use parse::parse_marked;
+pub use parse::{Options, Rules, parse, parse_all, parse_all_bytes, parse_all_with, parse_manifests, parse_with, utf8};
 pub use resolve::resolve_plain;
 pub use split::split;
 
@@ -75,6 +77,9 @@ pub enum YamlErrorKind {
     /// Aliases multiply the document beyond the limit.
     #[error("aliases expand the document over {0} nodes")]
     AliasBomb(usize),
+    /// A text of too many values.
+    #[error("more than {0} nodes")]
+    TooManyNodes(usize),
     /// Nested too deeply.
     #[error("nested deeper than {0} levels")]
     TooDeep(usize),

@@ -1,19 +1,16 @@
-//! From text to nodes: streams of resources as kyaml reads them (`kio/byteio_reader.go`), and kustomization files as
-//! sigs.k8s.io/yaml does, over the scanner of `slipway-manifest`.
+//! Reads YAML into nodes: streams of resources as kyaml does (`kio/byteio_reader.go`), and kustomization files as
+//! sigs.k8s.io/yaml does, by the grammar of `slipway-manifest`.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use serde_json::Value;
-use slipway_manifest::yaml::scan::{Scanner, Token};
+use slipway_manifest::yaml::grammar::{Builder, Grammar, Limits, Scalar};
 use slipway_manifest::yaml::{YamlError, YamlErrorKind, resolve_plain};
 
-use super::scalar::{Scalar, Tag, resolve};
+use super::scalar::{self, Tag, resolve};
 use super::{Map, Node};
 
-/// Levels of nesting.
-const MAX_DEPTH: usize = 100;
-/// Nodes of one text, aliases expanded.
+/// Nodes of one text, aliases expanded or not.
 const MAX_NODES: usize = 5_000_000;
 
 /// Whose rules hold for plain scalars and keys.
@@ -74,225 +71,24 @@ fn documents(text: &str) -> Result<Vec<(usize, &str)>, YamlError> {
 
 /// The first document of `text`.
 fn first(text: &str, rules: Rules) -> Result<Option<Node>, YamlError> {
-    Builder { scanner: Scanner::checked(text)?, anchors: HashMap::new(), nodes: 0, rules }.document()
+    let limits = Limits { nodes: MAX_NODES, written: MAX_NODES, ..Limits::default() };
+    Grammar::new(text, Nodes(rules), limits)?.whole_document()
 }
 
-struct Builder<'a> {
-    scanner: Scanner<'a>,
-    anchors: HashMap<&'a str, (Node, usize)>,
-    nodes: usize,
-    rules: Rules,
-}
+/// Makes nodes.
+struct Nodes(Rules);
 
-fn error(line: usize, kind: YamlErrorKind) -> YamlError {
-    YamlError { line, kind }
-}
+impl Builder for Nodes {
+    type Node = Node;
+    type Map = Entries;
 
-fn syntax<T>(line: usize, what: &str) -> Result<T, YamlError> {
-    Err(error(line, YamlErrorKind::Syntax(what.to_owned())))
-}
-
-/// The grammar of YAML over the scanner's tokens; what ends a document is checked, what follows it is not read.
-impl<'a> Builder<'a> {
-    fn document(&mut self) -> Result<Option<Node>, YamlError> {
-        loop {
-            match self.scanner.peek()?.token {
-                Token::StreamEnd => return Ok(None),
-                Token::Directive => drop(self.scanner.next()?),
-                Token::DocumentStart => {
-                    self.scanner.next()?;
-                    if self.at_document_end()? {
-                        return Ok(Some(Node::null()));
-                    }
-                    break;
-                }
-                _ => break,
-            }
-        }
-        let node = self.node(true, false, 0)?;
-        if self.at_document_end()? {
-            return Ok(Some(node));
-        }
-        syntax(self.scanner.peek()?.line, "did not find the expected `---` or the end: is the indentation right?")
+    fn null(&self) -> Node {
+        Node::null()
     }
 
-    fn at_document_end(&mut self) -> Result<bool, YamlError> {
-        let token = &self.scanner.peek()?.token;
-        Ok(matches!(token, Token::Directive | Token::DocumentStart | Token::DocumentEnd | Token::StreamEnd))
-    }
-
-    /// Takes the next token if it is `token`.
-    fn skip(&mut self, token: &Token<'static>) -> Result<bool, YamlError> {
-        let found = self.scanner.peek()?.token == *token;
-        if found {
-            self.scanner.next()?;
-        }
-        Ok(found)
-    }
-
-    /// A node; `block` where block collections may stand, `indentless` where a list may stand at its key's own column.
-    fn node(&mut self, block: bool, indentless: bool, depth: usize) -> Result<Node, YamlError> {
-        let (mut anchor, mut tag): (Option<&'a str>, Option<Cow<'a, str>>) = (None, None);
-        loop {
-            let next = self.scanner.peek()?;
-            let line = next.line;
-            if depth > MAX_DEPTH {
-                return Err(error(line, YamlErrorKind::TooDeep(MAX_DEPTH)));
-            }
-            match &next.token {
-                Token::Anchor(name) if anchor.is_none() => anchor = Some(*name),
-                Token::Tag(text) if tag.is_none() => tag = Some(text.clone()),
-                Token::Alias(name) if anchor.is_none() && tag.is_none() => {
-                    let name = *name;
-                    self.scanner.next()?;
-                    return self.alias(name, line);
-                }
-                _ => break,
-            }
-            self.scanner.next()?;
-        }
-        let before = self.nodes;
-        let line = self.scanner.peek()?.line;
-        self.count(1, line)?;
-        let node = match self.scanner.peek()?.token {
-            Token::Scalar { .. } => match self.scanner.next()?.token {
-                Token::Scalar { text, plain, folded } => {
-                    let refolds = folded && self.rules == Rules::Resources;
-                    let text = if refolds { refold(text.into_owned()) } else { text.into_owned() };
-                    Node::Scalar(self.scalar(text, plain, tag.as_deref()))
-                }
-                _ => Node::null(),
-            },
-            Token::BlockEntry if indentless => Node::Seq(self.block_list(false, depth)?),
-            Token::BlockSequenceStart if block => {
-                self.scanner.next()?;
-                Node::Seq(self.block_list(true, depth)?)
-            }
-            Token::BlockMappingStart if block => Node::Map(self.block_map(depth)?),
-            Token::FlowSequenceStart => Node::Seq(self.flow_list(depth)?),
-            Token::FlowMappingStart => Node::Map(self.flow_map(depth)?),
-            _ if tag.is_some() || anchor.is_some() => Node::Scalar(self.scalar(String::new(), true, tag.as_deref())),
-            _ => return syntax(line, "did not find a value where one is expected"),
-        };
-        if let Some(name) = anchor {
-            self.anchors.insert(name, (node.clone(), self.nodes - before));
-        }
-        Ok(node)
-    }
-
-    fn alias(&mut self, name: &str, line: usize) -> Result<Node, YamlError> {
-        let (node, size) = self.anchors.get(name).ok_or_else(|| error(line, YamlErrorKind::UnknownAnchor))?;
-        let (node, size) = (node.clone(), *size);
-        self.count(size, line)?;
-        Ok(node)
-    }
-
-    /// A node, or null where one of `ends` follows.
-    fn optional(&mut self, ends: &[Token<'static>], block: bool, depth: usize) -> Result<Node, YamlError> {
-        if ends.contains(&self.scanner.peek()?.token) {
-            return Ok(Node::null());
-        }
-        let indentless = block && ends.contains(&Token::Key) && !ends.contains(&Token::BlockEntry);
-        self.node(block, indentless, depth + 1)
-    }
-
-    /// A list in block style; `own` where it has an indentation, and so an end, of its own.
-    fn block_list(&mut self, own: bool, depth: usize) -> Result<Vec<Node>, YamlError> {
-        let ends: &[Token<'static>] = if own {
-            &[Token::BlockEntry, Token::BlockEnd]
-        } else {
-            &[Token::BlockEntry, Token::Key, Token::Value, Token::BlockEnd]
-        };
-        let mut items = Vec::new();
-        while self.skip(&Token::BlockEntry)? {
-            items.push(self.optional(ends, true, depth)?);
-        }
-        if own && !self.skip(&Token::BlockEnd)? {
-            return syntax(self.scanner.peek()?.line, "did not find the next list item (`- `) or the list's end");
-        }
-        Ok(items)
-    }
-
-    fn block_map(&mut self, depth: usize) -> Result<Map, YamlError> {
-        const ENDS: &[Token<'static>] = &[Token::Key, Token::Value, Token::BlockEnd];
-        self.scanner.next()?;
-        let mut entries = Entries::new(self.rules);
-        while !self.skip(&Token::BlockEnd)? {
-            let line = self.scanner.peek()?.line;
-            if !self.skip(&Token::Key)? {
-                return syntax(line, "did not find the next key or the mapping's end: is the indentation right?");
-            }
-            self.entry(&mut entries, ENDS, true, line, depth)?;
-        }
-        entries.finish()
-    }
-
-    /// A key, whose sign is taken already, and its value.
-    fn entry(
-        &mut self,
-        entries: &mut Entries,
-        ends: &[Token<'static>],
-        block: bool,
-        line: usize,
-        depth: usize,
-    ) -> Result<(), YamlError> {
-        let merges = matches!(&self.scanner.peek()?.token, Token::Scalar { text, plain: true, .. } if text == "<<");
-        let key = self.optional(ends, block, depth)?;
-        let value = if self.skip(&Token::Value)? { self.optional(ends, block, depth)? } else { Node::null() };
-        entries.add(key, value, merges, line)
-    }
-
-    /// Takes the comma before the next entry of a flow collection, or its end: gives whether that was it.
-    fn flow_ends(&mut self, first: bool, end: &Token<'static>, missing: &str) -> Result<bool, YamlError> {
-        if self.skip(end)? {
-            return Ok(true);
-        }
-        if first {
-            return Ok(false);
-        }
-        if !self.skip(&Token::FlowEntry)? {
-            return syntax(self.scanner.peek()?.line, missing);
-        }
-        self.skip(end)
-    }
-
-    fn flow_list(&mut self, depth: usize) -> Result<Vec<Node>, YamlError> {
-        const ENDS: &[Token<'static>] = &[Token::Value, Token::FlowEntry, Token::FlowSequenceEnd];
-        self.scanner.next()?;
-        let mut items = Vec::new();
-        while !self.flow_ends(items.is_empty(), &Token::FlowSequenceEnd, "did not find expected `,` or `]`")? {
-            let line = self.scanner.peek()?.line;
-            if !self.skip(&Token::Key)? {
-                items.push(self.node(false, false, depth + 1)?);
-                continue;
-            }
-            // One pair without braces: `[a: 1]`.
-            let mut entries = Entries::new(self.rules);
-            self.entry(&mut entries, ENDS, false, line, depth + 1)?;
-            items.push(Node::Map(entries.finish()?));
-        }
-        Ok(items)
-    }
-
-    fn flow_map(&mut self, depth: usize) -> Result<Map, YamlError> {
-        const ENDS: &[Token<'static>] = &[Token::Value, Token::FlowEntry, Token::FlowMappingEnd];
-        self.scanner.next()?;
-        let mut entries = Entries::new(self.rules);
-        let mut first = true;
-        while !self.flow_ends(std::mem::take(&mut first), &Token::FlowMappingEnd, "did not find expected `,` or `}`")? {
-            let line = self.scanner.peek()?.line;
-            self.skip(&Token::Key)?;
-            self.entry(&mut entries, ENDS, false, line, depth)?;
-        }
-        entries.finish()
-    }
-
-    fn count(&mut self, nodes: usize, line: usize) -> Result<(), YamlError> {
-        self.nodes = self.nodes.saturating_add(nodes);
-        if self.nodes > MAX_NODES { Err(error(line, YamlErrorKind::AliasBomb(MAX_NODES))) } else { Ok(()) }
-    }
-
-    fn scalar(&self, text: String, plain: bool, tag: Option<&str>) -> Scalar {
+    fn scalar(&mut self, Scalar { text, plain, folded, tag }: Scalar<'_>) -> Result<Node, YamlErrorKind> {
+        let text = text.into_owned();
+        let text = if folded && self.0 == Rules::Resources { refold(text) } else { text };
         let tag = match tag.map(|tag| tag.strip_prefix("tag:yaml.org,2002:").unwrap_or("str")) {
             Some("null") => Tag::Null,
             Some("bool") => Tag::Bool,
@@ -300,62 +96,78 @@ impl<'a> Builder<'a> {
             Some("float") => Tag::Float,
             Some("timestamp") => Tag::Timestamp,
             Some("binary") => Tag::Binary,
-            None if plain && self.rules == Rules::Settings => return settings_scalar(text),
+            None if plain && self.0 == Rules::Settings => return Ok(Node::Scalar(settings_scalar(text))),
             None if plain => resolve(&text),
             Some(_) | None => Tag::Str,
         };
-        Scalar { text, tag }
-    }
-}
-
-/// A mapping as it grows.
-struct Entries {
-    map: Map,
-    seen: HashSet<String>,
-    merged: Option<Node>,
-    rules: Rules,
-    line: usize,
-}
-
-impl Entries {
-    fn new(rules: Rules) -> Self {
-        Self { map: Map::default(), seen: HashSet::new(), merged: None, rules, line: 0 }
+        Ok(Node::Scalar(scalar::Scalar { text, tag }))
     }
 
-    fn add(&mut self, key: Node, value: Node, merges: bool, line: usize) -> Result<(), YamlError> {
+    fn list(&mut self, items: Vec<Node>) -> Node {
+        Node::Seq(items)
+    }
+
+    fn start_map(&mut self) -> Entries {
+        Entries::default()
+    }
+
+    fn add(
+        &mut self,
+        entries: &mut Entries,
+        key: Node,
+        value: Node,
+        merges: bool,
+        line: usize,
+    ) -> Result<(), YamlErrorKind> {
         if merges {
-            self.line = line;
-            return if self.merged.replace(value).is_some() { syntax(line, "duplicate merge key") } else { Ok(()) };
+            return match entries.merged.replace((value, line)) {
+                Some(_) => Err(YamlErrorKind::Syntax("duplicate merge key".to_owned())),
+                None => Ok(()),
+            };
         }
         let key = match key {
-            Node::Scalar(Scalar { text, tag }) if tag == Tag::Str || self.rules == Rules::Settings => text,
-            Node::Scalar(Scalar { text, .. }) => {
-                return syntax(line, &format!("key `{text}` is not a string: put it in quotes"));
+            Node::Scalar(scalar::Scalar { text, tag }) if tag == Tag::Str || self.0 == Rules::Settings => text,
+            Node::Scalar(scalar::Scalar { text, .. }) => {
+                return Err(YamlErrorKind::Syntax(format!("key `{text}` is not a string: put it in quotes")));
             }
-            _ => return Err(error(line, YamlErrorKind::ComplexKey)),
+            _ => return Err(YamlErrorKind::ComplexKey),
         };
-        // A search through a small map is cheap; through a large one it is not.
-        let known = if self.map.0.len() < 32 {
-            self.map.get(&key).is_some()
-        } else {
-            if self.seen.is_empty() {
-                self.seen.extend(self.map.0.iter().map(|(key, _)| key.clone()));
-            }
-            !self.seen.insert(key.clone())
-        };
-        match (known, self.rules) {
-            (false, _) => self.map.0.push((key, value)),
-            (true, Rules::Settings) => self.map.set(&key, value),
-            (true, Rules::Resources) => return Err(error(line, YamlErrorKind::DuplicateKey(key))),
+        match (entries.knows(&key), self.0) {
+            (false, _) => entries.map.0.push((key, value)),
+            (true, Rules::Settings) => entries.map.set(&key, value),
+            (true, Rules::Resources) => return Err(YamlErrorKind::DuplicateKey(key)),
         }
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Map, YamlError> {
-        if let Some(source) = self.merged {
-            merge(&mut self.map, source).map_err(|what| error(self.line, YamlErrorKind::Syntax(what.to_owned())))?;
+    fn map(&mut self, Entries { mut map, merged, .. }: Entries) -> Result<Node, YamlError> {
+        if let Some((source, line)) = merged {
+            merge(&mut map, source).map_err(|what| YamlError { line, kind: YamlErrorKind::Syntax(what.to_owned()) })?;
         }
-        Ok(self.map)
+        Ok(Node::Map(map))
+    }
+}
+
+/// A mapping as it grows.
+#[derive(Default)]
+struct Entries {
+    map: Map,
+    /// The keys of a large map.
+    seen: HashSet<String>,
+    /// What stands behind `<<`, and its line.
+    merged: Option<(Node, usize)>,
+}
+
+impl Entries {
+    /// Whether `key` has come before. A search through a small map is cheap; through a large one it is not.
+    fn knows(&mut self, key: &str) -> bool {
+        if self.map.0.len() < 32 {
+            return self.map.get(key).is_some();
+        }
+        if self.seen.is_empty() {
+            self.seen.extend(self.map.0.iter().map(|(key, _)| key.clone()));
+        }
+        !self.seen.insert(key.to_owned())
     }
 }
 
@@ -420,14 +232,15 @@ fn fold(block: &str, keep: Option<usize>) -> String {
 }
 
 /// A plain scalar by the rules of go-yaml v2, with the text that JSON would have.
-fn settings_scalar(text: String) -> Scalar {
-    match resolve_plain(&text) {
-        Value::Null => Scalar { text: "null".to_owned(), tag: Tag::Null },
-        Value::Bool(b) => Scalar { text: b.to_string(), tag: Tag::Bool },
-        Value::Number(n) if n.is_f64() => Scalar { text: n.to_string(), tag: Tag::Float },
-        Value::Number(n) => Scalar { text: n.to_string(), tag: Tag::Int },
-        _ => Scalar { text, tag: Tag::Str },
-    }
+fn settings_scalar(text: String) -> scalar::Scalar {
+    let (text, tag) = match resolve_plain(&text) {
+        Value::Null => ("null".to_owned(), Tag::Null),
+        Value::Bool(b) => (b.to_string(), Tag::Bool),
+        Value::Number(n) if n.is_f64() => (n.to_string(), Tag::Float),
+        Value::Number(n) => (n.to_string(), Tag::Int),
+        _ => (text, Tag::Str),
+    };
+    scalar::Scalar { text, tag }
 }
 
 /// YAML 1.1's merge key: keys of the mapping itself win, then earlier sources (kyaml `yaml/rnode.go`, `findMergeValues`).

@@ -1,4 +1,4 @@
-//! From text to tokens: the YAML 1.1 scanner that libyaml and so go-yaml (v2 `scannerc.go`) use, with its notion of simple
+//! Cuts text into tokens: the YAML 1.1 scanner that libyaml and so go-yaml (v2 `scannerc.go`) use, with its notion of simple
 //! keys: a key without `? ` is known as one only when its `:` comes, at most 1024 bytes on and on the same line.
 
 mod scalar;
@@ -10,10 +10,9 @@ use memchr::memchr2;
 
 use super::{YamlError, YamlErrorKind};
 
-/// One token; the parser adds the grammar.
+/// One token, by libyaml's name; the grammar is not its business.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "the names of libyaml's tokens")]
-pub enum Token<'a> {
+pub(super) enum Token<'a> {
     StreamEnd,
     Directive,
     DocumentStart,
@@ -43,15 +42,15 @@ pub enum Token<'a> {
 
 /// A token, the line (from 1) it starts on and the bytes it takes.
 #[derive(Debug)]
-pub struct Located<'a> {
+pub(super) struct Located<'a> {
     /// The token.
-    pub token: Token<'a>,
+    pub(super) token: Token<'a>,
     /// Its line.
-    pub line: usize,
+    pub(super) line: usize,
     /// Where its bytes begin.
-    pub start: usize,
+    pub(super) start: usize,
     /// Where they end.
-    pub end: usize,
+    pub(super) end: usize,
 }
 
 /// Where a simple key might have started.
@@ -70,7 +69,7 @@ const MAX_SIMPLE_KEY: usize = 1024;
 static END: Located<'static> = Located { token: Token::StreamEnd, line: 0, start: 0, end: 0 };
 
 /// Gives the tokens of a text one by one.
-pub struct Scanner<'a> {
+pub(super) struct Scanner<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
@@ -95,14 +94,10 @@ pub struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     /// A scanner over `text`; the error is a character that YAML does not allow even in quotes.
-    pub fn checked(text: &'a str) -> Result<Self, YamlError> {
-        super::parse::check_characters(text)?;
-        Ok(Self::new(text))
-    }
-
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(super) fn new(text: &'a str) -> Result<Self, YamlError> {
+        check_characters(text)?;
         let start = if text.starts_with('\u{feff}') { 3 } else { 0 };
-        Self {
+        Ok(Self {
             text,
             bytes: text.as_bytes(),
             at: start,
@@ -118,11 +113,11 @@ impl<'a> Scanner<'a> {
             simple_keys: vec![None],
             tag_handles: Vec::new(),
             is_1_1: false,
-        }
+        })
     }
 
     /// The next token, left where it is.
-    pub fn peek(&mut self) -> Result<&Located<'a>, YamlError> {
+    pub(super) fn peek(&mut self) -> Result<&Located<'a>, YamlError> {
         while self.settled <= self.taken && !self.ended && self.needs_more()? {
             self.fetch()?;
         }
@@ -131,8 +126,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next token; after the end of the stream, that again.
-    #[expect(clippy::should_implement_trait, reason = "it does not end")]
-    pub fn next(&mut self) -> Result<Located<'a>, YamlError> {
+    pub(super) fn next(&mut self) -> Result<Located<'a>, YamlError> {
         self.peek()?;
         self.taken += 1;
         Ok(self.tokens.pop_front().unwrap_or(Located {
@@ -518,6 +512,25 @@ impl<'a> Scanner<'a> {
             _ => self.error("found undefined tag handle"),
         }
     }
+}
+
+/// Refuses the characters that YAML does not allow even in quotes; go-yaml checks them before anything else.
+fn check_characters(text: &str) -> Result<(), YamlError> {
+    let bytes = text.as_bytes();
+    let suspicious = |byte: &u8| matches!(byte, 0..=8 | 11 | 12 | 14..=31 | 0x7f | 0xc2 | 0xef);
+    // Most texts have none: whole blocks without a branch are looked through many bytes at a time.
+    let blocks = bytes.chunks(64).zip((0..).step_by(64));
+    let blocks = blocks.filter(|(block, _)| block.iter().fold(false, |found, byte| found | suspicious(byte)));
+    for at in
+        blocks.flat_map(|(block, from)| (from..).zip(block)).filter(|(_, byte)| suspicious(byte)).map(|(at, _)| at)
+    {
+        let c = text.get(at..).and_then(|rest| rest.chars().next()).unwrap_or_default();
+        if matches!(c, '\u{80}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}') || c.is_ascii() {
+            let line = 1 + bytes.iter().take(at).filter(|byte| **byte == b'\n').count();
+            return Err(YamlError { line, kind: YamlErrorKind::ControlCharacter(c) });
+        }
+    }
+    Ok(())
 }
 
 fn missing_colon(line: usize) -> Result<(), YamlError> {
