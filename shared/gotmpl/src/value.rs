@@ -78,6 +78,16 @@ pub trait Native: Any {
         None
     }
 
+    /// What Go's JSON has in the value's place, if the type has a `MarshalJSON`.
+    fn json(&self) -> Option<Value> {
+        None
+    }
+
+    /// The fields of a struct by the names that they have in Go's JSON.
+    fn json_fields(&self) -> Vec<(&'static str, Value)> {
+        self.fields()
+    }
+
     /// The plain data below a named type (a list, map, number or string): what `range`, `index`, `len`, truth and
     /// comparison work on, and what it is in JSON. `None` for a struct.
     fn plain(&self) -> Option<Value> {

@@ -8,9 +8,13 @@ use slipway_manifest::{ObjectError, YamlError};
 
 use crate::chart::LoadError;
 use crate::options::Lookup;
-use crate::sprig::{WARN_END, WARN_START};
 use crate::strvals::SetError;
 use crate::values::CoalesceError;
+
+/// Around a message meant for the user, so that it is found in an error's text.
+pub(crate) const WARN_START: &str = "HELM_ERR_START";
+/// See [`WARN_START`].
+pub(crate) const WARN_END: &str = "HELM_ERR_END";
 
 /// Why a chart does not render.
 #[derive(Debug, thiserror::Error)]

@@ -11,13 +11,16 @@
 pub mod argo;
 mod chart;
 mod dependencies;
+mod encode;
 mod engine;
 mod error;
+mod function;
 mod manifests;
 mod objects;
 mod options;
 mod schema;
 mod sprig;
+mod state;
 mod strvals;
 mod values;
 
@@ -36,6 +39,8 @@ pub use options::{Limits, Lookup, Options, Release, Set, SetKind};
 pub use slipway_gotmpl::on_stack;
 pub use strvals::SetError;
 pub use values::CoalesceError;
+
+use state::State;
 
 /// What a chart renders to.
 #[derive(Debug, Clone, Default)]
@@ -76,7 +81,7 @@ impl Rendered {
 /// Fails where Helm fails, and where a bound is reached; every error names the file, and for templates the line.
 pub fn render(tree: &Tree, chart_path: &str, options: &Options) -> Result<Rendered, HelmError> {
     in_thread(options, || {
-        let state = engine::State::new(options);
+        let state = State::new(options);
         let run = run(tree, chart_path, options, &state).map_err(|error| match state.take_needs() {
             needs if needs.is_empty() => error,
             needs => HelmError::Unanswered { needs, error: Box::new(error) },
@@ -101,7 +106,7 @@ pub fn render(tree: &Tree, chart_path: &str, options: &Options) -> Result<Render
 /// What each template prints by its path, partials left out, before it is cut into manifests. Fails as [`render`] does.
 pub fn render_texts(tree: &Tree, chart_path: &str, options: &Options) -> Result<BTreeMap<String, Vec<u8>>, HelmError> {
     in_thread(options, || {
-        let run = run(tree, chart_path, options, &engine::State::new(options))?;
+        let run = run(tree, chart_path, options, &State::new(options))?;
         Ok(run.texts.into_iter().map(|(name, text)| (name, text.as_bytes().to_vec())).collect())
     })
 }
@@ -110,7 +115,7 @@ pub fn render_texts(tree: &Tree, chart_path: &str, options: &Options) -> Result<
 /// functions. Fails as [`render`] does.
 pub fn render_template(name: &str, text: &str, data: &Value, options: &Options) -> Result<Vec<u8>, HelmError> {
     in_thread(options, || {
-        let state = engine::State::new(options);
+        let state = State::new(options);
         let out = engine::render_one(name, text, data, &state, &budget(options)).map_err(Box::new)?;
         Ok(out.as_bytes().to_vec())
     })
@@ -158,13 +163,12 @@ struct Run {
 }
 
 fn budget(options: &Options) -> Budget {
-    let limits = options.limits;
     // What is left below serves functions that do not look.
-    let stack = limits.stack.saturating_sub(512 << 10);
-    Budget::new(slipway_gotmpl::Limits { steps: limits.steps, output: limits.output, depth: limits.depth, stack })
+    let stack = options.limits.stack.saturating_sub(512 << 10);
+    Budget::new(Limits { stack, ..options.limits })
 }
 
-fn run(tree: &Tree, chart_path: &str, options: &Options, state: &engine::State) -> Result<Run, HelmError> {
+fn run(tree: &Tree, chart_path: &str, options: &Options, state: &State) -> Result<Run, HelmError> {
     let budget = budget(options);
     let user = values::from_json(&merge_values(tree, options)?);
     let mut files = BTreeSet::new();

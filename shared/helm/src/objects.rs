@@ -10,7 +10,8 @@ use slipway_gocompat::Glob;
 use slipway_gocompat::path::base;
 use slipway_gotmpl::{FuncError, Function, Kind, List, Map, MapType, Native, Str, Type, UintKind, Value};
 
-use crate::sprig::{self, Outcome};
+use crate::encode::to_yaml;
+use crate::function::{Outcome, misused};
 use crate::{chart, values};
 
 const BYTE: Type = Type::Uint(UintKind::Uint8);
@@ -37,6 +38,10 @@ impl Native for Bytes {
 
     fn plain(&self) -> Option<Value> {
         Some(List::typed(&BYTE, self.elements()).into())
+    }
+
+    fn json(&self) -> Option<Value> {
+        Some(STANDARD.encode(&self.0).into())
     }
 }
 
@@ -72,14 +77,14 @@ const FILES_METHODS: &[Function] = &[
     }),
     Function::new("Glob", &[Type::String], |_, args| files(args, |files, pattern| Ok(glob(files, pattern)))),
     Function::new("AsConfig", &[], |cx, args| {
-        let [receiver, ..] = args else { return sprig::misused() };
-        let Some(files) = receiver.downcast::<Files>() else { return sprig::misused() };
-        sprig::to_yaml(cx, &files.by_name(|data| Str::from(data)).into())
+        let [receiver, ..] = args else { return misused() };
+        let Some(files) = receiver.downcast::<Files>() else { return misused() };
+        to_yaml(cx, &files.by_name(|data| Str::from(data)).into())
     }),
     Function::new("AsSecrets", &[], |cx, args| {
-        let [receiver, ..] = args else { return sprig::misused() };
-        let Some(files) = receiver.downcast::<Files>() else { return sprig::misused() };
-        sprig::to_yaml(cx, &files.by_name(|data| STANDARD.encode(data).into()).into())
+        let [receiver, ..] = args else { return misused() };
+        let Some(files) = receiver.downcast::<Files>() else { return misused() };
+        to_yaml(cx, &files.by_name(|data| STANDARD.encode(data).into()).into())
     }),
     Function::new("Lines", &[Type::String], |_, args| files(args, lines)),
 ];
@@ -88,9 +93,9 @@ fn files(args: &[Value], work: impl FnOnce(&Files, &Str) -> Outcome) -> Outcome 
     match args {
         [receiver, Value::Str(name)] => match receiver.downcast::<Files>() {
             Some(files) => work(files, name),
-            None => sprig::misused(),
+            None => misused(),
         },
-        _ => sprig::misused(),
+        _ => misused(),
     }
 }
 
@@ -195,7 +200,7 @@ const KUBE_VERSION_METHODS: &[Function] = &[
 fn kube_version(args: &[Value], field: impl FnOnce(&KubeVersion) -> &String) -> Outcome {
     match args.first().and_then(|receiver| receiver.downcast::<KubeVersion>()) {
         Some(kube) => Ok(field(kube).as_str().into()),
-        None => sprig::misused(),
+        None => misused(),
     }
 }
 
@@ -228,7 +233,7 @@ const API_VERSIONS_METHODS: &[Function] = &[Function::new("Has", &[Type::String]
     [receiver, Value::Str(wanted)] => {
         Ok(receiver.downcast::<ApiVersions>().is_some_and(|versions| versions.0.contains(wanted)).into())
     }
-    _ => sprig::misused(),
+    _ => misused(),
 })];
 
 impl Native for ApiVersions {
@@ -266,6 +271,11 @@ impl Native for BuildInfo {
             ("KubeClientVersion", Value::literal("v1.35")),
         ]
     }
+
+    fn json_fields(&self) -> Vec<(&'static str, Value)> {
+        let names = ["version", "git_commit", "git_tree_state", "go_version", "kube_client_version"];
+        names.into_iter().zip(self.fields()).map(|(name, (_, value))| (name, value)).collect()
+    }
 }
 
 /// The type of `.Values`, of `.Template` and of dot.
@@ -275,26 +285,24 @@ pub(crate) const VALUES: &MapType = &MapType {
     methods: &[
         Function::new("AsMap", &[], |_, args| match args {
             [Value::Map(map)] => Ok(map.entries().into_iter().collect::<Map>().into()),
-            _ => sprig::misused(),
+            _ => misused(),
         }),
         Function::new("YAML", &[], |cx, args| match args {
-            [map] => {
-                Ok(format!("{}\n", sprig::to_yaml(cx, map)?.as_str().map(Str::to_text).unwrap_or_default()).into())
-            }
-            _ => sprig::misused(),
+            [map] => Ok(format!("{}\n", to_yaml(cx, map)?.as_str().map(Str::to_text).unwrap_or_default()).into()),
+            _ => misused(),
         }),
         Function::new("Table", &[Type::String], |_, args| match args {
             [Value::Map(map), Value::Str(path)] => match values::table(map, &path.to_text()) {
                 Some(table) => Ok(table.into()),
                 None => Err(not_a("table", path)),
             },
-            _ => sprig::misused(),
+            _ => misused(),
         }),
         Function::new("PathValue", &[Type::String], |_, args| match args {
             [Value::Map(map), Value::Str(path)] => {
                 values::path_value(map, &path.to_text()).ok_or_else(|| not_a("value", path))
             }
-            _ => sprig::misused(),
+            _ => misused(),
         }),
     ],
 };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::Value;
+pub use slipway_gotmpl::Limits;
 
 pub use crate::strvals::{Set, SetKind};
 
@@ -103,24 +104,8 @@ pub struct Lookup {
     pub name: String,
 }
 
-/// What a render may use.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Nodes of templates evaluated, and turns of loops inside functions.
-    pub steps: u64,
-    /// Bytes that templates and functions make.
-    pub output: usize,
-    /// Templates within templates.
-    pub depth: usize,
-    /// Bytes of stack of the thread that renders.
-    pub stack: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { steps: 50_000_000, output: 256 << 20, depth: 2_000, stack: 64 << 20 }
-    }
-}
+/// What a chart may use where the caller does not say.
+const LIMITS: Limits = Limits { steps: 50_000_000, output: 256 << 20, depth: 2_000, stack: 64 << 20 };
 
 /// What `helm template` takes as flags, and what makes a render repeatable.
 #[derive(Debug, Clone)]
@@ -155,7 +140,7 @@ pub struct Options {
     pub now: Timestamp,
     /// Answers to `lookup`; null for what is not there.
     pub lookups: BTreeMap<Lookup, Value>,
-    /// Bounds.
+    /// Bounds; the stack is that of the thread that renders.
     pub limits: Limits,
 }
 
@@ -176,7 +161,7 @@ impl Default for Options {
             seed: [0; 32],
             now: Timestamp::UNIX_EPOCH,
             lookups: BTreeMap::new(),
-            limits: Limits::default(),
+            limits: LIMITS,
         }
     }
 }

@@ -23,14 +23,9 @@ mod semver;
 mod strings;
 mod urls;
 
-use slipway_gotmpl::{Context, FuncError, FuncMap, Value};
+use slipway_gotmpl::FuncMap;
 
-pub(crate) use data::to_yaml;
-pub(crate) use helm::{WARN_END, WARN_START};
-pub(crate) use regexes::Regexes;
-
-/// What a function gives back.
-pub(crate) type Outcome = Result<Value, FuncError>;
+use crate::function::{Outcome, misused, nil_dereference, state};
 
 /// Every function that Helm's engine knows besides those of text/template.
 pub(crate) fn functions() -> FuncMap {
@@ -54,19 +49,4 @@ pub(crate) fn functions() -> FuncMap {
         strings::TABLE,
         urls::TABLE,
     ])
-}
-
-/// Go's words where a function meets a nil that it did not expect.
-fn nil_dereference<T>() -> Result<T, FuncError> {
-    Err("runtime error: invalid memory address or nil pointer dereference".into())
-}
-
-/// Arguments are checked by their types before a function runs, so this is never seen.
-pub(crate) fn misused<T>() -> Result<T, FuncError> {
-    Err("called with arguments of other types".into())
-}
-
-/// The state of the render that the function runs in.
-fn state<'c>(cx: &Context<'c>) -> Result<&'c crate::engine::State, FuncError> {
-    cx.state().ok_or_else(|| "runs outside of a render".into())
 }

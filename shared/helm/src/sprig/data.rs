@@ -1,7 +1,7 @@
 //! JSON, YAML and TOML (helm/helm `pkg/engine/funcs.go`, Masterminds/sprig `defaults.go`).
 
+mod go_json;
 mod go_yaml;
-mod json;
 mod json_syntax;
 mod toml;
 
@@ -10,7 +10,7 @@ use slipway_gotmpl::{Context, FuncError, Function, List, Map, MapType, Numbers, 
 use slipway_manifest::yaml;
 
 use super::{Outcome, misused};
-use json::{Style, to_text};
+use crate::encode::{Style, to_text, to_yaml, to_yaml_pretty};
 
 const ANY: &[Type] = &[Type::Any];
 const TEXT: &[Type] = &[Type::String];
@@ -66,23 +66,6 @@ fn encode(cx: &Context<'_>, args: &[Value], style: Style) -> Outcome {
     Ok(to_text(cx, one(args)?, style)?.into())
 }
 
-/// Helm's `toYaml`: without the line break at the end.
-pub(crate) fn to_yaml(cx: &Context<'_>, value: &Value) -> Outcome {
-    finish(cx, yaml::to_string_go(&json::to_json(cx, value, Numbers::Int64)?))
-}
-
-fn to_yaml_pretty(cx: &Context<'_>, value: &Value) -> Outcome {
-    finish(cx, yaml::to_string_pretty(&json::to_json(cx, value, Numbers::Float)?))
-}
-
-fn finish(cx: &Context<'_>, mut text: String) -> Outcome {
-    cx.budget().bytes(text.len())?;
-    if text.ends_with('\n') {
-        text.pop();
-    }
-    Ok(text.into())
-}
-
 type Decoded = Result<Json, String>;
 
 fn from_json(cx: &Context<'_>, args: &[Value]) -> Result<Decoded, FuncError> {
@@ -111,7 +94,7 @@ fn mapping(decoded: Decoded, prefix: &str, null: Map) -> Value {
         Ok(json @ Json::Object(_)) => Value::from_json(&json, Numbers::Float),
         Ok(other) => failed(format!(
             "{prefix}json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
-            json::kind(&other)
+            go_json::kind(&other)
         )),
         Err(message) => failed(message),
     }
@@ -123,7 +106,7 @@ fn array(decoded: Decoded, prefix: &str, null: List) -> Value {
         Ok(json @ Json::Array(_)) => Value::from_json(&json, Numbers::Float),
         Ok(other) => vec![Value::from(format!(
             "{prefix}json: cannot unmarshal {} into Go value of type []interface {{}}",
-            json::kind(&other)
+            go_json::kind(&other)
         ))]
         .into(),
         Err(message) => vec![Value::from(message)].into(),

@@ -51,6 +51,10 @@ impl Native for Time {
     fn text(&self) -> Option<Str> {
         Some(self.0.to_string().into())
     }
+
+    fn json(&self) -> Option<Value> {
+        Some(self.0.rfc3339().into())
+    }
 }
 
 fn value(time: time::Time) -> Value {

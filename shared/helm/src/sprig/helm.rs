@@ -6,14 +6,10 @@ use slipway_gocompat::strconv::quote;
 use slipway_gotmpl::{Context, FuncError, Function, Set, Str, Type, Value};
 
 use super::{Outcome, misused, state};
+use crate::error::{WARN_END, WARN_START};
 
 /// How often one template may be inside itself (Helm's own bound).
 const MAX_INCLUDES: usize = 1000;
-
-/// Around a message meant for the user, so that it is found in an error's text.
-pub(crate) const WARN_START: &str = "HELM_ERR_START";
-/// See [`WARN_START`].
-pub(crate) const WARN_END: &str = "HELM_ERR_END";
 
 pub(super) const TABLE: &[Function] = &[
     Function::new("include", &[Type::String, Type::Any], include),

@@ -1,7 +1,5 @@
 //! Matches regular expressions (Masterminds/sprig `regex.go`).
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use slipway_gocompat::regexp::{self, Regex};
@@ -29,34 +27,11 @@ pub(super) const TABLE: &[Function] = &[
     Function::new("regexQuoteMeta", &[Type::String], quote_meta),
 ];
 
-/// Patterns kept compiled during one render.
-const MAX_KEPT: usize = 256;
-
-/// The compiled patterns of one render.
-#[derive(Debug, Default)]
-pub(crate) struct Regexes(RefCell<HashMap<Str, Rc<Regex>>>);
-
-fn compile(cx: &Context<'_>, pattern: &Str) -> Result<Rc<Regex>, FuncError> {
-    let known = &state(cx)?.regexes.0;
-    if let Some(regex) = known.borrow().get(pattern) {
-        return Ok(Rc::clone(regex));
-    }
-    // Compiling costs far more than a step: patterns made in a loop must not be free.
-    cx.budget().step(1000 + 20 * pattern.len() as u64)?;
-    let regex = regexp::compile(&pattern.to_text()).map_err(|e| FuncError::from(e.to_string()))?;
-    let regex = Rc::new(regex);
-    let mut known = known.borrow_mut();
-    if known.len() < MAX_KEPT {
-        known.insert(pattern.clone(), Rc::clone(&regex));
-    }
-    Ok(regex)
-}
-
 /// The pattern, and the text to search, whose length is taken from the budget.
 fn prepare<'a>(cx: &Context<'_>, args: &'a [Value]) -> Result<(Rc<Regex>, &'a Str), FuncError> {
     let [Value::Str(pattern), Value::Str(text), ..] = args else { return misused() };
     cx.budget().step(text.len() as u64 / 64)?;
-    Ok((compile(cx, pattern)?, text))
+    Ok((state(cx)?.regexes.compile(cx, pattern)?, text))
 }
 
 fn matches(cx: &mut Context<'_>, args: &[Value], swallow: bool) -> Outcome {

@@ -8,7 +8,7 @@ use slipway_helm::{HelmError, Limits, Options, RenderError, render};
 use crate::{one, tree};
 
 fn options() -> Options {
-    Options { limits: Limits { steps: 1_000_000, output: 16 << 20, ..Limits::default() }, ..Options::default() }
+    Options { limits: Limits { steps: 1_000_000, output: 16 << 20, ..Options::default().limits }, ..Options::default() }
 }
 
 fn refused(template: &str) -> RenderError {

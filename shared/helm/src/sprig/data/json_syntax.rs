@@ -3,7 +3,7 @@
 use std::iter::{self, Peekable};
 use std::str::Bytes;
 
-use slipway_gotmpl::quote;
+use slipway_gocompat::strconv::quote;
 
 /// What may come next outside of strings, numbers and words.
 #[derive(Clone, Copy)]

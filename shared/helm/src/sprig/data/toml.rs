@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use slipway_gocompat::strconv::format_float;
 use slipway_gotmpl::{Context, FuncError, Kind, List, Map, Str, Value};
 
+use crate::encode::push_quoted;
 use crate::sprig::dates::Time;
 use crate::sprig::{Outcome, misused};
 
@@ -228,21 +229,5 @@ fn quoted_key(key: &str) -> String {
 }
 
 fn quoted(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            c if c < ' ' || c == '\u{7f}' => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
+    push_quoted(out, text, |c| c < ' ' || c == '\u{7f}');
 }

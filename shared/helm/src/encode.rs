@@ -1,19 +1,15 @@
-//! Go's `encoding/json`.
+//! Writes values as JSON (Go's `encoding/json`) and YAML (sigs.k8s.io/yaml).
 
 use std::fmt::Write as _;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Number, Value as Json};
 use slipway_gocompat::strconv::format_float;
 use slipway_gotmpl::{Context, FuncError, List, Map, Numbers, Str, Value};
-
-use crate::objects::{BuildInfo, Bytes};
-use crate::sprig::dates::Time;
+use slipway_manifest::yaml;
 
 /// How JSON is written.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Style {
+pub(crate) enum Style {
     /// `json.Marshal`: `<`, `>` and `&` as `\u003c`…
     Escaped,
     /// `json.MarshalIndent` with two blanks, escaped as well.
@@ -30,24 +26,19 @@ enum Plain {
 
 fn native(value: &Value) -> Option<Plain> {
     let Value::Native(native) = value else { return None };
-    Some(if let Some(bytes) = value.downcast::<Bytes>() {
-        Plain::Value(STANDARD.encode(&bytes.0).into())
-    } else if let Some(time) = value.downcast::<Time>() {
-        Plain::Value(time.0.rfc3339().into())
-    } else if value.downcast::<BuildInfo>().is_some() {
-        let names = ["version", "git_commit", "git_tree_state", "go_version", "kube_client_version"];
-        Plain::Fields(names.into_iter().zip(native.fields()).map(|(name, (_, value))| (name, value)).collect())
-    } else if let Some(plain) = native.plain() {
-        Plain::Value(plain)
-    } else if native.fields().is_empty() {
+    if let Some(plain) = native.json().or_else(|| native.plain()) {
+        return Some(Plain::Value(plain));
+    }
+    let fields = native.json_fields();
+    Some(if fields.is_empty() {
         Plain::Value(native.text().map(Value::Str).unwrap_or_default())
     } else {
-        Plain::Fields(native.fields())
+        Plain::Fields(fields)
     })
 }
 
 /// `value` as JSON text. Fails for what JSON lacks, and beyond the budget.
-pub(super) fn to_text(cx: &Context<'_>, value: &Value, style: Style) -> Result<String, FuncError> {
+pub(crate) fn to_text(cx: &Context<'_>, value: &Value, style: Style) -> Result<String, FuncError> {
     let mut writer = Writer { cx, out: String::new(), style, charged: 0 };
     writer.value(value, 0)?;
     writer.charge()?;
@@ -171,6 +162,11 @@ fn number(float: f64) -> Result<String, FuncError> {
 }
 
 fn text_into(out: &mut String, text: &str, html: bool) {
+    push_quoted(out, text, |c| html && matches!(c, '<' | '>' | '&') || c < ' ' || matches!(c, '\u{2028}' | '\u{2029}'));
+}
+
+/// Adds `text` in double quotes, with the escapes that JSON and TOML share, and codes for what is `coded` besides.
+pub(crate) fn push_quoted(out: &mut String, text: &str, coded: impl Fn(char) -> bool) {
     out.push('"');
     for c in text.chars() {
         match c {
@@ -181,7 +177,8 @@ fn text_into(out: &mut String, text: &str, html: bool) {
             '\t' => out.push_str("\\t"),
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
-            c if html && matches!(c, '<' | '>' | '&') || c < ' ' || matches!(c, '\u{2028}' | '\u{2029}') => {
+            c if coded(c) => {
+                // Writing to a string can't fail.
                 let _ = write!(out, "\\u{:04x}", u32::from(c));
             }
             c => out.push(c),
@@ -192,7 +189,7 @@ fn text_into(out: &mut String, text: &str, html: bool) {
 
 /// `value` as a tree for a YAML emitter. With [`Numbers::Int64`] it is the one that sigs.k8s.io/yaml sees after its detour
 /// over JSON: a whole float is an integer, and characters that YAML forbids are an error; else floats stay floats.
-pub(super) fn to_json(cx: &Context<'_>, value: &Value, numbers: Numbers) -> Result<Json, FuncError> {
+fn to_json(cx: &Context<'_>, value: &Value, numbers: Numbers) -> Result<Json, FuncError> {
     tree(cx, value, numbers, 0)
 }
 
@@ -262,14 +259,20 @@ fn whole(float: f64) -> Result<Json, FuncError> {
         .ok_or_else(|| format!("json: unsupported value: {}", format_float(float, 'g', None)).into())
 }
 
-/// How Go names a JSON value in its errors.
-pub(super) fn kind(value: &Json) -> &'static str {
-    match value {
-        Json::Null => "null",
-        Json::Bool(_) => "bool",
-        Json::Number(_) => "number",
-        Json::String(_) => "string",
-        Json::Array(_) => "array",
-        Json::Object(_) => "object",
+/// Helm's `toYaml`: without the line break at the end.
+pub(crate) fn to_yaml(cx: &Context<'_>, value: &Value) -> Result<Value, FuncError> {
+    finish(cx, yaml::to_string_go(&to_json(cx, value, Numbers::Int64)?))
+}
+
+/// Helm's `toYamlPretty`, as go-yaml v3 writes it.
+pub(crate) fn to_yaml_pretty(cx: &Context<'_>, value: &Value) -> Result<Value, FuncError> {
+    finish(cx, yaml::to_string_pretty(&to_json(cx, value, Numbers::Float)?))
+}
+
+fn finish(cx: &Context<'_>, mut text: String) -> Result<Value, FuncError> {
+    cx.budget().bytes(text.len())?;
+    if text.ends_with('\n') {
+        text.pop();
     }
+    Ok(text.into())
 }
