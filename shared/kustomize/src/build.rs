@@ -89,6 +89,23 @@ impl Accumulated {
     }
 }
 
+/// A folder that is built: where it lies, what its kustomization says and in which file, and where it came from if that is
+/// to be noted.
+#[derive(Clone, Copy)]
+struct Folder<'a> {
+    root: &'a Root<'a>,
+    kustomization: &'a Kustomization,
+    file: &'a str,
+    origin: Option<&'a Origin>,
+}
+
+impl Folder<'_> {
+    /// The origin of what a built-in generator or transformer made.
+    fn built_in(&self, kind: &str) -> Option<Origin> {
+        self.origin.map(|origin| origin.built_in(self.file, kind))
+    }
+}
+
 pub(crate) struct Build {
     cx: Context,
     warnings: Vec<String>,
@@ -107,7 +124,8 @@ pub(crate) fn render(files: &Files<'_>, path: &str) -> Result<Rendered, Error> {
     build.openapi(&root, &kustomization, true)?;
     let traced = kustomization.build_metadata.as_ref().is_some_and(|list| !list.is_empty());
     let origin = traced.then(Origin::default);
-    let mut all = build.target(&root, &kustomization, file, origin.as_ref(), Accumulated::default())?;
+    let folder = Folder { root: &root, kustomization: &kustomization, file, origin: origin.as_ref() };
+    let mut all = build.target(folder, Accumulated::default())?;
     build.settle(&mut all)?;
     order::sort(&mut all.resources, kustomization.sort_options.as_ref(), files.options.order, &build.cx)?;
     if files.options.managed_by_label || kustomization.wants("managedByLabel") {
@@ -157,17 +175,11 @@ impl Build {
     }
 
     /// Builds one folder on top of what `all` holds: nothing, or the resources of the parent, for a component.
-    fn target(
-        &mut self,
-        root: &Root<'_>,
-        kustomization: &Kustomization,
-        file: &str,
-        origin: Option<&Origin>,
-        mut all: Accumulated,
-    ) -> Result<Accumulated, Error> {
+    fn target(&mut self, folder: Folder<'_>, mut all: Accumulated) -> Result<Accumulated, Error> {
+        let Folder { root, kustomization, origin, .. } = folder;
         all = self.accumulate(root, list(kustomization.resources.as_deref()), origin, all)?;
         all.configure(root, kustomization)?;
-        self.generate(root, kustomization, file, origin, &mut all)?;
+        self.generate(folder, &mut all)?;
         for path in list(kustomization.components.as_deref()) {
             let below = origin.map(|origin| origin.append(path));
             let base = root.base(path).map_err(|e| e.within(format!("accumulating component `{path}`")))?;
@@ -175,8 +187,8 @@ impl Build {
                 .directory(&base, below.as_ref(), all, true)
                 .map_err(|e| e.within(format!("accumulating component `{path}`")))?;
         }
-        self.transform(root, kustomization, file, origin, &mut all)?;
-        self.validate(root, kustomization, origin, &mut all)?;
+        self.transform(folder, &mut all)?;
+        self.validate(folder, &mut all)?;
         let vars = list(kustomization.vars.as_deref());
         variable::attach(&mut all.resources, vars, &self.cx)?;
         variable::merge(&mut all.vars, vars.iter().cloned())?;
@@ -234,23 +246,18 @@ impl Build {
             let Kustomization { kind, .. } = &kustomization;
             return Err(Error::refused(format!("`{}` is a {kind}: {wanted}", root.path)));
         }
+        let folder = Folder { root, kustomization: &kustomization, file, origin };
         if is_component {
-            return self.target(root, &kustomization, file, origin, all);
+            return self.target(folder, all);
         }
-        let base = self.target(root, &kustomization, file, origin, Accumulated::default())?;
+        let base = self.target(folder, Accumulated::default())?;
         all.merge(base, &self.cx)?;
         Ok(all)
     }
 
-    fn generate(
-        &mut self,
-        root: &Root<'_>,
-        kustomization: &Kustomization,
-        file: &str,
-        origin: Option<&Origin>,
-        all: &mut Accumulated,
-    ) -> Result<(), Error> {
+    fn generate(&mut self, folder: Folder<'_>, all: &mut Accumulated) -> Result<(), Error> {
         type Make = fn(&Root<'_>, &crate::kustomization::GeneratorArgs) -> Result<Resource, Error>;
+        let Folder { root, kustomization, .. } = folder;
         let kinds: [(_, _, Make); 2] = [
             (list(kustomization.config_map_generator.as_deref()), "ConfigMapGenerator", generate::config_map),
             (list(kustomization.secret_generator.as_deref()), "SecretGenerator", generate::secret),
@@ -260,16 +267,15 @@ impl Build {
                 let mut args = args.clone();
                 let global = kustomization.generator_options.as_ref();
                 args.options = crate::kustomization::GeneratorOptions::merged(args.options.as_ref(), global);
-                let origin = origin.map(|origin| origin.built_in(file, kind));
-                self.absorb(vec![make(root, &args)?], origin.as_ref(), all)?;
+                self.absorb(vec![make(root, &args)?], folder.built_in(kind).as_ref(), all)?;
             }
         }
         for chart in list(kustomization.helm_charts.as_deref()) {
-            let origin = origin.map(|origin| origin.built_in(file, "HelmChartInflationGenerator"));
+            let origin = folder.built_in("HelmChartInflationGenerator");
             let made = crate::helm::inflate(root, kustomization.helm_globals.as_ref(), chart)?;
             self.absorb(made, origin.as_ref(), all)?;
         }
-        for config in self.plugins(root, list(kustomization.generators.as_deref()), file, origin)? {
+        for config in self.plugins(folder, list(kustomization.generators.as_deref()), folder.file)? {
             let made = plugin::generate(&config, root).map_err(|e| e.within("failed to load generator"))?;
             self.absorb(made, Origin::of_plugin(&config).as_ref(), all)?;
         }
@@ -287,14 +293,9 @@ impl Build {
         Ok(())
     }
 
-    /// Configurations of plugins: YAML on the spot, files, or folders that are built.
-    fn plugins(
-        &mut self,
-        root: &Root<'_>,
-        entries: &[String],
-        file: &str,
-        origin: Option<&Origin>,
-    ) -> Result<Vec<Resource>, Error> {
+    /// Configurations of plugins: YAML on the spot in `file`, files, or folders that are built.
+    fn plugins(&mut self, folder: Folder<'_>, entries: &[String], file: &str) -> Result<Vec<Resource>, Error> {
+        let Folder { root, origin, .. } = folder;
         let mut all = Accumulated::default();
         let mut paths = Vec::new();
         for entry in entries {
@@ -314,20 +315,14 @@ impl Build {
         Ok(self.accumulate(root, &paths, origin, all)?.resources)
     }
 
-    fn transform(
-        &mut self,
-        root: &Root<'_>,
-        kustomization: &Kustomization,
-        file: &str,
-        origin: Option<&Origin>,
-        all: &mut Accumulated,
-    ) -> Result<(), Error> {
+    fn transform(&mut self, folder: Folder<'_>, all: &mut Accumulated) -> Result<(), Error> {
+        let Folder { root, kustomization, .. } = folder;
         let config = all.config();
         for (kind, transformer) in configure::transformers(root, kustomization, &config)? {
             transformer.apply(&mut all.resources, &self.cx)?;
-            after(&mut all.resources, origin.map(|origin| origin.built_in(file, kind)).as_ref());
+            after(&mut all.resources, folder.built_in(kind).as_ref());
         }
-        for plugin in self.plugins(root, list(kustomization.transformers.as_deref()), file, origin)? {
+        for plugin in self.plugins(folder, list(kustomization.transformers.as_deref()), folder.file)? {
             for transformer in plugin::transformers(&plugin, root)? {
                 transformer.apply(&mut all.resources, &self.cx)?;
             }
@@ -337,16 +332,10 @@ impl Build {
     }
 
     /// Validators are transformers that must not change anything but the label `validated-by`.
-    fn validate(
-        &mut self,
-        root: &Root<'_>,
-        kustomization: &Kustomization,
-        origin: Option<&Origin>,
-        all: &mut Accumulated,
-    ) -> Result<(), Error> {
-        for plugin in self.plugins(root, list(kustomization.validators.as_deref()), "", origin)? {
+    fn validate(&mut self, folder: Folder<'_>, all: &mut Accumulated) -> Result<(), Error> {
+        for plugin in self.plugins(folder, list(folder.kustomization.validators.as_deref()), "")? {
             let before: Vec<Resource> = all.resources.clone();
-            for transformer in plugin::transformers(&plugin, root)? {
+            for transformer in plugin::transformers(&plugin, folder.root)? {
                 transformer.apply(&mut all.resources, &self.cx)?;
             }
             let unlabelled = |resource: &Resource| {
