@@ -1,5 +1,8 @@
-//! Sets of field paths, and `FieldsV1`, the JSON in which `metadata.managedFields` keeps them
+//! Reckons with sets of field paths, and reads and writes `FieldsV1`, the JSON in which `metadata.managedFields` keeps them
 //! (kubernetes-sigs/structured-merge-diff `fieldpath/`).
+//!
+//! Written independently of `slipway_cluster::fieldset` on purpose: the sandbox is what the product is tested against, and one
+//! mistake in shared code would agree with itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,4 +1,6 @@
-//! X.509 certificates as sprig asks Go's `crypto/x509` for them.
+//! Makes X.509 certificates as sprig asks Go's `crypto/x509` for them.
+//!
+//! Stands in for the builder of `x509-cert`, as [`super`] says.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,6 @@
-//! As much of ASN.1's DER and of PEM as keys and certificates need.
+//! Writes and reads as much of ASN.1's DER and of PEM as keys and certificates need.
+//!
+//! Stands in for `der` of `x509-cert`'s generation, as [`super`] says.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

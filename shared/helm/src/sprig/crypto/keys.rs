@@ -1,4 +1,4 @@
-//! Private keys: made from given randomness, read from and written as PEM in the forms of Go's `crypto/x509`.
+//! Makes private keys from given randomness, and reads and writes them as PEM in the forms of Go's `crypto/x509`.
 
 use ed25519_dalek::Signer as _;
 use p256::elliptic_curve::sec1::ToEncodedPoint;

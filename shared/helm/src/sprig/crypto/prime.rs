@@ -1,5 +1,7 @@
-//! Primes for RSA keys: candidates above a random start are sieved by small primes, what is left is tested by Miller and
+//! Finds primes for RSA keys: candidates above a random start are sieved by small primes, what is left is tested by Miller and
 //! Rabin's test in as many rounds as Go takes (golang/go `src/crypto/internal/fips140/rsa/keygen.go`).
+//!
+//! Stands in for `crypto-primes`, as [`super`] says.
 
 use crypto_bigint::modular::runtime_mod::{DynResidue, DynResidueParams};
 use crypto_bigint::{Uint, Word};
