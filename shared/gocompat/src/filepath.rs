@@ -1,5 +1,5 @@
-//! Matches Go's `filepath.Match`, the patterns of `ignore-tags` and of a project's kinds: `*` is any text without `/`, `?` one
-//! character, `[a-z]` and `[^a-z]` one of a class, `\` makes the next character plain.
+//! Matches Go's `filepath.Match`, the patterns of `ignore-tags` and of a project's kinds: `*` is any text without `/`,
+//! `?` one character, `[a-z]` and `[^a-z]` one of a class, `\` makes the next character plain.
 
 /// Whether the whole of `text` matches `pattern`; a pattern that can't be read matches nothing.
 pub fn matches(pattern: &str, text: &str) -> bool {

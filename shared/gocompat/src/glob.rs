@@ -1,5 +1,5 @@
-//! Matches globs as Argo CD and Helm have them (gobwas/glob): `*` and `**` match any text, `?` any character, `[a-z]` and `[!a-z]` one
-//! of a class, `{a,b}` alternatives. In globs of paths `*` and `?` stop at slashes.
+//! Matches globs as Argo CD and Helm have them (gobwas/glob): `*` and `**` match any text, `?` any character, `[a-z]`
+//! and `[!a-z]` one of a class, `{a,b}` alternatives. In globs of paths `*` and `?` stop at slashes.
 
 use std::fmt::Write as _;
 use std::iter::Peekable;

@@ -1,5 +1,5 @@
-//! Stands in for what Go programs share: the parts of Go's standard library, and of the libraries that Argo CD, Helm and
-//! Kustomize all use, whose results our results have to equal byte for byte.
+//! Stands in for what Go programs share: the parts of Go's standard library, and of the libraries that Argo CD, Helm
+//! and Kustomize all use, whose results our results have to equal byte for byte.
 //!
 //! | module | Go |
 //! |---|---|

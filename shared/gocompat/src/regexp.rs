@@ -1,5 +1,5 @@
-//! Compiles regular expressions of Go's RE2 dialect on the `regex` crate, which never blows up in time either. Patterns are
-//! translated where the two read differently.
+//! Compiles regular expressions of Go's RE2 dialect on the `regex` crate, which never blows up in time either. Patterns
+//! are translated where the two read differently.
 
 use std::fmt::Write as _;
 

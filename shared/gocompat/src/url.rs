@@ -1,5 +1,5 @@
-//! Reads and prints URLs as Go does (`net/url`). Hosts are judged as before Go 1.26, which has got stricter with colons and
-//! brackets in them.
+//! Reads and prints URLs as Go does (`net/url`). Hosts are judged as before Go 1.26, which has got stricter with colons
+//! and brackets in them.
 
 use std::fmt::{self, Write as _};
 

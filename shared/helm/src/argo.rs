@@ -248,8 +248,8 @@ fn escape_commas(value: &str) -> String {
     out
 }
 
-/// `text` with `$NAME` and `${NAME}` replaced from `env`: Go's `os.Expand` with `$$` for a dollar sign; unknown names are
-/// empty (argoproj/argo-cd `reposerver/apiclient/repository.go`, Envsubst).
+/// `text` with `$NAME` and `${NAME}` replaced from `env`: Go's `os.Expand` with `$$` for a dollar sign; unknown names
+/// are empty (argoproj/argo-cd `reposerver/apiclient/repository.go`, Envsubst).
 pub fn expand(text: &str, env: &BTreeMap<String, String>) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -320,7 +320,10 @@ mod tests {
         });
         assert_eq!(
             merged(&helm).unwrap(),
-            json!({"from": "values", "a": 1.0, "b": 1.0, "v": 1.0, "p": 1, "q": "1", "r": "a,b-web", "l": ["x", "y"], "f": "hello, world"})
+            json!({
+                "from": "values", "a": 1.0, "b": 1.0, "v": 1.0, "p": 1, "q": "1", "r": "a,b-web", "l": ["x", "y"],
+                "f": "hello, world"
+            })
         );
         let object = json!({"valuesObject": {"from": "object"}, "values": "from: values"});
         assert_eq!(merged(&object).unwrap(), json!({"from": "object"}));

@@ -187,8 +187,9 @@ pub(crate) fn push_quoted(out: &mut String, text: &str, coded: impl Fn(char) -> 
     out.push('"');
 }
 
-/// `value` as a tree for a YAML emitter. With [`Numbers::Int64`] it is the one that sigs.k8s.io/yaml sees after its detour
-/// over JSON: a whole float is an integer, and characters that YAML forbids are an error; else floats stay floats.
+/// `value` as a tree for a YAML emitter. With [`Numbers::Int64`] it is the one that sigs.k8s.io/yaml sees after its
+/// detour over JSON: a whole float is an integer, and characters that YAML forbids are an error; else floats stay
+/// floats.
 fn to_json(cx: &Context<'_>, value: &Value, numbers: Numbers) -> Result<Json, FuncError> {
     tree(cx, value, numbers, 0)
 }

@@ -34,7 +34,8 @@ pub enum HelmError {
     },
     /// `Chart.yaml` names dependencies that `charts/` lacks.
     #[error(
-        "found in Chart.yaml of `{chart}`, but missing in charts/ directory: {}; nothing is fetched while rendering: run `helm dependency update` in the chart's folder and commit `charts/`",
+        "found in Chart.yaml of `{chart}`, but missing in charts/ directory: {}; nothing is fetched while rendering: \
+         run `helm dependency update` in the chart's folder and commit `charts/`",
         .missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     )]
     MissingDependencies {

@@ -1,8 +1,8 @@
 //! `helm template`, in process: a chart in a [`Tree`], values and capabilities to manifests (Helm 4.1.4).
 //!
 //! ```text
-//! Tree ─► chart (load, archives, .helmignore) ─► dependencies (conditions, tags, aliases, imports) ─► values (coalesce)
-//!      ─► schema ─► engine (gotmpl, sprig) ─► manifests (documents, hooks, order) ─► Rendered
+//! Tree ─► chart (load, archives, .helmignore) ─► dependencies (conditions, tags, aliases, imports)
+//!      ─► values (coalesce) ─► schema ─► engine (gotmpl, sprig) ─► manifests (documents, hooks, order) ─► Rendered
 //! ```
 //!
 //! Pure: knows no network, clock, environment or process. What a chart asks a cluster for comes back as a need, what

@@ -227,7 +227,11 @@ mod tests {
     fn hooks_and_order() {
         let rendered: BTreeMap<String, Str> = [
             ("c/templates/a.yaml", "kind: Zeta\n---\nkind: Service\n---\nkind: Alpha\n"),
-            ("c/templates/h.yaml", "kind: Job\nmetadata: {annotations: {helm.sh/hook: 'Test-success, pre-install', helm.sh/hook-weight: \"-5\"}}\n"),
+            (
+                "c/templates/h.yaml",
+                "kind: Job\nmetadata:\n  annotations:\n    helm.sh/hook: 'Test-success, pre-install'\n    \
+                 helm.sh/hook-weight: \"-5\"\n",
+            ),
             ("c/templates/u.yaml", "kind: Job\nmetadata: {annotations: {helm.sh/hook: nope}}\n"),
             ("c/templates/NOTES.txt", "not: [yaml"),
         ]

@@ -91,7 +91,8 @@ impl Default for Release {
     }
 }
 
-/// An object that a chart asks the cluster for with `lookup`; an empty name asks for a list, an empty namespace for all.
+/// An object that a chart asks the cluster for with `lookup`; an empty name asks for a list, an empty namespace for
+/// all.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lookup {
     /// `v1`, `apps/v1`, …

@@ -1,5 +1,5 @@
-//! Holds what functions find and leave during a render: the caller's seed, clock and answers, what was used of them, and what is
-//! kept compiled.
+//! Holds what functions find and leave during a render: the caller's seed, clock and answers, what was used of them,
+//! and what is kept compiled.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};

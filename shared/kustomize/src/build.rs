@@ -1,5 +1,5 @@
-//! A build: resources are accumulated depth first, generated, patched and transformed folder by folder; names, references and
-//! variables are settled once, at the end (kustomize `api/internal/target`, `api/krusty`).
+//! A build: resources are accumulated depth first, generated, patched and transformed folder by folder; names,
+//! references and variables are settled once, at the end (kustomize `api/internal/target`, `api/krusty`).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -89,8 +89,8 @@ impl Accumulated {
     }
 }
 
-/// A folder that is built: where it lies, what its kustomization says and in which file, and where it came from if that is
-/// to be noted.
+/// A folder that is built: where it lies, what its kustomization says and in which file, and where it came from if that
+/// is to be noted.
 #[derive(Clone, Copy)]
 struct Folder<'a> {
     root: &'a Root<'a>,

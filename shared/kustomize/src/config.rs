@@ -60,7 +60,8 @@ impl Config {
         })
     }
 
-    /// The table of defaults, sorted. Merged into something, a spec gives way to a narrower one for the same field that comes before it.
+    /// The table of defaults, sorted. Merged into something, a spec gives way to a narrower one for the same field that
+    /// comes before it.
     pub(crate) fn table() -> &'static Self {
         static TABLE: OnceLock<Config> = OnceLock::new();
         TABLE.get_or_init(|| {

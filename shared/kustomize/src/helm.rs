@@ -1,4 +1,5 @@
-//! `helmCharts`: charts that lie in the tree, rendered by whoever the caller gave (kustomize `HelmChartInflationGenerator.go`).
+//! `helmCharts`: charts that lie in the tree, rendered by whoever the caller gave (kustomize
+//! `HelmChartInflationGenerator.go`).
 
 use serde_json::Value;
 use slipway_manifest::{NodeKind, tree, yaml};

@@ -247,7 +247,8 @@ const KUSTOMIZATION_VERSION: &str = "kustomize.config.k8s.io/v1beta1";
 const COMPONENT_VERSION: &str = "kustomize.config.k8s.io/v1alpha1";
 
 impl Kustomization {
-    /// Reads a kustomization file; `path` is for messages. Deprecated fields become the newer ones, and `warnings` grow.
+    /// Reads a kustomization file; `path` is for messages. Deprecated fields become the newer ones, and `warnings`
+    /// grow.
     pub(crate) fn read(text: &str, path: &str, warnings: &mut Vec<String>) -> Result<Self, Error> {
         let value = parse::settings(text).map_err(|source| Error::Yaml { path: path.to_owned(), source })?;
         let invalid = |problem: String| Error::Kustomization { path: path.to_owned(), problem };
@@ -373,7 +374,8 @@ impl Source {
 }
 
 impl GeneratorOptions {
-    /// The options of one generator with those of all (`MergeGlobalOptionsIntoLocal`): its own labels and annotations win.
+    /// The options of one generator with those of all (`MergeGlobalOptionsIntoLocal`): its own labels and annotations
+    /// win.
     pub(crate) fn merged(local: Option<&Self>, global: Option<&Self>) -> Option<Self> {
         let Some(global) = global else { return local.cloned() };
         let mut merged = local.cloned().unwrap_or_default();
@@ -399,7 +401,8 @@ mod tests {
     #[test]
     fn deprecated_fields_become_the_newer_ones() {
         let mut warnings = Vec::new();
-        let text = "bases: [../a]\nresources: [b.yaml]\nimageTags: [{name: x, newTag: '1'}]\nconfigMapGenerator:\n- {name: c, env: e}\n";
+        let text = "bases: [../a]\nresources: [b.yaml]\nimageTags: [{name: x, newTag: '1'}]\n\
+            configMapGenerator:\n- {name: c, env: e}\n";
         let read = Kustomization::read(text, "k", &mut warnings).unwrap();
         assert_eq!(read.resources.unwrap(), ["b.yaml", "../a"]);
         assert_eq!(read.images.unwrap()[0].new_tag, "1");

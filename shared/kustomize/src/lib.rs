@@ -2,8 +2,9 @@
 //! clock, no environment. Behaviour is that of `kubectl kustomize` with Kustomize 5.7 (kubernetes-sigs/kustomize).
 //!
 //! ```text
-//! path ─► load (kustomization, files within bounds) ─► build: accumulate ─► generate ─► patch, transform, folder by folder
-//!                                                            ─► hashes, name references, variables ─► order ─► objects
+//! path ─► load (kustomization, files within bounds)
+//!      ─► build: accumulate ─► generate ─► patch, transform, folder by folder
+//!      ─► hashes, name references, variables ─► order ─► objects
 //! ```
 //!
 //! Read next: [`render`], [`Options`], [`needs`] for what has to be fetched before.
@@ -68,8 +69,9 @@ pub fn render(tree: &Tree, path: &str, options: &Options<'_>) -> Result<Rendered
     Ok(Rendered { files: files.into_read(), ..rendered })
 }
 
-/// What the kustomization in the folder `path` and its bases name that is neither in the tree nor in [`Options::remotes`]:
-/// to be fetched and put into both, then asked for again, until nothing is left; a remote base may name others.
+/// What the kustomization in the folder `path` and its bases name that is neither in the tree nor in
+/// [`Options::remotes`]: to be fetched and put into both, then asked for again, until nothing is left; a remote base
+/// may name others.
 ///
 /// The error is that of a kustomization file that can't be read.
 pub fn needs(tree: &Tree, path: &str, options: &Options<'_>) -> Result<BTreeSet<Remote>, Error> {

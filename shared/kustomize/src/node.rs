@@ -1,4 +1,5 @@
-//! YAML as Kustomize works on it: scalars keep their text and a tag, so that `1.0` taken from a field into a text stays `1.0`.
+//! YAML as Kustomize works on it: scalars keep their text and a tag, so that `1.0` taken from a field into a text stays
+//! `1.0`.
 //!
 //! [`parse`] makes nodes, [`Node::to_value`] ends in JSON values as Kustomize's last step does (kyaml `yaml/rnode.go`).
 

@@ -64,7 +64,8 @@ pub(crate) fn sort(
                 "legacy" => custom,
                 "fifo" if custom.is_some() => {
                     return Err(Error::refused(
-                        "the field `sortOptions.legacySortOptions` is set but the selected sort order is `fifo`, not `legacy`",
+                        "the field `sortOptions.legacySortOptions` is set but the selected sort order is `fifo`, not \
+                         `legacy`",
                     ));
                 }
                 "fifo" => return Ok(()),

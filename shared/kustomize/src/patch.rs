@@ -75,7 +75,8 @@ impl Patch {
     }
 }
 
-/// Applies one strategic merge patch to the resources at these places; deleted ones go, and no two may be alike after it.
+/// Applies one strategic merge patch to the resources at these places; deleted ones go, and no two may be alike after
+/// it.
 pub(crate) fn apply_to(
     resources: &mut Vec<Resource>,
     selected: &[usize],

@@ -115,8 +115,8 @@ pub(crate) fn field_value<'a>(root: &'a Node, path: &str) -> Result<Option<&'a N
     lookup(root, &parts)
 }
 
-/// Calls `visit` on every node that `path` matches (kyaml `yaml/match.go`): `*` is every element, `[a=b]` those whose field `a`
-/// matches the regular expression `b`. With `create` what is missing is made, the last part as that kind.
+/// Calls `visit` on every node that `path` matches (kyaml `yaml/match.go`): `*` is every element, `[a=b]` those whose
+/// field `a` matches the regular expression `b`. With `create` what is missing is made, the last part as that kind.
 pub(crate) fn visit(
     node: &mut Node,
     path: &[String],

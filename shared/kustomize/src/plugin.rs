@@ -1,5 +1,5 @@
-//! Built-in generators and transformers as configurations in files (`generators`, `transformers`, `validators`). Others would run a program or a
-//! container, and are refused.
+//! Built-in generators and transformers as configurations in files (`generators`, `transformers`, `validators`). Others
+//! would run a program or a container, and are refused.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

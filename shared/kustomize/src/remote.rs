@@ -1,4 +1,5 @@
-//! Remote bases and files: what a kustomization may write, taken apart (kustomize `internal/git/repospec.go`). Nothing is fetched here.
+//! Remote bases and files: what a kustomization may write, taken apart (kustomize `internal/git/repospec.go`). Nothing
+//! is fetched here.
 
 /// A remote base or file that a kustomization names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -186,11 +186,16 @@ fn bombs_and_loops_end_in_named_errors() {
 #[test]
 fn ten_thousand_resources_render_in_seconds() {
     let documents = (0..10_000).map(|i| {
-        format!("---\napiVersion: v1\nkind: Service\nmetadata: {{name: s{i}}}\nspec: {{selector: {{app: s{i}}}, ports: [{{port: 80}}]}}\n")
+        format!(
+            "---\napiVersion: v1\nkind: Service\nmetadata: {{name: s{i}}}\n\
+             spec: {{selector: {{app: s{i}}}, ports: [{{port: 80}}]}}\n"
+        )
     });
     let text: String = documents.collect();
-    let kustomization = "resources: [all.yaml]\nnamePrefix: p-\nnamespace: ns\ncommonLabels: {a: b}\nconfigMapGenerator: [{name: c, literals: [a=b]}]\n\
-        patches:\n- target: {kind: Service, name: s1.*}\n  patch: |-\n    - {op: add, path: /spec/type, value: NodePort}\n";
+    let kustomization = "resources: [all.yaml]\nnamePrefix: p-\nnamespace: ns\ncommonLabels: {a: b}\n\
+        configMapGenerator: [{name: c, literals: [a=b]}]\n\
+        patches:\n- target: {kind: Service, name: s1.*}\n  patch: |-\n    \
+        - {op: add, path: /spec/type, value: NodePort}\n";
     let start = std::time::Instant::now();
     let objects = rendered(&[("root/kustomization.yaml", kustomization), ("root/all.yaml", &text)]).unwrap();
     assert_eq!(objects.len(), 10_001);
@@ -213,7 +218,8 @@ fn the_same_tree_gives_the_same_bytes() {
 
 #[test]
 fn remote_things_are_needs_until_they_are_in_the_tree() {
-    let kustomization = "resources:\n- github.com/o/r//deploy?ref=v1\n- https://example.com/a.yaml\npatches:\n- path: https://example.com/p.yaml\n";
+    let kustomization = "resources:\n- github.com/o/r//deploy?ref=v1\n- https://example.com/a.yaml\n\
+        patches:\n- path: https://example.com/p.yaml\n";
     let mut tree = tree(&[("root/kustomization.yaml", kustomization)]);
     let found = needs(&tree, "root", &Options::default()).unwrap();
     let raw: Vec<&str> = found.iter().map(|remote| remote.raw.as_str()).collect();
@@ -256,7 +262,8 @@ fn argo_options_go_on_top() {
         ],
         ..Overrides::default()
     };
-    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {template: {spec: {containers: [{name: c, image: 'nginx:1'}]}}}\n";
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n\
+        spec: {template: {spec: {containers: [{name: c, image: 'nginx:1'}]}}}\n";
     let tree = tree(&[("root/kustomization.yaml", "resources: [d.yaml]"), ("root/d.yaml", deployment)]);
     let options = Options { overrides: Some(overrides.clone()), ..Options::default() };
     let objects = render(&tree, "root", &options).unwrap().objects;

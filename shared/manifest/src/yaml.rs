@@ -1,17 +1,18 @@
-//! YAML as sigs.k8s.io/yaml reads it (go-yaml's YAML 1.1 scalars, then JSON): the one place where YAML is parsed and written.
+//! YAML as sigs.k8s.io/yaml reads it (go-yaml's YAML 1.1 scalars, then JSON): the one place where YAML is parsed and
+//! written.
 //!
 //! | to read | use | copies |
 //! |---|---|---|
-//! | a kustomization, a values file, our own settings | [`parse`], [`parse_all`], [`parse_all_bytes`] | [`Rules::Strict`] |
+//! | a kustomization, values, our own settings | [`parse`], [`parse_all`], [`parse_all_bytes`] | [`Rules::Strict`] |
 //! | what Helm reads (values, `fromYaml`) | [`parse_with`] and [`Options::lenient`] | [`Rules::Lenient`] |
-//! | manifests as kubectl and Argo CD read them | [`parse_manifests`] and [`Options::lenient`] | its cutting into documents, too |
+//! | manifests as kubectl and Argo CD read them | [`parse_manifests`] and [`Options::lenient`] | its documents, too |
 //!
-//! Scalars mean the same by either rules. Kustomize itself hands plain scalars through as they are written, and whoever reads its
-//! output applies the rules of sigs.k8s.io/yaml to them: reading by these at once comes to the same.
+//! Scalars mean the same by either rules. Kustomize itself hands plain scalars through as they are written, and whoever
+//! reads its output applies the rules of sigs.k8s.io/yaml to them: reading by these at once comes to the same.
 //!
 //! ```text
-//! text ─► scan (tokens) ─► grammar (anchors, limits) ─► parse, resolve (plain scalars by Go's rules) ─► serde_json values
-//!                                                    └► slipway-kustomize: nodes that keep a scalar's text
+//! text ─► scan (tokens) ─► grammar (anchors, limits) ─┬► parse, resolve (plain scalars by Go's rules) ─► JSON values
+//!                                                     └► slipway-kustomize: nodes that keep a scalar's text
 //! ```
 
 mod emit;

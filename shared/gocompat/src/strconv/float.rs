@@ -14,8 +14,8 @@ enum Exponent {
     Upper,
 }
 
-/// Go's `strconv.FormatFloat` with 64 bits: `verb` is one of `e E f g G b x X`, `precision` is `None` for as many digits
-/// as needed.
+/// Go's `strconv.FormatFloat` with 64 bits: `verb` is one of `e E f g G b x X`, `precision` is `None` for as many
+/// digits as needed.
 pub fn format_float(value: f64, verb: char, precision: Option<usize>) -> String {
     if value.is_nan() {
         return "NaN".into();

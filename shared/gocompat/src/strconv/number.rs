@@ -25,8 +25,8 @@ pub fn parse_uint(text: &str) -> Option<u64> {
     if digits.starts_with('+') { None } else { u64::from_str_radix(digits, radix).ok() }
 }
 
-/// Go's `strconv.ParseFloat(text, 64)`, hexadecimal floats, infinities and NaN included; `None`, too, for what is out of
-/// range.
+/// Go's `strconv.ParseFloat(text, 64)`, hexadecimal floats, infinities and NaN included; `None`, too, for what is out
+/// of range.
 pub fn parse_float(text: &str) -> Option<f64> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if !unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.') {

@@ -79,7 +79,8 @@ pub fn can_backquote(bytes: &[u8]) -> bool {
         .is_ok_and(|text| !text.chars().any(|c| c == '\u{feff}' || (c < ' ' && c != '\t') || c == '`' || c == '\x7f'))
 }
 
-/// Go's `strconv.Unquote` for `"…"` and `` `…` ``, which can give bytes that are no UTF-8. `None` if the syntax is wrong.
+/// Go's `strconv.Unquote` for `"…"` and `` `…` ``, which can give bytes that are no UTF-8. `None` if the syntax is
+/// wrong.
 pub fn unquote(quoted: &str) -> Option<Cow<'_, [u8]>> {
     if let Some(raw) = quoted.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')) {
         return Some(if raw.contains('\r') {

@@ -1,5 +1,5 @@
-//! Reads and prints times by Go's layouts (`src/time/format.go`): a date is described by how the reference time, Monday January 2nd 2006 at
-//! 15:04:05 seven hours west of Greenwich, would look.
+//! Reads and prints times by Go's layouts (`src/time/format.go`): a date is described by how the reference time, Monday
+//! January 2nd 2006 at 15:04:05 seven hours west of Greenwich, would look.
 
 use std::fmt::Write as _;
 

@@ -34,7 +34,9 @@ fuzz_target!(|text: &str| {
     if set.parse("fuzz", text).is_err() {
         return;
     }
-    let data = serde_json::json!({ "a": 1, "b": "text", "l": [1, "two", null, [3]], "m": { "x": { "y": "z" }, "n": null }, "t": true });
+    let data = serde_json::json!({
+        "a": 1, "b": "text", "l": [1, "two", null, [3]], "m": { "x": { "y": "z" }, "n": null }, "t": true
+    });
     // A sanitizer's frames are large: little stack, so that the fuzzer's own is never the bound.
     let limits = Limits { steps: 20_000, output: 1 << 20, depth: 50, stack: 256 << 10 };
     let dot = Value::from_json(&data, Numbers::Float);

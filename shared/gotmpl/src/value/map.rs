@@ -41,7 +41,8 @@ impl Map {
         self.of
     }
 
-    /// The same map under another static type of the same elements: both share the entries, as after a conversion in Go.
+    /// The same map under another static type of the same elements: both share the entries, as after a conversion in
+    /// Go.
     #[must_use]
     pub fn converted(&self, of: &'static MapType) -> Self {
         Self { of, inner: Rc::clone(&self.inner) }

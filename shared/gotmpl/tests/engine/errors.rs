@@ -48,7 +48,9 @@ fn an_include_shows_the_way_to_the_failure() {
     ]);
     assert_eq!(
         text,
-        r#"template: web.yaml:2:3: executing "web.yaml" at <include "labels" .>: error calling include: template: _helpers.tpl:2:9: executing "labels" at <fail "no name">: error calling fail: no name
+        concat!(
+            r#"template: web.yaml:2:3: executing "web.yaml" at <include "labels" .>: error calling include: "#,
+            r#"template: _helpers.tpl:2:9: executing "labels" at <fail "no name">: error calling fail: no name
   --> _helpers.tpl:2:10
   1 | {{- define "labels" -}}
   2 | name: {{ fail "no name" }}
@@ -58,6 +60,7 @@ fn an_include_shows_the_way_to_the_failure() {
   1 | metadata:
   2 | {{ include "labels" . }}
     |    ^^^^^^^^^^^^^^^^^^"#
+        )
     );
 }
 

@@ -62,8 +62,8 @@ impl Rules {
     }
 }
 
-/// A pattern of Go's `filepath.Match`: `*` and `?` stop at slashes, `[a-z]` and `[^a-z]` are classes, a backslash takes the
-/// next character as it is.
+/// A pattern of Go's `filepath.Match`: `*` and `?` stop at slashes, `[a-z]` and `[^a-z]` are classes, a backslash takes
+/// the next character as it is.
 struct Pattern(Vec<Token>);
 
 impl Pattern {

@@ -1,4 +1,5 @@
-//! Letters of texts: upper, lower, title, and words joined in some fashion (Masterminds/sprig `strings.go`, huandu/xstrings).
+//! Letters of texts: upper, lower, title, and words joined in some fashion (Masterminds/sprig `strings.go`,
+//! huandu/xstrings).
 
 use slipway_gotmpl::{Function, Type};
 
@@ -145,7 +146,8 @@ fn is_punctuation(c: char) -> bool {
     if c.is_ascii() {
         c.is_ascii_punctuation() && !"$+<=>^`|~".contains(c)
     } else {
-        matches!(c, '\u{a1}' | '\u{a7}' | '\u{ab}' | '\u{b6}' | '\u{b7}' | '\u{bb}' | '\u{bf}' | '\u{2010}'..='\u{2027}' | '\u{3001}'..='\u{3003}' | '\u{ff01}'..='\u{ff0f}')
+        matches!(c, '\u{a1}' | '\u{a7}' | '\u{ab}' | '\u{b6}' | '\u{b7}' | '\u{bb}' | '\u{bf}')
+            || matches!(c, '\u{2010}'..='\u{2027}' | '\u{3001}'..='\u{3003}' | '\u{ff01}'..='\u{ff0f}')
     }
 }
 

@@ -1,8 +1,9 @@
-//! Makes passwords, keys and certificates (Masterminds/sprig `crypto.go`), all from the caller's seed: two renders are equal.
+//! Makes passwords, keys and certificates (Masterminds/sprig `crypto.go`), all from the caller's seed: two renders are
+//! equal.
 //!
-//! Primes, DER and certificates are written out here because the crates that have them (`crypto-primes` 0.7, `x509-cert` 0.3)
-//! are of the generation of `rsa` 0.10, and octocrab 0.54 holds `rsa` 0.9 through jsonwebtoken 10: both would be linked. Once
-//! `cargo tree -i rsa` shows no jsonwebtoken, [`prime`], [`der`] and [`certificate`] go.
+//! Primes, DER and certificates are written out here because the crates that have them (`crypto-primes` 0.7,
+//! `x509-cert` 0.3) are of the generation of `rsa` 0.10, and octocrab 0.54 holds `rsa` 0.9 through jsonwebtoken 10:
+//! both would be linked. Once `cargo tree -i rsa` shows no jsonwebtoken, [`prime`], [`der`] and [`certificate`] go.
 
 mod certificate;
 mod der;
@@ -66,8 +67,8 @@ pub(super) const TABLE: &[Function] = &[
     }),
 ];
 
-/// `sprig.certificate`: both in PEM. One that signs itself with a new key is made when a template first looks at it: charts
-/// ask for authorities that nothing uses, and a key takes longer than all the rest of such a chart.
+/// `sprig.certificate`: both in PEM. One that signs itself with a new key is made when a template first looks at it:
+/// charts ask for authorities that nothing uses, and a key takes longer than all the rest of such a chart.
 struct Certificate {
     made: OnceCell<Option<Pair>>,
     plan: Option<Plan>,

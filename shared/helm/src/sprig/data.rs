@@ -86,7 +86,8 @@ fn from_yaml(cx: &Context<'_>, args: &[Value]) -> Result<Decoded, FuncError> {
     Ok(parsed.map_err(|e| go_yaml::message(&text, &e)))
 }
 
-/// `null` is what an empty document gives: Go's JSON decoder makes a nil of it, sigs.k8s.io/yaml leaves the target as it is.
+/// `null` is what an empty document gives: Go's JSON decoder makes a nil of it, sigs.k8s.io/yaml leaves the target as
+/// it is.
 fn mapping(decoded: Decoded, prefix: &str, null: Map) -> Value {
     let failed = |message: String| [(Str::from("Error"), Value::from(message))].into_iter().collect::<Map>().into();
     match decoded {

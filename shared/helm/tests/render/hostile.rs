@@ -45,7 +45,8 @@ fn loops_and_large_texts_end_at_the_budget() {
         "{{ splitList \"\" (repeat 30000000 \"x\") | len }}",
         // 1 GB of output.
         "{{ range until 1000 }}{{ repeat 1000000 \"x\" }}{{ end }}",
-        "{{ define \"big\" }}{{ repeat 1000000 \"x\" }}{{ end }}{{ range until 1000 }}{{ $_ := include \"big\" . }}{{ end }}",
+        "{{ define \"big\" }}{{ repeat 1000000 \"x\" }}{{ end }}\
+         {{ range until 1000 }}{{ $_ := include \"big\" . }}{{ end }}",
         "{{ range until 1000 }}{{ tpl (repeat 1000000 \"x\") $ }}{{ end }}",
         "{{ range until 1000 }}{{ repeat 1000000 \"y\" | b64enc | sha256sum }}{{ end }}",
     ];
@@ -61,7 +62,8 @@ fn recursion_ends() {
     let hostile = [
         "{{ define \"a\" }}{{ include \"a\" . }}{{ end }}{{ include \"a\" . }}",
         "{{ define \"a\" }}{{ template \"a\" . }}{{ end }}{{ template \"a\" . }}",
-        "{{ define \"a\" }}{{ include \"b\" . }}{{ end }}{{ define \"b\" }}{{ include \"a\" . }}{{ end }}{{ include \"a\" . }}",
+        "{{ define \"a\" }}{{ include \"b\" . }}{{ end }}{{ define \"b\" }}{{ include \"a\" . }}{{ end }}\
+         {{ include \"a\" . }}",
         "{{ $_ := set . \"t\" \"{{ tpl .t . }}\" }}{{ tpl .t . }}",
         "{{ define \"a\" }}{{ tpl \"{{ include `a` . }}\" . }}{{ end }}{{ include \"a\" . }}",
         "{{ $d := dict }}{{ $_ := set $d \"d\" $d }}{{ $d | mustToJson }}",
@@ -110,7 +112,8 @@ fn regular_expressions_neither_blow_up_nor_go_back() {
 fn local_dependencies_stay_in_the_repository() {
     let chart = |repository: &str| {
         let yaml = format!(
-            "apiVersion: v2\nname: c\nversion: 0.1.0\ndependencies: [{{name: lib, version: 1.x, repository: \"{repository}\"}}]\n"
+            "apiVersion: v2\nname: c\nversion: 0.1.0\n\
+             dependencies: [{{name: lib, version: 1.x, repository: \"{repository}\"}}]\n"
         );
         let mut tree = slipway_manifest::Tree::default();
         for (path, text) in [

@@ -2,7 +2,13 @@
 //!
 //! `tests/reference/helm/record` writes the expected files with the pinned Helm.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may stop by panicking
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop by panicking"
+)]
 
 mod functions;
 mod hostile;

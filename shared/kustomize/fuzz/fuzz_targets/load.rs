@@ -1,4 +1,6 @@
-//! The loader: any text as a kustomization beside any text as a resource (parted by a line `====`). A render ends in a result or an error.
+//! The loader: any text as a kustomization beside any text as a resource (parted by a line `====`). A render ends in a
+//! result or an error.
+//!
 //! `cargo +nightly fuzz run load -- -max_total_time=600`
 
 #![no_main]
@@ -8,9 +10,14 @@ use slipway_kustomize::{Options, needs, render};
 use slipway_manifest::Tree;
 
 fuzz_target!(|text: &str| {
-    let (kustomization, resource) = text.split_once("\n====\n").unwrap_or((text, "apiVersion: v1\nkind: A\nmetadata: {name: a}\n"));
+    let plain = "apiVersion: v1\nkind: A\nmetadata: {name: a}\n";
+    let (kustomization, resource) = text.split_once("\n====\n").unwrap_or((text, plain));
     let mut tree = Tree::default();
-    for (path, text) in [("root/kustomization.yaml", kustomization), ("root/a.yaml", resource), ("base/kustomization.yaml", resource)] {
+    for (path, text) in [
+        ("root/kustomization.yaml", kustomization),
+        ("root/a.yaml", resource),
+        ("base/kustomization.yaml", resource),
+    ] {
         tree.insert(path, text.as_bytes()).expect("a small tree holds three files");
     }
     let _ = needs(&tree, "root", &Options::default());

@@ -14,7 +14,10 @@ spec:
   template:
     spec:
       containers:
-      - {name: a, image: a, ports: [{containerPort: 80}, {containerPort: 80, protocol: UDP}], env: [{name: A, value: a}, {name: A}]}
+      - name: a
+        image: a
+        ports: [{containerPort: 80}, {containerPort: 80, protocol: UDP}]
+        env: [{name: A, value: a}, {name: A}]
       - {name: b, image: b}
       volumes: [{name: v, emptyDir: {}}, {noname: x}]
 ";
@@ -27,7 +30,9 @@ fuzz_target!(|patch: &str| {
         "resources: [d.yaml]\npatchesJson6902: [{path: p.yaml, target: {kind: Deployment, name: web}}]\n",
     ] {
         let mut tree = Tree::default();
-        for (path, text) in [("root/kustomization.yaml", kustomization), ("root/d.yaml", DEPLOYMENT), ("root/p.yaml", patch)] {
+        for (path, text) in
+            [("root/kustomization.yaml", kustomization), ("root/d.yaml", DEPLOYMENT), ("root/p.yaml", patch)]
+        {
             tree.insert(path, text.as_bytes()).expect("a small tree holds three files");
         }
         let _ = render(&tree, "root", &Options::default());

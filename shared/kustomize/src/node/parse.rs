@@ -171,8 +171,9 @@ impl Entries {
     }
 }
 
-/// What becomes of a folded text (`>`) when go-yaml v3 writes it and reads it again, which Kustomize does with every resource:
-/// before a line that is indented further, a line break becomes two (`emitterc.go`, `yaml_emitter_write_folded_scalar`).
+/// What becomes of a folded text (`>`) when go-yaml v3 writes it and reads it again, which Kustomize does with every
+/// resource: before a line that is indented further, a line break becomes two (`emitterc.go`,
+/// `yaml_emitter_write_folded_scalar`).
 fn refold(text: String) -> String {
     let special = |c: char| c.is_control() && c != '\n' && c != '\t';
     if text.is_empty() || text.ends_with(' ') || text.contains(" \n") || text.contains(special) {
@@ -243,7 +244,8 @@ fn settings_scalar(text: String) -> scalar::Scalar {
     scalar::Scalar { text, tag }
 }
 
-/// YAML 1.1's merge key: keys of the mapping itself win, then earlier sources (kyaml `yaml/rnode.go`, `findMergeValues`).
+/// YAML 1.1's merge key: keys of the mapping itself win, then earlier sources (kyaml `yaml/rnode.go`,
+/// `findMergeValues`).
 fn merge(map: &mut Map, source: Node) -> Result<(), &'static str> {
     match source {
         Node::Map(other) => {

@@ -203,8 +203,8 @@ fn number_up_to_four(digits: &str) -> Option<u32> {
     digits.parse().ok()
 }
 
-/// The order in which go-yaml v2 writes keys (`sorter.go`): other characters before letters, numbers in a text by value.
-/// Where go-yaml's rule contradicts itself (`a1b` before `a9` before `a10` before `a1b`) the number decides.
+/// The order in which go-yaml v2 writes keys (`sorter.go`): other characters before letters, numbers in a text by
+/// value. Where go-yaml's rule contradicts itself (`a1b` before `a9` before `a10` before `a1b`) the number decides.
 pub(crate) fn key_order(a: &str, b: &str) -> Ordering {
     match a.bytes().zip(b.bytes()).find(|(x, y)| x != y) {
         Some((x, y)) if x.is_ascii_alphabetic() && y.is_ascii_alphabetic() => x.cmp(&y),

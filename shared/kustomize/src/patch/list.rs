@@ -1,5 +1,6 @@
-//! Lists that merge by key (kyaml `yaml/walk/associative_sequence.go`): the patch's elements come first, then the rest of the
-//! target. Several keys may be partly missing (`protocol` of a port); the target's elements without any key follow kyaml's letter.
+//! Lists that merge by key (kyaml `yaml/walk/associative_sequence.go`): the patch's elements come first, then the rest
+//! of the target. Several keys may be partly missing (`protocol` of a port); the target's elements without any key
+//! follow kyaml's letter.
 
 use crate::context::Context;
 use crate::error::Error;

@@ -1,5 +1,6 @@
-//! Strategic merge as kyaml does it (`yaml/merge2`, `yaml/walk`): lists of the built-in types merge by key, `$patch` deletes,
-//! replaces or merges, null clears. What kyaml does not know (`$setElementOrder`, `$deleteFromPrimitiveList`) stays as it is.
+//! Strategic merge as kyaml does it (`yaml/merge2`, `yaml/walk`): lists of the built-in types merge by key, `$patch`
+//! deletes, replaces or merges, null clears. What kyaml does not know (`$setElementOrder`, `$deleteFromPrimitiveList`)
+//! stays as it is.
 
 use crate::context::Context;
 use crate::error::Error;

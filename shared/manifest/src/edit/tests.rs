@@ -116,8 +116,8 @@ fn what_can_t_be_edited_alone_is_an_error() {
     }
 }
 
-/// Every layout that these pieces make: the edit is read back right, a second one is for nothing, and all lines but those of
-/// the entry are there as they were.
+/// Every layout that these pieces make: the edit is read back right, a second one is for nothing, and all lines but
+/// those of the entry are there as they were.
 #[test]
 fn layouts() {
     let mut cases = 0;

@@ -18,8 +18,8 @@ pub fn to_string(value: &Value) -> String {
     Emitter { out: String::new(), column: 0, width: usize::MAX, sorted: false, pretty: false }.document(value)
 }
 
-/// `value` as sigs.k8s.io/yaml.Marshal writes it, which is Helm's `toYaml`: keys in go-yaml's natural order (`a9` before
-/// `a10`), scalars folded after 80 columns, final line break.
+/// `value` as sigs.k8s.io/yaml.Marshal writes it, which is Helm's `toYaml`: keys in go-yaml's natural order (`a9`
+/// before `a10`), scalars folded after 80 columns, final line break.
 pub fn to_string_go(value: &Value) -> String {
     Emitter { out: String::new(), column: 0, width: WIDTH, sorted: true, pretty: false }.document(value)
 }
@@ -146,7 +146,8 @@ impl Emitter {
     /// A string; `breaks` where it may go over several lines, which a simple key may not.
     fn text(&mut self, s: &str, indent: usize, breaks: bool) {
         match style(s) {
-            // go-yaml writes a merge key and odd line breaks by mistake; we do so only where the bytes have to be its own.
+            // go-yaml writes a merge key and odd line breaks by mistake; we do so only where the bytes have to be its
+            // own.
             Style::Plain if s == "<<" && !self.sorted => self.double(s, indent, breaks),
             Style::Single if s.contains(is_break) && !self.sorted => self.double(s, indent, breaks),
             Style::Plain => self.plain(s, indent, breaks),

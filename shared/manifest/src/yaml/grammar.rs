@@ -1,5 +1,5 @@
-//! Reads the grammar of YAML over the scanner's tokens, and hands what it finds, from the leaves up, to a [`Builder`] that makes
-//! a tree of it. What all readers share is here: documents, anchors, and the limits on both.
+//! Reads the grammar of YAML over the scanner's tokens, and hands what it finds, from the leaves up, to a [`Builder`]
+//! that makes a tree of it. What all readers share is here: documents, anchors, and the limits on both.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -51,8 +51,8 @@ pub struct Mark {
     pub flow: bool,
 }
 
-/// Makes a tree of what the grammar finds. A collection comes when all that is in it has come; an alias is a copy of the
-/// node that it names.
+/// Makes a tree of what the grammar finds. A collection comes when all that is in it has come; an alias is a copy of
+/// the node that it names.
 pub trait Builder {
     /// A node of the tree.
     type Node: Clone;

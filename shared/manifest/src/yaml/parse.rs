@@ -15,8 +15,9 @@ pub enum Rules {
     /// that `<<` brings, wherever it stands.
     #[default]
     Strict,
-    /// sigs.k8s.io/yaml (go-yaml v2), which Helm, kubectl and Argo CD's directory sources read with: of a key that comes twice
-    /// the last one wins, and `<<` takes effect where it stands: it overwrites keys above it and is overwritten by keys below.
+    /// sigs.k8s.io/yaml (go-yaml v2), which Helm, kubectl and Argo CD's directory sources read with: of a key that
+    /// comes twice the last one wins, and `<<` takes effect where it stands: it overwrites keys above it and is
+    /// overwritten by keys below.
     Lenient,
 }
 
@@ -117,8 +118,8 @@ fn grammar(text: &str, options: Options, recorder: Option<Recorder>) -> Result<G
     Ok(Grammar::new(text, json, options.limits)?.strictly_1_1(options.rules == Rules::Lenient))
 }
 
-/// The only document of `text` by [`Rules::Strict`], with the places of everything in it by JSON pointer. Several documents are
-/// [`YamlErrorKind::TooManyDocuments`].
+/// The only document of `text` by [`Rules::Strict`], with the places of everything in it by JSON pointer. Several
+/// documents are [`YamlErrorKind::TooManyDocuments`].
 pub(crate) fn parse_marked(text: &str) -> Result<(Value, BTreeMap<String, Mark>), YamlError> {
     let limits = Limits { documents: 1, ..Limits::default() };
     let options = Options { limits, ..Options::default() };

@@ -108,8 +108,8 @@ fn float(text: &str) -> Option<Number> {
     json_number(text.parse().ok()?)
 }
 
-/// A float as it is after a round trip through Go's JSON: `1.0` is written `1` and read as an integer, beyond 64 bits it
-/// stays a float. Infinity has no number.
+/// A float as it is after a round trip through Go's JSON: `1.0` is written `1` and read as an integer, beyond 64 bits
+/// it stays a float. Infinity has no number.
 fn json_number(float: f64) -> Option<Number> {
     if float.fract() == 0.0 && float.abs() < 1e19 {
         // The shortest digits that name the float, as Go writes them, not all digits of its exact value.

@@ -1,5 +1,5 @@
-//! Cuts text into tokens: the YAML 1.1 scanner that libyaml and so go-yaml (v2 `scannerc.go`) use, with its notion of simple
-//! keys: a key without `? ` is known as one only when its `:` comes, at most 1024 bytes on and on the same line.
+//! Cuts text into tokens: the YAML 1.1 scanner that libyaml and so go-yaml (v2 `scannerc.go`) use, with its notion of
+//! simple keys: a key without `? ` is known as one only when its `:` comes, at most 1024 bytes on and on the same line.
 
 mod scalar;
 

@@ -3,8 +3,8 @@
 use memchr::{memchr_iter, memmem};
 
 /// The documents of `text` with the line each begins on (from 1), as `YAMLReader` of k8s.io/apimachinery
-/// (`pkg/util/yaml/decoder.go`) cuts them: at every line that starts with `---` and goes on with nothing but white space or a
-/// comment. `--- text` and `...` do not cut. Documents of nothing but white space are left out.
+/// (`pkg/util/yaml/decoder.go`) cuts them: at every line that starts with `---` and goes on with nothing but white
+/// space or a comment. `--- text` and `...` do not cut. Documents of nothing but white space are left out.
 pub fn split(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut from = 0;
     let mut line = 1;

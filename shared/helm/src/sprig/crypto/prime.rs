@@ -1,5 +1,5 @@
-//! Finds primes for RSA keys: candidates above a random start are sieved by small primes, what is left is tested by Miller and
-//! Rabin's test in as many rounds as Go takes (golang/go `src/crypto/internal/fips140/rsa/keygen.go`).
+//! Finds primes for RSA keys: candidates above a random start are sieved by small primes, what is left is tested by
+//! Miller and Rabin's test in as many rounds as Go takes (golang/go `src/crypto/internal/fips140/rsa/keygen.go`).
 //!
 //! Stands in for `crypto-primes`, as [`super`] says.
 
@@ -15,8 +15,8 @@ const WINDOW: usize = 1 << 12;
 /// (FIPS 186-5, table B.1).
 const ROUNDS: usize = 5;
 
-/// A prime of `64 * L` bits, of which the two highest are set, so that the product of two has twice as many. One less than it
-/// is no multiple of `exponent`, a prime.
+/// A prime of `64 * L` bits, of which the two highest are set, so that the product of two has twice as many. One less
+/// than it is no multiple of `exponent`, a prime.
 pub(super) fn prime<const L: usize>(random: &mut impl RngCore, exponent: u64) -> Uint<L> {
     let small = small_primes();
     loop {

@@ -43,7 +43,8 @@ fn from_toml(value: &::toml::Value) -> Value {
     }
 }
 
-/// Helm's `toToml`: the text; for what TOML lacks the message of the error, as Helm gives it. With `must` that is an error.
+/// Helm's `toToml`: the text; for what TOML lacks the message of the error, as Helm gives it. With `must` that is an
+/// error.
 pub(super) fn encode(cx: &Context<'_>, value: &Value, must: bool) -> Outcome {
     let mut writer = Writer { cx, out: String::new() };
     let done = match value {
