@@ -4,16 +4,19 @@
 //! [`find`] is the entry point. What one object gets wrong is an error of that object; the others are read all the same.
 
 mod cluster;
+pub mod controls;
 pub mod depends;
 mod fields;
+pub mod lookup;
 mod permit;
 pub mod project;
+pub mod settings;
 pub mod skip;
 mod source;
 
 pub use cluster::{AwsAuth, ClusterSecret};
 pub use permit::Permit;
-pub use project::{AppProject, ClusterName};
+pub use project::{AppProject, ClusterName, Projects};
 pub use source::{Directory, Kustomize, Replica, Source, same_repository};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,9 +25,13 @@ use serde_json::{Map, Value};
 use slipway_cluster::overrides::Overrides;
 use slipway_cluster::prune::Propagation;
 use slipway_manifest::Object;
+use slipway_manifest::names::{Form, NameError};
 
 use crate::notify::subscribe;
+use controls::OptionProblem;
 use fields::Fields;
+use lookup::Namespaces;
+use settings::Settings;
 
 /// The finalizer by which deleting an Application deletes its objects, and what they own before them.
 const FINALIZER: &str = "resources-finalizer.argocd.argoproj.io";
@@ -66,6 +73,9 @@ pub enum AppError {
         /// What is wrong, and with which field.
         problem: String,
     },
+    /// A text that must be a name is none.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// Something that Argo CD has and Slipway has not, yet.
     #[error("{object}: `{field}` is not supported yet")]
     NotSupported {
@@ -99,6 +109,8 @@ pub struct Application {
     pub sync_policy: SyncPolicy,
     /// `spec.ignoreDifferences`, as it is written.
     pub ignore_differences: Vec<Value>,
+    /// `slipway.dev/lookup-namespaces`.
+    pub lookup_namespaces: Namespaces,
     /// `metadata.finalizers`: with `resources-finalizer.argocd.argoproj.io` the deletion cascades.
     pub finalizers: Vec<String>,
     /// Whether it is left alone: `argocd.argoproj.io/skip-reconcile`.
@@ -173,6 +185,8 @@ pub struct Found {
     pub projects: BTreeMap<String, AppProject>,
     /// What `argocd-cm` says about kinds.
     pub overrides: Overrides,
+    /// What `argocd-cm` restricts.
+    pub settings: Settings,
     /// Declarations that can't be used.
     pub errors: Vec<AppError>,
     /// Declarations that are not looked at yet.
@@ -199,8 +213,10 @@ pub fn find(objects: &[Object]) -> Found {
                 ));
             }
             ("", "ConfigMap") if object.name() == "argocd-cm" => {
-                found.overrides =
-                    Overrides::from_config_map(object.get("data").and_then(Value::as_object).unwrap_or(&Map::new()));
+                let empty = Map::new();
+                let data = object.get("data").and_then(Value::as_object).unwrap_or(&empty);
+                found.overrides = Overrides::from_config_map(data);
+                found.settings = Settings::from_config_map(data);
                 found.warnings.append(&mut found.overrides.problems);
             }
             ("", "ConfigMap") if object.name() == "argocd-notifications-cm" => {
@@ -213,6 +229,7 @@ pub fn find(objects: &[Object]) -> Found {
             }
             ("", "Secret") if cluster::is_cluster(object) => match ClusterSecret::from_object(object) {
                 Ok(cluster) if found.clusters.iter().all(|known| !known.is_same(&cluster)) => {
+                    found.warnings.extend(skip::without_effect(object));
                     found.clusters.push(cluster);
                 }
                 Ok(_) => found.errors.push(AppError::Duplicate { object: object.id().to_string() }),
@@ -246,7 +263,6 @@ impl Found {
         }
         match AppProject::from_object(object) {
             Ok(project) if !self.projects.contains_key(&project.name) => {
-                self.warnings.extend(project.warnings.iter().cloned());
                 self.projects.insert(project.name.clone(), project);
             }
             Ok(_) => self.errors.push(AppError::Duplicate { object: object.id().to_string() }),
@@ -260,6 +276,14 @@ impl Application {
     pub fn from_object(object: &Object) -> Result<Self, AppError> {
         let mut warnings = Vec::new();
         let id = object.id().to_string();
+        if object.name().is_empty() {
+            return Err(AppError::Missing { object: id, field: "metadata.name".to_owned() });
+        }
+        Form::Subdomain.check(&id, "metadata.name", object.name())?;
+        if !object.namespace().is_empty() {
+            Form::Label.check(&id, "metadata.namespace", object.namespace())?;
+        }
+        let lookup_namespaces = Namespaces::of(object, &id)?;
         let mut spec = Fields::of(object, &id).need_object("spec")?;
         for field in ["sources", "sourceHydrator"] {
             if spec.take(field).is_some() {
@@ -272,7 +296,7 @@ impl Application {
             Some(policy) => SyncPolicy::read(policy, &mut warnings)?,
             None => SyncPolicy::default(),
         };
-        let project = spec.text("project")?.filter(|project| !project.is_empty());
+        let project = spec.name("project", Form::Subdomain)?;
         let ignore_differences = spec.list("ignoreDifferences")?;
         spec.pass(&["info", "revisionHistoryLimit"]);
         spec.finish(&mut warnings);
@@ -280,9 +304,6 @@ impl Application {
             Some(metadata) => Fields::new(metadata, &id, "metadata").texts("finalizers")?,
             None => Vec::new(),
         };
-        if object.name().is_empty() {
-            return Err(AppError::Missing { object: id, field: "metadata.name".to_owned() });
-        }
         let is_skipped = skip::read(object, &id, &mut warnings)?;
         Ok(Self {
             name: object.name().to_owned(),
@@ -292,6 +313,7 @@ impl Application {
             destination,
             sync_policy,
             ignore_differences,
+            lookup_namespaces,
             finalizers,
             is_skipped,
             warnings,
@@ -334,7 +356,7 @@ impl Destination {
         let destination = Self {
             server: fields.text("server")?.unwrap_or_default(),
             name: fields.text("name")?.unwrap_or_default(),
-            namespace: fields.text("namespace")?.unwrap_or_default(),
+            namespace: fields.name("namespace", Form::Label)?.unwrap_or_default(),
         };
         match (destination.server.is_empty(), destination.name.is_empty()) {
             (true, true) => return Err(fields.invalid("`spec.destination` needs `server` or `name`")),
@@ -354,6 +376,20 @@ impl SyncPolicy {
 
     fn read(mut fields: Fields<'_>, warnings: &mut Vec<String>) -> Result<Self, AppError> {
         let mut policy = Self { sync_options: fields.texts("syncOptions")?, ..Self::default() };
+        for option in &policy.sync_options {
+            match controls::option_problem(option) {
+                Some(OptionProblem::Value(values)) => {
+                    let values = values.join(", ");
+                    return Err(
+                        fields.invalid(&format!("`spec.syncPolicy.syncOptions`: `{option}` must be one of {values}"))
+                    );
+                }
+                Some(OptionProblem::Unknown) => {
+                    warnings.push(fields.told(&format!("unknown sync option `{option}` has no effect")));
+                }
+                None => {}
+            }
+        }
         if let Some(mut automated) = fields.object("automated")? {
             policy.automated = Some(Automated {
                 prune: automated.flag("prune")?.unwrap_or(false),

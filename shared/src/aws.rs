@@ -29,6 +29,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Aws {
     config: Arc<OnceCell<SdkConfig>>,
     http: Http,
+    is_sandbox: bool,
 }
 
 impl Aws {
@@ -43,7 +44,12 @@ impl Aws {
             .credentials_provider(credentials)
             .load()
             .await;
-        Self { config: Arc::new(OnceCell::new_with(Some(config))), http }
+        Self { config: Arc::new(OnceCell::new_with(Some(config))), http, is_sandbox: true }
+    }
+
+    /// Whether its credentials open nothing, so that anybody may see what is made of them. Only code can say so, by [`at`](Self::at).
+    pub fn is_sandbox(&self) -> bool {
+        self.is_sandbox
     }
 
     /// Region, credentials and endpoints, as AWS's own variables and files give them.

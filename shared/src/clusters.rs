@@ -1,24 +1,34 @@
 //! The clusters that manifests name as destinations: the one of the settings, and those that Argo CD's cluster Secrets in the
 //! root declare. Connected when first used and kept for warm invocations.
+//!
+//! A token opens a whole cluster for 15 minutes, and who writes the root's Secrets need not be its administrator: a token for a cluster goes
+//! to the endpoint that EKS itself names for it (in the account of the Secret's role), by https, and nowhere else.
 
 mod describe;
+mod endpoint;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use aws_config::SdkConfig;
 use aws_config::sts::AssumeRoleProvider;
+use aws_config::{Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use slipway_cluster::{Auth, Cluster, ConnectError, Eks, Server};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
-use crate::app::{ClusterName, ClusterSecret};
+use crate::app::{AwsAuth, ClusterName, ClusterSecret};
 use crate::aws::Aws;
 use crate::config;
 pub use describe::describe;
+use describe::describe_in;
+
+/// How long what EKS said of a cluster counts: a push has many applications, and a cluster may be made anew under its name.
+const DESCRIBED: Duration = Duration::from_mins(5);
 
 /// How manifests call the cluster of the settings (argoproj/argo-cd `pkg/apis/application/v1alpha1/values.go`).
 pub const IN_CLUSTER_SERVER: &str = "https://kubernetes.default.svc";
@@ -48,6 +58,20 @@ pub enum ClusterError {
     /// EKS knows the cluster, but it has no endpoint (yet).
     #[error("EKS cluster `{0}` has no endpoint: it is being created or deleted")]
     NoEndpoint(String),
+    /// The Secret leads elsewhere than EKS.
+    #[error(
+        "the Secret of cluster `{name}` has the server `{server}`, but EKS cluster `{cluster}` is at `{endpoint}`: no token is sent; set its `server` to that, or its `awsAuthConfig.clusterName` (and `roleARN`) to the cluster that is meant"
+    )]
+    Elsewhere {
+        /// Its name in manifests.
+        name: String,
+        /// `server`.
+        server: String,
+        /// `awsAuthConfig.clusterName`.
+        cluster: String,
+        /// Its endpoint.
+        endpoint: String,
+    },
     /// The certificate authority is not base64 PEM.
     #[error("the certificate authority of cluster `{0}` is no base64 PEM")]
     Authority(String),
@@ -83,11 +107,16 @@ pub struct Clusters {
     known: Arc<Mutex<Known>>,
 }
 
+/// Endpoint and certificate authority.
+type Described = (String, String);
+
 #[derive(Default)]
 struct Known {
     declared: Vec<ClusterSecret>,
     /// By server, each with the Secret that it was connected by; the one of the settings has none.
     connected: BTreeMap<String, (Option<ClusterSecret>, Destination)>,
+    /// What EKS said, and when, by login and region.
+    described: BTreeMap<(AwsAuth, Option<String>), (Instant, Described)>,
 }
 
 impl Clusters {
@@ -146,7 +175,7 @@ impl Clusters {
             return Ok(found.clone());
         }
         let found = match &secret {
-            Some(secret) => self.connect_declared(secret).await?,
+            Some(secret) => self.connect_declared(secret, &mut known).await?,
             None => self.connect().await?,
         };
         known.connected.insert(key, (secret, found.clone()));
@@ -169,43 +198,59 @@ impl Clusters {
                     None => describe(&self.aws, name).await?,
                 };
                 let credentials = aws.credentials_provider().ok_or(ClusterError::NoAws("credentials"))?;
-                connect_eks(aws, name, name, url, Some(&ca), credentials)
+                self.connect_eks(aws, name, name, url, &ca, credentials)
             }
         }
     }
 
-    async fn connect_declared(&self, secret: &ClusterSecret) -> Result<Destination, ClusterError> {
+    async fn connect_declared(&self, secret: &ClusterSecret, known: &mut Known) -> Result<Destination, ClusterError> {
         let aws = self.aws.config().await;
-        let url = secret.server.trim_end_matches('/').to_owned();
-        let ca = match &secret.ca_data {
-            Some(ca) => Some(ca.clone()),
-            // The sandbox, on loopback.
-            None if url.starts_with("http://") => None,
-            None => Some(describe(&self.aws, &secret.aws.cluster_name).await?.1),
-        };
-        let credentials = match &secret.aws.role_arn {
+        let AwsAuth { cluster_name, role_arn } = &secret.aws;
+        let credentials = match role_arn {
             Some(role) => SharedCredentialsProvider::new(
                 AssumeRoleProvider::builder(role).session_name("slipway").configure(aws).build().await,
             ),
             None => aws.credentials_provider().ok_or(ClusterError::NoAws("credentials"))?,
         };
-        connect_eks(aws, &secret.name, &secret.aws.cluster_name, url, ca.as_deref(), credentials)
+        let key = (secret.aws.clone(), endpoint::region(&secret.server));
+        let fresh = known.described.get(&key).filter(|(at, _)| at.elapsed() < DESCRIBED);
+        let (url, ca) = if let Some((_, described)) = fresh {
+            described.clone()
+        } else {
+            let there = aws.to_builder().credentials_provider(credentials.clone());
+            let there = match &key.1 {
+                Some(region) => there.region(Region::new(region.clone())),
+                None => there,
+            };
+            let described = describe_in(&self.aws, &there.build(), cluster_name).await?;
+            known.described.insert(key, (Instant::now(), described.clone()));
+            described
+        };
+        if !endpoint::is_same(&secret.server, &url) {
+            let (name, server, cluster) = (secret.name.clone(), secret.server.clone(), cluster_name.clone());
+            return Err(ClusterError::Elsewhere { name, server, cluster, endpoint: url });
+        }
+        self.connect_eks(aws, &secret.name, cluster_name, url, &ca, credentials)
     }
-}
 
-/// A connection to the EKS cluster `cluster`, which people call `name`. STS of our own region signs for clusters of any.
-fn connect_eks(
-    aws: &SdkConfig,
-    name: &str,
-    cluster: &str,
-    url: String,
-    ca: Option<&str>,
-    credentials: SharedCredentialsProvider,
-) -> Result<Destination, ClusterError> {
-    let pem = |ca: &str| STANDARD.decode(ca.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let ca = ca.map(|ca| pem(ca).ok_or_else(|| ClusterError::Authority(name.to_owned()))).transpose()?;
-    let region = aws.region().ok_or(ClusterError::NoAws("region"))?.to_string();
-    let auth = Auth::Eks(Eks { region, cluster: cluster.to_owned(), credentials });
-    let cluster = Cluster::connect(Server { url, ca, auth })?;
-    Ok(Destination { name: name.to_owned(), cluster })
+    /// A connection to the EKS cluster `cluster`, which people call `name`. STS of our own region signs for clusters of any.
+    fn connect_eks(
+        &self,
+        aws: &SdkConfig,
+        name: &str,
+        cluster: &str,
+        url: String,
+        ca: &str,
+        credentials: SharedCredentialsProvider,
+    ) -> Result<Destination, ClusterError> {
+        let pem = STANDARD.decode(ca.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let ca = pem.ok_or_else(|| ClusterError::Authority(name.to_owned()))?;
+        let region = aws.region().ok_or(ClusterError::NoAws("region"))?.to_string();
+        let auth = Auth::Eks(Eks { region, cluster: cluster.to_owned(), credentials });
+        let is_sandbox = self.aws.is_sandbox();
+        // The sandbox speaks no TLS, and has no authority.
+        let ca = Some(ca).filter(|_| !is_sandbox);
+        let cluster = Cluster::connect(Server { url, ca, auth, is_sandbox })?;
+        Ok(Destination { name: name.to_owned(), cluster })
+    }
 }

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use slipway_gocompat::duration;
-
 use crate::source::{Location, LocationError};
+use crate::time;
 
 /// One environment variable, as the README lists it.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +39,7 @@ variables! {
     CLUSTER_ENDPOINT = "SLIPWAY_CLUSTER_ENDPOINT", Some(""), "That cluster's API endpoint; asked of EKS where it is not set.";
     CLUSTER_CA = "SLIPWAY_CLUSTER_CA", Some(""), "That cluster's certificate authority, base64 PEM; goes with the endpoint.";
     KUBECONFIG = "SLIPWAY_KUBECONFIG", Some(""), "A kubeconfig to use instead of EKS, for local runs.";
-    SYNC_TIMEOUT = "SLIPWAY_SYNC_TIMEOUT", Some("1h"), "How long a sync may take in all, hooks and waves included; then it has failed.";
+    SYNC_TIMEOUT = "SLIPWAY_SYNC_TIMEOUT", Some("1h"), "How long a sync may take in all, hooks and waves included, a day at most; then it has failed.";
     SLACK_SECRET = "SLIPWAY_SLACK_SECRET", Some(""), "Secrets Manager name of the Slack bot token; without it nothing is sent to Slack.";
     SLACK_CHANNEL = "SLIPWAY_SLACK_CHANNEL", Some(""), "The channel's id; goes with the token.";
     SLACK_API = "SLIPWAY_SLACK_API", Some("https://slack.com/api"), "Slack's Web API.";
@@ -227,7 +226,7 @@ impl<'a> Reader<'a> {
 
     fn duration(&mut self, variable: Variable) -> Duration {
         let value = self.required(variable);
-        duration::parse_or_seconds(&value).unwrap_or_else(|| {
+        time::duration(&value).unwrap_or_else(|| {
             self.error.invalid.push(format!("{} must be a duration such as `1h`, found `{value}`", variable.name));
             Duration::ZERO
         })

@@ -6,10 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Builder;
 use tokio::time::Instant;
 
+use crate::time;
+
 /// The moment that Lambda names in milliseconds since 1970. What lies in the past is now.
 pub fn deadline(milliseconds: u64) -> Instant {
-    let end = UNIX_EPOCH + Duration::from_millis(milliseconds);
-    Instant::now() + end.duration_since(SystemTime::now()).unwrap_or_default()
+    let end = UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds)).unwrap_or(UNIX_EPOCH);
+    time::after(end.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
 /// Beside what rendering needs, for everything else.

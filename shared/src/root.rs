@@ -1,7 +1,7 @@
 //! The root: the place where the Applications lie, read at a commit. It is rendered like any source, so that it may itself
 //! be a kustomization.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -14,7 +14,7 @@ use slipway_cluster::sync_status::{COMPARE_OPTIONS, CompareOptions};
 use slipway_manifest::Object;
 
 use crate::app::depends::{self, DependsError};
-use crate::app::{self, AppProject, Application, ClusterSecret, Destination, Permit};
+use crate::app::{self, Application, ClusterSecret, Destination, Permit, Projects};
 use crate::error::{Failure, chain};
 use crate::render::{self, BuildOptions};
 use crate::source::github::Checkout;
@@ -126,8 +126,8 @@ pub struct Root {
     pub members: Vec<Member>,
     /// The clusters that Secrets declare.
     pub clusters: Vec<ClusterSecret>,
-    /// The projects by name.
-    pub projects: BTreeMap<String, AppProject>,
+    /// The projects.
+    pub projects: Projects,
     /// Namespace and name of every Application that is written here, usable or not.
     pub declared: BTreeSet<(String, String)>,
     /// What can't be used, one line each.
@@ -139,15 +139,15 @@ pub struct Root {
 pub async fn load(location: &Location, checkouts: &Checkouts) -> Result<Root, Failure> {
     let sha = checkouts.resolve(&location.url.repo, &location.revision).await;
     let sha = sha.map_err(|error| Failure::of(&error, error.is_retryable()))?;
-    load_at(location, checkouts, &sha, &BTreeMap::new()).await
+    load_at(location, checkouts, &sha, None).await
 }
 
-/// As [`load`], at the commit `sha`; a project among `projects` counts instead of that commit's.
+/// As [`load`], at the commit `sha`; the projects are those of that commit as they are `today`.
 pub async fn load_at(
     location: &Location,
     checkouts: &Checkouts,
     sha: &str,
-    projects: &BTreeMap<String, AppProject>,
+    today: Option<&Projects>,
 ) -> Result<Root, Failure> {
     let repo = &location.url.repo;
     let failed = |error: crate::source::github::GithubError| Failure::of(&error, error.is_retryable());
@@ -156,13 +156,14 @@ pub async fn load_at(
     let rendered = render::render_folder(&checkout.tree, &location.path, BuildOptions::default())
         .map_err(|error| Failure::terminal(&error))?;
     checkout.special.check_files(&rendered.files).map_err(|error| Failure::terminal(&error))?;
-    let mut found = app::find(&rendered.objects);
-    found.projects.extend(projects.clone());
+    let found = app::find(&rendered.objects);
+    let projects = Projects::new(found.projects, found.settings);
+    let projects = if let Some(today) = today { projects.as_of(today) } else { projects };
     let mut root = Root {
         checkout,
         members: Vec::new(),
         clusters: found.clusters,
-        projects: found.projects,
+        projects,
         declared: app::declared(&rendered.objects),
         problems: Vec::new(),
     };

@@ -1,9 +1,12 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use http::StatusCode;
 use serde_json::{Value, json};
-use slipway_cluster::{Cluster, ConnectError};
+use slipway_cluster::{Auth, Cluster, ConnectError, Server};
+use slipway_sandbox::http::{Response, Server as Listener};
 use slipway_tests::ControlPlane;
 
 use crate::gvks;
@@ -29,6 +32,7 @@ async fn a_kubeconfig_leads_to_the_cluster() {
     let cluster = Cluster::from_kubeconfig(&plane.kubeconfig, None, None).unwrap();
     assert!(cluster.resolve(&gvks(), &BTreeSet::new()).await.is_complete());
     assert!(Cluster::from_kubeconfig(&plane.kubeconfig, Some("no-such-context"), None).is_err());
+    assert_eq!(cluster.username().await.unwrap(), "admin", "the control plane's `tokens.csv` has it");
 }
 
 #[tokio::test]
@@ -64,6 +68,54 @@ fn what_is_not_supported_or_half_given_is_refused() {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         assert!(cause.contains(reason), "{cause}");
     }
+}
+
+/// Whoever stands between reads what goes by http: nothing is sent there that opens something.
+#[tokio::test]
+async fn credentials_go_by_https_only() {
+    let connect = |url: &str, is_sandbox: bool| {
+        let auth = Auth::Token("canary".to_owned().into());
+        Cluster::connect(Server { url: url.to_owned(), ca: None, auth, is_sandbox })
+    };
+    for (url, is_sandbox) in [
+        ("http://prod.example.com", false),
+        ("http://prod.example.com", true),
+        ("http://169.254.170.2", true),
+        ("http://127.0.0.1:9001", false),
+        ("HTTP://prod.example.com", false),
+        ("http://localhost.example.com", true),
+    ] {
+        let Err(error) = connect(url, is_sandbox) else { panic!("{url}") };
+        assert!(matches!(error, ConnectError::Plain { .. }), "{error}");
+        assert!(error.to_string().contains(url) && !error.to_string().contains("canary"), "{error}");
+    }
+    for (url, is_sandbox) in
+        [("https://prod.example.com", false), ("http://127.0.0.1:9001", true), ("http://[::1]:9", true)]
+    {
+        assert!(connect(url, is_sandbox).is_ok(), "{url}");
+    }
+    let by_file = |user: &Value| {
+        let file = kubeconfig(user);
+        let text = std::fs::read_to_string(file.path()).unwrap().replace("https://127.0.0.1:9", "http://127.0.0.1:9");
+        std::fs::write(file.path(), text).unwrap();
+        Cluster::from_kubeconfig(file.path(), None, None)
+    };
+    assert!(matches!(by_file(&json!({"token": "canary"})), Err(ConnectError::Plain { .. })));
+    assert!(by_file(&json!({})).is_ok(), "nothing is sent that opens anything");
+}
+
+/// An API server that answers with a redirect gets no credentials sent elsewhere.
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = Listener::start(0, Arc::new(|_| Response::json(StatusCode::OK, &json!({})))).await.unwrap();
+    let to = elsewhere.url();
+    let redirect = move |_| Response::new(StatusCode::TEMPORARY_REDIRECT, "").with("location", &format!("{to}/api/v1"));
+    let server = Listener::start(0, Arc::new(redirect)).await.unwrap();
+    let auth = Auth::Token("canary".to_owned().into());
+    let cluster = Cluster::connect(Server { url: server.url(), ca: None, auth, is_sandbox: true }).unwrap();
+    assert!(!cluster.resolve(&gvks(), &BTreeSet::new()).await.is_complete());
+    assert!(cluster.capabilities().await.is_err());
+    assert!(!server.exchanges().is_empty() && elsewhere.exchanges().is_empty());
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ async fn what_could_not_be_asked_is_no_unknown_kind() {
         url: "https://127.0.0.1:9".to_owned(),
         ca: None,
         auth: slipway_cluster::Auth::Token("x".into()),
+        is_sandbox: false,
     };
     let cluster = Cluster::connect(server).unwrap();
     let kinds = cluster.resolve(&gvks(), &BTreeSet::new()).await;

@@ -15,7 +15,7 @@ pub(crate) async fn explained(place: &Place, object: &Object, reason: Reason, wo
     let mut last = None;
     for _ in 0..150 {
         let live = place.live(object).await;
-        last = explain(&place.cluster, &place.at(object), live.as_ref(), &[]).await;
+        last = explain(&place.cluster, &place.at(object), live.as_ref()).await;
         if last.as_ref().is_some_and(|last| last.found.reason == reason && last.to_string().contains(words)) {
             break;
         }

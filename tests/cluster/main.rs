@@ -13,11 +13,13 @@ mod killed;
 mod late;
 mod lifecycle;
 mod lock;
+mod names;
 mod options;
 mod prune;
 mod refused;
 mod replay;
 mod replay_flow;
+mod secrets;
 mod state;
 mod sync;
 mod takeover;
@@ -54,6 +56,7 @@ impl Place {
             url: plane.endpoint.clone(),
             ca: Some(plane.ca.clone()),
             auth: Auth::Token(plane.token.clone().into()),
+            is_sandbox: false,
         };
         let cluster = Cluster::connect(server).unwrap();
         let kinds = cluster.resolve(&gvks(), &BTreeSet::new()).await;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use slipway::deploy::sync::Times;
 use slipway::notify::report::Phase;
+use slipway_cluster::engine::NamespaceMetadata;
 use slipway_cluster::state;
 use slipway_cluster::status::{OperationPhase, SyncStatus};
 use tokio::time::Instant;
@@ -91,6 +92,35 @@ async fn a_prune_that_asks_for_confirmation_waits_for_it() {
     let names: Vec<Value> = list(&place, "configmaps").iter().map(|map| map["metadata"]["name"].clone()).collect();
     assert!(!names.contains(&json!("precious")), "{names:?}");
     assert_eq!(recorded(&place).await.status.sync.status, SyncStatus::Synced);
+}
+
+/// The destination's namespace left Git, and the Application asks for it: it stays, and nobody's marks are on it.
+#[tokio::test]
+async fn a_namespace_that_is_asked_for_is_let_go_and_not_pruned() {
+    let Some(place) = Place::new("stays").await else { return };
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": place.namespace(), "labels": {"team": "shop"}}});
+    let commit = |revision: &str, manifests: Vec<Value>| {
+        let mut job = job(&place, revision, objects(manifests));
+        job.policy.options.create_namespace = Some(NamespaceMetadata::default());
+        job
+    };
+    let map = || config_map("map", &json!({}));
+    let deployed = run(&commit("one", vec![namespace, map()]), "worker", times(60)).await;
+    assert_eq!(deployed.phase, Phase::Healthy, "{deployed:?}");
+    let live = || {
+        let text = place.plane.kubectl(&["get", "namespace", place.namespace(), "-o", "json"]).expect("kubectl");
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    assert!(live()["metadata"].to_string().contains("applyset"), "{}", live());
+    let left = run(&commit("two", vec![map()]), "worker", times(60)).await;
+    assert_eq!(left.phase, Phase::Healthy, "{left:?}");
+    let after = live();
+    assert_eq!((&after["status"]["phase"], &after["metadata"]["labels"]["team"]), (&json!("Active"), &json!("shop")));
+    let own = after["metadata"]["annotations"].to_string() + &after["metadata"]["labels"].to_string();
+    assert!(!own.contains("applyset") && !own.contains("tracking-id"), "{own}");
+    get(&place, "configmaps", "map");
+    assert_eq!(recorded(&place).await.status.sync.status, SyncStatus::Synced);
+    assert!(run(&commit("three", vec![map()]), "worker", times(60)).await.changes.is_empty());
 }
 
 /// A hook that never ends, and a wave behind it.

@@ -53,6 +53,9 @@ async fn fields_that_are_wrong_or_can_not_change_are_told_with_the_remedy() {
     let mut invalid = deployment("invalid", "nginx:1");
     invalid["spec"]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"] = json!(70_000);
     assert_told(&place, invalid, Class::Invalid, ["containerPort", "correct the field"]).await;
+    // A value that can't be decoded is a 500 of server-side apply, and yet nothing that passes.
+    let bytes = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bytes"}, "binaryData": {"a": "no base64!"}});
+    assert_told(&place, bytes, Class::Malformed, ["illegal base64", "correct the field"]).await;
     let mut nowhere = config_map("lost", &json!({}));
     nowhere["metadata"]["namespace"] = json!("nowhere");
     assert_told(&place, nowhere, Class::MissingNamespace, ["\"nowhere\" not found", "CreateNamespace=true"]).await;

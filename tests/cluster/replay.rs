@@ -356,7 +356,8 @@ async fn record() -> Vec<Exchange> {
     let hand = Side { client: client_of(&sandbox) };
     let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "flow"}});
     sandbox.call(Method::POST, "/api/v1/namespaces", "application/json", &body);
-    let server = Server { url: sandbox.url(), ca: None, auth: Auth::Token("any".to_owned().into()) };
+    let auth = Auth::Token("any".to_owned().into());
+    let server = Server { url: sandbox.url(), ca: None, auth, is_sandbox: true };
     let cluster = Cluster::connect(server).unwrap();
     let kinds = cluster.resolve(&gvks(), &std::collections::BTreeSet::new()).await;
     let key = AppKey { root: "test".to_owned(), namespace: "argocd".to_owned(), name: "flow".to_owned() };

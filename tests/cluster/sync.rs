@@ -1,10 +1,9 @@
 //! Whole syncs with the real engine.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use slipway::app::{Application, Permit};
+use slipway::app::{Application, Permit, Projects};
 use slipway::clusters::Destination;
 use slipway::deploy::sync::{self, Job, Outcome, Owner, Policy, Times};
 use slipway::notify::report::Phase;
@@ -51,7 +50,7 @@ pub(crate) fn permit() -> Permit {
         "project": "default", "source": {"repoURL": "https://github.com/acme/gitops.git", "path": "."},
         "destination": {"name": "in-cluster"}}});
     let app = Application::from_object(&Object::from_value(app).unwrap()).unwrap();
-    Permit::of(&app, &BTreeMap::new(), &[])
+    Permit::of(&app, &Projects::default(), &[])
 }
 
 pub(crate) fn times(seconds: u64) -> Times {

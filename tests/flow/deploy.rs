@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use slipway_cluster::status::{OperationPhase, SyncStatus};
 use slipway_manifest::Object;
 use slipway_sandbox::faults::Failure;
+use slipway_tests::unpacked;
 
 use crate::world::{DEPLOYMENT, Flow, KUSTOMIZATION, soon};
 
@@ -149,7 +150,9 @@ async fn no_secret_reaches_any_output() {
     said.push(flow.messages().join("\n"));
     said.push(format!("{:?}", flow.statuses()));
     let states = flow.sandbox.cluster.get("/api/v1/namespaces/slipway/configmaps").unwrap();
-    said.push(states.to_string());
+    said.push(unpacked(&states));
+    assert!(said.iter().all(|text| text.len() > 20), "there is something to look at everywhere: {said:?}");
+    assert!(said[5].contains("\"operationState\""), "the state is unpacked: {}", said[5]);
     let said = said.join("\n");
     assert!(said.contains("Secret/shop/password"), "the failure is told: {said}");
     for canary in ["canary", "sandbox-token", "sandbox-webhook-secret", "sandbox-state-key", "xoxb-sandbox"] {

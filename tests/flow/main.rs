@@ -24,6 +24,8 @@ mod login;
 mod namespace;
 mod project;
 mod report;
+mod retry;
+mod secrets;
 mod skip;
 mod unchanged;
 mod webhook;

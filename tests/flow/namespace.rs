@@ -195,7 +195,7 @@ async fn metadata_of_a_namespace_is_asked_of_the_project() {
         let enforced = &live["metadata"]["labels"]["pod-security.kubernetes.io/enforce"];
         let expected = if is_allowed && metadata == privileged { "privileged" } else { "restricted" };
         assert_eq!(enforced, expected, "{what}");
-        assert_eq!(live["metadata"].to_string().contains("node-selector"), false, "{what}");
+        assert!(!live["metadata"].to_string().contains("node-selector"), "{what}");
         let told = flow.messages().join("\n");
         assert_eq!(told.contains("AppProject `shop`"), !is_allowed, "{what}: {told}");
     }

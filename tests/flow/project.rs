@@ -1,8 +1,12 @@
 //! What a project forbids is refused with words that help, what its windows hold waits, what people sync waits for them.
 
-use serde_json::{Value, json};
+use std::sync::Arc;
 
-use crate::world::{DEPLOYMENT, Flow};
+use http::StatusCode;
+use serde_json::{Value, json};
+use slipway_sandbox::http::{Response, Server as Listener};
+
+use crate::world::{DEPLOYMENT, Flow, soon};
 
 const APPLICATION: &str = "applications/shop.yaml";
 
@@ -60,6 +64,85 @@ async fn what_a_project_forbids_is_refused_in_words_that_help() {
     }
 }
 
+/// What a project restricts and Slipway does not is refused, not deployed without it.
+#[tokio::test]
+async fn a_control_that_is_not_obeyed_refuses() {
+    let accounts = json!([{"server": "*", "namespace": "*", "defaultServiceAccount": "shop:deployer"}]);
+    for (field, value) in [
+        ("signatureKeys", json!([{"keyID": "4AEE18F83AFDEB23"}])),
+        (
+            "sourceIntegrity",
+            json!({"git": {"policies": [{"repos": [{"url": "*"}], "gpg": {"mode": "head", "keys": ["A"]}}]}}),
+        ),
+        ("destinationServiceAccounts", accounts),
+        ("permitOnlyMyFriends", json!(true)),
+    ] {
+        let mut flow = pushed(&with(field, value)).await;
+        assert!(flow.sandbox.cluster.get(DEPLOYMENT).is_none(), "{field}");
+        let told = flow.messages().join("\n");
+        assert!(
+            told.contains("AppProject `shop` restricts what") && told.contains(&format!("`spec.{field}`")),
+            "{told}"
+        );
+        assert_eq!(flow.statuses()[0]["state"], "failure", "{field}");
+
+        flow.push("Remove it", &[("applications/project.yaml", &project(&open()))]);
+        flow.settle().await;
+        flow.deployment();
+    }
+}
+
+fn settings(key: &str, value: &str) -> String {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm"}, "data": {key: value}})
+        .to_string()
+}
+
+/// What `argocd-cm` excludes is left alone: neither made, nor changed, nor pruned.
+#[tokio::test]
+async fn what_argocd_cm_excludes_is_left_alone() {
+    let mut flow = Flow::deployed().await;
+    let ingress = "/apis/networking.k8s.io/v1/namespaces/shop/ingresses/web";
+    let before = flow.sandbox.cluster.get(ingress).unwrap();
+    let excluded = settings("resource.exclusions", "- apiGroups: ['networking.*']\n  kinds: [Ingress]\n");
+    let text = flow.read("shop/ingress.yaml").replace("shop.example.com", "other.example.com");
+    let deployment = flow.read("shop/deployment.yaml").replace("replicas: 2", "replicas: 3");
+    flow.push(
+        "Exclude",
+        &[("applications/cm.yaml", &excluded), ("shop/ingress.yaml", &text), ("shop/deployment.yaml", &deployment)],
+    );
+    flow.settle().await;
+    assert_eq!(flow.deployment()["spec"]["replicas"], 3, "the others go on");
+    assert_eq!(flow.sandbox.cluster.get(ingress).unwrap(), before);
+    let told = flow.messages().join("\n");
+    assert!(
+        told.contains("does not allow Ingress/shop/web: `resource.exclusions` excludes it; it is left out"),
+        "{told}"
+    );
+
+    let kustomization = flow.read("shop/kustomization.yaml").replace("  - ingress.yaml\n", "");
+    flow.push("Drop it", &[("shop/kustomization.yaml", &kustomization)]);
+    flow.settle().await;
+    assert_eq!(flow.sandbox.cluster.get(ingress).unwrap(), before, "it is not pruned");
+}
+
+#[tokio::test]
+async fn what_argocd_cm_restricts_for_all_refuses_all() {
+    for (key, value, said) in [
+        ("application.sync.impersonation.enabled", "true", "the ConfigMap argocd-cm restricts what Slipway does not"),
+        ("globalProjects", "- projectName: all\n", "`globalProjects`"),
+        ("resource.exclusions", "- kinds: Ingress", "`resource.exclusions` (`kinds` is no list of strings)"),
+        ("cluster.inClusterEnabled", "false", "`cluster.inClusterEnabled`"),
+        ("kustomize.enable", "false", "sources that kustomize renders: `kustomize.enable`"),
+    ] {
+        let mut flow = Flow::start().await;
+        flow.push("Restrict", &[("applications/cm.yaml", &settings(key, value))]);
+        flow.settle().await;
+        assert!(flow.sandbox.cluster.get(DEPLOYMENT).is_none(), "{key}");
+        let told = flow.messages().join("\n");
+        assert!(told.contains(said), "{key}: {told}");
+    }
+}
+
 #[tokio::test]
 async fn a_project_that_nobody_declares_is_an_error() {
     let mut flow = Flow::start().await;
@@ -112,16 +195,49 @@ async fn what_people_sync_is_told_with_its_diff_and_waits() {
     assert_eq!(flow.messages().len(), notes + 1, "another commit is told");
 }
 
+fn cluster(server: &str, eks_name: &str) -> Value {
+    let config = json!({"awsAuthConfig": {"clusterName": eks_name}});
+    json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "other", "labels": {"argocd.argoproj.io/secret-type": "cluster"}},
+        "stringData": {"name": "other", "server": server, "config": config.to_string()}})
+}
+
+/// A token for a cluster goes to the endpoint that EKS names for it: a Secret that leads elsewhere gets none (attack 10).
+#[tokio::test]
+async fn no_token_goes_where_a_secret_points() {
+    let thief = Listener::start(0, Arc::new(|_| Response::json(StatusCode::OK, &json!({})))).await.unwrap();
+    for (server, eks_name, said) in [
+        (thief.url(), "sandbox", "but EKS cluster `sandbox` is at `http://127.0.0.1:"),
+        (thief.url().replace("127.0.0.1", "localhost"), "sandbox", "no token is sent"),
+        ("http://169.254.170.2".to_owned(), "sandbox", "has the server `http://169.254.170.2`, but EKS cluster"),
+        (thief.url(), "production", "failed to describe EKS cluster `production` (HTTP 404"),
+        (thief.url(), "plain", "credentials are sent by https only"),
+    ] {
+        let mut flow = Flow::start().await;
+        // What EKS itself names counts only by https, or on the sandbox's loopback.
+        flow.sandbox.aws.set_cluster("plain", "http://plain.example.com");
+        let server = if eks_name == "plain" { "http://plain.example.com".to_owned() } else { server };
+        let application = flow.read(APPLICATION).replace("server: https://kubernetes.default.svc", "name: other");
+        let secret = cluster(&server, eks_name).to_string();
+        flow.push("Go elsewhere", &[(APPLICATION, &application), ("applications/other.yaml", &secret)]);
+        // A cluster that can't be described may be there a moment later: its message comes again, without end here.
+        let message = flow.message().await;
+        flow.deployer.handle(message, soon(), "test").await.unwrap();
+        assert!(flow.sandbox.cluster.get(DEPLOYMENT).is_none(), "{server}");
+        let told = format!("{}\n{}", flow.messages().join("\n"), flow.statuses()[0]);
+        assert!(told.contains(said), "{said} in {told}");
+        flow.check().await;
+    }
+    assert_eq!(thief.exchanges().len(), 0, "nobody was asked anything there");
+}
+
 /// An Argo CD cluster Secret makes a destination: here the same API server under another name.
 #[tokio::test]
 async fn a_declared_cluster_is_deployed_to() {
     let mut flow = Flow::start().await;
     let server = flow.sandbox.cluster.url();
-    let config = json!({"awsAuthConfig": {"clusterName": "sandbox"}});
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": {"name": "other", "labels": {"argocd.argoproj.io/secret-type": "cluster"}},
-        "stringData": {"name": "other", "server": server, "config": config.to_string()}});
+    let secret = cluster(&server, "sandbox");
     let application = flow.read(APPLICATION).replace("server: https://kubernetes.default.svc", "name: other");
     flow.push("Go elsewhere", &[(APPLICATION, &application), ("applications/other.yaml", &secret.to_string())]);
     flow.settle().await;

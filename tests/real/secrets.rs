@@ -4,6 +4,7 @@ use slipway_sandbox::forge::Change;
 
 use crate::push::WEB;
 use slipway_tests::bed::{Bed, CANARIES};
+use slipway_tests::unpacked;
 
 const SECRET: &str = "\
 apiVersion: v1
@@ -46,7 +47,9 @@ async fn canaries_stay_where_they_are() {
         bed.delete(&handle).await;
     }
 
-    let state = bed.cluster.kubectl(&["get", "configmap,lease,event", "-A", "-o", "yaml"]).unwrap_or_default();
+    let state = bed.cluster.kubectl(&["get", "configmap,lease,event", "-A", "-o", "json"]).unwrap_or_default();
+    let state = unpacked(&serde_json::from_str(&state).unwrap());
+    assert!(state.contains("\"operationState\""), "the state is unpacked");
     let statuses = format!("{:?}", bed.forge.statuses(bed.head()));
     let slack = bed.slack.exchanges();
     let slack =

@@ -10,6 +10,7 @@
 //! | folders on disk as trees | [`files`] |
 //! | the built functions under AWS's runtime interface emulator | [`Function`] |
 //! | what is installed, from where, at which version | [`tools`] |
+//! | what is packed, unpacked | [`unpacked`] |
 //!
 //! Each `start` gives `None` where the machine lacks what the part is made from (Go, Python, npm), after saying so;
 //! with `SLIPWAY_REQUIRE_REAL_PARTS=1` that is a failure. Everything started ends with its owner, panics included.
@@ -34,9 +35,11 @@ mod moto;
 mod process;
 pub mod skip;
 pub mod tools;
+mod unpack;
 
 pub use controlplane::{ControlPlane, Options};
 pub use eks::Authenticator;
 pub use github::GitHub;
 pub use lambda::{Function, Usage, binaries, release_binaries};
 pub use moto::Moto;
+pub use unpack::unpacked;

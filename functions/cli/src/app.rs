@@ -44,7 +44,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Sync(arguments) => sync::run(&arguments).await,
         Command::Wait(arguments) => wait::run(&arguments).await.map(|()| 0),
         Command::Rollback(arguments) => sync::rollback(&arguments).await,
-        Command::Delete(arguments) => delete::run(&arguments).await.map(|()| 0),
+        Command::Delete(arguments) => Box::pin(delete::run(&arguments)).await.map(|()| 0),
     }
 }
 

@@ -14,7 +14,6 @@ use crate::discover::{Gvk, Resource};
 use crate::error::{ApiError, Class, Failure, Verb};
 use crate::lean::{Head, Unmanaged};
 use crate::live::{self, Place};
-use crate::mask;
 use crate::takeover;
 use crate::unchanged::is_unchanged;
 
@@ -82,7 +81,7 @@ impl std::fmt::Display for Applied {
 /// Applies `desired`, a `resource`; `live` is what is known to be in the cluster (`None`: nothing, or not known).
 ///
 /// Sends nothing where `live` alone proves that nothing would change ([`crate::unchanged`]).
-/// Errors keep the API server's whole answer; they never quote a Secret's value.
+/// Errors keep the API server's answer, but for what it says about a Secret.
 pub async fn apply(
     cluster: &Cluster,
     resource: &Arc<Resource>,
@@ -107,7 +106,8 @@ pub async fn apply(
     let mut body = desired.clone();
     takeover::strip(&mut body);
     let patch = async {
-        let request = place.request()?.patch(&place.name, &params, &Patch::Apply(body.as_map()));
+        let (request, name) = place.named()?;
+        let request = request.patch(&name, &params, &Patch::Apply(body.as_map()));
         let (body, warnings) = match (live, options.dry_run) {
             (Some(_), _) => cluster.send(request).await?.into_parts(),
             (None, false) => cluster.send_for::<Unmanaged>(request).await?.into_parts(),
@@ -115,8 +115,7 @@ pub async fn apply(
         };
         Ok((live::object(body)?, warnings))
     };
-    let (mut object, warnings) =
-        patch.await.map_err(|error| place.failed(verb)(mask::withhold(refine(error, &place), desired)))?;
+    let (mut object, warnings) = patch.await.map_err(|error| place.failed(verb)(refine(error, &place)))?;
     if let (Some(live), true) = (live, options.dry_run) {
         takeover::predict(live, desired, &mut object, &options.take_over);
     }
@@ -202,8 +201,7 @@ pub async fn rehearse_anew(
             Err(error) => Err(error),
         }
     };
-    let (object, warnings) =
-        post.await.map_err(|error| place.failed(Verb::DryRun)(mask::withhold(refine(error, &place), desired)))?;
+    let (object, warnings) = post.await.map_err(|error| place.failed(Verb::DryRun)(refine(error, &place)))?;
     Ok(Applied { change: Change::Created, object, warnings })
 }
 
@@ -226,11 +224,12 @@ pub async fn replace(
     let put = async |dry_run| {
         let params = PostParams { dry_run, field_manager: Some(MANAGER.to_owned()) };
         let bytes = serde_json::to_vec(body.as_map()).map_err(|e| ApiError::local(Class::Malformed, e.to_string()))?;
-        let answer = cluster.send(place.request()?.replace(&place.name, &params, bytes)).await?;
+        let (request, name) = place.named()?;
+        let answer = cluster.send(request.replace(&name, &params, bytes)).await?;
         Ok((live::object(answer.body)?, answer.warnings))
     };
     let verb = if dry_run { Verb::DryRun } else { Verb::Replace };
-    let failed = |error| place.failed(verb)(mask::withhold(refine(error, &place), desired));
+    let failed = |error| place.failed(verb)(refine(error, &place));
     let (mut object, mut warnings) = put(true).await.map_err(failed)?;
     let change = change(Some(live), &object);
     if change != Change::Unchanged && !dry_run {
@@ -247,6 +246,11 @@ pub fn namespaces() -> Arc<Resource> {
 /// A kind every API server has.
 pub fn config_maps() -> Arc<Resource> {
     everywhere("ConfigMap", "configmaps", true)
+}
+
+/// A kind every API server has.
+pub(crate) fn secrets() -> Arc<Resource> {
+    everywhere("Secret", "secrets", true)
 }
 
 fn everywhere(kind: &str, plural: &str, namespaced: bool) -> Arc<Resource> {

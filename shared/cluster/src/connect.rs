@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::discover::Discovered;
 use crate::error::{ApiError, Class};
 use crate::kubeconfig;
+use crate::redact::{Redactor, Subject};
 use crate::token;
 use crate::transport::{self, Endpoint};
 
@@ -56,6 +57,12 @@ pub enum ConnectError {
         /// The program it names.
         program: String,
     },
+    /// Credentials would go over a connection that anybody on the way can read.
+    #[error("failed to set up the connection to {server}: credentials are sent by https only")]
+    Plain {
+        /// URL of the API server, or path of the kubeconfig.
+        server: String,
+    },
     /// URL, certificates or names do not fit together.
     #[error("failed to set up the connection to {server}")]
     Setup {
@@ -90,12 +97,14 @@ pub struct Eks {
 /// An API server and the way in.
 #[derive(Clone)]
 pub struct Server {
-    /// `https://…` (or `http://` on loopback, for tests and the demo).
+    /// `https://…`
     pub url: String,
     /// PEM certificates that its certificate is checked against; `None` trusts the system's.
     pub ca: Option<String>,
     /// Who we are.
     pub auth: Auth,
+    /// Whether `url` may be `http://` on loopback: only where the credentials open nothing, as those of the sandbox. Nobody's setting.
+    pub is_sandbox: bool,
 }
 
 /// A moment that a holder may push forward: no request that is bound to it lasts longer.
@@ -129,6 +138,7 @@ impl Deadline {
 pub struct Cluster {
     inner: Arc<Inner>,
     deadlines: Vec<Deadline>,
+    redactor: Redactor,
 }
 
 impl Debug for Cluster {
@@ -167,24 +177,31 @@ impl<T: Into<Value>> Answer<T> {
 impl Cluster {
     /// A connection to `server`. Nothing is sent before the first request.
     ///
-    /// Errors: the URL or the certificates are not readable.
+    /// Errors: the URL or the certificates are not readable; the URL is not `https://`.
     pub fn connect(server: Server) -> Result<Self, ConnectError> {
         let endpoint = Endpoint { url: server.url, ca: server.ca, identity: None, server_name: None };
         let name = endpoint.url.clone();
+        if !(endpoint.is_https() || server.is_sandbox && endpoint.is_loopback()) {
+            return Err(ConnectError::Plain { server: name });
+        }
         Self::build(&endpoint, name, Some(server.auth))
     }
 
     /// A connection by the kubeconfig at `path`, in its current context or in `context`.
     ///
     /// No program is started: a user that wants one is an error, except for `aws eks get-token`, whose token is made
-    /// here of `credentials`.
+    /// here of `credentials`. A server that is not `https://` is asked without credentials or not at all.
     pub fn from_kubeconfig(
         path: &Path,
         context: Option<&str>,
         credentials: Option<SharedCredentialsProvider>,
     ) -> Result<Self, ConnectError> {
         let (endpoint, auth) = kubeconfig::read(path, context, credentials)?;
-        Self::build(&endpoint, path.display().to_string(), auth)
+        let name = path.display().to_string();
+        if auth.is_some() && !endpoint.is_https() {
+            return Err(ConnectError::Plain { server: name });
+        }
+        Self::build(&endpoint, name, auth)
     }
 
     fn build(endpoint: &Endpoint, name: String, auth: Option<Auth>) -> Result<Self, ConnectError> {
@@ -200,6 +217,7 @@ impl Cluster {
                 discovered: Mutex::default(),
             }),
             deadlines: Vec::new(),
+            redactor: Redactor::default(),
         })
     }
 
@@ -214,6 +232,17 @@ impl Cluster {
         let mut bound = self.clone();
         bound.deadlines.push(deadline);
         bound
+    }
+
+    /// The same connection, whose errors, warnings and explanations are without what `redactor` looks for.
+    #[must_use]
+    pub fn redacting(&self, redactor: Redactor) -> Self {
+        Self { redactor, ..self.clone() }
+    }
+
+    /// What is kept out of the words that come over this connection.
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     /// How long a request may take now, at most `longest`.
@@ -242,10 +271,10 @@ impl Cluster {
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<Answer<T>, ApiError> {
-        let (headers, bytes) = self.exchange(request).await?;
+        let (warnings, bytes) = self.exchange(request).await?;
         let body = serde_json::from_slice(&bytes)
             .map_err(|_| ApiError::local(Class::Other, "the API server's answer is not the JSON that was asked for"))?;
-        Ok(Answer { body, warnings: warnings(&headers) })
+        Ok(Answer { body, warnings })
     }
 
     /// Sends a request built by kube and reads an answer that is text: a log.
@@ -257,17 +286,23 @@ impl Cluster {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// The warnings and the body of a success. Whatever the server says otherwise is an error by now, as it may be shown.
     async fn exchange(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<(HeaderMap, Vec<u8>), ApiError> {
+    ) -> Result<(Vec<String>, Vec<u8>), ApiError> {
         let budget = self.budget(REQUEST_TIMEOUT)?;
         let exchange = async {
             let request = self.signed(request).await?;
+            let subject = Subject::of(request.uri().path(), request.body(), &self.redactor);
             // Never closed: there is always a slot in the end.
             let _slot = self.inner.slots.acquire().await;
-            let response =
-                self.inner.client.send(request.map(kube::client::Body::from)).await.map_err(|e| broken(&e))?;
+            let response = self
+                .inner
+                .client
+                .send(request.map(kube::client::Body::from))
+                .await
+                .map_err(|e| broken(&e, &subject))?;
             let (parts, body) = response.into_parts();
             let bytes = Limited::new(body, MAX_ANSWER)
                 .collect()
@@ -276,9 +311,9 @@ impl Cluster {
                 .to_bytes();
             if !parts.status.is_success() {
                 let body = serde_json::from_slice::<Value>(&bytes).unwrap_or_default();
-                return Err(ApiError::from_status(parts.status.as_u16(), &body));
+                return Err(ApiError::from_status(parts.status.as_u16(), &body, &subject));
             }
-            Ok((parts.headers, bytes.into()))
+            Ok((subject.shown_warnings(warnings(&parts.headers)), bytes.into()))
         };
         let result = tokio::time::timeout(budget, exchange).await.unwrap_or_else(|_| {
             Err(ApiError::local(Class::Timeout, format!("no answer from the API server within {} s", budget.as_secs())))
@@ -293,16 +328,26 @@ impl Cluster {
     pub(crate) async fn watch<T: DeserializeOwned + Clone + Debug>(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<impl Stream<Item = Result<WatchEvent<T>, ApiError>> + use<T>, ApiError> {
+    ) -> Result<impl Stream<Item = Result<Event<T>, ApiError>> + use<T>, ApiError> {
         let budget = self.budget(REQUEST_TIMEOUT)?;
         let open = async {
             let request = self.signed(request).await?;
-            self.inner.client.request_events::<T>(request).await.map_err(|error| broken(&error))
+            let subject = Subject::of(request.uri().path(), request.body(), &self.redactor);
+            match self.inner.client.request_events::<T>(request).await {
+                Ok(events) => Ok((events, subject)),
+                Err(error) => Err(broken(&error, &subject)),
+            }
         };
-        let events = tokio::time::timeout(budget, open).await.unwrap_or_else(|_| {
+        let (events, subject) = tokio::time::timeout(budget, open).await.unwrap_or_else(|_| {
             Err(ApiError::local(Class::Timeout, "the API server did not open the watch in time"))
         })?;
-        Ok(events.map(|event| event.map_err(|error| broken(&error))))
+        Ok(events.map(move |event| match event {
+            Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => Ok(Event::Is(object)),
+            Ok(WatchEvent::Deleted(object)) => Ok(Event::Gone(object)),
+            Ok(WatchEvent::Bookmark(_)) => Ok(Event::Bookmark),
+            Ok(WatchEvent::Error(status)) => Err(refused(status.code, &status, &subject)),
+            Err(error) => Err(broken(&error, &subject)),
+        }))
     }
 
     async fn signed(
@@ -347,14 +392,31 @@ impl Cluster {
     }
 }
 
+/// What a watch tells of an object.
+pub(crate) enum Event<T> {
+    /// It is so now.
+    Is(T),
+    /// It is gone; it was so last.
+    Gone(T),
+    /// Nothing: the watch is alive.
+    Bookmark,
+}
+
 /// An error of the transport, or of a watch, as one of ours.
-fn broken(error: &kube::Error) -> ApiError {
+fn broken(error: &kube::Error, subject: &Subject) -> ApiError {
     match error {
-        kube::Error::Api(status) => {
-            ApiError::from_status(status.code, &serde_json::to_value(status).unwrap_or_default())
+        kube::Error::Api(status) => refused(status.code, status, subject),
+        // It may quote what it could not read.
+        kube::Error::SerdeError(_) => {
+            ApiError::local(Class::Other, "the API server's answer is not the JSON that was asked for")
         }
         other => ApiError::local(Class::Unavailable, chain(other)),
     }
+}
+
+/// A status of kube as one of our errors.
+fn refused(code: u16, status: &impl serde::Serialize, subject: &Subject) -> ApiError {
+    ApiError::from_status(code, &serde_json::to_value(status).unwrap_or_default(), subject)
 }
 
 /// An error and its causes in one line, causes that repeat each other once.

@@ -13,6 +13,7 @@ use slipway_manifest::{Object, ObjectId};
 
 use crate::connect::Cluster;
 use crate::error::{ApiError, Class};
+use crate::path;
 
 /// Requests on their way at the same time.
 const CONCURRENCY: usize = 8;
@@ -97,14 +98,10 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// The path of the collection in `namespace` (empty: of all namespaces, or of a cluster-scoped kind).
-    pub fn path(&self, namespace: &str) -> String {
-        let root = if self.gvk.group.is_empty() { "/api" } else { "/apis" };
-        let scope = match namespace {
-            namespace if self.namespaced && !namespace.is_empty() => format!("/namespaces/{namespace}"),
-            _ => String::new(),
-        };
-        format!("{root}/{}{scope}/{}", self.gvk.api_version(), self.plural)
+    /// The path of the collection in `namespace` (empty: of all namespaces, or of a cluster-scoped kind). An error where a part of it, all
+    /// of which others wrote, would lead out of its place.
+    pub fn path(&self, namespace: &str) -> Result<String, ApiError> {
+        path::collection(&self.gvk.api_version(), if self.namespaced { namespace } else { "" }, &self.plural)
     }
 
     /// Whether `verb` may be done to it.
@@ -288,7 +285,7 @@ impl Cluster {
         let versions = if kind.group.is_empty() {
             vec!["v1".to_owned()]
         } else {
-            match self.send(get(&format!("/apis/{}", kind.group))).await {
+            match self.send(get(&path::group(&kind.group)?)).await {
                 Ok(answer) => group_versions(&answer.body),
                 Err(error) if error.code == 404 => return Ok(None),
                 Err(error) => return Err(error),
@@ -313,8 +310,7 @@ impl Cluster {
         if let Some(list) = remembered.filter(|list| enough(list)) {
             return Ok(list);
         }
-        let root = if version.contains('/') { "/apis" } else { "/api" };
-        let list = match self.send(get(&format!("{root}/{version}"))).await {
+        let list = match self.send(get(&path::api(version)?)).await {
             Ok(answer) => Arc::new(resource_list(version, &answer.body)),
             Err(error) if error.code == 404 => return Ok(Arc::default()),
             Err(error) => return Err(error),

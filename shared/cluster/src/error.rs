@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 use slipway_manifest::ObjectId;
 
+use crate::redact::Subject;
+
 /// What kind of refusal this is: decides whether to retry, and what to tell the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -94,7 +96,7 @@ pub struct Cause {
     pub message: String,
 }
 
-/// A refusal or failure, with everything the API server said (a `meta/v1` Status), secrets withheld.
+/// A refusal or failure, with what may be shown of what the API server said (a `meta/v1` Status): no words about Secrets ([`crate::redact`]).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ApiError {
@@ -118,9 +120,9 @@ impl ApiError {
         Self { class, code: 0, reason: String::new(), message: message.into(), causes: Vec::new(), retry_after: None }
     }
 
-    /// Reads a `Status` answered with HTTP status `code`; anything else than a Status is told by its code alone,
-    /// because a proxy's page may hold anything.
-    pub fn from_status(code: u16, body: &Value) -> Self {
+    /// Reads a `Status` that answers a request about `subject` with HTTP status `code`; anything else than a Status is told by its code
+    /// alone, because a proxy's page may hold anything. The only way from an API server's words to an error.
+    pub(crate) fn from_status(code: u16, body: &Value, subject: &Subject) -> Self {
         let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let field = |cause: &Value, key: &str| cause.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let causes = body
@@ -146,10 +148,12 @@ impl ApiError {
         if error.message.is_empty() {
             error.message = format!("the API server answered {code}");
         }
-        error
+        subject.shown(error)
     }
 
     fn classify(&self, kind: &str, name: &str) -> Class {
+        const UNREADABLE: [&str; 3] =
+            ["failed to create typed patch object", "field not declared in schema", "failed to convert new object"];
         let says = |needle: &str| self.message.contains(needle);
         if says("does not support dry run") {
             return Class::DryRunUnsupported;
@@ -160,8 +164,8 @@ impl ApiError {
         if says("denied the request") || says("denied request") || says("violates PodSecurity") {
             return Class::Denied;
         }
-        // An unknown field makes a server-side apply fail with a 500.
-        if says("failed to create typed patch object") || says("field not declared in schema") {
+        // Unknown fields and values that can't be decoded make a server-side apply fail with a 500.
+        if UNREADABLE.into_iter().any(says) {
             return Class::Malformed;
         }
         match self.code {
@@ -259,6 +263,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::redact::Redactor;
 
     #[test]
     fn refusals_are_classified_by_what_the_server_says() {
@@ -312,11 +317,17 @@ mod tests {
                 json!({"message": "failed to create typed patch object (a/x; apps/v1, Kind=Deployment): .spec.x: field not declared in schema"}),
                 Class::Malformed,
             ),
+            (
+                500,
+                json!({"message": "failed to convert new object (a/c; /v1, Kind=ConfigMap) to proper version: unable to convert unstructured object to /v1, Kind=ConfigMap: error decoding from json: illegal base64 data at input byte 2"}),
+                Class::Malformed,
+            ),
             (422, json!({"reason": "Invalid", "message": "spec.replicas: Invalid value"}), Class::Invalid),
             (502, json!("<html>"), Class::Unavailable),
         ];
+        let subject = Subject::of("/apis/apps/v1/deployments", &[], &Redactor::default());
         for (code, body, class) in cases {
-            assert_eq!(ApiError::from_status(code, &body).class, class, "{body}");
+            assert_eq!(ApiError::from_status(code, &body, &subject).class, class, "{body}");
         }
     }
 

@@ -7,9 +7,12 @@ mod gather;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use slipway_manifest::{Object, ObjectId};
+
+use crate::redact::Redactor;
 
 pub use cause::{Found, Reason, cause};
 pub use gather::explain;
@@ -45,8 +48,24 @@ pub struct Explanation {
     pub found: Found,
     /// The last event about it, if that says something else.
     pub event: Option<Event>,
-    /// The last lines of the container's log; Secrets withheld.
+    /// The last lines of the container's log; the values of Secrets masked.
     pub log: Vec<String>,
+}
+
+impl Explanation {
+    /// Without what `redactor` looks for. The log is without it already: its lines were cut after that.
+    fn redacted(mut self, redactor: &Redactor) -> Self {
+        let redact = |text: &mut String| {
+            if let Cow::Owned(shown) = redactor.redact(text) {
+                *text = shown;
+            }
+        };
+        redact(&mut self.found.message);
+        if let Some(event) = &mut self.event {
+            redact(&mut event.message);
+        }
+        self
+    }
 }
 
 impl fmt::Display for Explanation {

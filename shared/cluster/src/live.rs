@@ -12,8 +12,9 @@ use serde_json::Value;
 use slipway_manifest::{Object, ObjectId};
 
 use crate::connect::Cluster;
-use crate::discover::Resource;
+use crate::discover::{Gvk, Resource};
 use crate::error::{ApiError, Class, Failure, Verb};
+use crate::path;
 use crate::tracking::PART_OF;
 
 /// Requests on their way at the same time.
@@ -48,17 +49,17 @@ impl Place {
         ObjectId::new(&self.resource.gvk.group, &self.resource.gvk.kind, &self.namespace, &self.name)
     }
 
-    /// The request builder of its collection; a name that would lead out of it is refused.
+    /// The request builder of its collection; a namespace that would lead out of it is refused.
     pub(crate) fn request(&self) -> Result<Request, ApiError> {
-        for part in [&self.namespace, &self.name] {
-            if part.contains(['/', '%', '?', '#']) || part == "." || part == ".." {
-                return Err(ApiError::local(Class::Invalid, format!("`{part}` can't be part of a URL")));
-            }
-        }
         if self.resource.namespaced && self.namespace.is_empty() {
             return Err(ApiError::local(Class::Invalid, "the object has no namespace, and its kind needs one"));
         }
-        Ok(Request::new(self.resource.path(&self.namespace)))
+        Ok(Request::new(self.resource.path(&self.namespace)?))
+    }
+
+    /// As [`request`](Self::request), with the name as it stands in a URL.
+    pub(crate) fn named(&self) -> Result<(Request, String), ApiError> {
+        Ok((self.request()?, path::segment(&self.name)?))
     }
 
     pub(crate) fn failed(&self, verb: Verb) -> impl FnOnce(ApiError) -> Failure {
@@ -70,7 +71,8 @@ impl Place {
 /// Reads one object; `None` if it does not exist.
 pub async fn get(cluster: &Cluster, place: &Place) -> Result<Option<Object>, Failure> {
     let read = async {
-        match cluster.send(place.request()?.get(&place.name, &GetParams::default())).await {
+        let (request, name) = place.named()?;
+        match cluster.send(request.get(&name, &GetParams::default())).await {
             Ok(answer) => object(answer.body).map(Some),
             Err(error) if error.class == Class::NotFound || error.class == Class::MissingNamespace => Ok(None),
             Err(error) => Err(error),
@@ -155,7 +157,7 @@ async fn pages<T: DeserializeOwned + Into<Value>>(
     namespace: &str,
     mut params: ListParams,
 ) -> Result<Listed, ApiError> {
-    let request = Request::new(resource.path(namespace));
+    let request = Request::new(resource.path(namespace)?);
     let mut listed = Listed { objects: Vec::new(), version: String::new() };
     loop {
         let page = cluster.send_for::<Page<T>>(request.list(&params)).await?.body;
@@ -203,9 +205,7 @@ pub async fn members(
             lists_of.push((resource, ""));
         }
     }
-    let collections = lists_of
-        .into_iter()
-        .map(|(resource, namespace)| (resource.path(namespace), Arc::clone(resource), namespace.to_owned()));
+    let collections = lists_of.into_iter().map(|(resource, namespace)| (Arc::clone(resource), namespace.to_owned()));
     let mut members = Members::default();
     lists(cluster, collections, params, &mut members).await;
     members.failures.sort_by(|a, b| a.id.cmp(&b.id));
@@ -220,10 +220,11 @@ pub async fn survey(cluster: &Cluster, wanted: &[Place], known: &[Place], applys
     let mut found = Members::default();
     if !known.is_empty() {
         let params = ListParams::default().labels(&format!("{PART_OF}={applyset}"));
-        lists(cluster, collections(wanted.iter().chain(known)).into_keys(), &params, &mut found).await;
+        let all = collections(wanted.iter().chain(known)).into_values().map(|(collection, _)| collection);
+        lists(cluster, all, &params, &mut found).await;
     }
     let absent = collections(wanted.iter().filter(|place| !found.objects.contains_key(&place.id())));
-    let (many, few): (Vec<_>, Vec<_>) = absent.into_iter().partition(|(_, places)| places.len() > FEW);
+    let (many, few): (Vec<_>, Vec<_>) = absent.into_values().partition(|(_, places)| places.len() > FEW);
     let few: Vec<Place> = few.into_iter().flat_map(|(_, places)| places).cloned().collect();
     let (objects, failures) = get_all(cluster, &few).await;
     found.objects.extend(objects);
@@ -237,14 +238,18 @@ pub async fn survey(cluster: &Cluster, wanted: &[Place], known: &[Place], applys
     found
 }
 
-/// A kind's URL, by which collections are told apart, with the kind and the namespace.
-type Collection = (String, Arc<Resource>, String);
+/// A kind, and the namespace in which its objects are; empty for all, and for cluster-scoped kinds.
+type Collection = (Arc<Resource>, String);
 
-fn collections<'a>(places: impl IntoIterator<Item = &'a Place>) -> BTreeMap<Collection, Vec<&'a Place>> {
-    let mut collections: BTreeMap<Collection, Vec<&Place>> = BTreeMap::new();
+/// The places by what tells their collections apart.
+pub(crate) fn collections<'a>(
+    places: impl IntoIterator<Item = &'a Place>,
+) -> BTreeMap<(&'a Gvk, &'a str), (Collection, Vec<&'a Place>)> {
+    let mut collections = BTreeMap::new();
     for place in places {
-        let collection = (place.resource.path(&place.namespace), Arc::clone(&place.resource), place.namespace.clone());
-        collections.entry(collection).or_default().push(place);
+        let of = || ((Arc::clone(&place.resource), place.namespace.clone()), Vec::new());
+        let (_, members) = collections.entry((&place.resource.gvk, place.namespace.as_str())).or_insert_with(of);
+        members.push(place);
     }
     collections
 }
@@ -256,10 +261,9 @@ async fn lists(
     params: &ListParams,
     members: &mut Members,
 ) {
-    let collections: Vec<Collection> =
-        collections.into_iter().filter(|(_, resource, _)| resource.can("list")).collect();
+    let collections: Vec<Collection> = collections.into_iter().filter(|(resource, _)| resource.can("list")).collect();
     let mut answers = futures::stream::iter(collections)
-        .map(|(_, resource, namespace)| async move {
+        .map(|(resource, namespace)| async move {
             let answer = list(cluster, &resource, &namespace, params).await;
             (resource, namespace, answer)
         })

@@ -3,6 +3,8 @@
 //! Guarantees: two holders never overlap, as long as a second lasts a second everywhere: a holder counts from before it asked, a waiter
 //! from after it saw, and the holder's requests end [`MARGIN`] before. Whoever takes over raises the transitions.
 
+#![warn(clippy::arithmetic_side_effects)]
+
 use std::future::Future;
 use std::time::Duration;
 
@@ -10,18 +12,20 @@ use futures::{Stream, StreamExt as _, pin_mut};
 use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 use kube::api::{GetParams, PostParams, WatchParams};
-use kube::core::{Request, WatchEvent};
+use kube::core::Request;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::apply::{self, MANAGER};
-use crate::connect::{Cluster, Deadline};
+use crate::connect::{Cluster, Deadline, Event};
 use crate::error::{ApiError, Class};
 use crate::state::{AppKey, NAMESPACE};
 
 /// What a holder gives up of its time, for requests that are still on their way.
 pub const MARGIN: Duration = Duration::from_secs(2);
+/// How long a Lease lasts that does not say.
+const UNSAID: Duration = Duration::from_secs(30);
 /// How often we try again when others write at the same time.
 const ATTEMPTS: usize = 16;
 /// The annotation in which whoever finds the Lease held leaves the revision it came for.
@@ -149,7 +153,7 @@ impl Lease {
     pub async fn renew(&self) -> Result<(), LockError> {
         let asked = Instant::now();
         self.write("renew", &self.holder).await?;
-        self.deadline.move_to(asked + self.duration.saturating_sub(MARGIN));
+        self.deadline.move_to(end(asked, self.duration));
         Ok(())
     }
 
@@ -161,7 +165,7 @@ impl Lease {
         loop {
             tokio::select! {
                 done = &mut work => return Ok(done),
-                () = tokio::time::sleep((self.duration / 3).min(self.remaining())) => match self.renew().await {
+                () = tokio::time::sleep(self.duration.checked_div(3).unwrap_or_default().min(self.remaining())) => match self.renew().await {
                     Ok(()) => {}
                     Err(LockError::Api { .. }) if !self.remaining().is_zero() => {
                         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -229,7 +233,8 @@ impl Seen {
         let wanted = text(&format!("/metadata/annotations/{}", WANTED.replace('/', "~1")));
         Self {
             holder: text("/spec/holderIdentity"),
-            duration: Duration::from_secs(number("/spec/leaseDurationSeconds")),
+            // A Lease that does not say how long it lasts is not over at once.
+            duration: Some(number("/spec/leaseDurationSeconds")).filter(|n| *n > 0).map_or(UNSAID, Duration::from_secs),
             renewed: text("/spec/renewTime"),
             transitions: number("/spec/leaseTransitions"),
             version: text("/metadata/resourceVersion"),
@@ -261,9 +266,14 @@ fn lease(
         duration: options.duration,
         transitions: made.transitions,
         wanted,
-        deadline: Deadline::at(asked + options.duration.saturating_sub(MARGIN)),
+        deadline: Deadline::at(end(asked, options.duration)),
         written: Mutex::new(Written { version: made.version.clone(), wanted: None }),
     }
+}
+
+/// When the requests of a holder end who `asked` for so long.
+fn end(asked: Instant, duration: Duration) -> Instant {
+    asked.checked_add(duration.saturating_sub(MARGIN)).unwrap_or(asked)
 }
 
 /// The Lease as it is to be written. Its times are for people: nobody judges by them.
@@ -315,7 +325,8 @@ async fn create(cluster: &Cluster, app: &AppKey, options: &Options) -> Result<Se
 }
 
 async fn take(cluster: &Cluster, app: &AppKey, options: &Options, seen: &Seen) -> Result<Seen, ApiError> {
-    let body = body(app, &options.holder, options.duration, seen.transitions + 1, Some(&seen.version), None);
+    let body =
+        body(app, &options.holder, options.duration, seen.transitions.saturating_add(1), Some(&seen.version), None);
     put(cluster, app, &body).await
 }
 
@@ -346,18 +357,47 @@ async fn is_silent(cluster: &Cluster, app: &AppKey, seen: &Seen) -> Result<bool,
 }
 
 /// Ends at the first renewal, release or change of hands; a watch that breaks off is no sign, but no proof of silence either.
-async fn first_sign(events: impl Stream<Item = Result<WatchEvent<Value>, ApiError>>, seen: &Seen) {
+async fn first_sign(events: impl Stream<Item = Result<Event<Value>, ApiError>>, seen: &Seen) {
     pin_mut!(events);
     while let Some(Ok(event)) = events.next().await {
         match event {
-            WatchEvent::Added(lease) | WatchEvent::Modified(lease) => {
+            Event::Is(lease) => {
                 let now = Seen::read(&lease);
                 if now.renewed != seen.renewed || now.holder != seen.holder {
                     return;
                 }
             }
-            WatchEvent::Deleted(_) | WatchEvent::Error(_) => return,
-            WatchEvent::Bookmark(_) => {}
+            Event::Gone(_) => return,
+            Event::Bookmark => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_lease_says_of_its_times_can_be_counted_with() {
+        for (duration, seconds) in [
+            (json!(15), 15),
+            (json!(0), 30),
+            (json!(-1), 30),
+            (json!(1.5), 30),
+            (json!(1e300), 30),
+            (json!("15"), 30),
+            (Value::Null, 30),
+            (json!(u64::MAX), u64::MAX),
+        ] {
+            let spec =
+                json!({"holderIdentity": "other", "leaseDurationSeconds": duration, "leaseTransitions": u64::MAX});
+            let seen = Seen::read(&json!({"spec": spec}));
+            assert_eq!(seen.duration.as_secs(), seconds, "{duration}");
+            let app = AppKey { root: String::new(), namespace: String::new(), name: "a".to_owned() };
+            let body = body(&app, "me", seen.duration, seen.transitions.saturating_add(1), None, None);
+            assert_eq!(body["spec"]["leaseTransitions"], json!(u64::MAX));
+            let now = Instant::now();
+            assert!(end(now, seen.duration) >= now);
         }
     }
 }

@@ -10,7 +10,6 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use slipway_manifest::Object;
 
-use crate::error::ApiError;
 use crate::tracking::LAST_APPLIED;
 
 /// The length of the shortest mask.
@@ -94,47 +93,11 @@ fn mask_last_applied(objects: &mut [&mut Object]) {
     mask_field_keys(objects, &[LAST_APPLIED]);
 }
 
-/// Withholds what an API server or a webhook says about a Secret if it quotes any of its values.
-///
-/// Every text of the error is searched for every value of `data` (encoded and decoded) and `stringData`; a text that has one is
-/// replaced as a whole, since cutting a short value out would only show where it was.
-pub fn withhold(mut error: ApiError, object: &Object) -> ApiError {
-    if !is_secret(object.group(), object.kind()) {
-        return error;
-    }
-    let values = values(object);
-    let withheld = |text: &mut String| {
-        if values.iter().any(|value| text.contains(value.as_str())) {
-            "the API server's words are withheld, for they quote a value of the Secret".clone_into(text);
-        }
-    };
-    withheld(&mut error.message);
-    error.causes.iter_mut().for_each(|cause| withheld(&mut cause.message));
-    error
-}
-
-/// Every value of a Secret, encoded and decoded.
-pub fn values(secret: &Object) -> Vec<String> {
-    let mut values: Vec<String> = Vec::new();
-    for field in ["data", "stringData"] {
-        for value in secret.get(field).and_then(Value::as_object).into_iter().flat_map(Map::values) {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            if let Some(plain) = STANDARD.decode(&text).ok().and_then(|bytes| String::from_utf8(bytes).ok()) {
-                values.push(plain.trim().to_owned());
-            }
-            values.push(text.trim().to_owned());
-        }
-    }
-    values.retain(|value| !value.is_empty());
-    values
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::error::Class;
 
     const CANARY: &str = "c4n4ry-hunter2";
 
@@ -160,13 +123,5 @@ mod tests {
         assert_ne!(before.pointer("/data/a"), after.pointer("/data/a"));
         assert_ne!(before.pointer("/data/c"), after.pointer("/data/c"));
         assert_ne!(before.annotation(LAST_APPLIED), after.annotation(LAST_APPLIED));
-    }
-
-    #[test]
-    fn an_error_that_quotes_a_value_is_withheld() {
-        let error = ApiError::local(Class::Denied, format!("webhook: {CANARY} is weak"));
-        assert!(!withhold(error, &secret(CANARY)).message.contains(CANARY));
-        let error = ApiError::local(Class::Denied, "webhook: too short");
-        assert_eq!(withhold(error, &secret(CANARY)).message, "webhook: too short");
     }
 }

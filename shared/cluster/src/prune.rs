@@ -85,7 +85,10 @@ pub async fn delete(
         preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
         ..DeleteParams::default()
     };
-    let answer = async { cluster.send(place.request()?.delete(&place.name, &params)).await };
+    let answer = async {
+        let (request, name) = place.named()?;
+        cluster.send(request.delete(&name, &params)).await
+    };
     match answer.await {
         Ok(_) => Ok(Pruned::Deleted),
         Err(error) if error.class == Class::NotFound => Ok(Pruned::Gone),

@@ -40,8 +40,13 @@ async fn patch(
     for attempt in 1.. {
         let Some(mut metadata) = change(&current) else { break };
         let send = async {
-            let url = format!("{}/{}?fieldManager={MANAGER}", place.request()?.url_path, place.name);
-            metadata["resourceVersion"] = current.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
+            let (request, name) = place.named()?;
+            let url = format!("{}/{name}?fieldManager={MANAGER}", request.url_path);
+            if let (Some(fields), Some(version)) =
+                (metadata.as_object_mut(), current.pointer("/metadata/resourceVersion"))
+            {
+                fields.insert("resourceVersion".to_owned(), version.clone());
+            }
             let body = json!({ "metadata": metadata }).to_string().into_bytes();
             let request = http::Request::patch(url)
                 .header(CONTENT_TYPE, "application/merge-patch+json")

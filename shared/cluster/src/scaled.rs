@@ -7,6 +7,7 @@ use serde_json::Value;
 use slipway_manifest::Object;
 
 use crate::connect::Cluster;
+use crate::path;
 
 /// The most events looked at.
 const MAX_EVENTS: u32 = 100;
@@ -16,7 +17,7 @@ pub(crate) async fn scaled_at(cluster: &Cluster, live: &Object) -> Option<String
     let uid = live.pointer("/metadata/uid")?.as_str()?;
     let fields = format!("involvedObject.uid={uid}");
     let params = ListParams::default().fields(&fields).limit(MAX_EVENTS);
-    let request = Request::new(format!("/api/v1/namespaces/{}/events", live.namespace())).list(&params);
+    let request = Request::new(path::collection("v1", live.namespace(), "events").ok()?).list(&params);
     latest(&cluster.send(request).await.ok()?.body)
 }
 

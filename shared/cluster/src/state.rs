@@ -17,6 +17,7 @@ use kube::core::Request;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
+use slipway_manifest::names::Form;
 use slipway_manifest::{Object, ObjectId};
 
 use crate::apply;
@@ -411,10 +412,21 @@ fn inventory(object: &Object) -> Result<BTreeSet<ObjectId>, String> {
     lines
         .iter()
         .map(|line| match line.splitn(4, '/').collect::<Vec<_>>().as_slice() {
-            [group, kind, namespace, name] => Ok(ObjectId::new(*group, *kind, *namespace, *name)),
-            _ => Err(format!("`{line}` is no entry of an inventory")),
+            [group, kind, namespace, name] if is_place(group, kind, namespace, name) => {
+                Ok(ObjectId::new(*group, *kind, *namespace, *name))
+            }
+            _ => Err(format!("{line:?} is no entry of an inventory")),
         })
         .collect()
+}
+
+/// Whether an object can have these. Who may write a ConfigMap may write an inventory, and it leads to what is read and deleted.
+fn is_place(group: &str, kind: &str, namespace: &str, name: &str) -> bool {
+    let or_none = |form: Form, text: &str| text.is_empty() || form.fits(text);
+    Form::Kind.fits(kind)
+        && or_none(Form::Subdomain, group)
+        && or_none(Form::Label, namespace)
+        && or_none(Form::Segment, name)
 }
 
 fn pack(value: &impl Serialize) -> String {
@@ -533,6 +545,21 @@ mod tests {
             read.extend(super::inventory(&object).unwrap());
         }
         assert_eq!(read, inventory);
+    }
+
+    #[test]
+    fn an_inventory_that_names_no_object_is_refused() {
+        let read = |line: &str| {
+            let packed = pack(&[line]);
+            let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "binaryData": {"inventory": packed}});
+            inventory(&Object::from_value(object).unwrap())
+        };
+        assert_eq!(read("rbac.authorization.k8s.io/ClusterRole//system:x").unwrap().len(), 1);
+        for line in
+            ["/Secret/x?y=-dev/z", "/Secret/shop/../../z", "/Secret/shop/..", "../Secret/shop/z", "/Se cret/shop/z"]
+        {
+            assert_eq!(read(line).unwrap_err(), format!("{line:?} is no entry of an inventory"));
+        }
     }
 
     #[test]

@@ -53,7 +53,8 @@ pub async fn take_over(
     for attempt in 1.. {
         let Some(patch) = patch(&current, more) else { return Ok((attempt > 1).then_some(current)) };
         let send = async {
-            let url = format!("{}/{}?fieldManager={MANAGER}", place.request()?.url_path, place.name);
+            let (request, name) = place.named()?;
+            let url = format!("{}/{name}?fieldManager={MANAGER}", request.url_path);
             let body = serde_json::to_vec(&patch).map_err(|e| ApiError::local(Class::Malformed, e.to_string()))?;
             let request = http::Request::patch(url)
                 .header(CONTENT_TYPE, "application/json-patch+json")
@@ -69,7 +70,7 @@ pub async fn take_over(
                     None => return Ok(None),
                 }
             }
-            Err(error) => return Err(place.failed(Verb::TakeOver)(crate::mask::withhold(error, &current))),
+            Err(error) => return Err(place.failed(Verb::TakeOver)(error)),
         }
     }
     Ok(None)

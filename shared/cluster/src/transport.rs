@@ -3,6 +3,7 @@
 //! kube's own way from a kubeconfig to a client links a YAML parser, token caches and the code that starts credential
 //! programs: none of it is used here, and all of it would be loaded at each cold start.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use hyper_rustls::{ConfigBuilderExt as _, FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
@@ -25,7 +26,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where an API server is, and what TLS has to know.
 pub(crate) struct Endpoint {
-    /// `https://…` (or `http://` on loopback, for tests and the demo).
+    /// `https://…`, or `http://…` where nobody has to log in.
     pub(crate) url: String,
     /// PEM certificates that the server's is checked against; `None` trusts the system's.
     pub(crate) ca: Option<String>,
@@ -37,7 +38,25 @@ pub(crate) struct Endpoint {
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A client of `endpoint` that asks again when the server is overloaded (429, 503, 504). Nothing is sent yet.
+impl Endpoint {
+    /// Whether nobody on the way can read what is sent.
+    pub(crate) fn is_https(&self) -> bool {
+        self.uri().is_some_and(|url| url.scheme() == Some(&http::uri::Scheme::HTTPS))
+    }
+
+    /// Whether it is on this very machine.
+    pub(crate) fn is_loopback(&self) -> bool {
+        let address = |host: &str| host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+        self.uri().and_then(|url| address(url.host()?)).is_some_and(|address| address.is_loopback())
+    }
+
+    fn uri(&self) -> Option<http::Uri> {
+        self.url.parse().ok()
+    }
+}
+
+/// A client of `endpoint` that asks again when the server is overloaded (429, 503, 504). Nothing is sent yet. It goes nowhere but there: a
+/// redirect is an answer like any other.
 ///
 /// Errors: the URL, a certificate or the key is not readable.
 pub(crate) fn client(endpoint: &Endpoint) -> Result<kube::Client, BoxError> {

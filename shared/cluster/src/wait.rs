@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures::future::join_all;
 use futures::{StreamExt as _, pin_mut};
 use kube::api::{ListParams, WatchParams};
-use kube::core::{Request, WatchEvent};
+use kube::core::Request;
 use slipway_manifest::{Object, ObjectId};
 use tokio::time::Instant;
 
-use crate::connect::Cluster;
+use crate::connect::{Cluster, Event};
 use crate::error::ApiError;
 use crate::health::{self, Health};
 use crate::lean::Unmanaged;
@@ -45,12 +45,8 @@ pub async fn wait(
     until: Instant,
     judge: impl Fn(&ObjectId, Option<&Object>) -> Progress + Sync,
 ) -> BTreeMap<ObjectId, Outcome> {
-    let mut groups: BTreeMap<String, Vec<&Place>> = BTreeMap::new();
-    for place in places {
-        groups.entry(place.resource.path(&place.namespace)).or_default().push(place);
-    }
-    let groups: Vec<_> = groups.into_values().collect();
-    let waits = groups.iter().map(|group| wait_for_group(cluster, group, until, &judge));
+    let groups = live::collections(places);
+    let waits = groups.values().map(|(_, group)| wait_for_group(cluster, group, until, &judge));
     join_all(waits).await.into_iter().flatten().collect()
 }
 
@@ -144,17 +140,14 @@ async fn follow(
         return Ok(());
     }
     let params = WatchParams::default().fields(&fields);
-    let request = Request::new(first.resource.path(&first.namespace));
+    let request = Request::new(first.resource.path(&first.namespace)?);
     let events = cluster.watch::<Unmanaged>(request.watch(&params, &listed.version)).await?;
     pin_mut!(events);
     while let Some(event) = events.next().await {
         let (object, exists) = match event? {
-            WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, true),
-            WatchEvent::Deleted(object) => (object, false),
-            WatchEvent::Bookmark(_) => continue,
-            WatchEvent::Error(status) => {
-                return Err(ApiError::from_status(status.code, &serde_json::to_value(status).unwrap_or_default()));
-            }
+            Event::Is(object) => (object, true),
+            Event::Gone(object) => (object, false),
+            Event::Bookmark => continue,
         };
         let object = live::object(object.into())?;
         let name = object.name().to_owned();

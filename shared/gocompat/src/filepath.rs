@@ -33,6 +33,18 @@ pub fn matches(pattern: &str, text: &str) -> bool {
     }
 }
 
+/// Whether `pattern` can be read.
+pub fn is_valid(pattern: &str) -> bool {
+    let pattern: Vec<char> = pattern.chars().collect();
+    let mut rest = pattern.as_slice();
+    while let [first, ..] = rest {
+        let length = if *first == '*' { Some(1) } else { one(rest, 'x').map(|(_, length)| length) };
+        let Some(next) = length.and_then(|length| rest.get(length..)) else { return false };
+        rest = next;
+    }
+    true
+}
+
 /// Whether the pattern's next item matches `c`, and how long the item is; `None` where it can't be read.
 fn one(pattern: &[char], c: char) -> Option<(bool, usize)> {
     match pattern {

@@ -3,8 +3,9 @@
 
 /// The smallest part of a unit that Kubernetes keeps.
 const NANO: i32 = -9;
-/// Longer numbers are left as they are.
+/// Longer numbers, and those with longer exponents, are left as they are.
 const MAX_DIGITS: usize = 30;
+const MAX_EXPONENT: u32 = 1_000;
 const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 const DECIMAL: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
 
@@ -29,6 +30,9 @@ pub fn canonical(text: &str) -> Option<String> {
     } else {
         exponent = exponent.checked_add(suffix.strip_prefix(['e', 'E'])?.parse().ok()?)?;
         is_scientific = true;
+    }
+    if exponent.unsigned_abs() > MAX_EXPONENT {
+        return None;
     }
     // What is smaller than Kubernetes keeps is rounded away from zero.
     while exponent < NANO {
@@ -102,7 +106,17 @@ mod tests {
         for (text, printed) in cases {
             assert_eq!(canonical(text).as_deref(), Some(printed), "{text}");
         }
-        for text in ["", "1d", "Gi", "1.2.3", "1e", "9999999999999999999999999999999", "1e99999999999"] {
+        for text in [
+            "",
+            "1d",
+            "Gi",
+            "1.2.3",
+            "1e",
+            "9999999999999999999999999999999",
+            "1e99999999999",
+            "1e-2147483648",
+            "10e2147483647",
+        ] {
             assert_eq!(canonical(text), None, "{text}");
         }
     }

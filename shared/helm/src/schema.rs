@@ -64,12 +64,14 @@ fn check_one(schema: &[u8], values: &Map) -> Result<(), Vec<String>> {
         .with_retriever(Closed)
         .should_validate_formats(true)
         .build(&schema)
-        .map_err(|e| vec![format!("values.schema.json: {e}")])?;
+        .map_err(|e| vec![format!("values.schema.json: {}", told(&e))])?;
     let values = Value::Map(values.clone()).to_json().map_err(|e| vec![e.to_string()])?;
-    let mistakes: Vec<String> = validator
-        .iter_errors(&values)
-        .take(MAX_MISTAKES)
-        .map(|mistake| format!("at '{}': {mistake}", mistake.instance_path()))
-        .collect();
+    let mistakes: Vec<String> =
+        validator.iter_errors(&values).take(MAX_MISTAKES).map(|mistake| told(&mistake)).collect();
     if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+}
+
+/// Where what is wrong; not the value, which may be a password.
+fn told(mistake: &jsonschema::ValidationError<'_>) -> String {
+    format!("at '{}': {}", mistake.instance_path(), mistake.masked())
 }

@@ -61,16 +61,26 @@ impl Set {
     }
 }
 
-/// An assignment that can't be read.
+/// An assignment that can't be read. Names the key and never the value, which may be a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("failed to parse {flag} `{text}`: {reason}")]
+#[error("failed to parse {flag}{}: {reason}", of_key(key))]
 pub struct SetError {
     /// `--set`, `--set-json`, …
     pub flag: &'static str,
-    /// The argument.
-    pub text: String,
-    /// What is wrong, in Helm's words where it has some.
+    /// What stands before the first `=`; empty where nothing does.
+    pub key: String,
+    /// What is wrong, in Helm's words where those quote nothing.
     pub reason: String,
+}
+
+/// What names the assignment; a JSON document has no such thing.
+fn key_of(set: &Set) -> &str {
+    let key = set.text.split_once('=').map_or("", |(key, _)| key);
+    if set.kind == SetKind::Json && key.trim_start().starts_with('{') { "" } else { key }
+}
+
+fn of_key(key: &str) -> String {
+    if key.is_empty() { String::new() } else { format!(" `{key}=…`") }
 }
 
 /// Applies `sets` to `values`, kind by kind in Helm's order: JSON, typed, text, file, literal; within a kind in the
@@ -85,7 +95,7 @@ pub(crate) fn apply(
     for set in ordered {
         apply_one(values, set, read_file).map_err(|reason| SetError {
             flag: set.kind.flag(),
-            text: set.text.clone(),
+            key: key_of(set).to_owned(),
             reason,
         })?;
     }
@@ -168,13 +178,13 @@ impl Parser<'_> {
         let (key, stop) = self.until(stops);
         match stop {
             None if key.is_empty() => Err(Stop::End),
-            None => wrong(format!("key {key:?} has no value")),
+            None => wrong("a key has no value"),
             Some('[') => {
                 let index = self.index()?;
                 let mut list = match data.get_mut(&key) {
                     None => Vec::new(),
                     Some(Value::Array(list)) => std::mem::take(list),
-                    Some(_) => return wrong(format!("unable to parse key: {key:?} is not a list")),
+                    Some(_) => return wrong("unable to parse key: it is not a list"),
                 };
                 let done = self.descend(|p| p.item(&mut list, index, dots));
                 put(data, key, Value::Array(list));
@@ -193,18 +203,18 @@ impl Parser<'_> {
                 let mut inner = match data.get_mut(&key) {
                     None => Map::new(),
                     Some(Value::Object(map)) => std::mem::take(map),
-                    Some(_) => return wrong(format!("unable to parse key: {key:?} is not a mapping")),
+                    Some(_) => return wrong("unable to parse key: it is not a mapping"),
                 };
                 let done = self.descend(|p| p.key(&mut inner, dots + 1));
                 if done.is_ok() && inner.is_empty() {
-                    return wrong(format!("key map {key:?} has no value"));
+                    return wrong("a key map has no value");
                 }
                 if !inner.is_empty() || data.contains_key(&key) {
                     put(data, key, Value::Object(inner));
                 }
                 done
             }
-            Some(_) => wrong(format!("key {key:?} has no value (cannot end with ,)")),
+            Some(_) => wrong("a key has no value (cannot end with ,)"),
         }
     }
 
@@ -213,12 +223,11 @@ impl Parser<'_> {
         if stop.is_none() {
             return Err(Stop::End);
         }
-        let index: i64 =
-            digits.parse().or_else(|_| wrong(format!("error parsing index: {digits:?} is not a number")))?;
+        let index: i64 = digits.parse().or_else(|_| wrong("error parsing index: it is not a number"))?;
         match usize::try_from(index) {
-            Err(_) => wrong(format!("negative {index} index not allowed")),
+            Err(_) => wrong("negative index not allowed"),
             Ok(index) if index > MAX_INDEX => {
-                wrong(format!("index of {index} is greater than maximum supported index of {MAX_INDEX}"))
+                wrong(format!("index is greater than maximum supported index of {MAX_INDEX}"))
             }
             Ok(index) => Ok(index),
         }
@@ -228,7 +237,7 @@ impl Parser<'_> {
     fn item(&mut self, list: &mut Vec<Value>, index: usize, dots: usize) -> Result<(), Stop> {
         let (extra, stop) = self.until(&['[', '.', '=']);
         if !extra.is_empty() {
-            return wrong(format!("unexpected data at end of array index: {extra:?}"));
+            return wrong("unexpected data at end of array index");
         }
         match stop {
             None => Err(Stop::End),
@@ -450,6 +459,26 @@ mod tests {
         for text in ["a[99999]=1", "a[-1]=1", "a[18446744073709551616]=1", &dots, &lists, &padding] {
             let error = set(SetKind::Typed, text).unwrap_err();
             assert!(error.starts_with("failed to parse --set `a"), "{error}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_key_and_no_value() {
+        for (kind, text, wanted) in [
+            (SetKind::Typed, "db.password=a,c4n4ry", "failed to parse --set `db.password=…`: a key has no value"),
+            (
+                SetKind::Typed,
+                "passwords={c4n4ry,b",
+                "failed to parse --set `passwords=…`: list must terminate with '}'",
+            ),
+            (SetKind::Text, "c4n4ry", "failed to parse --set-string: a key has no value"),
+            (SetKind::Typed, "a[0]c4n4ry", "failed to parse --set: unexpected data at end of array index"),
+        ] {
+            assert_eq!(set(kind, text).unwrap_err(), wanted);
+        }
+        for text in ["{\"password\": \"x=c4n4ry\"", "password=c4n4ry"] {
+            let error = set(SetKind::Json, text).unwrap_err();
+            assert!(error.starts_with("failed to parse --set-json") && !error.contains("c4n4ry"), "{error}");
         }
     }
 }

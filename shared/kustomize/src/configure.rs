@@ -101,16 +101,21 @@ fn label_specs(label: &Label, config: &Config) -> Result<Vec<FieldSpec>, Error> 
 pub(crate) fn strategic_merges(root: &Root<'_>, entries: &[String], more: &str) -> Result<Vec<Resource>, Error> {
     let mut patches = Vec::new();
     for entry in entries {
-        if let Ok(inline) = resmap::read(entry, "patchesStrategicMerge") {
-            patches.extend(inline);
-            continue;
+        match resmap::read(entry, "patchesStrategicMerge") {
+            Ok(inline) => {
+                patches.extend(inline);
+                continue;
+            }
+            // No path has two lines, and what is inline may hold values.
+            Err(error) if entry.contains('\n') => return Err(error.within("failed to load an inline patch")),
+            Err(_) => {}
         }
         let read = root.text(entry).and_then(|text| resmap::read(text, entry));
         patches.extend(read.map_err(|e| e.within(format!("failed to load the patch `{entry}`")))?);
     }
     patches.extend(resmap::read(more, "patches")?);
     if patches.is_empty() {
-        return Err(Error::refused(format!("patches appear to be empty: {}", entries.join(", "))));
+        return Err(Error::refused("the patches of `patchesStrategicMerge` appear to be empty"));
     }
     Ok(patches)
 }
@@ -125,7 +130,8 @@ pub(crate) fn patch(root: &Root<'_>, entry: &kustomization::Patch) -> Result<Tra
                 root.text(path).map_err(|e| e.within(format!("failed to get the patch file from path `{path}`")))?;
             (text, format!("[path: {path:?}]"))
         }
-        (text, "") => (text, format!("[patch: {text:?}]")),
+        // Not quoted: it may set a password.
+        (text, "") => (text, "[an inline patch]".to_owned()),
         (_, path) => {
             return Err(Error::refused(format!("`patch` and `path` can't be set at the same time, as with `{path}`")));
         }

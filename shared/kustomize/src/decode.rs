@@ -1,14 +1,47 @@
 //! From JSON to settings the way Go's encoding/json does it: keys whatever their case, null as absence, unknown keys
-//! refused; errors name the field.
+//! refused; errors name the field, and never quote its value: what stands where a list of literals belongs may be a
+//! password.
+
+use std::fmt;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, Expected, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, Visitor,
 };
 use serde::forward_to_deserialize_any;
 use serde_json::{Map, Value};
 
-type Problem = serde::de::value::Error;
+/// What is wrong, in a sentence without values.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Problem(String);
+
+impl serde::de::Error for Problem {
+    fn custom<T: fmt::Display>(problem: T) -> Self {
+        Self(problem.to_string())
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let found = match found {
+            Unexpected::Bool(_) => "a boolean",
+            Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_) => "a number",
+            Unexpected::Char(_) | Unexpected::Str(_) => "a string",
+            Unexpected::Seq => "a list",
+            Unexpected::Map => "a mapping",
+            _ => "the value",
+        };
+        Self(format!("cannot read {found} as {expected}"))
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::invalid_type(found, expected)
+    }
+
+    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
+        Self(format!("expected one of {}", expected.join(", ")))
+    }
+}
 
 /// `value` as a `T`; the error is a sentence that begins with the field.
 pub(crate) fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, String> {
@@ -35,7 +68,14 @@ impl<'de> Deserializer<'de> for Json {
         match self.0 {
             Value::Object(map) => visitor.visit_map(Fields { rest: map.into_iter(), value: None, unknown: self.1 }),
             Value::Array(list) => visitor.visit_seq(Items { rest: list.into_iter(), index: 0, unknown: self.1 }),
-            other => other.deserialize_any(visitor).map_err(Problem::custom),
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(flag) => visitor.visit_bool(flag),
+            Value::String(text) => visitor.visit_string(text),
+            Value::Number(number) => match (number.as_u64(), number.as_i64()) {
+                (Some(number), _) => visitor.visit_u64(number),
+                (None, Some(number)) => visitor.visit_i64(number),
+                (None, None) => visitor.visit_f64(number.as_f64().unwrap_or_default()),
+            },
         }
     }
 
@@ -92,10 +132,13 @@ impl<'de> Deserializer<'de> for Json {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         name: &'static str,
-        variants: &'static [&'static str],
+        _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Problem> {
-        self.0.deserialize_enum(name, variants, visitor).map_err(Problem::custom)
+        match self.0 {
+            Value::String(text) => visitor.visit_enum(text.into_deserializer()),
+            other => Err(Problem::custom(format!("cannot read {} as {name}", brief(&other)))),
+        }
     }
 
     forward_to_deserialize_any! {
@@ -104,8 +147,15 @@ impl<'de> Deserializer<'de> for Json {
     }
 }
 
-fn brief(value: &Value) -> String {
-    value.to_string().chars().take(60).collect()
+fn brief(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a mapping",
+    }
 }
 
 struct Fields {
@@ -148,7 +198,7 @@ impl<'de> SeqAccess<'de> for Items {
     }
 }
 
-/// The error with the field in front: `patches.[0].path: cannot read 3 as a string`.
+/// The error with the field in front: `patches.[0].path: cannot read a number as a string`.
 fn within(field: &str, error: &Problem) -> Problem {
     let text = error.to_string();
     let is_path = text.split_once(": ").is_some_and(|(head, _)| !head.contains(' '));
@@ -183,10 +233,12 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_field() {
+    fn errors_name_the_field_and_no_value() {
         let error = |value| from_value::<Outer>(value).unwrap_err();
-        assert_eq!(error(json!({"inner": [{"list": [3]}]})), "inner.[0].list.[0]: cannot read 3 as a string");
+        assert_eq!(error(json!({"inner": [{"list": [3]}]})), "inner.[0].list.[0]: cannot read a number as a string");
         assert_eq!(error(json!({"x": 1})), "unknown field \"x\"");
-        assert_eq!(error(json!({"inner": "x"})), "inner: cannot read \"x\" as a list");
+        assert_eq!(error(json!({"inner": [{"on": "x"}]})), "inner.[0].on: cannot read a string as a boolean");
+        assert_eq!(error(json!("x")), "cannot read a string as Outer");
+        assert_eq!(error(json!({"inner": "x"})), "inner: cannot read a string as a list");
     }
 }

@@ -84,11 +84,9 @@ impl Setter<'_> {
         let Some((first, rest)) = parts.split_first() else { return (self.set)(node) };
         match node {
             Node::Scalar(scalar) if scalar.tag == Tag::Null => Ok(()),
-            Node::Scalar(scalar) => Err(Error::refused(format!(
-                "expected a list or a mapping with `{}`, found `{}`",
-                parts.join("/"),
-                scalar.text
-            ))),
+            Node::Scalar(_) => {
+                Err(Error::refused(format!("expected a list or a mapping with `{}`, found a scalar", parts.join("/"))))
+            }
             Node::Seq(list) => list.iter_mut().try_for_each(|item| self.walk(item, parts, create)),
             Node::Map(map) => self.field(map, first, rest, create),
         }

@@ -108,11 +108,11 @@ fn sources(root: &Root<'_>, args: &GeneratorArgs) -> Result<Vec<Pair>, Error> {
         let bytes = root.bytes(path)?;
         variables(bytes, &mut pairs).map_err(|e| Error::refused(format!("env file `{path}`: {e}")))?;
     }
-    for literal in &args.literals {
-        let (key, value) = literal
-            .split_once('=')
-            .filter(|(key, _)| !key.is_empty())
-            .ok_or_else(|| Error::refused(format!("invalid literal source `{literal}`, expected key=value")))?;
+    for (index, literal) in args.literals.iter().enumerate() {
+        // Not quoted: what lacks its key may be a password.
+        let (key, value) = literal.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
+            Error::refused(format!("invalid literal source at `literals[{index}]`, expected key=value"))
+        })?;
         pairs.push((key.to_owned(), unquoted(value).as_bytes().to_vec()));
     }
     for source in &args.files {

@@ -418,7 +418,7 @@ mod tests {
         let error = |text| read(text).unwrap_err().to_string();
         assert_eq!(
             error("patches: [a.yaml]"),
-            "invalid kustomization `kustomization.yaml`: patches.[0]: cannot read \"a.yaml\" as Patch"
+            "invalid kustomization `kustomization.yaml`: patches.[0]: cannot read a string as Patch"
         );
         assert_eq!(error("spec: {}"), "invalid kustomization `kustomization.yaml`: unknown field \"spec\"");
         assert!(error("kind: Kustomization").contains("names nothing to build"));

@@ -1,10 +1,11 @@
 //! What every renderer stands on: file trees that a path can't leave, YAML read and written with
-//! Go's rules, Kubernetes objects, and the order in which kinds are applied.
+//! Go's rules, Kubernetes objects, their names, and the order in which kinds are applied.
 //!
 //! Nothing here knows a network, a clock, an environment or async.
 
 pub mod edit;
 pub mod kind_order;
+pub mod names;
 pub mod object;
 pub mod tree;
 pub mod yaml;

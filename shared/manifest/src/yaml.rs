@@ -88,7 +88,7 @@ pub enum YamlErrorKind {
     #[error("more than {0} documents")]
     TooManyDocuments(usize),
     /// A tagged scalar that its tag does not allow, for example `!!int x`.
-    #[error("can't read `{text}` as `{tag}`")]
+    #[error("can't read the value as `{tag}`")]
     BadTag {
         /// The tag.
         tag: String,

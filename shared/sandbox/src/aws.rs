@@ -1,4 +1,4 @@
-//! The little of AWS that the functions call: Secrets Manager, one SQS FIFO queue, ECR. The queue hands its messages out as
+//! The little of AWS that the functions call: Secrets Manager, one SQS FIFO queue, ECR, EKS. The queue hands its messages out as
 //! Lambda's event source would, a push of an image gives the event that EventBridge would send.
 //!
 //! Signatures are not checked: the tests on real parts do that with moto.
@@ -36,6 +36,8 @@ struct State {
     sent: u64,
     /// Repository, tag and time in seconds.
     images: Vec<(String, String, i64)>,
+    /// Endpoints of EKS clusters by name.
+    clusters: BTreeMap<String, String>,
 }
 
 struct Message {
@@ -68,6 +70,11 @@ impl Aws {
     /// Changes a secret.
     pub fn set_secret(&self, name: &str, text: &str) {
         lock(&self.state).secrets.insert(name.to_owned(), text.to_owned());
+    }
+
+    /// Makes an EKS cluster known, or moves it.
+    pub fn set_cluster(&self, name: &str, endpoint: &str) {
+        lock(&self.state).clusters.insert(name.to_owned(), endpoint.to_owned());
     }
 
     /// Takes the next message as the event that Lambda gives to the queue's function; `None` where the queue is empty.
@@ -134,6 +141,9 @@ fn digest(repository: &str, tag: &str) -> String {
 }
 
 fn answer(state: &Mutex<State>, request: &Request) -> Response {
+    if let ["clusters", name] = request.segments().iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        return lock(state).cluster(name);
+    }
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let action = request.header("x-amz-target").and_then(|target| target.rsplit('.').next()).unwrap_or_default();
     let mut state = lock(state);
@@ -158,6 +168,20 @@ fn text<'a>(body: &'a Value, key: &str) -> &'a str {
 }
 
 impl State {
+    fn cluster(&self, name: &str) -> Response {
+        match self.clusters.get(name) {
+            // Plain HTTP has no authority.
+            Some(endpoint) => Response::json(
+                StatusCode::OK,
+                &json!({ "cluster": { "name": name, "endpoint": endpoint, "certificateAuthority": { "data": "" } } }),
+            ),
+            None => Response::json(
+                StatusCode::NOT_FOUND,
+                &json!({ "message": format!("No cluster found for name: {name}.") }),
+            ),
+        }
+    }
+
     fn secret(&self, body: &Value) -> Answer {
         let name = text(body, "SecretId");
         let missing = || ("ResourceNotFoundException", "Secrets Manager can't find the specified secret.".to_owned());

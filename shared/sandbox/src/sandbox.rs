@@ -55,7 +55,7 @@ pub struct Sandbox {
     pub cluster: kube::Cluster,
     /// GitHub.
     pub forge: forge::Forge,
-    /// ECR, Secrets Manager, SQS.
+    /// ECR, Secrets Manager, SQS, EKS.
     pub aws: Aws,
     /// Slack.
     pub slack: Slack,
@@ -87,6 +87,7 @@ impl Sandbox {
         ];
         let secrets = secrets.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let aws = Aws::start(0, clock(), secrets).await?;
+        aws.set_cluster("sandbox", &cluster.url());
         let webhooks = forge.subscribe(WEBHOOK_SECRET);
         let (owner, name) = REPOSITORY;
         let repository = forge.create(owner, name, &options.folder.join(format!("{name}.git")))?;

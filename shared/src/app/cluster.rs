@@ -6,10 +6,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use slipway_manifest::Object;
+use slipway_manifest::names::Form;
 
 use super::AppError;
 
-/// A cluster that a Secret labelled `argocd.argoproj.io/secret-type: cluster` declares. Credentials in it are not read.
+/// A cluster that a Secret labelled `argocd.argoproj.io/secret-type: cluster` declares. Credentials in it are not read, nor is
+/// `tlsClientConfig`: EKS tells where the cluster is, and by which authority it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterSecret {
     /// `name`, by which destinations may call it.
@@ -18,8 +20,6 @@ pub struct ClusterSecret {
     pub server: String,
     /// `config.awsAuthConfig`.
     pub aws: AwsAuth,
-    /// `config.tlsClientConfig.caData`: base64 PEM.
-    pub ca_data: Option<String>,
     /// `namespaces` that may be used; empty is all.
     pub namespaces: Vec<String>,
     /// `clusterResources`: whether cluster-scoped objects may be, too, where `namespaces` names some.
@@ -29,7 +29,7 @@ pub struct ClusterSecret {
 }
 
 /// How to log in to an EKS cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct AwsAuth {
     /// `clusterName`: the EKS name, which goes into the token.
     pub cluster_name: String,
@@ -60,7 +60,7 @@ pub(super) fn is_cluster(object: &Object) -> bool {
 }
 
 impl ClusterSecret {
-    /// Reads the Secret, `stringData` before `data`. No value of it is repeated in an error.
+    /// Reads the Secret, `stringData` before `data`. No value of it is repeated in an error, but for namespaces.
     pub fn from_object(object: &Object) -> Result<Self, AppError> {
         let id = object.id().to_string();
         let invalid = |problem: &str| AppError::Invalid { object: id.clone(), problem: problem.to_owned() };
@@ -77,14 +77,23 @@ impl ClusterSecret {
             let field = "config: a cluster without awsAuthConfig.clusterName".to_owned();
             return Err(AppError::NotSupported { object: id, field });
         };
+        // EKS's own rule for names (`CreateCluster`).
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        if !cluster_name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !cluster_name.bytes().all(is_plain) {
+            return Err(invalid("`config`: `awsAuthConfig.clusterName` is no name of an EKS cluster"));
+        }
         let optional = |field: &str| entry(object, field).and_then(Result::ok).unwrap_or_default();
         let names = optional("namespaces");
+        let namespaces: Vec<String> =
+            names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        for namespace in &namespaces {
+            Form::Label.check(&id, "data.namespaces", namespace)?;
+        }
         Ok(Self {
             name,
             server,
             aws: AwsAuth { cluster_name, role_arn: text("/awsAuthConfig/roleARN").filter(|arn| !arn.is_empty()) },
-            ca_data: text("/tlsClientConfig/caData").filter(|ca| !ca.is_empty()),
-            namespaces: names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            namespaces,
             cluster_resources: optional("clusterResources") == "true",
             project: optional("project"),
         })

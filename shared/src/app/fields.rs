@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use slipway_manifest::Object;
+use slipway_manifest::names::Form;
 
 use super::AppError;
 
@@ -50,6 +51,11 @@ impl<'a> Fields<'a> {
 
     pub(super) fn invalid(&self, problem: &str) -> AppError {
         AppError::Invalid { object: self.object.to_owned(), problem: problem.to_owned() }
+    }
+
+    /// `problem`, with the object's name before it.
+    pub(super) fn told(&self, problem: &str) -> String {
+        format!("{}: {problem}", self.object)
     }
 
     pub(super) fn take(&mut self, field: &'static str) -> Option<&'a Value> {
@@ -124,8 +130,23 @@ impl<'a> Fields<'a> {
 
     /// Tells which fields nobody asked for.
     pub(super) fn finish(self, warnings: &mut Vec<String>) {
-        for field in self.map.keys().filter(|field| !self.seen.contains(field.as_str())) {
-            warnings.push(format!("{}: unknown field `{}` has no effect", self.object, self.at(field)));
+        let object = self.object;
+        warnings
+            .extend(self.unknown().into_iter().map(|field| format!("{object}: unknown field `{field}` has no effect")));
+    }
+
+    /// The paths of fields that nobody asked for.
+    pub(super) fn unknown(self) -> Vec<String> {
+        let others = self.map.keys().filter(|field| !self.seen.contains(field.as_str()));
+        others.map(|field| self.at(field)).collect()
+    }
+
+    /// A text that must be a name where it is not empty.
+    pub(super) fn name(&mut self, field: &'static str, form: Form) -> Result<Option<String>, AppError> {
+        let text = self.text(field)?.filter(|text| !text.is_empty());
+        if let Some(text) = &text {
+            form.check(self.object, &self.at(field), text)?;
         }
+        Ok(text)
     }
 }

@@ -1,13 +1,12 @@
 //! What an Application's project allows it, with the cluster that its destination resolves to.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::json;
 use slipway_manifest::Object;
 
-use super::project::{AppProject, ClusterName, DEFAULT, Denied, Held, SyncWindow, WindowError};
+use super::project::{AppProject, ClusterName, Denied, Held, Projects, SyncWindow, WindowError};
 use super::{Application, ClusterSecret};
 use crate::clusters::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
 
@@ -27,15 +26,11 @@ pub struct Permit {
 
 impl Permit {
     /// What the project of `app` allows it; a project `default` that nobody declares allows everything.
-    pub fn of(app: &Application, projects: &BTreeMap<String, AppProject>, clusters: &[ClusterSecret]) -> Self {
+    pub fn of(app: &Application, projects: &Projects, clusters: &[ClusterSecret]) -> Self {
         let cluster = ClusterName::of(&app.destination, clusters);
-        let project = match projects.get(&app.project) {
-            Some(project) => project.clone(),
-            None if app.project == DEFAULT => AppProject::allow_all(),
-            None => {
-                let denied = Some(Denied::Unknown(app.project.clone()));
-                return Self { denied, cluster, ..Self::default() };
-            }
+        let Some(project) = projects.get(&app.project) else {
+            let denied = Some(Denied::Unknown(app.project.clone()));
+            return Self { denied, cluster, ..Self::default() };
         };
         let own: Arc<[ClusterName]> =
             clusters.iter().filter(|one| one.project == project.name).map(ClusterName::from).collect();
@@ -62,9 +57,31 @@ impl Permit {
         denied.or_else(|| self.unmanaged(object))
     }
 
-    /// Why the cluster's Secret keeps us away from `object` (argoproj/argo-cd `gitops-engine/pkg/cache/cluster.go`,
-    /// GetManagedLiveObjs).
+    /// Why the project refuses objects of the kind of `object`, whatever their names and wherever they are.
+    pub fn refused_kind(&self, object: &Object) -> Option<Denied> {
+        self.project.check_kind(object).err().or_else(|| self.excluded(object))
+    }
+
+    /// Why `argocd-cm` keeps us away from objects of the kind of `object`.
+    pub fn excluded(&self, object: &Object) -> Option<Denied> {
+        let key = self.project.settings.excludes(object.group(), object.kind(), &self.cluster)?;
+        Some(Denied::Setting { what: object.id().to_string(), key })
+    }
+
+    /// Why `argocd-cm` refuses what `tool` renders: `helm`, `kustomize`.
+    pub fn refused_tool(&self, tool: &str) -> Option<Denied> {
+        let (tool, key) =
+            [("helm", "helm.enable"), ("kustomize", "kustomize.enable")].into_iter().find(|(one, _)| *one == tool)?;
+        let is_off = self.project.settings.tools_off.contains(&tool);
+        is_off.then(|| Denied::Setting { what: format!("sources that {tool} renders"), key })
+    }
+
+    /// Why the cluster's Secret, or `argocd-cm`, keeps us away from `object` (argoproj/argo-cd `gitops-engine/pkg/cache/cluster.go`,
+    /// GetManagedLiveObjs): it is neither applied, read nor pruned.
     pub fn unmanaged(&self, object: &Object) -> Option<Denied> {
+        if let Some(excluded) = self.excluded(object) {
+            return Some(excluded);
+        }
         let ClusterSecret { name, namespaces, cluster_resources, .. } = self.limits.as_deref()?;
         let namespace = object.namespace();
         let is_managed =

@@ -6,18 +6,25 @@
 
 mod cron;
 mod denied;
+mod projects;
 mod url;
 mod window;
 
 pub use denied::Denied;
+pub use projects::Projects;
 pub use window::{Held, SyncWindow, WindowError, status as window_status};
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use regex::RegexBuilder;
 use slipway_gocompat::{Glob, filepath};
 use slipway_manifest::Object;
+use slipway_manifest::names::Form;
 
+use super::controls::{Control, is_void};
 use super::fields::Fields;
+use super::settings::Settings;
 use super::{AppError, Application};
 
 /// The namespace of Argo CD itself: Applications there may be of any project.
@@ -52,8 +59,10 @@ pub struct AppProject {
     pub service_accounts: Vec<ServiceAccount>,
     /// `spec.syncWindows`.
     pub windows: Vec<SyncWindow>,
-    /// Fields that Slipway does not know or not obey.
-    pub warnings: Vec<String>,
+    /// What restricts and is not obeyed ([`controls`](super::controls)): its Applications are refused.
+    pub controls: Vec<Control>,
+    /// What the root's `argocd-cm` restricts for every project.
+    pub settings: Arc<Settings>,
 }
 
 /// An entry of `spec.destinations`; every field is a glob, `!` denies.
@@ -103,18 +112,22 @@ impl AppProject {
     pub fn from_object(object: &Object) -> Result<Self, AppError> {
         let id = object.id().to_string();
         let mut project = Self { name: object.name().to_owned(), ..Self::default() };
+        Form::Subdomain.check(&id, "metadata.name", object.name())?;
         let Some(mut spec) = Fields::of(object, &id).object("spec")? else { return Ok(project) };
+        let mut unknown = Vec::new();
         project.source_repos = spec.texts("sourceRepos")?;
         for mut item in spec.objects("destinations")? {
             let mut text = |field| item.text(field).map(Option::unwrap_or_default);
             let place = Place { server: text("server")?, name: text("name")?, namespace: text("namespace")? };
             project.destinations.push(place);
+            unknown.extend(item.unknown());
         }
-        project.cluster_whitelist = kinds(&mut spec, "clusterResourceWhitelist")?;
-        project.cluster_blacklist = kinds(&mut spec, "clusterResourceBlacklist")?;
+        project.cluster_whitelist = kinds(&mut spec, "clusterResourceWhitelist", &mut unknown)?;
+        project.cluster_blacklist = kinds(&mut spec, "clusterResourceBlacklist", &mut unknown)?;
         let is_listed = spec.take("namespaceResourceWhitelist").is_some();
-        project.namespace_whitelist = is_listed.then(|| kinds(&mut spec, "namespaceResourceWhitelist")).transpose()?;
-        project.namespace_blacklist = kinds(&mut spec, "namespaceResourceBlacklist")?;
+        let listed = is_listed.then(|| kinds(&mut spec, "namespaceResourceWhitelist", &mut unknown));
+        project.namespace_whitelist = listed.transpose()?;
+        project.namespace_blacklist = kinds(&mut spec, "namespaceResourceBlacklist", &mut unknown)?;
         project.source_namespaces = spec.texts("sourceNamespaces")?;
         project.only_own_clusters = spec.flag("permitOnlyProjectScopedClusters")?.unwrap_or(false);
         for mut item in spec.objects("destinationServiceAccounts")? {
@@ -124,22 +137,45 @@ impl AppProject {
                 namespace: text("namespace")?,
                 default_service_account: text("defaultServiceAccount")?,
             });
+            unknown.extend(item.unknown());
         }
         for item in spec.objects("syncWindows")? {
-            project.windows.push(SyncWindow::read(item, &mut project.warnings)?);
+            project.windows.push(SyncWindow::read(item, &mut unknown)?);
         }
-        for (field, effect) in [
-            ("destinationServiceAccounts", "objects are applied as Slipway itself"),
-            ("signatureKeys", "commits are not checked for signatures"),
-            ("sourceIntegrity", "commits are not checked for signatures"),
-        ] {
-            if spec.take(field).is_some() {
-                project.warnings.push(format!("{id}: `spec.{field}` has no effect: {effect}"));
+        for field in ["signatureKeys", "sourceIntegrity"] {
+            if spec.take(field).is_some_and(|value| !is_void(value)) {
+                let remedy = "commits are not checked for signatures: remove it, and let the repository's branch protection demand them";
+                project.controls.push(Control::new(format!("spec.{field}"), remedy));
             }
         }
         spec.pass(&["description", "roles", "orphanedResources"]);
-        spec.finish(&mut project.warnings);
+        unknown.extend(spec.unknown());
+        project.controls.extend(unknown.into_iter().map(|field| Control::new(field, "it is not known: remove it")));
+        project.controls.extend(project.unreadable());
         Ok(project)
+    }
+
+    /// Denials that nobody can read, which would deny nothing.
+    fn unreadable(&self) -> Vec<Control> {
+        let is_bad = |pattern: &str| pattern.strip_prefix('!').is_some_and(|pattern| !Glob::new(pattern).is_valid());
+        let is_bad_kind =
+            |kind: &Kinds| ![&kind.group, &kind.kind, &kind.name].iter().all(|one| filepath::is_valid(one));
+        let is_bad_place = |place: &Place| [&place.server, &place.name, &place.namespace].iter().any(|one| is_bad(one));
+        let is_bad_window = |window: &SyncWindow| {
+            let lists = [&window.applications, &window.namespaces, &window.clusters];
+            lists.iter().copied().flatten().any(|pattern| !Glob::new(pattern).is_valid())
+        };
+        let is_no_kind = |window: &SyncWindow| !matches!(window.kind.as_str(), "allow" | "deny");
+        let unreadable = "it has a pattern that can't be read";
+        let found = [
+            ("spec.sourceRepos", self.source_repos.iter().any(|pattern| is_bad(pattern)), unreadable),
+            ("spec.destinations", self.destinations.iter().any(is_bad_place), unreadable),
+            ("spec.clusterResourceBlacklist", self.cluster_blacklist.iter().any(is_bad_kind), unreadable),
+            ("spec.namespaceResourceBlacklist", self.namespace_blacklist.iter().any(is_bad_kind), unreadable),
+            ("spec.syncWindows", self.windows.iter().any(is_bad_window), unreadable),
+            ("spec.syncWindows", self.windows.iter().any(is_no_kind), "each `kind` must be `allow` or `deny`"),
+        ];
+        found.into_iter().filter(|(_, is_bad, _)| *is_bad).map(|(field, _, why)| Control::new(field, why)).collect()
     }
 
     /// Argo CD's project `default` as it is installed: everything is allowed.
@@ -261,10 +297,12 @@ fn is_in(list: &[Kinds], group: &str, kind: &str, name: Option<&str>) -> bool {
     })
 }
 
-fn kinds(spec: &mut Fields<'_>, field: &'static str) -> Result<Vec<Kinds>, AppError> {
+fn kinds(spec: &mut Fields<'_>, field: &'static str, unknown: &mut Vec<String>) -> Result<Vec<Kinds>, AppError> {
     let read = |mut item: Fields<'_>| {
         let mut text = |field| item.text(field).map(Option::unwrap_or_default);
-        Ok(Kinds { group: text("group")?, kind: text("kind")?, name: text("name")? })
+        let kinds = Kinds { group: text("group")?, kind: text("kind")?, name: text("name")? };
+        unknown.extend(item.unknown());
+        Ok(kinds)
     };
     spec.objects(field)?.into_iter().map(read).collect()
 }

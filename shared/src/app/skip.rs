@@ -26,6 +26,13 @@ pub(super) fn read(object: &Object, id: &str, warnings: &mut Vec<String>) -> Res
     Ok(false)
 }
 
+/// What is said of the Secret of a cluster that has the annotation: Argo CD leaves all its Applications alone.
+pub(super) fn without_effect(secret: &Object) -> Option<String> {
+    let value = secret.annotation(ANNOTATION)?;
+    let what = "has no effect on a cluster yet: set it on the Applications that go there";
+    Some(format!("{}: annotation {ANNOTATION}: `{value}` {what}", secret.id()))
+}
+
 /// Whether `about`, an Application in Argo CD's shape, has the annotation: what the state remembers of one that is skipped.
 pub fn is_remembered(about: &Value) -> bool {
     about.pointer("/metadata/annotations").and_then(|annotations| annotations.get(ANNOTATION)).is_some()

@@ -64,6 +64,21 @@ fn what_is_wrong_is_named() {
             json!([1]),
             "`spec.syncPolicy.syncOptions` must be a list of strings, found a list",
         ),
+        (
+            "/syncPolicy/syncOptions",
+            json!(["Prune=Confirm"]),
+            "`spec.syncPolicy.syncOptions`: `Prune=Confirm` must be one of true, false, confirm",
+        ),
+        (
+            "/destination/namespace",
+            json!("kube-system/secrets?x=-dev"),
+            "`spec.destination.namespace` must be at most 63 lower-case letters, digits and `-` (RFC 1123), found \"kube-system/secrets?x=-dev\"",
+        ),
+        (
+            "/project",
+            json!("../shop"),
+            "`spec.project` must be lower-case letters, digits, `-` and `.` (RFC 1123), found \"../shop\"",
+        ),
     ] {
         assert_eq!(error(pointer, value).unwrap_err(), format!("{id}: {message}"));
     }
@@ -108,6 +123,43 @@ fn declarations_are_found_beside_broken_ones() {
     assert_eq!((found.warnings.len(), found.projects.len()), (0, 1));
 }
 
+/// Names become parts of URLs and of tracking ids: `argocd/team_shop` would be `team/shop` there.
+#[test]
+fn names_that_lead_elsewhere_are_refused() {
+    let named = |metadata: Value| {
+        let app =
+            json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": metadata, "spec": spec()});
+        Application::from_object(&object(app)).map_err(|error| error.to_string())
+    };
+    assert!(named(json!({"name": "team.shop-1", "namespace": "argocd"})).is_ok());
+    for (metadata, field) in [
+        (json!({"name": "team_shop", "namespace": "argocd"}), "metadata.name"),
+        (json!({"name": "../x"}), "metadata.name"),
+        (json!({"name": "Shop"}), "metadata.name"),
+        (json!({"name": "shop", "namespace": "a_b"}), "metadata.namespace"),
+        (json!({"name": "shop", "namespace": "a/b"}), "metadata.namespace"),
+        (json!({"name": "shop", "annotations": {"slipway.dev/lookup-namespaces": "db, ../x"}}), "lookup-namespaces"),
+    ] {
+        let refused = named(metadata.clone()).unwrap_err();
+        assert!(refused.contains(field), "{metadata}: {refused}");
+    }
+    let project = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "a_b"}});
+    assert!(AppProject::from_object(&object(project)).unwrap_err().to_string().contains("`metadata.name`"));
+    let cluster = |field: &str, value: &str| {
+        let mut data = json!({"name": "prod", "server": "https://prod", "config": r#"{"awsAuthConfig": {"clusterName": "prod"}}"#});
+        data[field] = json!(value);
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "prod"}, "stringData": data});
+        ClusterSecret::from_object(&object(secret)).map_err(|error| error.to_string())
+    };
+    assert!(cluster("namespaces", "team-a, team-b").is_ok());
+    let refused = cluster("namespaces", "team-a,kube-system/x").unwrap_err();
+    assert!(refused.contains("`data.namespaces`") && refused.contains("\"kube-system/x\""), "{refused}");
+    for name in ["../x", "", "a b", "-a", "a?b"] {
+        let config = json!({"awsAuthConfig": {"clusterName": name}}).to_string();
+        assert!(cluster("config", &config).is_err(), "{name}");
+    }
+}
+
 #[test]
 fn cluster_secrets_may_be_base64() {
     use base64::Engine as _;
@@ -140,7 +192,7 @@ fn a_cluster_takes_what_the_namespaces_of_its_secret_hold() {
         object(json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "c", "namespace": namespace}}))
     });
     let refused = |more: Value| -> Vec<String> {
-        let permit = Permit::of(&app, &BTreeMap::new(), &[secret(more)]);
+        let permit = Permit::of(&app, &Projects::default(), &[secret(more)]);
         permit.refused(&objects).iter().map(ToString::to_string).collect()
     };
     assert_eq!(refused(json!({})), Vec::<String>::new());
@@ -167,4 +219,38 @@ fn repositories_are_the_same_in_every_spelling() {
     for other in ["https://github.com/acme/gitops-evil", "https://gitlab.com/acme/gitops", "", "x"] {
         assert!(!same_repository(https, other), "{other}");
     }
+}
+
+/// Argo CD's controller reads the annotation by Go's ParseBool; the API server takes strings only.
+#[test]
+fn who_asks_for_it_is_left_alone() {
+    let read = |value: Value| {
+        let metadata = json!({"name": "web", "annotations": {skip::ANNOTATION: value}});
+        Application::from_object(&object(
+            json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": metadata, "spec": spec()}),
+        ))
+    };
+    for (value, is_skipped, warnings) in [
+        ("true", true, 0),
+        ("True", true, 0),
+        ("1", true, 0),
+        ("false", false, 0),
+        ("0", false, 0),
+        ("yes", false, 1),
+        ("tRue", false, 1),
+        (" true", false, 1),
+        ("", false, 1),
+    ] {
+        let app = read(json!(value)).unwrap();
+        assert_eq!((app.is_skipped, app.warnings.len()), (is_skipped, warnings), "`{value}`: {:?}", app.warnings);
+    }
+    assert!(!read(Value::Null).unwrap().is_skipped);
+    let error = read(json!(true)).unwrap_err().to_string();
+    assert!(error.ends_with("skip-reconcile` must be a string, found a boolean"), "{error}");
+
+    let secret = object(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {
+        "name": "prod", "labels": {"argocd.argoproj.io/secret-type": "cluster"}, "annotations": {skip::ANNOTATION: "true"}},
+        "stringData": {"server": "https://prod", "name": "prod", "config": r#"{"awsAuthConfig": {"clusterName": "prod"}}"#}}));
+    let found = find(&[secret]);
+    assert!(found.warnings[0].contains("has no effect on a cluster yet"), "{:?}", found.warnings);
 }

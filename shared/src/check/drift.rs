@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use slipway_cluster::diff::Difference;
-use slipway_cluster::{blame, diff, mask, takeover};
+use slipway_cluster::{Redactor, blame, diff, mask, takeover};
 use slipway_manifest::{Object, ObjectId};
 
 use crate::notify::report::Drift;
@@ -39,8 +39,9 @@ impl Key<'_> {
     }
 }
 
-/// The differences between `live` and `predicted`, the API server's answer to a dry run of the apply.
-pub fn compare(live: &Object, predicted: &Object, key: &Key<'_>) -> Vec<Found> {
+/// The differences between `live` and `predicted`, the API server's answer to a dry run of the apply. Values of Secrets are masked wherever
+/// they stand: those of the object itself, and in others what `redactor` looks for.
+pub fn compare(live: &Object, predicted: &Object, key: &Key<'_>, redactor: &Redactor) -> Vec<Found> {
     let id = live.id();
     let plain = diff::diff(live, predicted);
     let (mut shown_live, mut shown_predicted) = (live.clone(), predicted.clone());
@@ -50,11 +51,19 @@ pub fn compare(live: &Object, predicted: &Object, key: &Key<'_>) -> Vec<Found> {
     plain
         .iter()
         .filter_map(|difference| Some((difference, shown.iter().find(|other| other.path == difference.path)?)))
-        .map(|(plain, shown)| found(&id, live, plain, shown, key))
+        .map(|(plain, shown)| found(&id, live, plain, shown, key, redactor))
         .collect()
 }
 
-fn found(id: &ObjectId, live: &Object, plain: &Difference, shown: &Difference, key: &Key<'_>) -> Found {
+fn found(
+    id: &ObjectId,
+    live: &Object,
+    plain: &Difference,
+    shown: &Difference,
+    key: &Key<'_>,
+    redactor: &Redactor,
+) -> Found {
+    let text = |value: &Value| redactor.redact(&text(value)).into_owned();
     let (object, field) = (id.to_string(), plain.path.to_string());
     let owners = blame::blame(live, &plain.path);
     let by_others = owners.iter().any(|owner| !takeover::is_ours(owner, &[]));
@@ -132,7 +141,8 @@ mod tests {
     #[test]
     fn a_scaled_deployment_names_field_values_manager_and_time() {
         let secret = SecretString::from("key");
-        let found = compare(&deployment(5, &managed()), &deployment(2, &managed()), &Key(&secret));
+        let found =
+            compare(&deployment(5, &managed()), &deployment(2, &managed()), &Key(&secret), &Redactor::default());
         assert_eq!(found.len(), 1);
         let Found { key, drift, .. } = &found[0];
         assert_eq!(key, "Deployment/shop/web spec.replicas");
@@ -146,24 +156,37 @@ mod tests {
         let object = |value: &str| {
             Object::from_value(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "shop"}, "data": {"password": value}})).unwrap()
         };
-        let once = compare(&object("Y2FuYXJ5MQ=="), &object("Y2FuYXJ5Mg=="), &Key(&secret));
-        let twice = compare(&object("Y2FuYXJ5Mw=="), &object("Y2FuYXJ5Mg=="), &Key(&secret));
+        let once = compare(&object("Y2FuYXJ5MQ=="), &object("Y2FuYXJ5Mg=="), &Key(&secret), &Redactor::default());
+        let twice = compare(&object("Y2FuYXJ5Mw=="), &object("Y2FuYXJ5Mg=="), &Key(&secret), &Redactor::default());
         assert_eq!(once.len(), 1);
         assert!(!format!("{once:?}").contains("Y2Fu"), "{once:?}");
         assert_ne!(once[0].fingerprint, twice[0].fingerprint);
         assert_ne!(once[0].drift.desired, once[0].drift.live);
+        // A password that somebody put into a ConfigMap.
+        let password = Object::from_value(
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"p": "c4n4ry-hunter2"}}),
+        );
+        let map = |value: &str| {
+            Object::from_value(
+                json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"url": value}}),
+            )
+            .unwrap()
+        };
+        let redactor = Redactor::of(&[password.unwrap()]);
+        let leaked = compare(&map("db://u:c4n4ry-hunter2@h"), &map("db://h"), &Key(&secret), &redactor);
+        assert_eq!(leaked[0].drift.live.as_deref(), Some("db://u:++++++++@h"));
     }
 
     #[test]
     fn the_same_drift_is_told_once_and_its_end_too() {
         let secret = SecretString::from("key");
         let key = Key(&secret);
-        let found = compare(&deployment(5, &json!([])), &deployment(2, &json!([])), &key);
+        let found = compare(&deployment(5, &json!([])), &deployment(2, &json!([])), &key, &Redactor::default());
         let mut known = BTreeMap::new();
         assert_eq!(news(&found, &known, &[]).0.len(), 1);
         known.insert(found[0].key.clone(), found[0].fingerprint.clone());
         assert_eq!(news(&found, &known, &[]), (vec![], vec![]));
-        let further = compare(&deployment(6, &json!([])), &deployment(2, &json!([])), &key);
+        let further = compare(&deployment(6, &json!([])), &deployment(2, &json!([])), &key, &Redactor::default());
         assert_eq!(news(&further, &known, &[]).0.len(), 1);
         assert_eq!(news(&[], &known, &[]).1, [found[0].key.clone()]);
         assert!(news(&[], &known, &["Deployment/shop/web".to_owned()]).1.is_empty());

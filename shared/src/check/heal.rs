@@ -93,7 +93,7 @@ pub(super) fn plan(state: &mut State, app: &Member, compared: &Comparison, is_be
         return Heal::No;
     }
     let delay = FIRST.saturating_mul(FACTOR.saturating_pow(heals.attempts.saturating_sub(1))).min(LONGEST);
-    if heals.attempts > 0 && Duration::try_from(at - heals.at).unwrap_or_default() < delay {
+    if heals.attempts > 0 && Duration::try_from(at.duration_since(heals.at)).unwrap_or_default() < delay {
         return Heal::Later;
     }
     heals.attempts += 1;

@@ -21,7 +21,7 @@ use slipway_cluster::lock::{self, Acquired};
 use slipway_cluster::normalize::NormalizeError;
 use slipway_cluster::state::{self, Attempt, Operation, Reached, Recorded, State, StateError};
 use slipway_cluster::status::{COMPARISON_ERROR, SyncStatus};
-use slipway_cluster::{Cluster, apply, compare, hook, plan, sync_status};
+use slipway_cluster::{Cluster, Redactor, apply, compare, hook, plan, sync_status};
 use slipway_manifest::{Object, ObjectId};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -41,6 +41,7 @@ use crate::notify::report;
 use crate::root::Member;
 use crate::secret::Secrets;
 use crate::source::Checkouts;
+use crate::time;
 use drift::{Found, Key};
 use heal::Heal;
 
@@ -219,9 +220,9 @@ impl Checker {
         let checkouts = Checkouts::new(self.engine.github.clone());
         let job = async {
             let revision = checkouts.resolve(&app.repo, app.revision()).await?;
-            job::prepare(&self.engine, &checkouts, app, &revision).await
+            Box::pin(job::prepare(&self.engine, &checkouts, app, &revision)).await
         };
-        match job.await {
+        match Box::pin(job).await {
             Ok(job) => {
                 let (_never, stop) = watch::channel(false);
                 let reporter = self.engine.reporter();
@@ -333,7 +334,7 @@ fn why_behind(state: &State, head: &str, app: &str) -> (String, String) {
     let by_hand = format!("`slipway app sync {app}` brings it to {short}");
     match person {
         _ if head == revision => (format!("of {short} only a part was synced"), by_hand),
-        Some(person) => (format!("{person} synced {at}, and not {short}"), by_hand),
+        Some(person) => (format!("{person} synced {at} last, and not {short}"), by_hand),
         None if state.status.history.iter().any(|one| one.revision == head) => {
             (format!("{at} was deployed after {short}, to which the branch went back"), by_hand)
         }
@@ -344,9 +345,10 @@ fn why_behind(state: &State, head: &str, app: &str) -> (String, String) {
     }
 }
 
-/// Whether nobody goes on with the sync any more: its message, or its schedule, got lost.
+/// Whether nobody goes on with the sync any more: its message, or its schedule, got lost. A date that no back-off reaches is damaged.
 fn is_overdue(operation: &Operation) -> bool {
-    operation.not_before.unwrap_or(operation.started_at) + GRACE < Timestamp::now()
+    let due = operation.not_before.unwrap_or(operation.started_at);
+    time::since(due) > GRACE || time::until(due) >= time::LONGEST
 }
 
 /// What became of comparing an application with its cluster.
@@ -415,6 +417,8 @@ pub async fn differences(
         }
     }
     let mut live = live_objects(cluster, &allowed, &cluster_owner.applyset, &mut compared).await;
+    let redactor = Redactor::of(objects.iter().map(|(object, _)| object).chain(live.values()));
+    let cluster = &cluster.redacting(redactor.clone());
     let readable = allowed.into_iter().filter(|(object, _)| !compared.unsure.contains(&object.id().to_string()));
     let answers: Vec<_> = stream::iter(readable)
         .map(|(object, place)| (object, place, live.remove(&place.id())))
@@ -429,8 +433,12 @@ pub async fn differences(
     let now = Timestamp::now();
     for (object, live, answer) in answers {
         let missing = || Some(health::Verdict::new(Health::Missing, ""));
-        let judge = |live: &Object| checks.of(live, now).filter(|_| !health::is_ignored(live));
-        compared.health.insert(object.id(), live.as_ref().map_or_else(missing, judge));
+        let mut health =
+            live.as_ref().map_or_else(missing, |live| checks.of(live, now).filter(|_| !health::is_ignored(live)));
+        if let Some(verdict) = &mut health {
+            verdict.message = redactor.redact(&verdict.message).into_owned();
+        }
+        compared.health.insert(object.id(), health);
         match answer {
             Ok(more) => {
                 let verdict =
@@ -480,7 +488,7 @@ async fn compare_one(
 ) -> Result<Vec<Found>, slipway_cluster::Failure> {
     let pair = compare::settle(cluster, &place.resource, object, live, &apply::Options::default(), rules).await?;
     Ok(match pair {
-        Some(pair) => drift::compare(&pair.live, &pair.predicted, key),
+        Some(pair) => drift::compare(&pair.live, &pair.predicted, key, cluster.redactor()),
         None => vec![drift::missing(&place.id(), key)],
     })
 }

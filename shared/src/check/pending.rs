@@ -66,7 +66,8 @@ mod tests {
             "resources": [row("late", "Missing"), row("deleted", "Healthy")],
             "operationState": {"phase": "Failed", "startedAt": "2026-11-01T00:00:00Z", "syncResult": {
                 "revision": "new", "resources": [result("applied", "Synced"), result("refused", "SyncFailed")]}}});
-        let mut state = State { status: serde_json::from_value(status).unwrap(), ..State::default() };
+        let mut state = State::default();
+        state.status = serde_json::from_value(status).unwrap();
         state.attempt.reach("new", Reached::Tried);
         state.drift.insert("known data.a".to_owned(), String::new());
         let all = [

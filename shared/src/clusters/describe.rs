@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use http::Method;
 use percent_encoding::utf8_percent_encode;
 use slipway_cluster::token::RESERVED;
@@ -14,21 +15,25 @@ use crate::aws::sign::{self, SignError};
 /// EKS answers within milliseconds; a minute of the invocation is not spent on waiting for it.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Endpoint and certificate authority (base64 PEM) of the EKS cluster `name`.
+/// Endpoint and certificate authority (base64 PEM) of the EKS cluster `name` of our own region and account.
 ///
 /// Errors: no region or credentials, no answer, an answer other than 200 with EKS's own words, a cluster without an endpoint.
 pub async fn describe(aws: &Aws, name: &str) -> Result<(String, String), ClusterError> {
+    describe_in(aws, aws.config().await, name).await
+}
+
+/// As [`describe`], of the region and the account that `config` is for.
+pub(super) async fn describe_in(aws: &Aws, config: &SdkConfig, name: &str) -> Result<(String, String), ClusterError> {
     let failed = |why: String, source: Option<Box<dyn std::error::Error + Send + Sync>>| ClusterError::Describe {
         name: name.to_owned(),
         why,
         source,
     };
     let path = format!("/clusters/{}", utf8_percent_encode(name, RESERVED));
-    let request =
-        sign::request(aws.config().await, "eks", Method::GET, &path, "").await.map_err(|error| match error {
-            SignError::NoAws(what) => ClusterError::NoAws(what),
-            error => failed("the request can't be signed".to_owned(), Some(Box::new(error))),
-        })?;
+    let request = sign::request(config, "eks", Method::GET, &path, "").await.map_err(|error| match error {
+        SignError::NoAws(what) => ClusterError::NoAws(what),
+        error => failed("the request can't be signed".to_owned(), Some(Box::new(error))),
+    })?;
     let answer = aws.http().send(request, LIMIT).await;
     let answer = answer.map_err(|error| failed("no answer".to_owned(), Some(Box::new(error))))?;
     let text = |pointer: &str| answer.body.pointer(pointer).and_then(|value| value.as_str()).map(str::to_owned);

@@ -8,24 +8,23 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use slipway_cluster::discover::{DiscoverError, Gvk};
-use slipway_cluster::lookup::lookup;
+use slipway_cluster::discover::{DiscoverError, Gvk, Kinds};
+use slipway_cluster::lookup;
 use slipway_cluster::state::{self, StateError};
 use slipway_cluster::{ApiError, Class, Cluster, Failure};
 use slipway_helm::Lookup;
+use slipway_manifest::ObjectId;
+use slipway_manifest::names::NameError;
 
 use super::sync::Owner;
-use crate::app::Application;
+use crate::app::lookup::{Query, hidden, is_own, is_readable};
 use crate::engine::Engine;
 use crate::render::Facts;
+use crate::root::Member;
 use crate::secret::SecretError;
 
 /// Times that a chart is rendered because its answers made it ask for more.
 pub(super) const ROUNDS: usize = 5;
-
-/// The annotation of an Application that names the namespaces, besides its own, in which its charts may look objects up:
-/// separated by commas, `*` for all.
-const LOOKUP_NAMESPACES: &str = "slipway.dev/lookup-namespaces";
 
 /// Under this name the state remembers when an application was first deployed.
 const FIRST: &str = "firstDeployedAt";
@@ -49,6 +48,9 @@ pub enum FactsError {
     /// An object that is looked up could not be read.
     #[error("failed to look up what a template asks for")]
     Lookup(#[from] Failure),
+    /// What is looked up can't be named.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// Each answer leads to further questions.
     #[error("the chart's `lookup`s come to no end: after {ROUNDS} renders it asks for {kind} `{name}`, too")]
     Endless {
@@ -69,7 +71,7 @@ impl FactsError {
             Self::Capabilities(error) => passes(error.class),
             Self::Kind(error) => matches!(error, DiscoverError::Incomplete { .. }),
             Self::Lookup(failure) => passes(failure.source.class),
-            Self::Endless { .. } => false,
+            Self::Endless { .. } | Self::Name(_) => false,
         }
     }
 }
@@ -108,42 +110,70 @@ fn seed(key: &SecretString, owner: &Owner, destination: &str) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// Answers `needs` from the cluster. An object in a namespace that is not the application's counts as absent unless
-/// an annotation allows it: with a warning.
+/// Answers `needs` of charts of `member` from the cluster. What they may not read counts as absent: with a warning.
 pub(super) async fn answer(
     facts: &mut Facts,
     needs: BTreeSet<Lookup>,
-    app: &Application,
+    member: &Member,
     cluster: &Cluster,
 ) -> Result<Vec<String>, FactsError> {
-    let gvk = |need: &Lookup| {
-        let (group, version) = need.api_version.split_once('/').unwrap_or(("", &need.api_version));
-        Gvk { group: group.to_owned(), version: version.to_owned(), kind: need.kind.clone() }
-    };
+    for need in &needs {
+        query(need, true).check(&member.instance())?;
+    }
     let kinds = cluster.resolve(&needs.iter().map(gvk).collect(), &BTreeSet::new()).await;
     let mut warnings = Vec::new();
     for need in needs {
-        let answer = match kinds.get(&gvk(&need)) {
-            Ok(resource) if resource.namespaced && !may_look(app, &need.namespace) => {
-                let Lookup { kind, namespace, name, .. } = &need;
-                warnings.push(format!(
-                    "a chart looks up {kind} `{name}` in namespace `{namespace}` and is told that there is none: the annotation `{LOOKUP_NAMESPACES}` of the Application can allow that namespace"
-                ));
-                Value::Null
-            }
-            Ok(resource) => lookup(cluster, resource, &need.namespace, &need.name).await?,
-            Err(DiscoverError::UnknownKind { .. }) => Value::Null,
-            Err(error) => return Err(error.into()),
-        };
+        let answer = answer_one(&need, &kinds, member, cluster, &mut warnings).await?;
         facts.lookups.insert(need, answer);
     }
     Ok(warnings)
 }
 
-fn may_look(app: &Application, namespace: &str) -> bool {
-    let allowed = app.annotation(LOOKUP_NAMESPACES).unwrap_or_default();
-    let is_own = !namespace.is_empty() && namespace == app.destination.namespace;
-    is_own || allowed.split(',').map(str::trim).any(|one| one == "*" || !namespace.is_empty() && one == namespace)
+async fn answer_one(
+    need: &Lookup,
+    kinds: &Kinds,
+    Member { app, permit, .. }: &Member,
+    cluster: &Cluster,
+    warnings: &mut Vec<String>,
+) -> Result<Value, FactsError> {
+    let resource = match kinds.get(&gvk(need)) {
+        Ok(resource) => resource,
+        Err(DiscoverError::UnknownKind { .. }) => return Ok(Value::Null),
+        Err(error) => return Err(error.into()),
+    };
+    let query = query(need, resource.namespaced);
+    let name = if need.name.is_empty() { "*" } else { &need.name };
+    let id = ObjectId::new(&resource.gvk.group, &need.kind, query.namespace, name);
+    if let Some(hidden) = hidden(app, permit, &query) {
+        warnings.push(format!("a chart looks up {id} and is told that there is none: {hidden}"));
+        return Ok(Value::Null);
+    }
+    if !need.name.is_empty() {
+        return Ok(lookup::get(cluster, resource, query.namespace, &need.name).await?);
+    }
+    let mut listed = lookup::list(cluster, resource, query.namespace).await?;
+    let mut is_cut = false;
+    listed.objects.retain(|object| {
+        let is_readable = is_readable(permit, object);
+        is_cut |= !is_readable && !is_own(object);
+        is_readable
+    });
+    if is_cut {
+        let project = &app.project;
+        warnings.push(format!("a chart looks up {id} and is told of those that AppProject `{project}` lets it read"));
+    }
+    Ok(listed.into_value(resource))
+}
+
+fn gvk(need: &Lookup) -> Gvk {
+    let (group, version) = need.api_version.split_once('/').unwrap_or(("", &need.api_version));
+    Gvk { group: group.to_owned(), version: version.to_owned(), kind: need.kind.clone() }
+}
+
+/// What `need` asks for; of a cluster-scoped kind in no namespace.
+fn query(need: &Lookup, namespaced: bool) -> Query<'_> {
+    let Lookup { api_version, kind, namespace, name } = need;
+    Query { api_version, kind, namespaced, namespace: if namespaced { namespace } else { "" }, name }
 }
 
 #[cfg(test)]
@@ -175,21 +205,5 @@ mod tests {
         remember(&mut notes, "2026-01-01T00:00:00Z".parse().unwrap());
         remember(&mut notes, "2026-02-01T00:00:00Z".parse().unwrap());
         assert_eq!(notes["firstDeployedAt"], "2026-01-01T00:00:00Z");
-    }
-
-    #[test]
-    fn charts_look_into_their_own_namespace() {
-        let app = |allowed: &str| {
-            let object = slipway_manifest::Object::from_value(json!({
-                "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
-                "metadata": {"name": "web", "annotations": {LOOKUP_NAMESPACES: allowed}},
-                "spec": {"source": {"repoURL": "https://github.com/a/b", "path": "p"}, "destination": {"name": "in-cluster", "namespace": "shop"}},
-            }));
-            Application::from_object(&object.unwrap()).unwrap()
-        };
-        let looks = |allowed: &str| ["shop", "db", ""].map(|namespace| may_look(&app(allowed), namespace));
-        assert_eq!(looks(""), [true, false, false]);
-        assert_eq!(looks("cache, db"), [true, true, false]);
-        assert_eq!(looks("*"), [true, true, true]);
     }
 }

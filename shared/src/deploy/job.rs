@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use slipway_cluster::Cluster;
 use slipway_cluster::compare::Rules;
 use slipway_cluster::engine::{NamespaceMetadata, Options, Prune};
 use slipway_cluster::hook::{self, HookType};
@@ -12,7 +11,9 @@ use slipway_cluster::normalize::NormalizeError;
 use slipway_cluster::prune::Propagation;
 use slipway_cluster::state::{AppKey, Recorded, State};
 use slipway_cluster::status::Initiator;
+use slipway_cluster::{Cluster, Gvk};
 use slipway_manifest::Object;
+use slipway_manifest::names::{self, NameError};
 
 use super::facts::{self, FactsError};
 pub use super::sync::Job;
@@ -56,6 +57,17 @@ pub enum JobError {
         #[source]
         source: Box<RenderError>,
     },
+    /// An object that was rendered has no place in a cluster.
+    #[error("failed to render {app} at {revision}")]
+    Name {
+        /// The application.
+        app: String,
+        /// The commit.
+        revision: String,
+        /// The cause.
+        #[source]
+        source: Box<NameError>,
+    },
     /// A chart can't be told what it may know.
     #[error("failed to render {app} at {revision}")]
     Facts {
@@ -85,7 +97,7 @@ impl JobError {
             Self::Github(error) => error.is_retryable(),
             Self::Cluster(error) => error.is_retryable(),
             Self::Facts { source, .. } => source.is_retryable(),
-            Self::Source(_) | Self::Render { .. } | Self::Denied(_) | Self::Rules(_) => false,
+            Self::Source(_) | Self::Render { .. } | Self::Name { .. } | Self::Denied(_) | Self::Rules(_) => false,
         }
     }
 }
@@ -118,6 +130,12 @@ pub async fn render(
     let unknown =
         |source| JobError::Facts { app: member.instance(), revision: revision.to_owned(), source: Box::new(source) };
     let source_type = render::source_type(&checkout.tree, &member.app.source).map_err(|e| failed(e.into()))?;
+    let tool = match source_type {
+        SourceType::Helm => "helm",
+        SourceType::Kustomize => "kustomize",
+        SourceType::Directory | SourceType::Plugin => "",
+    };
+    member.permit.refused_tool(tool).map_or(Ok(()), Err)?;
     let has_charts = match source_type {
         SourceType::Helm => true,
         SourceType::Kustomize => member.build.enable_helm,
@@ -138,13 +156,32 @@ pub async fn render(
         }
         round += 1;
         warnings.extend(
-            Box::pin(facts::answer(&mut context.facts, rendered.needs, &member.app, cluster)).await.map_err(unknown)?,
+            Box::pin(facts::answer(&mut context.facts, rendered.needs, member, cluster)).await.map_err(unknown)?,
         );
     };
+    let nowhere =
+        |source| JobError::Name { app: member.instance(), revision: revision.to_owned(), source: Box::new(source) };
+    rendered.objects.iter().try_for_each(names::check).map_err(nowhere)?;
+    warnings.extend(leave_out(&mut rendered.objects, &member.permit));
     rendered.warnings.extend(warnings);
     checkout.special.check_files(&rendered.files)?;
     let first = has_charts.then_some(context.facts.now);
     Ok(Render { rendered, source_type: format!("{source_type:?}"), first })
+}
+
+/// Leaves out what `argocd-cm` excludes, as Argo CD does; a warning for each kind.
+fn leave_out(objects: &mut Vec<Object>, permit: &Permit) -> Vec<String> {
+    let mut kinds: BTreeMap<Gvk, (Denied, usize)> = BTreeMap::new();
+    objects.retain(|object| {
+        let Some(denied) = permit.excluded(object) else { return true };
+        kinds.entry(Gvk::of(object)).or_insert((denied, 0)).1 += 1;
+        false
+    });
+    let told = |(denied, count): (Denied, usize)| match count {
+        1 => format!("{denied}; it is left out"),
+        _ => format!("{denied}; it and {} more of its kind are left out", count - 1),
+    };
+    kinds.into_values().map(told).collect()
 }
 
 /// Whose objects an application's are.
@@ -308,8 +345,9 @@ fn about(engine: &Engine, member: &Member, revision: &str, objects: &[Object]) -
     let finalizers: BTreeSet<&str> = member.app.finalizers.iter().map(String::as_str).chain(hooks).collect();
     let mut metadata =
         json!({ "name": name, "namespace": owner(engine, member).key.namespace, "finalizers": finalizers });
-    if member.app.is_skipped {
-        metadata["annotations"] = json!({ skip::ANNOTATION: member.app.annotation(skip::ANNOTATION) });
+    let asks = member.app.annotation(skip::ANNOTATION).filter(|_| member.app.is_skipped);
+    if let Some(fields) = metadata.as_object_mut() {
+        fields.extend(asks.map(|value| ("annotations".to_owned(), json!({ skip::ANNOTATION: value }))));
     }
     json!({
         "metadata": metadata,

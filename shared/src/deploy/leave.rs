@@ -4,14 +4,12 @@
 //! what is remembered goes. Its hooks are those of the commit brought last, rendered by that manifest; the projects are today's where
 //! they are still declared.
 
-use std::collections::BTreeMap;
-
 use slipway_cluster::state::{self, AppKey, Recorded};
 
 use super::job::{self, JobError};
 use super::sync::delete::{self, Approval, Request};
 use super::sync::{Job, Outcome, Times};
-use crate::app::{AppProject, skip};
+use crate::app::{Projects, skip};
 use crate::clusters::Destination;
 use crate::engine::Engine;
 use crate::error::{Failure, chain};
@@ -71,7 +69,7 @@ pub async fn find(engine: &Engine, root: &Root) -> Vec<Leaver> {
 /// do, or nothing new to say.
 pub async fn take(
     engine: &Engine,
-    projects: &BTreeMap<String, AppProject>,
+    projects: &Projects,
     leaver: &Leaver,
     holder: &str,
     times: Times,
@@ -114,14 +112,9 @@ pub async fn take(
 }
 
 /// The Application as the root had it at `sha`.
-async fn member(
-    engine: &Engine,
-    projects: &BTreeMap<String, AppProject>,
-    key: &AppKey,
-    sha: String,
-) -> Result<Member, LeaveError> {
+async fn member(engine: &Engine, projects: &Projects, key: &AppKey, sha: String) -> Result<Member, LeaveError> {
     let checkouts = Checkouts::new(engine.github.clone());
-    let root = match root::load_at(&engine.root, &checkouts, &sha, projects).await {
+    let root = match root::load_at(&engine.root, &checkouts, &sha, Some(projects)).await {
         Ok(root) => root,
         Err(source) => return Err(LeaveError::Root { sha, source }),
     };

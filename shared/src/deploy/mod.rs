@@ -23,7 +23,7 @@ use slipway_cluster::state::AppKey;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::app::AppProject;
+use crate::app::Projects;
 use crate::app::skip::SKIPPED;
 use crate::aws::Aws;
 use crate::config;
@@ -37,6 +37,7 @@ use crate::notify::subscribe::Subscriptions;
 use crate::root::{Member, Sibling};
 use crate::secret::Secrets;
 use crate::source::{Checkouts, Repo};
+use crate::time;
 use leave::Leaver;
 use sync::depend::{Dependencies, Dependency, Known};
 use sync::{Next, Outcome, Times};
@@ -394,7 +395,7 @@ impl Deployer {
     /// How long to wait in this invocation.
     fn times(&self, until: Instant, resumes: bool) -> Times {
         let rests = self.intake.can_wait();
-        let patience = if resumes && !rests { until } else { until.min(Instant::now() + PATIENCE) };
+        let patience = if resumes && !rests { until } else { until.min(time::after(PATIENCE)) };
         Times { patience, timeout: self.engine.sync_timeout, rests, ..Times::until(until) }
     }
 
@@ -458,7 +459,7 @@ struct Work {
     resumes: Option<String>,
     /// Applications that the root has no more.
     leavers: Vec<Leaver>,
-    projects: BTreeMap<String, AppProject>,
+    projects: Projects,
     /// How often somebody came to look already.
     round: u32,
     /// Whether it is the rest of what another invocation began.
@@ -471,7 +472,7 @@ struct Work {
 impl Work {
     /// Nothing to do yet for what follows `branch`, which is at `head`.
     fn new(checkouts: Checkouts, branch: Branch, head: String) -> Self {
-        let (members, leavers, projects) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let (members, leavers, projects) = (Vec::new(), Vec::new(), Projects::default());
         Self {
             checkouts,
             branch,

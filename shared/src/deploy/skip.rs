@@ -48,11 +48,8 @@ async fn write(engine: &Engine, member: &Member, holder: &str) -> Result<bool, N
     let recorded = state::read(&destination.cluster, &key).await?;
     let about = recorded.as_ref().and_then(|recorded| recorded.state.notes.get("application"));
     let was_skipped = about.is_some_and(skip::is_remembered);
-    let is_known = match member.app.is_skipped {
-        true => was_skipped && about.and_then(|about| about.get("rootRevision")?.as_str()) == Some(&member.root),
-        false => !was_skipped,
-    };
-    if is_known {
+    let is_of_this_root = about.and_then(|about| about.get("rootRevision")?.as_str()) == Some(&member.root);
+    if was_skipped == member.app.is_skipped && (is_of_this_root || !was_skipped) {
         return Ok(false);
     }
     let options =

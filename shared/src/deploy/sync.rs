@@ -25,13 +25,13 @@ use jiff::Timestamp;
 use serde_json::Value;
 use slipway_cluster::compare::Rules;
 use slipway_cluster::engine::{Options, Progress};
-use slipway_cluster::health::{Checks, Verdict};
+use slipway_cluster::health::Checks;
 use slipway_cluster::lock::{self, Acquired, Lease};
-use slipway_cluster::plan;
 use slipway_cluster::prune::Propagation;
 use slipway_cluster::state::Reached;
 use slipway_cluster::state::{AppKey, State};
 use slipway_cluster::status::{Initiator, OperationPhase, OperationState};
+use slipway_cluster::{Redactor, plan};
 use slipway_manifest::{Object, ObjectId};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -42,6 +42,7 @@ use crate::error::chain;
 use crate::notify::report::{self, Phase};
 use crate::notify::reporter::Reporter;
 use crate::notify::subscribe::Subscriptions;
+use crate::time;
 use book::Book;
 use depend::Dependencies;
 use outcome::Stop;
@@ -143,6 +144,11 @@ impl Times {
     pub fn until(until: Instant) -> Self {
         Self { until, patience: until, timeout: TIMEOUT, lease: LEASE, rests: false, round: 0 }
     }
+
+    /// How much a sync that began at `started` has left of its time.
+    fn left(&self, started: Timestamp) -> Duration {
+        self.timeout.saturating_sub(time::since(started))
+    }
 }
 
 /// Whose objects these are, and where they go by default.
@@ -243,11 +249,11 @@ async fn take_lease(job: &Job, holder: &str, times: &Times) -> Result<Lease, Box
     let (holder, duration, wanted) = (holder.to_owned(), times.lease, job.revision.clone());
     let options = lock::Options { holder, duration, patience: duration, wanted };
     // A check holds it for seconds and can't take our commit up: ask again for a while. A deployment holds it for long and can.
-    let patient = (Instant::now() + PATIENCE).min(times.until);
+    let patient = time::after(PATIENCE).min(times.until);
     loop {
         match lock::acquire(&job.destination.cluster, &job.owner.key, &options).await {
             Ok(Acquired::Mine(lease)) => return Ok(*lease),
-            Ok(Acquired::Held { .. }) if Instant::now() + ASK < patient => tokio::time::sleep(ASK).await,
+            Ok(Acquired::Held { .. }) if time::after(ASK) < patient => tokio::time::sleep(ASK).await,
             Ok(Acquired::Held { holder }) => return Err(Box::new(Outcome::left_to(&holder))),
             Err(error) => return Err(Box::new(Outcome::failed(chain(&error), true))),
         }
@@ -287,7 +293,7 @@ impl<'a> Run<'a> {
         let book = Book {
             job,
             reporter,
-            cluster: lease.cluster(),
+            cluster: lease.cluster().redacting(Redactor::of(&job.objects)),
             until: times.until,
             state: State::default(),
             version: None,
@@ -358,9 +364,4 @@ impl<'a> Run<'a> {
         self.record_intent().await?;
         if self.operate().await? { self.settle().await } else { Ok(()) }
     }
-}
-
-/// The health of an object, with the checks of the job's Argo CD.
-fn judge(job: &Job) -> impl Fn(&Object) -> Option<Verdict> + Send + Sync {
-    move |object| job.checks.of(object, Timestamp::now())
 }

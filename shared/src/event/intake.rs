@@ -13,6 +13,7 @@ use crate::aws::Aws;
 use crate::config;
 use crate::error::chain;
 use crate::secret::Secrets;
+use crate::time;
 
 /// For how many seconds a message stays invisible after a sign of life: a killed worker's comes back then.
 const VISIBILITY: i32 = 120;
@@ -87,7 +88,7 @@ impl Intake {
 
     /// Queues the rest of a sync, at `at` where that is some time ahead; at once where it can't be put off.
     pub async fn go_on(&self, rest: &Continue, at: Option<Timestamp>) -> Result<(), QueueError> {
-        let is_ahead = |at: &Timestamp| *at > Timestamp::now() + SOON;
+        let is_ahead = |at: &Timestamp| time::until(*at) > SOON;
         if let (Some(role), Some(at)) = (&self.settings.schedule_role, at.filter(is_ahead)) {
             match later::send(&self.aws, role, &self.settings.queue_url, rest, at).await {
                 Ok(()) => return Ok(()),

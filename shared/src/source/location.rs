@@ -124,11 +124,13 @@ impl TryFrom<String> for Repo {
 impl FromStr for Repo {
     type Err = LocationError;
 
-    /// Reads `owner/name`; a trailing `.git` is dropped.
+    /// Reads `owner/name`; a trailing `.git` is dropped, since no name ends so on GitHub.
     fn from_str(text: &str) -> Result<Self, LocationError> {
         let bad = || LocationError::Url(text.to_owned());
-        let (owner, name) = text.split_once('/').ok_or_else(bad)?;
-        let name = name.strip_suffix(".git").unwrap_or(name);
+        let (owner, mut name) = text.split_once('/').ok_or_else(bad)?;
+        while let Some((rest, ".git" | ".GIT")) = name.split_at_checked(name.len().saturating_sub(4)) {
+            name = rest;
+        }
         if is_plain_name(owner) && is_plain_name(name) {
             Ok(Self { owner: owner.to_owned(), name: name.to_owned() })
         } else {

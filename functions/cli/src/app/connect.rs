@@ -202,7 +202,7 @@ impl Workshop {
         }
         let about = found.state.notes.get("application");
         let sha = about.and_then(|about| about.get("rootRevision")?.as_str()).context("its manifest is nowhere")?;
-        let root = root::load_at(&self.engine.root, &self.checkouts, sha, &self.root.projects).await?;
+        let root = root::load_at(&self.engine.root, &self.checkouts, sha, Some(&self.root.projects)).await?;
         root.members.iter().find(is_it).cloned().with_context(|| format!("the root at {sha} does not have it"))
     }
 

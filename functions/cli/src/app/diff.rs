@@ -14,7 +14,7 @@ use slipway::root::Member;
 use slipway_cluster::discover::{GroupKind, Gvk};
 use slipway_cluster::live::{self, Place};
 use slipway_cluster::plan::{self, Desired};
-use slipway_cluster::{Kinds, apply, compare, diff, engine, hook, mask, prune, state};
+use slipway_cluster::{Cluster, Kinds, Redactor, apply, compare, diff, engine, hook, mask, prune, state};
 use slipway_manifest::{Object, ObjectId, yaml};
 
 use super::CommitFlags;
@@ -98,7 +98,7 @@ pub(super) async fn text(
     Sides { kinds, desired, inventory }: Sides,
     dry_run: bool,
 ) -> anyhow::Result<String> {
-    let cluster = &job.destination.cluster;
+    let cluster = &job.destination.cluster.redacting(Redactor::of(&job.objects));
     let is_meant = |id: &ObjectId| job.policy.is_meant(id);
     let mut out = String::new();
     for (object, error) in &desired.unresolved {
@@ -111,7 +111,7 @@ pub(super) async fn text(
         if !is_meant(&place.id()) {
             continue;
         }
-        let (live, target) = pair(job, &place, object).await?;
+        let (live, target) = pair(job, cluster, &place, object).await?;
         one(&mut out, &place.id(), live, target);
     }
     for id in inventory.difference(&ids).filter(|id| is_meant(id)) {
@@ -137,8 +137,12 @@ pub(super) async fn text(
 }
 
 /// The object as it is and as an apply would make it.
-async fn pair(job: &Job, place: &Place, object: &Object) -> anyhow::Result<(Option<Object>, Option<Object>)> {
-    let cluster = &job.destination.cluster;
+async fn pair(
+    job: &Job,
+    cluster: &Cluster,
+    place: &Place,
+    object: &Object,
+) -> anyhow::Result<(Option<Object>, Option<Object>)> {
     let failed = |failure: slipway_cluster::Failure| anyhow!(failure.explain());
     let live = live::get(cluster, place).await.map_err(failed)?;
     let options = apply::Options::default();

@@ -14,18 +14,15 @@ use slipway::deploy::sync::{self, Aim, Job, Times};
 use slipway::error::chain;
 use slipway::notify::report::Phase;
 use slipway::root::Member;
+use slipway::time;
 use slipway_cluster::state;
 use slipway_manifest::ObjectId;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::connect::{Workshop, application, person};
 use super::diff::{self, Sides};
 use super::{CommitFlags, Output, SourceFlags};
 use crate::view;
-
-/// What "no timeout" means.
-const DAY: u64 = 86_400;
 
 #[derive(Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of argocd's")]
@@ -167,11 +164,11 @@ async fn carry_out(member: &Member, job: Job, manner: &Manner) -> anyhow::Result
         bail!("{} is {held}", member.instance());
     }
     let job = Job { initiator: person(&job.destination.cluster).await, ..job };
-    let seconds = if manner.timeout == 0 { DAY } else { manner.timeout };
+    // "Never" is a day.
+    let limit = if manner.timeout == 0 { time::LONGEST } else { Duration::from_secs(manner.timeout) };
     let holder = format!("slipway-cli-{}-{}", std::process::id(), Timestamp::now().as_millisecond());
     let (_never, stop) = watch::channel(false);
-    let seconds = Duration::from_secs(seconds);
-    let times = Times { timeout: seconds, ..Times::until(Instant::now() + seconds) };
+    let times = Times { timeout: limit, ..Times::until(time::after(limit)) };
     let outcome = Box::pin(sync::sync(&job, None, &holder, times, stop)).await;
     for warning in &outcome.warnings {
         crate::eprintln(&format!("warning: {warning}"));

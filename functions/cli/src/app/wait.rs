@@ -8,12 +8,12 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::Value;
 use slipway::deploy::partial::{self, Pattern};
-use slipway_cluster::Cluster;
 use slipway_cluster::discover::GroupKind;
 use slipway_cluster::health::{self, Health, Verdict};
 use slipway_cluster::live::{self, Place};
 use slipway_cluster::state::State;
 use slipway_cluster::status::{ResourceStatus, SyncStatus};
+use slipway_cluster::{Cluster, Redactor};
 use slipway_manifest::ObjectId;
 use tokio::time::Instant;
 
@@ -75,7 +75,8 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let all = !(*sync || *health || *suspended || *degraded || *operation);
     let healths = arguments.healths(all);
     let cluster = connect::cluster(flags).await?;
-    let until = (*timeout > 0).then(|| Instant::now() + Duration::from_secs(*timeout));
+    // Beyond what the clock can count is never.
+    let until = Instant::now().checked_add(Duration::from_secs(*timeout)).filter(|_| *timeout > 0);
     loop {
         let recorded = recorded(&cluster, name).await?;
         let state = &recorded.state;
@@ -102,7 +103,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
             output.print(&application, || view::print(&application, &url, false, Timestamp::now()));
             return Ok(());
         }
-        if until.is_some_and(|until| Instant::now() + ASK >= until) {
+        if until.is_some_and(|until| until.saturating_duration_since(Instant::now()) <= ASK) {
             bail!("timed out ({timeout}s) waiting for {name}: {}", missing.join("; "));
         }
         tokio::time::sleep(ASK).await;
@@ -141,7 +142,8 @@ async fn unhealthy(cluster: &Cluster, ids: &BTreeSet<ObjectId>, wanted: &[Health
     }
     let is_bad = |health: Health| health != Health::Healthy && !wanted.contains(&health);
     let bad = found.iter().filter(|(_, verdict)| is_bad(verdict.health));
-    let lines = bad.map(|(id, verdict)| format!("{id} is {:?}: {}", verdict.health, verdict.message));
+    let redactor = Redactor::of(objects.values());
+    let lines = bad.map(|(id, verdict)| format!("{id} is {:?}: {}", verdict.health, redactor.redact(&verdict.message)));
     let whole = (worst == Health::Healthy).then(|| "it is Healthy".to_owned());
     lines.chain(whole).chain(failed).collect()
 }

@@ -1,6 +1,7 @@
 //! Reads what belongs to an object that does not come right.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use kube::api::{ListParams, LogParams};
 use kube::core::Request;
@@ -8,9 +9,11 @@ use serde_json::Value;
 use slipway_manifest::{Object, ObjectId};
 
 use super::{Event, Evidence, Explanation, Found, Reason, cause};
+use crate::apply;
 use crate::connect::Cluster;
 use crate::live::{self, Place};
-use crate::mask;
+use crate::path;
+use crate::redact::Redactor;
 
 /// The most children and events looked at.
 const MAX_LISTED: u32 = 200;
@@ -19,22 +22,19 @@ const LINES: i64 = 10;
 /// The most of a log that is read, and of a line that is told.
 const MAX_LOG: i64 = 16 * 1024;
 const MAX_LINE: usize = 300;
+/// Secrets of a pod that are read so that its log can be shown.
+const MAX_SECRETS: usize = 20;
 
 /// Why the object at `place`, last seen as `object`, is not there yet; `None` where nothing is found to be wrong.
 ///
-/// What can't be read (rights, time) is passed over: an explanation is better poor than late. Lines of a log that hold a value of one of
-/// `secrets`, the application's own Secrets, are withheld.
-pub async fn explain(
-    cluster: &Cluster,
-    place: &Place,
-    object: Option<&Object>,
-    secrets: &[&Object],
-) -> Option<Explanation> {
+/// What can't be read (rights, time) is passed over: an explanation is better poor than late. It is without the values of the Secrets that the
+/// connection keeps out of words, and its log without those that the pod uses.
+pub async fn explain(cluster: &Cluster, place: &Place, object: Option<&Object>) -> Option<Explanation> {
     let Some(object) = object else {
         let message = "it does not exist (any more)".to_owned();
         let found = Found { object: place.id(), reason: Reason::Gone, message, container: None };
         let event = last_event(&events(cluster, &place.namespace, &place.name).await, &found);
-        return Some(Explanation { found, event, log: Vec::new() });
+        return Some(Explanation { found, event, log: Vec::new() }.redacted(cluster.redactor()));
     };
     let mut evidence = Evidence { objects: family(cluster, object).await, events: Vec::new() };
     let names: BTreeSet<&str> = evidence.objects.iter().map(Object::name).collect();
@@ -43,15 +43,22 @@ pub async fn explain(
         evidence.events.extend(more);
     }
     let found = cause(&evidence)?;
-    let log = match &found.container {
-        Some(container) => {
-            let lines = log(cluster, &found.object, &container.name, container.previous).await;
-            lines.into_iter().map(|line| shown(&line, secrets)).collect()
-        }
-        None => Vec::new(),
-    };
     let event = last_event(&evidence.events, &found);
-    Some(Explanation { found, event, log })
+    let mut explanation = Explanation { found, event, log: Vec::new() };
+    if let Some(container) = explanation.found.container.clone() {
+        let id = explanation.found.object.clone();
+        let pod = evidence.objects.iter().find(|object| object.id() == id);
+        explanation.log = match secrets(cluster, &id.namespace, &pod.map(secrets_of).unwrap_or_default()).await {
+            Some(secrets) => {
+                let redactor = Redactor::of(&secrets);
+                explanation = explanation.redacted(&redactor);
+                let lines = log(cluster, &id, &container.name, container.previous).await;
+                lines.iter().map(|line| printable(&cluster.redactor().redact(&redactor.redact(line)))).collect()
+            }
+            None => vec!["(the log is withheld: the Secrets that the pod uses can't be read)".to_owned()],
+        };
+    }
+    Some(explanation.redacted(cluster.redactor()))
 }
 
 /// The last warning about the object found, unless it says the same.
@@ -64,7 +71,7 @@ fn last_event(events: &[Event], found: &Found) -> Option<Event> {
 async fn family(cluster: &Cluster, object: &Object) -> Vec<Object> {
     let mut family = vec![object.clone()];
     if object.group() == "apps" && object.kind() == "Deployment" {
-        let sets = children(cluster, "/apis/apps/v1", "replicasets", ("apps/v1", "ReplicaSet"), object, object).await;
+        let sets = children(cluster, "replicasets", ("apps/v1", "ReplicaSet"), object, object).await;
         let number = |set: &Object| {
             let revision = set.annotation("deployment.kubernetes.io/revision");
             revision.and_then(|revision| revision.parse::<u64>().ok()).unwrap_or_default()
@@ -76,7 +83,7 @@ async fn family(cluster: &Cluster, object: &Object) -> Vec<Object> {
         ("apps", "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet") | ("batch", "Job")
     );
     if let Some(owner) = family.last().filter(|_| owns_pods) {
-        let mut pods = children(cluster, "/api/v1", "pods", ("v1", "Pod"), owner, object).await;
+        let mut pods = children(cluster, "pods", ("v1", "Pod"), owner, object).await;
         pods.sort_by(|a, b| a.name().cmp(b.name()));
         family.extend(pods);
     }
@@ -86,7 +93,6 @@ async fn family(cluster: &Cluster, object: &Object) -> Vec<Object> {
 /// What `owner` made, found by the selector of `selecting`.
 async fn children(
     cluster: &Cluster,
-    api: &str,
     plural: &str,
     (version, kind): (&str, &str),
     owner: &Object,
@@ -96,8 +102,8 @@ async fn children(
     let selector: Vec<String> =
         labels.into_iter().flatten().filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?))).collect();
     let params = ListParams::default().labels(&selector.join(",")).limit(MAX_LISTED);
-    let request = Request::new(format!("{api}/namespaces/{}/{plural}", selecting.namespace())).list(&params);
-    let Ok(answer) = cluster.send(request).await else { return Vec::new() };
+    let Ok(path) = path::collection(version, selecting.namespace(), plural) else { return Vec::new() };
+    let Ok(answer) = cluster.send(Request::new(path).list(&params)).await else { return Vec::new() };
     let uid = owner.pointer("/metadata/uid");
     let is_owned = |item: &Value| {
         let owners = item.pointer("/metadata/ownerReferences").and_then(Value::as_array);
@@ -118,8 +124,8 @@ async fn children(
 async fn events(cluster: &Cluster, namespace: &str, name: &str) -> Vec<Event> {
     let namespace = if namespace.is_empty() { "default" } else { namespace };
     let params = ListParams::default().fields(&format!("involvedObject.name={name}")).limit(MAX_LISTED);
-    let request = Request::new(format!("/api/v1/namespaces/{namespace}/events")).list(&params);
-    let Ok(answer) = cluster.send(request).await else { return Vec::new() };
+    let Ok(path) = path::collection("v1", namespace, "events") else { return Vec::new() };
+    let Ok(answer) = cluster.send(Request::new(path).list(&params)).await else { return Vec::new() };
     let items = answer.body.get("items").and_then(Value::as_array);
     items.into_iter().flatten().map(event).collect()
 }
@@ -152,14 +158,75 @@ async fn log(cluster: &Cluster, pod: &ObjectId, container: &str, previous: bool)
         limit_bytes: Some(MAX_LOG),
         ..LogParams::default()
     };
-    let request = Request::new(format!("/api/v1/namespaces/{}/pods", pod.namespace)).logs(&pod.name, &params);
-    cluster.text(request).await.unwrap_or_default().lines().map(str::to_owned).collect()
+    let place = path::collection("v1", &pod.namespace, "pods").and_then(|path| Ok((path, path::segment(&pod.name)?)));
+    let Ok((path, name)) = place else { return Vec::new() };
+    let text = cluster.text(Request::new(path).logs(&name, &params)).await.unwrap_or_default();
+    // What is cut off in the midst of a line may be cut off in the midst of a value.
+    let is_cut = i64::try_from(text.len()).unwrap_or(i64::MAX) >= MAX_LOG;
+    let whole = if is_cut { text.rsplit_once('\n').map_or("", |(whole, _)| whole) } else { &text };
+    whole.lines().map(str::to_owned).collect()
 }
 
-/// A line as it may be shown: printable, not too long, without what is secret.
-fn shown(line: &str, secrets: &[&Object]) -> String {
-    if secrets.iter().any(|secret| mask::values(secret).iter().any(|value| line.contains(value.as_str()))) {
-        return "(a line that holds a value of a Secret is withheld)".to_owned();
+/// The names of the Secrets that a pod's containers and volumes take values from.
+fn secrets_of(pod: &Object) -> BTreeSet<String> {
+    fn collect(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+            Value::Object(fields) => {
+                for (key, field) in fields {
+                    // `env`, `envFrom` and projected volumes say `name`, volumes `secretName`, drivers and pulls have references.
+                    let name = match key.as_str() {
+                        "secretKeyRef" | "secretRef" | "secret" | "nodePublishSecretRef" => {
+                            field.get("name").or_else(|| field.get("secretName"))
+                        }
+                        _ => None,
+                    };
+                    found.extend(name.and_then(Value::as_str).map(str::to_owned));
+                    collect(field, found);
+                }
+            }
+            _ => {}
+        }
     }
+    let mut found = BTreeSet::new();
+    if let Some(spec) = pod.get("spec") {
+        collect(spec, &mut found);
+    }
+    found
+}
+
+/// The Secrets of these names; `None` where one may be there and can't be read.
+async fn secrets(cluster: &Cluster, namespace: &str, names: &BTreeSet<String>) -> Option<Vec<Object>> {
+    if names.len() > MAX_SECRETS {
+        return None;
+    }
+    let resource = apply::secrets();
+    let place =
+        |name: &String| Place { resource: Arc::clone(&resource), namespace: namespace.to_owned(), name: name.clone() };
+    let places: Vec<Place> = names.iter().map(place).collect();
+    let (found, failures) = live::get_all(cluster, &places).await;
+    failures.is_empty().then(|| found.into_values().collect())
+}
+
+/// A line as a terminal or a chat may get it.
+fn printable(line: &str) -> String {
     line.chars().filter(|c| !c.is_control() || *c == '\t').take(MAX_LINE).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_secret_that_a_pod_uses_is_found() {
+        let pod = Object::from_value(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {
+            "initContainers": [{"name": "i", "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "one", "key": "k"}}}]}],
+            "containers": [{"name": "c", "envFrom": [{"secretRef": {"name": "two"}}, {"configMapRef": {"name": "no"}}]}],
+            "volumes": [{"name": "v", "secret": {"secretName": "three"}},
+                {"name": "w", "projected": {"sources": [{"secret": {"name": "four"}}, {"configMap": {"name": "no"}}]}}]}}))
+        .unwrap();
+        assert_eq!(secrets_of(&pod).into_iter().collect::<Vec<_>>(), ["four", "one", "three", "two"]);
+    }
 }

@@ -7,6 +7,7 @@ use slipway_manifest::{Object, ObjectId};
 
 use super::{Event, Evidence, Found, Reason, cause};
 use crate::error::{ApiError, Class, Failure, Verb};
+use crate::redact::{Redactor, Subject};
 
 fn object(version: &str, kind: &str, name: &str, more: Value) -> Object {
     let mut object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": "shop"}});
@@ -411,8 +412,9 @@ fn what_the_api_server_refuses_is_explained_with_the_remedy() {
             "CreateNamespace=true",
         ),
     ];
+    let subject = Subject::of("/apis/apps/v1/deployments", &[], &Redactor::default());
     for (code, body, class, remedy) in refusals {
-        let source = ApiError::from_status(code, &body);
+        let source = ApiError::from_status(code, &body, &subject);
         assert_eq!(source.class, class, "{body}");
         let failure = Failure { id: ObjectId::new("apps", "Deployment", "shop", "web"), verb: Verb::Apply, source };
         let text = failure.explain();

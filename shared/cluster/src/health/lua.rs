@@ -139,7 +139,8 @@ fn time_library(lua: &Lua, now: Timestamp) -> mlua::Result<Table> {
     let time = move |_: &Lua, when: Option<Table>| {
         let Some(when) = when else { return Ok(now.as_second()) };
         let field = |key: &str, default: i64| Ok::<_, mlua::Error>(when.get::<Option<i64>>(key)?.unwrap_or(default));
-        let (years, months, days) = (field("year", 1970)? - 1970, field("month", 1)? - 1, field("day", 1)? - 1);
+        let since = |key: &str, first: i64| Ok::<_, mlua::Error>(field(key, first)?.saturating_sub(first));
+        let (years, months, days) = (since("year", 1970)?, since("month", 1)?, since("day", 1)?);
         let (hours, minutes, seconds) = (field("hour", 12)?, field("min", 0)?, field("sec", 0)?);
         let moment = jiff::Span::new()
             .try_years(years)
@@ -249,6 +250,9 @@ mod tests {
             ("local function f() return f() + 1 end return f()", "stack overflow"),
             ("return {", "unexpected"),
             ("error('no')", "no"),
+            ("return os.time({year = -9223372036854775807 - 1, month = 9223372036854775807, day = 0})", "out of range"),
+            ("return os.date('%c', 1e400)", "e"),
+            ("return os.date('%c', -1e18)", "range"),
         ];
         for (script, word) in attacks {
             let error = run(script).unwrap_err().to_string();

@@ -190,7 +190,7 @@ fn parse(args: &[Value]) -> Result<Result<time::Time, TimeError>, FuncError> {
 fn ago(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
     let nanos = now(cx)?.since(&moment(cx, args.first())?);
     // To the nearest second, halves away from zero.
-    let rounded = (nanos.abs().saturating_add(500_000_000) / 1_000_000_000).saturating_mul(1_000_000_000);
+    let rounded = (nanos.saturating_abs().saturating_add(500_000_000) / 1_000_000_000).saturating_mul(1_000_000_000);
     Ok(duration::format(rounded * nanos.signum()).into())
 }
 

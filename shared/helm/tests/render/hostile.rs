@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use slipway_helm::{HelmError, Limits, Options, RenderError, render};
+use slipway_helm::{HelmError, Limits, Options, RenderError, Set, SetKind, render};
 
 use crate::{one, tree};
 
@@ -172,6 +172,81 @@ fn schemas_fetch_nothing_and_end() {
             let error = found.unwrap_err().to_string();
             assert!(error.contains(refusal), "{error}");
         }
+    }
+}
+
+/// The values may be passwords: neither what does not fit nor what a schema was built of is quoted.
+#[test]
+fn schemas_and_assignments_quote_no_value() {
+    let wanted = [
+        (r#"{"type": "string", "minLength": 40}"#, "at '/password': value is shorter than 40 characters"),
+        (r#"{"type": "integer"}"#, "value is not of type"),
+        (r#"{"pattern": "^[0-9]+$"}"#, "value does not match"),
+        (r#"{"enum": ["a", "b"]}"#, "value is not one of"),
+        (r#"{"const": "a"}"#, "\"a\" was expected"),
+        (r#"{"format": "ipv4"}"#, "value is not a"),
+        (r#"{"not": {}}"#, "is not allowed for value"),
+        (r#"{"anyOf": [{"type": "null"}, {"type": "array"}]}"#, "value is not valid under any of"),
+        (r#"{"oneOf": [{}, {}]}"#, "value is valid under more than one"),
+        (r#"{"type": "nonsense", "default": "c4n4ry"}"#, "values.schema.json: at '/properties/password"),
+    ];
+    assert_eq!(wanted.len(), 10);
+    for (schema, word) in wanted {
+        let schema = format!("{{\"properties\": {{\"password\": {schema}}}}}");
+        let chart = tree(&[("values.schema.json", &schema), ("templates/x.yaml", "a: 1\n")]);
+        // A list is of another type, which may be all that is said of it.
+        for (value, word) in [("c4n4ry-hunter2", word), ("{c4n4ry-a,c4n4ry-b}", "")] {
+            let sets = vec![Set::new(SetKind::Text, format!("password={value}"))];
+            let rendered = render(&chart, "", &Options { sets, ..options() });
+            if word.is_empty() && rendered.is_ok() {
+                continue;
+            }
+            let error = rendered.unwrap_err().to_string();
+            assert!(error.contains(word) && !error.contains("c4n4ry"), "{schema}: {error}");
+        }
+    }
+    let sets = vec![Set::new(SetKind::Typed, "db.password={c4n4ry-a,b")];
+    let error = render(&tree(&[]), "", &Options { sets, ..options() }).unwrap_err().to_string();
+    assert_eq!(error, "failed to parse --set `db.password=…`: list must terminate with '}'");
+}
+
+/// Dates and durations at the ends of what can be counted are texts or errors, and end no process.
+#[test]
+fn dates_far_away_end_nothing() {
+    let numbers = ["9223372036854775807", "-9223372036854775808", "0", "-1", "253402300800", "-377705116800"];
+    let durations =
+        ["9223372036854775807h", "9223372036854775807ns", "-9223372036854775808ns", "1e400", "-1h", "2562047h47m16s"];
+    let mut templates = Vec::new();
+    for number in numbers {
+        for call in [
+            "date \"2006-01-02T15:04:05.999999999Z07:00 Mon MST\" X",
+            "htmlDate X",
+            "dateInZone \"2006\" X \"Asia/Tokyo\"",
+            "ago X",
+            "duration X",
+            "durationRound X",
+        ] {
+            templates.push(format!("{{{{ {} }}}}", call.replace('X', &format!("(int64 \"{number}\")"))));
+        }
+        let time = "(toDate \"2006-01-02\" \"2024-02-29\")";
+        templates
+            .push(format!("{{{{ ({time}.AddDate (int \"{number}\") (int \"{number}\") (int \"{number}\")).Unix }}}}"));
+        templates.push(format!("{{{{ duration \"{number}\" }}}}{{{{ durationRound \"{number}\" }}}}"));
+    }
+    for duration in durations {
+        for date in ["0001-01-01", "9999-12-31", "0000-01-01"] {
+            let time = format!("(toDate \"2006-01-02\" \"{date}\")");
+            templates.push(format!("{{{{ dateModify \"{duration}\" {time} }}}}"));
+            templates.push(format!("{{{{ ({time} | dateModify \"{duration}\").UnixNano }}}}"));
+            templates
+                .push(format!("{{{{ ago (dateModify \"{duration}\" {time}) }}}}{{{{ (now.Sub {time}).String }}}}"));
+        }
+        templates.push(format!("{{{{ durationRound \"{duration}\" }}}}{{{{ mustDateModify \"{duration}\" now }}}}"));
+    }
+    assert_eq!(templates.len(), 6 * 8 + 6 * 10);
+    for template in templates {
+        // Whatever it gives, it comes to an end.
+        let _ = one(&format!("a: '{template}'\n"), &options());
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn parse_patch(text: &str, source: &str) -> Result<Vec<Operation>, Er
             let value = entry.get("value").cloned();
             let entry = match entry {
                 Value::Object(map) => Value::Object(map.into_iter().filter(|(key, _)| key != "value").collect()),
-                other => return Err(bad(format!("`{other}` is no operation"))),
+                _ => return Err(bad("an item is no operation".to_owned())),
             };
             decode::leniently::<Operation>(entry).map(|operation| Operation { value, ..operation }).map_err(bad)
         })

@@ -70,9 +70,10 @@ fn refined(node: &Node, options: Option<&FieldOptions>) -> Result<Node, Error> {
         return Err(Error::refused("delimiter option can only be used with scalar nodes"));
     };
     let mut parts = scalar.text.split(options.delimiter.as_str());
-    let part = usize::try_from(options.index).ok().and_then(|index| parts.nth(index)).ok_or_else(|| {
-        Error::refused(format!("options.index {} is out of bounds for value `{}`", options.index, scalar.text))
-    })?;
+    let part = usize::try_from(options.index)
+        .ok()
+        .and_then(|index| parts.nth(index))
+        .ok_or_else(|| Error::refused(format!("options.index {} is out of bounds for the value", options.index)))?;
     Ok(Node::Scalar(Scalar { text: part.to_owned(), tag: scalar.tag }))
 }
 

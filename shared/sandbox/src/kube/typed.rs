@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
+use slipway_gotmpl::{Budget, Limits, Numbers, sprintf};
 
 use super::fieldset::{Set, Step};
 use super::schema::{ListKind, Schema, Type};
@@ -397,14 +398,8 @@ pub(super) fn problem(schema: &Schema, kind: &Type, value: &Value) -> Option<Str
 }
 
 fn check(schema: &Schema, kind: &Type, value: &Value, path: &str) -> Option<String> {
-    let expected = |what: &str| {
-        let shown = match value {
-            Value::String(text) => format!("&value.valueUnstructured{{Value:\"{text}\"}}"),
-            Value::Object(_) => "&value.valueUnstructured{Value:map[string]interface {}}".to_owned(),
-            other => format!("&value.valueUnstructured{{Value:{other}}}"),
-        };
-        Some(format!("{path}: expected {what}, got {shown}"))
-    };
+    let expected =
+        |what: &str| Some(format!("{path}: expected {what}, got &value.valueUnstructured{{Value:{}}}", in_go(value)));
     match (kind, value) {
         (_, Value::Null)
         | (Type::Raw, _)
@@ -456,5 +451,28 @@ fn check(schema: &Schema, kind: &Type, value: &Value, path: &str) -> Option<Stri
             })
         }
         (Type::List(..), _) => expected("list"),
+    }
+}
+
+/// A value as Go's `%#v` prints it, in full: so the API server quotes what it refuses.
+fn in_go(value: &Value) -> String {
+    let value = slipway_gotmpl::Value::from_json(value, Numbers::Int64);
+    // A request is far smaller than what a budget allows.
+    sprintf(&Budget::new(Limits::default()), b"%#v", &[value]).map(|text| text.to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_quoted_as_go_quotes_them() {
+        let value = json!({"user": "a\nb", "password": "c4n4ry", "n": [1, 1.5, true, null]});
+        assert_eq!(
+            in_go(&value),
+            "map[string]interface {}{\"n\":[]interface {}{1, 1.5, true, interface {}(nil)}, \"password\":\"c4n4ry\", \"user\":\"a\\nb\"}"
+        );
     }
 }

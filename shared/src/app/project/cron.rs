@@ -2,7 +2,7 @@
 //! descriptors (`@daily`), names of months and days in any case; a day fits if day of month *or* day of week fits, unless one of
 //! them is a star. The time is seconds since 1970 in whatever zone the caller thinks in.
 
-use jiff::ToSpan as _;
+use jiff::Span;
 use jiff::civil::Date;
 
 /// Years that are searched for the next time.
@@ -64,8 +64,8 @@ impl Schedule {
     pub(super) fn next(&self, seconds: i64) -> Option<i64> {
         let epoch = jiff::civil::date(1970, 1, 1);
         // Of whole minutes the first one later than `seconds`.
-        let first = seconds.div_euclid(60) + 1;
-        let mut date = epoch.checked_add(first.div_euclid(1_440).days()).ok()?;
+        let first = seconds.div_euclid(60).checked_add(1)?;
+        let mut date = epoch.checked_add(Span::new().try_days(first.div_euclid(1_440)).ok()?).ok()?;
         let last = date.year().checked_add(YEARS)?;
         let mut from = u32::try_from(first.rem_euclid(1_440)).ok()?;
         while date.year() <= last {
@@ -73,7 +73,7 @@ impl Schedule {
                 && let Some(minute) = (from..1_440).find(|m| has(self.hours, m / 60) && has(self.minutes, m % 60))
             {
                 let days = i64::from(epoch.until(date).ok()?.get_days());
-                return Some(days * 86_400 + i64::from(minute) * 60);
+                return days.checked_mul(1_440)?.checked_add(i64::from(minute))?.checked_mul(60);
             }
             from = 0;
             date = date.tomorrow().ok()?;
@@ -157,6 +157,19 @@ mod tests {
             assert_eq!(Schedule::parse(schedule).unwrap().next(seconds(after)), Some(seconds(next)), "{schedule}");
         }
         assert_eq!(Schedule::parse("0 0 31 2 *").unwrap().next(0), None);
+    }
+
+    #[test]
+    fn no_moment_is_too_far() {
+        let schedule = Schedule::parse("* * * * *").unwrap();
+        for seconds in [i64::MIN, i64::MAX, 7_304_484 * 86_400, -7_304_485 * 86_400] {
+            assert_eq!(schedule.next(seconds), None, "{seconds}");
+        }
+        for moment in [Timestamp::MIN, Timestamp::MAX] {
+            let seconds = moment.as_second();
+            let next = schedule.next(seconds).unwrap();
+            assert!(next > seconds && next <= seconds + 60 && next % 60 == 0, "{next}");
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@ use slipway_manifest::Object;
 
 use super::{AppProject, CONTROL_NAMESPACE, ClusterName};
 use crate::app::Application;
+use crate::app::controls::Control;
+use crate::clusters::IN_CLUSTER_SERVER;
 
 /// What a project does not allow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,6 +14,22 @@ pub enum Denied {
     /// No such project.
     #[error("AppProject `{0}` is not declared at the root: declare it, or set `spec.project` to one that is")]
     Unknown(String),
+    /// It restricts in ways that Slipway does not obey.
+    #[error("{by} restricts what Slipway does not restrict, so that nothing of it is deployed: {controls}")]
+    Controls {
+        /// The project, or `argocd-cm`.
+        by: String,
+        /// The fields, each with what to do about it.
+        controls: String,
+    },
+    /// `argocd-cm` excludes it.
+    #[error("the ConfigMap argocd-cm does not allow {what}: `{key}` excludes it")]
+    Setting {
+        /// An object, a destination, a tool.
+        what: String,
+        /// The key.
+        key: &'static str,
+    },
     /// The Application lies in a namespace that is not its project's.
     #[error(
         "AppProject `{project}` does not allow Applications in the namespace `{namespace}`: add it to `spec.sourceNamespaces`"
@@ -83,6 +101,13 @@ impl AppProject {
     /// `cluster`; `own` are the clusters whose Secrets name this project.
     pub fn check(&self, app: &Application, cluster: &ClusterName, own: &[ClusterName]) -> Result<(), Denied> {
         let project = || self.name.clone();
+        self.check_controls()?;
+        if self.settings.is_in_cluster_off && cluster.server.trim_end_matches('/') == IN_CLUSTER_SERVER {
+            return Err(Denied::Setting {
+                what: "the destination in-cluster".to_owned(),
+                key: "cluster.inClusterEnabled",
+            });
+        }
         if !self.permits_application_in(&app.namespace, CONTROL_NAMESPACE) {
             return Err(Denied::ApplicationNamespace { project: project(), namespace: app.namespace.clone() });
         }
@@ -96,12 +121,33 @@ impl AppProject {
         Ok(())
     }
 
+    /// That everything which restricts its Applications is obeyed.
+    fn check_controls(&self) -> Result<(), Denied> {
+        let denied = |by: String, controls: Vec<Control>| {
+            let lines: Vec<String> = controls.iter().map(Control::to_string).collect();
+            if lines.is_empty() { Ok(()) } else { Err(Denied::Controls { by, controls: lines.join("; ") }) }
+        };
+        denied("the ConfigMap argocd-cm".to_owned(), self.settings.controls.clone())?;
+        let mut controls = self.controls.clone();
+        if !self.service_accounts.is_empty() && !self.settings.never_impersonates {
+            let remedy = "objects are applied as Slipway itself: remove it, or set `application.sync.impersonation.enabled` of argocd-cm to \"false\"";
+            controls.push(Control::new("spec.destinationServiceAccounts", remedy));
+        }
+        denied(format!("AppProject `{}`", self.name), controls)
+    }
+
+    /// Whether the project allows objects of the kind of `object` at all, wherever they go.
+    pub fn check_kind(&self, object: &Object) -> Result<(), Denied> {
+        if self.permits_kind(object.group(), object.kind(), object.name(), !object.namespace().is_empty()) {
+            return Ok(());
+        }
+        Err(self.no_kind(object))
+    }
+
     /// Whether the project allows `object`, whose namespace is empty if it is cluster-scoped, on `cluster`.
     pub fn check_object(&self, object: &Object, cluster: &ClusterName, own: &[ClusterName]) -> Result<(), Denied> {
         let namespace = object.namespace();
-        if !self.permits_kind(object.group(), object.kind(), object.name(), !namespace.is_empty()) {
-            return Err(self.no_kind(object));
-        }
+        self.check_kind(object)?;
         if !namespace.is_empty() && !self.permits_destination(cluster, namespace, own) {
             return Err(self.no_destination(format!("{} in ", object.id()), cluster, namespace));
         }

@@ -116,12 +116,96 @@ fn an_empty_list_of_kinds_allows_none() {
     assert!(!permits(json!({"namespaceResourceWhitelist": []})));
 }
 
+fn allowing(more: &Value) -> AppProject {
+    let mut spec = json!({"sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}]});
+    spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    project(spec)
+}
+
+/// A control that is not obeyed would let through what its author believes is kept out.
 #[test]
-fn what_has_no_effect_is_said() {
-    let project = project(json!({
-        "destinationServiceAccounts": [{"server": "*", "namespace": "*", "defaultServiceAccount": "deployer"}],
-        "signatureKeys": [{"keyID": "A"}], "colour": "red", "roles": []}));
-    assert_eq!(project.service_accounts[0].default_service_account, "deployer");
-    assert_eq!(project.warnings.len(), 3, "{:?}", project.warnings);
-    assert!(!project.permits_source("https://github.com/a/b"));
+fn what_restricts_and_is_not_obeyed_refuses() {
+    let check =
+        |more: Value| allowing(&more).check(&application("argocd"), &here(), &[]).map_err(|denied| denied.to_string());
+    for (more, said) in [
+        (json!({"signatureKeys": [{"keyID": "4AEE18F83AFDEB23"}]}), "`spec.signatureKeys` (commits are not checked"),
+        (json!({"sourceIntegrity": {"git": {"policies": [{}]}}}), "`spec.sourceIntegrity` (commits are not checked"),
+        (
+            json!({"destinationServiceAccounts": [{"server": "*", "namespace": "*", "defaultServiceAccount": "deployer"}]}),
+            "`spec.destinationServiceAccounts` (objects are applied as Slipway itself: remove it, or set",
+        ),
+        (json!({"colour": "red"}), "`spec.colour` (it is not known"),
+        (
+            json!({"destinations": [{"server": "*", "namespace": "*", "zone": "a"}]}),
+            "`spec.destinations[0].zone` (it is",
+        ),
+        (
+            json!({"clusterResourceWhitelist": [{"group": "", "kind": "*", "labels": {}}]}),
+            "`spec.clusterResourceWhitelist[0].labels`",
+        ),
+        (
+            json!({"syncWindows": [{"kind": "Deny", "schedule": "* * * * *", "duration": "1h"}]}),
+            "`spec.syncWindows` (each `kind`",
+        ),
+        (
+            json!({"syncWindows": [{"kind": "deny", "schedule": "* * * * *", "duration": "1h", "unless": "x"}]}),
+            "`spec.syncWindows[0].unless`",
+        ),
+        (
+            json!({"syncWindows": [{"kind": "deny", "schedule": "* * * * *", "duration": "1h", "applications": ["["]}]}),
+            "`spec.syncWindows` (it has",
+        ),
+        (json!({"sourceRepos": ["*", "!https://github.com/[acme/*"]}), "`spec.sourceRepos` (it has a pattern"),
+        (
+            json!({"namespaceResourceBlacklist": [{"group": "", "kind": "[Secret"}]}),
+            "`spec.namespaceResourceBlacklist` (it has",
+        ),
+    ] {
+        let refused = check(more.clone()).unwrap_err();
+        assert!(
+            refused.starts_with("AppProject `shop` restricts what Slipway does not restrict") && refused.contains(said),
+            "{more}: {refused}"
+        );
+    }
+    let both = check(json!({"signatureKeys": [{"keyID": "A"}], "colour": "red"})).unwrap_err();
+    assert!(both.contains("spec.signatureKeys") && both.contains("spec.colour"), "all at once: {both}");
+}
+
+#[test]
+fn what_is_empty_or_restricts_nothing_is_no_control() {
+    for more in [
+        json!({"signatureKeys": [], "destinationServiceAccounts": [], "sourceIntegrity": {"git": {"policies": []}}}),
+        json!({"signatureKeys": null, "sourceIntegrity": {}}),
+        json!({"description": "x", "roles": [{"name": "r", "policies": ["p"]}], "orphanedResources": {"warn": true}}),
+        json!({"permitOnlyProjectScopedClusters": false, "sourceNamespaces": ["team-*"]}),
+    ] {
+        assert_eq!(allowing(&more).check(&application("argocd"), &here(), &[]), Ok(()), "{more}");
+    }
+}
+
+#[test]
+fn argocd_cm_restricts_every_project() {
+    let check =
+        |project: &AppProject| project.check(&application("argocd"), &here(), &[]).map_err(|denied| denied.to_string());
+    let with = |more: Value, data: Value| {
+        let settings = Settings::from_config_map(data.as_object().unwrap());
+        check(&AppProject { settings: Arc::new(settings), ..allowing(&more) })
+    };
+    let accounts =
+        json!({"destinationServiceAccounts": [{"server": "*", "namespace": "*", "defaultServiceAccount": "x"}]});
+    assert_eq!(with(accounts.clone(), json!({"application.sync.impersonation.enabled": "false"})), Ok(()));
+    for (more, data, said) in [
+        (accounts, json!({}), "spec.destinationServiceAccounts"),
+        (
+            json!({}),
+            json!({"application.sync.impersonation.enabled": "true"}),
+            "the ConfigMap argocd-cm restricts what",
+        ),
+        (json!({}), json!({"globalProjects": "- projectName: all"}), "`globalProjects`"),
+        (json!({}), json!({"resource.exclusions": "{"}), "`resource.exclusions`"),
+        (json!({}), json!({"cluster.inClusterEnabled": "false"}), "does not allow the destination in-cluster"),
+    ] {
+        let refused = with(more, data.clone()).unwrap_err();
+        assert!(refused.contains(said), "{data}: {refused}");
+    }
 }

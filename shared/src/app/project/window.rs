@@ -100,7 +100,7 @@ impl fmt::Display for SyncWindow {
 }
 
 impl SyncWindow {
-    pub(super) fn read(mut fields: Fields<'_>, warnings: &mut Vec<String>) -> Result<Self, AppError> {
+    pub(super) fn read(mut fields: Fields<'_>, unknown: &mut Vec<String>) -> Result<Self, AppError> {
         let text = |text: Option<String>| text.unwrap_or_default();
         let window = Self {
             kind: text(fields.text("kind")?),
@@ -115,7 +115,7 @@ impl SyncWindow {
             description: text(fields.text("description")?),
             sync_overrun: fields.flag("syncOverrun")?.unwrap_or(false),
         };
-        fields.finish(warnings);
+        unknown.extend(fields.unknown());
         Ok(window)
     }
 
@@ -171,7 +171,7 @@ struct Clock {
 impl Clock {
     /// The first opening after `at` less `back`, on the zone's clock; `None` is Go's zero time.
     fn opening(&self, at: Timestamp, back: SignedDuration) -> Option<i64> {
-        let from = at.as_duration().checked_sub(back)?.checked_add(SignedDuration::from_secs(self.offset))?;
+        let from = self.local(at).checked_sub(back)?;
         let nanos = from.as_nanos().div_euclid(1_000_000_000);
         self.schedule.next(i64::try_from(nanos).ok()?)
     }
@@ -179,8 +179,12 @@ impl Clock {
     fn is_active(&self, at: Timestamp) -> bool {
         // A schedule that never comes is "before now" for Argo CD, and so always open.
         let Some(opening) = self.opening(at, self.duration) else { return true };
-        let now = at.as_duration() + SignedDuration::from_secs(self.offset);
-        SignedDuration::from_secs(opening) < now
+        SignedDuration::from_secs(opening) < self.local(at)
+    }
+
+    /// `at` on the zone's clock.
+    fn local(&self, at: Timestamp) -> SignedDuration {
+        at.as_duration().saturating_add(SignedDuration::from_secs(self.offset))
     }
 
     /// The next moments after `at` when it opens and when an opening ends.

@@ -1,9 +1,9 @@
 //! How a sync begins, or is taken up where another invocation left it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+#![warn(clippy::arithmetic_side_effects)]
 
-use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
 use slipway_cluster::GroupKind;
 use slipway_cluster::engine::{self, Progress};
 use slipway_cluster::live::{self, Place};
@@ -12,14 +12,14 @@ use slipway_cluster::state::{self, Operation, Reached};
 use slipway_cluster::status::OperationState;
 use slipway_cluster::wait::{self, Progress as Seen};
 use slipway_manifest::{Object, ObjectId};
-use tokio::time::Instant;
 
+use super::Run;
 use super::operate::input;
 use super::outcome::Stop;
 use super::view::{self, View};
-use super::waiting::{Waited, hook_ended, since};
-use super::{Run, judge};
+use super::waiting::{Waited, hook_ended};
 use crate::notify::report;
+use crate::time;
 
 impl Run<'_> {
     pub(super) async fn load(&mut self) -> Result<(), Stop> {
@@ -27,13 +27,16 @@ impl Run<'_> {
             self.book.version = Some(recorded.version().to_owned());
             self.book.state = recorded.state;
         }
+        // No back-off is that long: it is damaged, and would be waited for without end.
+        if let Some(operation) = &mut self.book.state.operation {
+            operation.not_before = operation.not_before.filter(|at| time::until(*at) < time::LONGEST);
+        }
         Ok(())
     }
 
     /// Ends a sync of another commit that was left half-way: its running hooks are waited for, then let go. Whether that is done.
     pub(super) async fn end_previous(&mut self) -> Result<bool, Stop> {
-        let job = self.book.job;
-        let revision = &job.revision;
+        let revision = &self.book.job.revision;
         let Some(previous) = self.book.state.operation.clone().filter(|operation| operation.revision != *revision)
         else {
             return Ok(true);
@@ -45,11 +48,11 @@ impl Run<'_> {
         let kinds = self.book.cluster.resolve(&BTreeSet::new(), &known).await;
         let places: Vec<Place> = hooks.iter().filter_map(|id| view::place_of(&kinds, id)).collect();
         self.book.places = places.iter().map(|place| (place.id(), place.clone())).collect();
-        let left = self.times.timeout.saturating_sub(since(previous.started_at));
-        let until = self.times.patience.min(Instant::now() + left);
-        let found = wait::wait(&self.book.cluster, &places, until, |_, object| hook_ended(job, object)).await;
+        let until = self.times.patience.min(time::after(self.times.left(previous.started_at)));
+        let judge = self.book.judge();
+        let found = wait::wait(&self.book.cluster, &places, until, |_, object| hook_ended(&judge, object)).await;
         let is_open = found.values().any(|outcome| matches!(outcome.progress, Seen::Waiting(_)));
-        if is_open && since(previous.started_at) < self.times.timeout {
+        if is_open && time::since(previous.started_at) < self.times.timeout {
             let names: Vec<String> = found.keys().map(ToString::to_string).collect();
             let warning = format!("a hook of the commit before still runs: {}", names.join(", "));
             self.book.outcome.warnings.push(warning);
@@ -70,7 +73,7 @@ impl Run<'_> {
     pub(super) async fn terminate(&mut self, operation: &Operation) {
         let options = self.options(operation);
         let (view, book) = (&self.view, &mut self.book);
-        let health = judge(book.job);
+        let health = book.judge();
         engine::terminate(&input(view, &options, &health), &mut self.progress, book).await;
         self.merge();
     }
@@ -94,7 +97,7 @@ impl Run<'_> {
         if let Some(initiator) = recorded.filter(|initiator| !initiator.is_unknown()) {
             self.book.initiator = initiator;
         }
-        let ahead = operation.not_before.map(|at| Duration::try_from(at - Timestamp::now()).unwrap_or_default());
+        let ahead = operation.not_before.map(time::until);
         // Only a back-off has to be waited for; what was waited for otherwise may be there already.
         if let Some(delay) = ahead.filter(|_| operation.retries > 0 && self.progress.is_fresh())
             && self.back_off(delay).await == Waited::Later
@@ -104,7 +107,7 @@ impl Run<'_> {
             return false;
         }
         if let Some(operation) = &mut self.book.state.operation {
-            operation.attempt += 1;
+            operation.attempt = operation.attempt.saturating_add(1);
             operation.not_before = None;
         }
         true
@@ -141,7 +144,7 @@ impl Run<'_> {
     pub(super) async fn record_intent(&mut self) -> Result<(), Stop> {
         let Some(operation) = self.book.state.operation.clone() else { return Ok(()) };
         let options = self.options(&operation);
-        let health = judge(self.book.job);
+        let health = self.book.judge();
         let tasks = engine::tasks(&input(&self.view, &options, &health));
         let ours = tasks.iter().filter(|task| {
             task.target().is_some_and(|object| object.label(slipway_cluster::tracking::PART_OF).is_some())

@@ -26,6 +26,7 @@ use super::record::kubectl_line;
 use super::{AT_ONCE, Job, Outcome};
 use crate::error::chain;
 use crate::notify::reporter::Reporter;
+use crate::time;
 
 /// How long a CustomResourceDefinition may take until its kind is served.
 const ESTABLISHED: Duration = Duration::from_secs(30);
@@ -67,7 +68,21 @@ pub(super) struct Book<'a> {
     pub(super) outcome: Outcome,
 }
 
-impl Book<'_> {
+impl<'a> Book<'a> {
+    /// Keeps the values of the Secrets among `objects` out of all words from now on.
+    pub(super) fn conceal<'o>(&mut self, objects: impl IntoIterator<Item = &'o Object>) {
+        self.cluster = self.cluster.redacting(self.cluster.redactor().and(objects));
+    }
+
+    /// The health of an object, with the checks of the job's Argo CD; no value of a Secret is in its message.
+    pub(super) fn judge(&self) -> impl Fn(&Object) -> Option<Verdict> + Send + Sync + use<'a> {
+        let (checks, redactor) = (&self.job.checks, self.cluster.redactor().clone());
+        move |object| {
+            let Verdict { health, message } = checks.of(object, Timestamp::now())?;
+            Some(Verdict { health, message: redactor.redact(&message).into_owned() })
+        }
+    }
+
     fn owner(&self) -> plan::Owner {
         self.job.owner.cluster()
     }
@@ -237,7 +252,7 @@ impl Book<'_> {
         if places.is_empty() {
             return;
         }
-        let until = self.until.min(Instant::now() + ESTABLISHED);
+        let until = self.until.min(time::after(ESTABLISHED));
         for (id, outcome) in wait::wait(&self.cluster, &places, until, |_, object| established(object)).await {
             if let Seen::Waiting(reason) | Seen::Failed(reason) = outcome.progress {
                 self.outcome.warnings.push(format!("{id} is not established yet: {reason}"));
@@ -299,7 +314,7 @@ async fn recreate(
     until: Instant,
 ) -> Result<(), Failure> {
     prune::delete(cluster, place, live, propagation, false).await?;
-    let until = until.min(Instant::now() + GONE);
+    let until = until.min(time::after(GONE));
     let found = wait::wait(cluster, std::slice::from_ref(place), until, |_, object| wait::gone(object)).await;
     match found.into_values().map(|outcome| outcome.progress).next() {
         Some(Seen::Waiting(reason) | Seen::Failed(reason)) => {

@@ -21,14 +21,13 @@ use slipway_cluster::status::{Condition, OperationPhase};
 use slipway_cluster::wait::{self, Progress as Seen};
 use slipway_manifest::{Object, ObjectId};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::outcome::Stop;
 use super::view::{View, place_of};
-use super::waiting::since;
 use super::{Aim, Job, Outcome, Policy, Run, Times, take_lease};
 use crate::error::chain;
 use crate::notify::report::Phase;
+use crate::time;
 
 /// Where the state tells how far a deletion is.
 const NOTE: &str = "deletion";
@@ -212,7 +211,8 @@ impl Run<'_> {
             return Ok(true);
         }
         if let Some(operation) = &mut self.book.state.operation {
-            operation.attempt += u32::from(is_begun && stage.as_str() == at.unwrap_or_default());
+            let is_taken_up = is_begun && stage.as_str() == at.unwrap_or_default();
+            operation.attempt = operation.attempt.saturating_add(u32::from(is_taken_up));
             self.book.started = operation.started_at;
         }
         if at == Some(stage.as_str()) {
@@ -339,6 +339,7 @@ impl Run<'_> {
         let stays = extras.iter().filter_map(|(id, extra)| Some(format!("{id} stays: {}", extra.doubt.as_ref()?)));
         let warnings: Vec<String> = stays.filter(|line| !book.outcome.warnings.contains(line)).collect();
         book.outcome.warnings.extend(warnings);
+        book.conceal(extras.values().map(|extra| &extra.live));
         self.view = View { extras, ..View::default() };
         Ok(())
     }
@@ -346,8 +347,7 @@ impl Run<'_> {
     /// Waits until finalizers let go what is deleted; whether they did.
     async fn wait_until_gone(&mut self, doomed: &[ObjectId]) -> Result<bool, Stop> {
         let places: Vec<Place> = doomed.iter().filter_map(|id| self.book.places.get(id).cloned()).collect();
-        let left = self.times.timeout.saturating_sub(since(self.book.started));
-        let until = self.times.patience.min(Instant::now() + left);
+        let until = self.times.patience.min(time::after(self.times.left(self.book.started)));
         let found = wait::wait(&self.book.cluster, &places, until, |_, object| wait::gone(object)).await;
         let open = found.iter().filter_map(|(id, outcome)| match &outcome.progress {
             Seen::Waiting(reason) | Seen::Failed(reason) => Some(format!("{id}: {reason}")),
@@ -361,7 +361,7 @@ impl Run<'_> {
         }
         self.progress.phase = OperationPhase::Running;
         self.progress.message = format!("waiting for deletion of {}", open.join(", "));
-        if since(self.book.started) >= self.times.timeout {
+        if time::since(self.book.started) >= self.times.timeout {
             return Err(self.undeleted(Stage::Objects).await);
         }
         self.book.save(&self.progress).await?;

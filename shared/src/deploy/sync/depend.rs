@@ -15,7 +15,8 @@ use tokio::time::Instant;
 
 use super::Run;
 use super::outcome::Stop;
-use super::waiting::{Waited, since};
+use super::waiting::Waited;
+use crate::time;
 
 /// Applications that are there already, by name and commit: known to all syncs of one event.
 pub type Known = Arc<Mutex<BTreeSet<(String, String)>>>;
@@ -109,8 +110,7 @@ impl Run<'_> {
         let is_known = |one: &&Dependency| known.lock().unwrap_or_else(PoisonError::into_inner).contains(&one.id());
         let open: Vec<&Dependency> = on.iter().filter(|one| !is_known(one)).collect();
         let mut stop = self.stop.clone();
-        let left = self.times.timeout.saturating_sub(since(self.book.started));
-        let until = self.times.patience.min(Instant::now() + left);
+        let until = self.times.patience.min(time::after(self.times.left(self.book.started)));
         let seen = tokio::select! {
             seen = watch(&open, until) => seen,
             Ok(_) = stop.wait_for(|stop| *stop) => return Waited::Superseded,
@@ -133,7 +133,7 @@ impl Run<'_> {
             return Waited::Seen;
         }
         self.progress.message = waits.join(", ");
-        if since(self.book.started) < self.times.timeout {
+        if time::since(self.book.started) < self.times.timeout {
             return Waited::Later;
         }
         self.progress.phase = OperationPhase::Failed;

@@ -8,7 +8,7 @@ use serde_json::json;
 use slipway_cluster::explain::explain;
 use slipway_cluster::health::Health;
 use slipway_cluster::status::ResourceResult;
-use slipway_manifest::{Object, ObjectId};
+use slipway_manifest::ObjectId;
 
 use super::{Run, WORKLOADS};
 
@@ -50,10 +50,8 @@ impl Run<'_> {
         let running = self.progress.running().map(|(id, _)| id);
         let failed: Vec<ObjectId> = self.progress.failed().map(ResourceResult::id).collect();
         let ids: BTreeSet<&ObjectId> = failed.iter().chain(running).chain(unwell).collect();
-        let secrets: Vec<&Object> =
-            self.view.targets.iter().chain(self.view.live.values()).filter(|o| o.kind() == "Secret").collect();
         let asked = ids.into_iter().filter_map(|id| Some((book.places.get(id)?, self.view.live.get(id)?))).take(MOST);
-        let asked = asked.map(|(place, live)| explain(&book.cluster, place, Some(live), &secrets));
+        let asked = asked.map(|(place, live)| explain(&book.cluster, place, Some(live)));
         let found = tokio::time::timeout(LIMIT, join_all(asked)).await.unwrap_or_default();
         found.into_iter().flatten().map(|found| found.to_string()).collect()
     }

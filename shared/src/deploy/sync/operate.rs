@@ -1,8 +1,9 @@
 //! The steps of a sync, one after the other, and what stands when they are done.
 
+#![warn(clippy::arithmetic_side_effects)]
+
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
 use slipway_cluster::engine::{self, Input, Options, Progress};
 use slipway_cluster::health::{self, Verdict};
 use slipway_cluster::live::{self, Place};
@@ -13,8 +14,9 @@ use slipway_manifest::{Object, ObjectId};
 
 use super::outcome::Stop;
 use super::view::View;
-use super::waiting::{Waited, since};
-use super::{Policy, Run, TAKEN_UP, judge};
+use super::waiting::Waited;
+use super::{Policy, Run, TAKEN_UP};
+use crate::time;
 
 impl Run<'_> {
     /// The options of this operation.
@@ -35,7 +37,7 @@ impl Run<'_> {
     pub(super) async fn operate(&mut self) -> Result<bool, Stop> {
         loop {
             let Some(operation) = self.book.state.operation.clone() else { return Ok(true) };
-            if since(operation.started_at) > self.times.timeout || operation.attempt > TAKEN_UP {
+            if time::since(operation.started_at) > self.times.timeout || operation.attempt > TAKEN_UP {
                 let waited = std::mem::take(&mut self.progress.message);
                 self.terminate(&operation).await;
                 self.progress.phase = OperationPhase::Failed;
@@ -56,7 +58,7 @@ impl Run<'_> {
                 }
             }
             if let Some(operation) = &mut self.book.state.operation {
-                operation.steps_done += 1;
+                operation.steps_done = operation.steps_done.saturating_add(1);
             }
             if self.progress != before {
                 self.book.save(&self.progress).await?;
@@ -80,7 +82,7 @@ impl Run<'_> {
 
     async fn step(&mut self, operation: &Operation) {
         let options = self.options(operation);
-        let health = judge(self.book.job);
+        let health = self.book.judge();
         engine::step(&input(&self.view, &options, &health), &mut self.progress, &mut self.book).await;
         self.merge();
     }
@@ -110,7 +112,7 @@ impl Run<'_> {
         if let Some(extra) = self.view.extras.get_mut(&id) {
             extra.live = object.clone();
         }
-        let verdict = judge(self.book.job)(&object).filter(|_| is_wanted && !health::is_ignored(&object));
+        let verdict = self.book.judge()(&object).filter(|_| is_wanted && !health::is_ignored(&object));
         if let Some(verdict) = verdict {
             self.book.health.insert(id.clone(), verdict);
         }
@@ -125,12 +127,13 @@ impl Run<'_> {
         let Some(delay) = delay.filter(|_| self.progress.phase != OperationPhase::Succeeded) else {
             return Ok(Waited::Parked);
         };
-        let at = Timestamp::now() + delay;
-        let message = format!("{}. Retrying attempt #{} at {at:.0}.", self.progress.message, operation.retries + 1);
+        let at = time::date_after(delay);
+        let retries = operation.retries.saturating_add(1);
+        let message = format!("{}. Retrying attempt #{retries} at {at:.0}.", self.progress.message);
         self.progress = Progress::default();
         self.progress.message = message;
         if let Some(operation) = &mut self.book.state.operation {
-            operation.retries += 1;
+            operation.retries = retries;
             operation.not_before = Some(at);
         }
         self.book.outcome.problems.clear();
@@ -175,8 +178,8 @@ impl Run<'_> {
         let (Some(place), Some(live)) = (self.book.places.get(&id), self.view.live.get(&id)) else { return };
         match release::disown(&self.book.cluster, place, live, &self.book.job.owner.cluster()).await {
             Ok(_) => {
-                let line = format!("{id} left Git and stays, as CreateNamespace=true asks: it is nobody's object now");
-                self.book.outcome.changes.push(line);
+                let kept = format!("{id} left Git and stays, as CreateNamespace=true asks: it is nobody's object now");
+                self.book.outcome.changes.push(kept);
                 self.book.state.inventory.remove(&id);
             }
             Err(failure) => self.book.outcome.warnings.push(failure.explain()),

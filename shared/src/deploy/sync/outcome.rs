@@ -8,6 +8,7 @@ use slipway_manifest::ObjectId;
 use super::waiting::rest;
 use crate::app::project::Denied;
 use crate::notify::report::{Phase, short};
+use crate::time;
 
 /// How a sync ended.
 #[derive(Debug, Clone)]
@@ -45,8 +46,8 @@ pub const LOOK: &str = "look-";
 impl Next {
     /// A look at what was applied, after a rest; `round` came before.
     pub(super) fn look(revision: &str, round: u32) -> Self {
-        let not_before = Some(Timestamp::now() + rest(round));
-        Self { operation: format!("{LOOK}{}", short(revision)), attempt: round + 1, not_before }
+        let not_before = Some(time::date_after(rest(round)));
+        Self { operation: format!("{LOOK}{}", short(revision)), attempt: round.saturating_add(1), not_before }
     }
 
     pub(super) fn of(operation: &Operation) -> Self {

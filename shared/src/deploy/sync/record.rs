@@ -190,7 +190,7 @@ impl Book<'_> {
         let source = self.source();
         let history = &mut self.state.status.history;
         history.push(Deployment {
-            id: history.last().map_or(0, |last| last.id + 1),
+            id: history.last().map_or(0, |last| last.id.saturating_add(1)),
             revision: self.job.revision.clone(),
             deployed_at: Timestamp::now(),
             deploy_started_at: Some(self.started),

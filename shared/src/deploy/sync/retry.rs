@@ -2,11 +2,12 @@
 //!
 //! argoproj/argo-cd `pkg/apis/application/v1alpha1/types.go` (`RetryStrategy.NextRetryAt`), `application_defaults.go`.
 
+#![warn(clippy::arithmetic_side_effects)]
+
 use std::time::Duration;
 
-use slipway_gocompat::duration;
-
 use crate::app;
+use crate::time;
 
 /// How often and how soon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +33,11 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// What `syncPolicy.retry` asks for; a duration that can't be read counts as the default.
+    /// What `syncPolicy.retry` asks for, each duration at most [`time::LONGEST`]; one that can't be read counts as the default.
     pub fn of(retry: Option<&app::Retry>) -> Self {
         let default = Self::default();
         let Some(retry) = retry else { return default };
-        let read = |text: &Option<String>| text.as_deref().and_then(duration::parse_or_seconds);
+        let read = |text: &Option<String>| text.as_deref().and_then(time::duration);
         Self {
             limit: retry.limit,
             duration: read(&retry.duration).unwrap_or(default.duration),
@@ -72,5 +73,28 @@ mod tests {
         let text = |text: &str| Some(text.to_owned());
         let retry = app::Retry { limit: -1, duration: text("1m"), factor: Some(3), max_duration: text("5m30s") };
         assert_eq!(seconds(Backoff::of(Some(&retry)), 3), [Some(60), Some(180), Some(330)]);
+    }
+
+    #[test]
+    fn nothing_a_manifest_says_is_too_much() {
+        let text = |text: &str| Some(text.to_owned());
+        for (duration, factor, wanted) in [
+            ("18446744073709551615", None, [86_400, 86_400]),
+            ("9223372036854775807ns", Some(i64::MAX), [86_400, 86_400]),
+            ("1h", Some(i64::from(u32::MAX)), [3_600, 86_400]),
+            ("9223372036854775807h", None, [5, 10]),
+            ("-5s", Some(-1), [5, 10]),
+            ("1e400", Some(0), [5, 0]),
+            ("0", None, [0, 0]),
+        ] {
+            let retry = app::Retry {
+                limit: i64::MAX,
+                duration: text(duration),
+                factor,
+                max_duration: text("18446744073709551615"),
+            };
+            assert_eq!(seconds(Backoff::of(Some(&retry)), 2), wanted.map(Some), "{duration}");
+            assert!(Backoff::of(Some(&retry)).next(u32::MAX) <= Some(time::LONGEST));
+        }
     }
 }

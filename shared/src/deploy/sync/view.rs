@@ -109,6 +109,8 @@ impl Run<'_> {
         let wanted = self.book.wanted.iter();
         self.book.absent = wanted.filter(|id| !view.live.contains_key(*id)).cloned().collect();
         self.book.images = images(members());
+        let extras = view.extras.values().map(|extra| &extra.live);
+        self.book.conceal(view.targets.iter().chain(view.live.values()).chain(extras));
         self.view = view;
         Ok(())
     }

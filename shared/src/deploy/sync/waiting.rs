@@ -1,17 +1,21 @@
 //! What a sync waits for between its steps, and after them.
 
+#![warn(clippy::arithmetic_side_effects)]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use slipway_cluster::engine::{self, Wait};
+use slipway_cluster::health::Verdict;
 use slipway_cluster::live::Place;
 use slipway_cluster::status::OperationPhase;
 use slipway_cluster::wait::{self, Progress as Seen};
 use slipway_manifest::{Object, ObjectId};
 use tokio::time::Instant;
 
-use super::{Job, Next, Run, judge};
+use super::{Next, Run};
+use crate::time;
 
 /// Why waiting ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +32,7 @@ pub(super) enum Waited {
 
 impl Run<'_> {
     pub(super) async fn back_off(&mut self, delay: Duration) -> Waited {
-        if Instant::now() + delay > self.times.patience {
+        if time::after(delay) > self.times.patience {
             return Waited::Later;
         }
         let mut stop = self.stop.clone();
@@ -43,7 +47,7 @@ impl Run<'_> {
         let now = Timestamp::now();
         if let Some(operation) = &mut self.book.state.operation {
             if self.times.rests && operation.not_before.is_none_or(|at| at <= now) {
-                operation.not_before = Some(now + rest(operation.attempt));
+                operation.not_before = Some(time::date_after(rest(operation.attempt)));
             }
             self.book.outcome.next = Some(Next::of(operation));
         }
@@ -58,7 +62,7 @@ impl Run<'_> {
         if what == Wait::Confirmation {
             return Waited::Parked;
         }
-        let job = self.book.job;
+        let health = self.book.judge();
         let hooks: BTreeSet<ObjectId> =
             self.progress.running().filter(|(_, hook)| *hook).map(|(id, _)| id.clone()).collect();
         let running: BTreeSet<&ObjectId> = self.progress.running().map(|(id, _)| id).collect();
@@ -66,8 +70,8 @@ impl Run<'_> {
             (Wait::Deletion, object) => wait::gone(object),
             // It is for the engine to say what that means.
             (_, None) => Seen::Done,
-            (_, object) if hooks.contains(id) => hook_ended(job, object),
-            (_, Some(found)) => wait::judged(object, judge(job)(found)),
+            (_, object) if hooks.contains(id) => hook_ended(&health, object),
+            (_, Some(found)) => wait::judged(object, health(found)),
         };
         // What is known to be well already needs no request.
         let is_open = |id: &ObjectId| {
@@ -86,8 +90,9 @@ impl Run<'_> {
         }
         let mut stop = self.stop.clone();
         let cluster = self.book.cluster.clone();
-        let left = self.times.timeout.saturating_sub(since(self.book.started)) + Duration::from_secs(1);
-        let until = self.times.patience.min(Instant::now() + left);
+        // A moment later than the sync's time, so that it is over then.
+        let left = self.times.left(self.book.started).saturating_add(Duration::from_secs(1));
+        let until = self.times.patience.min(time::after(left));
         // A hook that runs is let run, whatever comes.
         let is_free = !ids.iter().any(|id| hooks.contains(id));
         let found = tokio::select! {
@@ -99,19 +104,19 @@ impl Run<'_> {
             is_over &= !matches!(outcome.progress, Seen::Waiting(_));
             self.see(id, outcome.object);
         }
-        let is_late = Instant::now() >= self.times.patience && since(self.book.started) <= self.times.timeout;
+        let is_late = Instant::now() >= self.times.patience && time::since(self.book.started) <= self.times.timeout;
         if is_over || !is_late { Waited::Seen } else { Waited::Later }
     }
 
     /// Waits until nothing progresses any more, by watching.
     pub(super) async fn wait_for_health(&mut self) {
-        let job = self.book.job;
+        let health = self.book.judge();
         let places = self.book.progressing();
         let mut stop = self.stop.clone();
         let cluster = self.book.cluster.clone();
         let until = if self.times.rests { self.times.patience } else { self.times.until };
         tokio::select! {
-            seen = wait::wait(&cluster, &places, until, |_, object| wait::judged(object, object.and_then(judge(job)))) => {
+            seen = wait::wait(&cluster, &places, until, |_, object| wait::judged(object, object.and_then(&health))) => {
                 for (id, outcome) in seen {
                     self.see(id, outcome.object);
                 }
@@ -122,9 +127,9 @@ impl Run<'_> {
 }
 
 /// Whether a hook has ended, one way or the other.
-pub(super) fn hook_ended(job: &Job, object: Option<&Object>) -> Seen {
+pub(super) fn hook_ended(judge: impl Fn(&Object) -> Option<Verdict>, object: Option<&Object>) -> Seen {
     let Some(object) = object else { return Seen::Done };
-    let verdict = judge(job)(object);
+    let verdict = judge(object);
     match engine::hook_phase(verdict.as_ref()) {
         OperationPhase::Running => Seen::Waiting(verdict.map(|verdict| verdict.message).unwrap_or_default()),
         _ => Seen::Done,
@@ -133,10 +138,5 @@ pub(super) fn hook_ended(job: &Job, object: Option<&Object>) -> Seen {
 
 /// How long a sync rests that was taken up so often: longer and longer.
 pub(super) fn rest(attempt: u32) -> Duration {
-    Duration::from_mins(u64::from(1 + attempt / 5).min(5))
-}
-
-/// How long ago that was.
-pub(super) fn since(at: Timestamp) -> Duration {
-    Duration::try_from(Timestamp::now() - at).unwrap_or_default()
+    Duration::from_mins(u64::from((attempt / 5).saturating_add(1)).min(5))
 }
