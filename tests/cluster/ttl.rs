@@ -1,4 +1,4 @@
-//! Complaint 20: Jobs that go by themselves. Gone after it was seen to complete is success, gone before is an error; nothing hangs.
+//! Jobs that go by themselves. Gone after it was seen to complete is success, gone before is an error; nothing hangs.
 
 use std::time::Duration;
 

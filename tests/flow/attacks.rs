@@ -226,7 +226,7 @@ async fn a_deleted_application_file_deletes_nothing_by_itself() {
     }
 }
 
-/// Complaint 21: a root or a forge that fails half-way deletes nothing.
+/// argo-cd#9227, #18780: a root or a forge that fails half-way deletes nothing.
 #[tokio::test]
 async fn a_blip_of_root_or_forge_deletes_nothing() {
     let broken =

@@ -1,4 +1,4 @@
-//! Complaint 19 (argo-cd#3454, #7978, #10154, #5585): Applications that need each other, in one push.
+//! Deploys Applications that need each other, in one push.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ fn on(names: &str) -> Value {
 }
 
 #[tokio::test]
-async fn complaint_19_an_application_comes_after_what_it_depends_on() {
+async fn an_application_comes_after_what_it_depends_on() {
     let mut flow = Flow::deployed().await;
     // By name the other way round; the last of them comes by its wave.
     let wave = json!({"argocd.argoproj.io/sync-wave": "1"});
@@ -81,7 +81,7 @@ async fn complaint_19_an_application_comes_after_what_it_depends_on() {
 }
 
 #[tokio::test]
-async fn complaint_19_a_wait_is_named_goes_on_and_ends_with_what_it_waits_for() {
+async fn a_wait_is_named_goes_on_and_ends_with_what_it_waits_for() {
     let mut flow = Flow::deployed().await;
     push(&flow, &[app("base", &json!({}), &service("base")), app("top", &on("base"), &config_map("top"))]);
     // The webhook, then the push.
@@ -103,7 +103,7 @@ async fn complaint_19_a_wait_is_named_goes_on_and_ends_with_what_it_waits_for() 
 }
 
 #[tokio::test]
-async fn complaint_19_what_can_not_come_first_is_told_with_its_name() {
+async fn what_can_not_come_first_is_told_with_its_name() {
     let mut flow = Flow::deployed().await;
     let broken = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "broken"}, "data": {"a": {"not": "a text"}}});
     push(
