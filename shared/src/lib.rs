@@ -31,7 +31,3 @@ pub mod root;
 pub mod secret;
 pub mod telemetry;
 pub mod time;
-
-/// Rendering runs in threads of its own, for whose heaps glibc asks the kernel page by page.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

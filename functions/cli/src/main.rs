@@ -9,6 +9,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// Rendering allocates in threads of its own; glibc asks the kernel for their heaps page by page.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Deploys to EKS what Git says.
 #[derive(Parser)]
 #[command(name = "slipway", version, about, max_term_width = 100)]

@@ -7,6 +7,10 @@ use slipway::config::{Engine, environment};
 use slipway::invocation::{deadline, run};
 use slipway::telemetry;
 
+/// Rendering allocates in threads of its own; glibc asks the kernel for their heaps page by page.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), Error> {
     run(async || {
         telemetry::start();

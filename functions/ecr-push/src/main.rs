@@ -6,6 +6,10 @@ use slipway::config::{EcrPush, environment};
 use slipway::image::run::Pusher;
 use slipway::telemetry;
 
+/// Rendering allocates in threads of its own; glibc asks the kernel for their heaps page by page.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::start();

@@ -189,7 +189,8 @@ impl ApiError {
         }
     }
 
-    /// Judged by the wording of Kubernetes' own validation, only to explain: nothing is ever re-created because of it.
+    /// Whether a field that can't be changed was to be, by the words of Kubernetes' own validation. With Argo CD's `Force=true` such an object
+    /// is deleted and created: a word that others use, too, would delete what it should not.
     fn is_immutable(&self) -> bool {
         const WORDS: [&str; 4] =
             ["immutable", "may not be changed", "updates to statefulset spec for fields other than", "cannot change"];
