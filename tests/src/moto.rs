@@ -58,9 +58,17 @@ impl Moto {
     /// # Panics
     /// If it fails.
     pub fn aws(&self, arguments: &[&str]) -> String {
+        self.aws_as(&[], arguments)
+    }
+
+    /// As [`aws`](Self::aws), with more in the environment: somebody else's credentials.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn aws_as(&self, environment: &[(&str, &str)], arguments: &[&str]) -> String {
         let aws = tools::python().expect("moto is installed").join("aws");
         let mut command = Command::new(aws);
-        command.args(arguments).envs(self.environment()).env("AWS_PAGER", "");
+        command.args(arguments).envs(self.environment()).env("AWS_PAGER", "").envs(environment.iter().copied());
         tools::capture(&mut command).unwrap_or_else(|error| panic!("{error:#}"))
     }
 }

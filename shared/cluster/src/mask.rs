@@ -27,9 +27,11 @@ pub fn is_secret(group: &str, kind: &str) -> bool {
 /// if they are Secrets; `annotations` are masked besides, whatever the kind.
 pub fn mask(objects: &mut [&mut Object], annotations: &[&str]) {
     let secret = objects.iter().any(|object| is_secret(object.group(), object.kind()));
-    for object in objects.iter_mut() {
-        if secret {
-            normalize_secret(object);
+    for object in objects.iter_mut().filter(|_| secret) {
+        normalize_secret(object);
+        // A manifest that no API server takes may hold anything there.
+        if let Some(data) = object.as_map_mut().get_mut("data").filter(|data| !data.is_object() && !data.is_null()) {
+            *data = Value::String("+".repeat(SHORTEST));
         }
     }
     if secret {
@@ -123,5 +125,22 @@ mod tests {
         assert_ne!(before.pointer("/data/a"), after.pointer("/data/a"));
         assert_ne!(before.pointer("/data/c"), after.pointer("/data/c"));
         assert_ne!(before.annotation(LAST_APPLIED), after.annotation(LAST_APPLIED));
+    }
+
+    #[test]
+    fn a_secret_of_any_shape_is_masked() {
+        for fields in [
+            json!({"data": CANARY}),
+            json!({"data": [CANARY]}),
+            json!({"data": {"a": {"b": CANARY}}}),
+            json!({"stringData": [CANARY]}),
+            json!({"stringData": {"a": [CANARY]}, "data": CANARY}),
+        ] {
+            let mut manifest = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}});
+            manifest.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            let mut object = Object::from_value(manifest).unwrap();
+            mask(&mut [&mut object], &[]);
+            assert!(!object.to_value().to_string().contains(CANARY), "{fields}");
+        }
     }
 }

@@ -10,8 +10,11 @@ use slipway_manifest::names::Form;
 
 use super::AppError;
 
-/// A cluster that a Secret labelled `argocd.argoproj.io/secret-type: cluster` declares. Credentials in it are not read, nor is
-/// `tlsClientConfig`: EKS tells where the cluster is, and by which authority it is known.
+/// The annotation that keeps Argo CD's controller away from a cluster.
+const SKIP_RECONCILE: &str = "argocd.argoproj.io/skip-reconcile";
+
+/// A cluster that a Secret labelled `argocd.argoproj.io/secret-type: cluster` declares. Credentials in it are not read,
+/// nor is `tlsClientConfig`: EKS tells where the cluster is, and by which authority it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterSecret {
     /// `name`, by which destinations may call it.
@@ -26,6 +29,8 @@ pub struct ClusterSecret {
     pub cluster_resources: bool,
     /// `project` that the cluster belongs to; empty is any.
     pub project: String,
+    /// The annotation `argocd.argoproj.io/skip-reconcile`: nothing is deployed there.
+    pub is_skipped: bool,
 }
 
 /// How to log in to an EKS cluster.
@@ -96,6 +101,7 @@ impl ClusterSecret {
             namespaces,
             cluster_resources: optional("clusterResources") == "true",
             project: optional("project"),
+            is_skipped: !matches!(object.annotation(SKIP_RECONCILE), None | Some("" | "false")),
         })
     }
 }

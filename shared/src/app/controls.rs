@@ -1,5 +1,6 @@
-//! Decides which fields of Argo CD restrict what may be done, and refuses what they restrict where Slipway does not obey them: a control
-//! that is read and not obeyed would let through what its author believes is kept out. What is empty restricts nothing.
+//! Decides which fields of Argo CD restrict what may be done, and refuses what they restrict where Slipway does not
+//! obey them: a control that is read and not obeyed would let through what its author believes is kept out. What is
+//! empty restricts nothing.
 //!
 //! | `AppProject`, `spec.` | |
 //! |---|---|
@@ -17,6 +18,12 @@
 //! | `application.sync.impersonation.enabled` | refuses, unless it is false |
 //! | `globalProjects` | refuses: other projects would inherit its lists and windows |
 //! | `application.instanceLabelKey`, `application.resourceTrackingMethod`, `installationID`, `resource.respectRBAC`, `jsonnet.enable`, those of users and the web interface | restricts nothing that Slipway does |
+//!
+//! | cluster Secret | |
+//! |---|---|
+//! | `server`, `namespaces`, `clusterResources`, `project` | obeyed |
+//! | annotation `argocd.argoproj.io/skip-reconcile` | obeyed: refuses the Applications that go there |
+//! | `config` without `awsAuthConfig` | an error |
 //!
 //! | `Application`, `spec.` | |
 //! |---|---|

@@ -7,6 +7,7 @@ use slipway_manifest::Object;
 use slipway_manifest::names::Form;
 
 use super::AppError;
+use super::controls::is_void;
 
 /// A mapping inside an object. A field that is null counts as missing, as in Go.
 pub(super) struct Fields<'a> {
@@ -135,10 +136,10 @@ impl<'a> Fields<'a> {
             .extend(self.unknown().into_iter().map(|field| format!("{object}: unknown field `{field}` has no effect")));
     }
 
-    /// The paths of fields that nobody asked for.
+    /// The paths of fields that nobody asked for and that say something.
     pub(super) fn unknown(self) -> Vec<String> {
-        let others = self.map.keys().filter(|field| !self.seen.contains(field.as_str()));
-        others.map(|field| self.at(field)).collect()
+        let is_other = |(field, value): &(&String, &Value)| !self.seen.contains(field.as_str()) && !is_void(value);
+        self.map.iter().filter(is_other).map(|(field, _)| self.at(field)).collect()
     }
 
     /// A text that must be a name where it is not empty.

@@ -34,7 +34,9 @@ impl Permit {
         };
         let own: Arc<[ClusterName]> =
             clusters.iter().filter(|one| one.project == project.name).map(ClusterName::from).collect();
-        let denied = project.check(app, &cluster, &own).err();
+        let skipped = clusters.iter().find(|one| one.is_skipped && one.is_at(&cluster.server));
+        let skipped = skipped.map(|one| Denied::Skipped(one.name.clone()));
+        let denied = project.check(app, &cluster, &own).err().or(skipped);
         let limits = clusters.iter().find(|one| one.is_at(&cluster.server) && !one.namespaces.is_empty());
         Self { denied, cluster, project: Arc::new(project), own, limits: limits.cloned().map(Arc::new) }
     }
@@ -76,8 +78,8 @@ impl Permit {
         is_off.then(|| Denied::Setting { what: format!("sources that {tool} renders"), key })
     }
 
-    /// Why the cluster's Secret, or `argocd-cm`, keeps us away from `object` (argoproj/argo-cd `gitops-engine/pkg/cache/cluster.go`,
-    /// GetManagedLiveObjs): it is neither applied, read nor pruned.
+    /// Why the cluster's Secret, or `argocd-cm`, keeps us away from `object` (argoproj/argo-cd
+    /// `gitops-engine/pkg/cache/cluster.go`, GetManagedLiveObjs): it is neither applied, read nor pruned.
     pub fn unmanaged(&self, object: &Object) -> Option<Denied> {
         if let Some(excluded) = self.excluded(object) {
             return Some(excluded);

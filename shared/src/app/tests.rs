@@ -209,6 +209,23 @@ fn a_cluster_takes_what_the_namespaces_of_its_secret_hold() {
 }
 
 #[test]
+fn nothing_goes_to_a_cluster_whose_secret_keeps_everybody_away() {
+    let app = Application::from_object(&object(json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "web"}, "spec": {
+            "source": {"repoURL": "https://github.com/a/b"}, "destination": {"name": "prod"}}})));
+    let denied = |value: &str| {
+        let secret = ClusterSecret::from_object(&object(json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": "prod", "annotations": {"argocd.argoproj.io/skip-reconcile": value}},
+            "stringData": {
+                "name": "prod", "server": "https://prod", "config": r#"{"awsAuthConfig": {"clusterName": "prod"}}"#}})));
+        Permit::of(app.as_ref().unwrap(), &Projects::default(), &[secret.unwrap()]).denied
+    };
+    assert_eq!(denied("false"), None);
+    assert!(denied("true").unwrap().to_string().starts_with("nothing is deployed to the cluster `prod`"));
+}
+
+#[test]
 fn repositories_are_the_same_in_every_spelling() {
     let https = "https://github.com/acme/gitops";
     for same in

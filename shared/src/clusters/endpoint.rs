@@ -5,7 +5,8 @@ use http::Uri;
 /// The port of `https://` where a URL names none.
 const HTTPS: u16 = 443;
 
-/// Whether both URLs are the root of one server. What Go's and kubectl's URLs may hold besides (users, paths, queries) makes them none.
+/// Whether both URLs are the root of one server. What Go's and kubectl's URLs may hold besides (users, paths, queries)
+/// makes them none.
 pub(super) fn is_same(a: &str, b: &str) -> bool {
     let parts = |url: &str| {
         let url: Uri = url.trim().parse().ok()?;

@@ -70,6 +70,11 @@ pub enum Denied {
         /// Which field to change.
         remedy: String,
     },
+    /// The cluster's Secret keeps everybody away.
+    #[error(
+        "nothing is deployed to the cluster `{0}`: its Secret has the annotation `argocd.argoproj.io/skip-reconcile`"
+    )]
+    Skipped(String),
     /// The cluster's Secret names other namespaces.
     #[error(
         "the cluster `{cluster}` does not take {object}: its Secret allows the namespaces {namespaces}; add `{namespace}` to its `namespaces`"

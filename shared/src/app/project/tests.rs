@@ -140,7 +140,7 @@ fn what_restricts_and_is_not_obeyed_refuses() {
             "`spec.destinations[0].zone` (it is",
         ),
         (
-            json!({"clusterResourceWhitelist": [{"group": "", "kind": "*", "labels": {}}]}),
+            json!({"clusterResourceWhitelist": [{"group": "", "kind": "*", "labels": {"team": "a"}}]}),
             "`spec.clusterResourceWhitelist[0].labels`",
         ),
         (
@@ -175,7 +175,7 @@ fn what_restricts_and_is_not_obeyed_refuses() {
 fn what_is_empty_or_restricts_nothing_is_no_control() {
     for more in [
         json!({"signatureKeys": [], "destinationServiceAccounts": [], "sourceIntegrity": {"git": {"policies": []}}}),
-        json!({"signatureKeys": null, "sourceIntegrity": {}}),
+        json!({"signatureKeys": null, "sourceIntegrity": {}, "colour": null, "shades": []}),
         json!({"description": "x", "roles": [{"name": "r", "policies": ["p"]}], "orphanedResources": {"warn": true}}),
         json!({"permitOnlyProjectScopedClusters": false, "sourceNamespaces": ["team-*"]}),
     ] {
