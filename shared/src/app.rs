@@ -1,7 +1,8 @@
-//! Argo CD's declarations as they lie in the root: [`Application`], [`AppProject`] and cluster Secrets. Pure: objects in, typed
-//! data out.
+//! Argo CD's declarations as they lie in the root: [`Application`], [`AppProject`] and cluster Secrets. Pure: objects
+//! in, typed data out.
 //!
-//! [`find`] is the entry point. What one object gets wrong is an error of that object; the others are read all the same.
+//! [`find`] is the entry point. What one object gets wrong is an error of that object; the others are read all the
+//! same.
 
 mod cluster;
 pub mod controls;
@@ -15,15 +16,15 @@ pub mod skip;
 mod source;
 
 pub use cluster::{AwsAuth, ClusterSecret};
-pub use permit::Permit;
+pub use permit::ProjectPermissions;
 pub use project::{AppProject, ClusterName, Projects};
 pub use source::{Directory, Kustomize, Replica, Source, same_repository};
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
-use slipway_cluster::overrides::Overrides;
-use slipway_cluster::prune::Propagation;
+use slipway_gitops::argocd_cm::Overrides;
+use slipway_gitops::prune_guard::Propagation;
 use slipway_manifest::Object;
 use slipway_manifest::names::{Form, NameError};
 
@@ -176,7 +177,7 @@ pub struct Retry {
 
 /// What [`find`] finds.
 #[derive(Debug, Clone, Default)]
-pub struct Found {
+pub struct AppManifests {
     /// Applications, in the order of the objects.
     pub applications: Vec<Application>,
     /// Clusters by Secret.
@@ -194,8 +195,8 @@ pub struct Found {
 }
 
 /// The declarations among the objects that the root renders to. Kinds that are not Argo CD's are passed over.
-pub fn find(objects: &[Object]) -> Found {
-    let mut found = Found::default();
+pub fn find(objects: &[Object]) -> AppManifests {
+    let mut found = AppManifests::default();
     let mut names = BTreeSet::new();
     for object in objects {
         match (object.group(), object.kind()) {
@@ -221,10 +222,13 @@ pub fn find(objects: &[Object]) -> Found {
             }
             ("", "ConfigMap") if object.name() == "argocd-notifications-cm" => {
                 let empty = Map::new();
-                let idle = subscribe::without_effect(object.get("data").and_then(Value::as_object).unwrap_or(&empty));
+                let idle = subscribe::unsupported(object.get("data").and_then(Value::as_object).unwrap_or(&empty));
                 if !idle.is_empty() {
                     let keys = idle.join(", ");
-                    found.warnings.push(format!("ConfigMap argocd-notifications-cm: {keys} have no effect: messages have their own texts and times"));
+                    found.warnings.push(format!(
+                        "ConfigMap argocd-notifications-cm: {keys} have no effect: messages have their own texts and \
+                         times"
+                    ));
                 }
             }
             ("", "Secret") if cluster::is_cluster(object) => match ClusterSecret::from_object(object) {
@@ -242,7 +246,7 @@ pub fn find(objects: &[Object]) -> Found {
 }
 
 /// Namespace and name of every Application among `objects`, usable or not.
-pub fn declared(objects: &[Object]) -> BTreeSet<(String, String)> {
+pub fn application_manifests(objects: &[Object]) -> BTreeSet<(String, String)> {
     let is_application = |object: &&Object| (object.group(), object.kind()) == (GROUP, "Application");
     objects.iter().filter(is_application).map(identity).collect()
 }
@@ -253,7 +257,7 @@ pub fn identity(object: &Object) -> (String, String) {
     (namespace.to_owned(), object.name().to_owned())
 }
 
-impl Found {
+impl AppManifests {
     /// Projects count only in Argo CD's own namespace, so that who may write to another can't make one.
     fn add_project(&mut self, object: &Object) {
         if !matches!(object.namespace(), "" | project::CONTROL_NAMESPACE) {
@@ -286,7 +290,7 @@ impl Application {
         let lookup_namespaces = Namespaces::of(object, &id)?;
         let mut spec = Fields::of(object, &id).need_object("spec")?;
         for field in ["sources", "sourceHydrator"] {
-            if spec.take(field).is_some() {
+            if spec.remove(field).is_some() {
                 return Err(spec.not_supported(field));
             }
         }
@@ -298,7 +302,7 @@ impl Application {
         };
         let project = spec.name("project", Form::Subdomain)?;
         let ignore_differences = spec.list("ignoreDifferences")?;
-        spec.pass(&["info", "revisionHistoryLimit"]);
+        spec.ignore(&["info", "revisionHistoryLimit"]);
         spec.finish(&mut warnings);
         let finalizers = match object.metadata() {
             Some(metadata) => Fields::new(metadata, &id, "metadata").texts("finalizers")?,
@@ -343,8 +347,8 @@ impl Application {
     }
 
     /// The value of the annotation `argocd.argoproj.io/tracking-id` on an object of this Application:
-    /// `web:apps/Deployment:shop/web`. An object without a namespace gets the destination's, also where its kind has none
-    /// (argoproj/argo-cd `util/argo/resource_tracking.go`).
+    /// `web:apps/Deployment:shop/web`. An object without a namespace gets the destination's, also where its kind has
+    /// none (argoproj/argo-cd `util/argo/resource_tracking.go`).
     pub fn tracking_id(&self, object: &Object) -> String {
         let namespace = if object.namespace().is_empty() { &self.destination.namespace } else { object.namespace() };
         format!("{}:{}/{}:{namespace}/{}", self.name, object.group(), object.kind(), object.name())
@@ -407,7 +411,7 @@ impl SyncPolicy {
                 read.max_duration = backoff.text("maxDuration")?;
                 backoff.finish(warnings);
             }
-            retry.pass(&["refresh"]);
+            retry.ignore(&["refresh"]);
             retry.finish(warnings);
             policy.retry = Some(read);
         }

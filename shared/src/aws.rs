@@ -47,7 +47,8 @@ impl Aws {
         Self { config: Arc::new(OnceCell::new_with(Some(config))), http, is_sandbox: true }
     }
 
-    /// Whether its credentials open nothing, so that anybody may see what is made of them. Only code can say so, by [`at`](Self::at).
+    /// Whether its credentials open nothing, so that anybody may see what is made of them. Only code can say so, by
+    /// [`at`](Self::at).
     pub fn is_sandbox(&self) -> bool {
         self.is_sandbox
     }

@@ -1,8 +1,9 @@
-//! The clusters that manifests name as destinations: the one of the settings, and those that Argo CD's cluster Secrets in the
-//! root declare. Connected when first used and kept for warm invocations.
+//! The clusters that manifests name as destinations: the one of the settings, and those that Argo CD's cluster
+//! Secrets in the root declare. Connected when first used and kept for warm invocations.
 //!
-//! A token opens a whole cluster for 15 minutes, and who writes the root's Secrets need not be its administrator: a token for a cluster goes
-//! to the endpoint that EKS itself names for it (in the account of the Secret's role), by https, and nowhere else.
+//! A token opens a whole cluster for 15 minutes, and who writes the root's Secrets need not be its administrator: a
+//! token for a cluster goes to the endpoint that EKS itself names for it (in the account of the Secret's role), by
+//! https, and nowhere else.
 
 mod describe;
 mod endpoint;
@@ -27,7 +28,8 @@ use crate::config;
 pub use describe::describe;
 use describe::describe_in;
 
-/// How long what EKS said of a cluster counts: a push has many applications, and a cluster may be made anew under its name.
+/// How long what EKS said of a cluster counts: a push has many applications, and a cluster may be re-created under
+/// its name.
 const DESCRIBED: Duration = Duration::from_mins(5);
 
 /// How manifests call the cluster of the settings (argoproj/argo-cd `pkg/apis/application/v1alpha1/values.go`).
@@ -41,7 +43,8 @@ pub const IN_CLUSTER_NAME: &str = "in-cluster";
 pub enum ClusterError {
     /// The manifests name a cluster that nothing declares.
     #[error(
-        "no cluster is known as `{0}`: declare it by a Secret at the root, labelled argocd.argoproj.io/secret-type: cluster"
+        "no cluster is known as `{0}`: declare it by a Secret at the root, labelled argocd.argoproj.io/secret-type: \
+         cluster"
     )]
     Unknown(String),
     /// EKS could not be asked.
@@ -60,7 +63,9 @@ pub enum ClusterError {
     NoEndpoint(String),
     /// The Secret leads elsewhere than EKS.
     #[error(
-        "the Secret of cluster `{name}` has the server `{server}`, but EKS cluster `{cluster}` is at `{endpoint}`: no token is sent; set its `server` to that, or its `awsAuthConfig.clusterName` (and `roleARN`) to the cluster that is meant"
+        "the Secret of cluster `{name}` has the server `{server}`, but EKS cluster `{cluster}` is at `{endpoint}`: no \
+         token is sent; set its `server` to that, or its `awsAuthConfig.clusterName` (and `roleARN`) to the cluster \
+         that is meant"
     )]
     Elsewhere {
         /// Its name in manifests.
@@ -92,7 +97,7 @@ impl ClusterError {
 
 /// A cluster and what people call it.
 #[derive(Clone)]
-pub struct Destination {
+pub struct ConnectedCluster {
     /// For messages and the name of commit statuses.
     pub name: String,
     /// The connection.
@@ -104,17 +109,17 @@ pub struct Destination {
 pub struct Clusters {
     settings: config::Cluster,
     aws: Aws,
-    known: Arc<Mutex<Known>>,
+    known: Arc<Mutex<ConnectionCache>>,
 }
 
 /// Endpoint and certificate authority.
 type Described = (String, String);
 
 #[derive(Default)]
-struct Known {
+struct ConnectionCache {
     declared: Vec<ClusterSecret>,
     /// By server, each with the Secret that it was connected by; the one of the settings has none.
-    connected: BTreeMap<String, (Option<ClusterSecret>, Destination)>,
+    connected: BTreeMap<String, (Option<ClusterSecret>, ConnectedCluster)>,
     /// What EKS said, and when, by login and region.
     described: BTreeMap<(AwsAuth, Option<String>), (Instant, Described)>,
 }
@@ -125,13 +130,13 @@ impl Clusters {
         Self { settings, aws, known: Arc::default() }
     }
 
-    /// Makes the clusters that the root declares known. One whose Secret has changed is connected anew.
-    pub async fn declare(&self, clusters: &[ClusterSecret]) {
+    /// Makes the clusters that the root declares known. One whose Secret has changed is reconnected.
+    pub async fn register(&self, clusters: &[ClusterSecret]) {
         self.known.lock().await.declared = clusters.to_vec();
     }
 
     /// What people call `cluster`, as [`Destination::name`] has it.
-    pub fn label<'a>(&'a self, cluster: &'a ClusterName) -> &'a str {
+    pub fn display_name<'a>(&'a self, cluster: &'a ClusterName) -> &'a str {
         match &self.settings {
             _ if cluster.server.trim_end_matches('/') != IN_CLUSTER_SERVER => match cluster.name.as_str() {
                 "" => &cluster.server,
@@ -143,7 +148,7 @@ impl Clusters {
     }
 
     /// Every cluster that is known, with why the others can't be reached.
-    pub async fn all(&self) -> Vec<Result<Destination, ClusterError>> {
+    pub async fn all(&self) -> Vec<Result<ConnectedCluster, ClusterError>> {
         let declared: Vec<String> = self.known.lock().await.declared.iter().map(|one| one.server.clone()).collect();
         let others = declared.iter().map(String::as_str).filter(|one| one.trim_end_matches('/') != IN_CLUSTER_SERVER);
         let mut found = Vec::new();
@@ -154,7 +159,7 @@ impl Clusters {
     }
 
     /// The cluster that a destination calls `server` or `name` (one of them is empty).
-    pub async fn get(&self, server: &str, name: &str) -> Result<Destination, ClusterError> {
+    pub async fn get(&self, server: &str, name: &str) -> Result<ConnectedCluster, ClusterError> {
         let mut known = self.known.lock().await;
         let is_meant = |one: &&ClusterSecret| if server.is_empty() { one.name == name } else { one.is_at(server) };
         let secret = known.declared.iter().find(is_meant).cloned();
@@ -182,14 +187,14 @@ impl Clusters {
         Ok(found)
     }
 
-    async fn connect(&self) -> Result<Destination, ClusterError> {
+    async fn connect(&self) -> Result<ConnectedCluster, ClusterError> {
         match &self.settings {
             config::Cluster::Kubeconfig { path, context } => {
                 // Only a user that wants EKS' token needs AWS; looking for a region takes seconds outside of AWS.
                 let wants_aws = std::fs::read_to_string(path).is_ok_and(|text| text.contains("get-token"));
                 let credentials = if wants_aws { self.aws.config().await.credentials_provider() } else { None };
                 let cluster = Cluster::from_kubeconfig(Path::new(path), context.as_deref(), credentials)?;
-                Ok(Destination { name: IN_CLUSTER_NAME.to_owned(), cluster })
+                Ok(ConnectedCluster { name: IN_CLUSTER_NAME.to_owned(), cluster })
             }
             config::Cluster::Eks { name, endpoint } => {
                 let aws = self.aws.config().await;
@@ -203,7 +208,11 @@ impl Clusters {
         }
     }
 
-    async fn connect_declared(&self, secret: &ClusterSecret, known: &mut Known) -> Result<Destination, ClusterError> {
+    async fn connect_declared(
+        &self,
+        secret: &ClusterSecret,
+        known: &mut ConnectionCache,
+    ) -> Result<ConnectedCluster, ClusterError> {
         let aws = self.aws.config().await;
         let AwsAuth { cluster_name, role_arn } = &secret.aws;
         let credentials = match role_arn {
@@ -233,7 +242,8 @@ impl Clusters {
         self.connect_eks(aws, &secret.name, cluster_name, url, &ca, credentials)
     }
 
-    /// A connection to the EKS cluster `cluster`, which people call `name`. STS of our own region signs for clusters of any.
+    /// A connection to the EKS cluster `cluster`, which people call `name`. STS of our own region signs for clusters
+    /// of any.
     fn connect_eks(
         &self,
         aws: &SdkConfig,
@@ -242,7 +252,7 @@ impl Clusters {
         url: String,
         ca: &str,
         credentials: SharedCredentialsProvider,
-    ) -> Result<Destination, ClusterError> {
+    ) -> Result<ConnectedCluster, ClusterError> {
         let pem = STANDARD.decode(ca.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let ca = pem.ok_or_else(|| ClusterError::Authority(name.to_owned()))?;
         let region = aws.region().ok_or(ClusterError::NoAws("region"))?.to_string();
@@ -251,6 +261,6 @@ impl Clusters {
         // The sandbox speaks no TLS, and has no authority.
         let ca = Some(ca).filter(|_| !is_sandbox);
         let cluster = Cluster::connect(Server { url, ca, auth, is_sandbox })?;
-        Ok(Destination { name: name.to_owned(), cluster })
+        Ok(ConnectedCluster { name: name.to_owned(), cluster })
     }
 }

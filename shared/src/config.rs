@@ -28,19 +28,27 @@ macro_rules! variables {
 }
 
 variables! {
-    ROOT = "SLIPWAY_ROOT", None, "Where the `Application` manifests lie: `https://github.com/OWNER/REPO//PATH?ref=BRANCH`.";
-    GITHUB_SECRET = "SLIPWAY_GITHUB_SECRET", None, "Secrets Manager name of the GitHub credential: a token, or JSON with `token`, or with `appId`, `installationId` and `privateKey`.";
+    ROOT = "SLIPWAY_ROOT", None, "Where the `Application` manifests lie: \
+        `https://github.com/OWNER/REPO//PATH?ref=BRANCH`.";
+    GITHUB_SECRET = "SLIPWAY_GITHUB_SECRET", None, "Secrets Manager name of the GitHub credential: a token, or JSON \
+        with `token`, or with `appId`, `installationId` and `privateKey`.";
     GITHUB_API = "SLIPWAY_GITHUB_API", Some("https://api.github.com"), "GitHub's API.";
     WEBHOOK_SECRET = "SLIPWAY_WEBHOOK_SECRET", None, "Secrets Manager name of the webhook's signing secret.";
     QUEUE_URL = "SLIPWAY_QUEUE_URL", None, "The SQS FIFO queue between the webhook and its worker.";
-    SCHEDULE_ROLE = "SLIPWAY_SCHEDULE_ROLE", Some(""), "ARN of the role in whose name EventBridge Scheduler sends the rest of a sync that waits for more than a minute; without it a worker waits.";
+    SCHEDULE_ROLE = "SLIPWAY_SCHEDULE_ROLE", Some(""), "ARN of the role in whose name EventBridge Scheduler sends the \
+        rest of a sync that waits for more than a minute; without it a worker waits.";
     STATE_SECRET = "SLIPWAY_STATE_SECRET", None, "Secrets Manager name of the key under which drift is fingerprinted.";
-    CLUSTER = "SLIPWAY_CLUSTER", Some(""), "EKS name of the cluster that manifests call `https://kubernetes.default.svc` or `in-cluster`; needed unless `SLIPWAY_KUBECONFIG` is set.";
-    CLUSTER_ENDPOINT = "SLIPWAY_CLUSTER_ENDPOINT", Some(""), "That cluster's API endpoint; asked of EKS where it is not set.";
-    CLUSTER_CA = "SLIPWAY_CLUSTER_CA", Some(""), "That cluster's certificate authority, base64 PEM; goes with the endpoint.";
+    CLUSTER = "SLIPWAY_CLUSTER", Some(""), "EKS name of the cluster that manifests call \
+        `https://kubernetes.default.svc` or `in-cluster`; needed unless `SLIPWAY_KUBECONFIG` is set.";
+    CLUSTER_ENDPOINT = "SLIPWAY_CLUSTER_ENDPOINT", Some(""), "That cluster's API endpoint; asked of EKS where it is \
+        not set.";
+    CLUSTER_CA = "SLIPWAY_CLUSTER_CA", Some(""), "That cluster's certificate authority, base64 PEM; goes with the \
+        endpoint.";
     KUBECONFIG = "SLIPWAY_KUBECONFIG", Some(""), "A kubeconfig to use instead of EKS, for local runs.";
-    SYNC_TIMEOUT = "SLIPWAY_SYNC_TIMEOUT", Some("1h"), "How long a sync may take in all, hooks and waves included, a day at most; then it has failed.";
-    SLACK_SECRET = "SLIPWAY_SLACK_SECRET", Some(""), "Secrets Manager name of the Slack bot token; without it nothing is sent to Slack.";
+    SYNC_TIMEOUT = "SLIPWAY_SYNC_TIMEOUT", Some("1h"), "How long a sync may take in all, hooks and waves included, a \
+        day at most; then it has failed.";
+    SLACK_SECRET = "SLIPWAY_SLACK_SECRET", Some(""), "Secrets Manager name of the Slack bot token; without it nothing \
+        is sent to Slack.";
     SLACK_CHANNEL = "SLIPWAY_SLACK_CHANNEL", Some(""), "The channel's id; goes with the token.";
     SLACK_API = "SLIPWAY_SLACK_API", Some("https://slack.com/api"), "Slack's Web API.";
 }
@@ -129,7 +137,7 @@ pub struct Webhook {
 
 /// What reaches the clusters and tells about it: the worker half of `github-webhook`, and `drift-check`.
 #[derive(Debug, Clone)]
-pub struct Engine {
+pub struct Settings {
     /// [`ROOT`].
     pub root: Location,
     /// GitHub.
@@ -150,7 +158,7 @@ pub struct GithubWebhook {
     /// The answering half.
     pub webhook: Webhook,
     /// The worker half.
-    pub engine: Engine,
+    pub engine: Settings,
 }
 
 impl EcrPush {
@@ -172,7 +180,7 @@ impl GithubWebhook {
     }
 }
 
-impl Engine {
+impl Settings {
     /// As [`EcrPush::load`].
     pub fn load(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         Reader::read(&get, Reader::engine)
@@ -270,8 +278,8 @@ impl<'a> Reader<'a> {
         Some(Slack { api: self.url(SLACK_API), secret, channel: self.required(SLACK_CHANNEL) })
     }
 
-    fn engine(&mut self) -> Engine {
-        Engine {
+    fn engine(&mut self) -> Settings {
+        Settings {
             root: self.root(),
             github: self.github(),
             cluster: self.cluster(),

@@ -1,4 +1,5 @@
-//! What leaves a function when it fails: a stable class for alarms and the queue, and one line that tells the whole chain.
+//! What leaves a function when it fails: a stable class for alarms and the queue, and one line that tells the whole
+//! chain.
 
 use std::error::Error as StdError;
 use std::fmt;

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 /// An answer larger than this is not one that we asked for.
-const MAX_ANSWER: usize = 8 << 20;
+const MAX_RESPONSE_BYTES: usize = 8 << 20;
 
 /// What the AWS SDKs give a connection too.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
@@ -64,7 +64,7 @@ pub enum HttpError {
 
 /// An answer: status, `Retry-After` in seconds, body.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     /// HTTP status.
     pub status: u16,
     /// Seconds to wait, where the server says so.
@@ -89,7 +89,7 @@ impl Http {
         token: &SecretString,
         body: &Value,
         limit: Duration,
-    ) -> Result<Answer, HttpError> {
+    ) -> Result<Response, HttpError> {
         let request = http::Request::post(url)
             .header(http::header::CONTENT_TYPE, "application/json; charset=utf-8")
             .header(http::header::AUTHORIZATION, format!("Bearer {}", token.expose_secret()))
@@ -99,14 +99,14 @@ impl Http {
     }
 
     /// Sends `request`; the answer comes within `limit` or not at all.
-    pub async fn send(&self, request: http::Request<Full<Bytes>>, limit: Duration) -> Result<Answer, HttpError> {
+    pub async fn send(&self, request: http::Request<Full<Bytes>>, limit: Duration) -> Result<Response, HttpError> {
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         tokio::time::timeout(limit, self.exchange(request, &host))
             .await
             .unwrap_or_else(|_| Err(HttpError::Timeout { host, seconds: limit.as_secs() }))
     }
 
-    async fn exchange(&self, request: http::Request<Full<Bytes>>, host: &str) -> Result<Answer, HttpError> {
+    async fn exchange(&self, request: http::Request<Full<Bytes>>, host: &str) -> Result<Response, HttpError> {
         let answer = self.exchange_bytes(request).await?;
         let status = answer.status().as_u16();
         let retry_after = answer.headers().get(http::header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
@@ -115,7 +115,7 @@ impl Http {
             Err(_) if answer.body().is_empty() || status >= 400 => Value::Null,
             Err(_) => return Err(HttpError::Answer { host: host.to_owned(), status }),
         };
-        Ok(Answer { status, retry_after, body })
+        Ok(Response { status, retry_after, body })
     }
 
     /// Sends `request` and reads the whole answer; the caller bounds the time.
@@ -130,7 +130,7 @@ impl Http {
             Err(source) => return Err(HttpError::Connect { host, source }),
         };
         let unreadable = |_| HttpError::Answer { host, status: head.status.as_u16() };
-        let bytes = Limited::new(body, MAX_ANSWER).collect().await.map_err(unreadable)?.to_bytes();
+        let bytes = Limited::new(body, MAX_RESPONSE_BYTES).collect().await.map_err(unreadable)?.to_bytes();
         Ok(http::Response::from_parts(head, bytes))
     }
 }

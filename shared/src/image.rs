@@ -1,13 +1,13 @@
-//! Which Applications an image push concerns, which tag each gets, and which bytes of which file that changes. Pure: the
-//! caller asks ECR for the tags, fetches the trees and makes the commits.
+//! Which Applications an image push concerns, which tag each gets, and which bytes of which file that changes. Pure:
+//! the caller asks ECR for the tags, fetches the trees and makes the commits.
 //!
 //! ```text
 //! push + Applications ─► updates ─► (group by repository and branch, fetch tree, list tags) ─► plan ─► one commit
 //! ```
 //!
 //! Settings are the annotations of Argo CD Image Updater. Supported so far: `write-back-method: git` with
-//! `write-back-target: kustomization[:PATH]`; the strategies semver, newest-build and alphabetical. Everything else is an error
-//! that names the Application, and changes nothing.
+//! `write-back-target: kustomization[:PATH]`; the strategies semver, newest-build and alphabetical. Everything else
+//! is an error that names the Application, and changes nothing.
 
 mod annotations;
 mod choose;
@@ -77,7 +77,7 @@ pub enum ImageError {
 
 /// A tag that changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct ImageChange {
     /// Name of the Application.
     pub app: String,
     /// Registry and repository of the image.
@@ -92,31 +92,31 @@ pub struct Change {
 
 /// What to commit to one branch of one repository. Empty where there is nothing to change.
 #[derive(Debug, Default)]
-pub struct Plan {
+pub struct UpdatePlan {
     /// Files that change, with their whole new text.
     pub files: BTreeMap<String, String>,
     /// What changes, Application by Application.
-    pub changes: Vec<Change>,
+    pub changes: Vec<ImageChange>,
     /// Applications that stay as they are for a reason that the user should know.
     pub errors: Vec<ImageError>,
     /// Applications that need nothing, with why: for the log.
     pub unchanged: Vec<(String, String)>,
 }
 
-impl Plan {
+impl UpdatePlan {
     /// Whether there is nothing to commit.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
 
-    /// The commit message, Image Updater's default (argoproj-labs/argocd-image-updater `pkg/common/constants.go`): a line that
-    /// names the Applications, and one for each image.
+    /// The commit message, Image Updater's default (argoproj-labs/argocd-image-updater `pkg/common/constants.go`): a
+    /// line that names the Applications, and one for each image.
     pub fn message(&self) -> String {
         let apps: BTreeSet<&str> = self.changes.iter().map(|change| change.app.as_str()).collect();
         let apps: Vec<&str> = apps.into_iter().collect();
         let mut text = format!("build: automatic update of {}\n\n", apps.join(", "));
         let mut lines = BTreeSet::new();
-        for Change { image, old, new, .. } in &self.changes {
+        for ImageChange { image, old, new, .. } in &self.changes {
             let name = image.split_once('/').map_or(image.as_str(), |(_, name)| name);
             if lines.insert((name, old, new)) {
                 let _ = writeln!(text, "updates image {name} tag '{old}' to '{new}'");
@@ -126,12 +126,13 @@ impl Plan {
     }
 }
 
-/// What `updates`, all of one repository and branch, change in its `tree`, given every tag that ECR lists for the image.
+/// What `updates`, all of one repository and branch, change in its `tree`, given every tag that ECR lists for the
+/// image.
 ///
-/// A tag is never changed to an older one (see [`is_forward`]), so an event that comes late or twice changes nothing; and what
-/// the kustomization already says gives no file to commit.
-pub fn plan(tree: &Tree, updates: &[Update], tags: &[TagInfo]) -> Plan {
-    let mut plan = Plan::default();
+/// A tag is never changed to an older one (see [`is_forward`]), so an event that comes late or twice changes nothing;
+/// and what the kustomization already says gives no file to commit.
+pub fn plan_updates(tree: &Tree, updates: &[Update], tags: &[TagInfo]) -> UpdatePlan {
+    let mut plan = UpdatePlan::default();
     for update in updates {
         if let Err(error) = plan_one(tree, update, tags, &mut plan) {
             plan.errors.push(error);
@@ -140,7 +141,7 @@ pub fn plan(tree: &Tree, updates: &[Update], tags: &[TagInfo]) -> Plan {
     plan
 }
 
-fn plan_one(tree: &Tree, update: &Update, tags: &[TagInfo], plan: &mut Plan) -> Result<(), ImageError> {
+fn plan_one(tree: &Tree, update: &Update, tags: &[TagInfo], plan: &mut UpdatePlan) -> Result<(), ImageError> {
     let app = || update.app.clone();
     let file = kustomization(tree, update)?;
     let text = match plan.files.get(&file) {
@@ -168,7 +169,7 @@ fn plan_one(tree: &Tree, update: &Update, tags: &[TagInfo], plan: &mut Plan) -> 
     };
     match edit::set_image(text, &image) {
         Ok(Some(edited)) => {
-            plan.changes.push(Change {
+            plan.changes.push(ImageChange {
                 app: app(),
                 image: update.image.clone(),
                 old: current.unwrap_or_default(),

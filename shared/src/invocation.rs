@@ -17,8 +17,8 @@ pub fn deadline(milliseconds: u64) -> Instant {
 /// Beside what rendering needs, for everything else.
 const OWN_STACK: usize = 8 << 20;
 
-/// Runs the async `main` of a program on a thread with the stack that charts are rendered on: one thread for all of them.
-/// Fails if thread or runtime can't be had.
+/// Runs the async `main` of a program on a thread with the stack that charts are rendered on: one thread for all of
+/// them. Fails if thread or runtime can't be had.
 pub fn run<T: Send>(main: impl AsyncFnOnce() -> T + Send) -> io::Result<T> {
     let size = slipway_helm::Limits::default().stack + OWN_STACK;
     slipway_helm::on_stack(size, || Ok(Builder::new_current_thread().enable_all().build()?.block_on(main())))?

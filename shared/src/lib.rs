@@ -3,11 +3,12 @@
 //! ```text
 //! event ─► source ─► app ─► image ─► commit                     (ecr-push)
 //! event ─► queue ─► source ─► app ─► render ─► deploy ─► notify (github-webhook)
-//! event ─► app ─► source ─► render ─► check ─► notify           (drift-check)
+//! event ─► app ─► source ─► render ─► drift_check ─► notify     (drift-check)
 //! ```
 //!
-//! The functions and the command line run what stands here and nothing else: [`image::run::Pusher`], [`deploy::Deployer`]
-//! and [`check::Checker`] are the three entry points.
+//! The functions and the command line run what stands here and nothing else: [`image::run::ImageUpdater`],
+//! [`deploy::WebhookWorker`] and [`drift_check::DriftChecker`] are the three entry points. `shared/GLOSSARY.md` says
+//! which word of Kubernetes and Argo CD is which type here.
 
 pub mod event;
 pub mod source;
@@ -16,18 +17,18 @@ pub mod app;
 pub mod image;
 pub mod render;
 
-pub mod check;
 pub mod deploy;
+pub mod drift_check;
 pub mod notify;
 
 pub mod aws;
 pub mod clusters;
 pub mod config;
-pub mod engine;
 pub mod error;
 pub mod http;
 pub mod invocation;
 pub mod root;
 pub mod secret;
+pub mod services;
 pub mod telemetry;
 pub mod time;

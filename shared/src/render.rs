@@ -1,5 +1,5 @@
-//! From a tree and an Application to objects: which tool renders the source, what `.argocd-source.yaml` changes, and the
-//! tool's answer. Pure: nothing is fetched, no process is started.
+//! From a tree and an Application to objects: which tool renders the source, what `.argocd-source.yaml` changes, and
+//! the tool's answer. Pure: nothing is fetched, no process is started.
 //!
 //! [`render`] is the entry point. What it gives has no namespaces filled in: an object that lacks one gets the
 //! destination's when it is applied, where discovery knows which kinds have namespaces.
@@ -17,7 +17,7 @@ use slipway_manifest::{NodeKind, Object, ObjectError, Tree, TreeError, YamlError
 
 use crate::app::{AppError, Application, Source};
 
-pub use context::{BuildOptions, Context, Facts};
+pub use context::{BuildOptions, ClusterFacts, Context};
 
 /// The objects of an Application, and what they were made of.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -144,8 +144,9 @@ pub enum RenderError {
 
 /// Renders the Application's source from `tree`, the files of its repository at the commit that `context` names.
 ///
-/// The tool is the one that the source names, else what the folder holds: a kustomization, a `Chart.yaml`, or plain manifests.
-/// Errors name the file. Plugins, Jsonnet and charts of Helm repositories are not supported yet: errors that say so.
+/// The tool is the one that the source names, else what the folder holds: a kustomization, a `Chart.yaml`, or plain
+/// manifests. Errors name the file. Plugins, Jsonnet and charts of Helm repositories are not supported yet: errors
+/// that say so.
 pub fn render(tree: &Tree, app: &Application, context: &Context) -> Result<Rendered, RenderError> {
     let at = |source| RenderError::Path { path: app.source.path.clone(), source };
     let folder = &app.source.folder().map_err(at)?;
@@ -183,8 +184,8 @@ pub fn render_folder(tree: &Tree, path: &str, build: BuildOptions) -> Result<Ren
     render(tree, &Application::from_object(&object)?, &Context { build, ..Context::default() })
 }
 
-/// The tool for a source (argoproj/argo-cd `util/app/discovery/discovery.go`): the one that the source names, else the one whose
-/// file comes last by name in the folder.
+/// The tool for a source (argoproj/argo-cd `util/app/discovery/discovery.go`): the one that the source names, else
+/// the one whose file comes last by name in the folder.
 pub fn source_type(tree: &Tree, source: &Source) -> Result<SourceType, TreeError> {
     let named = [
         (source.kustomize.is_some(), SourceType::Kustomize),

@@ -1,20 +1,20 @@
-//! The root: the place where the Applications lie, read at a commit. It is rendered like any source, so that it may itself
-//! be a kustomization.
+//! The root: the place where the Applications lie, read at a commit. It is rendered like any source, so that it may
+//! itself be a kustomization.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use slipway_cluster::compare::Rules;
-use slipway_cluster::health::Checks;
-use slipway_cluster::normalize::{NormalizeError, Normalizer};
-use slipway_cluster::overrides::Overrides;
-use slipway_cluster::sync_status::{COMPARE_OPTIONS, CompareOptions};
+use slipway_gitops::argocd_cm::Overrides;
+use slipway_gitops::comparison::Rules;
+use slipway_gitops::health::Checks;
+use slipway_gitops::normalize::{NormalizeError, Normalizer};
+use slipway_gitops::sync_status::{COMPARE_OPTIONS, CompareOptions};
 use slipway_manifest::Object;
 
 use crate::app::depends::{self, DependsError};
-use crate::app::{self, Application, ClusterSecret, Destination, Permit, Projects};
+use crate::app::{self, Application, ClusterSecret, Destination, ProjectPermissions, Projects};
 use crate::error::{Failure, chain};
 use crate::render::{self, BuildOptions};
 use crate::source::github::Checkout;
@@ -22,13 +22,13 @@ use crate::source::{Checkouts, Location, Repo};
 
 /// An Application whose repository is understood.
 #[derive(Debug, Clone)]
-pub struct Member {
+pub struct ResolvedApplication {
     /// The Application.
     pub app: Application,
     /// The repository of its source.
     pub repo: Repo,
     /// What its project allows.
-    pub permit: Permit,
+    pub permit: ProjectPermissions,
     /// What `argocd-cm` beside it says about kinds.
     pub overrides: Arc<Overrides>,
     /// How kustomizations are built, by the root's `argocd-cm`.
@@ -36,14 +36,14 @@ pub struct Member {
     /// The root's commit.
     pub root: String,
     /// What it waits for, or why it can't.
-    pub after: Result<Vec<Arc<Sibling>>, DependsError>,
+    pub after: Result<Vec<Arc<Dependency>>, DependsError>,
     /// How many others come one after the other before it.
-    pub rank: usize,
+    pub depth: usize,
 }
 
 /// An Application of the same root, as those know it that wait for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sibling {
+pub struct Dependency {
     /// Its name in tracking ids and messages.
     pub instance: String,
     /// Its namespace and name.
@@ -56,7 +56,7 @@ pub struct Sibling {
     pub destination: Destination,
 }
 
-impl Member {
+impl ResolvedApplication {
     /// Its name in tracking ids and messages: Argo CD's InstanceName, `namespace_name` outside Argo CD's own namespace.
     pub fn instance(&self) -> String {
         match self.app.namespace.as_str() {
@@ -75,7 +75,8 @@ impl Member {
         &self.app.source.target_revision
     }
 
-    /// What counts as a difference between Git and its objects. An error where its `ignoreDifferences`, or the system's, can't be used.
+    /// What counts as a difference between Git and its objects. An error where its `ignoreDifferences`, or the
+    /// system's, can't be used.
     pub fn rules(&self) -> Result<Rules, NormalizeError> {
         Ok(Rules {
             normalizer: Normalizer::new(&self.app.ignore_differences, &self.overrides)?,
@@ -88,8 +89,8 @@ impl Member {
         Checks::new(Arc::clone(&self.overrides))
     }
 
-    fn as_sibling(&self) -> Sibling {
-        Sibling {
+    fn as_dependency(&self) -> Dependency {
+        Dependency {
             instance: self.instance(),
             identity: self.identity(),
             repo: self.repo.clone(),
@@ -104,7 +105,7 @@ impl Member {
     }
 
     /// What holds a sync of it at `now`, by itself or by hand (`manual`): windows, or that they can't be read.
-    pub fn held(&self, manual: bool, now: Timestamp) -> Option<String> {
+    pub fn blocked_by_window(&self, manual: bool, now: Timestamp) -> Option<String> {
         match self.permit.held(&self.app, manual, now, None) {
             Ok(held) => held.map(|held| held.to_string()),
             Err(error) => Some(format!("AppProject `{}`: {error}", self.app.project)),
@@ -113,7 +114,9 @@ impl Member {
 
     /// Whether windows may have kept it from its commit that keep it no more at `now`.
     pub fn may_catch_up(&self, now: Timestamp) -> bool {
-        self.is_automated() && !self.permit.windows(&self.app).is_empty() && self.held(false, now).is_none()
+        self.is_automated()
+            && !self.permit.windows(&self.app).is_empty()
+            && self.blocked_by_window(false, now).is_none()
     }
 }
 
@@ -123,7 +126,7 @@ pub struct Root {
     /// The commit that it was read from.
     pub checkout: Arc<Checkout>,
     /// The Applications, in the order of the files.
-    pub members: Vec<Member>,
+    pub members: Vec<ResolvedApplication>,
     /// The clusters that Secrets declare.
     pub clusters: Vec<ClusterSecret>,
     /// The projects.
@@ -134,8 +137,8 @@ pub struct Root {
     pub problems: Vec<String>,
 }
 
-/// Reads the root at the head of its revision. One Application's mistake is a line among the problems; a root that can't be
-/// rendered is an error.
+/// Reads the root at the head of its revision. One Application's mistake is a line among the problems; a root that
+/// can't be rendered is an error.
 pub async fn load(location: &Location, checkouts: &Checkouts) -> Result<Root, Failure> {
     let sha = checkouts.resolve(&location.url.repo, &location.revision).await;
     let sha = sha.map_err(|error| Failure::of(&error, error.is_retryable()))?;
@@ -164,7 +167,7 @@ pub async fn load_at(
         members: Vec::new(),
         clusters: found.clusters,
         projects,
-        declared: app::declared(&rendered.objects),
+        declared: app::application_manifests(&rendered.objects),
         problems: Vec::new(),
     };
     root.problems.extend(found.errors.iter().map(|error| chain(error)));
@@ -175,14 +178,23 @@ pub async fn load_at(
         root.problems.push(format!("ConfigMap argocd-cm: `kustomize.buildOptions`: `{flag}` has no effect"));
     }
     for app in found.applications {
-        let permit = Permit::of(&app, &root.projects, &root.clusters);
+        let permit = ProjectPermissions::of(&app, &root.projects, &root.clusters);
         match app.source.repository() {
             Ok(url) if url.host == location.url.host => {
                 let overrides = Arc::clone(&overrides);
                 let root_sha = root.checkout.sha.clone();
                 let (after, rank) = (Ok(Vec::new()), 0);
                 let repo = url.repo;
-                root.members.push(Member { repo, build, app, permit, overrides, root: root_sha, after, rank });
+                root.members.push(ResolvedApplication {
+                    repo,
+                    build,
+                    app,
+                    permit,
+                    overrides,
+                    root: root_sha,
+                    after,
+                    depth: rank,
+                });
             }
             Ok(url) => root.problems.push(format!(
                 "{}: `spec.source.repoURL` is on {}, and only repositories on {} are supported yet",
@@ -198,15 +210,15 @@ pub async fn load_at(
 }
 
 /// Tells each member what it waits for.
-fn arrange(members: &mut [Member]) {
+fn arrange(members: &mut [ResolvedApplication]) {
     let apps: Vec<&Application> = members.iter().map(|member| &member.app).collect();
     let order = depends::order(&apps);
     if order.iter().all(|before| before.as_ref().is_ok_and(|before| before.on.is_empty())) {
         return;
     }
-    let siblings: Vec<Arc<Sibling>> = members.iter().map(|member| Arc::new(member.as_sibling())).collect();
+    let siblings: Vec<Arc<Dependency>> = members.iter().map(|member| Arc::new(member.as_dependency())).collect();
     for (member, before) in members.iter_mut().zip(order) {
-        member.rank = before.as_ref().map_or(0, |before| before.rank);
+        member.depth = before.as_ref().map_or(0, |before| before.rank);
         member.after = before.map(|before| before.on.iter().filter_map(|at| siblings.get(*at).cloned()).collect());
     }
 }

@@ -37,7 +37,8 @@ pub enum SecretError {
     },
     /// The GitHub credential is neither a token nor a complete GitHub App.
     #[error(
-        "secret `{name}` is no GitHub credential: expected a token, or JSON with `token`, or with `appId`, `installationId` and `privateKey`"
+        "secret `{name}` is no GitHub credential: expected a token, or JSON with `token`, or with `appId`, \
+         `installationId` and `privateKey`"
     )]
     Credential {
         /// The secret's name.

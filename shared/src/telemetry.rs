@@ -7,8 +7,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Starts logging to standard output, one JSON object a line, and makes ring the process' TLS provider.
 ///
-/// `AWS_LAMBDA_LOG_LEVEL` (set by Lambda's advanced logging controls) chooses the level of our own lines; libraries never
-/// log below `WARN`, because theirs may hold URLs with signatures or bodies of requests.
+/// `AWS_LAMBDA_LOG_LEVEL` (set by Lambda's advanced logging controls) chooses the level of our own lines; libraries
+/// never log below `WARN`, because theirs may hold URLs with signatures or bodies of requests.
 pub fn start() {
     // A second call finds both in place: tests start more than one function in a process.
     let _ = rustls::crypto::ring::default_provider().install_default();

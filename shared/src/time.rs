@@ -1,5 +1,5 @@
-//! Computes moments from durations that others wrote: manifests, settings, states, services. No sum overflows, which would end the process,
-//! and with it everybody's deployments.
+//! Computes moments from durations that others wrote: manifests, settings, states, services. No sum overflows, which
+//! would end the process, and with it everybody's deployments.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use tokio::time::Instant;
 /// The longest that anything is put off, whatever a manifest, a setting or a state says.
 pub const LONGEST: Duration = Duration::from_hours(24);
 
-/// A duration such as `5s`, `3m` or `1h30m`; a bare number is seconds. At most [`LONGEST`]; `None` for what is none, or negative.
+/// A duration such as `5s`, `3m` or `1h30m`; a bare number is seconds. At most [`LONGEST`]; `None` for what is none,
+/// or negative.
 pub fn duration(text: &str) -> Option<Duration> {
     let whole = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),

@@ -1,8 +1,9 @@
 //! How long a function takes from nothing to its first answer, beside the start of `kubectl`.
 //!
-//! `cargo bench -p slipway-tests --profile dev --bench cold_start` builds the functions as they are deployed and prints
-//! the README's table. Each run starts the emulator anew; the clock runs from the first event, upon which the emulator
-//! starts the function, to the answer: start of the process, settings, clients, runtime, one event that asks for nothing.
+//! `cargo bench -p slipway-tests --profile dev --bench cold_start` builds the functions as they are deployed and
+//! prints the README's table. Each run starts the emulator anew; the clock runs from the first event, upon which the
+//! emulator starts the function, to the answer: start of the process, settings, clients, runtime, one event that asks
+//! for nothing.
 
 #![allow(clippy::expect_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a program that prints a table")]
 

@@ -1,8 +1,9 @@
 //! From a push to live objects, beside `kubectl apply --server-side` on the same API server in the same run.
 //!
-//! `cargo bench --workspace --profile dev --bench deploy` builds the functions as they are deployed, and prints two tables: one
-//! commit that creates, and then one that changes, 100 applications of 4 objects; 1,000 objects of one application, new
-//! and then unchanged, in rounds that are summed up. `-- applications` or `-- objects` prints one of them. Ours is the whole way: signed request, queue, fetch, render, dry-run, apply, record, report.
+//! `cargo bench --workspace --profile dev --bench deploy` builds the functions as they are deployed, and prints two
+//! tables: one commit that creates, and then one that changes, 100 applications of 4 objects; 1,000 objects of one
+//! application, new and then unchanged, in rounds that are summed up. `-- applications` or `-- objects` prints one of
+//! them. Ours is the whole way: signed request, queue, fetch, render, dry-run, apply, record, report.
 
 #![allow(
     clippy::expect_used,
@@ -54,7 +55,8 @@ fn row(what: &str, ours: (Duration, Duration), kubectl: (Duration, Duration)) {
 
 fn head(title: &str) {
     println!(
-        "\n{title}\n\n| | Slipway | kubectl | times faster | Slipway's CPU | kubectl's CPU | share |\n|---|---|---|---|---|---|---|"
+        "\n{title}\n\n| | Slipway | kubectl | times faster | Slipway's CPU | kubectl's CPU | share \
+         |\n|---|---|---|---|---|---|---|"
     );
 }
 
@@ -194,9 +196,11 @@ fn application(name: &str) -> String {
 kind: Application
 metadata: {{name: {name}, namespace: argocd}}
 spec:
-  project: default
+  project: \
+         default
   source: {{repoURL: 'https://github.com/acme/{{name}}.git', path: src/{name}, targetRevision: HEAD}}
-  destination: {{server: 'https://kubernetes.default.svc', namespace: {{name}}}}
+  \
+         destination: {{server: 'https://kubernetes.default.svc', namespace: {{name}}}}
   syncPolicy: {{automated: {{prune: true}}, syncOptions: [CreateNamespace=true]}}
 "
     )

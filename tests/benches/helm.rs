@@ -1,11 +1,12 @@
-//! Charts rendered in process, beside Helm's own engine (a Go program, in process too) and `helm template` processes: each
-//! side from files on disk to sorted manifests. The renderings are those of `corpus/helm` in the folder that `SLIPWAY_SHARED`
-//! names (default `../shared`). Each side takes the median of a few rounds of each rendering; ours on one thread with a deep
-//! stack, as the functions run on.
+//! Charts rendered in process, beside Helm's own engine (a Go program, in process too) and `helm template` processes:
+//! each side from files on disk to sorted manifests. The renderings are those of `corpus/helm` in the folder that
+//! `SLIPWAY_SHARED` names (default `../shared`). Each side takes the median of a few rounds of each rendering; ours
+//! on one thread with a deep stack, as the functions run on.
 //!
 //! `cargo bench -p slipway-tests --bench helm [-- ROUNDS]`
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::indexing_slicing)] // a benchmark may stop by panicking
+// A benchmark may stop by panicking.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::indexing_slicing)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,6 +1,7 @@
-//! Kustomizations rendered in one process, beside krusty (Kustomize's own library, in one process too) and `kubectl kustomize`
-//! processes: each side from files on disk to rendered, ordered YAML. Roots are those of `corpus/kustomize` in the folder that
-//! `SLIPWAY_SHARED` names (default `../shared`), or else of `tests/reference/kustomize`.
+//! Kustomizations rendered in one process, beside krusty (Kustomize's own library, in one process too) and `kubectl
+//! kustomize` processes: each side from files on disk to rendered, ordered YAML. Roots are those of
+//! `corpus/kustomize` in the folder that `SLIPWAY_SHARED` names (default `../shared`), or else of
+//! `tests/reference/kustomize`.
 //!
 //! Our side reads the files that a render needs, which an earlier render told. kubectl is `KUBECTL`, or left out.
 

@@ -15,9 +15,9 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use slipway::aws::Aws;
-use slipway::check::Checker;
 use slipway::config::{self, GithubWebhook};
-use slipway::deploy::Deployer;
+use slipway::deploy::WebhookWorker;
+use slipway::drift_check::DriftChecker;
 use slipway::notify::report::short;
 use slipway_sandbox::faults::Failure;
 use slipway_sandbox::forge::{Change, Delivery};
@@ -31,8 +31,8 @@ const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/web";
 struct Shop {
     sandbox: Sandbox,
     webhooks: UnboundedReceiver<Delivery>,
-    deployer: Deployer,
-    checker: Checker,
+    deployer: WebhookWorker,
+    checker: DriftChecker,
     folder: tempfile::TempDir,
 }
 
@@ -49,9 +49,9 @@ impl Shop {
         let (sandbox, webhooks) = Sandbox::start(Options::new(folder.path())).await.unwrap();
         let environment = sandbox.environment();
         let settings = GithubWebhook::load(|name: &str| environment.get(name).cloned()).unwrap();
-        let deployer = Deployer::new(settings, Aws::at(&sandbox.aws.url(), aws::REGION).await);
-        let settings = config::Engine::load(|name: &str| environment.get(name).cloned()).unwrap();
-        let checker = Checker::new(settings, Aws::at(&sandbox.aws.url(), aws::REGION).await);
+        let deployer = WebhookWorker::new(settings, Aws::at(&sandbox.aws.url(), aws::REGION).await);
+        let settings = config::Settings::load(|name: &str| environment.get(name).cloned()).unwrap();
+        let checker = DriftChecker::new(settings, Aws::at(&sandbox.aws.url(), aws::REGION).await);
         let mut shop = Self { sandbox, webhooks, deployer, checker, folder };
         shop.settle().await;
         shop
@@ -202,9 +202,14 @@ async fn a_difference_is_shown_and_synced_away() {
 async fn a_part_is_synced_for_itself_without_hooks_and_no_history() {
     const MAP: &str = "/api/v1/namespaces/shop/configmaps/settings";
     let mut shop = Shop::by_hand().await;
-    let map = |value: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"a": value}});
-    let hook = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "before", "annotations": {"argocd.argoproj.io/hook": "PreSync"}},
-        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "alpine"}]}}}});
+    let map = |value: &str| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"},
+        "data": {"a": value}})
+    };
+    let hook = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "before",
+        "annotations": {"argocd.argoproj.io/hook": "PreSync"}},
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main",
+            "image": "alpine"}]}}}});
     let with =
         shop.read("shop/kustomization.yaml").replace("  - ingress.yaml\n", "  - settings.json\n  - before.json\n");
     let three = shop.read("shop/deployment.yaml").replace("replicas: 2", "replicas: 3");
@@ -309,8 +314,10 @@ const HELD: &str = "web:stuck";
 
 /// A Job that fails after a second as long as its image can't start.
 fn smoke_test(hook: &str) -> String {
-    json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "smoke-test", "annotations": {"argocd.argoproj.io/hook": hook}},
-        "spec": {"activeDeadlineSeconds": 1, "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": HELD}]}}}})
+    json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "smoke-test",
+        "annotations": {"argocd.argoproj.io/hook": hook}},
+        "spec": {"activeDeadlineSeconds": 1, "template": {"spec": {"restartPolicy": "Never",
+            "containers": [{"name": "main", "image": HELD}]}}}})
     .to_string()
 }
 
@@ -475,8 +482,9 @@ async fn nothing_is_pruned_without_prune_whatever_it_says_of_itself() {
     let shop = Shop::by_hand().await;
     let before = shop.read("shop/kustomization.yaml");
     let map = |name: &str, option: &str| {
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "annotations": {"argocd.argoproj.io/sync-options": option}}})
-            .to_string()
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name,
+            "annotations": {"argocd.argoproj.io/sync-options": option}}})
+        .to_string()
     };
     let with = before.replace("  - ingress.yaml\n", "  - ingress.yaml\n  - asks.json\n  - keeps.json\n");
     let (asks, keeps) = (map("asks", "Prune=true"), map("keeps", "Prune=false"));
@@ -555,8 +563,10 @@ async fn a_deletion_asks_and_takes_all_of_it() {
 async fn a_deletion_runs_its_hooks_and_takes_a_digest_for_a_yes() {
     let mut shop = Shop::open().await;
     let hook = |kind: &str| {
-        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": kind.to_lowercase(), "annotations": {"argocd.argoproj.io/hook": kind}},
-            "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "alpine"}]}}}})
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": kind.to_lowercase(),
+            "annotations": {"argocd.argoproj.io/hook": kind}},
+            "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main",
+                "image": "alpine"}]}}}})
         .to_string()
     };
     let with = shop

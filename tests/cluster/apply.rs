@@ -1,6 +1,8 @@
 use serde_json::json;
-use slipway_cluster::apply::{self, Change, MANAGER, Options};
-use slipway_cluster::{Class, fieldset, unchanged};
+use slipway_cluster::apply::{self, Change, Options};
+use slipway_gitops::Class;
+use slipway_gitops::managed_fields::FIELD_MANAGER;
+use slipway_gitops::managed_fields::{set, subset};
 use slipway_manifest::Object;
 
 use crate::{Place, config_map, deployment};
@@ -13,7 +15,7 @@ async fn creates_then_leaves_alone_then_configures() {
     assert_eq!(created.change, Change::Created);
     assert_eq!(created.to_string(), format!("Deployment/{}/web created", place.namespace()));
     let live = place.live(&web).await.unwrap();
-    assert_eq!(fieldset::entries(&live)[0].manager, MANAGER);
+    assert_eq!(set::entries(&live)[0].manager, FIELD_MANAGER);
 
     assert_eq!(place.apply(&web).await.change, Change::Unchanged);
 
@@ -39,20 +41,22 @@ async fn what_did_not_change_is_seen_without_asking() {
         config_map("c", &json!({"a": "1", "b": ""})),
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"a": "YQ=="}}),
         json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {
-            "selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": 80}, {"name": "dns", "port": 53, "protocol": "UDP"}]}}),
-        json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web"}, "spec": {"rules": [rule]}}),
+            "selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": 80}, {"name": "dns",
+                "port": 53, "protocol": "UDP"}]}}),
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web"},
+            "spec": {"rules": [rule]}}),
     ]);
     for object in &objects {
         assert_eq!(place.apply(object).await.change, Change::Created, "{}", object.id());
         let live = place.live(object).await.unwrap();
-        assert!(unchanged::is_unchanged(object, &live, &[]), "{}: {}", object.id(), live.to_value());
+        assert!(subset::is_unchanged(object, &live, &[]), "{}: {}", object.id(), live.to_value());
         let mut other = object.clone();
         other.set_label("more", "yes");
-        assert!(!unchanged::is_unchanged(&other, &live, &[]), "{}", object.id());
+        assert!(!subset::is_unchanged(&other, &live, &[]), "{}", object.id());
     }
     let namespace = place.namespace().to_owned();
     if place.plane.kubectl(&["-n", &namespace, "scale", "deployment/web", "--replicas=2"]).is_some() {
-        assert!(!unchanged::is_unchanged(&objects[0], &place.live(&objects[0]).await.unwrap(), &[]));
+        assert!(!subset::is_unchanged(&objects[0], &place.live(&objects[0]).await.unwrap(), &[]));
     }
 }
 
@@ -79,8 +83,8 @@ async fn refusals_are_explained() {
     let class = async |object: &Object| {
         let refused = apply::apply(&place.cluster, place.resource(object), object, None, &Options::default()).await;
         let failure = refused.expect_err("refused");
-        assert!(!failure.explain().is_empty());
-        (failure.source.class, failure.explain())
+        assert!(!failure.with_remedy().is_empty());
+        (failure.source.class, failure.with_remedy())
     };
     let mut nowhere = place.one(config_map("c", &json!({})));
     nowhere.set_namespace("no-such-namespace");
@@ -111,7 +115,8 @@ async fn refusals_are_explained() {
 #[tokio::test]
 async fn a_quota_is_told_apart_from_missing_rights() {
     let Some(place) = Place::new("quota").await else { return };
-    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q", "namespace": place.namespace()},
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q",
+        "namespace": place.namespace()},
         "spec": {"hard": {"configmaps": "0"}}});
     place
         .plane
@@ -131,7 +136,7 @@ async fn a_quota_is_told_apart_from_missing_rights() {
         let applied = apply::apply(&place.cluster, place.resource(&map), &map, None, &Options::default()).await;
         match applied {
             Err(failure) => {
-                assert_eq!(failure.source.class, Class::Quota, "{}", failure.explain());
+                assert_eq!(failure.source.class, Class::Quota, "{}", failure.with_remedy());
                 return;
             }
             Ok(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,

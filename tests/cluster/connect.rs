@@ -50,7 +50,10 @@ async fn no_program_is_started_for_credentials() {
 
 #[tokio::test]
 async fn the_aws_command_line_is_understood_not_started() {
-    let user = |args: &[&str]| json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "aws", "args": args}});
+    let user = |args: &[&str]| {
+        json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1",
+        "command": "aws", "args": args}})
+    };
     let file = kubeconfig(&user(&["--region", "eu-central-1", "eks", "get-token", "--cluster-name", "prod"]));
     assert!(Cluster::from_kubeconfig(file.path(), None, Some(credentials())).is_ok());
     assert!(Cluster::from_kubeconfig(file.path(), None, None).is_err());

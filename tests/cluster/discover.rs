@@ -1,14 +1,16 @@
 use std::collections::BTreeSet;
 
-use slipway_cluster::{Cluster, DiscoverError, GroupKind, Gvk};
+use slipway_cluster::Cluster;
+use slipway_gitops::{DiscoverError, GroupKind, GroupVersionKind};
 
 use crate::{Place, gvks};
 
 #[tokio::test]
 async fn kinds_resolve_and_unknown_ones_are_named() {
     let Some(place) = Place::new("discover").await else { return };
-    let widget = Gvk { group: "example.com".to_owned(), version: "v1".to_owned(), kind: "Widget".to_owned() };
-    let typo = Gvk { group: "apps".to_owned(), version: "v1".to_owned(), kind: "Deplyment".to_owned() };
+    let widget =
+        GroupVersionKind { group: "example.com".to_owned(), version: "v1".to_owned(), kind: "Widget".to_owned() };
+    let typo = GroupVersionKind { group: "apps".to_owned(), version: "v1".to_owned(), kind: "Deplyment".to_owned() };
     let wanted = gvks().into_iter().chain([widget.clone(), typo.clone()]).collect();
     let ingress = GroupKind { group: "networking.k8s.io".to_owned(), kind: "Ingress".to_owned() };
     let role = GroupKind { group: "rbac.authorization.k8s.io".to_owned(), kind: "ClusterRole".to_owned() };
@@ -17,7 +19,7 @@ async fn kinds_resolve_and_unknown_ones_are_named() {
     let kinds = place.cluster.resolve(&wanted, &known).await;
 
     let deployment = kinds.of_group_kind(&"Deployment.apps".parse().unwrap()).unwrap();
-    assert!(deployment.namespaced && deployment.can("patch") && deployment.plural == "deployments");
+    assert!(deployment.namespaced && deployment.supports("patch") && deployment.plural == "deployments");
     assert_eq!(kinds.of_group_kind(&ingress).unwrap().gvk.version, "v1");
     assert!(!kinds.of_group_kind(&role).unwrap().namespaced);
     assert!(kinds.is_complete());

@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use slipway_cluster::apply;
-use slipway_cluster::compare::{self, Comparison, Rules};
-use slipway_cluster::status::SyncStatus;
+use slipway_cluster::dry_run;
+use slipway_gitops::comparison::{Comparison, Rules};
+use slipway_gitops::status::SyncStatus;
 use slipway_manifest::Object;
 
 use crate::{Place, config_map, deployment};
@@ -11,7 +12,7 @@ use crate::{Place, config_map, deployment};
 async fn compare(place: &Place, desired: &Object) -> Comparison {
     let live = place.live(desired).await;
     let (options, rules) = (apply::Options::default(), Rules::default());
-    compare::compare(&place.cluster, place.resource(desired), desired, live, &options, &rules).await.unwrap()
+    dry_run::compare(&place.cluster, place.resource(desired), desired, live, &options, &rules).await.unwrap()
 }
 
 #[tokio::test]
@@ -66,7 +67,8 @@ async fn a_secret_differs_without_showing_its_values() {
     const CANARY: &str = "c4n4ry-hunter2";
     const ENCODED: &str = "YzRuNHJ5LWh1bnRlcjI=";
     let Some(place) = Place::new("secretdrift").await else { return };
-    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"a": "one", "b": "same"}});
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"a": "one",
+        "b": "same"}});
     let secret = place.one(secret);
     place.apply(&secret).await;
     let namespace = place.namespace().to_owned();

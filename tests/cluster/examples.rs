@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use slipway::app::Application;
 use slipway::render::{Context, render};
-use slipway_cluster::health::Health;
-use slipway_cluster::status::{OperationPhase, ResourceResult, SyncStatus};
+use slipway_gitops::health::Health;
+use slipway_gitops::status::{OperationPhase, ResourceResult, SyncStatus};
 use slipway_manifest::Object;
 use slipway_tests::{files, skip, tools};
 
@@ -25,8 +25,10 @@ fn example(place: &Place, name: &str) -> Option<Vec<Object>> {
         return None;
     };
     let tree = files::tree(&shared.join("corpus/kustomize/trees/argoproj+argocd-example-apps"), "");
-    let app = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": place.owner.app, "namespace": "argocd"},
-        "spec": {"project": "default", "source": {"repoURL": "https://github.com/argoproj/argocd-example-apps", "path": name},
+    let app = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+        "metadata": {"name": place.owner.app, "namespace": "argocd"},
+        "spec": {"project": "default", "source": {"repoURL": "https://github.com/argoproj/argocd-example-apps",
+            "path": name},
             "destination": {"name": "in-cluster", "namespace": place.namespace()}}});
     let app = Application::from_object(&Object::from_value(app).unwrap()).unwrap();
     Some(render(&tree, &app, &Context::default()).unwrap().objects)
@@ -176,8 +178,10 @@ async fn blue_green_is_suspended_until_it_is_promoted() {
     let Some(objects) = example(&place, "blue-green") else { return };
     let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     let names = json!({"kind": "Rollout", "plural": "rollouts"});
-    let version = json!({"name": "v1alpha1", "served": true, "storage": true, "subresources": {"status": {}}, "schema": {"openAPIV3Schema": schema}});
-    let crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "rollouts.argoproj.io"},
+    let version = json!({"name": "v1alpha1", "served": true, "storage": true, "subresources": {"status": {}},
+        "schema": {"openAPIV3Schema": schema}});
+    let crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "rollouts.argoproj.io"},
         "spec": {"group": "argoproj.io", "scope": "Namespaced", "names": names, "versions": [version]}});
     kubectl_apply(&place, &crd);
     place.served("argoproj.io", "v1alpha1", "Rollout").await;
@@ -190,14 +194,17 @@ async fn blue_green_is_suspended_until_it_is_promoted() {
     let paused = json!({"status": {"observedGeneration": "1", "phase": "Paused", "replicas": 2, "updatedReplicas": 1,
         "blueGreen": {"activeSelector": "6f9d", "previewSelector": "7c4b"}, "message": "BlueGreenPause",
         "pauseConditions": [{"reason": "BlueGreenPause", "startTime": "2026-01-01T00:00:00Z"}],
-        "conditions": [{"type": "Progressing", "status": "Unknown", "reason": "RolloutPaused", "message": "Rollout is paused"}]}});
+        "conditions": [{"type": "Progressing", "status": "Unknown", "reason": "RolloutPaused",
+            "message": "Rollout is paused"}]}});
     patch_status(&place, &rollout, &paused);
     run(&job, "blue-green", times(60)).await;
     assert_synced(&place, Health::Suspended).await;
     let promoted = json!({"status": {"phase": "Healthy", "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1,
         "blueGreen": {"activeSelector": "7c4b", "previewSelector": "7c4b"}, "message": null, "pauseConditions": null,
-        "conditions": [{"type": "Available", "status": "True", "reason": "AvailableReason", "message": "Rollout has minimum availability"},
-            {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable", "message": "it has progressed"}]}});
+        "conditions": [{"type": "Available", "status": "True", "reason": "AvailableReason",
+            "message": "Rollout has minimum availability"},
+            {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable",
+                "message": "it has progressed"}]}});
     patch_status(&place, &rollout, &promoted);
     let last = run(&job, "blue-green", times(60)).await;
     assert!(last.problems.is_empty() && last.changes.is_empty(), "{last:?}");

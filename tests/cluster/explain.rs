@@ -3,19 +3,20 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use slipway::notify::report::Phase;
-use slipway_cluster::explain::{Explanation, Reason, explain};
+use slipway::notify::report::AppSyncStatus;
+use slipway_cluster::diagnose::diagnose;
+use slipway_gitops::diagnose::{Diagnosis, Reason};
 use slipway_manifest::Object;
 
 use crate::sync::{hook, job, objects, run, times, wave};
 use crate::{Place, config_map, deployment, kubectl_apply};
 
 /// What is found once there is something to find: controllers take a moment.
-pub(crate) async fn explained(place: &Place, object: &Object, reason: Reason, words: &str) -> Explanation {
+pub(crate) async fn explained(place: &Place, object: &Object, reason: Reason, words: &str) -> Diagnosis {
     let mut last = None;
     for _ in 0..150 {
         let live = place.live(object).await;
-        last = explain(&place.cluster, &place.at(object), live.as_ref()).await;
+        last = diagnose(&place.cluster, &place.at(object), live.as_ref()).await;
         if last.as_ref().is_some_and(|last| last.found.reason == reason && last.to_string().contains(words)) {
             break;
         }
@@ -61,7 +62,8 @@ fn play_kubelet(place: &Place, pod: &str, status: &Value) {
 
 /// What that kubelet, or a controller, tells about an object.
 fn play_event(place: &Place, kind: &str, name: &str, reason: &str, message: &str) {
-    let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": format!("{name}.1")}, "type": "Warning",
+    let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": format!("{name}.1")},
+        "type": "Warning",
         "reason": reason, "message": message, "lastTimestamp": "2026-11-21T10:00:00Z",
         "involvedObject": {"apiVersion": "v1", "kind": kind, "name": name, "namespace": place.namespace()}});
     kubectl_apply(place, &event);
@@ -69,7 +71,8 @@ fn play_event(place: &Place, kind: &str, name: &str, reason: &str, message: &str
 
 /// A pod spec on that node.
 fn on_no_node() -> Value {
-    json!({"nodeName": "nowhere", "restartPolicy": "Never", "containers": [{"name": "main", "image": "registry.invalid/app:1"}]})
+    json!({"nodeName": "nowhere", "restartPolicy": "Never", "containers": [{"name": "main",
+        "image": "registry.invalid/app:1"}]})
 }
 
 /// A Deployment of one pod whose spec has `fields`.
@@ -80,7 +83,8 @@ fn web(name: &str, fields: &Value) -> Value {
 }
 
 fn a_job(name: &str, spec: &Value) -> Value {
-    let mut job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": {"spec": on_no_node()}}});
+    let mut job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name},
+        "spec": {"template": {"spec": on_no_node()}}});
     job["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
     job
 }
@@ -102,7 +106,8 @@ async fn what_kubelets_say_of_a_pod_is_its_cause() {
     let Some(place) = Place::new("kubelet").await else { return };
     let state = |state: Value| {
         json!({"phase": "Pending", "containerStatuses": [
-        {"name": "main", "image": "registry.invalid/app:1", "imageID": "", "ready": false, "restartCount": 3, "state": state}]})
+        {"name": "main", "image": "registry.invalid/app:1", "imageID": "", "ready": false, "restartCount": 3,
+            "state": state}]})
     };
     let waiting = |reason: &str, message: &str| state(json!({"waiting": {"reason": reason, "message": message}}));
     let running = || state(json!({"running": {}}));
@@ -146,14 +151,17 @@ async fn what_kubelets_say_of_a_pod_is_its_cause() {
 async fn what_controllers_can_or_will_not_do_is_the_cause() {
     let Some(place) = Place::new("controllers").await else { return };
     let labels = json!({"app": "bare"});
-    let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bare", "labels": labels}, "spec": on_no_node()});
+    let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bare", "labels": labels},
+        "spec": on_no_node()});
     pod["spec"]["containers"][0]["image"] = json!("nginx:1");
     place.apply(&place.one(pod)).await;
     let group = format!("{}.example.com", place.namespace());
     let crd = |plural: &str| {
-        json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": format!("{plural}.{group}")},
+        json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.{group}")},
         "spec": {"group": group, "scope": "Namespaced", "names": {"kind": "Gadget", "plural": plural},
-            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]}})
+            "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object"}}}]}})
     };
     place.apply(&place.one(crd("gadgets"))).await;
     place.served(&group, "v1", "Gadget").await;
@@ -201,7 +209,8 @@ async fn what_controllers_can_or_will_not_do_is_the_cause() {
 #[tokio::test]
 async fn what_refuses_the_pods_is_the_cause_and_not_only_the_waiting_deployment() {
     let (Some(full), Some(strict)) = (Place::new("quota").await, Place::new("strict").await) else { return };
-    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}});
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"},
+        "spec": {"hard": {"pods": "0"}}});
     kubectl_apply(&full, &quota);
     explain_all(&full, vec![case(deployment("web", "nginx:1"), Reason::Quota, "exceeded quota: none")], 1).await;
     let label = ["label", "namespace", strict.namespace(), "pod-security.kubernetes.io/enforce=restricted"];
@@ -212,7 +221,8 @@ async fn what_refuses_the_pods_is_the_cause_and_not_only_the_waiting_deployment(
 #[tokio::test]
 async fn jobs_that_fail_take_too_long_or_are_gone_are_told_apart() {
     let Some(place) = Place::new("jobs").await else { return };
-    let give_up = json!({"backoffLimit": 5, "podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}}]}});
+    let give_up = json!({"backoffLimit": 5, "podFailurePolicy": {"rules": [{"action": "FailJob",
+        "onExitCodes": {"operator": "In", "values": [42]}}]}});
     for job in [a_job("bad", &json!({"backoffLimit": 0})), a_job("fatal", &give_up)] {
         place.apply(&place.one(job)).await;
     }
@@ -228,7 +238,8 @@ async fn jobs_that_fail_take_too_long_or_are_gone_are_told_apart() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
         let ended = json!({"exitCode": code, "reason": "Error", "message": "no such table"});
-        let container = json!({"name": "main", "image": "registry.invalid/app:1", "imageID": "", "ready": false, "restartCount": 0,
+        let container = json!({"name": "main", "image": "registry.invalid/app:1", "imageID": "", "ready": false,
+            "restartCount": 0,
             "state": {"terminated": ended}});
         play_kubelet(&place, &pod, &json!({"phase": "Failed", "containerStatuses": [container]}));
     }
@@ -277,7 +288,7 @@ async fn a_hook_that_takes_too_long_fails_the_sync_with_the_deadline() {
     before["spec"]["activeDeadlineSeconds"] = json!(2);
     before["spec"]["template"]["spec"]["nodeSelector"] = json!({"no": "such-node"});
     let outcome = run(&job(&place, "one", objects([before, wave("a", 0)])), "worker", times(60)).await;
-    assert_eq!(outcome.phase, Phase::Failed, "{outcome:?}");
+    assert_eq!(outcome.phase, AppSyncStatus::Failed, "{outcome:?}");
     let told = [outcome.warnings, outcome.problems].concat().join("\n");
     assert!(told.contains("Job/") && told.contains("DeadlineExceeded: "), "{told}");
 }

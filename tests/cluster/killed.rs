@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
-use slipway::deploy::sync::Times;
-use slipway::notify::report::Phase;
-use slipway_cluster::lock::{self, Acquired};
-use slipway_cluster::status::SyncStatus;
+use slipway::deploy::sync::Deadlines;
+use slipway::notify::report::AppSyncStatus;
+use slipway_cluster::lease::{self, Acquisition};
+use slipway_gitops::status::SyncStatus;
 use slipway_manifest::ObjectId;
 use tokio::time::Instant;
 
@@ -23,8 +23,8 @@ const KILLS: u32 = 5;
 const LEASE: Duration = Duration::from_secs(6);
 const HOOKS: [&str; 3] = ["before", "between", "after"];
 
-fn short() -> Times {
-    Times { lease: LEASE, ..times(120) }
+fn short() -> Deadlines {
+    Deadlines { lease: LEASE, ..times(120) }
 }
 
 /// What the cluster has of the application: ConfigMaps and Jobs.
@@ -52,7 +52,7 @@ async fn kill(place: &Place, mut random: ChaCha8Rng) -> u32 {
     // How long a whole one takes, and what it leaves.
     let began = Instant::now();
     let whole = run(&job(place, "r0", stages("r0")), "worker", short()).await;
-    assert_eq!(whole.phase, Phase::Healthy, "{whole:?}");
+    assert_eq!(whole.phase, AppSyncStatus::Healthy, "{whole:?}");
     let took = began.elapsed();
     let wanted: BTreeSet<String> =
         ["a", "b", "c", "before", "after", "kube-root-ca.crt"].map(str::to_owned).into_iter().collect();
@@ -73,7 +73,7 @@ async fn kill(place: &Place, mut random: ChaCha8Rng) -> u32 {
         kills += u32::from(killed.is_err());
         let died = Instant::now();
         let outcome = run(&job, next, short()).await;
-        assert_eq!(outcome.phase, Phase::Healthy, "{what}: {outcome:?}");
+        assert_eq!(outcome.phase, AppSyncStatus::Healthy, "{what}: {outcome:?}");
         // The Lease, if it has to run out, a whole sync, and what a busy machine adds.
         let limit = LEASE + took * 3 + Duration::from_secs(10);
         assert!(died.elapsed() < limit, "{what}: it took {:?}", died.elapsed());
@@ -97,10 +97,15 @@ async fn kill(place: &Place, mut random: ChaCha8Rng) -> u32 {
         }
         // Nobody holds it any more.
         let patience = Duration::ZERO;
-        let asked = lock::Options { holder: "a third".to_owned(), duration: LEASE, patience, wanted: String::new() };
-        match lock::acquire(&place.cluster, &place.key, &asked).await.unwrap() {
-            Acquired::Mine(lease) => lease.release().await.unwrap(),
-            Acquired::Held { holder } => panic!("{what}: {holder} holds it still"),
+        let asked = lease::Options {
+            holder: "a third".to_owned(),
+            duration: LEASE,
+            expires_after: patience,
+            pending_request: String::new(),
+        };
+        match lease::acquire(&place.cluster, &place.key, &asked).await.unwrap() {
+            Acquisition::Acquired(lease) => lease.release().await.unwrap(),
+            Acquisition::Held { holder } => panic!("{what}: {holder} holds it still"),
         };
     }
     kills

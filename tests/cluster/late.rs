@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use slipway::deploy::sync::{self, Times};
-use slipway::notify::report::Phase;
-use slipway_cluster::status::SyncStatus;
+use slipway::deploy::sync::{self, Deadlines};
+use slipway::notify::report::AppSyncStatus;
+use slipway_gitops::status::SyncStatus;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -43,7 +43,7 @@ async fn of_two_workers_one_brings_it_and_the_other_leaves_word() {
     let job = job(&place, "one", stages("one"));
     let (first, second) = tokio::join!(run(&job, "first", times(120)), run(&job, "second", times(120)));
     let phases = [first.phase, second.phase];
-    assert!(phases.contains(&Phase::Healthy), "{first:?} {second:?}");
+    assert!(phases.contains(&AppSyncStatus::Healthy), "{first:?} {second:?}");
     assert_once(&place, &journal, "one");
 }
 
@@ -57,7 +57,7 @@ fn a_paused_holder_that_wakes_late_writes_nothing() {
 }
 
 async fn pause(place: &Place, percent: u32) {
-    let short = || Times { lease: Duration::from_secs(6), ..times(120) };
+    let short = || Deadlines { lease: Duration::from_secs(6), ..times(120) };
     let began = Instant::now();
     run(&job(place, "zero", stages("zero")), "paused", short()).await;
     let point = began.elapsed() * percent / 100;
@@ -69,12 +69,12 @@ async fn pause(place: &Place, percent: u32) {
     // From here on nobody polls it.
     let journal = Journal::begin(place);
     let outcome = run(&new, "next", short()).await;
-    assert_eq!(outcome.phase, Phase::Healthy, "paused after {point:?}: {outcome:?}");
+    assert_eq!(outcome.phase, AppSyncStatus::Healthy, "paused after {point:?}: {outcome:?}");
     assert_once(place, &journal, "new");
 
     let before = versions(place);
     let woken = late.await;
-    assert_ne!(woken.phase, Phase::Healthy, "paused after {point:?}: {woken:?}");
+    assert_ne!(woken.phase, AppSyncStatus::Healthy, "paused after {point:?}: {woken:?}");
     assert_eq!(versions(place), before, "paused after {point:?}: {woken:?}");
     assert_eq!(recorded(place).await.status.sync.revision, "new");
 }
@@ -84,11 +84,11 @@ async fn a_doubled_continue_does_nothing() {
     let Some(place) = Place::new("doubled").await else { return };
     let journal = Journal::begin(&place);
     let mut job = job(&place, "one", stages("one"));
-    let hasty = Times { patience: Instant::now(), ..times(60) };
+    let hasty = Deadlines { hand_over_at: Instant::now(), ..times(60) };
     let left = run(&job, "worker", hasty).await;
     let next = left.next.clone().unwrap_or_else(|| panic!("it waits for a hook: {left:?}"));
-    assert_eq!(left.phase, Phase::Waiting);
-    job.resumes = Some(next.operation);
+    assert_eq!(left.phase, AppSyncStatus::Waiting);
+    job.resume_operation = Some(next.operation);
     // At the same time, and once more when all is over.
     let (first, second) = tokio::join!(run(&job, "first", times(120)), run(&job, "second", times(120)));
     for outcome in [&first, &second] {
@@ -105,7 +105,8 @@ async fn a_doubled_continue_does_nothing() {
 async fn a_newer_commit_ends_the_wait_for_an_older() {
     let Some(place) = Place::new("newer").await else { return };
     // Nothing ever makes this claim healthy.
-    let stuck = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "stuck"}, "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}});
+    let stuck = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "stuck"},
+        "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}});
     let old = job(&place, "old", objects([stuck, wave("later", 1)]));
     let (moved, stop) = watch::channel(false);
     let journal = Journal::begin(&place);
@@ -116,7 +117,7 @@ async fn a_newer_commit_ends_the_wait_for_an_older() {
     assert!(ended.problems.iter().any(|problem| problem.contains("newer commit")), "{ended:?}");
     let new = job(&place, "new", stages("new"));
     let outcome = run(&new, "worker", times(60)).await;
-    assert_eq!(outcome.phase, Phase::Healthy, "{outcome:?}");
+    assert_eq!(outcome.phase, AppSyncStatus::Healthy, "{outcome:?}");
     assert!(list(&place, "services").is_empty(), "what left Git is pruned");
     assert_once(&place, &journal, "new");
     let state = recorded(&place).await;

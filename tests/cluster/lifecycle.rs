@@ -4,24 +4,24 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use slipway::deploy::sync::delete::{self, Approval, Request};
-use slipway::deploy::sync::{Aim, Job, Outcome, Times};
-use slipway::notify::report::Phase;
-use slipway_cluster::health::Checks;
-use slipway_cluster::overrides::Overrides;
-use slipway_cluster::prune::Propagation;
+use slipway::deploy::sync::delete::{self, Approval, DeletionRequest};
+use slipway::deploy::sync::{Deadlines, OperationKind, SyncOutcome, SyncRequest};
+use slipway::notify::report::AppSyncStatus;
 use slipway_cluster::state;
+use slipway_gitops::argocd_cm::Overrides;
+use slipway_gitops::health::Checks;
+use slipway_gitops::prune_guard::Propagation;
 use slipway_manifest::{Object, ObjectId};
 use tokio::time::Instant;
 
 use crate::sync::{hook, job, list, objects, recorded, run, times, wave};
 use crate::{Place, config_map, deployment};
 
-fn asked() -> Request {
-    Request { cascade: Some(Propagation::Foreground), approval: Approval::Asked }
+fn asked() -> DeletionRequest {
+    DeletionRequest { cascade: Some(Propagation::Foreground), approval: Approval::Asked }
 }
 
-async fn end(job: &Job, request: &Request) -> Outcome {
+async fn end(job: &SyncRequest, request: &DeletionRequest) -> SyncOutcome {
     Box::pin(delete::delete(job, request, "deleter", times(120))).await
 }
 
@@ -53,11 +53,11 @@ async fn hooks_run_around_a_deletion_and_waves_go_backwards() {
     ]);
     let job = job(&place, "one", manifests);
     let deployed = run(&job, "worker", times(120)).await;
-    assert_eq!(deployed.phase, Phase::Healthy, "{deployed:?}");
+    assert_eq!(deployed.phase, AppSyncStatus::Healthy, "{deployed:?}");
     assert!(list(&place, "jobs").is_empty(), "no sync runs hooks of the deletion");
 
     let ended = end(&job, &asked()).await;
-    assert_eq!(ended.phase, Phase::Healthy, "{ended:?}");
+    assert_eq!(ended.phase, AppSyncStatus::Healthy, "{ended:?}");
     assert_eq!(names(&place, "configmaps"), BTreeSet::from(["kept".to_owned(), "spared".to_owned()]));
     assert!(list(&place, "deployments").is_empty() && list(&place, "replicasets").is_empty());
     // What has no policy is deleted before it is made anew only.
@@ -76,7 +76,8 @@ async fn hooks_run_around_a_deletion_and_waves_go_backwards() {
 async fn a_failed_hook_before_keeps_everything_and_one_after_the_memory() {
     let Some(place) = Place::new("held").await else { return };
     let fails = |kind: &str, name: &str| {
-        let mut hook = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"ports": [{"port": 80}]}});
+        let mut hook = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+            "spec": {"ports": [{"port": 80}]}});
         hook["metadata"]["annotations"] = json!({"argocd.argoproj.io/hook": kind});
         hook
     };
@@ -86,7 +87,7 @@ async fn a_failed_hook_before_keeps_everything_and_one_after_the_memory() {
     first.checks = checks();
     run(&first, "worker", times(60)).await;
     let held = end(&first, &asked()).await;
-    assert_eq!(held.phase, Phase::Failed, "{held:?}");
+    assert_eq!(held.phase, AppSyncStatus::Failed, "{held:?}");
     assert!(held.problems.join(" ").contains("PreDelete"), "{held:?}");
     assert!(names(&place, "configmaps").contains("map"));
     let known = recorded(&place).await;
@@ -97,10 +98,10 @@ async fn a_failed_hook_before_keeps_everything_and_one_after_the_memory() {
     let mut second = job(&place, "two", objects([fails("PostDelete", "after"), wave("map", 0), wave("more", 0)]));
     second.checks = checks();
     let back = run(&second, "worker", times(60)).await;
-    assert_eq!(back.phase, Phase::Healthy, "{back:?}");
+    assert_eq!(back.phase, AppSyncStatus::Healthy, "{back:?}");
     assert!(recorded(&place).await.status.conditions.is_empty());
     let left = end(&second, &asked()).await;
-    assert!(left.phase == Phase::Failed && left.problems.join(" ").contains("PostDelete"), "{left:?}");
+    assert!(left.phase == AppSyncStatus::Failed && left.problems.join(" ").contains("PostDelete"), "{left:?}");
     assert!(!names(&place, "configmaps").contains("map"));
     assert!(!is_forgotten(&place).await);
 }
@@ -114,14 +115,14 @@ async fn only_the_approved_plan_is_carried_out_and_nothing_of_others() {
     let tracking = "argocd.argoproj.io/tracking-id=other:/ConfigMap:x/theirs";
     place.plane.kubectl(&["-n", place.namespace(), "annotate", "configmap/theirs", tracking, "--overwrite"]);
     let unasked = end(&job, &asked()).await;
-    assert_eq!(unasked.phase, Phase::Held, "Delete=confirm wants more than a yes: {unasked:?}");
+    assert_eq!(unasked.phase, AppSyncStatus::Held, "Delete=confirm wants more than a yes: {unasked:?}");
     let text = unasked.problems.join(" ");
     let digest = text.split("--approve-prune ").nth(1).unwrap().trim_end_matches('`').to_owned();
-    let approve = |digest: &str| Request { approval: Approval::Plan(Some(digest.to_owned())), ..asked() };
-    assert_eq!(end(&job, &approve("0000000000000000")).await.phase, Phase::Held);
+    let approve = |digest: &str| DeletionRequest { approval: Approval::Plan(Some(digest.to_owned())), ..asked() };
+    assert_eq!(end(&job, &approve("0000000000000000")).await.phase, AppSyncStatus::Held);
     assert_eq!(names(&place, "configmaps").len(), 3);
     let ended = end(&job, &approve(&digest)).await;
-    assert_eq!(ended.phase, Phase::Healthy, "{ended:?}");
+    assert_eq!(ended.phase, AppSyncStatus::Healthy, "{ended:?}");
     assert_eq!(names(&place, "configmaps"), BTreeSet::from(["theirs".to_owned()]));
 }
 
@@ -133,13 +134,13 @@ async fn a_deletion_cut_off_at_a_hook_or_a_finalizer_goes_on() {
     let job = job(&place, "one", objects([hook("before", "PreDelete", 0, "BeforeHookCreation"), held]));
     run(&job, "worker", times(60)).await;
     let now = Instant::now();
-    let hasty = || Times { patience: now, ..times(60) };
+    let hasty = || Deadlines { hand_over_at: now, ..times(60) };
     let first = Box::pin(delete::delete(&job, &asked(), "deleter", hasty())).await;
-    assert_eq!(first.phase, Phase::Waiting, "{first:?}");
+    assert_eq!(first.phase, AppSyncStatus::Waiting, "{first:?}");
     let operation = first.next.expect("it goes on").operation;
     let made = list(&place, "jobs")[0]["metadata"]["uid"].clone();
     // The hook is adopted; the finalizer holds it next.
-    let brief = Times { patience: Instant::now() + std::time::Duration::from_secs(20), ..times(60) };
+    let brief = Deadlines { hand_over_at: Instant::now() + std::time::Duration::from_secs(20), ..times(60) };
     let second = Box::pin(delete::delete(&job, &asked(), "deleter", brief)).await;
     let next = second.next.clone().unwrap_or_else(|| panic!("{second:?}"));
     assert_eq!(next.operation, operation);
@@ -156,7 +157,7 @@ async fn a_deletion_cut_off_at_a_hook_or_a_finalizer_goes_on() {
     ];
     place.plane.kubectl(&free);
     let third = end(&job, &asked()).await;
-    assert_eq!(third.phase, Phase::Healthy, "{third:?}");
+    assert_eq!(third.phase, AppSyncStatus::Healthy, "{third:?}");
     assert!(is_forgotten(&place).await);
 }
 
@@ -165,8 +166,8 @@ async fn without_cascade_only_the_memory_goes() {
     let Some(place) = Place::new("uncascaded").await else { return };
     let job = job(&place, "one", objects([wave("map", 0)]));
     run(&job, "worker", times(60)).await;
-    let ended = end(&job, &Request { cascade: None, approval: Approval::Plan(None) }).await;
-    assert_eq!(ended.phase, Phase::Healthy, "{ended:?}");
+    let ended = end(&job, &DeletionRequest { cascade: None, approval: Approval::Plan(None) }).await;
+    assert_eq!(ended.phase, AppSyncStatus::Healthy, "{ended:?}");
     assert!(names(&place, "configmaps").contains("map") && is_forgotten(&place).await);
 }
 
@@ -196,11 +197,11 @@ async fn a_heal_touches_what_drifted_and_nothing_else() {
     }
     place.plane.kubectl(&["-n", place.namespace(), "delete", "configmap/gone"]);
     let id = |name: &str| ObjectId::new("", "ConfigMap", place.namespace(), name);
-    job.policy.aim = Aim::Heal;
+    job.policy.operation = OperationKind::SelfHeal;
     job.policy.options.skip_hooks = true;
     job.policy.options.resources = Some(BTreeSet::from([id("one"), id("gone")]));
     let healed = run(&job, "healer", times(60)).await;
-    assert_eq!(healed.phase, Phase::Healthy, "{healed:?}");
+    assert_eq!(healed.phase, AppSyncStatus::Healthy, "{healed:?}");
     let maps = list(&place, "configmaps");
     let a = |name: &str| maps.iter().find(|map| map["metadata"]["name"] == name).map(|map| map["data"]["a"].clone());
     assert_eq!((a("one"), a("two")), (Some(json!("git")), Some(json!("hand"))));
@@ -214,7 +215,7 @@ async fn a_wait_that_lasts_ends_the_invocation_and_says_when_it_goes_on() {
     let Some(place) = Place::new("rests").await else { return };
     let job = job(&place, "one", objects([hook("before", "PreSync", 0, "BeforeHookCreation"), wave("map", 0)]));
     let now = Instant::now();
-    let hasty = Times { patience: now, rests: true, ..times(60) };
+    let hasty = Deadlines { hand_over_at: now, reschedules: true, ..times(60) };
     let left = run(&job, "worker", hasty).await;
     let next = left.next.unwrap_or_else(|| panic!("it waits for a hook: {:?}", left.problems));
     let recorded_at = recorded(&place).await.operation.and_then(|operation| operation.not_before);
@@ -224,6 +225,6 @@ async fn a_wait_that_lasts_ends_the_invocation_and_says_when_it_goes_on() {
     assert!((30..=60).contains(&ahead), "{ahead}");
     // Whoever comes before that, because something happened, finds it done.
     let rest = run(&job, "worker", times(60)).await;
-    assert_eq!(rest.phase, Phase::Healthy, "{rest:?}");
+    assert_eq!(rest.phase, AppSyncStatus::Healthy, "{rest:?}");
     assert_eq!(recorded(&place).await.operation, None);
 }

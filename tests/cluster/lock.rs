@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use slipway_cluster::apply;
-use slipway_cluster::lock::{self, Acquired, Lease, LockError, Options};
+use slipway_cluster::lease::{self, Acquisition, Lease, LockError, Options};
 
 use crate::Place;
 
@@ -9,15 +9,15 @@ fn options(holder: &str, patience: u64) -> Options {
     Options {
         holder: holder.to_owned(),
         duration: Duration::from_secs(4),
-        patience: Duration::from_secs(patience),
-        wanted: format!("revision of {holder}"),
+        expires_after: Duration::from_secs(patience),
+        pending_request: format!("revision of {holder}"),
     }
 }
 
 async fn ask(place: &Place, holder: &str, patience: u64) -> Result<Box<Lease>, String> {
-    match lock::acquire(&place.cluster, &place.key, &options(holder, patience)).await.unwrap() {
-        Acquired::Mine(lease) => Ok(lease),
-        Acquired::Held { holder } => Err(holder),
+    match lease::acquire(&place.cluster, &place.key, &options(holder, patience)).await.unwrap() {
+        Acquisition::Acquired(lease) => Ok(lease),
+        Acquisition::Held { holder } => Err(holder),
     }
 }
 
@@ -28,7 +28,7 @@ async fn a_living_holder_keeps_it_and_hears_what_is_wanted() {
     assert_eq!(lease.transitions(), 0);
     assert_eq!(ask(&place, "second", 0).await.err().as_deref(), Some("first"));
     // Renewed all the while: a patient waiter sees it live.
-    let (held, asked) = tokio::join!(lease.hold(tokio::time::sleep(Duration::from_secs(6))), async {
+    let (held, asked) = tokio::join!(lease.keep_renewed(tokio::time::sleep(Duration::from_secs(6))), async {
         ask(&place, "third", 10).await.err()
     },);
     held.unwrap();
@@ -37,7 +37,7 @@ async fn a_living_holder_keeps_it_and_hears_what_is_wanted() {
     assert_eq!(lease.release().await.unwrap().as_deref(), Some("revision of third"));
     let next = ask(&place, "fourth", 0).await.unwrap();
     assert_eq!(next.transitions(), 1);
-    assert_eq!(next.wanted(), Some("revision of third"));
+    assert_eq!(next.pending_request(), Some("revision of third"));
 }
 
 #[tokio::test]
@@ -51,12 +51,12 @@ async fn a_silent_holder_loses_it_and_notices() {
     assert!(paused.remaining().is_zero());
     let map = place.one(crate::config_map("late", &serde_json::json!({})));
     let refused = apply::apply(&cluster, place.resource(&map), &map, None, &apply::Options::default()).await;
-    assert_eq!(refused.unwrap_err().source.class, slipway_cluster::Class::Timeout);
+    assert_eq!(refused.unwrap_err().source.class, slipway_gitops::Class::Timeout);
     assert!(matches!(paused.renew().await, Err(LockError::Lost { .. })));
 }
 
-/// Attack 30: nobody's clock is believed. A holder whose clock is a day ahead and who is dead loses it all the same, and one whose clock is a
-/// day behind keeps it as long as it lives.
+/// Attack 30: nobody's clock is believed. A holder whose clock is a day ahead and who is dead loses it all the same,
+/// and one whose clock is a day behind keeps it as long as it lives.
 #[tokio::test]
 async fn clocks_that_are_wrong_mislead_nobody() {
     let Some(place) = Place::new("skewed").await else { return };
@@ -68,7 +68,7 @@ async fn clocks_that_are_wrong_mislead_nobody() {
     patch("2099-01-01T00:00:00.000000Z");
     let alive = ask(&place, "alive, behind", 10).await.expect("the future proves no life");
     patch("2001-01-01T00:00:00.000000Z");
-    let (held, asked) = tokio::join!(alive.hold(tokio::time::sleep(Duration::from_secs(6))), async {
+    let (held, asked) = tokio::join!(alive.keep_renewed(tokio::time::sleep(Duration::from_secs(6))), async {
         ask(&place, "waiting", 10).await.err()
     },);
     held.unwrap();

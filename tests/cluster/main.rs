@@ -1,6 +1,7 @@
 //! `slipway-cluster` on a real Kubernetes control plane.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may stop by panicking
+// A test may stop by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod apply;
 mod connect;
@@ -32,9 +33,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use slipway_cluster::apply::{Applied, Options};
-use slipway_cluster::plan::Owner;
 use slipway_cluster::state::AppKey;
-use slipway_cluster::{Auth, Cluster, Gvk, Kinds, Resource, Server, plan};
+use slipway_cluster::{Auth, Cluster, Server};
+use slipway_gitops::identity::AppIdentity;
+use slipway_gitops::{ApiResource, ApiResources, GroupVersionKind, plan};
 use slipway_manifest::Object;
 use slipway_tests::ControlPlane;
 
@@ -42,9 +44,9 @@ use slipway_tests::ControlPlane;
 struct Place {
     plane: &'static ControlPlane,
     cluster: Cluster,
-    kinds: Kinds,
+    kinds: ApiResources,
     key: AppKey,
-    owner: Owner,
+    owner: AppIdentity,
 }
 
 impl Place {
@@ -61,7 +63,7 @@ impl Place {
         let cluster = Cluster::connect(server).unwrap();
         let kinds = cluster.resolve(&gvks(), &BTreeSet::new()).await;
         let key = AppKey { root: "test".to_owned(), namespace: "argocd".to_owned(), name: namespace.clone() };
-        let owner = Owner { app: namespace.clone(), applyset: key.applyset_id(), namespace };
+        let owner = AppIdentity { app: namespace.clone(), applyset: key.applyset_id(), namespace };
         Some(Self { plane, cluster, kinds, key, owner })
     }
 
@@ -81,23 +83,23 @@ impl Place {
         self.prepare([object]).remove(0)
     }
 
-    fn resource(&self, object: &Object) -> &Arc<Resource> {
+    fn resource(&self, object: &Object) -> &Arc<ApiResource> {
         self.kinds.of(object).unwrap()
     }
 
-    fn at(&self, object: &Object) -> slipway_cluster::live::Place {
-        slipway_cluster::live::Place::of(self.resource(object), object)
+    fn at(&self, object: &Object) -> slipway_cluster::objects::ObjectRef {
+        slipway_cluster::objects::ObjectRef::of(self.resource(object), object)
     }
 
     async fn live(&self, object: &Object) -> Option<Object> {
-        slipway_cluster::live::get(&self.cluster, &self.at(object)).await.unwrap()
+        slipway_cluster::objects::get(&self.cluster, &self.at(object)).await.unwrap()
     }
 
     /// Waits until the API server serves a kind that was just defined.
     async fn served(&self, group: &str, version: &str, kind: &str) {
-        let gvk = Gvk { group: group.to_owned(), version: version.to_owned(), kind: kind.to_owned() };
+        let gvk = GroupVersionKind { group: group.to_owned(), version: version.to_owned(), kind: kind.to_owned() };
         for _ in 0..200 {
-            self.cluster.forget_kinds();
+            self.cluster.invalidate_discovery();
             if self.cluster.resolve(&[gvk.clone()].into(), &BTreeSet::new()).await.get(&gvk).is_ok() {
                 return;
             }
@@ -132,7 +134,7 @@ fn side_by_side<L: Send, T: Send>(lanes: impl IntoIterator<Item = L>, work: impl
     })
 }
 
-fn gvks() -> BTreeSet<Gvk> {
+fn gvks() -> BTreeSet<GroupVersionKind> {
     let kinds = [
         ("", "v1", "ConfigMap"),
         ("", "v1", "Secret"),
@@ -146,7 +148,7 @@ fn gvks() -> BTreeSet<Gvk> {
         ("batch", "v1", "Job"),
         ("networking.k8s.io", "v1", "Ingress"),
     ];
-    let gvk = |(group, version, kind): (&str, &str, &str)| Gvk {
+    let gvk = |(group, version, kind): (&str, &str, &str)| GroupVersionKind {
         group: group.to_owned(),
         version: version.to_owned(),
         kind: kind.to_owned(),

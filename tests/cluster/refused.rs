@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use slipway::notify::report::Phase;
+use slipway::notify::report::AppSyncStatus;
 use slipway_cluster::apply::{self, Options};
-use slipway_cluster::explain::Reason;
-use slipway_cluster::{Class, Failure};
+use slipway_gitops::diagnose::Reason;
+use slipway_gitops::{Class, Failure};
 use slipway_manifest::Object;
 
 use crate::explain::explained;
@@ -31,7 +31,7 @@ async fn refused(place: &Place, object: &Object, class: Class) -> Failure {
 
 async fn assert_told(place: &Place, object: Value, class: Class, words: [&str; 2]) {
     let object = place.one(object);
-    let told = refused(place, &object, class).await.explain();
+    let told = refused(place, &object, class).await.with_remedy();
     assert!(told.contains(&object.id().to_string()), "{told}");
     assert!(words.iter().all(|word| told.contains(word)), "{told}");
 }
@@ -54,7 +54,8 @@ async fn fields_that_are_wrong_or_can_not_change_are_told_with_the_remedy() {
     invalid["spec"]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"] = json!(70_000);
     assert_told(&place, invalid, Class::Invalid, ["containerPort", "correct the field"]).await;
     // A value that can't be decoded is a 500 of server-side apply, and yet nothing that passes.
-    let bytes = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bytes"}, "binaryData": {"a": "no base64!"}});
+    let bytes = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bytes"},
+        "binaryData": {"a": "no base64!"}});
     assert_told(&place, bytes, Class::Malformed, ["illegal base64", "correct the field"]).await;
     let mut nowhere = config_map("lost", &json!({}));
     nowhere["metadata"]["namespace"] = json!("nowhere");
@@ -64,7 +65,8 @@ async fn fields_that_are_wrong_or_can_not_change_are_told_with_the_remedy() {
 #[tokio::test]
 async fn a_quota_refuses_with_its_name_and_the_remedy() {
     let Some(place) = Place::new("full").await else { return };
-    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"}, "spec": {"hard": {"count/configmaps": "0"}}});
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"},
+        "spec": {"hard": {"count/configmaps": "0"}}});
     kubectl_apply(&place, &quota);
     let words = ["exceeded quota: small", "raise the ResourceQuota"];
     assert_told(&place, config_map("more", &json!({})), Class::Quota, words).await;
@@ -74,13 +76,17 @@ async fn a_quota_refuses_with_its_name_and_the_remedy() {
 async fn an_admission_policy_refuses_objects_and_pods_with_its_words() {
     let Some(place) = Place::new("admission").await else { return };
     let name = format!("owner.{}", place.namespace());
-    let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["configmaps", "pods"]});
-    let validation = json!({"expression": "has(object.metadata.labels) && 'owner' in object.metadata.labels", "message": "every object needs an owner"});
+    let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
+        "resources": ["configmaps", "pods"]});
+    let validation = json!({"expression": "has(object.metadata.labels) && 'owner' in object.metadata.labels",
+        "message": "every object needs an owner"});
     let version = "admissionregistration.k8s.io/v1";
-    let policy = json!({"apiVersion": version, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name}, "spec": {
+    let policy = json!({"apiVersion": version, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},
+        "spec": {
         "failurePolicy": "Fail", "matchConstraints": {"resourceRules": [rule]}, "validations": [validation]}});
     let here = json!({"matchLabels": {"kubernetes.io/metadata.name": place.namespace()}});
-    let binding = json!({"apiVersion": version, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": name}, "spec": {
+    let binding = json!({"apiVersion": version, "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": name}, "spec": {
         "policyName": name, "validationActions": ["Deny"], "matchResources": {"namespaceSelector": here}}});
     kubectl_apply(&place, &policy);
     kubectl_apply(&place, &binding);
@@ -107,7 +113,7 @@ async fn a_kind_that_nobody_defined_stops_the_sync_with_the_remedy() {
     let Some(place) = Place::new("unknown").await else { return };
     let widget = json!({"apiVersion": "nobody.example.com/v1", "kind": "Widget", "metadata": {"name": "w"}});
     let outcome = run(&job(&place, "one", objects([widget, config_map("c", &json!({}))])), "worker", times(60)).await;
-    assert_eq!(outcome.phase, Phase::Failed, "{outcome:?}");
+    assert_eq!(outcome.phase, AppSyncStatus::Failed, "{outcome:?}");
     let told = outcome.problems.join("\n");
     assert!(told.contains("Widget.") && told.contains("install its CustomResourceDefinition"), "{told}");
     assert!(place.live(&place.one(config_map("c", &json!({})))).await.is_none(), "nothing is applied");

@@ -10,9 +10,10 @@ use kube::{Client, Config};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use slipway_cluster::apply::Options as ApplyOptions;
-use slipway_cluster::plan::Owner;
 use slipway_cluster::state::AppKey;
-use slipway_cluster::{Auth, Cluster, Server, live, plan};
+use slipway_cluster::{Auth, Cluster, Server, objects};
+use slipway_gitops::identity::AppIdentity;
+use slipway_gitops::plan;
 use slipway_manifest::{Object, yaml};
 use slipway_sandbox::http::Exchange;
 use slipway_sandbox::kube::{Cluster as Sandbox, Options as SandboxOptions};
@@ -361,17 +362,20 @@ async fn record() -> Vec<Exchange> {
     let cluster = Cluster::connect(server).unwrap();
     let kinds = cluster.resolve(&gvks(), &std::collections::BTreeSet::new()).await;
     let key = AppKey { root: "test".to_owned(), namespace: "argocd".to_owned(), name: "flow".to_owned() };
-    let owner = Owner { app: "flow".to_owned(), applyset: key.applyset_id(), namespace: "flow".to_owned() };
+    let owner = AppIdentity { app: "flow".to_owned(), applyset: key.applyset_id(), namespace: "flow".to_owned() };
     let web = |image: &str, variables: &Value| {
         let mut web = deployment("web", image);
         web["spec"]["template"]["spec"]["containers"][0]["env"] = variables.clone();
         web["spec"]["template"]["spec"]["volumes"] = json!([{"name": "tmp", "emptyDir": {}}]);
         web
     };
-    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"selector": {"app": "web"},
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
+        "spec": {"selector": {"app": "web"},
         "ports": [{"name": "http", "port": 80, "targetPort": 80}, {"name": "dns", "port": 53, "protocol": "UDP"}]}});
-    let ingress = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web"}, "spec": {"rules": [
-        {"host": "a.example", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "web", "port": {"number": 80}}}}]}}]}});
+    let ingress = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web"},
+        "spec": {"rules": [
+        {"host": "a.example", "http": {"paths": [{"path": "/", "pathType": "Prefix",
+            "backend": {"service": {"name": "web", "port": {"number": 80}}}}]}}]}});
     let by_hand = config_map("c", &json!({"a": "1", "gone": "1"}));
     let annotated = {
         let mut object = by_hand.clone();
@@ -394,8 +398,8 @@ async fn record() -> Vec<Exchange> {
         let objects = objects.into_iter().map(|value| Object::from_value(value).unwrap()).collect();
         for object in plan::prepare(objects, &kinds, &owner).objects {
             let resource = kinds.of(&object).unwrap();
-            let place = live::Place::of(resource, &object);
-            let live = live::get(&cluster, &place).await.unwrap();
+            let place = objects::ObjectRef::of(resource, &object);
+            let live = objects::get(&cluster, &place).await.unwrap();
             let options = ApplyOptions { dry_run, ..ApplyOptions::default() };
             slipway_cluster::apply::apply(&cluster, resource, &object, live.as_ref(), &options).await.unwrap();
         }
@@ -405,7 +409,8 @@ async fn record() -> Vec<Exchange> {
     apply_all(first.clone(), true).await;
     let scale = json!({"spec": {"replicas": 5}});
     hand.json(&Method::PATCH, "/apis/apps/v1/namespaces/flow/deployments/web/scale", MERGE, "kubectl/v1", &scale).await;
-    let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "nginx:9", "env": [{"name": "Z", "value": "z"}]}]}}}});
+    let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "nginx:9",
+        "env": [{"name": "Z", "value": "z"}]}]}}}});
     let strategic = "application/strategic-merge-patch+json";
     hand.json(&Method::PATCH, "/apis/apps/v1/namespaces/flow/deployments/web", strategic, "kubectl/v1", &image).await;
     apply_all(first, true).await;

@@ -1,5 +1,5 @@
-//! What the functions themselves ask of the API server, from the first push of an application to the prune of one of its
-//! objects, recorded on the sandbox and asked again of both.
+//! What the functions themselves ask of the API server, from the first push of an application to the prune of one of
+//! its objects, recorded on the sandbox and asked again of both.
 
 #[path = "../flow/world.rs"]
 #[allow(dead_code, reason = "the flow's own tests use the rest")]

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 use slipway_cluster::apply::{self, Options};
-use slipway_cluster::live;
-use slipway_cluster::{Class, state};
+use slipway_cluster::objects;
+use slipway_cluster::state;
+use slipway_gitops::Class;
 use slipway_tests::unpacked;
 
 use crate::sync::{job, objects, run, times};
@@ -28,7 +29,7 @@ fn assert_kept(what: &str, text: &str) {
 async fn told(place: &Place, revision: &str, manifests: Vec<Value>) -> String {
     let outcome = run(&job(place, revision, objects(manifests)), "worker", times(60)).await;
     let name = place.key.object_name();
-    let recorded = live::get(&place.cluster, &state::place(&name)).await.unwrap().expect("a state").to_value();
+    let recorded = objects::get(&place.cluster, &state::place(&name)).await.unwrap().expect("a state").to_value();
     format!("{outcome:?}\n{}", unpacked(&recorded))
 }
 
@@ -62,7 +63,7 @@ async fn no_value_is_in_a_refusal() {
             let options = Options { dry_run, ..Options::default() };
             let refused = apply::apply(&place.cluster, place.resource(&object), &object, None, &options).await;
             let failure = refused.expect_err("refused");
-            let text = format!("{failure:?} {}", failure.explain());
+            let text = format!("{failure:?} {}", failure.with_remedy());
             assert!(text.contains(word), "{word} in {text}");
             assert_kept(&fields.to_string(), &text);
         }
@@ -83,12 +84,12 @@ async fn an_immutable_secret_that_changes_keeps_both_values() {
         apply::apply(&place.cluster, place.resource(&other), &other, live.as_ref(), &Options::default()).await;
     let failure = refused.expect_err("refused");
     assert_eq!(failure.source.class, Class::Immutable, "{failure:?}");
-    let text = format!("{failure:?} {}", failure.explain());
+    let text = format!("{failure:?} {}", failure.with_remedy());
     assert!(text.contains("at `.data`"), "{text}");
     assert_kept("apply", &text);
     let replaced = apply::replace(&place.cluster, place.resource(&other), &other, &live.unwrap(), false).await;
     assert_kept("replace", &format!("{:?}", replaced.expect_err("refused")));
-    let anew = apply::rehearse_anew(
+    let anew = apply::dry_run_recreate(
         &place.cluster,
         place.resource(&other),
         &place.one(secret(&json!({"data": {"a": "c4n4ry!"}}))),
@@ -99,20 +100,25 @@ async fn an_immutable_secret_that_changes_keeps_both_values() {
     assert_kept("sync", &told(&place, "other", vec![frozen("c4n4ry-second")]).await);
 }
 
-/// A policy that quotes what it refuses: of a Secret its name is told, of another object its words, without the values of the Secrets.
+/// A policy that quotes what it refuses: of a Secret its name is told, of another object its words, without the
+/// values of the Secrets.
 #[tokio::test]
 async fn what_an_admission_policy_quotes_is_dropped_or_masked() {
     let Some(place) = Place::new("quoting").await else { return };
     let name = format!("quoting.{}", place.namespace());
-    let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["configmaps", "secrets"]});
+    let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
+        "resources": ["configmaps", "secrets"]});
     let validation = json!({"expression": "!('weak' in object.metadata.annotations)",
         "messageExpression": "'the password ' + object.metadata.annotations['weak'] + ' is weak'"});
     let version = "admissionregistration.k8s.io/v1";
-    let policy = json!({"apiVersion": version, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name}, "spec": {
+    let policy = json!({"apiVersion": version, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},
+        "spec": {
         "failurePolicy": "Fail", "matchConstraints": {"resourceRules": [rule]},
-        "matchConditions": [{"name": "weak", "expression": "has(object.metadata.annotations)"}], "validations": [validation]}});
+        "matchConditions": [{"name": "weak", "expression": "has(object.metadata.annotations)"}],
+            "validations": [validation]}});
     let here = json!({"matchLabels": {"kubernetes.io/metadata.name": place.namespace()}});
-    let binding = json!({"apiVersion": version, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": name}, "spec": {
+    let binding = json!({"apiVersion": version, "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": name}, "spec": {
         "policyName": name, "validationActions": ["Deny"], "matchResources": {"namespaceSelector": here}}});
     kubectl_apply(&place, &policy);
     kubectl_apply(&place, &binding);
@@ -122,7 +128,7 @@ async fn what_an_admission_policy_quotes_is_dropped_or_masked() {
     let mut last = String::new();
     for _ in 0..100 {
         let answer = apply::apply(&place.cluster, place.resource(&object), &object, None, &dry).await;
-        last = answer.map_or_else(|failure| format!("{failure:?} {}", failure.explain()), |_| String::new());
+        last = answer.map_or_else(|failure| format!("{failure:?} {}", failure.with_remedy()), |_| String::new());
         if !last.is_empty() {
             break;
         }

@@ -23,11 +23,19 @@ async fn of_two_writers_one_learns_of_the_other() {
 
     let name = place.key.object_name();
     let annotation = r"jsonpath={.metadata.annotations.applyset\.kubernetes\.io/contains-group-kinds}";
-    if let Some(kinds) = place.plane.kubectl(&["-n", state::NAMESPACE, "get", "configmap", &name, "-o", annotation]) {
+    if let Some(kinds) = place.plane.kubectl(&[
+        "-n",
+        slipway_gitops::identity::STATE_NAMESPACE,
+        "get",
+        "configmap",
+        &name,
+        "-o",
+        annotation,
+    ]) {
         assert_eq!(kinds, "Deployment.apps");
     }
     let read = state::read(&place.cluster, &place.key).await.unwrap().unwrap();
-    state::forget(&place.cluster, &read).await.unwrap();
+    state::delete(&place.cluster, &read).await.unwrap();
     assert!(state::read(&place.cluster, &place.key).await.unwrap().is_none());
 }
 
@@ -49,5 +57,5 @@ async fn a_large_inventory_is_kept_whole() {
     state::write(&place.cluster, &place.key, &state, None).await.unwrap();
     let read = state::read(&place.cluster, &place.key).await.unwrap().unwrap();
     assert_eq!(read.state.inventory, state.inventory);
-    state::forget(&place.cluster, &read).await.unwrap();
+    state::delete(&place.cluster, &read).await.unwrap();
 }

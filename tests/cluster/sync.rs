@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use slipway::app::{Application, Permit, Projects};
-use slipway::clusters::Destination;
-use slipway::deploy::sync::{self, Job, Outcome, Owner, Policy, Times};
-use slipway::notify::report::Phase;
-use slipway_cluster::live;
+use slipway::app::{Application, ProjectPermissions, Projects};
+use slipway::clusters::ConnectedCluster;
+use slipway::deploy::sync::{self, AppOwner, Deadlines, SyncOutcome, SyncPolicy, SyncRequest};
+use slipway::notify::report::AppSyncStatus;
+use slipway_cluster::objects;
 use slipway_cluster::state::{self, State};
-use slipway_cluster::status::{Initiator, OperationPhase};
+use slipway_gitops::status::{Initiator, OperationPhase};
 use slipway_manifest::Object;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -17,47 +17,48 @@ use tokio::time::Instant;
 use crate::journal::Journal;
 use crate::{Place, config_map};
 
-pub(crate) fn job(place: &Place, revision: &str, objects: Vec<Object>) -> Job {
-    let mut policy = Policy::default();
+pub(crate) fn job(place: &Place, revision: &str, objects: Vec<Object>) -> SyncRequest {
+    let mut policy = SyncPolicy::default();
     policy.options.prune = true;
-    Job {
-        first: None,
-        owner: Owner {
+    SyncRequest {
+        first_deployed_at: None,
+        owner: AppOwner {
             key: place.key.clone(),
             instance: place.owner.app.clone(),
             namespace: place.namespace().to_owned(),
         },
-        destination: Destination { name: "in-cluster".to_owned(), cluster: place.cluster.clone() },
+        destination: ConnectedCluster { name: "in-cluster".to_owned(), cluster: place.cluster.clone() },
         repo: "acme/gitops".to_owned(),
         revision: revision.to_owned(),
         objects,
         warnings: Vec::new(),
         policy,
         initiator: Initiator::automated(),
-        resumes: None,
+        resume_operation: None,
         source_type: "Directory".to_owned(),
         permit: permit(),
-        about: json!({}),
+        application: json!({}),
         subscriptions: slipway::notify::subscribe::Subscriptions::default(),
-        rules: slipway_cluster::compare::Rules::default(),
-        checks: slipway_cluster::health::Checks::default(),
+        rules: slipway_gitops::comparison::Rules::default(),
+        checks: slipway_gitops::health::Checks::default(),
     }
 }
 
 /// What a project that nobody declares allows: everything.
-pub(crate) fn permit() -> Permit {
-    let app = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "app", "namespace": "argocd"}, "spec": {
+pub(crate) fn permit() -> ProjectPermissions {
+    let app = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "app",
+        "namespace": "argocd"}, "spec": {
         "project": "default", "source": {"repoURL": "https://github.com/acme/gitops.git", "path": "."},
         "destination": {"name": "in-cluster"}}});
     let app = Application::from_object(&Object::from_value(app).unwrap()).unwrap();
-    Permit::of(&app, &Projects::default(), &[])
+    ProjectPermissions::of(&app, &Projects::default(), &[])
 }
 
-pub(crate) fn times(seconds: u64) -> Times {
-    Times::until(Instant::now() + Duration::from_secs(seconds))
+pub(crate) fn times(seconds: u64) -> Deadlines {
+    Deadlines::until(Instant::now() + Duration::from_secs(seconds))
 }
 
-pub(crate) async fn run(job: &Job, holder: &str, times: Times) -> Outcome {
+pub(crate) async fn run(job: &SyncRequest, holder: &str, times: Deadlines) -> SyncOutcome {
     let (_never, stop) = watch::channel(false);
     Box::pin(sync::sync(job, None, holder, times, stop)).await
 }
@@ -72,8 +73,10 @@ pub(crate) fn objects(values: impl IntoIterator<Item = Value>) -> Vec<Object> {
 
 pub(crate) fn hook(name: &str, kind: &str, wave: i64, policy: &str) -> Value {
     json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "annotations": {
-        "argocd.argoproj.io/hook": kind, "argocd.argoproj.io/sync-wave": wave.to_string(), "argocd.argoproj.io/hook-delete-policy": policy}},
-        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "alpine"}]}}}})
+        "argocd.argoproj.io/hook": kind, "argocd.argoproj.io/sync-wave": wave.to_string(),
+            "argocd.argoproj.io/hook-delete-policy": policy}},
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main",
+            "image": "alpine"}]}}}})
 }
 
 pub(crate) fn wave(name: &str, wave: i64) -> Value {
@@ -118,9 +121,9 @@ async fn a_sync_that_can_not_begin_writes_nothing() {
     let mut bad = config_map("bad", &json!({"a": "b"}));
     bad["data"] = json!({"a": {"not": "a string"}});
     let outcome = run(&job(&place, "one", objects([wave("good", 0), bad])), "worker", times(60)).await;
-    assert_eq!(outcome.phase, Phase::Failed, "{outcome:?}");
+    assert_eq!(outcome.phase, AppSyncStatus::Failed, "{outcome:?}");
     let good = place.one(wave("good", 0));
-    assert_eq!(live::get(&place.cluster, &place.at(&good)).await.unwrap(), None, "everything is dry-run first");
+    assert_eq!(objects::get(&place.cluster, &place.at(&good)).await.unwrap(), None, "everything is dry-run first");
     let last = recorded(&place).await.status.operation_state.unwrap();
     assert_eq!(last.phase, OperationPhase::Failed);
 }
@@ -128,8 +131,10 @@ async fn a_sync_that_can_not_begin_writes_nothing() {
 /// A CustomResourceDefinition of a group of the test's own, whose `size` is a number, and a resource of it.
 fn widgets(place: &Place, widgets: &[(&str, Value, i64)]) -> Vec<Object> {
     let group = format!("{}.example.com", place.namespace());
-    let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}});
-    let crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": format!("widgets.{group}")},
+    let schema = json!({"type": "object", "properties": {"spec": {"type": "object",
+        "properties": {"size": {"type": "integer"}}}}});
+    let crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("widgets.{group}")},
         "spec": {"group": group, "scope": "Namespaced", "names": {"kind": "Widget", "plural": "widgets"},
             "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}]}});
     let widget = |(name, size, wave): &(&str, Value, i64)| {
@@ -143,7 +148,7 @@ fn widgets(place: &Place, widgets: &[(&str, Value, i64)]) -> Vec<Object> {
 async fn a_crd_and_its_resource_come_in_one_sync() {
     let Some(place) = Place::new("crd").await else { return };
     let outcome = run(&job(&place, "one", widgets(&place, &[("w", json!(3), 0)])), "worker", times(60)).await;
-    assert_eq!(outcome.phase, Phase::Healthy, "{outcome:?}");
+    assert_eq!(outcome.phase, AppSyncStatus::Healthy, "{outcome:?}");
     assert_eq!(list(&place, &format!("widgets.{}.example.com", place.namespace())).len(), 1);
 }
 
@@ -152,7 +157,7 @@ async fn what_needs_a_crd_of_the_sync_is_dry_run_once_that_is_there() {
     let Some(place) = Place::new("late-crd").await else { return };
     let objects = widgets(&place, &[("good", json!(3), 0), ("bad", json!("large"), 2)]);
     let outcome = run(&job(&place, "one", objects), "worker", times(60)).await;
-    assert_eq!(outcome.phase, Phase::Failed, "{outcome:?}");
+    assert_eq!(outcome.phase, AppSyncStatus::Failed, "{outcome:?}");
     let told = outcome.problems.join("\n");
     assert!(told.contains("failed to dry-run Widget") && told.contains("/bad: ") && told.contains("size"), "{told}");
     let kind = format!("widgets.{}.example.com", place.namespace());
@@ -172,13 +177,13 @@ async fn what_lies_in_a_namespace_of_the_sync_is_dry_run_once_that_is_there() {
     let made = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
     let commit = |last: Value| objects([inside(wave("good", 0)), made.clone(), inside(wave("next", 1)), last]);
     let outcome = run(&job(&place, "one", commit(bad)), "worker", times(60)).await;
-    assert_eq!(outcome.phase, Phase::Failed, "{outcome:?}");
+    assert_eq!(outcome.phase, AppSyncStatus::Failed, "{outcome:?}");
     let told = outcome.problems.join("\n");
     assert!(told.contains(&format!("failed to dry-run ConfigMap/{namespace}/bad: ")), "{told}");
     let maps = || place.plane.kubectl(&["-n", &namespace, "get", "configmaps", "-o", "name"]).expect("kubectl");
     assert!(!maps().contains("good"), "{}", maps());
     let mended = run(&job(&place, "two", commit(inside(wave("bad", 2)))), "worker", times(60)).await;
-    assert_eq!(mended.phase, Phase::Healthy, "{mended:?}");
+    assert_eq!(mended.phase, AppSyncStatus::Healthy, "{mended:?}");
     assert!(["good", "next", "bad"].iter().all(|name| maps().contains(name)), "{}", maps());
 }
 
@@ -194,12 +199,12 @@ async fn a_hook_that_is_made_anew_may_be_another() {
     };
     for image in ["alpine:1", "alpine:2"] {
         let outcome = run(&job(&place, image, with(image, "image")), "worker", times(60)).await;
-        assert_eq!(outcome.phase, Phase::Healthy, "{outcome:?}");
+        assert_eq!(outcome.phase, AppSyncStatus::Healthy, "{outcome:?}");
         let jobs = list(&place, "jobs");
         assert_eq!(jobs[0]["spec"]["template"]["spec"]["containers"][0]["image"], image, "{jobs:?}");
     }
     let refused = run(&job(&place, "typo", with("alpine:3", "imago")), "worker", times(60)).await;
-    assert_eq!(refused.phase, Phase::Failed);
+    assert_eq!(refused.phase, AppSyncStatus::Failed);
     assert!(
         refused.problems[0].contains("failed to dry-run Job/") && refused.problems[0].contains("imago"),
         "{refused:?}"
@@ -223,7 +228,7 @@ async fn a_hook_whose_predecessor_still_goes_is_made_once_that_is_gone() {
             assert!(!list(&place, "configmaps").iter().any(|map| map["metadata"]["name"] == "a"), "it is waited for");
             kubectl(&["patch", "job", "before", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]);
         });
-        assert_eq!(outcome.phase, Phase::Healthy, "{policy}: {outcome:?}");
+        assert_eq!(outcome.phase, AppSyncStatus::Healthy, "{policy}: {outcome:?}");
         let events = journal.read(&place, &[("batch/v1", "jobs"), ("v1", "configmaps")]);
         assert_eq!(events.runs("before", "one"), 1, "{policy}");
         assert!(events.completed("before") < events.made("ConfigMap", "a"), "{policy}");
@@ -243,11 +248,11 @@ async fn a_hook_that_a_failed_sync_left_runs_again_for_the_next() {
     };
     let journal = Journal::begin(&place);
     let failed = run(&job(&place, "one", commit("alpine:1", stuck)), "worker", times(60)).await;
-    assert_eq!(failed.phase, Phase::Failed, "{failed:?}");
+    assert_eq!(failed.phase, AppSyncStatus::Failed, "{failed:?}");
     assert_eq!(list(&place, "jobs").len(), 2, "what failed is left to be looked at");
     let mended = commit("alpine:2", hook("after", "PostSync", 0, "HookSucceeded"));
     let outcome = run(&job(&place, "two", mended), "worker", times(60)).await;
-    assert_eq!(outcome.phase, Phase::Healthy, "{outcome:?}");
+    assert_eq!(outcome.phase, AppSyncStatus::Healthy, "{outcome:?}");
     let events = journal.read(&place, &[("batch/v1", "jobs")]);
     assert_eq!((events.runs("before", "one"), events.runs("before", "two")), (1, 1));
     assert_eq!(events.count("Job"), 4, "each is made twice");

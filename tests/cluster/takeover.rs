@@ -1,5 +1,6 @@
 use serde_json::json;
-use slipway_cluster::{diff, fieldset};
+use slipway_gitops::diff;
+use slipway_gitops::managed_fields::set;
 
 use crate::{Place, config_map};
 
@@ -29,7 +30,7 @@ async fn fields_of_kubectl_apply_are_taken_over() {
     assert_eq!(applied.get("data"), Some(&json!({"kept": "2"})));
     assert_eq!(applied.label("by"), Some("hand"));
     assert_eq!(applied.annotation("kubectl.kubernetes.io/last-applied-configuration"), None);
-    let managers: Vec<&str> = fieldset::entries(&applied).iter().map(|entry| entry.manager).collect();
+    let managers: Vec<&str> = set::entries(&applied).iter().map(|entry| entry.manager).collect();
     assert!(managers.contains(&"slipway") && managers.contains(&"alice"), "{managers:?}");
     assert!(!managers.contains(&"kubectl-client-side-apply"), "{managers:?}");
     assert_eq!(diff::diff(&applied, &place.dry_run(&map).await.object), []);
@@ -50,6 +51,6 @@ async fn fields_of_argo_cds_server_side_apply_are_taken_over() {
     let map = place.one(config_map("c", &json!({"kept": "1"})));
     let applied = place.apply(&map).await.object;
     assert_eq!(applied.get("data"), Some(&json!({"kept": "1"})));
-    let managers: Vec<&str> = fieldset::entries(&applied).iter().map(|entry| entry.manager).collect();
+    let managers: Vec<&str> = set::entries(&applied).iter().map(|entry| entry.manager).collect();
     assert_eq!(managers, ["slipway"]);
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use slipway::notify::report::Phase;
-use slipway_cluster::status::OperationPhase;
+use slipway::notify::report::AppSyncStatus;
+use slipway_gitops::status::OperationPhase;
 
 use crate::journal::Journal;
 use crate::sync::{hook, job, list, objects, recorded, run, times, wave};
@@ -17,7 +17,7 @@ async fn a_hook_with_a_time_to_live_of_nothing_succeeds_and_is_gone() {
     before["spec"]["ttlSecondsAfterFinished"] = json!(0);
     let journal = Journal::begin(&place);
     let outcome = run(&job(&place, "one", objects([before, wave("a", 0)])), "worker", times(60)).await;
-    assert_eq!(outcome.phase, Phase::Healthy, "{outcome:?}");
+    assert_eq!(outcome.phase, AppSyncStatus::Healthy, "{outcome:?}");
     let events = journal.read(&place, &[("batch/v1", "jobs"), ("v1", "configmaps")]);
     assert!(events.completed("before") < events.made("ConfigMap", "a"));
     assert_eq!(events.runs("before", "one"), 1);
@@ -37,7 +37,7 @@ async fn a_job_that_goes_once_it_completed_lets_the_next_wave_come() {
     };
     let objects = objects([migrate, slow("web"), wave("later", 1)]);
     let outcome = run(&job(&place, "one", objects), "worker", times(60)).await;
-    assert_eq!(outcome.phase, Phase::Healthy, "{outcome:?}");
+    assert_eq!(outcome.phase, AppSyncStatus::Healthy, "{outcome:?}");
     assert!(list(&place, "jobs").is_empty(), "it is gone");
     assert!(list(&place, "configmaps").iter().any(|map| map["metadata"]["name"] == "later"));
 }
@@ -56,7 +56,7 @@ async fn a_hook_that_is_gone_before_it_completed_is_an_error_that_names_it() {
         kubectl(&["patch", "job", "before", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]);
         kubectl(&["delete", "job", "before", "--cascade=background", "--wait=false"]);
     });
-    assert_eq!(outcome.phase, Phase::Failed, "{outcome:?}");
+    assert_eq!(outcome.phase, AppSyncStatus::Failed, "{outcome:?}");
     let told = outcome.problems.join("\n");
     assert!(told.contains("before") && told.contains("missing"), "{told}");
     assert!(

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use slipway_cluster::wait::{self, Progress};
+use slipway_cluster::wait::{self, ConditionStatus};
 use tokio::time::Instant;
 
 use crate::{Place, config_map, deployment};
@@ -19,7 +19,7 @@ async fn a_deployment_is_waited_for_until_it_is_healthy() {
     let outcomes = wait::wait(&place.cluster, &places, until, |_, object| wait::healthy(object)).await;
     assert_eq!(outcomes.len(), 3);
     for (id, outcome) in &outcomes {
-        assert_eq!(outcome.progress, Progress::Done, "{id}");
+        assert_eq!(outcome.progress, ConditionStatus::Done, "{id}");
     }
     assert!(Instant::now() < until);
 }
@@ -36,7 +36,7 @@ async fn a_wait_ends_with_its_deadline_and_says_for_what() {
         wait::wait(&place.cluster, &places, Instant::now() + Duration::from_secs(3), |_, object| wait::healthy(object))
             .await;
     let message = |index: usize| match &outcomes[&objects[index].id()].progress {
-        Progress::Waiting(message) => message.clone(),
+        ConditionStatus::Waiting(message) => message.clone(),
         other => panic!("{other:?}"),
     };
     assert!(message(0).starts_with("Waiting for rollout to finish"), "{}", message(0));

@@ -1,10 +1,12 @@
-//! What a comparison shows: server-side diffs, masked and normalised Secrets (`vectors/README.argo.md`). Diffs without a server we have none.
+//! What a comparison shows: server-side diffs, masked and normalised Secrets (`vectors/README.argo.md`). Diffs
+//! without a server we have none.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value};
-use slipway_cluster::{diff, mask, predict};
+use slipway_gitops::managed_fields::mutations;
+use slipway_gitops::{diff, redact};
 use slipway_manifest::Object;
 
 use crate::framework::{Outcome, records};
@@ -30,7 +32,7 @@ fn check(case: &Value) -> Result<()> {
         Some("hideSecretData") => hide(case),
         Some("normalizeSecret") => {
             let mut secret = object(&case["live"])?.context("an object")?;
-            mask::normalize_secret(&mut secret);
+            redact::normalize_secret(&mut secret);
             same("normalized", &case["normalized"], Some(secret))
         }
         _ => bail!("a diff without a server"),
@@ -47,7 +49,7 @@ fn server_side(case: &Value) -> Result<(bool, Option<Object>, Option<Object>)> {
             let mut predicted = answer.context("an answer")?;
             if case["options"]["ignoreMutationWebhook"] == true {
                 let manager = case["options"]["manager"].as_str().context("a manager")?;
-                predicted = predict::without_mutations(&live, &predicted, manager)?;
+                predicted = mutations::without_mutations(&live, &predicted, manager)?;
             }
             (!diff::diff(&live, &predicted).is_empty(), Some(shown(live)?), Some(shown(predicted)?))
         }
@@ -69,7 +71,7 @@ fn hide(case: &Value) -> Result<()> {
     let annotations: Vec<&str> =
         case["hideAnnotations"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let mut objects: Vec<&mut Object> = config.iter_mut().chain(live.iter_mut()).collect();
-    mask::mask(&mut objects, &annotations);
+    redact::redact(&mut objects, &annotations);
     for (name, found) in [("maskedConfig", config), ("maskedLive", live)] {
         let (expected, found) =
             (comparable(case[name].clone()), comparable(found.map_or(Value::Null, Object::into_value)));

@@ -47,7 +47,8 @@ impl Outcome {
         outcome
     }
 
-    /// Sets aside the failures that are in `known` by name; one of these that passes, or that nobody asks for, is a failure.
+    /// Sets aside the failures that are in `known` by name; one of these that passes, or that nobody asks for, is a
+    /// failure.
     fn except(mut self, known: &BTreeMap<String, String>) -> Self {
         let is_known = |failure: &Failure| known.contains_key(&failure.name);
         let (differs, failures): (Vec<_>, Vec<_>) = self.failures.into_iter().partition(is_known);
@@ -108,7 +109,8 @@ fn known_differences(text: &str) -> Result<BTreeMap<String, String>> {
     text.lines().filter(|line| !line.is_empty()).map(split).collect()
 }
 
-/// Runs a suite in the folder of shared cases and compares it with its floor. The suite gives `None` where its cases are not there.
+/// Runs a suite in the folder of shared cases and compares it with its floor. The suite gives `None` where its cases
+/// are not there.
 pub(crate) fn judge(name: &str, run: impl FnOnce(&Path) -> Result<Option<Outcome>>) {
     let root = workspace_root();
     let required = env::var_os("SLIPWAY_REQUIRE_SHARED").is_some_and(|v| !v.is_empty());
@@ -169,7 +171,8 @@ fn shared_folder(root: &Path, named: Option<&str>) -> Result<Option<PathBuf>> {
     if folder.join("corpus").is_dir() || folder.join("vectors").is_dir() {
         return Ok(Some(folder));
     }
-    // A folder that is not there holds nothing, as where nobody names one: SLIPWAY_REQUIRE_SHARED is for who counts on it.
+    // A folder that is not there holds nothing, as where nobody names one: SLIPWAY_REQUIRE_SHARED is for who counts
+    // on it.
     if named.is_some() && folder.is_dir() {
         bail!("SLIPWAY_SHARED names {}, which holds neither `corpus` nor `vectors`", folder.display());
     }

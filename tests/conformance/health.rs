@@ -1,8 +1,9 @@
-//! Health of every kind that Argo CD knows (`vectors/README.argo.md`). The status decides; the message only for kinds with a rule of their own.
+//! Health of every kind that Argo CD knows (`vectors/README.argo.md`). The status decides; the message only for kinds
+//! with a rule of their own.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use slipway_cluster::health;
+use slipway_gitops::health;
 use slipway_manifest::Object;
 
 pub(crate) fn check(case: &Value) -> Result<()> {

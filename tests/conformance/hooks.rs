@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use slipway_cluster::hook::{self, DeletePolicy, HookType, Phase};
+use slipway_gitops::annotations::{self, DeletePolicy, HookType, Phase};
 use slipway_manifest::Object;
 
 pub(crate) fn check(case: &Value) -> Result<()> {
@@ -10,12 +10,12 @@ pub(crate) fn check(case: &Value) -> Result<()> {
         "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x", "annotations": case["annotations"]}}))?;
     let words = |items: Vec<&'static str>| json!(items);
     let found = json!({
-        "isHook": hook::is_hook(&object),
-        "skip": hook::is_skipped(&object),
-        "types": words(hook::types(&object).into_iter().map(HookType::as_str).collect()),
-        "phases": words(hook::phases(&object).into_iter().map(Phase::as_str).collect()),
-        "deletePolicies": words(hook::delete_policies(&object).into_iter().map(DeletePolicy::as_str).collect()),
-        "wave": hook::wave(&object),
+        "isHook": annotations::is_hook(&object),
+        "skip": annotations::is_skipped(&object),
+        "types": words(annotations::types(&object).into_iter().map(HookType::as_str).collect()),
+        "phases": words(annotations::phases(&object).into_iter().map(Phase::as_str).collect()),
+        "deletePolicies": words(annotations::delete_policies(&object).into_iter().map(DeletePolicy::as_str).collect()),
+        "wave": annotations::wave(&object),
     });
     for (key, found) in found.as_object().into_iter().flatten() {
         ensure!(*found == case[key], "{key}: expected {}, found {found}", case[key]);

@@ -1,5 +1,5 @@
-//! What Argo CD Image Updater writes into a kustomization (`vectors/README.argo.md`): our edit keeps more of the file, so the
-//! parsed documents are compared, and that nothing is written where it writes nothing.
+//! What Argo CD Image Updater writes into a kustomization (`vectors/README.argo.md`): our edit keeps more of the
+//! file, so the parsed documents are compared, and that nothing is written where it writes nothing.
 
 use std::path::Path;
 

@@ -1,15 +1,16 @@
-//! Our renderers against what the real tools made of the same input. A suite is a function in a file of its own. Our own cases
-//! (`tests/reference`) are always there, the shared ones need a folder:
+//! Our renderers against what the real tools made of the same input. A suite is a function in a file of its own. Our
+//! own cases (`tests/reference`) are always there, the shared ones need a folder:
 //!
 //! ```text
-//! SLIPWAY_SHARED            the folder with `corpus` and `vectors` (default `../shared`), seen from the workspace's root
+//! SLIPWAY_SHARED            the folder with `corpus` and `vectors` (default `../shared` beside the workspace)
 //! SLIPWAY_REQUIRE_SHARED    a suite whose cases are absent fails
 //! SLIPWAY_CONFORMANCE       `report`: print and write the numbers, apply no floors
 //! ```
 //!
 //! Floors are in `tests/conformance.toml`; the cases that fail are written to `target/conformance/SUITE.txt`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may stop by panicking
+// A test may stop by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod diff;
 mod framework;

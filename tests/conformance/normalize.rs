@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use slipway_cluster::normalize::Normalizer;
-use slipway_cluster::overrides::Overrides;
+use slipway_gitops::argocd_cm::Overrides;
+use slipway_gitops::normalize::Normalizer;
 use slipway_manifest::Object;
 
 use crate::framework::{Outcome, records};
@@ -28,7 +28,7 @@ fn check(case: &Value) -> Result<()> {
     let object = |value: &Value| Object::from_value(value.clone()).context("an object");
     if case["kind"] == "pair" {
         let (mut live, mut target) = (object(&case["live"])?, object(&case["target"])?);
-        normalizer.leave_to_managers(&mut live, &mut target);
+        normalizer.ignore_managed_fields_managers(&mut live, &mut target);
         for (name, found) in [("live", live), ("target", target)] {
             let found = found.into_value();
             ensure!(found == expected[name], "{name}: expected {}, found {found}", expected[name]);

@@ -71,7 +71,8 @@ fn window(case: &Value, project: &AppProject) -> Result<()> {
     ensure!(json!(active) == case["active"], "active: expected {}, found {active:?}", case["active"]);
     let application = Application::from_object(&Object::from_value(json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": app["name"]},
-        "spec": {"source": {"repoURL": "https://github.com/a/b"}, "destination": {"name": "x", "namespace": namespace}}}))?)?;
+        "spec": {"source": {"repoURL": "https://github.com/a/b"}, "destination": {"name": "x",
+            "namespace": namespace}}}))?)?;
     for (key, manual) in [("manual", true), ("auto", false)] {
         let found = project.held(&application, &cluster, manual, at, started).is_ok_and(|held| held.is_none());
         ensure!(json!(found) == case["canSync"][key], "{key}: expected {}, found {found}", case["canSync"][key]);

@@ -5,11 +5,14 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Map, Value, json};
-use slipway_cluster::discover::{Gvk, Kinds, Resource};
-use slipway_cluster::engine::{self, Done, Door, Input, NamespaceMetadata, Op, Options, Order, Progress, Prune};
-use slipway_cluster::health::{HOOK_FINALIZER, Health, Verdict};
-use slipway_cluster::hook::{self, Phase};
-use slipway_cluster::plan::{self, Extra, Owner, Task};
+use slipway_gitops::annotations::{self, Phase};
+use slipway_gitops::api_resources::{ApiResource, ApiResources, GroupVersionKind};
+use slipway_gitops::health::{HOOK_FINALIZER, Health, HealthStatus};
+use slipway_gitops::identity::AppIdentity;
+use slipway_gitops::plan::{self, PruneCandidate, Task};
+use slipway_gitops::sync::{
+    self, Action, ActionKind, ActionResult, Executor, Input, NamespaceMetadata, Options, Progress, Prune,
+};
 use slipway_manifest::{Object, ObjectId};
 
 use crate::framework::{Outcome, records};
@@ -62,7 +65,7 @@ fn one(case: &Value, step: &Value, options: &Options, progress: &mut Progress) -
     let objects = |list: &Value| -> Result<Vec<Object>> {
         list.as_array().context("a list")?.iter().map(|object| Ok(Object::from_value(object.clone())?)).collect()
     };
-    let owner = Owner { app: "app".into(), applyset: "set".into(), namespace: options.namespace.clone() };
+    let owner = AppIdentity { app: "app".into(), applyset: "set".into(), namespace: options.namespace.clone() };
     let prepared = plan::prepare(objects(&case["targets"])?, &kinds(case), &owner);
     ensure!(prepared.unresolved.is_empty(), "unresolved: {:?}", prepared.unresolved);
     let everything: BTreeMap<ObjectId, Object> =
@@ -71,8 +74,9 @@ fn one(case: &Value, step: &Value, options: &Options, progress: &mut Progress) -
     let live: BTreeMap<ObjectId, Object> =
         everything.iter().filter(|(id, _)| !unmanaged.contains(id)).map(|(id, o)| (id.clone(), o.clone())).collect();
     let wanted: BTreeSet<ObjectId> = prepared.objects.iter().map(Object::id).collect();
-    let extras = live.iter().filter(|(id, object)| !wanted.contains(id) && !hook::is_hook(object));
-    let extras = extras.map(|(id, object)| (id.clone(), Extra { live: object.clone(), doubt: None })).collect();
+    let extras = live.iter().filter(|(id, object)| !wanted.contains(id) && !annotations::is_hook(object));
+    let extras =
+        extras.map(|(id, object)| (id.clone(), PruneCandidate { live: object.clone(), skip_reason: None })).collect();
     let denied = case["faults"].get("denied").and_then(Value::as_object).cloned().unwrap_or_default();
     let by_name = |id: &ObjectId| Some((id.clone(), denied.get(&id.name)?.as_str()?.to_owned()));
     let input = Input {
@@ -85,7 +89,7 @@ fn one(case: &Value, step: &Value, options: &Options, progress: &mut Progress) -
         health: &|object| {
             let verdict = step["health"].get(text(&object.id())).filter(|verdict| !verdict.is_null())?;
             let health: Health = verdict["status"].as_str()?.parse().ok()?;
-            Some(Verdict::new(health, verdict["message"].as_str().unwrap_or_default()))
+            Some(HealthStatus::new(health, verdict["message"].as_str().unwrap_or_default()))
         },
         options,
     };
@@ -94,15 +98,16 @@ fn one(case: &Value, step: &Value, options: &Options, progress: &mut Progress) -
     // Nothing is ever waited for: the door answers at once.
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     if step["call"] == "terminate" {
-        runtime.block_on(engine::terminate(&input, progress, &mut door));
+        runtime.block_on(sync::terminate(&input, progress, &mut door));
     } else {
-        runtime.block_on(engine::step(&input, progress, &mut door));
+        runtime.block_on(sync::step(&input, progress, &mut door));
     }
     let mut results: Vec<Value> = progress
         .results()
         .map(|result| {
             let id = ObjectId::new(&result.group, &result.kind, &result.namespace, &result.name);
-            json!({"id": text(&id), "syncPhase": result.sync_phase, "hookType": result.hook_type, "status": result.status.map_or(json!(""), |s| json!(s)),
+            json!({"id": text(&id), "syncPhase": result.sync_phase, "hookType": result.hook_type,
+                "status": result.status.map_or(json!(""), |s| json!(s)),
                 "hookPhase": result.hook_phase.map_or(json!(""), |s| json!(s)), "message": result.message})
         })
         .collect();
@@ -111,9 +116,8 @@ fn one(case: &Value, step: &Value, options: &Options, progress: &mut Progress) -
         step["results"].as_array().and_then(|list| list.iter().position(|other| same(&other)))
     };
     results.sort_by_key(place);
-    Ok(
-        json!({"batches": door.batches, "phase": progress.phase, "message": progress.message, "results": results, "waveCalls": door.waves}),
-    )
+    Ok(json!({"batches": door.batches, "phase": progress.phase, "message": progress.message, "results": results,
+            "waveCalls": door.waves}))
 }
 
 fn options(case: &Value) -> Options {
@@ -177,14 +181,15 @@ const CLUSTER_WIDE: &[(&str, &[&str])] = &[
 ];
 
 /// Where each kind of the case lives: those that are served, and all others as if they were.
-fn kinds(case: &Value) -> Kinds {
+fn kinds(case: &Value) -> ApiResources {
     let objects = case["targets"].as_array().into_iter().flatten();
     let objects = objects.map(|object| Object::from_value(object.clone()).unwrap());
-    let is_wide =
-        |gvk: &Gvk| CLUSTER_WIDE.iter().any(|(group, kinds)| *group == gvk.group && kinds.contains(&gvk.kind.as_str()));
-    Kinds::from_resources(objects.map(|object| {
-        let gvk = Gvk::of(&object);
-        Resource { namespaced: !is_wide(&gvk), gvk, plural: String::new(), verbs: BTreeSet::new() }
+    let is_wide = |gvk: &GroupVersionKind| {
+        CLUSTER_WIDE.iter().any(|(group, kinds)| *group == gvk.group && kinds.contains(&gvk.kind.as_str()))
+    };
+    ApiResources::from_resources(objects.map(|object| {
+        let gvk = GroupVersionKind::of(&object);
+        ApiResource { namespaced: !is_wide(&gvk), gvk, plural: String::new(), verbs: BTreeSet::new() }
     }))
 }
 
@@ -214,11 +219,11 @@ struct Pretended<'a> {
 }
 
 impl Pretended<'_> {
-    fn carry_out(&mut self, order: &Order<'_>) -> Result<Done, String> {
+    fn carry_out(&mut self, order: &Action<'_>) -> Result<ActionResult, String> {
         let id = &order.task.id;
         let fault = |what: &str| self.faults.get(what)?.get(&id.name)?.as_str().map(str::to_owned);
-        let deletes = matches!(order.op, Op::Prune | Op::DeleteHook);
-        let applies = !deletes && order.op != Op::RemoveHookFinalizer;
+        let deletes = matches!(order.kind, ActionKind::Prune | ActionKind::DeleteHook);
+        let applies = !deletes && order.kind != ActionKind::RemoveHookFinalizer;
         let error = match (applies, order.dry_run) {
             (true, true) => fault("dryRun"),
             (true, false) => fault("apply"),
@@ -230,31 +235,34 @@ impl Pretended<'_> {
         }
         let has_finalizers = |object: &Object| {
             let list = object.pointer("/metadata/finalizers").and_then(Value::as_array);
-            list.into_iter().flatten().any(|name| order.op != Op::RemoveHookFinalizer || name != HOOK_FINALIZER)
+            list.into_iter()
+                .flatten()
+                .any(|name| order.kind != ActionKind::RemoveHookFinalizer || name != HOOK_FINALIZER)
         };
         if deletes && !self.cluster.contains_key(id) {
-            return Ok(Done::Gone);
+            return Ok(ActionResult::NotFound);
         }
         if deletes && !self.cluster.get(id).is_some_and(has_finalizers) {
             self.cluster.remove(id);
         } else if let (true, false, Some(target)) = (applies, order.dry_run, order.task.target()) {
             self.cluster.insert(id.clone(), target.clone());
         }
-        Ok(Done::Done(match order.op {
-            Op::Update => format!("{}/{} updated", id.kind, id.name),
+        Ok(ActionResult::Performed(match order.kind {
+            ActionKind::Update => format!("{}/{} updated", id.kind, id.name),
             _ => format!("{}/{} configured", id.kind.to_lowercase(), id.name),
         }))
     }
 }
 
-impl Door for Pretended<'_> {
-    async fn run(&mut self, batch: &[Order<'_>]) -> Vec<Result<Done, String>> {
+impl Executor for Pretended<'_> {
+    async fn execute(&mut self, batch: &[Action<'_>]) -> Vec<Result<ActionResult, String>> {
         let answers: Vec<_> = batch.iter().map(|order| self.carry_out(order)).collect();
         let mut told: Vec<Value> = batch
             .iter()
             .zip(&answers)
             .map(|(order, answer)| {
-                let mut told = json!({"op": order.op.as_str(), "id": text(&order.task.id), "dryRun": order.dry_run, "force": order.force,
+                let mut told = json!({"op": order.kind.as_str(), "id": text(&order.task.id), "dryRun": order.dry_run,
+                    "force": order.force,
                     "validate": order.validate, "serverSide": order.server_side});
                 if let Err(error) = answer {
                     told["error"] = json!(error);
@@ -275,7 +283,7 @@ impl Door for Pretended<'_> {
         Ok(())
     }
 
-    async fn wave(&mut self, phase: Phase, wave: i64, last: bool) -> Result<(), String> {
+    async fn end_wave(&mut self, phase: Phase, wave: i64, last: bool) -> Result<(), String> {
         self.waves.push(json!({"phase": phase.as_str(), "wave": wave, "final": last}));
         match self.faults.get("waveCallback").and_then(Value::as_str) {
             Some(error) => Err(error.to_owned()),

@@ -2,8 +2,8 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use slipway_cluster::hook::Phase;
-use slipway_cluster::plan::{self, Task};
+use slipway_gitops::annotations::Phase;
+use slipway_gitops::plan::{self, Task};
 use slipway_manifest::Object;
 
 pub(crate) fn check(case: &Value) -> Result<()> {
@@ -19,7 +19,7 @@ pub(crate) fn check(case: &Value) -> Result<()> {
         .iter()
         .map(|task| {
             let object = match &task.action {
-                plan::Action::Apply(object) => Some(object),
+                plan::TaskAction::Apply(object) => Some(object),
                 _ => task.live.as_ref(),
             };
             json!({"index": object.and_then(|o| o.get("index")), "phase": task.phase.as_str(), "wave": task.wave})
@@ -44,7 +44,8 @@ fn read(index: usize, task: &Value) -> Result<Task> {
     };
     let object = Object::from_value(json!({
         "index": index, "apiVersion": api_version, "kind": text("kind"),
-        "metadata": {"name": text("name"), "namespace": text("namespace"), "annotations": task.get("annotations").unwrap_or(&json!({}))},
+        "metadata": {"name": text("name"), "namespace": text("namespace"),
+            "annotations": task.get("annotations").unwrap_or(&json!({}))},
         "spec": {"group": task.get("crdGroup"), "names": {"kind": task.get("crdKind")}}}))?;
     let phase = [Phase::PreSync, Phase::Sync, Phase::PostSync, Phase::SyncFail]
         .into_iter()

@@ -40,7 +40,8 @@ impl Flow {
 }
 
 fn map(name: &str, annotations: &Value) -> Value {
-    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop", "annotations": annotations}, "data": {"of": "another"}})
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop",
+        "annotations": annotations}, "data": {"of": "another"}})
 }
 
 /// The Application `two`, with plain manifests beside the shop's.
@@ -106,7 +107,8 @@ async fn malformed_annotations_stop_nothing_and_end() {
     ];
     let list =
         poison.iter().map(|(name, annotations)| map(name, annotations).to_string()).collect::<Vec<_>>().join("\n---\n");
-    let annotations = "  annotations:\n    slipway.dev/prune-approved: '!!'\n    argocd.argoproj.io/deletion-approved: yesterday\n    argocd.argoproj.io/compare-options: ',='\n";
+    let annotations = "  annotations:\n    slipway.dev/prune-approved: '!!'\n    \
+                       argocd.argoproj.io/deletion-approved: yesterday\n    argocd.argoproj.io/compare-options: ',='\n";
     let app = flow.read(APPLICATION).replace("  annotations:\n", annotations);
     let with = flow.without_ingress().replace("  - service.yaml\n", "  - service.yaml\n  - poison.yaml\n");
     flow.push("Poison", &[(KUSTOMIZATION, &with), ("shop/poison.yaml", &list), (APPLICATION, &app)]);
@@ -170,7 +172,8 @@ async fn nothing_is_pruned_while_the_api_server_fails() {
         let message = flow.message().await;
         // What a warm worker remembers of kinds must not hide it.
         flow.deployer = flow.another().await;
-        let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status.as_u16(), "message": "on purpose"});
+        let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status.as_u16(),
+            "message": "on purpose"});
         let path_contains = path.to_owned();
         let failure =
             Failure { method: Some(Method::GET), path_contains, count: usize::MAX, status, headers: vec![], body };

@@ -164,7 +164,8 @@ async fn a_day_between_the_clocks_makes_no_difference() {
     }
 }
 
-/// As long as a message is worked on it is kept from coming again, and no longer than two minutes ahead, so that a dead worker's comes soon.
+/// As long as a message is worked on it is kept from coming again, and no longer than two minutes ahead, so that a
+/// dead worker's comes soon.
 #[tokio::test]
 async fn a_message_is_renewed_as_long_as_it_is_worked_on() {
     let mut flow = Flow::deployed().await;

@@ -1,11 +1,12 @@
-//! A commit that failed, or is slow, is what the cluster is compared with all the same: nobody puts it back to the commit before.
+//! A commit that failed, or is slow, is what the cluster is compared with all the same: nobody puts it back to the
+//! commit before.
 
 use http::Method;
 use serde_json::{Value, json};
 use slipway::notify::report::short;
-use slipway_cluster::health::Health;
 use slipway_cluster::state::State;
-use slipway_cluster::status::{OperationPhase, SyncStatus};
+use slipway_gitops::health::Health;
+use slipway_gitops::status::{OperationPhase, SyncStatus};
 
 use crate::world::{Flow, soon};
 
@@ -16,7 +17,8 @@ pub(crate) fn application(name: &str, policy: &Value) -> (String, String) {
     let application = json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": name, "namespace": "argocd"},
         "spec": {
-            "project": "default", "source": {"repoURL": "https://github.com/acme/gitops", "path": name, "targetRevision": "main"},
+            "project": "default", "source": {"repoURL": "https://github.com/acme/gitops", "path": name,
+                "targetRevision": "main"},
             "destination": {"server": "https://kubernetes.default.svc", "namespace": name}, "syncPolicy": policy}});
     (format!("applications/{name}.yaml"), application.to_string())
 }
@@ -46,7 +48,8 @@ pub(crate) fn rollout(name: &str, image: &str) -> String {
 /// A Job that fails after a second where its image can't start.
 pub(crate) fn smoke_test(image: &str) -> String {
     let annotations = json!({"argocd.argoproj.io/hook": "PostSync"});
-    json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "smoke-test", "annotations": annotations}, "spec": {
+    json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "smoke-test", "annotations": annotations},
+        "spec": {
         "activeDeadlineSeconds": 1,
         "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": image}]}}}})
     .to_string()
@@ -108,8 +111,8 @@ fn image(flow: &Flow) -> Value {
     flow.sandbox.cluster.get(ROLLOUT).unwrap()["spec"]["template"]["spec"]["containers"][0]["image"].clone()
 }
 
-/// Three applications that were well at the first commit; at the second `roll` is Degraded, `half` stops between its waves, and the hook
-/// of `post` fails. Gives both commits.
+/// Three applications that were well at the first commit; at the second `roll` is Degraded, `half` stops between its
+/// waves, and the hook of `post` fails. Gives both commits.
 async fn failed(self_heal: bool) -> (Flow, String, String) {
     let mut flow = Flow::start().await;
     flow.sandbox.cluster.hold_image(":stuck");

@@ -7,14 +7,14 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use slipway::aws::Aws;
 use slipway::config;
-use slipway::deploy::job;
-use slipway::deploy::sync::{self, Aim, Times};
-use slipway::engine::Engine;
+use slipway::deploy::prepare;
+use slipway::deploy::sync::{self, Deadlines, OperationKind};
 use slipway::secret::Secrets;
+use slipway::services::Services;
 use slipway::source::Checkouts;
-use slipway_cluster::health::Health;
 use slipway_cluster::state::Operation;
-use slipway_cluster::status::{COMPARISON_ERROR, OperationPhase, SyncStatus};
+use slipway_gitops::health::Health;
+use slipway_gitops::status::{COMPARISON_ERROR, OperationPhase, SyncStatus};
 use slipway_manifest::ObjectId;
 use slipway_sandbox::aws;
 use slipway_sandbox::faults::Failure;
@@ -63,8 +63,10 @@ async fn a_commit_that_cannot_be_rendered_is_unknown_and_not_called_lost() {
 #[tokio::test]
 async fn a_commit_that_the_project_refuses_is_unknown_and_not_called_lost() {
     let mut flow = Flow::deployed().await;
-    let project = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "shop"}, "spec": {
-        "sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}], "clusterResourceWhitelist": [{"group": "*", "kind": "*"}],
+    let project = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "shop"},
+        "spec": {
+        "sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}],
+            "clusterResourceWhitelist": [{"group": "*", "kind": "*"}],
         "namespaceResourceBlacklist": [{"group": "networking.k8s.io", "kind": "Ingress"}]}});
     let application = flow.read(APPLICATION).replace("project: default", "project: shop");
     let files = [(APPLICATION, application.as_str()), ("applications/project.yaml", &project.to_string())];
@@ -193,14 +195,14 @@ async fn a_heal_that_another_commit_overtook_changes_nothing() {
     flow.push("Begin", &[(&path, &text), ("plain/a.yaml", &map("a", "1", &json!({})))]);
     flow.settle().await;
     let environment = flow.sandbox.environment();
-    let settings = config::Engine::load(|name: &str| environment.get(name).cloned()).unwrap();
+    let settings = config::Settings::load(|name: &str| environment.get(name).cloned()).unwrap();
     let aws = Aws::at(&flow.sandbox.aws.url(), aws::REGION).await;
-    let engine = Engine::new(settings, aws.clone(), Secrets::new(aws));
+    let engine = Services::new(settings, aws.clone(), Secrets::new(aws));
     let checkouts = Checkouts::new(engine.github.clone());
     let root = engine.load_root(&checkouts).await.unwrap();
     let member = root.members.iter().find(|member| member.instance() == "plain").unwrap();
-    let mut heal = job::prepare(&engine, &checkouts, member, &flow.head()).await.unwrap();
-    heal.policy.aim = Aim::Heal;
+    let mut heal = prepare::prepare(&engine, &checkouts, member, &flow.head()).await.unwrap();
+    heal.policy.operation = OperationKind::SelfHeal;
     heal.policy.options.skip_hooks = true;
     heal.policy.options.resources = Some(BTreeSet::from([ObjectId::new("", "ConfigMap", "plain", "a")]));
 
@@ -208,7 +210,7 @@ async fn a_heal_that_another_commit_overtook_changes_nothing() {
     flow.push("Go on", &[("plain/a.yaml", &map("a", "2", &json!({})))]);
     flow.settle().await;
     let (_never, stop) = watch::channel(false);
-    let outcome = sync::sync(&heal, None, "check", Times::until(soon()), stop).await;
+    let outcome = sync::sync(&heal, None, "check", Deadlines::until(soon()), stop).await;
     assert!(outcome.changes.is_empty(), "{outcome:?}");
     assert_eq!(flow.value("plain", "a"), "2");
     let state = flow.state("plain").await.unwrap();

@@ -199,10 +199,12 @@ async fn a_namespace_that_leads_elsewhere_is_refused() {
     // By an object's own namespace, name or kind.
     for object in [
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": hostile}}),
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "../../../kube-system/secrets/crown", "namespace": "x-dev"}}),
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "../../../kube-system/secrets/crown",
+            "namespace": "x-dev"}}),
         json!({"apiVersion": "v1", "kind": "ConfigMap/kube-system", "metadata": {"name": "x"}}),
         json!({"apiVersion": "v1/namespaces/kube-system", "kind": "ConfigMap", "metadata": {"name": "x"}}),
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "../x", "annotations": {"argocd.argoproj.io/hook": "PreSync"}}}),
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "../x",
+            "annotations": {"argocd.argoproj.io/hook": "PreSync"}}}),
     ] {
         let before = flow.messages().len();
         flow.push("Steal", &[("chart/templates/loot.yaml", &object.to_string())]);

@@ -101,8 +101,10 @@ async fn an_application_that_can_not_be_read_has_not_left() {
 #[tokio::test]
 async fn hooks_of_the_deletion_are_held_to_the_project() {
     let mut flow = Flow::deployed().await;
-    let hook = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "bye", "annotations": {"argocd.argoproj.io/hook": "PreDelete"}},
-        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "alpine"}]}}}});
+    let hook = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "bye",
+        "annotations": {"argocd.argoproj.io/hook": "PreDelete"}},
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main",
+            "image": "alpine"}]}}}});
     let with = flow.read(KUSTOMIZATION).replace("  - ingress.yaml\n", "  - ingress.yaml\n  - hook.json\n");
     flow.push("Say goodbye", &[(KUSTOMIZATION, &with), ("shop/hook.json", &hook.to_string())]);
     flow.settle().await;
@@ -113,7 +115,8 @@ async fn hooks_of_the_deletion_are_held_to_the_project() {
     );
     let project = |blacklist: Value| {
         json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "shop"}, "spec": {
-            "sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}], "namespaceResourceBlacklist": blacklist,
+            "sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}],
+                "namespaceResourceBlacklist": blacklist,
             "clusterResourceWhitelist": [{"group": "*", "kind": "*"}]}})
         .to_string()
     };

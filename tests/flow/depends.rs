@@ -30,7 +30,8 @@ fn config_map(name: &str) -> Value {
 
 /// Healthy once somebody gives it an address.
 fn service(name: &str) -> Value {
-    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}})
+    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"type": "LoadBalancer",
+        "ports": [{"port": 80}]}})
 }
 
 fn push(flow: &Flow, files: &[Vec<(String, String)>]) {
@@ -105,7 +106,8 @@ async fn a_wait_is_named_goes_on_and_ends_with_what_it_waits_for() {
 #[tokio::test]
 async fn what_can_not_come_first_is_told_with_its_name() {
     let mut flow = Flow::deployed().await;
-    let broken = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "broken"}, "data": {"a": {"not": "a text"}}});
+    let broken = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "broken"},
+        "data": {"a": {"not": "a text"}}});
     push(
         &flow,
         &[

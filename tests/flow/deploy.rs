@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use slipway_cluster::status::{OperationPhase, SyncStatus};
+use slipway_gitops::status::{OperationPhase, SyncStatus};
 use slipway_manifest::Object;
 use slipway_sandbox::faults::Failure;
 use slipway_tests::unpacked;
@@ -89,7 +89,8 @@ async fn the_top_folder_is_a_folder_like_any_other() {
         flow.deployer = flow.another_at(Some(&format!("https://github.com/acme/gitops{root}"))).await;
         let app = json!({
             "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "top"}, "spec": {
-                "source": {"repoURL": "https://github.com/acme/gitops", "path": path, "targetRevision": "main", "directory": {"include": "map.yaml"}},
+                "source": {"repoURL": "https://github.com/acme/gitops", "path": path, "targetRevision": "main",
+                    "directory": {"include": "map.yaml"}},
                 "destination": {"name": "in-cluster", "namespace": "default"}, "syncPolicy": {"automated": {}}}});
         let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: top}\n";
         flow.push("At the top", &[("top.json", &app.to_string()), ("map.yaml", map)]);

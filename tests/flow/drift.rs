@@ -78,7 +78,8 @@ async fn what_the_application_or_the_system_ignores_is_no_difference() {
                   resource.customizations.ignoreDifferences.all: |\n    managedFieldsManagers: [sidecar-injector]\n  \
                   resource.compareoptions: |\n    ignoreAggregatedRoles: true\n";
     let with = flow.read(KUSTOMIZATION).replace("  - ingress.yaml\n", "  - ingress.yaml\n  - role.json\n");
-    let gathered = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "all"},
+    let gathered = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": "all"},
         "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"to": "all"}}]}, "rules": []});
     let files = [
         (APPLICATION, app.as_str()),

@@ -2,7 +2,7 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use slipway_cluster::status::{ResultCode, SyncStatus};
+use slipway_gitops::status::{ResultCode, SyncStatus};
 use slipway_sandbox::forge::Change;
 
 use crate::world::{DEPLOYMENT, Flow};

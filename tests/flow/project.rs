@@ -1,4 +1,5 @@
-//! What a project forbids is refused with words that help, what its windows hold waits, what people sync waits for them.
+//! What a project forbids is refused with words that help, what its windows hold waits, what people sync waits for
+//! them.
 
 use std::sync::Arc;
 
@@ -203,7 +204,8 @@ fn cluster(server: &str, eks_name: &str) -> Value {
         "stringData": {"name": "other", "server": server, "config": config.to_string()}})
 }
 
-/// A token for a cluster goes to the endpoint that EKS names for it: a Secret that leads elsewhere gets none (attack 10).
+/// A token for a cluster goes to the endpoint that EKS names for it: a Secret that leads elsewhere gets none (attack
+/// 10).
 #[tokio::test]
 async fn no_token_goes_where_a_secret_points() {
     let thief = Listener::start(0, Arc::new(|_| Response::json(StatusCode::OK, &json!({})))).await.unwrap();

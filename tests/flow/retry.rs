@@ -1,7 +1,8 @@
-//! Times that a manifest asks for, however long, end nobody's process: what is wrong with one application is no other's business.
+//! Times that a manifest asks for, however long, end nobody's process: what is wrong with one application is no
+//! other's business.
 
 use serde_json::json;
-use slipway_cluster::status::{OperationPhase, SyncStatus};
+use slipway_gitops::status::{OperationPhase, SyncStatus};
 
 use crate::world::Flow;
 

@@ -1,14 +1,15 @@
-//! No value of a Secret leaves by any way, whatever the API server, its webhooks or a tool have to say of it: neither by the message nor by
-//! the commit status, the state, the log or the function's answer.
+//! No value of a Secret leaves by any way, whatever the API server, its webhooks or a tool have to say of it: neither
+//! by the message nor by the commit status, the state, the log or the function's answer.
 
 use std::io;
 use std::sync::{Arc, Mutex};
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use slipway_cluster::explain::explain;
-use slipway_cluster::live::Place;
-use slipway_cluster::{Cluster, Redactor, Resource};
+use slipway_cluster::Cluster;
+use slipway_cluster::diagnose::diagnose;
+use slipway_cluster::objects::ObjectRef;
+use slipway_gitops::{ApiResource, Redactor};
 use slipway_manifest::Object;
 use slipway_sandbox::faults::Failure;
 use slipway_tests::unpacked;
@@ -170,7 +171,8 @@ async fn what_an_api_server_refuses_is_told_by_its_fields() {
 async fn what_webhooks_and_warnings_quote_is_dropped_or_masked() {
     let mut shop = Watched::start().await;
     let good = manifest("stringData:\n  db: c4n4ry-hunter2\n  settings: |\n    password=p455w0rd-long\n    # c4n4ry\n");
-    let quoted = "admission webhook \"policy.example.com\" denied the request: {\"data\":{\"db\":\"YzRuNHJ5LWh1bnRlcjI=\"}} c4n4ry-hunter2 \\\"c4n4ry-hunter2\\\" p455w0rd-long";
+    let quoted = "admission webhook \"policy.example.com\" denied the request: \
+                  {\"data\":{\"db\":\"YzRuNHJ5LWh1bnRlcjI=\"}} c4n4ry-hunter2 \\\"c4n4ry-hunter2\\\" p455w0rd-long";
     let refusal = |path: &str, reason: &str| Failure {
         method: Some(Method::PATCH),
         path_contains: path.to_owned(),
@@ -191,13 +193,15 @@ async fn what_webhooks_and_warnings_quote_is_dropped_or_masked() {
     // Of another object the words are told, without the values of the application's Secrets.
     shop.flow.sandbox.cluster.failures().clear();
     shop.flow.sandbox.cluster.failures().arm(refusal("/services/web", "Forbidden"));
-    let more = "resources:\n  - deployment.yaml\n  - service.yaml\n  - ingress.yaml\n  - secret.yaml\nnamespace: shop\ncommonAnnotations: {a: b}\n";
+    let more = "resources:\n  - deployment.yaml\n  - service.yaml\n  - ingress.yaml\n  - secret.yaml\nnamespace: \
+                shop\ncommonAnnotations: {a: b}\n";
     shop.deploy("a webhook refuses a Service", more, &[("shop/secret.yaml", &good)]).await;
     shop.assert_kept("a webhook refuses a Service", &["Service/shop/web", "denied the request", "++++++++"]);
 
     // Warnings come with what goes well.
     shop.flow.sandbox.cluster.failures().clear();
-    let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "password", "namespace": "shop", "uid": "1", "resourceVersion": "1"}});
+    let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "password", "namespace": "shop",
+        "uid": "1", "resourceVersion": "1"}});
     shop.flow.sandbox.cluster.failures().arm(Failure {
         method: Some(Method::PATCH),
         path_contains: "/secrets/password".to_owned(),
@@ -261,7 +265,8 @@ async fn what_kustomize_refuses_is_told_without_values() {
         (
             "an index that is none",
             format!(
-                "{}replacements:\n- source: {{kind: Secret, name: password, fieldPath: data.db, options: {{delimiter: x, index: 9}}}}\n  targets: [{{select: {{kind: Service}}, fieldPaths: [metadata.annotations.a]}}]\n",
+                "{}replacements:\n- source: {{kind: Secret, name: password, fieldPath: data.db, options: {{delimiter: \
+                 x, index: 9}}}}\n  targets: [{{select: {{kind: Service}}, fieldPaths: [metadata.annotations.a]}}]\n",
                 generator("  literals: [db=c4n4ry-replaced]\n")
             ),
             "options.index 9 is out of bounds",
@@ -280,8 +285,10 @@ async fn what_a_chart_refuses_is_told_without_values() {
     let mut shop = Watched::start().await;
     let application = |parameter: &str| {
         format!(
-            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: chart, namespace: argocd}}\nspec:\n  project: default\n  \
-             source: {{repoURL: https://github.com/acme/gitops, path: chart, targetRevision: main, helm: {{parameters: [{{name: db.password, value: \"{parameter}\"}}]}}}}\n  \
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: chart, namespace: \
+                argocd}}\nspec:\n  project: default\n  \
+             source: {{repoURL: https://github.com/acme/gitops, path: chart, targetRevision: main, helm: {{parameters: \
+             [{{name: db.password, value: \"{parameter}\"}}]}}}}\n  \
              destination: {{name: in-cluster, namespace: shop}}\n  syncPolicy: {{automated: {{}}}}\n"
         )
     };
@@ -308,21 +315,25 @@ async fn what_a_chart_refuses_is_told_without_values() {
 #[tokio::test]
 async fn what_a_pod_tells_is_without_values() {
     let flow = Flow::deployed().await;
-    let of_pod = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "of-pod", "namespace": "shop"}, "stringData": {"db": "p455w0rd-of-the-pod"}});
+    let of_pod = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "of-pod", "namespace": "shop"},
+        "stringData": {"db": "p455w0rd-of-the-pod"}});
     flow.sandbox.cluster.call(Method::POST, "/api/v1/namespaces/shop/secrets", "application/json", &of_pod);
-    let of_app = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "of-app"}, "stringData": {"key": "-----BEGIN\nc4n4ry-line-one\nc4n4ry-line-two\n"}});
+    let of_app = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "of-app"},
+        "stringData": {"key": "-----BEGIN\nc4n4ry-line-one\nc4n4ry-line-two\n"}});
     let of_app = Object::from_value(of_app).unwrap();
     let terminated = json!({"exitCode": 1, "message": "can't log in as p455w0rd-of-the-pod or c4n4ry-line-one"});
     let pod = |secret: &str| {
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "shop"},
             "spec": {"containers": [{"name": "main", "image": "i", "envFrom": [{"secretRef": {"name": secret}}]}]},
-            "status": {"phase": "Running", "containerStatuses": [{"name": "main", "image": "i", "restartCount": 3, "ready": false,
-                "lastState": {"terminated": terminated}, "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}}]}});
+            "status": {"phase": "Running", "containerStatuses": [{"name": "main", "image": "i", "restartCount": 3,
+                "ready": false,
+                "lastState": {"terminated": terminated}, "state": {"waiting": {"reason": "CrashLoopBackOff",
+                    "message": "back-off"}}}]}});
         Object::from_value(pod).unwrap()
     };
     let verbs = ["get", "list"].into_iter().map(str::to_owned).collect();
-    let resource = Arc::new(Resource {
-        gvk: slipway_cluster::Gvk::of(&pod("of-pod")),
+    let resource = Arc::new(ApiResource {
+        gvk: slipway_gitops::GroupVersionKind::of(&pod("of-pod")),
         plural: "pods".to_owned(),
         namespaced: true,
         verbs,
@@ -342,7 +353,7 @@ async fn what_a_pod_tells_is_without_values() {
     fault("/pods/p/log", StatusCode::OK, json!("user=p455w0rd-of-the-pod c4n4ry-line-two of a key"));
     let told = async |secret: &str| {
         let pod = pod(secret);
-        explain(&cluster, &Place::of(&resource, &pod), Some(&pod)).await.unwrap().to_string()
+        diagnose(&cluster, &ObjectRef::of(&resource, &pod), Some(&pod)).await.unwrap().to_string()
     };
     let shown = told("of-pod").await;
     assert!(shown.contains("| \"user=++++++++ ++++++++ of a key\""), "{shown}");

@@ -2,7 +2,7 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use slipway_cluster::status::SyncStatus;
+use slipway_gitops::status::SyncStatus;
 use slipway_sandbox::IMAGE;
 use slipway_sandbox::forge::Change;
 
@@ -107,7 +107,8 @@ async fn one_that_people_sync_is_not_compared_either() {
     assert!(!flow.messages().last().unwrap().contains("replicas"));
 }
 
-/// Argo CD's controller looks at no such Application, also when it is to be deleted: its objects stay as long as the finalizer does.
+/// Argo CD's controller looks at no such Application, also when it is to be deleted: its objects stay as long as the
+/// finalizer does.
 #[tokio::test]
 async fn it_is_not_deleted_when_it_leaves_the_root() {
     const FINALIZER: &str = "  finalizers: [resources-finalizer.argocd.argoproj.io]\n";
@@ -171,8 +172,9 @@ async fn a_sync_on_its_way_stops() {
     let three = flow.read("shop/deployment.yaml").replace("replicas: 2", "replicas: 3");
     flow.push("Three", &[("shop/deployment.yaml", &three)]);
     while flow.next_webhook().is_some() {}
-    let rest = slipway::event::queue::Continue { app: "shop".to_owned(), operation: "look-x".to_owned(), attempt: 0 };
-    let summary = flow.deployer.go_on(&rest, soon(), "later").await;
+    let rest =
+        slipway::event::queue::ResumeMessage { app: "shop".to_owned(), operation: "look-x".to_owned(), attempt: 0 };
+    let summary = flow.deployer.resume(&rest, soon(), "later").await;
     assert!(summary.outcomes["shop"].problems[0].contains(ANNOTATION), "{summary:?}");
     assert!(!summary.retry);
     assert_eq!(flow.deployment()["spec"]["replicas"], 2);

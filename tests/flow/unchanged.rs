@@ -19,8 +19,8 @@ fn many(value: &str) -> String {
     text
 }
 
-/// What the cluster was asked since request number `since`: writes (path and whether it was a dry run) and lists by path,
-/// pages of one list counted once. Slipway's own two objects are left out.
+/// What the cluster was asked since request number `since`: writes (path and whether it was a dry run) and lists by
+/// path, pages of one list counted once. Slipway's own two objects are left out.
 fn asked(flow: &Flow, since: usize) -> (Vec<(String, bool)>, BTreeMap<String, usize>) {
     let (mut writes, mut lists) = (Vec::new(), BTreeMap::new());
     for exchange in flow.sandbox.cluster.exchanges().into_iter().skip(since) {

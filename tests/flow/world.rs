@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use slipway::aws::Aws;
-use slipway::check::Checker;
-use slipway::config::{EcrPush, Engine, GithubWebhook};
-use slipway::deploy::Deployer;
-use slipway::image::run::Pusher;
+use slipway::config::{EcrPush, GithubWebhook, Settings};
+use slipway::deploy::WebhookWorker;
+use slipway::drift_check::DriftChecker;
+use slipway::image::run::ImageUpdater;
 use slipway_cluster::Cluster;
 use slipway_cluster::state::{self, State};
 use slipway_sandbox::forge::{Change, Delivery};
@@ -21,9 +21,9 @@ pub(crate) const KUSTOMIZATION: &str = "shop/kustomization.yaml";
 pub(crate) struct Flow {
     pub(crate) sandbox: Sandbox,
     pub(crate) webhooks: UnboundedReceiver<Delivery>,
-    pub(crate) pusher: Pusher,
-    pub(crate) deployer: Deployer,
-    pub(crate) checker: Checker,
+    pub(crate) pusher: ImageUpdater,
+    pub(crate) deployer: WebhookWorker,
+    pub(crate) checker: DriftChecker,
     _folder: tempfile::TempDir,
 }
 
@@ -43,9 +43,9 @@ impl Flow {
         let environment = sandbox.environment();
         let get = |name: &str| environment.get(name).cloned();
         Self {
-            pusher: Pusher::new(EcrPush::load(get).unwrap(), aws.clone()),
-            deployer: Deployer::new(GithubWebhook::load(get).unwrap(), aws.clone()),
-            checker: Checker::new(Engine::load(get).unwrap(), aws),
+            pusher: ImageUpdater::new(EcrPush::load(get).unwrap(), aws.clone()),
+            deployer: WebhookWorker::new(GithubWebhook::load(get).unwrap(), aws.clone()),
+            checker: DriftChecker::new(Settings::load(get).unwrap(), aws),
             sandbox,
             webhooks,
             _folder: folder,
@@ -60,16 +60,16 @@ impl Flow {
     }
 
     /// Another instance of the worker, that remembers nothing.
-    pub(crate) async fn another(&self) -> Deployer {
+    pub(crate) async fn another(&self) -> WebhookWorker {
         self.another_at(None).await
     }
 
     /// The same with another root.
-    pub(crate) async fn another_at(&self, root: Option<&str>) -> Deployer {
+    pub(crate) async fn another_at(&self, root: Option<&str>) -> WebhookWorker {
         let mut environment = self.sandbox.environment();
         environment.extend(root.map(|root| ("SLIPWAY_ROOT".to_owned(), root.to_owned())));
         let settings = GithubWebhook::load(|name: &str| environment.get(name).cloned()).unwrap();
-        Deployer::new(settings, Aws::at(&self.sandbox.aws.url(), aws::REGION).await)
+        WebhookWorker::new(settings, Aws::at(&self.sandbox.aws.url(), aws::REGION).await)
     }
 
     /// Queues the webhooks that wait; gives the message that the worker gets next.

@@ -18,7 +18,8 @@ async fn a_deployment_becomes_available() {
         "metadata": {"name": "web"},
         "spec": {
             "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": "nginx:1.27"}]}},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web",
+                "image": "nginx:1.27"}]}},
         },
     }))
     .expect("a Deployment");

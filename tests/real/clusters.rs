@@ -34,7 +34,8 @@ async fn eks_describes_the_cluster() {
     );
 }
 
-/// A declared cluster is where EKS says that it is, in its own region and in the account of its role; a token goes nowhere else.
+/// A declared cluster is where EKS says that it is, in its own region and in the account of its role; a token goes
+/// nowhere else.
 #[tokio::test]
 async fn a_declared_cluster_is_looked_for_in_its_own_region_and_account() {
     let Some(moto) = Moto::start().await else { return };
@@ -72,7 +73,7 @@ async fn a_declared_cluster_is_looked_for_in_its_own_region_and_account() {
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "green"},
             "stringData": {"name": "green", "server": server, "config": config}});
         let secret = ClusterSecret::from_object(&Object::from_value(secret).expect("an object")).expect("a cluster");
-        clusters.declare(&[secret]).await;
+        clusters.register(&[secret]).await;
         clusters.get("", "green").await.err().expect("moto's certificate authority is none")
     };
     // Everything fits but moto's certificate authority, which is no PEM.

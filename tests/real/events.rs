@@ -40,8 +40,8 @@ fn images() {
     all("ecr-push", &cases.map(|(name, _)| name));
     for (name, expected) in cases {
         let read = match ecr::read(event(&format!("ecr-push/{name}"))) {
-            Ok(ecr::Trigger::Push(push)) => format!("push {}:{}", push.image(), push.tag),
-            Ok(ecr::Trigger::Ignored(_)) => "ignored".to_owned(),
+            Ok(ecr::EcrTrigger::Push(push)) => format!("push {}:{}", push.image(), push.tag),
+            Ok(ecr::EcrTrigger::Ignored(_)) => "ignored".to_owned(),
             Err(error) => {
                 assert!(!error.to_string().contains('\n'), "{name} breaks a log line: {error}");
                 "refused".to_owned()
@@ -80,8 +80,8 @@ fn requests() {
     for (name, expected) in REQUESTS {
         let read = github::Request::read(event(&format!("github-webhook/{name}")));
         let status = match read.map(|request| request.verify(&SecretString::from("It's a Secret to Everybody"))) {
-            Err(reply) | Ok(github::Outcome::Reply(reply)) => reply.status,
-            Ok(github::Outcome::Enqueue(_)) => 202,
+            Err(reply) | Ok(github::WebhookResult::Reply(reply)) => reply.status,
+            Ok(github::WebhookResult::Enqueue(_)) => 202,
         };
         assert_eq!(status, expected, "{name}");
     }
@@ -92,7 +92,7 @@ fn schedules() {
     let cases = ["schedule", "one-app", "not-a-schedule"];
     all("drift-check", &cases);
     let read = cases.map(|name| schedule::read(&event(&format!("drift-check/{name}"))));
-    assert_eq!(read[0], schedule::Trigger::All);
-    assert_eq!(read[1], schedule::Trigger::App("guestbook".to_owned()));
-    assert!(matches!(read[2], schedule::Trigger::Ignored(_)));
+    assert_eq!(read[0], schedule::ScheduleTrigger::All);
+    assert_eq!(read[1], schedule::ScheduleTrigger::App("guestbook".to_owned()));
+    assert!(matches!(read[2], schedule::ScheduleTrigger::Ignored(_)));
 }

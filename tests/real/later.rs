@@ -1,8 +1,8 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use slipway::aws::Aws;
-use slipway::event::later;
-use slipway::event::queue::Continue;
+use slipway::event::queue::ResumeMessage;
+use slipway::event::scheduler;
 use slipway_tests::Moto;
 
 /// What a sync leaves for later is a schedule that fires once, at its time, into its application's group.
@@ -12,14 +12,14 @@ async fn the_rest_of_a_sync_is_scheduled_once() {
     let aws = Aws::at(&moto.endpoint, Moto::REGION).await;
     let (role, queue) =
         ("arn:aws:iam::123456789012:role/resume", "https://sqs.eu-central-1.amazonaws.com/123456789012/pushes.fifo");
-    let rest = Continue { app: "shop".to_owned(), operation: "abc-1".to_owned(), attempt: 3 };
+    let rest = ResumeMessage { app: "shop".to_owned(), operation: "abc-1".to_owned(), attempt: 3 };
     let at: Timestamp = "2031-02-03T04:05:06.7Z".parse().expect("a time");
     for _ in 0..2 {
-        later::send(&aws, role, queue, &rest, at).await.expect("scheduled, or scheduled already");
+        scheduler::send(&aws, role, queue, &rest, at).await.expect("scheduled, or scheduled already");
     }
     let list: Value = serde_json::from_str(&moto.aws(&["scheduler", "list-schedules"])).expect("JSON");
     assert_eq!(list["Schedules"].as_array().map(Vec::len), Some(1), "{list}");
-    let name = later::name(queue, &rest);
+    let name = scheduler::name(queue, &rest);
     let found: Value = serde_json::from_str(&moto.aws(&["scheduler", "get-schedule", "--name", &name])).expect("JSON");
     assert_eq!(found["ScheduleExpression"], "at(2031-02-03T04:05:06)");
     assert_eq!(found["ActionAfterCompletion"], "DELETE");
@@ -29,9 +29,9 @@ async fn the_rest_of_a_sync_is_scheduled_once() {
     let input: Value = serde_json::from_str(found["Target"]["Input"].as_str().expect("a text")).expect("JSON");
     assert_eq!((&input["QueueUrl"], &input["MessageGroupId"]), (&json!(queue), &json!(rest.group())));
     assert_eq!(input["MessageDeduplicationId"], rest.deduplication());
-    let body: Continue = serde_json::from_str(input["MessageBody"].as_str().expect("a text")).expect("a message");
+    let body: ResumeMessage = serde_json::from_str(input["MessageBody"].as_str().expect("a text")).expect("a message");
     assert_eq!(body, rest);
-    let next = Continue { attempt: 4, ..rest };
-    assert_ne!(later::name(queue, &next), name);
+    let next = ResumeMessage { attempt: 4, ..rest };
+    assert_ne!(scheduler::name(queue, &next), name);
     assert!(name.len() <= 64, "{name}");
 }

@@ -1,5 +1,5 @@
-//! Events in, Deployments and messages out: the built functions on a real API server, moto, and a forge held to GitHub's
-//! own description.
+//! Events in, Deployments and messages out: the built functions on a real API server, moto, and a forge held to
+//! GitHub's own description.
 
 #![allow(
     clippy::expect_used,

@@ -80,7 +80,8 @@ async fn an_image_push_becomes_a_running_deployment() {
     let diff = diff(&bed, &before.to_string());
     assert_eq!(
         diff,
-        "-      newTag: \"1.4.1\"   # {\"$imagepolicy\": \"web\"}\n+      newTag: \"1.4.2\"   # {\"$imagepolicy\": \"web\"}\n"
+        "-      newTag: \"1.4.1\"   # {\"$imagepolicy\": \"web\"}\n+      newTag: \"1.4.2\"   # {\"$imagepolicy\": \
+            \"web\"}\n"
     );
 
     bed.hook().await;
@@ -112,7 +113,11 @@ async fn hello_spring_follows_its_newest_build() {
     let application = APPLICATION
         .replace("{name}/web", "{name}/hello-spring")
         .replace("image-name: web", "image-name: hello-spring")
-        .replace("web.update-strategy: semver", "web.update-strategy: newest-build\n    argocd-image-updater.argoproj.io/web.allow-tags: regexp:^user01-\\d{14}$")
+        .replace(
+            "web.update-strategy: semver",
+            "web.update-strategy: newest-build\n    \
+            argocd-image-updater.argoproj.io/web.allow-tags: regexp:^user01-\\d{14}$",
+        )
         .replace("path: web", "path: hello-spring");
     let Some(mut bed) = Bed::new(&[("apps/hello.yaml", &application)]).await else { return };
     let sample = copied(&tools::workspace().join("tests/reference/hello-spring"), "hello-spring");
@@ -126,7 +131,8 @@ async fn hello_spring_follows_its_newest_build() {
     assert_eq!(image_of(&bed.deployment("hello-spring").await).rsplit(':').next(), Some("user01-20230924033608"));
 
     let mut newest = event("ecr-push/timestamp-tag");
-    // Tags that a person pushed by hand, and the builds in the order of their push, which is not the order of their names.
+    // Tags that a person pushed by hand, and the builds in the order of their push, which is not the order of their
+    // names.
     for tag in ["latest", "user02-20240101000000", "user01-20231001120000", "user01-20230930110000"] {
         newest = bed.image("hello-spring", tag).await;
         tokio::time::sleep(std::time::Duration::from_millis(1100)).await;

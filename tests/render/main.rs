@@ -92,7 +92,8 @@ fn flags_of_helm_template_have_their_effect() {
     write("chart/crds/crd.yaml", "apiVersion: v1\nkind: Crd\nmetadata: {name: crd}\n");
     write(
         "chart/templates/x.yaml",
-        "values: {{ .Values | toJson }}\nrelease: {{ .Release.Name }}/{{ .Release.Namespace }}\nkube: {{ .Capabilities.KubeVersion }}\nhas: {{ .Capabilities.APIVersions.Has \"x/v1\" }}\n",
+        "values: {{ .Values | toJson }}\nrelease: {{ .Release.Name }}/{{ .Release.Namespace }}\nkube: {{ \
+         .Capabilities.KubeVersion }}\nhas: {{ .Capabilities.APIVersions.Has \"x/v1\" }}\n",
     );
     write("note.txt", "line, one\n");
     let arguments = [
@@ -118,7 +119,9 @@ fn flags_of_helm_template_have_their_effect() {
         "ns",
     ];
     let output = tools::capture(&mut slipway(folder.path(), &arguments)).unwrap();
-    let expected = "---\n# Source: c/crds/crd.yaml\napiVersion: v1\nkind: Crd\nmetadata:\n  name: crd\n---\n# Source: c/templates/x.yaml\nhas: true\nkube: v1.30.0\nrelease: r/ns\nvalues:\n  a: 1\n  b: \"1\"\n  c:\n    d:\n    - 1\n  e: x,y=z\n  f: |\n    line, one\n";
+    let expected = "---\n# Source: c/crds/crd.yaml\napiVersion: v1\nkind: Crd\nmetadata:\n  name: crd\n---\n# Source: \
+         c/templates/x.yaml\nhas: true\nkube: v1.30.0\nrelease: r/ns\nvalues:\n  a: 1\n  b: \"1\"\n  c:\n    d:\n    \
+         - 1\n  e: x,y=z\n  f: |\n    line, one\n";
     assert_eq!(sorted(&output), sorted(expected));
     tools::run(Command::new("tar").current_dir(folder.path()).args(["czf", "c.tgz", "chart"])).unwrap();
     let mut archive = arguments;

@@ -178,7 +178,8 @@ impl Bed {
         let _ = ecr.create_repository().repository_name(&repository).send().await;
         let manifest = json!({
             "schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-            "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": 7, "digest": format!("sha256:{:064}", tag.len())},
+            "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": 7,
+                "digest": format!("sha256:{:064}", tag.len())},
             "layers": [], "annotations": {"tag": tag},
         });
         let put = ecr.put_image().repository_name(&repository).image_tag(tag).image_manifest(manifest.to_string());

@@ -76,7 +76,8 @@ impl Components {
 }
 
 impl ControlPlane {
-    /// The control plane that all tests of this binary share: each works in a [`namespace`](Self::namespace) of its own.
+    /// The control plane that all tests of this binary share: each works in a [`namespace`](Self::namespace) of its
+    /// own.
     pub fn shared() -> Option<&'static Self> {
         static SHARED: OnceLock<Option<ControlPlane>> = OnceLock::new();
         SHARED.get_or_init(|| Self::start(&Options::default())).as_ref()
@@ -216,7 +217,8 @@ impl ControlPlane {
     async fn add_node(&self) -> Result<()> {
         let capacity = json!({"cpu": "64", "memory": "256Gi", "pods": "1000"});
         let node: Node = serde_json::from_value(json!({
-            "metadata": {"name": "fake", "annotations": {"kwok.x-k8s.io/node": "fake"}, "labels": {"kubernetes.io/os": "linux"}},
+            "metadata": {"name": "fake", "annotations": {"kwok.x-k8s.io/node": "fake"},
+                "labels": {"kubernetes.io/os": "linux"}},
             "status": {"capacity": capacity, "allocatable": capacity},
         }))?;
         Api::<Node>::all(self.client().await).create(&PostParams::default(), &node).await?;
@@ -267,7 +269,8 @@ impl ControlPlane {
     }
 }
 
-/// Runs `work` to its end on a thread and runtime of its own, so that callers inside and outside of async code can wait.
+/// Runs `work` to its end on a thread and runtime of its own, so that callers inside and outside of async code can
+/// wait.
 fn on_own_runtime<T: Send>(work: impl Future<Output = Result<T>> + Send) -> Result<T> {
     std::thread::scope(|scope| {
         let waited =

@@ -1,6 +1,7 @@
 //! What GitHub itself says its interfaces take and give: its OpenAPI description and its GraphQL schema.
 //!
-//! Every exchange that the forge records is held to them, so the forge can't drift from GitHub, nor our client from both.
+//! Every exchange that the forge records is held to them, so the forge can't drift from GitHub, nor our client from
+//! both.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -42,7 +43,8 @@ impl GitHub {
         Ok(Self { description, schema })
     }
 
-    /// Holds every exchange to the descriptions and gives the operations that were seen, as `GET /repos/{owner}/{repo}`.
+    /// Holds every exchange to the descriptions and gives the operations that were seen, as `GET
+    /// /repos/{owner}/{repo}`.
     ///
     /// # Errors
     /// The first that does not fit, and why.

@@ -69,7 +69,8 @@ impl Drop for Process {
     }
 }
 
-/// Waits for the end of its standard input and removes the folder. A program that is being killed may still write there.
+/// Waits for the end of its standard input and removes the folder. A program that is being killed may still write
+/// there.
 const SWEEP: &str = r#"trap '' INT TERM HUP
 read -r _
 for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- "$1" && exit; sleep 0.5; done"#;

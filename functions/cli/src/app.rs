@@ -1,7 +1,7 @@
 //! `slipway app …`: the verbs of `argocd app`, with its flags and outputs, on the engine of the functions.
 //!
-//! `list`, `get`, `history` and `wait` read what the cluster remembers; `diff`, `sync` and `rollback` render the commit and do
-//! what the functions do. Nobody else needs to run.
+//! `list`, `get`, `history` and `wait` read what the cluster remembers; `diff`, `sync` and `rollback` render the
+//! commit and do what the functions do. Nobody else needs to run.
 
 mod connect;
 mod delete;
@@ -51,8 +51,8 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<u8> {
 /// Which cluster.
 #[derive(Args)]
 pub(crate) struct ClusterFlags {
-    /// The kubeconfig of the cluster; by default `SLIPWAY_KUBECONFIG`, the EKS cluster `SLIPWAY_CLUSTER`, what `KUBECONFIG` names,
-    /// or `~/.kube/config`.
+    /// The kubeconfig of the cluster; by default `SLIPWAY_KUBECONFIG`, the EKS cluster `SLIPWAY_CLUSTER`, what
+    /// `KUBECONFIG` names, or `~/.kube/config`.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// The context in it, if not the current one.
@@ -63,9 +63,9 @@ pub(crate) struct ClusterFlags {
 /// Where the manifests are.
 #[derive(Args)]
 pub(crate) struct SourceFlags {
-    /// Where the Applications lie, `https://github.com/OWNER/REPO//PATH?ref=BRANCH`; by default `SLIPWAY_ROOT`, or the root by which
-    /// the application was deployed. GitHub is asked with `GITHUB_TOKEN`, `GH_TOKEN`, or the secret that `SLIPWAY_GITHUB_SECRET`
-    /// names.
+    /// Where the Applications lie, `https://github.com/OWNER/REPO//PATH?ref=BRANCH`; by default `SLIPWAY_ROOT`, or
+    /// the root by which the application was deployed. GitHub is asked with `GITHUB_TOKEN`, `GH_TOKEN`, or the secret
+    /// that `SLIPWAY_GITHUB_SECRET` names.
     #[arg(long, value_name = "URL")]
     root: Option<String>,
     /// A folder of this machine instead of the root's repository, as it lies there.

@@ -8,10 +8,10 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use slipway::aws::Aws;
-use slipway::check::Checker;
-use slipway::config::{EcrPush, Engine, GithubWebhook};
-use slipway::deploy::Deployer;
-use slipway::image::run::Pusher;
+use slipway::config::{EcrPush, GithubWebhook, Settings};
+use slipway::deploy::WebhookWorker;
+use slipway::drift_check::DriftChecker;
+use slipway::image::run::ImageUpdater;
 use slipway_sandbox::forge::Delivery;
 use slipway_sandbox::{IMAGE, Options, Sandbox, aws};
 use tokio::sync::mpsc;
@@ -90,9 +90,9 @@ struct Stage {
     pen: Pen,
     sandbox: Sandbox,
     webhooks: mpsc::UnboundedReceiver<Delivery>,
-    pusher: Pusher,
-    deployer: Deployer,
-    checker: Checker,
+    pusher: ImageUpdater,
+    deployer: WebhookWorker,
+    checker: DriftChecker,
     told: usize,
 }
 
@@ -111,9 +111,9 @@ impl Stage {
         Ok(Self {
             pen,
             webhooks,
-            pusher: Pusher::new(EcrPush::load(get)?, aws.clone()),
-            deployer: Deployer::new(GithubWebhook::load(get)?, aws.clone()),
-            checker: Checker::new(Engine::load(get)?, aws),
+            pusher: ImageUpdater::new(EcrPush::load(get)?, aws.clone()),
+            deployer: WebhookWorker::new(GithubWebhook::load(get)?, aws.clone()),
+            checker: DriftChecker::new(Settings::load(get)?, aws),
             sandbox,
             told: 0,
         })

@@ -1,4 +1,5 @@
-//! `slipway render`: a folder of this machine rendered as the functions render it; a chart as `helm template` renders it.
+//! `slipway render`: a folder of this machine rendered as the functions render it; a chart as `helm template` renders
+//! it.
 
 mod chart;
 

@@ -23,7 +23,7 @@ fn help_texts_are_as_reviewed() {
     if std::env::var_os("SLIPWAY_BLESS").is_some() {
         std::fs::write(path, &text).unwrap();
     }
-    assert_eq!(text, std::fs::read_to_string(path).unwrap(), "SLIPWAY_BLESS=1 writes it anew");
+    assert_eq!(text, std::fs::read_to_string(path).unwrap(), "SLIPWAY_BLESS=1 rewrites it");
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! What `slipway app get`, `list` and `history` print: the layout of argocd's (argoproj/argo-cd `cmd/argocd/commands/app.go`,
-//! printAppSummaryTable, printOperationResult, printAppResources, printApplicationTable, printApplicationHistoryTable). Pure:
-//! the application in Argo CD's shape in, text out.
+//! What `slipway app get`, `list` and `history` print: the layout of argocd's (argoproj/argo-cd
+//! `cmd/argocd/commands/app.go`, printAppSummaryTable, printOperationResult, printAppResources,
+//! printApplicationTable, printApplicationHistoryTable). Pure: the application in Argo CD's shape in, text out.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 use slipway::app::project::{SyncWindow, window_status};
 use slipway::app::skip;
-use slipway_cluster::status::Deployment;
+use slipway_gitops::status::Deployment;
 
-/// Prints `application`, an Argo CD `Application` with `spec` and `status`; `url` is the page that shows it, `now` decides which of its
-/// windows are open.
+/// Prints `application`, an Argo CD `Application` with `spec` and `status`; `url` is the page that shows it, `now`
+/// decides which of its windows are open.
 pub(crate) fn print(application: &Value, url: &str, with_operation: bool, now: Timestamp) -> String {
     let text = |pointer: &str| application.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let mut out = String::new();
@@ -145,7 +145,8 @@ pub(crate) fn list(applications: &[Value]) -> String {
     table(&header.map(str::to_owned), &applications.iter().map(row).collect::<Vec<_>>())
 }
 
-/// Conditions by type with their count, `<none>` where there are none. Argo CD has none for an application that is left alone.
+/// Conditions by type with their count, `<none>` where there are none. Argo CD has none for an application that is
+/// left alone.
 fn conditions(application: &Value) -> String {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     if skip::is_remembered(application) {
@@ -289,7 +290,8 @@ mod tests {
             "metadata": {"name": "guestbook", "namespace": "argocd"},
             "spec": {
                 "project": "default",
-                "source": {"repoURL": "https://github.com/argoproj/argocd-example-apps.git", "path": "guestbook", "targetRevision": "HEAD"},
+                "source": {"repoURL": "https://github.com/argoproj/argocd-example-apps.git", "path": "guestbook",
+                    "targetRevision": "HEAD"},
                 "destination": {"server": "https://kubernetes.default.svc", "namespace": "default"},
                 "syncPolicy": {"automated": {"prune": true}}
             },
@@ -297,13 +299,17 @@ mod tests {
                 "sync": {"status": "Synced", "revision": "53e28ff20cc530b9ada2173fbbd64d48338583ba"},
                 "health": {"status": "Healthy"},
                 "resources": [
-                    {"group": "apps", "kind": "Deployment", "namespace": "default", "name": "guestbook-ui", "status": "Synced", "health": {"status": "Healthy"}},
-                    {"kind": "Service", "namespace": "default", "name": "guestbook-ui", "status": "Synced", "health": {"status": "Healthy"}},
+                    {"group": "apps", "kind": "Deployment", "namespace": "default", "name": "guestbook-ui",
+                        "status": "Synced", "health": {"status": "Healthy"}},
+                    {"kind": "Service", "namespace": "default", "name": "guestbook-ui", "status": "Synced",
+                        "health": {"status": "Healthy"}},
                     {"kind": "ConfigMap", "namespace": "default", "name": "later", "status": "OutOfSync"}
                 ],
                 "operationState": {"syncResult": {"resources": [
-                    {"kind": "Service", "namespace": "default", "name": "guestbook-ui", "status": "Synced", "message": "service/guestbook-ui created"},
-                    {"group": "apps", "kind": "Deployment", "namespace": "default", "name": "guestbook-ui", "status": "Synced", "message": "deployment.apps/guestbook-ui created"}
+                    {"kind": "Service", "namespace": "default", "name": "guestbook-ui", "status": "Synced",
+                        "message": "service/guestbook-ui created"},
+                    {"group": "apps", "kind": "Deployment", "namespace": "default", "name": "guestbook-ui",
+                        "status": "Synced", "message": "deployment.apps/guestbook-ui created"}
                 ]}}
             }
         });

@@ -2,8 +2,8 @@
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use slipway::aws::Aws;
-use slipway::check::Checker;
-use slipway::config::{Engine, environment};
+use slipway::config::{Settings, environment};
+use slipway::drift_check::DriftChecker;
 use slipway::invocation::{deadline, run};
 use slipway::telemetry;
 
@@ -14,7 +14,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> Result<(), Error> {
     run(async || {
         telemetry::start();
-        let checker = &Checker::new(Engine::load(environment)?, Aws::default());
+        let checker = &DriftChecker::new(Settings::load(environment)?, Aws::default());
         lambda_runtime::run(service_fn(async |event: LambdaEvent<_>| {
             checker.handle(event.payload, deadline(event.context.deadline), &event.context.request_id).await
         }))

@@ -1,7 +1,8 @@
-//! Server-side apply: with [`crate::prune`] the only way by which an application's objects change.
+//! Server-side apply: with [`crate::delete`] the only way by which an application's objects change.
 //!
-//! Every apply is forced and in the name of [`MANAGER`], so Git wins over other hands; fields that other engines applied
-//! before are taken over first ([`crate::takeover`]), so that what is removed in Git really goes.
+//! Every apply is forced and in the name of [`MANAGER`], so Git wins over other hands; fields that other engines
+//! applied before are taken over first ([`slipway_gitops::managed_fields::migrate`]), so that what is removed in Git
+//! really goes.
 
 use std::sync::Arc;
 
@@ -10,15 +11,13 @@ use serde_json::{Value, json};
 use slipway_manifest::Object;
 
 use crate::connect::Cluster;
-use crate::discover::{Gvk, Resource};
-use crate::error::{ApiError, Class, Failure, Verb};
-use crate::lean::{Head, Unmanaged};
-use crate::live::{self, Place};
-use crate::takeover;
-use crate::unchanged::is_unchanged;
-
-/// The field manager of everything Slipway applies.
-pub const MANAGER: &str = "slipway";
+use crate::migrate;
+use crate::objects::{self, ObjectRef};
+use crate::partial::{PartialObjectMetadata, WithoutManagedFields};
+use slipway_gitops::api_resources::{ApiResource, GroupVersionKind};
+use slipway_gitops::error::{ApiError, Class, Failure, Verb};
+use slipway_gitops::managed_fields::subset::is_unchanged;
+use slipway_gitops::managed_fields::{self, FIELD_MANAGER};
 
 /// How to apply.
 #[derive(Debug, Clone)]
@@ -28,13 +27,13 @@ pub struct Options {
     /// Refuse unknown and duplicate fields (`Validate=false` turns it off).
     pub validate: bool,
     /// Managers besides the usual two whose fields are taken over.
-    pub take_over: Vec<String>,
+    pub migrate_managers: Vec<String>,
 }
 
 impl Default for Options {
     /// A real apply that validates and takes over from Argo CD and `kubectl apply`.
     fn default() -> Self {
-        Self { dry_run: false, validate: true, take_over: Vec::new() }
+        Self { dry_run: false, validate: true, migrate_managers: Vec::new() }
     }
 }
 
@@ -80,50 +79,50 @@ impl std::fmt::Display for Applied {
 
 /// Applies `desired`, a `resource`; `live` is what is known to be in the cluster (`None`: nothing, or not known).
 ///
-/// Sends nothing where `live` alone proves that nothing would change ([`crate::unchanged`]).
+/// Sends nothing where `live` alone proves that nothing would change ([`slipway_gitops::managed_fields::subset`]).
 /// Errors keep the API server's answer, but for what it says about a Secret.
 pub async fn apply(
     cluster: &Cluster,
-    resource: &Arc<Resource>,
+    resource: &Arc<ApiResource>,
     desired: &Object,
     live: Option<&Object>,
     options: &Options,
 ) -> Result<Applied, Failure> {
-    if let Some(live) = live.filter(|live| is_unchanged(desired, live, &options.take_over)) {
+    if let Some(live) = live.filter(|live| is_unchanged(desired, live, &options.migrate_managers)) {
         return Ok(Applied { change: Change::Unchanged, object: live.clone(), warnings: Vec::new() });
     }
-    let place = Place::of(resource, desired);
+    let place = ObjectRef::of(resource, desired);
     let mut before = live.cloned();
     if let (Some(object), false) = (&before, options.dry_run)
-        && let Some(taken) = takeover::take_over(cluster, &place, object, &options.take_over).await?
+        && let Some(taken) = migrate::migrate(cluster, &place, object, &options.migrate_managers).await?
     {
         before = Some(taken);
     }
     let verb = if options.dry_run { Verb::DryRun } else { Verb::Apply };
-    let mut params = PatchParams::apply(MANAGER).force();
+    let mut params = PatchParams::apply(FIELD_MANAGER).force();
     params.dry_run = options.dry_run;
     params = if options.validate { params.validation_strict() } else { params.validation_ignore() };
     let mut body = desired.clone();
-    takeover::strip(&mut body);
+    managed_fields::strip(&mut body);
     let patch = async {
         let (request, name) = place.named()?;
         let request = request.patch(&name, &params, &Patch::Apply(body.as_map()));
         let (body, warnings) = match (live, options.dry_run) {
             (Some(_), _) => cluster.send(request).await?.into_parts(),
-            (None, false) => cluster.send_for::<Unmanaged>(request).await?.into_parts(),
-            (None, true) => cluster.send_for::<Head>(request).await?.into_parts(),
+            (None, false) => cluster.send_for::<WithoutManagedFields>(request).await?.into_parts(),
+            (None, true) => cluster.send_for::<PartialObjectMetadata>(request).await?.into_parts(),
         };
-        Ok((live::object(body)?, warnings))
+        Ok((objects::object(body)?, warnings))
     };
     let (mut object, warnings) = patch.await.map_err(|error| place.failed(verb)(refine(error, &place)))?;
     if let (Some(live), true) = (live, options.dry_run) {
-        takeover::predict(live, desired, &mut object, &options.take_over);
+        managed_fields::migrate::predict(live, desired, &mut object, &options.migrate_managers);
     }
     Ok(Applied { change: change(before.as_ref(), &object), object, warnings })
 }
 
 /// A 404 of an apply is never about the object: apply makes what does not exist.
-fn refine(mut error: ApiError, place: &Place) -> ApiError {
+fn refine(mut error: ApiError, place: &ObjectRef) -> ApiError {
     if error.class == Class::NotFound {
         let of_namespace = place.resource.namespaced && error.message.contains("namespaces");
         error.class = if of_namespace { Class::MissingNamespace } else { Class::MissingKind };
@@ -131,13 +130,13 @@ fn refine(mut error: ApiError, place: &Place) -> ApiError {
     error
 }
 
-/// What became of `before`: the API server keeps the resourceVersion of what did not change. A dry run that would change
-/// something shows it in the fields, for its resourceVersion is the old one.
+/// What became of `before`: the API server keeps the resourceVersion of what did not change. A dry run that would
+/// change something shows it in the fields, for its resourceVersion is the old one.
 fn change(before: Option<&Object>, after: &Object) -> Change {
     match before {
         None if after.pointer("/metadata/generation").and_then(Value::as_u64).unwrap_or(1) <= 1 => Change::Created,
         Some(before) if before.pointer("/metadata/uid") != after.pointer("/metadata/uid") => Change::Created,
-        Some(before) if crate::diff::diff(before, after).is_empty() => Change::Unchanged,
+        Some(before) if slipway_gitops::diff::diff(before, after).is_empty() => Change::Unchanged,
         _ => Change::Configured,
     }
 }
@@ -152,7 +151,7 @@ pub async fn create_namespace(
     annotations: &serde_json::Map<String, Value>,
     options: &Options,
 ) -> Result<Applied, Failure> {
-    let place = Place { resource: namespaces(), namespace: String::new(), name: name.to_owned() };
+    let place = ObjectRef { resource: namespaces(), namespace: String::new(), name: name.to_owned() };
     let mut metadata = serde_json::Map::from_iter([("name".to_owned(), json!(name))]);
     for (key, value) in [("labels", labels), ("annotations", annotations)] {
         if !value.is_empty() {
@@ -167,7 +166,7 @@ pub async fn create_namespace(
     };
     let desired = Object::from_value(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}))
         .map_err(unreadable)?;
-    let live = live::get(cluster, &place).await?;
+    let live = objects::get(cluster, &place).await?;
     match live {
         Some(object) if labels.is_empty() && annotations.is_empty() => {
             Ok(Applied { change: Change::Unchanged, object, warnings: Vec::new() })
@@ -176,27 +175,28 @@ pub async fn create_namespace(
     }
 }
 
-/// Asks whether `desired` could be made if nothing of its name were there: a hook that is deleted before it is made anew.
+/// Asks whether `desired` could be made if nothing of its name were there: a hook that is deleted before it is
+/// re-created.
 ///
 /// The API server judges a new object whole (admission, schema, fields) before it finds the name taken.
-pub async fn rehearse_anew(
+pub async fn dry_run_recreate(
     cluster: &Cluster,
-    resource: &Arc<Resource>,
+    resource: &Arc<ApiResource>,
     desired: &Object,
     validate: bool,
 ) -> Result<Applied, Failure> {
-    let place = Place::of(resource, desired);
+    let place = ObjectRef::of(resource, desired);
     let mut body = desired.clone();
-    takeover::strip(&mut body);
+    managed_fields::strip(&mut body);
     let post = async {
         let invalid = |error: &dyn std::fmt::Display| ApiError::local(Class::Malformed, error.to_string());
         let body = serde_json::to_vec(body.as_map()).map_err(|e| invalid(&e))?;
-        let params = PostParams { dry_run: true, field_manager: Some(MANAGER.to_owned()) };
+        let params = PostParams { dry_run: true, field_manager: Some(FIELD_MANAGER.to_owned()) };
         let mut request = place.request()?.create(&params, body).map_err(|e| invalid(&e))?;
         let strict = if validate { "Strict" } else { "Ignore" };
         *request.uri_mut() = format!("{}&fieldValidation={strict}", request.uri()).parse().map_err(|e| invalid(&e))?;
         match cluster.send(Ok(request)).await {
-            Ok(answer) => Ok((live::object(answer.body)?, answer.warnings)),
+            Ok(answer) => Ok((objects::object(answer.body)?, answer.warnings)),
             Err(error) if error.class == Class::AlreadyExists => Ok((desired.clone(), Vec::new())),
             Err(error) => Err(error),
         }
@@ -207,26 +207,27 @@ pub async fn rehearse_anew(
 
 /// Replaces `live`, a `resource`, by `desired` as a whole: the sync option `Replace=true`.
 ///
-/// Sends nothing but a dry run where nothing would change. The server refuses it if the object changed since `live` was read.
+/// Sends nothing but a dry run where nothing would change. The server refuses it if the object changed since `live`
+/// was read.
 pub async fn replace(
     cluster: &Cluster,
-    resource: &Arc<Resource>,
+    resource: &Arc<ApiResource>,
     desired: &Object,
     live: &Object,
     dry_run: bool,
 ) -> Result<Applied, Failure> {
-    let place = Place::of(resource, desired);
+    let place = ObjectRef::of(resource, desired);
     let mut body = desired.clone();
-    takeover::strip(&mut body);
+    managed_fields::strip(&mut body);
     if let Some(version) = live.pointer("/metadata/resourceVersion") {
         body.metadata_mut().insert("resourceVersion".to_owned(), version.clone());
     }
     let put = async |dry_run| {
-        let params = PostParams { dry_run, field_manager: Some(MANAGER.to_owned()) };
+        let params = PostParams { dry_run, field_manager: Some(FIELD_MANAGER.to_owned()) };
         let bytes = serde_json::to_vec(body.as_map()).map_err(|e| ApiError::local(Class::Malformed, e.to_string()))?;
         let (request, name) = place.named()?;
         let answer = cluster.send(request.replace(&name, &params, bytes)).await?;
-        Ok((live::object(answer.body)?, answer.warnings))
+        Ok((objects::object(answer.body)?, answer.warnings))
     };
     let verb = if dry_run { Verb::DryRun } else { Verb::Replace };
     let failed = |error| place.failed(verb)(refine(error, &place));
@@ -239,24 +240,24 @@ pub async fn replace(
 }
 
 /// A kind every API server has.
-pub fn namespaces() -> Arc<Resource> {
-    everywhere("Namespace", "namespaces", false)
+pub fn namespaces() -> Arc<ApiResource> {
+    core_resource("Namespace", "namespaces", false)
 }
 
 /// A kind every API server has.
-pub fn config_maps() -> Arc<Resource> {
-    everywhere("ConfigMap", "configmaps", true)
+pub fn config_maps() -> Arc<ApiResource> {
+    core_resource("ConfigMap", "configmaps", true)
 }
 
 /// A kind every API server has.
-pub(crate) fn secrets() -> Arc<Resource> {
-    everywhere("Secret", "secrets", true)
+pub(crate) fn secrets() -> Arc<ApiResource> {
+    core_resource("Secret", "secrets", true)
 }
 
-fn everywhere(kind: &str, plural: &str, namespaced: bool) -> Arc<Resource> {
+fn core_resource(kind: &str, plural: &str, namespaced: bool) -> Arc<ApiResource> {
     let verbs = ["create", "delete", "get", "list", "patch", "update", "watch"];
-    Arc::new(Resource {
-        gvk: Gvk { group: String::new(), version: "v1".to_owned(), kind: kind.to_owned() },
+    Arc::new(ApiResource {
+        gvk: GroupVersionKind { group: String::new(), version: "v1".to_owned(), kind: kind.to_owned() },
         plural: plural.to_owned(),
         namespaced,
         verbs: verbs.into_iter().map(str::to_owned).collect(),

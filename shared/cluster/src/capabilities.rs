@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::connect::Cluster;
-use crate::error::{ApiError, Class};
+use slipway_gitops::error::{ApiError, Class};
 
-/// Asks for everything that is served in one answer (kubernetes/kubernetes `staging/src/k8s.io/apiserver/pkg/endpoints/discovery/aggregated`).
+/// Asks for everything that is served in one answer (kubernetes/kubernetes
+/// `staging/src/k8s.io/apiserver/pkg/endpoints/discovery/aggregated`).
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
 application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
 
@@ -74,7 +75,8 @@ mod tests {
         let mut found = BTreeSet::new();
         let list = json!({"items": [
             {"metadata": {}, "versions": [{"version": "v1", "resources": [{"responseKind": {"kind": "Secret"}}]}]},
-            {"metadata": {"name": "apps"}, "versions": [{"version": "v1", "resources": [{"responseKind": {"kind": "Deployment"}}]}]},
+            {"metadata": {"name": "apps"}, "versions": [{"version": "v1",
+                "resources": [{"responseKind": {"kind": "Deployment"}}]}]},
             {"metadata": {"name": "stale.example.com"}, "versions": [{"version": "v1", "freshness": "Stale"}]},
         ]});
         add(&list, &mut found);

@@ -17,19 +17,19 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::discover::Discovered;
-use crate::error::{ApiError, Class};
 use crate::kubeconfig;
-use crate::redact::{Redactor, Subject};
 use crate::token;
 use crate::transport::{self, Endpoint};
+use slipway_gitops::error::{ApiError, Class};
+use slipway_gitops::redactor::{Redactor, Subject};
 
 /// The time one request may take unless a nearer deadline is set.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest answer that is read: a page of 500 objects of 100 KiB.
-const MAX_ANSWER: usize = 64 << 20;
+const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
 /// Requests to one API server on their way at the same time, whatever is going on: more would only wait there.
-const AT_ONCE: usize = 24;
+const REQUEST_CONCURRENCY: usize = 24;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +46,8 @@ pub enum ConnectError {
     },
     /// The kubeconfig wants a program to be run for its credentials.
     #[error(
-        "user `{user}` of kubeconfig {} gets its credentials from the program `{program}`, and Slipway starts no programs: use a token, a client certificate or `aws eks get-token`",
+        "user `{user}` of kubeconfig {} gets its credentials from the program `{program}`, and Slipway starts no \
+            programs: use a token, a client certificate or `aws eks get-token`",
         path.display()
     )]
     ExecPlugin {
@@ -103,7 +104,8 @@ pub struct Server {
     pub ca: Option<String>,
     /// Who we are.
     pub auth: Auth,
-    /// Whether `url` may be `http://` on loopback: only where the credentials open nothing, as those of the sandbox. Nobody's setting.
+    /// Whether `url` may be `http://` on loopback: only where the credentials open nothing, as those of the sandbox.
+    /// Nobody's setting.
     pub is_sandbox: bool,
 }
 
@@ -118,7 +120,7 @@ impl Deadline {
     }
 
     /// Moves the deadline for everything bound to it.
-    pub fn move_to(&self, at: Instant) {
+    pub fn extend_to(&self, at: Instant) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
@@ -163,12 +165,12 @@ struct Fresh {
 }
 
 /// What the API server answered.
-pub(crate) struct Answer<T = Value> {
+pub(crate) struct Response<T = Value> {
     pub(crate) body: T,
     pub(crate) warnings: Vec<String>,
 }
 
-impl<T: Into<Value>> Answer<T> {
+impl<T: Into<Value>> Response<T> {
     pub(crate) fn into_parts(self) -> (Value, Vec<String>) {
         (self.body.into(), self.warnings)
     }
@@ -211,7 +213,7 @@ impl Cluster {
             inner: Arc::new(Inner {
                 server: name,
                 client,
-                slots: tokio::sync::Semaphore::new(AT_ONCE),
+                slots: tokio::sync::Semaphore::new(REQUEST_CONCURRENCY),
                 auth,
                 token: tokio::sync::Mutex::default(),
                 discovered: Mutex::default(),
@@ -228,7 +230,7 @@ impl Cluster {
 
     /// The same connection, whose requests end at `deadline` besides at those set before.
     #[must_use]
-    pub fn bound_to(&self, deadline: Deadline) -> Self {
+    pub fn with_deadline(&self, deadline: Deadline) -> Self {
         let mut bound = self.clone();
         bound.deadlines.push(deadline);
         bound
@@ -246,7 +248,7 @@ impl Cluster {
     }
 
     /// How long a request may take now, at most `longest`.
-    pub(crate) fn budget(&self, longest: Duration) -> Result<Duration, ApiError> {
+    pub(crate) fn remaining_budget(&self, longest: Duration) -> Result<Duration, ApiError> {
         let budget = self.deadlines.iter().map(Deadline::remaining).fold(longest, Duration::min);
         if budget.is_zero() {
             return Err(ApiError::local(Class::Timeout, "no time left for another request to the API server"));
@@ -262,7 +264,7 @@ impl Cluster {
     pub(crate) async fn send(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<Answer, ApiError> {
+    ) -> Result<Response, ApiError> {
         self.send_for(request).await
     }
 
@@ -270,11 +272,11 @@ impl Cluster {
     pub(crate) async fn send_for<T: DeserializeOwned>(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<Answer<T>, ApiError> {
+    ) -> Result<Response<T>, ApiError> {
         let (warnings, bytes) = self.exchange(request).await?;
         let body = serde_json::from_slice(&bytes)
             .map_err(|_| ApiError::local(Class::Other, "the API server's answer is not the JSON that was asked for"))?;
-        Ok(Answer { body, warnings })
+        Ok(Response { body, warnings })
     }
 
     /// Sends a request built by kube and reads an answer that is text: a log.
@@ -286,12 +288,13 @@ impl Cluster {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The warnings and the body of a success. Whatever the server says otherwise is an error by now, as it may be shown.
+    /// The warnings and the body of a success. Whatever the server says otherwise is an error by now, as it may be
+    /// shown.
     async fn exchange(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<(Vec<String>, Vec<u8>), ApiError> {
-        let budget = self.budget(REQUEST_TIMEOUT)?;
+        let budget = self.remaining_budget(REQUEST_TIMEOUT)?;
         let exchange = async {
             let request = self.signed(request).await?;
             let subject = Subject::of(request.uri().path(), request.body(), &self.redactor);
@@ -304,7 +307,7 @@ impl Cluster {
                 .await
                 .map_err(|e| broken(&e, &subject))?;
             let (parts, body) = response.into_parts();
-            let bytes = Limited::new(body, MAX_ANSWER)
+            let bytes = Limited::new(body, MAX_RESPONSE_BYTES)
                 .collect()
                 .await
                 .map_err(|error| ApiError::local(Class::Unavailable, format!("failed to read the answer: {error}")))?
@@ -329,7 +332,7 @@ impl Cluster {
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<impl Stream<Item = Result<Event<T>, ApiError>> + use<T>, ApiError> {
-        let budget = self.budget(REQUEST_TIMEOUT)?;
+        let budget = self.remaining_budget(REQUEST_TIMEOUT)?;
         let open = async {
             let request = self.signed(request).await?;
             let subject = Subject::of(request.uri().path(), request.body(), &self.redactor);

@@ -5,14 +5,14 @@ use kube::core::Request;
 use serde_json::{Value, json};
 
 use crate::connect::Cluster;
-use crate::error::{ApiError, Class};
+use slipway_gitops::error::{ApiError, Class};
 
 /// Who sends no credentials.
 const ANONYMOUS: &str = "system:anonymous";
 
 impl Cluster {
-    /// The name of whoever these credentials belong to, as the API server's audit log has it: a `SelfSubjectReview`, which everybody may ask
-    /// for since Kubernetes 1.28. An error where the API server knows no name.
+    /// The name of whoever these credentials belong to, as the API server's audit log has it: a `SelfSubjectReview`,
+    /// which everybody may ask for since Kubernetes 1.28. An error where the API server knows no name.
     pub async fn username(&self) -> Result<String, ApiError> {
         let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
         let request = Request::new("/apis/authentication.k8s.io/v1/selfsubjectreviews");

@@ -1,4 +1,5 @@
-//! A kubeconfig, read without starting any program: local use only, functions have an endpoint and a token of their own.
+//! A kubeconfig, read without starting any program: local use only, functions have an endpoint and a token of their
+//! own.
 
 use std::path::{Path, PathBuf};
 

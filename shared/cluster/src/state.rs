@@ -1,4 +1,5 @@
-//! What Slipway remembers of an application, in the cluster it is deployed to: one ConfigMap, the parent of an ApplySet.
+//! What Slipway remembers of an application, in the cluster it is deployed to: one ConfigMap, the parent of an
+//! ApplySet.
 //!
 //! Guarantees: written by compare-and-swap, so that of two writers one learns of the other; the inventory is never cut.
 //! It holds no values: who may `view` may read it. The ApplySet side is KEP-3659 of kubernetes/enhancements.
@@ -22,20 +23,20 @@ use slipway_manifest::{Object, ObjectId};
 
 use crate::apply;
 use crate::connect::Cluster;
-use crate::discover::GroupKind;
-use crate::error::{ApiError, Class};
-use crate::live::Place;
-use crate::status::{Initiator, OperationPhase, Status};
-use crate::tracking;
+use crate::objects::ObjectRef;
+use slipway_gitops::api_resources::GroupKind;
+use slipway_gitops::error::{ApiError, Class};
+use slipway_gitops::identity::STATE_NAMESPACE;
+use slipway_gitops::managed_fields;
+use slipway_gitops::status::{Initiator, OperationPhase, Status};
+use slipway_gitops::tracking;
 
-/// The namespace in which Slipway keeps its own objects.
-pub const NAMESPACE: &str = "slipway";
 /// The most a ConfigMap gets: etcd refuses 1.5 MiB, and base64 adds a third.
-const MAX_BYTES: usize = 800 << 10;
+const MAX_STATE_BYTES: usize = 800 << 10;
 /// The most that is unpacked.
 const MAX_UNPACKED: u64 = 64 << 20;
 /// How many deployments are remembered (Argo CD's `revisionHistoryLimit`).
-pub const HISTORY: usize = 10;
+pub const MAX_HISTORY: usize = 10;
 
 /// Why the state could not be read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +60,7 @@ pub enum StateError {
         source: ApiError,
     },
     /// What is there is not what Slipway wrote: nothing may be pruned by it.
-    #[error("failed to understand the state of {app}, ConfigMap/{NAMESPACE}/{name}: {reason}")]
+    #[error("failed to understand the state of {app}, ConfigMap/{STATE_NAMESPACE}/{name}: {reason}")]
     Damaged {
         /// `namespace/name` of the application.
         app: String,
@@ -102,10 +103,10 @@ impl AppKey {
 
     /// The ApplySet id that its members carry.
     pub fn applyset_id(&self) -> String {
-        tracking::applyset_id(&self.object_name(), NAMESPACE)
+        tracking::applyset_id(&self.object_name(), STATE_NAMESPACE)
     }
 
-    fn label(&self) -> String {
+    fn display_name(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
 }
@@ -126,7 +127,7 @@ pub struct Operation {
     /// How often it was taken up again.
     #[serde(default)]
     pub attempt: u32,
-    /// How often it failed and was tried anew.
+    /// How often it failed and was retried.
     #[serde(default)]
     pub retries: u32,
     /// Not to be taken up before this.
@@ -146,8 +147,9 @@ pub enum Reached {
     All,
 }
 
-/// The commit that the cluster was brought to last, or tried to be: what it is compared with. Not the last that succeeded, which would undo
-/// one that failed; nor [`crate::status::Sync::revision`] of an application that people sync, which may still wait for them.
+/// The commit that the cluster was brought to last, or tried to be: what it is compared with. Not the last that
+/// succeeded, which would undo one that failed; nor [`slipway_gitops::status::Sync::revision`] of an application that
+/// people sync, which may still wait for them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Attempt {
@@ -172,7 +174,8 @@ impl Attempt {
         }
     }
 
-    /// What the status tells where an older version wrote it, whose history held every commit that was found in the cluster.
+    /// What the status tells where an older version wrote it, whose history held every commit that was found in the
+    /// cluster.
     fn of(status: &Status) -> Self {
         let deployed = status.history.last().map(|last| last.revision.as_str()).filter(|last| !last.is_empty());
         let all = |revision: &str| Self { revision: revision.to_owned(), reached: Reached::All };
@@ -225,7 +228,7 @@ pub struct State {
 
 /// A state as it was read, and what proves that nobody wrote since.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Recorded {
+pub struct StoredState {
     /// What is remembered.
     pub state: State,
     /// The application.
@@ -233,7 +236,7 @@ pub struct Recorded {
     version: String,
 }
 
-impl Recorded {
+impl StoredState {
     /// What [`write`] needs in order to replace it.
     pub fn version(&self) -> &str {
         &self.version
@@ -241,10 +244,10 @@ impl Recorded {
 }
 
 /// Reads the state of `key`; `None` if it was never written.
-pub async fn read(cluster: &Cluster, key: &AppKey) -> Result<Option<Recorded>, StateError> {
+pub async fn read(cluster: &Cluster, key: &AppKey) -> Result<Option<StoredState>, StateError> {
     let name = key.object_name();
     let Some(object) = fetch(cluster, key, &name).await? else { return Ok(None) };
-    let damaged = |reason: String| StateError::Damaged { app: key.label(), name: name.clone(), reason };
+    let damaged = |reason: String| StateError::Damaged { app: key.display_name(), name: name.clone(), reason };
     let mut state: State = unpack(&object, "state").map_err(damaged)?;
     state.inventory = inventory(&object).map_err(damaged)?;
     if state.attempt.is_none() {
@@ -260,16 +263,16 @@ pub async fn read(cluster: &Cluster, key: &AppKey) -> Result<Option<Recorded>, S
         state.inventory.extend(inventory(&object).map_err(damaged)?);
     }
     let version = object.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
-    Ok(Some(Recorded { state, app: key.clone(), version }))
+    Ok(Some(StoredState { state, app: key.clone(), version }))
 }
 
 /// Where the ConfigMap called `name` is, for whoever waits for it.
-pub fn place(name: &str) -> Place {
-    Place { resource: apply::config_maps(), namespace: NAMESPACE.to_owned(), name: name.to_owned() }
+pub fn place(name: &str) -> ObjectRef {
+    ObjectRef { resource: apply::config_maps(), namespace: STATE_NAMESPACE.to_owned(), name: name.to_owned() }
 }
 
 /// What the ConfigMap `object` says of an application, without the inventory; `None` where it is damaged.
-pub fn peek(object: &Object) -> Option<State> {
+pub fn read_header(object: &Object) -> Option<State> {
     unpack(object, "state").ok()
 }
 
@@ -292,7 +295,8 @@ pub async fn list(cluster: &Cluster) -> Result<Vec<AppKey>, ApiError> {
 
 /// Writes the state of `key` if it is still the one read as `version` (`None`: it did not exist).
 ///
-/// Above 800 KiB the details of the history go first, then messages; the inventory goes on in numbered ConfigMaps. Gives the new version.
+/// Above 800 KiB the details of the history go first, then messages; the inventory goes on in numbered ConfigMaps.
+/// Gives the new version.
 pub async fn write(
     cluster: &Cluster,
     key: &AppKey,
@@ -300,7 +304,7 @@ pub async fn write(
     version: Option<&str>,
 ) -> Result<String, StateError> {
     let mut state = state.clone();
-    let excess = state.status.history.len().saturating_sub(HISTORY);
+    let excess = state.status.history.len().saturating_sub(MAX_HISTORY);
     state.status.history.drain(..excess);
     let name = key.object_name();
     let mut chunks = chunks(&state.inventory).into_iter();
@@ -312,7 +316,7 @@ pub async fn write(
     let body = json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": metadata(key, &name, &state.inventory, version),
-        "binaryData": {"state": fit(&mut state), "inventory": first}});
+        "binaryData": {"state": shrink_to_limit(&mut state), "inventory": first}});
     let answer = match version {
         Some(_) => replace(cluster, &name, &body).await,
         None => create(cluster, &body).await,
@@ -322,21 +326,21 @@ pub async fn write(
             Ok(object.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default().to_owned())
         }
         Err(error) if matches!(error.class, Class::Conflict | Class::AlreadyExists | Class::NotFound) => {
-            Err(StateError::Conflict { app: key.label() })
+            Err(StateError::Conflict { app: key.display_name() })
         }
-        Err(source) => Err(StateError::Api { verb: "write", app: key.label(), source }),
+        Err(source) => Err(StateError::Api { verb: "write", app: key.display_name(), source }),
     }
 }
 
 /// Forgets an application whose objects are gone. What is not there is forgotten already.
-pub async fn forget(cluster: &Cluster, recorded: &Recorded) -> Result<(), StateError> {
+pub async fn delete(cluster: &Cluster, recorded: &StoredState) -> Result<(), StateError> {
     let name = recorded.app.object_name();
     let parts = (0..recorded.state.inventory_parts.len()).map(|number| part_name(&name, number));
     for name in parts.chain([name.clone()]) {
         match cluster.send(config_maps().delete(&name, &DeleteParams::default())).await {
             Ok(_) => {}
             Err(error) if error.code == 404 => {}
-            Err(source) => return Err(StateError::Api { verb: "delete", app: recorded.app.label(), source }),
+            Err(source) => return Err(StateError::Api { verb: "delete", app: recorded.app.display_name(), source }),
         }
     }
     Ok(())
@@ -348,17 +352,17 @@ fn metadata(key: &AppKey, name: &str, inventory: &BTreeSet<ObjectId>, version: O
     let namespaces: BTreeSet<&str> = inventory
         .iter()
         .map(|id| id.namespace.as_str())
-        .filter(|name| !name.is_empty() && *name != NAMESPACE)
+        .filter(|name| !name.is_empty() && *name != STATE_NAMESPACE)
         .collect();
     let join = |items: Vec<&str>| items.join(",");
     let mut metadata = json!({
-        "name": name, "namespace": NAMESPACE,
+        "name": name, "namespace": STATE_NAMESPACE,
         "labels": {"applyset.kubernetes.io/id": key.applyset_id(), "app.kubernetes.io/managed-by": "slipway"},
         "annotations": {
             "applyset.kubernetes.io/tooling": concat!("slipway/v", env!("CARGO_PKG_VERSION")),
             "applyset.kubernetes.io/contains-group-kinds": join(kinds.iter().map(String::as_str).collect()),
             "applyset.kubernetes.io/additional-namespaces": join(namespaces.into_iter().collect()),
-            "slipway.dev/application": key.label(), "slipway.dev/root": key.root}});
+            "slipway.dev/application": key.display_name(), "slipway.dev/root": key.root}});
     if let (Some(version), Some(fields)) = (version, metadata.as_object_mut()) {
         fields.insert("resourceVersion".to_owned(), json!(version));
     }
@@ -366,16 +370,16 @@ fn metadata(key: &AppKey, name: &str, inventory: &BTreeSet<ObjectId>, version: O
 }
 
 /// The state packed; too large, it loses the details of the history first, then the objects' messages.
-fn fit(state: &mut State) -> String {
+fn shrink_to_limit(state: &mut State) -> String {
     let mut packed = pack(state);
-    if packed.len() > MAX_BYTES {
+    if packed.len() > MAX_STATE_BYTES {
         for deployment in &mut state.status.history {
             deployment.source.clear();
             deployment.initiated_by = Initiator::default();
         }
         packed = pack(state);
     }
-    if packed.len() > MAX_BYTES {
+    if packed.len() > MAX_STATE_BYTES {
         let results = state.status.operation_state.iter_mut().filter_map(|operation| operation.sync_result.as_mut());
         results.flat_map(|result| &mut result.resources).for_each(|result| result.message.clear());
         state
@@ -397,7 +401,7 @@ fn chunks(inventory: &BTreeSet<ObjectId>) -> Vec<String> {
     loop {
         let packed: Vec<String> = lines.chunks(size).map(|chunk| pack(&chunk)).collect();
         // Half of a ConfigMap: the other half is the state's.
-        if size == 1 || packed.iter().all(|chunk| chunk.len() <= MAX_BYTES / 2) {
+        if size == 1 || packed.iter().all(|chunk| chunk.len() <= MAX_STATE_BYTES / 2) {
             return packed;
         }
         size = size.div_ceil(2);
@@ -420,7 +424,8 @@ fn inventory(object: &Object) -> Result<BTreeSet<ObjectId>, String> {
         .collect()
 }
 
-/// Whether an object can have these. Who may write a ConfigMap may write an inventory, and it leads to what is read and deleted.
+/// Whether an object can have these. Who may write a ConfigMap may write an inventory, and it leads to what is read
+/// and deleted.
 fn is_place(group: &str, kind: &str, namespace: &str, name: &str) -> bool {
     let or_none = |form: Form, text: &str| text.is_empty() || form.fits(text);
     Form::Kind.fits(kind)
@@ -457,13 +462,13 @@ fn part_name(name: &str, number: usize) -> String {
 }
 
 fn config_maps() -> Request {
-    Request::new(format!("/api/v1/namespaces/{NAMESPACE}/configmaps"))
+    Request::new(format!("/api/v1/namespaces/{STATE_NAMESPACE}/configmaps"))
 }
 
 async fn fetch(cluster: &Cluster, key: &AppKey, name: &str) -> Result<Option<Object>, StateError> {
-    let failed = |source| StateError::Api { verb: "read", app: key.label(), source };
+    let failed = |source| StateError::Api { verb: "read", app: key.display_name(), source };
     match cluster.send(config_maps().get(name, &kube::api::GetParams::default())).await {
-        Ok(answer) => crate::live::object(answer.body).map(Some).map_err(failed),
+        Ok(answer) => crate::objects::object(answer.body).map(Some).map_err(failed),
         Err(error) if error.code == 404 => Ok(None),
         Err(source) => Err(failed(source)),
     }
@@ -471,13 +476,13 @@ async fn fetch(cluster: &Cluster, key: &AppKey, name: &str) -> Result<Option<Obj
 
 async fn put_part(cluster: &Cluster, key: &AppKey, name: &str, chunk: String) -> Result<(), StateError> {
     let body = json!({"apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"app.kubernetes.io/managed-by": "slipway"}},
+        "metadata": {"name": name, "namespace": STATE_NAMESPACE, "labels": {"app.kubernetes.io/managed-by": "slipway"}},
         "binaryData": {"inventory": chunk}});
     let answer = match create(cluster, &body).await {
         Err(error) if error.class == Class::AlreadyExists => replace(cluster, name, &body).await,
         answer => answer,
     };
-    answer.map(drop).map_err(|source| StateError::Api { verb: "write", app: key.label(), source })
+    answer.map(drop).map_err(|source| StateError::Api { verb: "write", app: key.display_name(), source })
 }
 
 async fn replace(cluster: &Cluster, name: &str, body: &Value) -> Result<Value, ApiError> {
@@ -490,7 +495,7 @@ async fn create(cluster: &Cluster, body: &Value) -> Result<Value, ApiError> {
     match post().await {
         Err(error) if error.class == Class::MissingNamespace => {
             let (none, options) = (Map::new(), apply::Options::default());
-            apply::create_namespace(cluster, NAMESPACE, &none, &none, &options)
+            apply::create_namespace(cluster, STATE_NAMESPACE, &none, &none, &options)
                 .await
                 .map_err(|failure| failure.source)?;
             Ok(post().await?.body)
@@ -500,7 +505,7 @@ async fn create(cluster: &Cluster, body: &Value) -> Result<Value, ApiError> {
 }
 
 fn params() -> PostParams {
-    PostParams { dry_run: false, field_manager: Some(apply::MANAGER.to_owned()) }
+    PostParams { dry_run: false, field_manager: Some(managed_fields::FIELD_MANAGER.to_owned()) }
 }
 
 #[cfg(test)]
@@ -541,7 +546,9 @@ mod tests {
         assert!(chunks.len() > 1);
         let mut read = BTreeSet::new();
         for chunk in chunks {
-            let object = Object::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "binaryData": {"inventory": chunk}})).unwrap();
+            let object = Object::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {"name": "x"}, "binaryData": {"inventory": chunk}}))
+            .unwrap();
             read.extend(super::inventory(&object).unwrap());
         }
         assert_eq!(read, inventory);
@@ -551,7 +558,8 @@ mod tests {
     fn an_inventory_that_names_no_object_is_refused() {
         let read = |line: &str| {
             let packed = pack(&[line]);
-            let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "binaryData": {"inventory": packed}});
+            let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"},
+                "binaryData": {"inventory": packed}});
             inventory(&Object::from_value(object).unwrap())
         };
         assert_eq!(read("rbac.authorization.k8s.io/ClusterRole//system:x").unwrap().len(), 1);
@@ -590,13 +598,17 @@ mod tests {
 
     #[test]
     fn a_state_of_an_older_version_tells_what_was_tried_last() {
-        let entry = |revision: &str| json!({"id": 0, "revision": revision, "deployedAt": "2026-11-01T00:00:00Z", "initiatedBy": {"automated": true}});
+        let entry = |revision: &str| {
+            json!({"id": 0, "revision": revision, "deployedAt": "2026-11-01T00:00:00Z",
+            "initiatedBy": {"automated": true}})
+        };
         let last = |revision: &str, phase: &str, more: Value| {
             json!({"operation": {"sync": more}, "phase": phase, "startedAt": "2026-11-01T00:00:00Z",
                 "syncResult": {"revision": revision, "resources": [{"kind": "ConfigMap", "name": "a"}]}})
         };
         let part = json!({"resources": [{"kind": "ConfigMap", "name": "a"}]});
-        let untried = json!({"phase": "Failed", "startedAt": "2026-11-01T00:00:00Z", "syncResult": {"revision": "new", "resources": []}});
+        let untried = json!({"phase": "Failed", "startedAt": "2026-11-01T00:00:00Z",
+            "syncResult": {"revision": "new", "resources": []}});
         for (what, compared, history, operation, expected) in [
             ("deployed", "old", json!([entry("old")]), last("old", "Succeeded", json!({})), ("old", Reached::All)),
             (
@@ -627,7 +639,8 @@ mod tests {
             ("never begun", "new", json!([entry("old")]), untried.clone(), ("old", Reached::All)),
             ("nothing yet", "new", json!([]), untried, ("", Reached::Part)),
         ] {
-            let status = json!({"sync": {"status": "OutOfSync", "revision": compared}, "history": history, "operationState": operation});
+            let status = json!({"sync": {"status": "OutOfSync", "revision": compared}, "history": history,
+                "operationState": operation});
             let attempt = Attempt::of(&serde_json::from_value(status).unwrap());
             assert_eq!((attempt.revision.as_str(), attempt.reached), expected, "{what}");
         }
@@ -638,10 +651,14 @@ mod tests {
         let mut state = State { lease_transitions: 3, ..State::default() };
         state.status.sync.revision = "abc".to_owned();
         state.drift.insert("Deployment/shop/web".to_owned(), "hmac".to_owned());
-        let packed = fit(&mut state);
-        let object = Object::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "binaryData": {"state": packed}})).unwrap();
+        let packed = shrink_to_limit(&mut state);
+        let object = Object::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"},
+            "binaryData": {"state": packed}}))
+        .unwrap();
         assert_eq!(unpack::<State>(&object, "state").unwrap(), state);
-        let broken = Object::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "binaryData": {"state": "aGFsbG8="}})).unwrap();
+        let broken = Object::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"},
+            "binaryData": {"state": "aGFsbG8="}}))
+        .unwrap();
         assert_eq!(unpack::<State>(&broken, "state").unwrap_err(), "binaryData.state is not gzip");
     }
 }

@@ -1,7 +1,7 @@
 //! The token by which an AWS identity enters an EKS cluster: a presigned STS GetCallerIdentity.
 //!
-//! Equal to the byte to what `aws eks get-token` makes of the same credentials at the same time
-//! (aws/aws-cli `awscli/customizations/eks/get_token.py`, boto/botocore `botocore/auth.py`). Pure: the clock is an argument.
+//! Equal to the byte to what `aws eks get-token` makes of the same credentials at the same time (aws/aws-cli
+//! `awscli/customizations/eks/get_token.py`, boto/botocore `botocore/auth.py`). Pure: the clock is an argument.
 
 use std::time::{Duration, SystemTime};
 

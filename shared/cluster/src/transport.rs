@@ -55,8 +55,8 @@ impl Endpoint {
     }
 }
 
-/// A client of `endpoint` that asks again when the server is overloaded (429, 503, 504). Nothing is sent yet. It goes nowhere but there: a
-/// redirect is an answer like any other.
+/// A client of `endpoint` that asks again when the server is overloaded (429, 503, 504). Nothing is sent yet. It goes
+/// nowhere but there: a redirect is an answer like any other.
 ///
 /// Errors: the URL, a certificate or the key is not readable.
 pub(crate) fn client(endpoint: &Endpoint) -> Result<kube::Client, BoxError> {

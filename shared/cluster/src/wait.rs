@@ -11,14 +11,14 @@ use slipway_manifest::{Object, ObjectId};
 use tokio::time::Instant;
 
 use crate::connect::{Cluster, Event};
-use crate::error::ApiError;
-use crate::health::{self, Health};
-use crate::lean::Unmanaged;
-use crate::live::{self, Place};
+use crate::objects::{self, ObjectRef};
+use crate::partial::WithoutManagedFields;
+use slipway_gitops::error::ApiError;
+use slipway_gitops::health::{self, Health};
 
 /// Where an object is on the way to what is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Progress {
+pub enum ConditionStatus {
     /// It is there.
     Done,
     /// It is not there yet, because of this.
@@ -29,119 +29,127 @@ pub enum Progress {
 
 /// What came of waiting for one object.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub struct WaitResult {
     /// The last judgement.
-    pub progress: Progress,
+    pub progress: ConditionStatus,
     /// The object as it was last seen; its managedFields may be missing.
     pub object: Option<Object>,
 }
 
 /// Waits until `judge` says of each object at `places` that it is done or failed, or until `until`.
 ///
-/// Each object's outcome is the last that was seen; what was seen done and then goes, as a Job with a time to live does, stays done. A watch that breaks off is opened again; what stood in its way is told by the outcome.
+/// Each object's outcome is the last that was seen; what was seen done and then goes, as a Job with a time to live
+/// does, stays done. A watch that breaks off is opened again; what stood in its way is told by the outcome.
 pub async fn wait(
     cluster: &Cluster,
-    places: &[Place],
+    places: &[ObjectRef],
     until: Instant,
-    judge: impl Fn(&ObjectId, Option<&Object>) -> Progress + Sync,
-) -> BTreeMap<ObjectId, Outcome> {
-    let groups = live::collections(places);
+    judge: impl Fn(&ObjectId, Option<&Object>) -> ConditionStatus + Sync,
+) -> BTreeMap<ObjectId, WaitResult> {
+    let groups = objects::collections(places);
     let waits = groups.values().map(|(_, group)| wait_for_group(cluster, group, until, &judge));
     join_all(waits).await.into_iter().flatten().collect()
 }
 
-/// Whether an object that is no hook lets the sync go on: as it is healthy, or has no health (argoproj/argo-cd `gitops-engine/pkg/sync/sync_context.go`).
-pub fn healthy(object: Option<&Object>) -> Progress {
-    judged(object, object.and_then(health::of))
+/// Whether an object that is no hook lets the sync go on: as it is healthy, or has no health (argoproj/argo-cd
+/// `gitops-engine/pkg/sync/sync_context.go`).
+pub fn healthy(object: Option<&Object>) -> ConditionStatus {
+    is_healthy(object, object.and_then(health::of))
 }
 
 /// As [`healthy`], of an object whose health is `verdict`.
-pub fn judged(object: Option<&Object>, verdict: Option<health::Verdict>) -> Progress {
+pub fn is_healthy(object: Option<&Object>, verdict: Option<health::HealthStatus>) -> ConditionStatus {
     if object.is_none() {
-        return Progress::Waiting("it does not exist".to_owned());
+        return ConditionStatus::Waiting("it does not exist".to_owned());
     }
-    let Some(verdict) = verdict else { return Progress::Done };
+    let Some(verdict) = verdict else { return ConditionStatus::Done };
     let message = if verdict.message.is_empty() { verdict.health.to_string() } else { verdict.message };
     match verdict.health {
-        Health::Healthy => Progress::Done,
-        Health::Degraded => Progress::Failed(message),
-        Health::Suspended | Health::Progressing | Health::Missing | Health::Unknown => Progress::Waiting(message),
+        Health::Healthy => ConditionStatus::Done,
+        Health::Degraded => ConditionStatus::Failed(message),
+        Health::Suspended | Health::Progressing | Health::Missing | Health::Unknown => {
+            ConditionStatus::Waiting(message)
+        }
     }
 }
 
 /// Whether an object is gone.
-pub fn gone(object: Option<&Object>) -> Progress {
-    let Some(object) = object else { return Progress::Done };
+pub fn gone(object: Option<&Object>) -> ConditionStatus {
+    let Some(object) = object else { return ConditionStatus::Done };
     let finalizers = object.pointer("/metadata/finalizers").and_then(serde_json::Value::as_array);
     let names: Vec<&str> = finalizers.into_iter().flatten().filter_map(serde_json::Value::as_str).collect();
-    Progress::Waiting(if names.is_empty() {
+    ConditionStatus::Waiting(if names.is_empty() {
         "it still exists".to_owned()
     } else {
         format!("finalizers hold it: {}", names.join(", "))
     })
 }
 
-type Judge<'a> = &'a (dyn Fn(&ObjectId, Option<&Object>) -> Progress + Sync);
+type Condition<'a> = &'a (dyn Fn(&ObjectId, Option<&Object>) -> ConditionStatus + Sync);
 
 /// Objects of one kind in one namespace: one list and one watch.
 async fn wait_for_group(
     cluster: &Cluster,
-    group: &[&Place],
+    group: &[&ObjectRef],
     until: Instant,
-    judge: Judge<'_>,
-) -> Vec<(ObjectId, Outcome)> {
-    let start = |place: &&Place| {
+    judge: Condition<'_>,
+) -> Vec<(ObjectId, WaitResult)> {
+    let start = |place: &&ObjectRef| {
         (
             place.name.clone(),
-            Outcome { progress: Progress::Waiting("nothing was seen of it yet".to_owned()), object: None },
+            WaitResult { progress: ConditionStatus::Waiting("nothing was seen of it yet".to_owned()), object: None },
         )
     };
-    let mut outcomes: BTreeMap<String, Outcome> = group.iter().map(start).collect();
+    let mut outcomes: BTreeMap<String, WaitResult> = group.iter().map(start).collect();
     let watching = async {
         while let Err(error) = follow(cluster, group, judge, &mut outcomes).await {
             for outcome in outcomes.values_mut().filter(|outcome| outcome.object.is_none() && is_open(outcome)) {
-                outcome.progress = Progress::Waiting(error.to_string());
+                outcome.progress = ConditionStatus::Waiting(error.to_string());
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     };
     // The outcome of a deadline is what was seen until then.
     let _ = tokio::time::timeout_at(until, watching).await;
-    let outcome = |place: &&Place| Some((place.id(), outcomes.get(&place.name)?.clone()));
+    let outcome = |place: &&ObjectRef| Some((place.id(), outcomes.get(&place.name)?.clone()));
     group.iter().filter_map(outcome).collect()
 }
 
-fn is_open(outcome: &Outcome) -> bool {
-    matches!(outcome.progress, Progress::Waiting(_))
+fn is_open(outcome: &WaitResult) -> bool {
+    matches!(outcome.progress, ConditionStatus::Waiting(_))
 }
 
 /// Lists and watches once: ends well when nothing is left to wait for, with an error when the watch breaks off.
 async fn follow(
     cluster: &Cluster,
-    group: &[&Place],
-    judge: Judge<'_>,
-    outcomes: &mut BTreeMap<String, Outcome>,
+    group: &[&ObjectRef],
+    judge: Condition<'_>,
+    outcomes: &mut BTreeMap<String, WaitResult>,
 ) -> Result<(), ApiError> {
     let Some(first) = group.first() else { return Ok(()) };
     let fields = match group {
         [only] => format!("metadata.name={}", only.name),
         _ => String::new(),
     };
-    let listed =
-        live::list_for::<Unmanaged>(cluster, &first.resource, &first.namespace, &ListParams::default().fields(&fields))
-            .await?;
+    let listed = objects::list_for::<WithoutManagedFields>(
+        cluster,
+        &first.resource,
+        &first.namespace,
+        &ListParams::default().fields(&fields),
+    )
+    .await?;
     let mut found: BTreeMap<String, Object> =
         listed.objects.into_iter().map(|object| (object.name().to_owned(), object)).collect();
     for (name, outcome) in outcomes.iter_mut() {
         let object = found.remove(name);
-        see(first, name, object, judge, outcome);
+        observe(first, name, object, judge, outcome);
     }
     if !outcomes.values().any(is_open) {
         return Ok(());
     }
     let params = WatchParams::default().fields(&fields);
     let request = Request::new(first.resource.path(&first.namespace)?);
-    let events = cluster.watch::<Unmanaged>(request.watch(&params, &listed.version)).await?;
+    let events = cluster.watch::<WithoutManagedFields>(request.watch(&params, &listed.version)).await?;
     pin_mut!(events);
     while let Some(event) = events.next().await {
         let (object, exists) = match event? {
@@ -149,21 +157,21 @@ async fn follow(
             Event::Gone(object) => (object, false),
             Event::Bookmark => continue,
         };
-        let object = live::object(object.into())?;
+        let object = objects::object(object.into())?;
         let name = object.name().to_owned();
         if let Some(outcome) = outcomes.get_mut(&name) {
-            see(first, &name, exists.then_some(object), judge, outcome);
+            observe(first, &name, exists.then_some(object), judge, outcome);
         }
         if !outcomes.values().any(is_open) {
             return Ok(());
         }
     }
-    Err(ApiError::local(crate::error::Class::Unavailable, "the watch ended"))
+    Err(ApiError::local(slipway_gitops::error::Class::Unavailable, "the watch ended"))
 }
 
-fn see(place: &Place, name: &str, object: Option<Object>, judge: Judge<'_>, outcome: &mut Outcome) {
+fn observe(place: &ObjectRef, name: &str, object: Option<Object>, judge: Condition<'_>, outcome: &mut WaitResult) {
     let is_going = object.as_ref().is_none_or(|object| object.pointer("/metadata/deletionTimestamp").is_some());
-    if is_going && outcome.object.is_some() && outcome.progress == Progress::Done {
+    if is_going && outcome.object.is_some() && outcome.progress == ConditionStatus::Done {
         return;
     }
     let id = ObjectId::new(&place.resource.gvk.group, &place.resource.gvk.kind, &place.namespace, name);
@@ -181,11 +189,11 @@ mod tests {
     fn health_decides_whether_to_go_on() {
         let object = |value| Object::from_value(value).unwrap();
         let map = object(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}));
-        assert_eq!(healthy(Some(&map)), Progress::Done);
-        assert!(matches!(healthy(None), Progress::Waiting(_)));
+        assert_eq!(healthy(Some(&map)), ConditionStatus::Done);
+        assert!(matches!(healthy(None), ConditionStatus::Waiting(_)));
         let job = object(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "a"},
             "status": {"conditions": [{"type": "Failed", "status": "True", "message": "no luck"}]}}));
-        assert_eq!(healthy(Some(&job)), Progress::Failed("no luck".to_owned()));
+        assert_eq!(healthy(Some(&job)), ConditionStatus::Failed("no luck".to_owned()));
     }
 
     #[test]
@@ -194,7 +202,7 @@ mod tests {
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "finalizers": ["x/y"]}}),
         )
         .unwrap();
-        assert_eq!(gone(Some(&held)), Progress::Waiting("finalizers hold it: x/y".to_owned()));
-        assert_eq!(gone(None), Progress::Done);
+        assert_eq!(gone(Some(&held)), ConditionStatus::Waiting("finalizers hold it: x/y".to_owned()));
+        assert_eq!(gone(None), ConditionStatus::Done);
     }
 }

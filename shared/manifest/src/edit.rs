@@ -1,7 +1,7 @@
 //! Edits of a file's text that change the bytes they have to and no others.
 //!
 //! [`set_image`] does what `kustomize edit set image` does (kubernetes-sigs/kustomize
-//! `kustomize/commands/edit/set/setimage.go`) without writing the file anew: comments, order, quoting, line ends,
+//! `kustomize/commands/edit/set/setimage.go`) without rewriting the file: comments, order, quoting, line ends,
 //! indentation and flow style stay. Every edit is read back before it is given out.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! The little of AWS that the functions call: Secrets Manager, one SQS FIFO queue, ECR, EKS. The queue hands its messages out as
-//! Lambda's event source would, a push of an image gives the event that EventBridge would send.
+//! The little of AWS that the functions call: Secrets Manager, one SQS FIFO queue, ECR, EKS. The queue hands its
+//! messages out as Lambda's event source would, a push of an image gives the event that EventBridge would send.
 //!
 //! Signatures are not checked: the tests on real parts do that with moto.
 

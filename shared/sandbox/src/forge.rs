@@ -1,4 +1,5 @@
-//! A GitHub look-alike over real git repositories: bare ones on disk that the git command line clones from and pushes to.
+//! A GitHub look-alike over real git repositories: bare ones on disk that the git command line clones from and pushes
+//! to.
 //!
 //! ```text
 //! GET/POST /repos/… ─┐                       ┌─► exchanges (held to GitHub's OpenAPI by tests)
@@ -275,7 +276,9 @@ impl State {
         let now = self.now().as_second();
         match claims.get("exp").and_then(Value::as_i64) {
             Some(end) if end > now && end <= now + 660 => Ok(()),
-            _ => Err("'Expiration time' claim ('exp') must be a numeric value representing the future time at which the assertion expires".into()),
+            _ => Err("'Expiration time' claim ('exp') must be a numeric value representing the future time at which \
+                      the assertion expires"
+                .into()),
         }
     }
 

@@ -87,8 +87,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a cluster with the namespaces that every cluster has, inside the current Tokio runtime. Fails when the port
-    /// can't be bound.
+    /// Starts a cluster with the namespaces that every cluster has, inside the current Tokio runtime. Fails when the
+    /// port can't be bound.
     pub async fn start(options: Options) -> io::Result<Self> {
         let store = Arc::new(Mutex::new(Store::default()));
         let controllers = Arc::new(Mutex::new(Controllers::new(options.ready_after)));
@@ -136,13 +136,14 @@ impl Cluster {
     pub fn kubeconfig(&self) -> String {
         let url = self.url();
         format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: sandbox\nclusters:\n- name: sandbox\n  cluster:\n    server: {url}\n\
-             contexts:\n- name: sandbox\n  context:\n    cluster: sandbox\n    user: sandbox\nusers:\n- name: sandbox\n  user: {{}}\n"
+            "apiVersion: v1\nkind: Config\ncurrent-context: sandbox\nclusters:\n- name: sandbox\n  cluster:\n    \
+             server: {url}\ncontexts:\n- name: sandbox\n  context:\n    cluster: sandbox\n    user: \
+             sandbox\nusers:\n- name: sandbox\n  user: {{}}\n"
         )
     }
 
-    /// Sends one request without the network, as kubectl would: status and body. `path` may carry a query; an empty body is
-    /// sent for null.
+    /// Sends one request without the network, as kubectl would: status and body. `path` may carry a query; an empty
+    /// body is sent for null.
     pub fn call(&self, method: Method, path: &str, content_type: &str, body: &Value) -> (StatusCode, Value) {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let mut headers = HeaderMap::new();
@@ -166,8 +167,8 @@ impl Cluster {
         status.is_success().then_some(value)
     }
 
-    /// Waits until nothing is at `path`, ten seconds at most; whether that is so. What is deleted in the foreground stays
-    /// until the garbage collector has taken away what depends on it.
+    /// Waits until nothing is at `path`, ten seconds at most; whether that is so. What is deleted in the foreground
+    /// stays until the garbage collector has taken away what depends on it.
     pub async fn gone(&self, path: &str) -> bool {
         for _ in 0..1000 {
             if self.get(path).is_none() {
@@ -209,7 +210,8 @@ impl Drop for Cluster {
 
 fn unauthorized() -> Response {
     let body = json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "Unauthorized", "reason": "Unauthorized", "code": 401,
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "Unauthorized",
+            "reason": "Unauthorized", "code": 401,
     });
     Response::json(StatusCode::UNAUTHORIZED, &body)
 }

@@ -1,5 +1,5 @@
-//! A Kubernetes API, a git forge, ECR and Slack in one process, on loopback HTTP: what `slipway demo` and the fast tests
-//! run against instead of a cluster, GitHub, AWS and Slack.
+//! A Kubernetes API, a git forge, ECR and Slack in one process, on loopback HTTP: what `slipway demo` and the fast
+//! tests run against instead of a cluster, GitHub, AWS and Slack.
 //!
 //! [`Sandbox::start`] starts all parts, with a GitOps repository to begin with. Each part also starts alone
 //! ([`Forge::start`], [`Cluster::start`], …) and hands out every request and response it saw ([`http::Exchange`]), so

@@ -33,8 +33,8 @@ pub struct Slack {
 }
 
 impl Slack {
-    /// Starts a Slack that accepts the bot token `token`, inside the current Tokio runtime. Fails when the port can't be
-    /// bound.
+    /// Starts a Slack that accepts the bot token `token`, inside the current Tokio runtime. Fails when the port can't
+    /// be bound.
     pub async fn start(port: u16, token: &str) -> io::Result<Self> {
         let messages = Arc::new(Mutex::new(Vec::new()));
         let (handler, expected) = (Arc::clone(&messages), format!("Bearer {token}"));

@@ -1,4 +1,5 @@
-//! Cluster Secrets: how Argo CD declares another cluster (argoproj/argo-cd `docs/operator-manual/declarative-setup.md`).
+//! Cluster Secrets: how Argo CD declares another cluster (argoproj/argo-cd
+//! `docs/operator-manual/declarative-setup.md`).
 
 use std::fmt;
 

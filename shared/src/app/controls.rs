@@ -4,20 +4,23 @@
 //!
 //! | `AppProject`, `spec.` | |
 //! |---|---|
-//! | `sourceRepos`, `destinations`, `clusterResourceWhitelist`, `clusterResourceBlacklist`, `namespaceResourceWhitelist`, `namespaceResourceBlacklist`, `sourceNamespaces`, `permitOnlyProjectScopedClusters` | obeyed; a denial whose pattern can't be read refuses |
+//! | `sourceRepos`, `destinations`, `sourceNamespaces` | obeyed; a denial whose pattern can't be read refuses |
+//! | `clusterResourceWhitelist`, `namespaceResourceWhitelist`, both `…Blacklist` | likewise |
+//! | `permitOnlyProjectScopedClusters` | obeyed |
 //! | `syncWindows` | obeyed; one that is neither `allow` nor `deny` refuses |
-//! | `destinationServiceAccounts` | refuses, unless `argocd-cm` says that impersonation is off, as Argo CD ignores it then |
+//! | `destinationServiceAccounts` | refuses, unless `argocd-cm` says that impersonation is off |
 //! | `signatureKeys`, `sourceIntegrity` | refuses |
 //! | `description`, `roles` (rights of Argo CD's users), `orphanedResources` (only warns) | restricts nothing |
 //! | any other, also inside of these | refuses: what it restricts is not known |
 //!
 //! | `argocd-cm` | |
 //! |---|---|
-//! | `resource.exclusions`, `resource.inclusions` | obeyed: such objects are left out with a warning, and neither read nor pruned; refuses where it can't be read |
-//! | `cluster.inClusterEnabled: "false"`, `helm.enable: "false"`, `kustomize.enable: "false"` | obeyed: refuses the Applications concerned |
+//! | `resource.exclusions`, `resource.inclusions` | obeyed, with a warning; refuses where it can't be read |
+//! | `cluster.inClusterEnabled`, `helm.enable`, `kustomize.enable` | obeyed: `"false"` refuses the Applications |
 //! | `application.sync.impersonation.enabled` | refuses, unless it is false |
 //! | `globalProjects` | refuses: other projects would inherit its lists and windows |
-//! | `application.instanceLabelKey`, `application.resourceTrackingMethod`, `installationID`, `resource.respectRBAC`, `jsonnet.enable`, those of users and the web interface | restricts nothing that Slipway does |
+//! | `application.instanceLabelKey`, `application.resourceTrackingMethod`, `installationID` | restricts nothing |
+//! | `resource.respectRBAC`, `jsonnet.enable`, those of users and the web interface | restricts nothing |
 //!
 //! | cluster Secret | |
 //! |---|---|
@@ -28,7 +31,7 @@
 //! | `Application`, `spec.` | |
 //! |---|---|
 //! | `sources`, `sourceHydrator` | an error |
-//! | `syncPolicy.syncOptions` | an error where an option that holds something back (`Prune`, `Delete`, `FailOnSharedResource` …) has a value that it does not know; others that are not known are told |
+//! | `syncPolicy.syncOptions` | a safeguard (`Prune`, `Delete` …) with an unknown value is an error |
 //! | `info`, `revisionHistoryLimit` | restricts nothing |
 //! | any other | told: who writes an Application restricts only himself |
 

@@ -1,9 +1,9 @@
-//! Which Applications of one root come before which others: by `slipway.dev/depends-on` and by the `argocd.argoproj.io/sync-wave` of
-//! Application objects, as an app of apps has it. Pure.
+//! Which Applications of one root come before which others: by `slipway.dev/depends-on` and by the
+//! `argocd.argoproj.io/sync-wave` of Application objects, as an app of apps has it. Pure.
 
 use std::collections::BTreeMap;
 
-use slipway_cluster::hook;
+use slipway_gitops::annotations;
 
 use super::{Application, identity};
 
@@ -47,7 +47,7 @@ pub enum DependsError {
 
 /// What an Application waits for, as positions in the list, and how many others come one after the other before it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Before {
+pub struct DependencyOrder {
     /// What has to be there first.
     pub on: Vec<usize>,
     /// Its place in the order.
@@ -55,8 +55,8 @@ pub struct Before {
 }
 
 /// The order of `apps`. Of those without annotations nothing is asked.
-pub fn order(apps: &[&Application]) -> Vec<Result<Before, DependsError>> {
-    let waves: Vec<i64> = apps.iter().map(|app| hook::wave(&app.object)).collect();
+pub fn order(apps: &[&Application]) -> Vec<Result<DependencyOrder, DependsError>> {
+    let waves: Vec<i64> = apps.iter().map(|app| annotations::wave(&app.object)).collect();
     let mut by_wave: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
     for (at, wave) in waves.iter().enumerate() {
         by_wave.entry(*wave).or_default().push(at);
@@ -93,7 +93,7 @@ pub fn order(apps: &[&Application]) -> Vec<Result<Before, DependsError>> {
     }
     let names: Vec<String> = apps.iter().map(|app| label(app)).collect();
     let result = |(at, on): (usize, &Result<Vec<usize>, DependsError>)| match (on, ranks.get(at).copied().flatten()) {
-        (Ok(on), Some(rank)) => Ok(Before { on: on.clone(), rank }),
+        (Ok(on), Some(rank)) => Ok(DependencyOrder { on: on.clone(), rank }),
         _ => Err(trouble(at, &edges, &ranks, &names)),
     };
     edges.iter().enumerate().map(result).collect()
@@ -168,12 +168,14 @@ mod tests {
     use super::*;
 
     fn app(name: &str, annotations: &Value) -> Application {
-        let object = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": name, "annotations": annotations},
-            "spec": {"source": {"repoURL": "https://github.com/a/b", "path": name}, "destination": {"name": "in-cluster"}}});
+        let object = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": name,
+            "annotations": annotations},
+            "spec": {"source": {"repoURL": "https://github.com/a/b", "path": name},
+                "destination": {"name": "in-cluster"}}});
         Application::from_object(&Object::from_value(object).unwrap()).unwrap()
     }
 
-    fn orders(apps: &[(&str, Value)]) -> Vec<Result<Before, String>> {
+    fn orders(apps: &[(&str, Value)]) -> Vec<Result<DependencyOrder, String>> {
         let apps: Vec<Application> = apps.iter().map(|(name, annotations)| app(name, annotations)).collect();
         let apps: Vec<&Application> = apps.iter().collect();
         order(&apps).into_iter().map(|one| one.map_err(|error| error.to_string())).collect()
@@ -184,7 +186,7 @@ mod tests {
     }
 
     fn ranked(apps: &[(&str, Value)]) -> Vec<(Vec<usize>, usize)> {
-        orders(apps).into_iter().map(|one| one.map(|Before { on, rank }| (on, rank)).unwrap()).collect()
+        orders(apps).into_iter().map(|one| one.map(|DependencyOrder { on, rank }| (on, rank)).unwrap()).collect()
     }
 
     #[test]

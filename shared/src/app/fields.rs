@@ -1,4 +1,5 @@
-//! Reading a manifest field by field, with errors that name the object and the path, and what nobody asked for at the end.
+//! Reading a manifest field by field, with errors that name the object and the path, and what nobody asked for at the
+//! end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,7 +60,7 @@ impl<'a> Fields<'a> {
         format!("{}: {problem}", self.object)
     }
 
-    pub(super) fn take(&mut self, field: &'static str) -> Option<&'a Value> {
+    pub(super) fn remove(&mut self, field: &'static str) -> Option<&'a Value> {
         self.seen.insert(field);
         self.map.get(field).filter(|value| !value.is_null())
     }
@@ -70,7 +71,7 @@ impl<'a> Fields<'a> {
         expected: &'static str,
         read: impl FnOnce(&'a Value) -> Option<T>,
     ) -> Result<Option<T>, AppError> {
-        let Some(value) = self.take(field) else { return Ok(None) };
+        let Some(value) = self.remove(field) else { return Ok(None) };
         read(value).map(Some).ok_or_else(|| self.wrong(field, expected, value))
     }
 
@@ -125,7 +126,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Known fields that have no effect on what Slipway does.
-    pub(super) fn pass(&mut self, fields: &[&'static str]) {
+    pub(super) fn ignore(&mut self, fields: &[&'static str]) {
         self.seen.extend(fields);
     }
 

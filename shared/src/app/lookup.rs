@@ -1,30 +1,32 @@
 //! Decides which objects of its cluster the charts of an Application may look up. Pure.
 //!
-//! To read is not less than to write: what a chart looks up it can print into objects of its own. So an object may be read where
+//! To read is not less than to write: what a chart looks up it can print into objects of its own. So an object may be
+//! read where
 //!
-//! 1. the Application's project would let it be deployed there: its kind by the white and black lists, its namespace by `destinations`,
-//!    both within what the cluster's Secret and `argocd-cm` leave,
-//! 2. it is in the destination's namespace, or one that the Application's annotation [`LOOKUP_NAMESPACES`] names (`*`: any); the
-//!    annotation asks within the first rule and never goes beyond it. Cluster-scoped objects need no annotation,
+//! 1. the Application's project would let it be deployed there: its kind by the white and black lists, its namespace
+//!    by `destinations`, both within what the cluster's Secret and `argocd-cm` leave,
+//! 2. it is in the destination's namespace, or one that the Application's annotation [`LOOKUP_NAMESPACES`] names
+//!    (`*`: any); the annotation asks within the first rule and never goes beyond it. Cluster-scoped objects need no
+//!    annotation,
 //! 3. it is not Slipway's own: its namespace and all in it.
 //!
-//! A list of one namespace is judged as an object there. A list of all namespaces needs `*`, and holds what may be read one by one: neither
-//! names nor number of the others are told, not in the warning either. A list of a cluster-scoped kind needs a project that allows the kind
-//! whatever the name. What may not be read is answered as absent, with a warning. Version and kinds of the cluster (`.Capabilities`) are
-//! everybody's.
+//! A list of one namespace is judged as an object there. A list of all namespaces needs `*`, and holds what may be
+//! read one by one: neither names nor number of the others are told, not in the warning either. A list of a
+//! cluster-scoped kind needs a project that allows the kind whatever the name. What may not be read is answered as
+//! absent, with a warning. Version and kinds of the cluster (`.Capabilities`) are everybody's.
 
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use slipway_cluster::state::NAMESPACE;
+use slipway_gitops::identity::STATE_NAMESPACE;
 use slipway_manifest::Object;
 use slipway_manifest::names::{Form, NameError};
 
 use super::project::Denied;
-use super::{AppError, Application, Permit};
+use super::{AppError, Application, ProjectPermissions};
 
-/// The annotation of an Application that names the namespaces, besides its own, in which its charts may look objects up:
-/// separated by commas, `*` for all.
+/// The annotation of an Application that names the namespaces, besides its own, in which its charts may look objects
+/// up: separated by commas, `*` for all.
 pub const LOOKUP_NAMESPACES: &str = "slipway.dev/lookup-namespaces";
 
 /// What the annotation names.
@@ -55,7 +57,7 @@ impl Namespaces {
 #[non_exhaustive]
 pub enum Hidden {
     /// It is Slipway's own.
-    #[error("what Slipway keeps in the namespace `{NAMESPACE}` is nobody's to read")]
+    #[error("what Slipway keeps in the namespace `{STATE_NAMESPACE}` is nobody's to read")]
     Own,
     /// The Application does not ask for it.
     #[error("the annotation `{LOOKUP_NAMESPACES}` of the Application can ask for {0}")]
@@ -65,7 +67,8 @@ pub enum Hidden {
     Denied(#[from] Denied),
 }
 
-/// What is looked up: an object, or a list where there is no name; a list of all namespaces where there is no namespace either.
+/// What is looked up: an object, or a list where there is no name; a list of all namespaces where there is no
+/// namespace either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query<'a> {
     /// `apiVersion`.
@@ -110,7 +113,7 @@ impl Query<'_> {
 }
 
 /// Why nothing of what `query` asks for may be read by charts of `app`, which `permit` is about.
-pub fn hidden(app: &Application, permit: &Permit, query: &Query<'_>) -> Option<Hidden> {
+pub fn hidden(app: &Application, permit: &ProjectPermissions, query: &Query<'_>) -> Option<Hidden> {
     let wanted = query.object();
     if is_own(&wanted) {
         return Some(Hidden::Own);
@@ -129,14 +132,14 @@ pub fn hidden(app: &Application, permit: &Permit, query: &Query<'_>) -> Option<H
 }
 
 /// Whether charts of the Application that `permit` is about may read `object`, found by a query that is not [`hidden`].
-pub fn is_readable(permit: &Permit, object: &Object) -> bool {
+pub fn is_readable(permit: &ProjectPermissions, object: &Object) -> bool {
     !is_own(object) && permit.refusal(object).is_none()
 }
 
 /// Whether it is Slipway's namespace, or in it.
 pub fn is_own(object: &Object) -> bool {
-    let is_namespace = (object.group(), object.kind(), object.name()) == ("", "Namespace", NAMESPACE);
-    object.namespace() == NAMESPACE || is_namespace
+    let is_namespace = (object.group(), object.kind(), object.name()) == ("", "Namespace", STATE_NAMESPACE);
+    object.namespace() == STATE_NAMESPACE || is_namespace
 }
 
 #[cfg(test)]
@@ -163,15 +166,16 @@ mod tests {
                 "destination": {"name": "prod", "namespace": "team-a"}}})))
     }
 
-    fn permit(app: &Application, spec: &Value, limits: &Value) -> Permit {
+    fn permit(app: &Application, spec: &Value, limits: &Value) -> ProjectPermissions {
         let project = AppProject::from_object(&object(json!({
             "apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "team"}, "spec": spec})));
         let declared = BTreeMap::from([("team".to_owned(), project.unwrap())]);
-        Permit::of(app, &Projects::new(declared, Settings::default()), &[cluster(limits)])
+        ProjectPermissions::of(app, &Projects::new(declared, Settings::default()), &[cluster(limits)])
     }
 
     fn cluster(limits: &Value) -> ClusterSecret {
-        let mut data = json!({"name": "prod", "server": "https://prod", "config": r#"{"awsAuthConfig": {"clusterName": "prod"}}"#});
+        let mut data = json!({"name": "prod", "server": "https://prod",
+            "config": r#"{"awsAuthConfig": {"clusterName": "prod"}}"#});
         data.as_object_mut().unwrap().extend(limits.as_object().unwrap().clone());
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "prod"}, "stringData": data});
         ClusterSecret::from_object(&object(secret)).unwrap()
@@ -194,7 +198,7 @@ mod tests {
             "namespaceResourceWhitelist": [{"group": "", "kind": "ConfigMap"}]})
     }
 
-    fn said(app: &Application, permit: &Permit, query: Query<'_>) -> String {
+    fn said(app: &Application, permit: &ProjectPermissions, query: Query<'_>) -> String {
         hidden(app, permit, &query).map(|hidden| hidden.to_string()).unwrap_or_default()
     }
 
@@ -259,14 +263,14 @@ mod tests {
     fn the_default_project_reads_what_the_annotation_names() {
         let looks = |asked: &str| {
             let app = app("default", asked).unwrap();
-            let permit = Permit::of(&app, &Projects::default(), &[cluster(&json!({}))]);
+            let permit = ProjectPermissions::of(&app, &Projects::default(), &[cluster(&json!({}))]);
             ["team-a", "db", "", "slipway"].map(|one| hidden(&app, &permit, &ask("Secret", one, "")).is_none())
         };
         assert_eq!(looks(""), [true, false, false, false]);
         assert_eq!(looks("cache, db"), [true, true, false, false]);
         assert_eq!(looks("*"), [true, true, true, false]);
         let app = app("default", "").unwrap();
-        let permit = Permit::of(&app, &Projects::default(), &[cluster(&json!({}))]);
+        let permit = ProjectPermissions::of(&app, &Projects::default(), &[cluster(&json!({}))]);
         assert_eq!(hidden(&app, &permit, &ask("ClusterRole", "", "system:x")), None);
     }
 

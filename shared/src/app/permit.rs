@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use serde_json::json;
 use slipway_manifest::Object;
 
-use super::project::{AppProject, ClusterName, Denied, Held, Projects, SyncWindow, WindowError};
+use super::project::{AppProject, BlockedByWindow, ClusterName, Denied, Projects, SyncWindow, WindowError};
 use super::{Application, ClusterSecret};
 use crate::clusters::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
 
 /// A project as one Application meets it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Permit {
+pub struct ProjectPermissions {
     /// Why nothing of the Application may be deployed.
     pub denied: Option<Denied>,
     /// Where it goes.
@@ -24,7 +24,7 @@ pub struct Permit {
     limits: Option<Arc<ClusterSecret>>,
 }
 
-impl Permit {
+impl ProjectPermissions {
     /// What the project of `app` allows it; a project `default` that nobody declares allows everything.
     pub fn of(app: &Application, projects: &Projects, clusters: &[ClusterSecret]) -> Self {
         let cluster = ClusterName::of(&app.destination, clusters);
@@ -42,13 +42,13 @@ impl Permit {
     }
 
     /// What nobody's project limits.
-    pub fn everything() -> Self {
+    pub fn allow_all() -> Self {
         let cluster = ClusterName { server: IN_CLUSTER_SERVER.to_owned(), name: IN_CLUSTER_NAME.to_owned() };
         Self { project: Arc::new(AppProject::allow_all()), cluster, ..Self::default() }
     }
 
-    /// Those of `objects` that the project or the cluster's Secret refuses. Their namespaces must be what they are applied with: empty
-    /// where the kind is cluster-scoped.
+    /// Those of `objects` that the project or the cluster's Secret refuses. Their namespaces must be what they are
+    /// applied with: empty where the kind is cluster-scoped.
     pub fn refused<'a>(&self, objects: impl IntoIterator<Item = &'a Object>) -> Vec<Denied> {
         objects.into_iter().filter_map(|object| self.refusal(object)).collect()
     }
@@ -103,20 +103,22 @@ impl Permit {
         self.project.windows_of(&app.name, &self.cluster, &app.destination.namespace)
     }
 
-    /// Why the project, or the cluster's Secret, refuses that `name` is made for the Application (`CreateNamespace=true`).
+    /// Why the project, or the cluster's Secret, refuses that `name` is made for the Application
+    /// (`CreateNamespace=true`).
     pub fn refused_namespace(&self, name: &str) -> Option<Denied> {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         self.refused(&Object::from_value(namespace).ok()).pop()
     }
 
-    /// What holds a sync of `app` at `now`; `None` where it may run. `started` is when the sync that asks began, if it did.
+    /// What holds a sync of `app` at `now`; `None` where it may run. `started` is when the sync that asks began, if
+    /// it did.
     pub fn held(
         &self,
         app: &Application,
         manual: bool,
         now: Timestamp,
         started: Option<Timestamp>,
-    ) -> Result<Option<Held>, WindowError> {
+    ) -> Result<Option<BlockedByWindow>, WindowError> {
         self.project.held(app, &self.cluster, manual, now, started)
     }
 }

@@ -1,8 +1,8 @@
 //! `AppProject`: where Applications may come from, where they may go, and what may be in them. Pure.
 //!
-//! The rules are Argo CD's (argoproj/argo-cd `pkg/apis/application/v1alpha1/app_project_types.go` and `types.go`), with the
-//! order of its lists and its three kinds of patterns: globs with `!` for sources and destinations, Go's filepath.Match for
-//! kinds, globs and `/regular expressions/` for namespaces.
+//! The rules are Argo CD's (argoproj/argo-cd `pkg/apis/application/v1alpha1/app_project_types.go` and `types.go`),
+//! with the order of its lists and its three kinds of patterns: globs with `!` for sources and destinations, Go's
+//! filepath.Match for kinds, globs and `/regular expressions/` for namespaces.
 
 mod cron;
 mod denied;
@@ -12,7 +12,7 @@ mod window;
 
 pub use denied::Denied;
 pub use projects::Projects;
-pub use window::{Held, SyncWindow, WindowError, status as window_status};
+pub use window::{BlockedByWindow, SyncWindow, WindowError, status as window_status};
 
 use std::sync::Arc;
 
@@ -42,15 +42,15 @@ pub struct AppProject {
     /// `spec.sourceRepos`: globs in which `*` stops at `/`; `!` denies.
     pub source_repos: Vec<String>,
     /// `spec.destinations`.
-    pub destinations: Vec<Place>,
+    pub destinations: Vec<DestinationRule>,
     /// `spec.clusterResourceWhitelist`: without it no object may be cluster-scoped.
-    pub cluster_whitelist: Vec<Kinds>,
+    pub cluster_whitelist: Vec<GroupKindRule>,
     /// `spec.clusterResourceBlacklist`.
-    pub cluster_blacklist: Vec<Kinds>,
+    pub cluster_blacklist: Vec<GroupKindRule>,
     /// `spec.namespaceResourceWhitelist`; `None` allows every kind, an empty list none.
-    pub namespace_whitelist: Option<Vec<Kinds>>,
+    pub namespace_whitelist: Option<Vec<GroupKindRule>>,
     /// `spec.namespaceResourceBlacklist`.
-    pub namespace_blacklist: Vec<Kinds>,
+    pub namespace_blacklist: Vec<GroupKindRule>,
     /// `spec.sourceNamespaces`: where Applications may lie besides Argo CD's own namespace.
     pub source_namespaces: Vec<String>,
     /// `spec.permitOnlyProjectScopedClusters`: only clusters whose Secret names this project.
@@ -67,7 +67,7 @@ pub struct AppProject {
 
 /// An entry of `spec.destinations`; every field is a glob, `!` denies.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Place {
+pub struct DestinationRule {
     /// URL of the API server.
     pub server: String,
     /// Name of the cluster.
@@ -78,7 +78,7 @@ pub struct Place {
 
 /// An entry of the white and black lists.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Kinds {
+pub struct GroupKindRule {
     /// The API group; empty is core.
     pub group: String,
     /// The kind.
@@ -118,13 +118,13 @@ impl AppProject {
         project.source_repos = spec.texts("sourceRepos")?;
         for mut item in spec.objects("destinations")? {
             let mut text = |field| item.text(field).map(Option::unwrap_or_default);
-            let place = Place { server: text("server")?, name: text("name")?, namespace: text("namespace")? };
+            let place = DestinationRule { server: text("server")?, name: text("name")?, namespace: text("namespace")? };
             project.destinations.push(place);
             unknown.extend(item.unknown());
         }
         project.cluster_whitelist = kinds(&mut spec, "clusterResourceWhitelist", &mut unknown)?;
         project.cluster_blacklist = kinds(&mut spec, "clusterResourceBlacklist", &mut unknown)?;
-        let is_listed = spec.take("namespaceResourceWhitelist").is_some();
+        let is_listed = spec.remove("namespaceResourceWhitelist").is_some();
         let listed = is_listed.then(|| kinds(&mut spec, "namespaceResourceWhitelist", &mut unknown));
         project.namespace_whitelist = listed.transpose()?;
         project.namespace_blacklist = kinds(&mut spec, "namespaceResourceBlacklist", &mut unknown)?;
@@ -143,12 +143,13 @@ impl AppProject {
             project.windows.push(SyncWindow::read(item, &mut unknown)?);
         }
         for field in ["signatureKeys", "sourceIntegrity"] {
-            if spec.take(field).is_some_and(|value| !is_void(value)) {
-                let remedy = "commits are not checked for signatures: remove it, and let the repository's branch protection demand them";
+            if spec.remove(field).is_some_and(|value| !is_void(value)) {
+                let remedy = "commits are not checked for signatures: remove it, and let the repository's branch \
+                              protection demand them";
                 project.controls.push(Control::new(format!("spec.{field}"), remedy));
             }
         }
-        spec.pass(&["description", "roles", "orphanedResources"]);
+        spec.ignore(&["description", "roles", "orphanedResources"]);
         unknown.extend(spec.unknown());
         project.controls.extend(unknown.into_iter().map(|field| Control::new(field, "it is not known: remove it")));
         project.controls.extend(project.unreadable());
@@ -159,8 +160,9 @@ impl AppProject {
     fn unreadable(&self) -> Vec<Control> {
         let is_bad = |pattern: &str| pattern.strip_prefix('!').is_some_and(|pattern| !Glob::new(pattern).is_valid());
         let is_bad_kind =
-            |kind: &Kinds| ![&kind.group, &kind.kind, &kind.name].iter().all(|one| filepath::is_valid(one));
-        let is_bad_place = |place: &Place| [&place.server, &place.name, &place.namespace].iter().any(|one| is_bad(one));
+            |kind: &GroupKindRule| ![&kind.group, &kind.kind, &kind.name].iter().all(|one| filepath::is_valid(one));
+        let is_bad_place =
+            |place: &DestinationRule| [&place.server, &place.name, &place.namespace].iter().any(|one| is_bad(one));
         let is_bad_window = |window: &SyncWindow| {
             let lists = [&window.applications, &window.namespaces, &window.clusters];
             lists.iter().copied().flatten().any(|pattern| !Glob::new(pattern).is_valid())
@@ -184,8 +186,8 @@ impl AppProject {
         Self {
             name: DEFAULT.to_owned(),
             source_repos: vec![any()],
-            destinations: vec![Place { server: any(), namespace: any(), ..Place::default() }],
-            cluster_whitelist: vec![Kinds { group: any(), kind: any(), ..Kinds::default() }],
+            destinations: vec![DestinationRule { server: any(), namespace: any(), ..DestinationRule::default() }],
+            cluster_whitelist: vec![GroupKindRule { group: any(), kind: any(), ..GroupKindRule::default() }],
             ..Self::default()
         }
     }
@@ -217,7 +219,7 @@ impl AppProject {
     fn lists_destination(&self, cluster: &ClusterName, namespace: &str) -> bool {
         let denies = |pattern: &str| pattern.starts_with('!');
         let mut permitted = false;
-        for Place { server, name, namespace: spaces } in &self.destinations {
+        for DestinationRule { server, name, namespace: spaces } in &self.destinations {
             let is_name = !cluster.name.is_empty() && matches(name, &cluster.name);
             let is_server = !cluster.server.is_empty() && matches(server, &cluster.server);
             let is_namespace = matches(spaces, namespace);
@@ -264,10 +266,11 @@ impl AppProject {
 
     /// The windows that concern `app` on `cluster`.
     pub fn windows_of(&self, app: &str, cluster: &ClusterName, namespace: &str) -> Vec<&SyncWindow> {
-        self.windows.iter().filter(|window| window.concerns(app, cluster, namespace)).collect()
+        self.windows.iter().filter(|window| window.matches(app, cluster, namespace)).collect()
     }
 
-    /// What holds a sync of `app` at `now`; `None` where it may begin. `started` is when the sync that asks began, if it did.
+    /// What holds a sync of `app` at `now`; `None` where it may begin. `started` is when the sync that asks began, if
+    /// it did.
     pub fn held(
         &self,
         app: &Application,
@@ -275,7 +278,7 @@ impl AppProject {
         manual: bool,
         now: Timestamp,
         started: Option<Timestamp>,
-    ) -> Result<Option<Held>, WindowError> {
+    ) -> Result<Option<BlockedByWindow>, WindowError> {
         let windows = self.windows_of(&app.name, cluster, &app.destination.namespace);
         window::held(&windows, manual, now, started)
     }
@@ -289,7 +292,7 @@ fn matches(pattern: &str, text: &str) -> bool {
     }
 }
 
-fn is_in(list: &[Kinds], group: &str, kind: &str, name: Option<&str>) -> bool {
+fn is_in(list: &[GroupKindRule], group: &str, kind: &str, name: Option<&str>) -> bool {
     list.iter().any(|item| {
         filepath::matches(&item.kind, kind)
             && filepath::matches(&item.group, group)
@@ -297,10 +300,14 @@ fn is_in(list: &[Kinds], group: &str, kind: &str, name: Option<&str>) -> bool {
     })
 }
 
-fn kinds(spec: &mut Fields<'_>, field: &'static str, unknown: &mut Vec<String>) -> Result<Vec<Kinds>, AppError> {
+fn kinds(
+    spec: &mut Fields<'_>,
+    field: &'static str,
+    unknown: &mut Vec<String>,
+) -> Result<Vec<GroupKindRule>, AppError> {
     let read = |mut item: Fields<'_>| {
         let mut text = |field| item.text(field).map(Option::unwrap_or_default);
-        let kinds = Kinds { group: text("group")?, kind: text("kind")?, name: text("name")? };
+        let kinds = GroupKindRule { group: text("group")?, kind: text("kind")?, name: text("name")? };
         unknown.extend(item.unknown());
         Ok(kinds)
     };

@@ -1,4 +1,5 @@
-//! What `argocd-cm` restricts for every Application (argoproj/argo-cd `util/settings/settings.go`, `resources_filter.go`). Pure.
+//! What `argocd-cm` restricts for every Application (argoproj/argo-cd `util/settings/settings.go`,
+//! `resources_filter.go`). Pure.
 
 use serde_json::{Map, Value};
 use slipway_gocompat::Glob;
@@ -72,8 +73,8 @@ impl Settings {
         self.controls.push(Control::new(key, remedy));
     }
 
-    /// The key that keeps Slipway away from a kind on `cluster`; `None` where nothing does. Exclusions beat inclusions, and inclusions
-    /// count where any of them is about the cluster.
+    /// The key that keeps Slipway away from a kind on `cluster`; `None` where nothing does. Exclusions beat
+    /// inclusions, and inclusions count where any of them is about the cluster.
     pub fn excludes(&self, group: &str, kind: &str, cluster: &ClusterName) -> Option<&'static str> {
         let is_in = |filters: &[Filter]| filters.iter().any(|filter| filter.fits(group, kind, &cluster.server));
         match () {

@@ -110,8 +110,8 @@ impl Source {
             chart: fields.text("chart")?.filter(|chart| !chart.is_empty()),
             directory: fields.object("directory")?.map(|inner| Directory::read(inner, warnings)).transpose()?,
             kustomize: fields.object("kustomize")?.map(|inner| Kustomize::read(inner, warnings)).transpose()?,
-            helm: fields.object("helm")?.and_then(|_| map(fields.take("helm"))),
-            plugin: fields.object("plugin")?.and_then(|_| map(fields.take("plugin"))),
+            helm: fields.object("helm")?.and_then(|_| map(fields.remove("helm"))),
+            plugin: fields.object("plugin")?.and_then(|_| map(fields.remove("plugin"))),
         };
         if source.repo_url.is_empty() {
             return Err(fields.missing("repoURL"));
@@ -123,14 +123,14 @@ impl Source {
                 fields.invalid("`spec.source` may have only one of `directory`, `kustomize`, `helm` and `plugin`")
             );
         }
-        fields.pass(&["ref", "name"]);
+        fields.ignore(&["ref", "name"]);
         fields.finish(warnings);
         Ok(source)
     }
 
-    /// The source with what `.argocd-source.yaml` and `.argocd-source-APP.yaml` say: each is a JSON merge patch, and the
-    /// place can't be changed by it (argoproj/argo-cd `reposerver/repository/repository.go`, mergeSourceParameters).
-    /// `object` names the Application in errors.
+    /// The source with what `.argocd-source.yaml` and `.argocd-source-APP.yaml` say: each is a JSON merge patch, and
+    /// the place can't be changed by it (argoproj/argo-cd `reposerver/repository/repository.go`,
+    /// mergeSourceParameters). `object` names the Application in errors.
     pub fn patched(
         &self,
         object: &slipway_manifest::Object,
@@ -163,7 +163,7 @@ impl Directory {
             recurse: fields.flag("recurse")?.unwrap_or(false),
             include: fields.text("include")?.unwrap_or_default(),
             exclude: fields.text("exclude")?.unwrap_or_default(),
-            jsonnet: fields.object("jsonnet")?.and_then(|_| fields.take("jsonnet")?.as_object().cloned()),
+            jsonnet: fields.object("jsonnet")?.and_then(|_| fields.remove("jsonnet")?.as_object().cloned()),
         };
         fields.finish(warnings);
         Ok(directory)
@@ -190,7 +190,7 @@ impl Kustomize {
             ignore_missing_components: fields.flag("ignoreMissingComponents")?.unwrap_or(false),
         };
         // The version of the tool, and what only Helm inside Kustomize asks for.
-        fields.pass(&["version", "kubeVersion", "apiVersions"]);
+        fields.ignore(&["version", "kubeVersion", "apiVersions"]);
         fields.finish(warnings);
         Ok(kustomize)
     }
@@ -207,8 +207,8 @@ fn replicas(fields: &mut Fields<'_>) -> Result<Vec<Replica>, AppError> {
     replicas.ok_or_else(|| fields.invalid("each of `spec.source.kustomize.replicas` needs `name` and a whole `count`"))
 }
 
-/// Whether two `repoURL`s name the same repository: whatever the protocol, `.git`, and the case, as far as both name one on a
-/// host; other addresses by Argo CD's own rule (argoproj/argo-cd `util/git/git.go`, NormalizeGitURL).
+/// Whether two `repoURL`s name the same repository: whatever the protocol, `.git`, and the case, as far as both name
+/// one on a host; other addresses by Argo CD's own rule (argoproj/argo-cd `util/git/git.go`, NormalizeGitURL).
 pub fn same_repository(a: &str, b: &str) -> bool {
     match (a.parse::<RepoUrl>(), b.parse::<RepoUrl>()) {
         (Ok(a), Ok(b)) => a == b,

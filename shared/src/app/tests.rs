@@ -21,7 +21,8 @@ fn spec() -> Value {
         "project": "shop",
         "source": {"repoURL": "https://github.com/acme/gitops", "path": "apps/web", "targetRevision": "main"},
         "destination": {"server": "https://kubernetes.default.svc", "namespace": "shop"},
-        "syncPolicy": {"automated": {"prune": true}, "syncOptions": ["CreateNamespace=true"], "retry": {"limit": 2, "backoff": {"duration": "5s"}}},
+        "syncPolicy": {"automated": {"prune": true}, "syncOptions": ["CreateNamespace=true"], "retry": {"limit": 2,
+            "backoff": {"duration": "5s"}}},
     })
 }
 
@@ -72,7 +73,8 @@ fn what_is_wrong_is_named() {
         (
             "/destination/namespace",
             json!("kube-system/secrets?x=-dev"),
-            "`spec.destination.namespace` must be at most 63 lower-case letters, digits and `-` (RFC 1123), found \"kube-system/secrets?x=-dev\"",
+            "`spec.destination.namespace` must be at most 63 lower-case letters, digits and `-` (RFC 1123), found \
+             \"kube-system/secrets?x=-dev\"",
         ),
         (
             "/project",
@@ -95,7 +97,8 @@ fn declarations_are_found_beside_broken_ones() {
         object(json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": name}, "spec": spec}))
     };
-    let config = r#"{"awsAuthConfig": {"clusterName": "prod", "roleARN": "arn:aws:iam::1:role/x"}, "tlsClientConfig": {"caData": "Zm9v"}}"#;
+    let config = r#"{"awsAuthConfig": {"clusterName": "prod", "roleARN": "arn:aws:iam::1:role/x"},
+        "tlsClientConfig": {"caData": "Zm9v"}}"#;
     let secret = |data: Value| {
         object(json!({
         "apiVersion": "v1", "kind": "Secret",
@@ -146,7 +149,8 @@ fn names_that_lead_elsewhere_are_refused() {
     let project = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "a_b"}});
     assert!(AppProject::from_object(&object(project)).unwrap_err().to_string().contains("`metadata.name`"));
     let cluster = |field: &str, value: &str| {
-        let mut data = json!({"name": "prod", "server": "https://prod", "config": r#"{"awsAuthConfig": {"clusterName": "prod"}}"#});
+        let mut data = json!({"name": "prod", "server": "https://prod",
+            "config": r#"{"awsAuthConfig": {"clusterName": "prod"}}"#});
         data[field] = json!(value);
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "prod"}, "stringData": data});
         ClusterSecret::from_object(&object(secret)).map_err(|error| error.to_string())
@@ -166,7 +170,8 @@ fn cluster_secrets_may_be_base64() {
     let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
     let secret = object(json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "prod"},
-        "data": {"server": encode("https://prod"), "config": encode(r#"{"awsAuthConfig": {"clusterName": "prod"}}"#), "namespaces": encode("a, b")}}));
+        "data": {"server": encode("https://prod"), "config": encode(r#"{"awsAuthConfig": {"clusterName": "prod"}}"#),
+            "namespaces": encode("a, b")}}));
     let cluster = ClusterSecret::from_object(&secret).unwrap();
     assert_eq!(
         (cluster.server.as_str(), cluster.name.as_str(), cluster.namespaces.len()),
@@ -178,10 +183,12 @@ fn cluster_secrets_may_be_base64() {
 fn a_cluster_takes_what_the_namespaces_of_its_secret_hold() {
     let app = Application::from_object(&object(json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "web"}, "spec": {
-            "source": {"repoURL": "https://github.com/a/b", "path": "p"}, "destination": {"name": "prod", "namespace": "a"}}})));
+            "source": {"repoURL": "https://github.com/a/b", "path": "p"}, "destination": {"name": "prod",
+                "namespace": "a"}}})));
     let app = app.unwrap();
     let secret = |more: Value| {
-        let mut data = json!({"name": "prod", "server": "https://prod", "config": r#"{"awsAuthConfig": {"clusterName": "prod"}}"#});
+        let mut data = json!({"name": "prod", "server": "https://prod",
+            "config": r#"{"awsAuthConfig": {"clusterName": "prod"}}"#});
         data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         ClusterSecret::from_object(&object(
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "prod"}, "stringData": data}),
@@ -192,7 +199,7 @@ fn a_cluster_takes_what_the_namespaces_of_its_secret_hold() {
         object(json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "c", "namespace": namespace}}))
     });
     let refused = |more: Value| -> Vec<String> {
-        let permit = Permit::of(&app, &Projects::default(), &[secret(more)]);
+        let permit = ProjectPermissions::of(&app, &Projects::default(), &[secret(more)]);
         permit.refused(&objects).iter().map(ToString::to_string).collect()
     };
     assert_eq!(refused(json!({})), Vec::<String>::new());
@@ -218,8 +225,9 @@ fn nothing_goes_to_a_cluster_whose_secret_keeps_everybody_away() {
             "apiVersion": "v1", "kind": "Secret",
             "metadata": {"name": "prod", "annotations": {"argocd.argoproj.io/skip-reconcile": value}},
             "stringData": {
-                "name": "prod", "server": "https://prod", "config": r#"{"awsAuthConfig": {"clusterName": "prod"}}"#}})));
-        Permit::of(app.as_ref().unwrap(), &Projects::default(), &[secret.unwrap()]).denied
+                "name": "prod", "server": "https://prod",
+                    "config": r#"{"awsAuthConfig": {"clusterName": "prod"}}"#}})));
+        ProjectPermissions::of(app.as_ref().unwrap(), &Projects::default(), &[secret.unwrap()]).denied
     };
     assert_eq!(denied("false"), None);
     assert!(denied("true").unwrap().to_string().starts_with("nothing is deployed to the cluster `prod`"));
@@ -266,8 +274,10 @@ fn who_asks_for_it_is_left_alone() {
     assert!(error.ends_with("skip-reconcile` must be a string, found a boolean"), "{error}");
 
     let secret = object(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {
-        "name": "prod", "labels": {"argocd.argoproj.io/secret-type": "cluster"}, "annotations": {skip::ANNOTATION: "true"}},
-        "stringData": {"server": "https://prod", "name": "prod", "config": r#"{"awsAuthConfig": {"clusterName": "prod"}}"#}}));
+        "name": "prod", "labels": {"argocd.argoproj.io/secret-type": "cluster"},
+            "annotations": {skip::ANNOTATION: "true"}},
+        "stringData": {"server": "https://prod", "name": "prod",
+            "config": r#"{"awsAuthConfig": {"clusterName": "prod"}}"#}}));
     let found = find(&[secret]);
     assert!(found.warnings[0].contains("has no effect on a cluster yet"), "{:?}", found.warnings);
 }

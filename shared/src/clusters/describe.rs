@@ -1,5 +1,5 @@
-//! `eks:DescribeCluster`, the one call to EKS: a signed GET, since the whole SDK of EKS would weigh more than everything
-//! else that a function links.
+//! `eks:DescribeCluster`, the one call to EKS: a signed GET, since the whole SDK of EKS would weigh more than
+//! everything else that a function links.
 
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// Endpoint and certificate authority (base64 PEM) of the EKS cluster `name` of our own region and account.
 ///
-/// Errors: no region or credentials, no answer, an answer other than 200 with EKS's own words, a cluster without an endpoint.
+/// Errors: no region or credentials, no answer, an answer other than 200 with EKS's own words, a cluster without an
+/// endpoint.
 pub async fn describe(aws: &Aws, name: &str) -> Result<(String, String), ClusterError> {
     describe_in(aws, aws.config().await, name).await
 }

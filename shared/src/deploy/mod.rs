@@ -1,10 +1,10 @@
-//! Plan, apply, prune, health (6): the worker half of `github-webhook`. A message says that a branch moved; what follows
-//! from that is read from the branch head itself, so that late, doubled and reordered messages do no harm.
+//! Plan, apply, prune, health (6): the worker half of `github-webhook`. A message says that a branch moved; what
+//! follows from that is read from the branch head itself, so that late, doubled and reordered messages do no harm.
 
-pub mod facts;
-pub mod job;
-pub mod leave;
-pub mod partial;
+pub mod app_deletion;
+pub mod lookups;
+pub mod prepare;
+pub mod selection;
 pub(crate) mod skip;
 pub mod sync;
 
@@ -27,72 +27,72 @@ use crate::app::Projects;
 use crate::app::skip::SKIPPED;
 use crate::aws::Aws;
 use crate::config;
-use crate::engine::Engine;
 use crate::error::{Failure, chain};
-use crate::event::intake::Intake;
-use crate::event::queue::{self, Continue, Message, Push};
-use crate::notify::report::{self, Phase};
+use crate::event::queue::{self, Message, Push, ResumeMessage};
+use crate::event::webhook_queue::WebhookQueue;
+use crate::notify::report::{self, AppSyncStatus};
 use crate::notify::reporter::Reporter;
 use crate::notify::subscribe::Subscriptions;
-use crate::root::{Member, Sibling};
+use crate::root::{Dependency, ResolvedApplication};
 use crate::secret::Secrets;
+use crate::services::Services;
 use crate::source::{Checkouts, Repo};
 use crate::time;
-use leave::Leaver;
-use sync::depend::{Dependencies, Dependency, Known};
-use sync::{Next, Outcome, Times};
+use app_deletion::RemovedApplication;
+use sync::dependencies::{Dependencies, DependencyStatus, ReadyCache};
+use sync::{Continuation, Deadlines, SyncOutcome};
 
 /// Applications brought to their commit at the same time: most of them wait for the cluster at any moment.
-const AT_ONCE: usize = 32;
+const APPLICATION_CONCURRENCY: usize = 32;
 /// How often a worker that waits looks whether the branch has moved on.
-const LOOK: Duration = Duration::from_secs(10);
+const BRANCH_POLL_INTERVAL: Duration = Duration::from_secs(10);
 /// Time kept for recording and telling, at most.
-const REPORTING: Duration = Duration::from_secs(15);
+const REPORTING_RESERVE: Duration = Duration::from_secs(15);
 /// How long a push waits for hooks and waves itself.
-const PATIENCE: Duration = Duration::from_mins(1);
+const IN_INVOCATION_WAIT: Duration = Duration::from_mins(1);
 /// Rounds in which applications are done again because somebody found us at work on them.
-const ROUNDS: usize = 3;
+const MAX_REQUEUES: usize = 3;
 
 /// The function `github-webhook`: answers requests of its URL, works off messages of its queue.
 #[derive(Clone)]
-pub struct Deployer {
-    intake: Intake,
-    engine: Engine,
+pub struct WebhookWorker {
+    queue: WebhookQueue,
+    engine: Services,
 }
 
 /// What a message led to, for the log and the tests.
 #[derive(Debug, Default)]
 pub struct Summary {
     /// How each application ended.
-    pub outcomes: BTreeMap<String, Outcome>,
+    pub outcomes: BTreeMap<String, SyncOutcome>,
     /// Whether the message shall come again.
     pub retry: bool,
 }
 
-impl Deployer {
+impl WebhookWorker {
     /// A deployer with these settings; nothing is asked yet.
     pub fn new(settings: config::GithubWebhook, aws: Aws) -> Self {
         let config::GithubWebhook { webhook, engine } = settings;
         let secrets = Secrets::new(aws.clone());
-        let engine = Engine::new(engine, aws.clone(), secrets.clone());
-        Self { intake: Intake::new(webhook, secrets, aws), engine }
+        let engine = Services::new(engine, aws.clone(), secrets.clone());
+        Self { queue: WebhookQueue::new(webhook, secrets, aws), engine }
     }
 
     /// Handles an event: messages of the queue (`Records`), or else a request of the URL. `deadline` is when the
     /// invocation ends.
     pub async fn handle(&self, event: Value, deadline: Instant, id: &str) -> Result<Value, Failure> {
         if event.get("Records").is_none() {
-            return Ok(self.intake.answer(event).await);
+            return Ok(self.queue.answer(event).await);
         }
         let records = queue::read(event).map_err(|error| Failure::terminal(&error))?;
         let receipts: Vec<String> = records.iter().map(|record| record.receipt.clone()).collect();
         tokio::select! {
-            answer = Box::pin(self.work_off(records, deadline, id)) => Ok(answer),
-            never = self.intake.keep(&receipts) => match never {},
+            answer = Box::pin(self.process_batch(records, deadline, id)) => Ok(answer),
+            never = self.queue.extend_visibility(&receipts) => match never {},
         }
     }
 
-    async fn work_off(&self, records: Vec<queue::Record>, deadline: Instant, id: &str) -> Value {
+    async fn process_batch(&self, records: Vec<queue::Record>, deadline: Instant, id: &str) -> Value {
         let mut failed: Vec<String> = Vec::new();
         let mut stuck: BTreeSet<String> = BTreeSet::new();
         for record in records {
@@ -104,7 +104,7 @@ impl Deployer {
                 }
             };
             // A group keeps its order: what comes after a failed message waits for it.
-            if stuck.contains(&message.group()) || self.take(&message, deadline, id).await.retry {
+            if stuck.contains(&message.group()) || self.process_message(&message, deadline, id).await.retry {
                 stuck.insert(message.group());
                 failed.push(record.id);
             }
@@ -112,16 +112,16 @@ impl Deployer {
         queue::failures(failed.iter().map(String::as_str))
     }
 
-    async fn take(&self, message: &Message, deadline: Instant, id: &str) -> Summary {
+    async fn process_message(&self, message: &Message, deadline: Instant, id: &str) -> Summary {
         match message {
             Message::Push(push) => self.run(push, deadline, id).await,
-            Message::Continue(rest) => self.go_on(rest, deadline, id).await,
+            Message::Resume(rest) => self.resume(rest, deadline, id).await,
         }
     }
 
     /// Goes on with a sync that an invocation before left.
-    pub async fn go_on(&self, rest: &Continue, deadline: Instant, id: &str) -> Summary {
-        let until = reporting(deadline);
+    pub async fn resume(&self, rest: &ResumeMessage, deadline: Instant, id: &str) -> Summary {
+        let until = report_deadline(deadline);
         tracing::info!(app = rest.app, operation = rest.operation, attempt = rest.attempt, "going on");
         let work = async {
             let checkouts = Checkouts::new(self.engine.github.clone());
@@ -129,29 +129,30 @@ impl Deployer {
             let waiting = waiting(&root.members);
             let found = root.members.iter().position(|member| member.instance() == rest.app);
             let Some(member) = found.map(|at| root.members.swap_remove(at)) else {
-                let mut leavers = Box::pin(leave::find(&self.engine, &root)).await;
-                leavers.retain(|leaver| leaver.key.instance() == rest.app);
-                let branch = Branch { repo: root.checkout.repo.clone(), reference: self.engine.root.revision.clone() };
+                let mut removed = Box::pin(app_deletion::find(&self.engine, &root)).await;
+                removed.retain(|removed| removed.key.instance() == rest.app);
+                let branch =
+                    BranchRef { repo: root.checkout.repo.clone(), reference: self.engine.root.revision.clone() };
                 let head = root.checkout.sha.clone();
-                return Ok(Work { leavers, projects: root.projects, ..Work::new(checkouts, branch, head) });
+                return Ok(PushBatch { removed, projects: root.projects, ..PushBatch::new(checkouts, branch, head) });
             };
             let head = checkouts.resolve(&member.repo, member.revision()).await;
             let head = head.map_err(|error| Failure::of(&error, error.is_retryable()))?;
-            let branch = Branch { repo: member.repo.clone(), reference: member.revision().to_owned() };
-            let resumes = Some(rest.operation.clone()).filter(|operation| !operation.starts_with(sync::LOOK));
+            let branch = BranchRef { repo: member.repo.clone(), reference: member.revision().to_owned() };
+            let resumes = Some(rest.operation.clone()).filter(|operation| !operation.starts_with(sync::REFRESH_PREFIX));
             let reporter = self.engine.reporter();
-            Ok::<_, Failure>(Work {
+            Ok::<_, Failure>(PushBatch {
                 members: vec![member],
-                resumes,
+                resume_operation: resumes,
                 reporter,
-                round: rest.attempt,
-                is_rest: true,
+                attempt: rest.attempt,
+                is_continuation: true,
                 waiting,
-                ..Work::new(checkouts, branch, head)
+                ..PushBatch::new(checkouts, branch, head)
             })
         };
         match tokio::time::timeout_at(until, Box::pin(work)).await {
-            Ok(Ok(work)) => Box::pin(self.work(work, until, id)).await,
+            Ok(Ok(work)) => Box::pin(self.sync_applications(work, until, id)).await,
             Ok(Err(failure)) => {
                 tracing::error!(error = failure.message, "the sync can't go on");
                 Summary { outcomes: BTreeMap::new(), retry: failure.class == crate::error::Class::Retryable }
@@ -162,16 +163,17 @@ impl Deployer {
 
     /// Brings every application that follows the branch of `push` to its head.
     pub async fn run(&self, push: &Push, deadline: Instant, id: &str) -> Summary {
-        let until = reporting(deadline);
-        tracing::info!(repo = %push.repo, branch = push.branch(), after = push.after, delivery = push.delivery, "deploying");
+        let until = report_deadline(deadline);
+        tracing::info!(repo = %push.repo, branch = push.branch(), after = push.after, delivery = push.delivery,
+            "deploying");
         match tokio::time::timeout_at(until, Box::pin(self.select(push))).await {
-            Ok(Ok(work)) => Box::pin(self.work(work, until, id)).await,
+            Ok(Ok(work)) => Box::pin(self.sync_applications(work, until, id)).await,
             Ok(Err(failure)) => {
                 let retry = failure.class == crate::error::Class::Retryable;
                 tracing::error!(error = failure.message, retry, "the push can't be deployed");
                 if !retry {
                     let what = format!("{} of {} can't be deployed", push.branch(), push.repo);
-                    self.engine.tell(&report::problem(&what, &[failure.message])).await;
+                    self.engine.notify(&report::problem(&what, &[failure.message])).await;
                 }
                 Summary { outcomes: BTreeMap::new(), retry }
             }
@@ -180,45 +182,45 @@ impl Deployer {
     }
 
     /// What follows the branch, at which commit.
-    async fn select(&self, push: &Push) -> Result<Work, Failure> {
+    async fn select(&self, push: &Push) -> Result<PushBatch, Failure> {
         let checkouts = Checkouts::new(self.engine.github.clone());
-        let branch = Branch { repo: push.repo.clone(), reference: format!("heads/{}", push.branch()) };
+        let branch = BranchRef { repo: push.repo.clone(), reference: format!("heads/{}", push.branch()) };
         let head = match checkouts.resolve(&branch.repo, &branch.reference).await {
             Ok(head) => head,
             Err(error) if error.is_not_found() => {
                 tracing::info!("the branch is gone");
-                return Ok(Work::new(checkouts, branch, String::new()));
+                return Ok(PushBatch::new(checkouts, branch, String::new()));
             }
             Err(error) => return Err(Failure::of(&error, error.is_retryable())),
         };
         let root = self.engine.load_root(&checkouts).await?;
         let is_root = root.checkout.repo == push.repo && root.checkout.sha == head;
         if is_root && !root.problems.is_empty() {
-            self.engine.tell(&report::problem("Some declarations at the root can't be used", &root.problems)).await;
+            self.engine.notify(&report::problem("Some declarations at the root can't be used", &root.problems)).await;
         }
         let waiting = waiting(&root.members);
-        let leavers = if is_root { Box::pin(leave::find(&self.engine, &root)).await } else { Vec::new() };
+        let removed = if is_root { Box::pin(app_deletion::find(&self.engine, &root)).await } else { Vec::new() };
         let mut members = Vec::new();
         for member in root.members {
-            let followed = select::follows(&member, push, &head, &checkouts).await;
+            let followed = select::tracks(&member, push, &head, &checkouts).await;
             if !followed.map_err(|error| Failure::of(&error, error.is_retryable()))? && !is_root {
                 continue;
             }
             members.push(member);
         }
-        members.sort_by_key(|member| member.rank);
+        members.sort_by_key(|member| member.depth);
         let reporter = self.engine.reporter();
         let projects = root.projects;
-        Ok(Work { members, reporter, leavers, projects, waiting, ..Work::new(checkouts, branch, head) })
+        Ok(PushBatch { members, reporter, removed, projects, waiting, ..PushBatch::new(checkouts, branch, head) })
     }
 
-    async fn work(&self, work: Work, until: Instant, id: &str) -> Summary {
+    async fn sync_applications(&self, work: PushBatch, until: Instant, id: &str) -> Summary {
         let (moved, stop) = watch::channel(false);
         let work = &work;
         let syncs = async {
             stream::iter(&work.members)
-                .map(|member| self.bring(member, work, until, id, stop.clone()))
-                .buffer_unordered(AT_ONCE)
+                .map(|member| self.sync_application(member, work, until, id, stop.clone()))
+                .buffer_unordered(APPLICATION_CONCURRENCY)
                 .collect::<Vec<_>>()
                 .await
         };
@@ -227,21 +229,23 @@ impl Deployer {
             never = self.watch_branch(work, &moved) => match never {},
         };
         let mut summary = Summary::default();
-        let mut outcomes: BTreeMap<Target, Vec<(&str, &Outcome)>> = BTreeMap::new();
+        let mut outcomes: BTreeMap<CommitStatusTarget, Vec<(&str, &SyncOutcome)>> = BTreeMap::new();
         for (app, target, outcome) in &done {
             summary.retry |= outcome.retry;
-            summary.retry |= !self.send_rest(app, outcome).await;
+            summary.retry |= !self.enqueue_continuation(app, outcome).await;
             if let Some(target) = target {
                 outcomes.entry(target.clone()).or_default().push((app, outcome));
             }
         }
-        self.wake(work, &done).await;
-        for leaver in &work.leavers {
+        self.requeue_dependents(work, &done).await;
+        for removed in &work.removed {
             let times = self.times(until, work.members.is_empty());
-            if let Some(outcome) = Box::pin(leave::take(&self.engine, &work.projects, leaver, id, times)).await {
-                let app = leaver.key.instance();
+            if let Some(outcome) =
+                Box::pin(app_deletion::delete_application(&self.engine, &work.projects, removed, id, times)).await
+            {
+                let app = removed.key.instance();
                 summary.retry |= outcome.retry;
-                summary.retry |= !self.send_rest(&app, &outcome).await;
+                summary.retry |= !self.enqueue_continuation(&app, &outcome).await;
                 summary.outcomes.insert(app, outcome);
             }
         }
@@ -251,7 +255,7 @@ impl Deployer {
         statuses::set(&self.engine.github, outcomes).await;
         summary.outcomes.extend(done.into_iter().map(|(app, _, outcome)| (app, outcome)));
         for (app, outcome) in &summary.outcomes {
-            let Outcome { phase, changes, problems, .. } = outcome;
+            let SyncOutcome { phase, changes, problems, .. } = outcome;
             tracing::info!(
                 app,
                 ?phase,
@@ -264,9 +268,9 @@ impl Deployer {
     }
 
     /// Queues what is left of a sync; whether that went well.
-    async fn send_rest(&self, app: &str, outcome: &Outcome) -> bool {
-        let Some(Next { operation, attempt, not_before }) = outcome.next.clone() else { return true };
-        match self.intake.go_on(&Continue { app: app.to_owned(), operation, attempt }, not_before).await {
+    async fn enqueue_continuation(&self, app: &str, outcome: &SyncOutcome) -> bool {
+        let Some(Continuation { operation, attempt, not_before }) = outcome.next.clone() else { return true };
+        match self.queue.send_resume(&ResumeMessage { app: app.to_owned(), operation, attempt }, not_before).await {
             Ok(()) => true,
             Err(error) => {
                 tracing::error!(app, error = chain(&error), "the rest of a sync was not queued");
@@ -276,15 +280,20 @@ impl Deployer {
     }
 
     /// Has those looked at that wait for what was brought to its commit just now, and are not part of this work.
-    async fn wake(&self, work: &Work, done: &[(String, Option<Target>, Outcome)]) {
-        let here: BTreeSet<String> = work.members.iter().map(Member::instance).collect();
-        let well = done.iter().filter(|(_, _, outcome)| outcome.phase == Phase::Healthy && !outcome.changes.is_empty());
+    async fn requeue_dependents(&self, work: &PushBatch, done: &[(String, Option<CommitStatusTarget>, SyncOutcome)]) {
+        let here: BTreeSet<String> = work.members.iter().map(ResolvedApplication::instance).collect();
+        let well = done
+            .iter()
+            .filter(|(_, _, outcome)| outcome.phase == AppSyncStatus::Healthy && !outcome.changes.is_empty());
         for (app, target, _) in well {
             let sha = target.as_ref().map(|(_, sha, _)| report::short(sha)).unwrap_or_default();
             for waiting in work.waiting.get(app).into_iter().flatten().filter(|waiting| !here.contains(*waiting)) {
-                let look =
-                    Continue { app: waiting.clone(), operation: format!("{}{app}-{sha}", sync::LOOK), attempt: 0 };
-                if let Err(error) = self.intake.go_on(&look, None).await {
+                let look = ResumeMessage {
+                    app: waiting.clone(),
+                    operation: format!("{}{app}-{sha}", sync::REFRESH_PREFIX),
+                    attempt: 0,
+                };
+                if let Err(error) = self.queue.send_resume(&look, None).await {
                     tracing::warn!(app = waiting, error = chain(&error), "nobody looks at what waits for {app}");
                 }
             }
@@ -292,78 +301,80 @@ impl Deployer {
     }
 
     /// One application; again while somebody left a wish on its Lease.
-    async fn bring(
+    async fn sync_application(
         &self,
-        member: &Member,
-        work: &Work,
+        member: &ResolvedApplication,
+        work: &PushBatch,
         until: Instant,
         id: &str,
         stop: watch::Receiver<bool>,
-    ) -> (String, Option<Target>, Outcome) {
-        let first = self.bring_once(member, &work.checkouts, work, until, id, stop.clone());
+    ) -> (String, Option<CommitStatusTarget>, SyncOutcome) {
+        let first = self.sync_once(member, &work.checkouts, work, until, id, stop.clone());
         let (mut outcome, mut target) = Box::pin(first).await;
-        for _ in 1..ROUNDS {
-            if !outcome.again {
+        for _ in 1..MAX_REQUEUES {
+            if !outcome.requeue {
                 break;
             }
             let checkouts = Checkouts::new(self.engine.github.clone());
-            (outcome, target) = Box::pin(self.bring_once(member, &checkouts, work, until, id, stop.clone())).await;
+            (outcome, target) = Box::pin(self.sync_once(member, &checkouts, work, until, id, stop.clone())).await;
         }
         (member.instance(), target, outcome)
     }
 
-    async fn bring_once(
+    async fn sync_once(
         &self,
-        member: &Member,
+        member: &ResolvedApplication,
         checkouts: &Checkouts,
-        work: &Work,
+        work: &PushBatch,
         until: Instant,
         id: &str,
         stop: watch::Receiver<bool>,
-    ) -> (Outcome, Option<Target>) {
+    ) -> (SyncOutcome, Option<CommitStatusTarget>) {
         let reporter = work.reporter.as_ref();
         if member.app.is_skipped {
             // Told when it begins; nobody wants to hear it again with every push.
             let reporter = if skip::note(&self.engine, member, id).await { reporter } else { None };
-            let outcome = Outcome { phase: Phase::Skipped, ..Outcome::failed(skipped(member), false) };
+            let outcome = SyncOutcome { phase: AppSyncStatus::Skipped, ..SyncOutcome::failed(skipped(member), false) };
             let revision = checkouts.resolve(&member.repo, member.revision()).await;
             let revision = revision.unwrap_or_else(|_| member.revision().to_owned());
-            return (self.settle(member, &revision, reporter, outcome, id).await, None);
+            return (self.report(member, &revision, reporter, outcome, id).await, None);
         }
         let revision = match checkouts.resolve(&member.repo, member.revision()).await {
             Ok(revision) => revision,
             Err(error) => {
-                let outcome = Outcome::failed(chain(&error), error.is_retryable());
-                return (self.settle(member, member.revision(), reporter, outcome, id).await, None);
+                let outcome = SyncOutcome::failed(chain(&error), error.is_retryable());
+                return (self.report(member, member.revision(), reporter, outcome, id).await, None);
             }
         };
-        let label = self.engine.clusters.label(&member.permit.cluster).to_owned();
+        let label = self.engine.clusters.display_name(&member.permit.cluster).to_owned();
         let target = Some((member.repo.clone(), revision.clone(), label));
         if member.is_automated()
-            && let Some(held) = member.held(false, Timestamp::now())
+            && let Some(held) = member.blocked_by_window(false, Timestamp::now())
         {
-            let outcome = Outcome { phase: Phase::Held, ..Outcome::failed(held, false) };
-            return (self.settle(member, &revision, reporter, outcome, id).await, target);
+            let outcome = SyncOutcome { phase: AppSyncStatus::Held, ..SyncOutcome::failed(held, false) };
+            return (self.report(member, &revision, reporter, outcome, id).await, target);
         }
-        let outcome = match Box::pin(job::prepare(&self.engine, checkouts, member, &revision)).await {
-            Ok(job) if !member.is_automated() => Box::pin(manual::compare(&self.engine, reporter, &job, id)).await,
-            Ok(mut job) => {
-                job.resumes.clone_from(&work.resumes);
+        let outcome = match Box::pin(prepare::prepare(&self.engine, checkouts, member, &revision)).await {
+            Ok(request) if !member.is_automated() => {
+                Box::pin(manual::compare(&self.engine, reporter, &request, id)).await
+            }
+            Ok(mut request) => {
+                request.resume_operation.clone_from(&work.resume_operation);
                 // What takes long goes on in the application's own group, and holds up no other commit of the branch.
-                let times = Times { round: work.round, ..self.times(until, work.is_rest) };
-                job.policy.after = match self.dependencies(member, checkouts, &work.known).await {
+                let times = Deadlines { attempt: work.attempt, ..self.times(until, work.is_continuation) };
+                request.policy.depends_on = match self.dependencies(member, checkouts, &work.ready).await {
                     Ok(after) => after,
                     Err(problem) => {
-                        let outcome = Outcome::failed(problem, false);
-                        return (self.settle(member, &revision, reporter, outcome, id).await, target);
+                        let outcome = SyncOutcome::failed(problem, false);
+                        return (self.report(member, &revision, reporter, outcome, id).await, target);
                     }
                 };
-                Box::pin(sync::sync(&job, reporter, id, times, stop)).await
+                Box::pin(sync::sync(&request, reporter, id, times, stop)).await
             }
             Err(error) => {
                 unrendered::record(&self.engine, member, &revision, &error, id).await;
-                let outcome = Outcome::failed(chain(&error), error.is_retryable());
-                self.settle(member, &revision, reporter, outcome, id).await
+                let outcome = SyncOutcome::failed(chain(&error), error.is_retryable());
+                self.report(member, &revision, reporter, outcome, id).await
             }
         };
         (outcome, target)
@@ -372,13 +383,13 @@ impl Deployer {
     /// What the application waits for, or why it can't.
     async fn dependencies(
         &self,
-        member: &Member,
+        member: &ResolvedApplication,
         checkouts: &Checkouts,
-        known: &Known,
+        known: &ReadyCache,
     ) -> Result<Dependencies, String> {
         let mut on = Vec::new();
         for sibling in member.after.as_ref().map_err(|error| chain(error))? {
-            let Sibling { instance, identity, repo, revision, destination } = &**sibling;
+            let Dependency { instance, identity, repo, revision, destination } = &**sibling;
             let wanted = match revision {
                 Some(revision) => checkouts.resolve(repo, revision).await.map_err(|error| chain(&error))?,
                 None => String::new(),
@@ -387,34 +398,34 @@ impl Deployer {
             let cluster = found.map_err(|error| chain(&error))?.cluster;
             let (namespace, name) = identity.clone();
             let key = AppKey { root: self.engine.root.to_string(), namespace, name };
-            on.push(Dependency { name: instance.clone(), key, cluster, wanted });
+            on.push(DependencyStatus { name: instance.clone(), key, cluster, wanted });
         }
-        Ok(Dependencies { on, known: Known::clone(known) })
+        Ok(Dependencies { on, known: ReadyCache::clone(known) })
     }
 
     /// How long to wait in this invocation.
-    fn times(&self, until: Instant, resumes: bool) -> Times {
-        let rests = self.intake.can_wait();
-        let patience = if resumes && !rests { until } else { until.min(time::after(PATIENCE)) };
-        Times { patience, timeout: self.engine.sync_timeout, rests, ..Times::until(until) }
+    fn times(&self, until: Instant, resumes: bool) -> Deadlines {
+        let rests = self.queue.has_scheduler();
+        let hand_over_at = if resumes && !rests { until } else { until.min(time::after(IN_INVOCATION_WAIT)) };
+        Deadlines { hand_over_at, timeout: self.engine.sync_timeout, reschedules: rests, ..Deadlines::until(until) }
     }
 
     /// Tells of an application that is not even tried, unless it will be tried again.
-    async fn settle(
+    async fn report(
         &self,
-        member: &Member,
+        member: &ResolvedApplication,
         revision: &str,
         reporter: Option<&Reporter>,
-        outcome: Outcome,
+        outcome: SyncOutcome,
         id: &str,
-    ) -> Outcome {
+    ) -> SyncOutcome {
         if !outcome.retry && !member.app.is_skipped {
             skip::note(&self.engine, member, id).await;
         }
         if let Some(reporter) = reporter.filter(|_| !outcome.retry) {
-            let deployment = report::Deployment {
+            let deployment = report::SyncReport {
                 app: &member.instance(),
-                cluster: self.engine.clusters.label(&member.permit.cluster),
+                cluster: self.engine.clusters.display_name(&member.permit.cluster),
                 repo: &member.repo.to_string(),
                 sha: revision,
                 phase: outcome.phase,
@@ -422,15 +433,15 @@ impl Deployer {
                 problems: &outcome.problems,
                 warnings: &member.app.warnings,
             };
-            reporter.tell(&deployment, &Subscriptions::of(&member.app.object), None).await;
+            reporter.notify(&deployment, &Subscriptions::of(&member.app.object), None).await;
         }
         outcome
     }
 
     /// Says `moved` when the branch is no longer at its head: its next message is waiting behind this one.
-    async fn watch_branch(&self, work: &Work, moved: &watch::Sender<bool>) -> std::convert::Infallible {
+    async fn watch_branch(&self, work: &PushBatch, moved: &watch::Sender<bool>) -> std::convert::Infallible {
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(BRANCH_POLL_INTERVAL).await;
             if let Ok(now) = self.engine.github.resolve(&work.branch.repo, &work.branch.reference).await
                 && now != work.head
             {
@@ -441,62 +452,62 @@ impl Deployer {
 }
 
 /// What a commit status is for: repository, commit and cluster.
-type Target = (Repo, String, String);
+type CommitStatusTarget = (Repo, String, String);
 
 /// What is followed.
-struct Branch {
+struct BranchRef {
     repo: Repo,
     reference: String,
 }
 
-struct Work {
+struct PushBatch {
     checkouts: Checkouts,
-    branch: Branch,
+    branch: BranchRef,
     head: String,
-    members: Vec<Member>,
+    members: Vec<ResolvedApplication>,
     reporter: Option<Reporter>,
     /// The sync to go on with, where it is not a new commit that is to be deployed.
-    resumes: Option<String>,
+    resume_operation: Option<String>,
     /// Applications that the root has no more.
-    leavers: Vec<Leaver>,
+    removed: Vec<RemovedApplication>,
     projects: Projects,
     /// How often somebody came to look already.
-    round: u32,
+    attempt: u32,
     /// Whether it is the rest of what another invocation began.
-    is_rest: bool,
-    known: Known,
+    is_continuation: bool,
+    ready: ReadyCache,
     /// Who waits for whom: names of applications by the name of what they wait for.
     waiting: BTreeMap<String, BTreeSet<String>>,
 }
 
-impl Work {
+impl PushBatch {
     /// Nothing to do yet for what follows `branch`, which is at `head`.
-    fn new(checkouts: Checkouts, branch: Branch, head: String) -> Self {
-        let (members, leavers, projects) = (Vec::new(), Vec::new(), Projects::default());
+    fn new(checkouts: Checkouts, branch: BranchRef, head: String) -> Self {
+        let (members, removed, projects) = (Vec::new(), Vec::new(), Projects::default());
         Self {
             checkouts,
             branch,
             head,
             members,
             reporter: None,
-            resumes: None,
-            leavers,
+            resume_operation: None,
+            removed,
             projects,
-            round: 0,
-            is_rest: false,
-            known: Known::default(),
+            attempt: 0,
+            is_continuation: false,
+            ready: ReadyCache::default(),
             waiting: BTreeMap::new(),
         }
     }
 }
 
 /// What is said of an Application that is left alone.
-fn skipped(member: &Member) -> String {
+fn skipped(member: &ResolvedApplication) -> String {
     format!("{} {SKIPPED}", member.instance())
 }
 
 /// Who waits for whom.
-fn waiting(members: &[Member]) -> BTreeMap<String, BTreeSet<String>> {
+fn waiting(members: &[ResolvedApplication]) -> BTreeMap<String, BTreeSet<String>> {
     let mut waiting: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for member in members {
         for sibling in member.after.iter().flatten() {
@@ -507,7 +518,7 @@ fn waiting(members: &[Member]) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// When to stop, so that there is time to record and tell.
-fn reporting(deadline: Instant) -> Instant {
+fn report_deadline(deadline: Instant) -> Instant {
     let remaining = deadline.saturating_duration_since(Instant::now());
-    deadline.checked_sub(REPORTING.min(remaining / 4)).unwrap_or(deadline)
+    deadline.checked_sub(REPORTING_RESERVE.min(remaining / 4)).unwrap_or(deadline)
 }

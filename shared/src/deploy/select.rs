@@ -1,15 +1,16 @@
 //! Which applications a push concerns, and what to say of a commit in one line.
 
-use super::sync::Outcome;
+use super::sync::SyncOutcome;
 use crate::event::queue::Push;
-use crate::notify::report::Phase;
-use crate::root::Member;
+use crate::notify::report::AppSyncStatus;
+use crate::root::ResolvedApplication;
 use crate::source::Checkouts;
-use crate::source::github::{GithubError, State};
+use crate::source::github::{CommitState, GithubError};
 
-/// Whether `member` follows the branch of `push`, whose head is `head`: by name, or by `HEAD` where it is the default branch.
-pub(super) async fn follows(
-    member: &Member,
+/// Whether `member` follows the branch of `push`, whose head is `head`: by name, or by `HEAD` where it is the default
+/// branch.
+pub(super) async fn tracks(
+    member: &ResolvedApplication,
     push: &Push,
     head: &str,
     checkouts: &Checkouts,
@@ -24,14 +25,16 @@ pub(super) async fn follows(
 }
 
 /// The state and description of a commit status: the worst of its applications decides.
-pub(super) fn verdict(outcomes: &[&Outcome]) -> (State, String) {
-    let count = |phase: Phase| outcomes.iter().filter(|outcome| outcome.phase == phase).count();
-    let (failed, waiting, healthy) = (count(Phase::Failed), count(Phase::Waiting), count(Phase::Healthy));
-    let (held, queued, manual) = (count(Phase::Held), count(Phase::Queued), count(Phase::OutOfSync));
+pub(super) fn commit_status(outcomes: &[&SyncOutcome]) -> (CommitState, String) {
+    let count = |phase: AppSyncStatus| outcomes.iter().filter(|outcome| outcome.phase == phase).count();
+    let (failed, waiting, healthy) =
+        (count(AppSyncStatus::Failed), count(AppSyncStatus::Waiting), count(AppSyncStatus::Healthy));
+    let (held, queued, manual) =
+        (count(AppSyncStatus::Held), count(AppSyncStatus::Queued), count(AppSyncStatus::OutOfSync));
     let state = match (failed, waiting + held + queued + manual) {
-        (0, 0) => State::Success,
-        (0, _) => State::Pending,
-        _ => State::Failure,
+        (0, 0) => CommitState::Success,
+        (0, _) => CommitState::Pending,
+        _ => CommitState::Failure,
     };
     let parts: Vec<String> = [
         (failed, "failed"),
@@ -54,13 +57,14 @@ mod tests {
 
     #[test]
     fn the_worst_decides() {
-        let outcome = |phase| Outcome { phase, ..Outcome::failed(String::new(), false) };
-        let (bad, slow, good) = (outcome(Phase::Failed), outcome(Phase::Waiting), outcome(Phase::Healthy));
-        assert_eq!(verdict(&[&good, &good]), (State::Success, "Applications: 2 deployed".to_owned()));
-        assert_eq!(verdict(&[&good, &slow]).0, State::Pending);
+        let outcome = |phase| SyncOutcome { phase, ..SyncOutcome::failed(String::new(), false) };
+        let (bad, slow, good) =
+            (outcome(AppSyncStatus::Failed), outcome(AppSyncStatus::Waiting), outcome(AppSyncStatus::Healthy));
+        assert_eq!(commit_status(&[&good, &good]), (CommitState::Success, "Applications: 2 deployed".to_owned()));
+        assert_eq!(commit_status(&[&good, &slow]).0, CommitState::Pending);
         assert_eq!(
-            verdict(&[&good, &slow, &bad]),
-            (State::Failure, "Applications: 1 failed, 1 not healthy yet, 1 deployed".to_owned())
+            commit_status(&[&good, &slow, &bad]),
+            (CommitState::Failure, "Applications: 1 failed, 1 not healthy yet, 1 deployed".to_owned())
         );
     }
 }

@@ -1,19 +1,19 @@
-//! Applications that are left alone: nothing is done about them but to remember that, so that `app get` and `app list` say so. Their status
-//! stays as it was, as with Argo CD.
+//! Applications that are left alone: nothing is done about them but to remember that, so that `app get` and `app
+//! list` say so. Their status stays as it was, as with Argo CD.
 
 use std::time::Duration;
 
 use serde_json::Value;
-use slipway_cluster::lock::{self, Acquired, LockError};
+use slipway_cluster::lease::{self, Acquisition, LockError};
 use slipway_cluster::state::{self, StateError};
 
-use super::job;
+use super::prepare;
 use super::sync::delete;
 use crate::app::skip;
 use crate::clusters::ClusterError;
-use crate::engine::Engine;
 use crate::error::chain;
-use crate::root::Member;
+use crate::root::ResolvedApplication;
+use crate::services::Services;
 
 /// How long the Lease lasts: for one write.
 const LEASE: Duration = Duration::from_secs(30);
@@ -28,8 +28,9 @@ enum NoteError {
     State(#[from] StateError),
 }
 
-/// Remembers whether `member` is left alone; whether it is, and was not before. That it can't be remembered is only logged.
-pub(crate) async fn note(engine: &Engine, member: &Member, holder: &str) -> bool {
+/// Remembers whether `member` is left alone; whether it is, and was not before. That it can't be remembered is only
+/// logged.
+pub(crate) async fn note(engine: &Services, member: &ResolvedApplication, holder: &str) -> bool {
     if member.permit.denied.is_some() {
         return false;
     }
@@ -42,9 +43,9 @@ pub(crate) async fn note(engine: &Engine, member: &Member, holder: &str) -> bool
     }
 }
 
-async fn write(engine: &Engine, member: &Member, holder: &str) -> Result<bool, NoteError> {
+async fn write(engine: &Services, member: &ResolvedApplication, holder: &str) -> Result<bool, NoteError> {
     let destination = engine.clusters.get(&member.app.destination.server, &member.app.destination.name).await?;
-    let key = job::owner(engine, member).key;
+    let key = prepare::owner(engine, member).key;
     let recorded = state::read(&destination.cluster, &key).await?;
     let about = recorded.as_ref().and_then(|recorded| recorded.state.notes.get("application"));
     let was_skipped = about.is_some_and(skip::is_remembered);
@@ -52,18 +53,24 @@ async fn write(engine: &Engine, member: &Member, holder: &str) -> Result<bool, N
     if was_skipped == member.app.is_skipped && (is_of_this_root || !was_skipped) {
         return Ok(false);
     }
-    let options =
-        lock::Options { holder: holder.to_owned(), duration: LEASE, patience: Duration::ZERO, wanted: String::new() };
+    let options = lease::Options {
+        holder: holder.to_owned(),
+        duration: LEASE,
+        expires_after: Duration::ZERO,
+        pending_request: String::new(),
+    };
     // Who is at work on it lets it go by itself; the next look remembers it.
-    let Acquired::Mine(lease) = lock::acquire(&destination.cluster, &key, &options).await? else { return Ok(false) };
+    let Acquisition::Acquired(lease) = lease::acquire(&destination.cluster, &key, &options).await? else {
+        return Ok(false);
+    };
     let cluster = lease.cluster();
     let noted = async {
         let recorded = state::read(&cluster, &key).await?;
         let version = recorded.as_ref().map(|recorded| recorded.version().to_owned());
         let mut state = recorded.map(|recorded| recorded.state).unwrap_or_default();
-        delete::call_off(&mut state);
+        delete::cancel_deletion(&mut state);
         state.lease_transitions = lease.transitions();
-        let about: Value = job::about_untried(engine, member, &state);
+        let about: Value = prepare::about_untried(engine, member, &state);
         state.notes.insert("application".to_owned(), about);
         state::write(&cluster, &key, &state, version.as_deref()).await
     };

@@ -1,20 +1,20 @@
-//! Commit statuses: one a commit and cluster with counts and the worst state, and one for each of a few applications that failed.
-//! Only what differs from what GitHub has is set.
+//! Commit statuses: one a commit and cluster with counts and the worst state, and one for each of a few applications
+//! that failed. Only what differs from what GitHub has is set.
 
 use std::collections::BTreeMap;
 
-use super::Target;
-use super::select::verdict;
-use super::sync::Outcome;
+use super::CommitStatusTarget;
+use super::select::commit_status;
+use super::sync::SyncOutcome;
 use crate::error::chain;
-use crate::notify::report::Phase;
-use crate::source::github::{GitHub, State};
+use crate::notify::report::AppSyncStatus;
+use crate::source::github::{CommitState, GitHub};
 
 /// Failed applications that get a status of their own: GitHub takes 80 writes a minute.
 const MAX_FAILED: usize = 10;
 
 /// Sets the statuses of every commit and cluster; that GitHub can't be told is only logged.
-pub(super) async fn set(github: &GitHub, outcomes: BTreeMap<Target, Vec<(&str, &Outcome)>>) {
+pub(super) async fn set(github: &GitHub, outcomes: BTreeMap<CommitStatusTarget, Vec<(&str, &SyncOutcome)>>) {
     for ((repo, sha, cluster), apps) in outcomes {
         let known = match github.statuses(&repo, &sha).await {
             Ok(known) => known,
@@ -34,23 +34,24 @@ pub(super) async fn set(github: &GitHub, outcomes: BTreeMap<Target, Vec<(&str, &
     }
 }
 
-type Statuses = BTreeMap<String, (State, String)>;
+type Statuses = BTreeMap<String, (CommitState, String)>;
 
-/// The statuses that one commit should have for one cluster. Pure. An application that failed before and is well now says so.
-fn wanted(cluster: &str, apps: &[(&str, &Outcome)], known: &Statuses) -> Statuses {
-    let outcomes: Vec<&Outcome> = apps.iter().map(|(_, outcome)| *outcome).collect();
-    let (state, words) = verdict(&outcomes);
+/// The statuses that one commit should have for one cluster. Pure. An application that failed before and is well now
+/// says so.
+fn wanted(cluster: &str, apps: &[(&str, &SyncOutcome)], known: &Statuses) -> Statuses {
+    let outcomes: Vec<&SyncOutcome> = apps.iter().map(|(_, outcome)| *outcome).collect();
+    let (state, words) = commit_status(&outcomes);
     let mut wanted = Statuses::from([(format!("slipway/{cluster}"), (state, cut(&words)))]);
     let mut failed = 0;
     for (app, outcome) in apps {
         let context = format!("slipway/{cluster}/{app}");
         let is_known = known.contains_key(&context);
-        if outcome.phase == Phase::Failed && (is_known || failed < MAX_FAILED) {
+        if outcome.phase == AppSyncStatus::Failed && (is_known || failed < MAX_FAILED) {
             failed += 1;
             let problem = outcome.problems.first().map_or("failed", String::as_str);
-            wanted.insert(context, (State::Failure, cut(problem)));
-        } else if outcome.phase != Phase::Failed && is_known {
-            let (state, words) = verdict(&[outcome]);
+            wanted.insert(context, (CommitState::Failure, cut(problem)));
+        } else if outcome.phase != AppSyncStatus::Failed && is_known {
+            let (state, words) = commit_status(&[outcome]);
             wanted.insert(context, (state, cut(&words)));
         }
     }
@@ -68,18 +69,18 @@ mod tests {
 
     #[test]
     fn a_thousand_applications_are_one_status_and_ten_of_failures() {
-        let outcome = |phase| Outcome { phase, ..Outcome::failed("x".repeat(500), false) };
-        let (good, bad) = (outcome(Phase::Healthy), outcome(Phase::Failed));
+        let outcome = |phase| SyncOutcome { phase, ..SyncOutcome::failed("x".repeat(500), false) };
+        let (good, bad) = (outcome(AppSyncStatus::Healthy), outcome(AppSyncStatus::Failed));
         let names: Vec<String> = (0..1_000).map(|n| format!("app-{n}")).collect();
-        let apps: Vec<(&str, &Outcome)> =
+        let apps: Vec<(&str, &SyncOutcome)> =
             names.iter().enumerate().map(|(n, name)| (name.as_str(), if n % 2 == 0 { &bad } else { &good })).collect();
         let first = wanted("prod", &apps, &Statuses::new());
         assert_eq!(first.len(), 11);
-        assert_eq!(first["slipway/prod"], (State::Failure, "Applications: 500 failed, 500 deployed".to_owned()));
+        assert_eq!(first["slipway/prod"], (CommitState::Failure, "Applications: 500 failed, 500 deployed".to_owned()));
         assert!(first.values().all(|(_, words)| words.len() <= 140));
-        let well: Vec<(&str, &Outcome)> = names.iter().map(|name| (name.as_str(), &good)).collect();
+        let well: Vec<(&str, &SyncOutcome)> = names.iter().map(|name| (name.as_str(), &good)).collect();
         let then = wanted("prod", &well, &first);
         assert_eq!(then.len(), 11, "what failed says that it is well");
-        assert!(then.values().all(|(state, _)| *state == State::Success));
+        assert!(then.values().all(|(state, _)| *state == CommitState::Success));
     }
 }

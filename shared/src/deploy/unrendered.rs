@@ -1,18 +1,18 @@
-//! A commit that can't be rendered: recorded as Unknown with the reason, where the application is known to its cluster. So status and
-//! messages agree, and nobody takes its push for lost.
+//! A commit that can't be rendered: recorded as Unknown with the reason, where the application is known to its
+//! cluster. So status and messages agree, and nobody takes its push for lost.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use slipway_cluster::lock::{self, Acquired};
+use slipway_cluster::lease::{self, Acquisition};
 use slipway_cluster::state::{self, StateError};
-use slipway_cluster::status::{COMPARISON_ERROR, Condition, SyncStatus};
+use slipway_gitops::status::{COMPARISON_ERROR, Condition, SyncStatus};
 
-use super::job::{self, JobError};
+use super::prepare::{self, PrepareError};
 use crate::clusters::ClusterError;
-use crate::engine::Engine;
 use crate::error::chain;
-use crate::root::Member;
+use crate::root::ResolvedApplication;
+use crate::services::Services;
 
 /// How long the Lease lasts: one read and one write.
 const LEASE: Duration = Duration::from_secs(30);
@@ -24,15 +24,21 @@ enum UnrenderedError {
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     #[error(transparent)]
-    Lock(#[from] Box<lock::LockError>),
+    Lock(#[from] Box<lease::LockError>),
     #[error(transparent)]
     State(#[from] Box<StateError>),
 }
 
-/// Records why `member` can't be brought to `revision`, unless the same may succeed later, or its project does not let it go there.
-/// That this fails is only logged.
-pub(super) async fn record(engine: &Engine, member: &Member, revision: &str, error: &JobError, holder: &str) {
-    if error.is_retryable() || matches!(error, JobError::Denied(_) | JobError::Cluster(_)) {
+/// Records why `member` can't be brought to `revision`, unless the same may succeed later, or its project does not
+/// let it go there. That this fails is only logged.
+pub(super) async fn record(
+    engine: &Services,
+    member: &ResolvedApplication,
+    revision: &str,
+    error: &PrepareError,
+    holder: &str,
+) {
+    if error.is_retryable() || matches!(error, PrepareError::Denied(_) | PrepareError::Cluster(_)) {
         return;
     }
     if let Err(failure) = Box::pin(write(engine, member, revision, &chain(error), holder)).await {
@@ -41,27 +47,31 @@ pub(super) async fn record(engine: &Engine, member: &Member, revision: &str, err
 }
 
 async fn write(
-    engine: &Engine,
-    member: &Member,
+    engine: &Services,
+    member: &ResolvedApplication,
     revision: &str,
     problem: &str,
     holder: &str,
 ) -> Result<(), UnrenderedError> {
     let destination = engine.clusters.get(&member.app.destination.server, &member.app.destination.name).await?;
-    let key = job::owner(engine, member).key;
+    let key = prepare::owner(engine, member).key;
     if state::read(&destination.cluster, &key).await.map_err(Box::new)?.is_none() {
         return Ok(());
     }
-    let options =
-        lock::Options { holder: holder.to_owned(), duration: LEASE, patience: Duration::ZERO, wanted: String::new() };
-    let lease = match lock::acquire(&destination.cluster, &key, &options).await.map_err(Box::new)? {
-        Acquired::Mine(lease) => lease,
+    let options = lease::Options {
+        holder: holder.to_owned(),
+        duration: LEASE,
+        expires_after: Duration::ZERO,
+        pending_request: String::new(),
+    };
+    let lease = match lease::acquire(&destination.cluster, &key, &options).await.map_err(Box::new)? {
+        Acquisition::Acquired(lease) => lease,
         // Whoever is at work on it writes the state.
-        Acquired::Held { .. } => return Ok(()),
+        Acquisition::Held { .. } => return Ok(()),
     };
     let cluster = lease.cluster();
     let transitions = lease.transitions();
-    let written = lease.hold(async {
+    let written = lease.keep_renewed(async {
         let Some(mut recorded) = state::read(&cluster, &key).await? else { return Ok(()) };
         let version = recorded.version().to_owned();
         let (now, status) = (Timestamp::now(), &mut recorded.state.status);

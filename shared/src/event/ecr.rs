@@ -30,7 +30,7 @@ impl ImagePush {
 
 /// What an event asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trigger {
+pub enum EcrTrigger {
     /// Look at who uses this image.
     Push(ImagePush),
     /// Nothing to do, and why.
@@ -75,20 +75,20 @@ struct Detail {
 
 /// Reads an event. Deletions, failures, untagged pushes and what is pushed beside images (signatures, attestations,
 /// SBOMs) ask for nothing.
-pub fn read(event: Value) -> Result<Trigger, EcrEventError> {
+pub fn read(event: Value) -> Result<EcrTrigger, EcrEventError> {
     let event: EventBridgeEvent = serde_json::from_value(event).map_err(|e| EcrEventError::Shape(e.to_string()))?;
     if event.source != "aws.ecr" || event.detail_type != "ECR Image Action" {
         return Err(EcrEventError::NotEcr { detail_type: cut(&event.detail_type), origin: cut(&event.source) });
     }
     let detail: Detail = serde_json::from_value(event.detail).map_err(|e| EcrEventError::Shape(e.to_string()))?;
     if detail.action_type.as_deref() != Some("PUSH") {
-        return Ok(Trigger::Ignored("not a push"));
+        return Ok(EcrTrigger::Ignored("not a push"));
     }
     if detail.result.as_deref() != Some("SUCCESS") {
-        return Ok(Trigger::Ignored("the push did not succeed"));
+        return Ok(EcrTrigger::Ignored("the push did not succeed"));
     }
     let Some(tag) = detail.image_tag.filter(|tag| !tag.is_empty()) else {
-        return Ok(Trigger::Ignored("the image has no tag"));
+        return Ok(EcrTrigger::Ignored("the image has no tag"));
     };
     let push = ImagePush {
         account: field("account", event.account, is_account)?,
@@ -101,9 +101,9 @@ pub fn read(event: Value) -> Result<Trigger, EcrEventError> {
         .artifact_media_type
         .is_none_or(|media| media.contains("container.image") || media.contains("image.config"));
     if !is_image || is_companion_tag(&push.tag) {
-        return Ok(Trigger::Ignored("not a container image"));
+        return Ok(EcrTrigger::Ignored("not a container image"));
     }
-    Ok(Trigger::Push(push))
+    Ok(EcrTrigger::Push(push))
 }
 
 fn field(field: &'static str, value: Option<String>, valid: fn(&str) -> bool) -> Result<String, EcrEventError> {
@@ -174,7 +174,7 @@ mod tests {
         })
     }
 
-    fn with(pointer: &str, value: Value) -> Result<Trigger, EcrEventError> {
+    fn with(pointer: &str, value: Value) -> Result<EcrTrigger, EcrEventError> {
         let mut event = event();
         *event.pointer_mut(pointer).unwrap() = value;
         read(event)
@@ -182,10 +182,10 @@ mod tests {
 
     #[test]
     fn a_push_is_read() {
-        let Trigger::Push(push) = read(event()).unwrap() else { panic!("ignored") };
+        let EcrTrigger::Push(push) = read(event()).unwrap() else { panic!("ignored") };
         assert_eq!(push.image(), "123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop/web");
         assert_eq!(push.tag, "1.2.3");
-        let Trigger::Push(push) = with("/region", json!("cn-north-1")).unwrap() else { panic!("ignored") };
+        let EcrTrigger::Push(push) = with("/region", json!("cn-north-1")).unwrap() else { panic!("ignored") };
         assert_eq!(push.image(), "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/shop/web");
     }
 
@@ -199,14 +199,14 @@ mod tests {
             ("/detail/image-tag", json!("")),
             ("/detail/image-tag", json!(signature)),
         ] {
-            assert!(matches!(with(pointer, value.clone()), Ok(Trigger::Ignored(_))), "{pointer} {value}");
+            assert!(matches!(with(pointer, value.clone()), Ok(EcrTrigger::Ignored(_))), "{pointer} {value}");
         }
         let mut helm = event();
         helm["detail"]["artifact-media-type"] = json!("application/vnd.cncf.helm.config.v1+json");
-        assert!(matches!(read(helm), Ok(Trigger::Ignored(_))));
+        assert!(matches!(read(helm), Ok(EcrTrigger::Ignored(_))));
         let mut image = event();
         image["detail"]["artifact-media-type"] = json!("application/vnd.docker.container.image.v1+json");
-        assert!(matches!(read(image), Ok(Trigger::Push(_))));
+        assert!(matches!(read(image), Ok(EcrTrigger::Push(_))));
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Reply {
 
 /// What becomes of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum WebhookResult {
     /// It is answered at once.
     Reply(Reply),
     /// A branch moved: queue this, then answer 202.
@@ -89,16 +89,16 @@ impl Request {
     }
 
     /// Verifies the signature (HMAC-SHA256 over the raw bytes, in constant time) and reads the event.
-    pub fn verify(self, secret: &SecretString) -> Outcome {
+    pub fn verify(self, secret: &SecretString) -> WebhookResult {
         if !is_signed(&self.body, &self.signature, secret.expose_secret().trim().as_bytes()) {
-            return Outcome::Reply(Reply::new(401, "the signature does not fit"));
+            return WebhookResult::Reply(Reply::new(401, "the signature does not fit"));
         }
         match self.event.as_str() {
-            "ping" => Outcome::Reply(Reply::new(200, "pong")),
-            "push" => self.push().map_or_else(Outcome::Reply, Outcome::Enqueue),
+            "ping" => WebhookResult::Reply(Reply::new(200, "pong")),
+            "push" => self.push().map_or_else(WebhookResult::Reply, WebhookResult::Enqueue),
             other => {
                 let name: String = other.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect();
-                Outcome::Reply(Reply::new(200, format!("ignored: nothing follows the event `{name}`")))
+                WebhookResult::Reply(Reply::new(200, format!("ignored: nothing follows the event `{name}`")))
             }
         }
     }
@@ -168,21 +168,22 @@ mod tests {
     fn signed(event: &str, body: &str) -> Value {
         request(
             body,
-            &json!({"x-github-event": event, "x-github-delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958", "x-hub-signature-256": sign(body.as_bytes())}),
+            &json!({"x-github-event": event, "x-github-delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
+                "x-hub-signature-256": sign(body.as_bytes())}),
         )
     }
 
-    fn run(event: Value) -> Outcome {
+    fn run(event: Value) -> WebhookResult {
         match Request::read(event) {
             Ok(request) => request.verify(&SecretString::from(SECRET)),
-            Err(reply) => Outcome::Reply(reply),
+            Err(reply) => WebhookResult::Reply(reply),
         }
     }
 
     fn status(event: Value) -> u16 {
         match run(event) {
-            Outcome::Reply(reply) => reply.status,
-            Outcome::Enqueue(_) => 202,
+            WebhookResult::Reply(reply) => reply.status,
+            WebhookResult::Enqueue(_) => 202,
         }
     }
 
@@ -206,7 +207,7 @@ mod tests {
 
     #[test]
     fn pushes_to_branches_are_queued() {
-        let Outcome::Enqueue(push) = run(signed("push", &push("refs/heads/feature/x", &sha()))) else {
+        let WebhookResult::Enqueue(push) = run(signed("push", &push("refs/heads/feature/x", &sha()))) else {
             panic!("not queued")
         };
         assert_eq!((push.branch(), push.repo.to_string().as_str()), ("feature/x", "acme/gitops"));
@@ -218,7 +219,8 @@ mod tests {
         let body = push("refs/heads/main", &sha());
         let mut event = request(
             &STANDARD.encode(&body),
-            &json!({"X-GitHub-Event": "push", "X-GITHUB-DELIVERY": "a-1", "X-Hub-Signature-256": sign(body.as_bytes())}),
+            &json!({"X-GitHub-Event": "push", "X-GITHUB-DELIVERY": "a-1",
+                "X-Hub-Signature-256": sign(body.as_bytes())}),
         );
         event["isBase64Encoded"] = json!(true);
         assert_eq!(status(event.clone()), 202);
@@ -245,7 +247,7 @@ mod tests {
 
     #[test]
     fn other_events_and_references_are_answered() {
-        assert_eq!(run(signed("ping", "{}")), Outcome::Reply(Reply::new(200, "pong")));
+        assert_eq!(run(signed("ping", "{}")), WebhookResult::Reply(Reply::new(200, "pong")));
         let zero = "0".repeat(40);
         for (event, body) in [
             ("issues", "{}".to_owned()),

@@ -3,7 +3,7 @@
 
 pub mod ecr;
 pub mod github;
-pub mod intake;
-pub mod later;
 pub mod queue;
 pub mod schedule;
+pub mod scheduler;
+pub mod webhook_queue;

@@ -37,7 +37,7 @@ impl Push {
 
 /// A sync that was left for another invocation to go on with. The worker resolves the branch head itself here, too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Continue {
+pub struct ResumeMessage {
     /// The application, as its tracking ids name it.
     pub app: String,
     /// The sync's id: once it has ended, the message says nothing.
@@ -46,13 +46,14 @@ pub struct Continue {
     pub attempt: u32,
 }
 
-impl Continue {
+impl ResumeMessage {
     /// The FIFO group: one for each application, so that none waits for another's rollout.
     pub fn group(&self) -> String {
         hex::encode(Sha256::digest(format!("continue\0{}", self.app)))
     }
 
-    /// The deduplication id: sent twice, it comes once. A queue has them for all its groups, so that the application is part of it.
+    /// The deduplication id: sent twice, it comes once. A queue has them for all its groups, so that the application
+    /// is part of it.
     pub fn deduplication(&self) -> String {
         hex::encode(Sha256::digest(format!("continue\0{}\0{}\0{}", self.app, self.operation, self.attempt)))
     }
@@ -64,14 +65,14 @@ pub enum Message {
     /// A branch moved.
     Push(Push),
     /// A sync goes on.
-    Continue(Continue),
+    Resume(ResumeMessage),
 }
 
 impl Message {
     fn read(body: &str) -> Result<Self, serde_json::Error> {
         let value: Value = serde_json::from_str(body)?;
         if value.get("operation").is_some() {
-            serde_json::from_value(value).map(Self::Continue)
+            serde_json::from_value(value).map(Self::Resume)
         } else {
             serde_json::from_value(value).map(Self::Push)
         }
@@ -81,7 +82,7 @@ impl Message {
     pub fn group(&self) -> String {
         match self {
             Self::Push(push) => push.group(),
-            Self::Continue(rest) => rest.group(),
+            Self::Resume(rest) => rest.group(),
         }
     }
 }
@@ -135,7 +136,7 @@ mod tests {
             after: "a".repeat(40),
             delivery: "guid".into(),
         };
-        let rest = Continue { app: "shop".into(), operation: "op".into(), attempt: 2 };
+        let rest = ResumeMessage { app: "shop".into(), operation: "op".into(), attempt: 2 };
         let event = json!({"Records": [
             {"messageId": "1", "body": serde_json::to_string(&push).unwrap()},
             {"messageId": "2", "body": "{\"repo\": 5}"},
@@ -144,9 +145,9 @@ mod tests {
         ]});
         let records = read(event).unwrap();
         assert_eq!(records[0].message.as_ref().unwrap(), &Message::Push(push.clone()));
-        assert_eq!(records[3].message.as_ref().unwrap(), &Message::Continue(rest.clone()));
+        assert_eq!(records[3].message.as_ref().unwrap(), &Message::Resume(rest.clone()));
         assert_eq!(records[3].receipt, "r");
-        let other = Continue { app: "db".into(), ..rest.clone() };
+        let other = ResumeMessage { app: "db".into(), ..rest.clone() };
         assert_ne!(rest.deduplication(), other.deduplication());
         assert_eq!(push.branch(), "release/1");
         assert!(records[1].message.is_err() && records[2].message.is_err());

@@ -1,5 +1,5 @@
-//! The annotations of Argo CD Image Updater on an Application (argoproj-labs/argocd-image-updater `docs/configuration/`,
-//! `pkg/argocd/annotations.go`).
+//! The annotations of Argo CD Image Updater on an Application (argoproj-labs/argocd-image-updater
+//! `docs/configuration/`, `pkg/argocd/annotations.go`).
 
 use slipway_manifest::tree;
 
@@ -35,8 +35,8 @@ pub struct Update {
     pub folder: String,
 }
 
-/// The images among those of `apps` that `push` is about: registry and repository are the same to the letter. Applications
-/// that name the image, but can't be updated, are errors; all others are passed over.
+/// The images among those of `apps` that `push` is about: registry and repository are the same to the letter.
+/// Applications that name the image, but can't be updated, are errors; all others are passed over.
 pub fn updates(push: &ImagePush, apps: &[Application]) -> (Vec<Update>, Vec<ImageError>) {
     let pushed = push.image();
     let (mut updates, mut errors) = (Vec::new(), Vec::new());

@@ -105,7 +105,8 @@ pub fn choose<'a>(update: &Update, tags: &'a [TagInfo]) -> Result<Option<&'a Tag
 }
 
 /// Whether `chosen` is newer than the tag `current`, by the strategy: a higher version, a later push, or later in the
-/// alphabet. Where they can't be compared (a tag that is no version, or that ECR does not list any more) it counts as newer.
+/// alphabet. Where they can't be compared (a tag that is no version, or that ECR does not list any more) it counts as
+/// newer.
 pub fn is_forward(strategy: Strategy, current: &str, chosen: &TagInfo, tags: &[TagInfo]) -> bool {
     match strategy {
         Strategy::Semver => match (Version::parse(current), Version::parse(&chosen.tag)) {

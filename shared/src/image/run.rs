@@ -1,16 +1,17 @@
-//! The function `ecr-push`: an image push becomes one commit for each branch that names the image. What to change is decided
-//! by [`super::plan`], again with each new head of the branch; here are the root, the list of tags, and the commit.
+//! The function `ecr-push`: an image push becomes one commit for each branch that names the image. What to change is
+//! decided by [`super::plan`], again with each new head of the branch; here are the root, the list of tags, and the
+//! commit.
 
 use std::collections::BTreeMap;
 
 use aws_sdk_ecr::types::ImageDetail;
 use serde_json::{Value, json};
 
-use super::{Plan, TagInfo, Update, plan, updates};
+use super::{TagInfo, Update, UpdatePlan, plan_updates, updates};
 use crate::aws::Aws;
 use crate::config;
 use crate::error::{Failure, chain};
-use crate::event::ecr::{self, ImagePush, Trigger};
+use crate::event::ecr::{self, EcrTrigger, ImagePush};
 use crate::notify::report;
 use crate::notify::slack::Slack;
 use crate::root;
@@ -24,7 +25,7 @@ const MAX_TAGS: usize = 20_000;
 
 /// The function `ecr-push`.
 #[derive(Clone)]
-pub struct Pusher {
+pub struct ImageUpdater {
     root: Location,
     github: GitHub,
     aws: Aws,
@@ -33,7 +34,7 @@ pub struct Pusher {
 
 /// What became of one branch.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub struct UpdateResult {
     /// The commit that was made.
     pub commit: Option<Committed>,
     /// What changed: `web: 1.2.3 → 1.2.4`.
@@ -58,7 +59,7 @@ enum TagsError {
     TooMany { image: String },
 }
 
-impl Pusher {
+impl ImageUpdater {
     /// A pusher with these settings; nothing is asked yet.
     pub fn new(settings: config::EcrPush, aws: Aws) -> Self {
         let config::EcrPush { root, github, slack } = settings;
@@ -74,11 +75,11 @@ impl Pusher {
     /// Handles an event of EventBridge; gives the commits made. What asks for nothing is answered with why.
     pub async fn handle(&self, event: Value) -> Result<Value, Failure> {
         match ecr::read(event).map_err(|error| Failure::terminal(&error))? {
-            Trigger::Ignored(reason) => {
+            EcrTrigger::Ignored(reason) => {
                 tracing::info!(reason, "ignored");
                 Ok(json!({ "ignored": reason }))
             }
-            Trigger::Push(push) => {
+            EcrTrigger::Push(push) => {
                 let outcomes = Box::pin(self.run(&push)).await?;
                 let branches: serde_json::Map<String, Value> =
                     outcomes.iter().map(|(branch, outcome)| (branch.clone(), summary(outcome))).collect();
@@ -88,9 +89,9 @@ impl Pusher {
         }
     }
 
-    /// Brings every kustomization that names the pushed image to the tag that its Application wants; gives what became of each
-    /// `OWNER/REPO branch`.
-    pub async fn run(&self, push: &ImagePush) -> Result<BTreeMap<String, Outcome>, Failure> {
+    /// Brings every kustomization that names the pushed image to the tag that its Application wants; gives what
+    /// became of each `OWNER/REPO branch`.
+    pub async fn run(&self, push: &ImagePush) -> Result<BTreeMap<String, UpdateResult>, Failure> {
         let checkouts = Checkouts::new(self.github.clone());
         let root = root::load(&self.root, &checkouts).await?;
         // What may not be deployed is not written to either.
@@ -98,10 +99,10 @@ impl Pusher {
         let apps: Vec<_> = permitted.map(|member| member.app).collect();
         let (wanted, errors) = updates(push, &apps);
         let refused: Vec<String> = errors.iter().map(|error| chain(error)).collect();
-        self.tell(push, &refused).await;
+        self.notify(push, &refused).await;
         let mut outcomes = BTreeMap::new();
         if !refused.is_empty() {
-            outcomes.insert("refused".to_owned(), Outcome { problems: refused, ..Outcome::default() });
+            outcomes.insert("refused".to_owned(), UpdateResult { problems: refused, ..UpdateResult::default() });
         }
         if wanted.is_empty() {
             return Ok(outcomes);
@@ -109,7 +110,7 @@ impl Pusher {
         let tags = self.tags(push).await?;
         for ((url, branch), group) in self.by_branch(wanted, &mut outcomes).await? {
             let outcome = self.commit(&url.repo, &branch, &group, &tags).await?;
-            self.tell(push, &outcome.problems).await;
+            self.notify(push, &outcome.problems).await;
             outcomes.insert(format!("{} {branch}", url.repo), outcome);
         }
         Ok(outcomes)
@@ -119,7 +120,7 @@ impl Pusher {
     async fn by_branch(
         &self,
         wanted: Vec<Update>,
-        outcomes: &mut BTreeMap<String, Outcome>,
+        outcomes: &mut BTreeMap<String, UpdateResult>,
     ) -> Result<BTreeMap<(RepoUrl, String), Vec<Update>>, Failure> {
         let mut groups: BTreeMap<(RepoUrl, String), Vec<Update>> = BTreeMap::new();
         for update in wanted {
@@ -139,10 +140,16 @@ impl Pusher {
         Ok(groups)
     }
 
-    async fn commit(&self, repo: &Repo, branch: &str, group: &[Update], tags: &[TagInfo]) -> Result<Outcome, Failure> {
-        let mut outcome = Outcome::default();
+    async fn commit(
+        &self,
+        repo: &Repo,
+        branch: &str,
+        group: &[Update],
+        tags: &[TagInfo],
+    ) -> Result<UpdateResult, Failure> {
+        let mut outcome = UpdateResult::default();
         let edit = |checkout: &crate::source::github::Checkout| {
-            let plan = plan(&checkout.tree, group, tags);
+            let plan = plan_updates(&checkout.tree, group, tags);
             outcome = described(&plan);
             Ok::<_, std::convert::Infallible>((!plan.is_empty()).then(|| change(&plan)))
         };
@@ -176,7 +183,7 @@ impl Pusher {
         Ok(tags)
     }
 
-    async fn tell(&self, push: &ImagePush, problems: &[String]) {
+    async fn notify(&self, push: &ImagePush, problems: &[String]) {
         let (Some(slack), false) = (&self.slack, problems.is_empty()) else { return };
         let what = format!("{}:{} was pushed, but not everything that names it can be updated", push.image(), push.tag);
         if let Err(error) = slack.post(&report::problem(&what, problems)).await {
@@ -192,18 +199,18 @@ fn tags_of(image: ImageDetail) -> Vec<TagInfo> {
     tags.into_iter().map(|tag| TagInfo { tag, pushed_at_ms, digest: digest.clone() }).collect()
 }
 
-fn change(plan: &Plan) -> commit::Change {
+fn change(plan: &UpdatePlan) -> commit::FileEdit {
     let message = plan.message();
     let (headline, body) = message.split_once('\n').unwrap_or((&message, ""));
-    commit::Change {
+    commit::FileEdit {
         files: plan.files.iter().map(|(path, text)| (path.clone(), text.clone().into_bytes())).collect(),
         headline: headline.to_owned(),
         body: body.trim().to_owned(),
     }
 }
 
-fn described(plan: &Plan) -> Outcome {
-    Outcome {
+fn described(plan: &UpdatePlan) -> UpdateResult {
+    UpdateResult {
         commit: None,
         changes: plan.changes.iter().map(|c| format!("{}: {} → {}", c.app, c.old, c.new)).collect(),
         unchanged: plan.unchanged.iter().map(|(app, why)| format!("{app}: {why}")).collect(),
@@ -211,8 +218,8 @@ fn described(plan: &Plan) -> Outcome {
     }
 }
 
-fn summary(outcome: &Outcome) -> Value {
-    let Outcome { commit, changes, unchanged, problems } = outcome;
+fn summary(outcome: &UpdateResult) -> Value {
+    let UpdateResult { commit, changes, unchanged, problems } = outcome;
     let commit = commit.as_ref().map(|commit| commit.sha.as_str());
     json!({ "commit": commit, "changes": changes, "unchanged": unchanged, "problems": problems })
 }

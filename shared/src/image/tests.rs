@@ -28,7 +28,8 @@ fn app(name: &str, annotations: &[(&str, &str)]) -> Application {
     let object = json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": name, "annotations": all},
         "spec": {
-            "source": {"repoURL": "https://github.com/acme/gitops", "path": format!("apps/{name}"), "targetRevision": "main"},
+            "source": {"repoURL": "https://github.com/acme/gitops", "path": format!("apps/{name}"),
+                "targetRevision": "main"},
             "destination": {"name": "in-cluster"},
         },
     });
@@ -95,7 +96,8 @@ fn what_is_not_supported_says_so_and_changes_nothing() {
         ),
         (
             ("git-repository", "file:///x"),
-            "web: annotation git-repository: expected `https://HOST/OWNER/REPO` or `git@HOST:OWNER/REPO`, found `file:///x`",
+            "web: annotation git-repository: expected `https://HOST/OWNER/REPO` or `git@HOST:OWNER/REPO`, found \
+                `file:///x`",
         ),
     ] {
         let (updates, errors) = updates(&push(), &[app("web", &[annotation])]);
@@ -132,11 +134,12 @@ fn settings_of_the_image_come_before_those_of_the_application() {
 
 #[test]
 fn one_scalar_changes() {
-    let text = "# shop\nresources: [x.yaml]\nimages:\n  - name: nginx   # ours\n    newName: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app\n    newTag: \"1.0\"\n";
+    let text = "# shop\nresources: [x.yaml]\nimages:\n  - name: nginx   # ours\n    newName: \
+                123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app\n    newTag: \"1.0\"\n";
     let tree = tree(&[("apps/web/kustomization.yaml", text)]);
     let (updates, _) =
         updates(&push(), &[app("web", &[("image-list", &format!("a={IMAGE}")), ("a.kustomize.image-name", "nginx")])]);
-    let plan = plan(&tree, &updates, &tags(&["1.0", "1.10", "1.2", "latest"]));
+    let plan = plan_updates(&tree, &updates, &tags(&["1.0", "1.10", "1.2", "latest"]));
     assert!(plan.errors.is_empty(), "{:?}", plan.errors);
     assert_eq!(plan.files["apps/web/kustomization.yaml"], text.replace("\"1.0\"", "\"1.10\""));
     assert_eq!(plan.message(), "build: automatic update of web\n\nupdates image team/app tag '1.0' to '1.10'\n");
@@ -149,7 +152,7 @@ fn the_top_folder_is_written_to() {
     for target in ["kustomization:/", "kustomization:/.", "kustomization:../.."] {
         let (updates, errors) = updates(&push(), &[app("web", &[("write-back-target", target)])]);
         assert!(errors.is_empty(), "{errors:?}");
-        let plan = plan(&tree, &updates, &tags(&["1.0", "1.1"]));
+        let plan = plan_updates(&tree, &updates, &tags(&["1.0", "1.1"]));
         assert!(plan.errors.is_empty(), "{target}: {:?}", plan.errors);
         assert!(plan.files["kustomization.yaml"].contains("newTag: \"1.1\""), "{target}");
     }
@@ -161,7 +164,7 @@ fn nothing_goes_backwards_or_changes_for_nothing() {
         let text = format!("images:\n- name: {IMAGE}\n  newTag: \"{current}\"\n");
         let tree = tree(&[("apps/web/kustomization.yaml", &text)]);
         let (updates, _) = updates(&push(), &[app("web", &[("update-strategy", strategy)])]);
-        let plan = plan(&tree, &updates, &tags(list));
+        let plan = plan_updates(&tree, &updates, &tags(list));
         plan.changes.first().map(|change| change.new.clone())
     };
     assert_eq!(plan_for("semver", "1.2.0", &["1.1.0", "1.0.0"]), None);
@@ -188,7 +191,7 @@ fn applications_share_a_commit() {
     let tree = tree(&[("base/kustomization.yaml", &base), ("apps/c/Kustomization", &base)]);
     let shared = ("write-back-target", "kustomization:/base");
     let apps = [app("a", &[shared]), app("b", &[shared]), app("c", &[]), app("d", &[])];
-    let plan = plan(&tree, &updates(&push(), &apps).0, &tags(&["1.0.0", "1.1.0"]));
+    let plan = plan_updates(&tree, &updates(&push(), &apps).0, &tags(&["1.0.0", "1.1.0"]));
     assert_eq!(plan.files.len(), 2);
     assert_eq!(plan.message(), "build: automatic update of a, c\n\nupdates image team/app tag '1.0.0' to '1.1.0'\n");
     assert_eq!(plan.unchanged.len(), 1);

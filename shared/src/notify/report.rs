@@ -12,7 +12,7 @@ const MAX_VALUE: usize = 120;
 
 /// How a deployment stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub enum AppSyncStatus {
     /// Applied, waiting for health.
     Progressing,
     /// Applied and healthy.
@@ -31,7 +31,7 @@ pub enum Phase {
     Failed,
 }
 
-impl Phase {
+impl AppSyncStatus {
     /// Its picture.
     pub fn icon(self) -> &'static str {
         match self {
@@ -47,7 +47,7 @@ impl Phase {
 
 /// One deployment of one application.
 #[derive(Debug, Clone)]
-pub struct Deployment<'a> {
+pub struct SyncReport<'a> {
     /// The application.
     pub app: &'a str,
     /// The destination cluster's name.
@@ -57,7 +57,7 @@ pub struct Deployment<'a> {
     /// The commit.
     pub sha: &'a str,
     /// How it stands.
-    pub phase: Phase,
+    pub phase: AppSyncStatus,
     /// What changed, one line an object: `Deployment/shop/web configured`.
     pub changes: &'a [String],
     /// What failed or is not healthy, one line each.
@@ -133,16 +133,16 @@ fn bullets(text: &mut String, lines: impl ExactSizeIterator<Item = String>) {
 }
 
 /// The message of a deployment; the same message is edited while it goes on.
-pub fn deployment(d: &Deployment<'_>) -> String {
+pub fn deployment(d: &SyncReport<'_>) -> String {
     let words = match d.phase {
-        Phase::Progressing => "is being deployed to",
-        Phase::Healthy => "is deployed to",
-        Phase::Waiting => "is not there yet on",
-        Phase::Held => "waits for a sync window to be deployed to",
-        Phase::Skipped => "is left alone, and is not deployed to",
-        Phase::Queued => "waits for other applications to be deployed to",
-        Phase::OutOfSync => "is out of sync, and waits to be synced by hand, on",
-        Phase::Failed => "could not be deployed to",
+        AppSyncStatus::Progressing => "is being deployed to",
+        AppSyncStatus::Healthy => "is deployed to",
+        AppSyncStatus::Waiting => "is not there yet on",
+        AppSyncStatus::Held => "waits for a sync window to be deployed to",
+        AppSyncStatus::Skipped => "is left alone, and is not deployed to",
+        AppSyncStatus::Queued => "waits for other applications to be deployed to",
+        AppSyncStatus::OutOfSync => "is out of sync, and waits to be synced by hand, on",
+        AppSyncStatus::Failed => "could not be deployed to",
     };
     let icon = d.phase.icon();
     let mut text =
@@ -153,8 +153,8 @@ pub fn deployment(d: &Deployment<'_>) -> String {
     text
 }
 
-/// The message about differences that are new; `noticed` is the time of the check, for writes of which the API server records no
-/// time (those of the scale subresource).
+/// The message about differences that are new; `noticed` is the time of the check, for writes of which the API server
+/// records no time (those of the scale subresource).
 pub fn drift(app: &str, cluster: &str, sha: &str, drifts: &[Drift], noticed: &str) -> String {
     let mut text = format!(
         ":rotating_light: {} on {} differs from Git at {}: {}",
@@ -210,14 +210,16 @@ pub fn resolved(app: &str, cluster: &str, gone: &[String]) -> String {
 }
 
 /// The message about an application that left the root: how that stands, what is gone, and what is to be said of it.
-pub fn deletion(app: &str, cluster: &str, phase: Phase, changes: &[String], lines: &[String]) -> String {
+pub fn deletion(app: &str, cluster: &str, phase: AppSyncStatus, changes: &[String], lines: &[String]) -> String {
     let (icon, words) = match phase {
-        Phase::Healthy => (":wastebasket:", "is deleted from"),
-        Phase::Held => (Phase::OutOfSync.icon(), "left Git, and waits for an approval to be deleted from"),
-        Phase::Skipped => (Phase::Skipped.icon(), "left Git, and is not deleted from"),
-        Phase::Failed => (Phase::Failed.icon(), "left Git, and could not be deleted from"),
-        Phase::Progressing | Phase::Waiting | Phase::Queued | Phase::OutOfSync => {
-            (Phase::Waiting.icon(), "is being deleted from")
+        AppSyncStatus::Healthy => (":wastebasket:", "is deleted from"),
+        AppSyncStatus::Held => {
+            (AppSyncStatus::OutOfSync.icon(), "left Git, and waits for an approval to be deleted from")
+        }
+        AppSyncStatus::Skipped => (AppSyncStatus::Skipped.icon(), "left Git, and is not deleted from"),
+        AppSyncStatus::Failed => (AppSyncStatus::Failed.icon(), "left Git, and could not be deleted from"),
+        AppSyncStatus::Progressing | AppSyncStatus::Waiting | AppSyncStatus::Queued | AppSyncStatus::OutOfSync => {
+            (AppSyncStatus::Waiting.icon(), "is being deleted from")
         }
     };
     let mut text = format!("{icon} {} {words} {}", bold(app), bold(cluster));
@@ -252,8 +254,8 @@ mod tests {
     fn a_drift_names_field_values_manager_and_time() {
         assert_eq!(
             drift("web", "prod", &"a".repeat(40), &[replicas()], "now"),
-            ":rotating_light: *web* on *prod* differs from Git at `aaaaaaa`: 1 field\n• `Deployment/shop/web` `spec.replicas`: \
-             Git has `2`, the cluster `5`; by `kubectl-scale` at 2026-11-21T13:00:00Z"
+            ":rotating_light: *web* on *prod* differs from Git at `aaaaaaa`: 1 field\n• `Deployment/shop/web` \
+             `spec.replicas`: Git has `2`, the cluster `5`; by `kubectl-scale` at 2026-11-21T13:00:00Z"
         );
     }
 
@@ -275,17 +277,23 @@ mod tests {
         let text = drift("web", "prod", "abc", &many, "now");
         assert!(text.len() < 4_000 && text.ends_with(" more"), "{}", text.len());
         let changes: Vec<String> = (0..50).map(|n| format!("ConfigMap/a/{n} created")).collect();
-        let text = deployment(&Deployment {
+        let text = deployment(&SyncReport {
             app: "web",
             cluster: "prod",
             repo: "acme/gitops",
             sha: "abcdef0123",
-            phase: Phase::Failed,
+            phase: AppSyncStatus::Failed,
             changes: &changes,
             problems: &["failed to apply X".into()],
             warnings: &["unknown field".into()],
         });
-        assert!(text.starts_with(":x: *web* could not be deployed to *prod* at `abcdef0` of acme/gitops\n• :red_circle: failed to apply X\n"), "{text}");
+        assert!(
+            text.starts_with(
+                ":x: *web* could not be deployed to *prod* at `abcdef0` of acme/gitops\n• :red_circle: failed to \
+                 apply X\n"
+            ),
+            "{text}"
+        );
         assert!(text.contains("… and 30 more"), "{text}");
     }
 }

@@ -1,4 +1,5 @@
-//! One message a commit and channel, edited in place while its applications go on; the details in its thread at the end.
+//! One message a commit and channel, edited in place while its applications go on; the details in its thread at the
+//! end.
 //!
 //! A message is edited at most once in [`PACE`], as Slack's limits have it; what is left to say then is said by
 //! [`Reporter::finish`].
@@ -10,21 +11,21 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::board::Board;
-use super::report::{Deployment, Phase};
-use super::slack::{Posted, Slack};
+use super::commit_report::CommitReport;
+use super::report::{AppSyncStatus, SyncReport};
+use super::slack::{MessageRef, Slack};
 use super::subscribe::Subscriptions;
 use crate::error::chain;
 
 /// The least time between two edits of a message.
-const PACE: Duration = Duration::from_secs(3);
+const UPDATE_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Where the message about an application's commit stands, as its state remembers it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Told {
+pub struct LastNotification {
     /// The message.
     #[serde(flatten)]
-    pub posted: Posted,
+    pub posted: MessageRef,
     /// The commit.
     pub revision: String,
     /// How many applications it speaks of: one of several can't be edited by who knows only one of them.
@@ -36,16 +37,16 @@ pub struct Told {
 #[derive(Clone)]
 pub struct Reporter {
     slack: Slack,
-    boards: Arc<Mutex<BTreeMap<Key, Shown>>>,
+    boards: Arc<Mutex<BTreeMap<Key, PostedReport>>>,
 }
 
 /// Repository, commit and channel.
 type Key = (String, String, String);
 
-struct Shown {
-    board: Board,
+struct PostedReport {
+    board: CommitReport,
     /// The message, where it is posted.
-    posted: Option<Posted>,
+    posted: Option<MessageRef>,
     /// Whether we only answer in the thread of a message that others wrote too.
     threaded: bool,
     text: String,
@@ -58,33 +59,43 @@ impl Reporter {
         Self { slack, boards: Arc::default() }
     }
 
-    /// Tells how an application stands, in the channels that want to hear it. `known` is where an earlier invocation told of this
-    /// commit. Where nothing changed and nothing is wrong there is nothing to tell. Gives what to remember; that Slack can't be reached
-    /// is only logged.
-    pub async fn tell(&self, deployment: &Deployment<'_>, to: &Subscriptions, known: Option<&Told>) -> Option<Told> {
+    /// Tells how an application stands, in the channels that want to hear it. `known` is where an earlier invocation
+    /// told of this commit. Where nothing changed and nothing is wrong there is nothing to tell. Gives what to
+    /// remember; that Slack can't be reached is only logged.
+    pub async fn notify(
+        &self,
+        deployment: &SyncReport<'_>,
+        to: &Subscriptions,
+        known: Option<&LastNotification>,
+    ) -> Option<LastNotification> {
         let mut boards = self.boards.lock().await;
         let mut told = None;
         for channel in to.channels(deployment.phase, self.slack.channel()) {
             let known = known.filter(|known| known.revision == deployment.sha);
             let key = (deployment.repo.to_owned(), deployment.sha.to_owned(), channel);
-            let Deployment { changes, problems, phase, .. } = deployment;
-            let is_news = !changes.is_empty() || !problems.is_empty() || *phase == Phase::Queued || known.is_some();
+            let SyncReport { changes, problems, phase, .. } = deployment;
+            let is_news =
+                !changes.is_empty() || !problems.is_empty() || *phase == AppSyncStatus::Queued || known.is_some();
             if !is_news && !boards.get(&key).is_some_and(|shown| shown.board.has(deployment.app)) {
                 continue;
             }
-            let shown = boards.entry(key.clone()).or_insert_with(|| Shown {
-                board: Board::new(deployment.repo, deployment.sha),
+            let shown = boards.entry(key.clone()).or_insert_with(|| PostedReport {
+                board: CommitReport::new(deployment.repo, deployment.sha),
                 posted: known.map(|known| known.posted.clone()),
                 threaded: known.is_some_and(|known| known.apps > 1),
                 text: String::new(),
                 edited: Instant::now(),
             });
             shown.board.put(deployment);
-            if !shown.threaded && (shown.posted.is_none() || shown.edited.elapsed() >= PACE) {
+            if !shown.threaded && (shown.posted.is_none() || shown.edited.elapsed() >= UPDATE_INTERVAL) {
                 self.show(&key.2, shown).await;
             }
             let apps = shown.board.len();
-            let here = shown.posted.clone().map(|posted| Told { posted, revision: deployment.sha.to_owned(), apps });
+            let here = shown.posted.clone().map(|posted| LastNotification {
+                posted,
+                revision: deployment.sha.to_owned(),
+                apps,
+            });
             told = told.or(here);
         }
         told
@@ -111,7 +122,7 @@ impl Reporter {
         boards.clear();
     }
 
-    async fn show(&self, channel: &str, shown: &mut Shown) {
+    async fn show(&self, channel: &str, shown: &mut PostedReport) {
         let text = shown.board.text();
         if text == shown.text {
             return;

@@ -9,13 +9,13 @@ use crate::http::{Http, HttpError};
 use crate::secret::{SecretError, Secrets};
 
 /// An answer comes within this time, or never.
-const LIMIT: Duration = Duration::from_secs(10);
+const SLACK_TIMEOUT: Duration = Duration::from_secs(10);
 /// A `Retry-After` up to this many seconds is waited for, once.
-const PATIENCE: u64 = 5;
+const MAX_SLACK_ATTEMPTS: u64 = 5;
 
 /// Where a message stands: what is needed to edit it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Posted {
+pub struct MessageRef {
     /// The channel's id, as Slack answered it.
     pub channel: String,
     /// The message's time stamp, which is its name.
@@ -62,30 +62,30 @@ impl Slack {
     }
 
     /// Posts `text` (mrkdwn, built by [`super::report`]) and says where it stands.
-    pub async fn post(&self, text: &str) -> Result<Posted, SlackError> {
+    pub async fn post(&self, text: &str) -> Result<MessageRef, SlackError> {
         self.post_to(&self.settings.channel, text).await
     }
 
     /// As [`Slack::post`], to another channel.
-    pub async fn post_to(&self, channel: &str, text: &str) -> Result<Posted, SlackError> {
+    pub async fn post_to(&self, channel: &str, text: &str) -> Result<MessageRef, SlackError> {
         self.send(channel, None, text).await
     }
 
     /// Answers in the thread of a message.
-    pub async fn reply(&self, posted: &Posted, text: &str) -> Result<Posted, SlackError> {
+    pub async fn reply(&self, posted: &MessageRef, text: &str) -> Result<MessageRef, SlackError> {
         self.send(&posted.channel, Some(&posted.ts), text).await
     }
 
-    async fn send(&self, channel: &str, thread: Option<&str>, text: &str) -> Result<Posted, SlackError> {
+    async fn send(&self, channel: &str, thread: Option<&str>, text: &str) -> Result<MessageRef, SlackError> {
         let body = json!({
             "channel": channel, "thread_ts": thread, "text": text, "unfurl_links": false, "unfurl_media": false });
         let answer = self.call("chat.postMessage", &body).await?;
         let text = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        Ok(Posted { channel: text("channel"), ts: text("ts") })
+        Ok(MessageRef { channel: text("channel"), ts: text("ts") })
     }
 
     /// Replaces the text of a message.
-    pub async fn update(&self, posted: &Posted, text: &str) -> Result<(), SlackError> {
+    pub async fn update(&self, posted: &MessageRef, text: &str) -> Result<(), SlackError> {
         let body = json!({ "channel": posted.channel, "ts": posted.ts, "text": text });
         self.call("chat.update", &body).await.map(|_| ())
     }
@@ -93,10 +93,10 @@ impl Slack {
     async fn call(&self, method: &str, body: &Value) -> Result<Value, SlackError> {
         let token = self.secrets.get(&self.settings.secret).await?;
         let url = format!("{}/{method}", self.settings.api);
-        let mut answer = self.http.post_json(&url, &token, body, LIMIT).await?;
-        if answer.status == 429 && answer.retry_after.is_some_and(|seconds| seconds <= PATIENCE) {
+        let mut answer = self.http.post_json(&url, &token, body, SLACK_TIMEOUT).await?;
+        if answer.status == 429 && answer.retry_after.is_some_and(|seconds| seconds <= MAX_SLACK_ATTEMPTS) {
             tokio::time::sleep(Duration::from_secs(answer.retry_after.unwrap_or_default())).await;
-            answer = self.http.post_json(&url, &token, body, LIMIT).await?;
+            answer = self.http.post_json(&url, &token, body, SLACK_TIMEOUT).await?;
         }
         if answer.body.get("ok").and_then(Value::as_bool) == Some(true) {
             return Ok(answer.body);

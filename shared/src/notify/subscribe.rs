@@ -1,12 +1,13 @@
-//! Who hears of an application: Argo CD's notification annotations (argoproj/argo-cd `docs/operator-manual/notifications/
-//! subscriptions.md`), as far as they name Slack channels; what else they name is told. Pure.
+//! Who hears of an application: Argo CD's notification annotations (argoproj/argo-cd
+//! `docs/operator-manual/notifications/ subscriptions.md`), as far as they name Slack channels; what else they name
+//! is told. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use slipway_manifest::{Object, yaml};
 
-use super::report::Phase;
+use super::report::AppSyncStatus;
 
 const PREFIX: &str = "notifications.argoproj.io/subscribe.";
 /// The same as a list, with several triggers and services.
@@ -32,8 +33,8 @@ pub struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Reads `notifications.argoproj.io/subscribe.TRIGGER.slack` and `….subscribe.slack`, channels separated by `;`, and the list
-    /// `notifications.argoproj.io/subscriptions`.
+    /// Reads `notifications.argoproj.io/subscribe.TRIGGER.slack` and `….subscribe.slack`, channels separated by `;`,
+    /// and the list `notifications.argoproj.io/subscriptions`.
     pub fn of(application: &Object) -> Self {
         let annotations = application.pointer("/metadata/annotations").and_then(Value::as_object);
         let mut found = Self::default();
@@ -84,7 +85,7 @@ impl Subscriptions {
     }
 
     /// The channels that hear of `phase`; `default` where the application subscribes to nothing.
-    pub fn channels(&self, phase: Phase, default: &str) -> BTreeSet<String> {
+    pub fn channels(&self, phase: AppSyncStatus, default: &str) -> BTreeSet<String> {
         if self.channels.is_empty() {
             return BTreeSet::from([default.to_owned()]);
         }
@@ -96,7 +97,7 @@ impl Subscriptions {
 }
 
 /// The keys of the ConfigMap `argocd-notifications-cm` that have no effect: what is said, and when, is Slipway's own.
-pub fn without_effect(data: &Map<String, Value>) -> Vec<&str> {
+pub fn unsupported(data: &Map<String, Value>) -> Vec<&str> {
     let is_idle = |key: &str| match key.split_once('.') {
         Some(("trigger", trigger)) => !TRIGGERS.contains(&trigger),
         Some(("service", service)) => service != "slack",
@@ -106,13 +107,15 @@ pub fn without_effect(data: &Map<String, Value>) -> Vec<&str> {
 }
 
 /// The triggers of Argo CD's catalogue that fire in a phase.
-fn triggers(phase: Phase) -> &'static [&'static str] {
+fn triggers(phase: AppSyncStatus) -> &'static [&'static str] {
     match phase {
-        Phase::Progressing | Phase::Waiting | Phase::Held | Phase::Queued => &["on-sync-running"],
-        Phase::Healthy => &["on-deployed", "on-sync-succeeded"],
-        Phase::Failed => &["on-sync-failed", "on-health-degraded"],
-        Phase::OutOfSync => &["on-sync-status-unknown"],
-        Phase::Skipped => &[],
+        AppSyncStatus::Progressing | AppSyncStatus::Waiting | AppSyncStatus::Held | AppSyncStatus::Queued => {
+            &["on-sync-running"]
+        }
+        AppSyncStatus::Healthy => &["on-deployed", "on-sync-succeeded"],
+        AppSyncStatus::Failed => &["on-sync-failed", "on-health-degraded"],
+        AppSyncStatus::OutOfSync => &["on-sync-status-unknown"],
+        AppSyncStatus::Skipped => &[],
     }
 }
 
@@ -123,45 +126,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_will_hear_is_told_and_does_not_silence_the_rest() {
+    fn unsupported_triggers_are_named_and_do_not_silence_the_rest() {
         let object = json!({
             "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "x", "annotations": {
                 "notifications.argoproj.io/subscribe.on-lunch.slack": "kitchen",
                 "notifications.argoproj.io/subscribe.on-deployed.teams": "other"}}});
         let found = Subscriptions::of(&Object::from_value(object).unwrap());
-        assert_eq!(found.channels(Phase::Failed, "#all"), BTreeSet::from(["#all".to_owned()]));
+        assert_eq!(found.channels(AppSyncStatus::Failed, "#all"), BTreeSet::from(["#all".to_owned()]));
         assert_eq!(found.ignored.len(), 2, "{:?}", found.ignored);
         assert!(
             found.ignored[0]
                 .contains("subscribe.on-lunch.slack` has no effect: the trigger `on-lunch` is none of on-deployed, ")
         );
         assert!(found.ignored[1].ends_with("there is only `slack`, not `teams`"), "{:?}", found.ignored);
-        let cm = json!({"trigger.on-deployed": "", "trigger.on-lunch": "", "template.app-deployed": "", "service.slack": "", "context": ""});
-        assert_eq!(without_effect(cm.as_object().unwrap()), ["trigger.on-lunch", "template.app-deployed"]);
+        let cm = json!({"trigger.on-deployed": "", "trigger.on-lunch": "", "template.app-deployed": "",
+            "service.slack": "", "context": ""});
+        assert_eq!(unsupported(cm.as_object().unwrap()), ["trigger.on-lunch", "template.app-deployed"]);
     }
 
     #[test]
     fn annotations_choose_channels_and_triggers() {
         let of = |annotations: Value| {
             let object = json!({
-                "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "x", "annotations": annotations}});
+                "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "x",
+                    "annotations": annotations}});
             Subscriptions::of(&Object::from_value(object).unwrap())
         };
         let names = |found: BTreeSet<String>| found.into_iter().collect::<Vec<_>>().join(" ");
-        assert_eq!(names(of(json!({})).channels(Phase::Failed, "#all")), "#all");
+        assert_eq!(names(of(json!({})).channels(AppSyncStatus::Failed, "#all")), "#all");
         let some = of(json!({
             "notifications.argoproj.io/subscribe.on-sync-failed.slack": "alerts; oncall",
             "notifications.argoproj.io/subscribe.on-deployed.slack": "releases",
             "notifications.argoproj.io/subscribe.on-deployed.teams": "other"}));
-        assert_eq!(names(some.channels(Phase::Failed, "#all")), "alerts oncall");
-        assert_eq!(names(some.channels(Phase::Healthy, "#all")), "releases");
-        assert_eq!(names(some.channels(Phase::Progressing, "#all")), "");
-        let listed = "- trigger: [on-sync-failed, on-deployed]\n  destinations:\n  - {service: slack, recipients: [a, b]}\n- destinations:\n  - {service: slack, recipients: [c]}\n";
+        assert_eq!(names(some.channels(AppSyncStatus::Failed, "#all")), "alerts oncall");
+        assert_eq!(names(some.channels(AppSyncStatus::Healthy, "#all")), "releases");
+        assert_eq!(names(some.channels(AppSyncStatus::Progressing, "#all")), "");
+        let listed = "- trigger: [on-sync-failed, on-deployed]\n  destinations:\n  - {service: slack, recipients: [a, \
+                      b]}\n- destinations:\n  - {service: slack, recipients: [c]}\n";
         let listed = of(json!({"notifications.argoproj.io/subscriptions": listed}));
-        assert_eq!(names(listed.channels(Phase::Failed, "#all")), "a b c");
-        assert_eq!(names(listed.channels(Phase::Progressing, "#all")), "c");
+        assert_eq!(names(listed.channels(AppSyncStatus::Failed, "#all")), "a b c");
+        assert_eq!(names(listed.channels(AppSyncStatus::Progressing, "#all")), "c");
         assert_eq!(of(json!({"notifications.argoproj.io/subscriptions": "x"})).ignored.len(), 1);
         let all = of(json!({"notifications.argoproj.io/subscribe.slack": "team"}));
-        assert_eq!(names(all.channels(Phase::Progressing, "#all")), "team");
+        assert_eq!(names(all.channels(AppSyncStatus::Progressing, "#all")), "team");
     }
 }

@@ -17,12 +17,12 @@ pub struct Context {
     /// `kustomize.buildOptions`.
     pub build: BuildOptions,
     /// What charts may know.
-    pub facts: Facts,
+    pub facts: ClusterFacts,
 }
 
 /// What charts may know besides their files and values; by default nothing of a cluster, and the start of time.
 #[derive(Debug, Clone, Default)]
-pub struct Facts {
+pub struct ClusterFacts {
     /// Where random values come from: the same seed gives the same values.
     pub seed: [u8; 32],
     /// The time that `now` gives.

@@ -94,8 +94,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The documents of a YAML file. A file that has no object before its first error and does not look like a manifest is
-    /// some other YAML, and is passed over.
+    /// The documents of a YAML file. A file that has no object before its first error and does not look like a
+    /// manifest is some other YAML, and is passed over.
     fn yaml(&mut self, text: &str, path: &str) -> Result<Vec<Value>, RenderError> {
         if text.trim_start().starts_with('{')
             && let Ok(documents) = json_stream(text)

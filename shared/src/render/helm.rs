@@ -1,5 +1,5 @@
-//! Charts: as a source, with Argo CD's settings (argoproj/argo-cd `reposerver/repository/repository.go`, helmTemplate), and
-//! inside kustomizations (`helmCharts`).
+//! Charts: as a source, with Argo CD's settings (argoproj/argo-cd `reposerver/repository/repository.go`,
+//! helmTemplate), and inside kustomizations (`helmCharts`).
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -80,7 +80,8 @@ fn with_facts(options: Options, context: &Context) -> Options {
     Options { seed: facts.seed, now: facts.now, lookups: facts.lookups.clone(), ..options }
 }
 
-/// What a change of must lead to a new render: every file, every folder of the chart, every folder that a glob looked into.
+/// What a change of must lead to a new render: every file, every folder of the chart, every folder that a glob looked
+/// into.
 fn depend(
     rendered: &mut Rendered,
     tree: &Tree,

@@ -1,5 +1,6 @@
-//! Kustomize sources: what `source.kustomize` sets is written into the kustomization, as Argo CD does by `kustomize edit`
-//! (argoproj/argo-cd `util/kustomize/kustomize.go`) in its checkout, here in a copy of the tree; then Kustomize renders.
+//! Kustomize sources: what `source.kustomize` sets is written into the kustomization, as Argo CD does by `kustomize
+//! edit` (argoproj/argo-cd `util/kustomize/kustomize.go`) in its checkout, here in a copy of the tree; then Kustomize
+//! renders.
 
 use std::collections::BTreeMap;
 
@@ -100,7 +101,8 @@ pub(super) fn edited(
     Ok(changed)
 }
 
-/// `kustomize edit set image`: an entry of the same name is replaced (`*` keeps what it had), and all are sorted by name.
+/// `kustomize edit set image`: an entry of the same name is replaced (`*` keeps what it had), and all are sorted by
+/// name.
 fn set_images(map: &mut Map<String, Value>, set: &Kustomize, env: &BTreeMap<String, String>) -> Result<(), String> {
     if set.images.is_empty() {
         return Ok(());

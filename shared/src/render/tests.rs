@@ -57,7 +57,8 @@ fn folders_are_read_by_name_and_recursed_on_request() {
 
 #[test]
 fn lists_streams_and_foreign_files() {
-    let list = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: A, metadata: {name: one}}\n- {apiVersion: v1, kind: A, metadata: {name: two}}\n";
+    let list = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: A, metadata: {name: one}}\n- \
+                {apiVersion: v1, kind: A, metadata: {name: two}}\n";
     let tree = tree(&[
         ("apps/1.yaml", &format!("# c\n---\n{}---\n---\n{}", config("a"), config("b"))),
         ("apps/2.yaml", list),
@@ -66,7 +67,8 @@ fn lists_streams_and_foreign_files() {
         ("apps/5.yaml", "not: [yaml\n"),
         (
             "apps/6.yaml",
-            "{\"apiVersion\": \"v1\", \"kind\": \"A\", \"metadata\": {\"name\": \"j1\"}}\n{\"apiVersion\": \"v1\", \"kind\": \"A\", \"metadata\": {\"name\": \"j2\"}}",
+            "{\"apiVersion\": \"v1\", \"kind\": \"A\", \"metadata\": {\"name\": \"j1\"}}\n{\"apiVersion\": \"v1\", \
+             \"kind\": \"A\", \"metadata\": {\"name\": \"j2\"}}",
         ),
         ("apps/7.yaml", ""),
         ("apps/8.yaml", "apiVersion: v1\nkind: A\nmetadata: {name: x, name: twice}\n"),
@@ -161,7 +163,8 @@ fn source_files_override_the_application() {
 fn kustomize_settings_go_into_the_kustomization() {
     let source = json!({"kustomize": {
         "namePrefix": "p-", "namespace": "n", "images": ["nginx:1.27", "a=r.io/b@sha256:1", "old=*:2"],
-        "commonLabels": {"rev": "${ARGOCD_APP_REVISION_SHORT}"}, "commonAnnotations": {"x": "$y"}, "replicas": [{"name": "d", "count": "3"}],
+        "commonLabels": {"rev": "${ARGOCD_APP_REVISION_SHORT}"}, "commonAnnotations": {"x": "$y"},
+            "replicas": [{"name": "d", "count": "3"}],
         "labelWithoutSelector": true,
     }});
     let app = app(source);
@@ -241,11 +244,13 @@ fn a_kustomization_may_lie_at_the_top() {
 
 #[test]
 fn a_chart_may_lie_at_the_top() {
-    let template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}}\ndata: {{ toYaml .Values | nindent 2 }}\n";
+    let template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}}\ndata: {{ toYaml .Values | \
+                    nindent 2 }}\n";
     let tree = tree(&[
         (
             "Chart.yaml",
-            "apiVersion: v2\nname: chart\nversion: 1.0.0\ndependencies: [{name: lib, version: 0.x, repository: 'file://./libs/lib'}]\n",
+            "apiVersion: v2\nname: chart\nversion: 1.0.0\ndependencies: [{name: lib, version: 0.x, repository: \
+                'file://./libs/lib'}]\n",
         ),
         ("values.yaml", "from: chart\nwith: chart\nset: chart\n"),
         ("envs/prod.yaml", "from: file\n"),
@@ -274,13 +279,26 @@ fn charts_are_sources() {
     let tree = tree(&[
         (
             "apps/Chart.yaml",
-            "apiVersion: v2\nname: web\nversion: 1.0.0\ndependencies: [{name: lib, version: 0.x, repository: 'file://../lib'}]\n",
+            "apiVersion: v2\nname: web\nversion: 1.0.0\ndependencies: [{name: lib, version: 0.x, repository: \
+                'file://../lib'}]\n",
         ),
         ("apps/values.yaml", "replicas: 1\nfrom: chart\n"),
         ("apps/envs/prod.yaml", "from: file\n"),
         (
             "apps/templates/a.yaml",
-            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}, annotations: {helm.sh/hook: pre-install}}\ndata:\n  from: {{ .Values.from }}\n  version: {{ .Capabilities.KubeVersion }}\n  has: {{ .Capabilities.APIVersions.Has \"example.com/v1/Thing\" | quote }}\n  namespace: {{ .Release.Namespace }}\n  revision: {{ .Values.revision | quote }}\n  lib: {{ include \"lib\" . }}\n  random: {{ randAlphaNum 8 }}\n  now: {{ now | date \"2006\" | quote }}\n  live: {{ (lookup \"v1\" \"Secret\" \"shop\" \"s\").data.k | quote }}\n",
+            "apiVersion: v1\n\
+             kind: ConfigMap\n\
+             metadata: {name: {{ .Release.Name }}, annotations: {helm.sh/hook: pre-install}}\n\
+             data:\n\
+             \x20 from: {{ .Values.from }}\n\
+             \x20 version: {{ .Capabilities.KubeVersion }}\n\
+             \x20 has: {{ .Capabilities.APIVersions.Has \"example.com/v1/Thing\" | quote }}\n\
+             \x20 namespace: {{ .Release.Namespace }}\n\
+             \x20 revision: {{ .Values.revision | quote }}\n\
+             \x20 lib: {{ include \"lib\" . }}\n\
+             \x20 random: {{ randAlphaNum 8 }}\n\
+             \x20 now: {{ now | date \"2006\" | quote }}\n\
+             \x20 live: {{ (lookup \"v1\" \"Secret\" \"shop\" \"s\").data.k | quote }}\n",
         ),
         ("lib/Chart.yaml", "apiVersion: v2\nname: lib\nversion: 0.1.0\ntype: library\n"),
         ("lib/templates/_l.tpl", "{{ define \"lib\" }}from the library{{ end }}"),
@@ -347,14 +365,18 @@ fn errors_of_charts_say_what_to_do() {
         all.extend(files);
         crate::error::chain(&render(&tree(&all), &app(json!({"helm": helm})), &Context::default()).unwrap_err())
     };
-    let dependent = "apiVersion: v2\nname: web\nversion: 1.0.0\ndependencies: [{name: redis, version: 17.x, repository: https://charts.example.com}]\n";
+    let dependent = "apiVersion: v2\nname: web\nversion: 1.0.0\ndependencies: [{name: redis, version: 17.x, \
+        repository: https://charts.example.com}]\n";
     assert_eq!(
         error(&[("apps/Chart.yaml", dependent)], json!({})),
-        "failed to render chart `apps`: found in Chart.yaml of `web`, but missing in charts/ directory: redis 17.x from https://charts.example.com; nothing is fetched while rendering: run `helm dependency update` in the chart's folder and commit `charts/`"
+        "failed to render chart `apps`: found in Chart.yaml of `web`, but missing in charts/ directory: redis 17.x \
+            from https://charts.example.com; nothing is fetched while rendering: run `helm dependency \
+            update` in the chart's folder and commit `charts/`"
     );
     assert_eq!(
         error(&[], json!({"valueFiles": ["missing.yaml"]})),
-        "Application.argoproj.io/argocd/web: failed to read `spec.source.helm`: failed to read the value file `missing.yaml`: no such file: `apps/missing.yaml`"
+        "Application.argoproj.io/argocd/web: failed to read `spec.source.helm`: failed to read the value file \
+         `missing.yaml`: no such file: `apps/missing.yaml`"
     );
     assert_eq!(
         error(&[("apps/templates/a.yaml", "a: {{ .Values.x | toYml }}")], json!({})),
@@ -379,7 +401,8 @@ fn kustomizations_render_charts_where_that_is_enabled() {
         ("apps/charts/web/values.yaml", "a: default\nb: default\n"),
         (
             "apps/charts/web/templates/a.yaml",
-            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}, namespace: {{ .Release.Namespace }}}\ndata: {a: {{ .Values.a }}, b: {{ .Values.b }}}\n",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}, namespace: {{ .Release.Namespace \
+             }}}\ndata: {a: {{ .Values.a }}, b: {{ .Values.b }}}\n",
         ),
     ]);
     let refused = crate::error::chain(&render(&tree, &app(json!({})), &Context::default()).unwrap_err());

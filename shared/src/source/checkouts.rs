@@ -9,11 +9,11 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::Repo;
 use super::github::{Checkout, GitHub, GithubError};
-use super::verify::Special;
+use super::verify::UnfetchedPaths;
 
 type Cells<K, V> = Mutex<BTreeMap<K, Arc<OnceCell<V>>>>;
 
-/// What one event looks at: revisions resolved and commits fetched, each once. Made anew for each event, so that a warm
+/// What one event looks at: revisions resolved and commits fetched, each once. Made for each event, so that a warm
 /// function neither remembers an old branch head nor keeps trees that nobody needs.
 #[derive(Debug)]
 pub struct Checkouts {
@@ -29,14 +29,15 @@ impl Checkouts {
         Self { github, revisions: Mutex::default(), commits: Mutex::default(), local: None }
     }
 
-    /// As [`Checkouts::new`], but every revision of `repo` is `tree`, a folder of this machine; it is named by its content.
+    /// As [`Checkouts::new`], but every revision of `repo` is `tree`, a folder of this machine; it is named by its
+    /// content.
     pub fn of_folder(github: GitHub, repo: Repo, tree: Tree) -> Result<Self, TreeError> {
         let mut hash = Sha1::new();
         for path in tree.files_below("")? {
             hash.update(format!("{path}\0"));
             hash.update(Sha1::digest(tree.read(path)?));
         }
-        let checkout = Checkout { repo, sha: hex::encode(hash.finalize()), tree, special: Special::default() };
+        let checkout = Checkout { repo, sha: hex::encode(hash.finalize()), tree, special: UnfetchedPaths::default() };
         Ok(Self { local: Some(Arc::new(checkout)), ..Self::new(github) })
     }
 

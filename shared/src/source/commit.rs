@@ -20,7 +20,7 @@ const MUTATION: &str =
 
 /// What a commit shall change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct FileEdit {
     /// New contents by path.
     pub files: BTreeMap<String, Vec<u8>>,
     /// The message's first line.
@@ -87,13 +87,13 @@ impl<E: StdError + 'static> CommitError<E> {
 
 /// Commits to `branch` what `edit` makes of its head; `None` where that is nothing.
 ///
-/// Where the head moved meanwhile, `edit` is asked again with the new head: it must decide from the tree that it is given
-/// and from nothing it saw before.
+/// Where the head moved meanwhile, `edit` is asked again with the new head: it must decide from the tree that it is
+/// given and from nothing it saw before.
 pub async fn commit<E: StdError + 'static>(
     github: &GitHub,
     repo: &Repo,
     branch: &str,
-    mut edit: impl FnMut(&Checkout) -> Result<Option<Change>, E>,
+    mut edit: impl FnMut(&Checkout) -> Result<Option<FileEdit>, E>,
 ) -> Result<Option<Committed>, CommitError<E>> {
     for attempt in 0..ATTEMPTS {
         let head = github.resolve(repo, &format!("heads/{branch}")).await?;
@@ -116,7 +116,7 @@ pub async fn commit<E: StdError + 'static>(
     Err(CommitError::Moving { repo: repo.clone(), branch: branch.to_owned() })
 }
 
-fn input(repo: &Repo, branch: &str, head: &str, change: &Change) -> Value {
+fn input(repo: &Repo, branch: &str, head: &str, change: &FileEdit) -> Value {
     let additions: Vec<Value> =
         change.files.iter().map(|(path, bytes)| json!({ "path": path, "contents": STANDARD.encode(bytes) })).collect();
     json!({ "input": {
@@ -156,7 +156,8 @@ mod tests {
     fn answers_are_told_apart() {
         let done = json!({"data": {"createCommitOnBranch": {"commit": {"oid": "abc", "url": "u"}}}});
         assert_eq!(read(&done), Answer::Committed(Committed { sha: "abc".into(), url: "u".into() }));
-        let stale = json!({"data": {"createCommitOnBranch": null}, "errors": [{"type": "STALE_DATA", "message": "Expected branch to point to \"a\" but it did not. Pull and try again."}]});
+        let stale = json!({"data": {"createCommitOnBranch": null}, "errors": [{"type": "STALE_DATA",
+            "message": "Expected branch to point to \"a\" but it did not. Pull and try again."}]});
         assert_eq!(read(&stale), Answer::Moved);
         let refused = json!({"errors": [{"type": "FORBIDDEN", "message": "Resource not accessible"}]});
         assert_eq!(read(&refused), Answer::Refused("Resource not accessible".into()));
@@ -166,7 +167,7 @@ mod tests {
     #[test]
     fn the_input_names_the_expected_head() {
         let change =
-            Change { files: BTreeMap::from([("a".into(), b"x".to_vec())]), headline: "h".into(), body: "b".into() };
+            FileEdit { files: BTreeMap::from([("a".into(), b"x".to_vec())]), headline: "h".into(), body: "b".into() };
         let input = input(&"acme/gitops".parse().unwrap(), "main", "abc", &change);
         assert_eq!(input["input"]["expectedHeadOid"], "abc");
         assert_eq!(input["input"]["fileChanges"]["additions"][0], json!({"path": "a", "contents": "eA=="}));

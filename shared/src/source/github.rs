@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use slipway_manifest::{Limits, Tree};
 use tokio::sync::Mutex;
 
-use super::verify::{Special, VerifyError};
+use super::verify::{UnfetchedPaths, VerifyError};
 use super::{Repo, archive, verify};
 use crate::config;
 use crate::secret::{GithubCredential, SecretError, Secrets};
@@ -132,12 +132,12 @@ pub struct Checkout {
     /// The files.
     pub tree: Tree,
     /// What the commit does not hold itself.
-    pub special: Special,
+    pub special: UnfetchedPaths,
 }
 
 /// State of a commit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum CommitState {
     /// Work goes on.
     Pending,
     /// All is well.
@@ -148,7 +148,7 @@ pub enum State {
     Error,
 }
 
-impl State {
+impl CommitState {
     const ALL: [Self; 4] = [Self::Pending, Self::Success, Self::Failure, Self::Error];
 
     fn word(self) -> &'static str {
@@ -165,8 +165,8 @@ impl State {
     }
 }
 
-/// The secret that a client was made with (a rotated secret makes a new one), and the client. Shared: a clone of octocrab's
-/// would log in as an App once more.
+/// The secret that a client was made with (a rotated secret makes a new one), and the client. Shared: a clone of
+/// octocrab's would log in as an App once more.
 type Client = (SecretString, Arc<Octocrab>);
 
 /// GitHub's API with our credential.
@@ -293,7 +293,7 @@ impl GitHub {
             (format!("/repos/{repo}/tarball/{sha}"), format!("/repos/{repo}/git/trees/{sha}?recursive=1"));
         let (archive, listing) = futures::try_join!(
             self.send(&fetch, &tarball_path, None, (DOWNLOAD, MAX_ARCHIVE)),
-            self.get::<verify::Listing>(&list, &tree_path),
+            self.get::<verify::GitTree>(&list, &tree_path),
         )?;
         let files = archive::unpack(archive.as_slice(), limits).map_err(|source| GithubError::Archive {
             repo: repo.clone(),
@@ -330,7 +330,11 @@ impl GitHub {
     }
 
     /// The latest commit status of each context of `sha`, a hundred at most; states that are not GitHub's are left out.
-    pub async fn statuses(&self, repo: &Repo, sha: &str) -> Result<BTreeMap<String, (State, String)>, GithubError> {
+    pub async fn statuses(
+        &self,
+        repo: &Repo,
+        sha: &str,
+    ) -> Result<BTreeMap<String, (CommitState, String)>, GithubError> {
         #[derive(Deserialize)]
         struct Combined {
             statuses: Vec<Status>,
@@ -345,7 +349,8 @@ impl GitHub {
         let path = format!("/repos/{repo}/commits/{sha}/status?per_page=100");
         let bytes = self.send(&what, &path, None, (REQUEST, MAX_ANSWER)).await?;
         let combined: Combined = decode(&what, &bytes)?;
-        let read = |one: Status| Some((one.context, (State::of(&one.state)?, one.description.unwrap_or_default())));
+        let read =
+            |one: Status| Some((one.context, (CommitState::of(&one.state)?, one.description.unwrap_or_default())));
         Ok(combined.statuses.into_iter().filter_map(read).collect())
     }
 
@@ -355,7 +360,7 @@ impl GitHub {
         repo: &Repo,
         sha: &str,
         context: &str,
-        state: State,
+        state: CommitState,
         description: &str,
     ) -> Result<(), GithubError> {
         let state = state.word();

@@ -36,8 +36,9 @@ pub enum LocalError {
     },
 }
 
-/// Reads the folder `root` as a commit of it would be: without `.git` and, in a git repository, without what git ignores. Below
-/// `whole`, a path in it, everything is read. Symlinks stay symlinks: the tree decides whether one leaves it.
+/// Reads the folder `root` as a commit of it would be: without `.git` and, in a git repository, without what git
+/// ignores. Below `whole`, a path in it, everything is read. Symlinks stay symlinks: the tree decides whether one
+/// leaves it.
 pub fn read(root: &Path, whole: Option<&str>, limits: Limits) -> Result<Tree, LocalError> {
     let mut tree = Tree::new(limits);
     let git = root.join(".git");

@@ -46,7 +46,8 @@ pub enum LocationError {
     Revision(String),
 }
 
-/// Letters, digits, `-`, `_` and `.`: what GitHub allows in the name of an owner or a repository; `.` and `..` are none.
+/// Letters, digits, `-`, `_` and `.`: what GitHub allows in the name of an owner or a repository; `.` and `..` are
+/// none.
 fn is_plain_name(text: &str) -> bool {
     (1..=100).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))

@@ -11,23 +11,23 @@ use slipway_manifest::{Limits, Tree, TreeError, tree};
 use super::archive::Entry;
 
 /// Blobs fetched one by one for a commit at most: beyond it, the archive is not this commit's.
-const MAX_BLOBS: usize = 500;
+const MAX_FETCHED_BLOBS: usize = 500;
 
 /// How a Git LFS pointer begins (git-lfs docs/spec.md).
 const LFS: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 
 /// GitHub's answer to `GET /repos/{owner}/{repo}/git/trees/{sha}?recursive=1`.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Listing {
+pub struct GitTree {
     /// Whether entries were left out (over 100,000, or 7 MB).
     pub truncated: bool,
     /// Everything below the root.
-    pub tree: Vec<ListingEntry>,
+    pub tree: Vec<GitTreeEntry>,
 }
 
 /// One row of a listing.
 #[derive(Debug, Clone, Deserialize)]
-pub struct ListingEntry {
+pub struct GitTreeEntry {
     /// Path from the root.
     pub path: String,
     /// `100644`, `100755`, `120000` (symlink), `040000` (folder), `160000` (submodule).
@@ -41,7 +41,7 @@ pub struct ListingEntry {
 
 /// A file that the archive does not have, or has with other bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missing {
+pub struct MissingEntry {
     /// Its path.
     pub path: String,
     /// Its blob.
@@ -56,13 +56,13 @@ pub struct Verified {
     /// The files that are as the commit has them.
     pub tree: Tree,
     /// Blobs to fetch and [`add`](Self::add).
-    pub missing: Vec<Missing>,
-    special: Special,
+    pub missing: Vec<MissingEntry>,
+    special: UnfetchedPaths,
 }
 
 /// Paths whose contents a commit does not hold.
 #[derive(Debug, Clone, Default)]
-pub struct Special {
+pub struct UnfetchedPaths {
     submodules: BTreeSet<String>,
     lfs: BTreeSet<String>,
 }
@@ -76,7 +76,8 @@ pub enum VerifyError {
     Truncated,
     /// So much differs that the archive can't be this commit's.
     #[error(
-        "{count} files of the commit are missing from its archive or differ (limit {MAX_BLOBS}), the first is `{first}`"
+        "{count} files of the commit are missing from its archive or differ (limit {MAX_FETCHED_BLOBS}), the first is \
+         `{first}`"
     )]
     TooDifferent {
         /// How many.
@@ -120,11 +121,11 @@ pub fn blob_id(bytes: &[u8]) -> String {
 }
 
 /// Compares the archive with the listing. What the archive has beyond the listing is dropped.
-pub fn verify(listing: Listing, mut archive: BTreeMap<String, Entry>, limits: Limits) -> Result<Verified, VerifyError> {
+pub fn verify(listing: GitTree, mut archive: BTreeMap<String, Entry>, limits: Limits) -> Result<Verified, VerifyError> {
     if listing.truncated {
         return Err(VerifyError::Truncated);
     }
-    let mut verified = Verified { tree: Tree::new(limits), missing: Vec::new(), special: Special::default() };
+    let mut verified = Verified { tree: Tree::new(limits), missing: Vec::new(), special: UnfetchedPaths::default() };
     for entry in listing.tree {
         match entry.mode.as_str() {
             "040000" => continue,
@@ -139,11 +140,11 @@ pub fn verify(listing: Listing, mut archive: BTreeMap<String, Entry>, limits: Li
             Some(content) if matches!(content, Entry::Link(_)) == link && blob_id(content.bytes()) == entry.sha => {
                 verified.insert(&entry.path, content)?;
             }
-            _ => verified.missing.push(Missing { path: entry.path, sha: entry.sha, link }),
+            _ => verified.missing.push(MissingEntry { path: entry.path, sha: entry.sha, link }),
         }
     }
     match verified.missing.first() {
-        Some(first) if verified.missing.len() > MAX_BLOBS => {
+        Some(first) if verified.missing.len() > MAX_FETCHED_BLOBS => {
             Err(VerifyError::TooDifferent { count: verified.missing.len(), first: first.path.clone() })
         }
         _ => Ok(verified),
@@ -152,7 +153,7 @@ pub fn verify(listing: Listing, mut archive: BTreeMap<String, Entry>, limits: Li
 
 impl Verified {
     /// Adds a fetched blob.
-    pub fn add(&mut self, missing: &Missing, bytes: Vec<u8>) -> Result<(), VerifyError> {
+    pub fn add(&mut self, missing: &MissingEntry, bytes: Vec<u8>) -> Result<(), VerifyError> {
         let wrong = || VerifyError::Blob { path: missing.path.clone(), sha: missing.sha.clone() };
         if blob_id(&bytes) != missing.sha {
             return Err(wrong());
@@ -163,7 +164,7 @@ impl Verified {
     }
 
     /// The tree, and what a commit does not hold.
-    pub fn into_parts(self) -> (Tree, Special) {
+    pub fn into_parts(self) -> (Tree, UnfetchedPaths) {
         (self.tree, self.special)
     }
 
@@ -181,7 +182,7 @@ impl Verified {
     }
 }
 
-impl Special {
+impl UnfetchedPaths {
     /// Refuses the folder `path` if it lies in a submodule or holds one.
     pub fn check_folder(&self, path: &str) -> Result<(), VerifyError> {
         // A path that leaves the tree is refused where it is read.
@@ -208,8 +209,8 @@ impl Special {
 mod tests {
     use super::*;
 
-    fn row(path: &str, mode: &str, text: &str) -> ListingEntry {
-        ListingEntry { path: path.into(), mode: mode.into(), sha: blob_id(text.as_bytes()), size: text.len() as u64 }
+    fn row(path: &str, mode: &str, text: &str) -> GitTreeEntry {
+        GitTreeEntry { path: path.into(), mode: mode.into(), sha: blob_id(text.as_bytes()), size: text.len() as u64 }
     }
 
     fn file(text: &str) -> Entry {
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn only_what_the_commit_has_gets_in() {
-        let listing = Listing {
+        let listing = GitTree {
             truncated: false,
             tree: vec![
                 row("same", "100644", "1"),
@@ -254,7 +255,7 @@ mod tests {
     #[test]
     fn submodules_and_lfs_are_named_where_they_are_used() {
         let pointer = format!("{}oid sha256:ab\nsize 1\n", String::from_utf8_lossy(LFS));
-        let listing = Listing {
+        let listing = GitTree {
             truncated: false,
             tree: vec![row("apps/vendor/lib", "160000", ""), row("apps/big.yaml", "100644", &pointer)],
         };
@@ -282,16 +283,16 @@ mod tests {
     #[test]
     fn doubtful_listings_are_refused() {
         assert_eq!(
-            verify(Listing { truncated: true, tree: vec![] }, BTreeMap::new(), Limits::default()).unwrap_err(),
+            verify(GitTree { truncated: true, tree: vec![] }, BTreeMap::new(), Limits::default()).unwrap_err(),
             VerifyError::Truncated
         );
-        let tree = (0..=MAX_BLOBS).map(|n| row(&format!("f{n}"), "100644", "x")).collect();
-        let error = verify(Listing { truncated: false, tree }, BTreeMap::new(), Limits::default()).unwrap_err();
+        let tree = (0..=MAX_FETCHED_BLOBS).map(|n| row(&format!("f{n}"), "100644", "x")).collect();
+        let error = verify(GitTree { truncated: false, tree }, BTreeMap::new(), Limits::default()).unwrap_err();
         assert_eq!(error, VerifyError::TooDifferent { count: 501, first: "f0".into() });
         let tree = vec![row("../x", "100644", "x")];
         let archive = BTreeMap::from([("../x".to_owned(), file("x"))]);
         assert!(matches!(
-            verify(Listing { truncated: false, tree }, archive, Limits::default()),
+            verify(GitTree { truncated: false, tree }, archive, Limits::default()),
             Err(VerifyError::Tree(_))
         ));
     }

@@ -11,14 +11,14 @@ use slipway::aws::Aws;
 use slipway::clusters::{Clusters, IN_CLUSTER_SERVER};
 use slipway::config;
 use slipway::deploy::sync;
-use slipway::engine::Engine;
 use slipway::error::chain;
-use slipway::root::{self, Member, Root};
+use slipway::root::{self, ResolvedApplication, Root};
 use slipway::secret::Secrets;
+use slipway::services::Services;
 use slipway::source::{Checkouts, Location, local};
 use slipway_cluster::Cluster;
-use slipway_cluster::state::{self, AppKey, Recorded};
-use slipway_cluster::status::Initiator;
+use slipway_cluster::state::{self, AppKey, StoredState};
+use slipway_gitops::status::Initiator;
 use slipway_manifest::Limits;
 
 use super::{ClusterFlags, SourceFlags};
@@ -66,7 +66,8 @@ fn default_kubeconfig() -> anyhow::Result<PathBuf> {
     first.or_else(home).context("name a kubeconfig by --kubeconfig or KUBECONFIG")
 }
 
-/// Who runs this: as the cluster knows them, which nobody can make up, or else as the machine does. It is recorded with what they begin.
+/// Who runs this: as the cluster knows them, which nobody can make up, or else as the machine does. It is recorded
+/// with what they begin.
 pub(super) async fn person(cluster: &Cluster) -> Initiator {
     let known = tokio::time::timeout(ASK_WHO, cluster.username()).await.ok().and_then(Result::ok);
     let name = known.or_else(|| variable("USER")).or_else(|| variable("USERNAME")).or_else(|| variable("LOGNAME"));
@@ -79,14 +80,14 @@ pub(super) async fn keys(cluster: &Cluster) -> anyhow::Result<Vec<AppKey>> {
 }
 
 /// What the cluster remembers of the one application of that name.
-pub(super) async fn recorded(cluster: &Cluster, name: &str) -> anyhow::Result<Recorded> {
+pub(super) async fn recorded(cluster: &Cluster, name: &str) -> anyhow::Result<StoredState> {
     let keys = keys(cluster).await?;
     let key = find(&keys, name)?;
     state::read(cluster, key).await?.with_context(|| format!("{name} was deleted just now"))
 }
 
 /// The application in Argo CD's shape.
-pub(super) fn application(recorded: &Recorded) -> anyhow::Result<Value> {
+pub(super) fn application(recorded: &StoredState) -> anyhow::Result<Value> {
     let mut application = recorded.state.notes.get("application").cloned().unwrap_or_else(|| json!({}));
     if let Some(fields) = application.as_object_mut() {
         fields.insert("status".to_owned(), serde_json::to_value(&recorded.state.status)?);
@@ -115,15 +116,15 @@ fn find<'a>(keys: &'a [AppKey], name: &str) -> anyhow::Result<&'a AppKey> {
 }
 
 /// The functions' engine, with what it reads.
-pub(super) struct Workshop {
-    pub(super) engine: Engine,
+pub(super) struct CliContext {
+    pub(super) engine: Services,
     pub(super) checkouts: Checkouts,
     pub(super) root: Root,
 }
 
-impl Workshop {
-    /// The engine that the flags ask for, with the root read. Where no flag and no variable names the root, it is the one by which
-    /// the application `name` was deployed.
+impl CliContext {
+    /// The engine that the flags ask for, with the root read. Where no flag and no variable names the root, it is the
+    /// one by which the application `name` was deployed.
     pub(super) async fn open(flags: &SourceFlags, name: &str) -> anyhow::Result<Self> {
         let cluster = settings(&flags.cluster)?;
         let root = match flags.root.clone().or_else(|| variable(config::ROOT.name)) {
@@ -150,15 +151,15 @@ impl Workshop {
         let api = variable(config::GITHUB_API.name).or_else(|| config::GITHUB_API.default.map(str::to_owned));
         let api = api.unwrap_or_default().trim_end_matches('/').to_owned();
         let aws = Aws::default();
-        let settings = config::Engine {
+        let settings = config::Settings {
             github: config::GitHub { api, secret },
             cluster,
             state_secret: variable(config::STATE_SECRET.name).unwrap_or_else(|| STATE_KEY.to_owned()),
-            sync_timeout: sync::TIMEOUT,
+            sync_timeout: sync::SYNC_TIMEOUT,
             slack: None,
             root,
         };
-        let engine = Engine::new(settings, aws.clone(), Secrets::with(aws, given));
+        let engine = Services::new(settings, aws.clone(), Secrets::with(aws, given));
         let checkouts = match &flags.local {
             Some(folder) => {
                 let tree = local::read(folder, None, Limits::default()).map_err(|error| anyhow!(chain(&error)))?;
@@ -174,12 +175,12 @@ impl Workshop {
     }
 
     /// The application `name`, or `NAMESPACE/NAME`.
-    pub(super) fn member(&self, name: &str) -> anyhow::Result<&Member> {
-        let full = |member: &Member| {
+    pub(super) fn member(&self, name: &str) -> anyhow::Result<&ResolvedApplication> {
+        let full = |member: &ResolvedApplication| {
             let namespace = if member.app.namespace.is_empty() { "argocd" } else { &member.app.namespace };
             format!("{namespace}/{}", member.app.name)
         };
-        let meant: Vec<&Member> =
+        let meant: Vec<&ResolvedApplication> =
             self.root.members.iter().filter(|one| one.app.name == name || full(one) == name).collect();
         match meant.as_slice() {
             [member] => Ok(member),
@@ -195,8 +196,9 @@ impl Workshop {
     }
 
     /// The application that `found` tells of, as the root has it, or had it when it was deployed last.
-    pub(super) async fn last_member(&self, found: &Recorded) -> anyhow::Result<Member> {
-        let is_it = |member: &&Member| member.identity() == (found.app.namespace.clone(), found.app.name.clone());
+    pub(super) async fn last_member(&self, found: &StoredState) -> anyhow::Result<ResolvedApplication> {
+        let is_it =
+            |member: &&ResolvedApplication| member.identity() == (found.app.namespace.clone(), found.app.name.clone());
         if let Some(member) = self.root.members.iter().find(is_it) {
             return Ok(member.clone());
         }
@@ -207,7 +209,7 @@ impl Workshop {
     }
 
     /// The commit of `member`: `wanted`, or what it follows.
-    pub(super) async fn revision(&self, member: &Member, wanted: Option<&str>) -> anyhow::Result<String> {
+    pub(super) async fn revision(&self, member: &ResolvedApplication, wanted: Option<&str>) -> anyhow::Result<String> {
         let revision = wanted.unwrap_or(member.revision());
         self.checkouts.resolve(&member.repo, revision).await.map_err(|error| anyhow!(chain(&error)))
     }

@@ -7,19 +7,19 @@ use anyhow::{anyhow, bail};
 use clap::{ArgAction, Args, ValueEnum};
 use jiff::Timestamp;
 use slipway::app::skip;
-use slipway::clusters::{Destination, IN_CLUSTER_NAME};
-use slipway::deploy::job;
-use slipway::deploy::sync::Times;
-use slipway::deploy::sync::delete::{self, Approval, Request};
+use slipway::clusters::{ConnectedCluster, IN_CLUSTER_NAME};
+use slipway::deploy::prepare;
+use slipway::deploy::sync::Deadlines;
+use slipway::deploy::sync::delete::{self, Approval, DeletionRequest};
 use slipway::error::chain;
-use slipway::notify::report::Phase;
+use slipway::notify::report::AppSyncStatus;
 use slipway_cluster::Cluster;
-use slipway_cluster::prune::Propagation;
-use slipway_cluster::state::Recorded;
+use slipway_cluster::state::StoredState;
+use slipway_gitops::prune_guard::Propagation;
 use tokio::time::Instant;
 
 use super::SourceFlags;
-use super::connect::{self, Workshop, person, recorded};
+use super::connect::{self, CliContext, person, recorded};
 
 /// How long a deletion may take: finalizers and hooks take their time.
 const LIMIT: Duration = Duration::from_hours(1);
@@ -34,7 +34,8 @@ pub(crate) struct Arguments {
     /// What happens to what its objects own.
     #[arg(short, long, value_enum, default_value = "foreground")]
     propagation_policy: Policy,
-    /// Approve the deletion of exactly what this digest names, also of objects with `Delete=confirm`; nobody is asked then.
+    /// Approve the deletion of exactly what this digest names, also of objects with `Delete=confirm`; nobody is asked
+    /// then.
     #[arg(long, value_name = "DIGEST")]
     approve_prune: Option<String>,
     /// Do not ask.
@@ -62,23 +63,23 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ask(&format!("Are you sure you want to delete '{name}' and {objects} objects of it? [y/n]"))?;
     }
     let initiator = person(&cluster).await;
-    let job = job::Job { initiator, ..prepare(source, cluster, &found, name, *cascade).await? };
+    let request = prepare::SyncRequest { initiator, ..prepare(source, cluster, &found, name, *cascade).await? };
     let propagation = match propagation_policy {
         Policy::Foreground => Propagation::Foreground,
         Policy::Background => Propagation::Background,
     };
     let approval = approve_prune.as_ref().map_or(Approval::Asked, |digest| Approval::Plan(Some(digest.clone())));
-    let request = Request { cascade: cascade.then_some(propagation), approval };
+    let deletion = DeletionRequest { cascade: cascade.then_some(propagation), approval };
     let holder = format!("slipway-cli-{}-{}", std::process::id(), Timestamp::now().as_millisecond());
-    let times = Times { timeout: LIMIT, ..Times::until(Instant::now() + LIMIT) };
-    let outcome = Box::pin(delete::delete(&job, &request, &holder, times)).await;
+    let times = Deadlines { timeout: LIMIT, ..Deadlines::until(Instant::now() + LIMIT) };
+    let outcome = Box::pin(delete::delete(&request, &deletion, &holder, times)).await;
     for line in &outcome.changes {
         crate::println(line);
     }
     for warning in &outcome.warnings {
         crate::eprintln(&format!("warning: {warning}"));
     }
-    if outcome.phase != Phase::Healthy {
+    if outcome.phase != AppSyncStatus::Healthy {
         bail!("{name} is not deleted: {}", outcome.problems.join("; "));
     }
     crate::println(&format!("application '{name}' deleted"));
@@ -89,19 +90,19 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
 async fn prepare(
     source: &SourceFlags,
     cluster: Cluster,
-    found: &Recorded,
+    found: &StoredState,
     name: &str,
     cascade: bool,
-) -> anyhow::Result<job::Job> {
-    let destination = Destination { name: IN_CLUSTER_NAME.to_owned(), cluster };
-    if !cascade || !job::has_deletion_hooks(&found.state) {
-        return Ok(job::for_deletion(found, destination, None));
+) -> anyhow::Result<prepare::SyncRequest> {
+    let destination = ConnectedCluster { name: IN_CLUSTER_NAME.to_owned(), cluster };
+    if !cascade || !prepare::has_deletion_hooks(&found.state) {
+        return Ok(prepare::for_deletion(found, destination, None));
     }
-    let workshop = Workshop::open(source, name).await?;
-    let member = workshop.last_member(found).await?;
-    let revision = job::deployed(&found.state);
-    let job = Box::pin(job::prepare(&workshop.engine, &workshop.checkouts, &member, &revision)).await;
-    Ok(job::Job { destination, ..job.map_err(|error| anyhow!(chain(&error)))? })
+    let context = CliContext::open(source, name).await?;
+    let member = context.last_member(found).await?;
+    let revision = prepare::deployed(&found.state);
+    let request = Box::pin(prepare::prepare(&context.engine, &context.checkouts, &member, &revision)).await;
+    Ok(prepare::SyncRequest { destination, ..request.map_err(|error| anyhow!(chain(&error)))? })
 }
 
 fn ask(question: &str) -> anyhow::Result<()> {

@@ -1,24 +1,26 @@
 //! `slipway app diff`: what a sync would change, as `argocd app diff` prints it: an object a heading, then the lines as
 //! `diff` prints them (argoproj/argo-cd `cmd/argocd/commands/app.go`, findAndPrintDiff). Secrets are masked.
 
+use slipway_gitops::prune_guard;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anyhow::anyhow;
 use clap::Args;
 use slipway::app::skip::SKIPPED;
-use slipway::deploy::job;
-use slipway::deploy::sync::Job;
+use slipway::deploy::prepare;
+use slipway::deploy::sync::SyncRequest;
 use slipway::error::chain;
-use slipway::root::Member;
-use slipway_cluster::discover::{GroupKind, Gvk};
-use slipway_cluster::live::{self, Place};
-use slipway_cluster::plan::{self, Desired};
-use slipway_cluster::{Cluster, Kinds, Redactor, apply, compare, diff, engine, hook, mask, prune, state};
+use slipway::root::ResolvedApplication;
+use slipway_cluster::objects::{self, ObjectRef};
+use slipway_cluster::{Cluster, apply, dry_run, state};
+use slipway_gitops::api_resources::{GroupKind, GroupVersionKind};
+use slipway_gitops::plan::{self, Desired};
+use slipway_gitops::{ApiResources, Redactor, annotations, diff, redact, sync};
 use slipway_manifest::{Object, ObjectId, yaml};
 
 use super::CommitFlags;
-use super::connect::Workshop;
+use super::connect::CliContext;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -45,17 +47,17 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
 }
 
 async fn found(CommitFlags { name, revision, source }: &CommitFlags) -> anyhow::Result<String> {
-    let workshop = Workshop::open(source, name).await?;
-    let member = workshop.member(name)?;
+    let context = CliContext::open(source, name).await?;
+    let member = context.member(name)?;
     warn(member);
-    let revision = workshop.revision(member, revision.as_deref()).await?;
-    let job = job::prepare(&workshop.engine, &workshop.checkouts, member, &revision);
-    let job = job.await.map_err(|error| anyhow!(chain(&error)))?;
-    text(&job, Sides::of(&job).await?, false).await
+    let revision = context.revision(member, revision.as_deref()).await?;
+    let request = prepare::prepare(&context.engine, &context.checkouts, member, &revision);
+    let request = request.await.map_err(|error| anyhow!(chain(&error)))?;
+    text(&request, Sides::of(&request).await?, false).await
 }
 
 /// Says that a sync of `member` would not be one, where it is left alone.
-pub(super) fn warn(member: &Member) {
+pub(super) fn warn(member: &ResolvedApplication) {
     if member.app.is_skipped {
         crate::eprintln(&format!("warning: {} {SKIPPED}", member.instance()));
     }
@@ -63,26 +65,26 @@ pub(super) fn warn(member: &Member) {
 
 /// What Git has, and what the application has by what is remembered of it.
 pub(super) struct Sides {
-    kinds: Kinds,
+    kinds: ApiResources,
     desired: Desired,
     inventory: BTreeSet<ObjectId>,
 }
 
 impl Sides {
-    pub(super) async fn of(job: &Job) -> anyhow::Result<Self> {
-        let cluster = &job.destination.cluster;
-        let recorded = state::read(cluster, &job.owner.key).await?;
+    pub(super) async fn of(request: &SyncRequest) -> anyhow::Result<Self> {
+        let cluster = &request.destination.cluster;
+        let recorded = state::read(cluster, &request.owner.key).await?;
         let inventory = recorded.map(|recorded| recorded.state.inventory).unwrap_or_default();
-        let wanted: BTreeSet<Gvk> = job.objects.iter().map(Gvk::of).collect();
+        let wanted: BTreeSet<GroupVersionKind> = request.objects.iter().map(GroupVersionKind::of).collect();
         let known: BTreeSet<GroupKind> = inventory.iter().map(GroupKind::of).collect();
         let kinds = cluster.resolve(&wanted, &known).await;
-        let desired = plan::prepare(job.objects.clone(), &kinds, &job.owner.cluster());
+        let desired = plan::prepare(request.objects.clone(), &kinds, &request.owner.cluster());
         Ok(Self { kinds, desired, inventory })
     }
 
     /// What Git has, but for hooks, which are not synced for themselves.
     pub(super) fn members(&self) -> impl Iterator<Item = &Object> {
-        self.desired.objects.iter().filter(|object| !hook::is_hook(object))
+        self.desired.objects.iter().filter(|object| !annotations::is_hook(object))
     }
 
     /// All that can be synced for itself.
@@ -91,45 +93,45 @@ impl Sides {
     }
 }
 
-/// How what Git has differs from what there is, or with `dry_run` what a sync of `job` would change of it; empty where that is nothing. Why
-/// something stays that Git has no more is a warning.
+/// How what Git has differs from what there is, or with `dry_run` what a sync of `request` would change of it; empty
+/// where that is nothing. Why something stays that Git has no more is a warning.
 pub(super) async fn text(
-    job: &Job,
+    request: &SyncRequest,
     Sides { kinds, desired, inventory }: Sides,
     dry_run: bool,
 ) -> anyhow::Result<String> {
-    let cluster = &job.destination.cluster.redacting(Redactor::of(&job.objects));
-    let is_meant = |id: &ObjectId| job.policy.is_meant(id);
+    let cluster = &request.destination.cluster.redacting(Redactor::of(&request.objects));
+    let is_meant = |id: &ObjectId| request.policy.selects(id);
     let mut out = String::new();
     for (object, error) in &desired.unresolved {
         crate::eprintln(&format!("warning: {} can't be compared: {}", object.id(), chain(error)));
     }
     let mut ids = BTreeSet::new();
-    for object in desired.objects.iter().filter(|object| !hook::is_hook(object)) {
-        let place = Place::of(kinds.of(object)?, object);
+    for object in desired.objects.iter().filter(|object| !annotations::is_hook(object)) {
+        let place = ObjectRef::of(kinds.of(object)?, object);
         ids.insert(place.id());
         if !is_meant(&place.id()) {
             continue;
         }
-        let (live, target) = pair(job, cluster, &place, object).await?;
+        let (live, target) = pair(request, cluster, &place, object).await?;
         one(&mut out, &place.id(), live, target);
     }
     for id in inventory.difference(&ids).filter(|id| is_meant(id)) {
         let Ok(resource) = kinds.of_group_kind(&GroupKind::of(id)) else { continue };
-        let place = Place { resource: resource.clone(), namespace: id.namespace.clone(), name: id.name.clone() };
-        let Some(live) = live::get(cluster, &place).await.map_err(|failure| anyhow!(failure.explain()))? else {
+        let place = ObjectRef { resource: resource.clone(), namespace: id.namespace.clone(), name: id.name.clone() };
+        let Some(live) = objects::get(cluster, &place).await.map_err(|failure| anyhow!(failure.with_remedy()))? else {
             continue;
         };
-        if job.wants_namespace(id) {
+        if request.wants_namespace(id) {
             crate::eprintln(&format!("warning: {id} is in Git no more and stays: CreateNamespace=true asks for it"));
             continue;
         }
-        let doubt = prune::doubt(&live, &job.owner.cluster(), &inventory);
-        let spared = doubt.or_else(|| engine::spared(&live, &job.policy.options).map(str::to_owned));
-        if let Some(reason) = &spared {
+        let mismatch = prune_guard::ownership_mismatch(&live, &request.owner.cluster(), &inventory);
+        let kept = mismatch.or_else(|| sync::kept_reason(&live, &request.policy.options).map(str::to_owned));
+        if let Some(reason) = &kept {
             crate::eprintln(&format!("warning: {id} is in Git no more and stays: {reason}"));
         }
-        if !dry_run || spared.is_none() {
+        if !dry_run || kept.is_none() {
             one(&mut out, id, Some(live), None);
         }
     }
@@ -138,15 +140,15 @@ pub(super) async fn text(
 
 /// The object as it is and as an apply would make it.
 async fn pair(
-    job: &Job,
+    request: &SyncRequest,
     cluster: &Cluster,
-    place: &Place,
+    place: &ObjectRef,
     object: &Object,
 ) -> anyhow::Result<(Option<Object>, Option<Object>)> {
-    let failed = |failure: slipway_cluster::Failure| anyhow!(failure.explain());
-    let live = live::get(cluster, place).await.map_err(failed)?;
+    let failed = |failure: slipway_gitops::Failure| anyhow!(failure.with_remedy());
+    let live = objects::get(cluster, place).await.map_err(failed)?;
     let options = apply::Options::default();
-    let settled = compare::settle(cluster, &place.resource, object, live, &options, &job.rules);
+    let settled = dry_run::dry_run(cluster, &place.resource, object, live, &options, &request.rules);
     Ok(match settled.await.map_err(failed)? {
         Some(pair) => (Some(pair.live), Some(pair.predicted)),
         None => (None, Some(object.clone())),
@@ -155,7 +157,7 @@ async fn pair(
 
 fn one(out: &mut String, id: &ObjectId, mut live: Option<Object>, mut target: Option<Object>) {
     let mut both: Vec<&mut Object> = live.iter_mut().chain(target.iter_mut()).collect();
-    mask::mask(&mut both, &[]);
+    redact::redact(&mut both, &[]);
     let print = |object: &Option<Object>| {
         object.as_ref().map(|object| yaml::to_string(&diff::normalized(object))).unwrap_or_default()
     };

@@ -8,18 +8,18 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::Value;
 use slipway::app::skip::SKIPPED;
-use slipway::deploy::job;
-use slipway::deploy::partial::{self, Pattern};
-use slipway::deploy::sync::{self, Aim, Job, Times};
+use slipway::deploy::prepare;
+use slipway::deploy::selection::{self, Pattern};
+use slipway::deploy::sync::{self, Deadlines, OperationKind, SyncRequest};
 use slipway::error::chain;
-use slipway::notify::report::Phase;
-use slipway::root::Member;
+use slipway::notify::report::AppSyncStatus;
+use slipway::root::ResolvedApplication;
 use slipway::time;
 use slipway_cluster::state;
 use slipway_manifest::ObjectId;
 use tokio::sync::watch;
 
-use super::connect::{Workshop, application, person};
+use super::connect::{CliContext, application, person};
 use super::diff::{self, Sides};
 use super::{CommitFlags, Output, SourceFlags};
 use crate::view;
@@ -27,8 +27,8 @@ use crate::view;
 #[derive(Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of argocd's")]
 pub(crate) struct Arguments {
-    /// Sync only this, without hooks: GROUP:KIND:NAME or GROUP:KIND:NAMESPACE/NAME, with `!` before it all but this; `*` is any. May be
-    /// given repeatedly.
+    /// Sync only this, without hooks: GROUP:KIND:NAME or GROUP:KIND:NAMESPACE/NAME, with `!` before it all but this;
+    /// `*` is any. May be given repeatedly.
     #[arg(long, value_name = "[!]GROUP:KIND:NAME")]
     resource: Vec<Pattern>,
     /// Sync only what Git has with this label, too; may be given repeatedly, and any of them will do.
@@ -37,13 +37,13 @@ pub(crate) struct Arguments {
     /// Apply only what differs from Git.
     #[arg(long)]
     apply_out_of_sync_only: bool,
-    /// Make anew what can't be changed.
+    /// Delete and re-create what can't be changed.
     #[arg(long)]
     force: bool,
     /// Replace objects instead of applying them.
     #[arg(long)]
     replace: bool,
-    /// Approve the deletions of this very plan, which the brake holds; implies --prune.
+    /// Approve the deletions of this very plan, which the prune guard holds; implies --prune.
     #[arg(long, value_name = "DIGEST")]
     approve_prune: Option<String>,
     /// Print what would change, and change nothing.
@@ -83,34 +83,34 @@ pub(crate) struct Rollback {
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let Arguments { approve_prune, dry_run, manner, commit: CommitFlags { name, revision, source }, .. } = arguments;
-    let workshop = Workshop::open(source, name).await?;
-    let member = workshop.member(name)?;
+    let context = CliContext::open(source, name).await?;
+    let member = context.member(name)?;
     if source.local.is_some() && member.is_automated() && !dry_run {
         bail!("{name} is synced automatically, which would undo a sync of a folder: use --dry-run");
     }
-    let revision = workshop.revision(member, revision.as_deref()).await?;
-    let mut job = prepare(&workshop, member, &revision).await?;
-    job.policy.options.prune = manner.prune || approve_prune.is_some();
+    let revision = context.revision(member, revision.as_deref()).await?;
+    let mut request = prepare(&context, member, &revision).await?;
+    request.policy.options.prune = manner.prune || approve_prune.is_some();
     if approve_prune.is_some() {
-        job.policy.prune_approved.clone_from(approve_prune);
+        request.policy.prune_approved.clone_from(approve_prune);
     }
-    job.policy.options.force |= arguments.force;
-    job.policy.options.replace |= arguments.replace;
-    job.policy.out_of_sync_only |= arguments.apply_out_of_sync_only;
+    request.policy.options.force |= arguments.force;
+    request.policy.options.replace |= arguments.replace;
+    request.policy.out_of_sync_only |= arguments.apply_out_of_sync_only;
     let is_part = !arguments.resource.is_empty() || !arguments.label.is_empty();
-    let sides = if is_part || *dry_run { Some(Sides::of(&job).await?) } else { None };
+    let sides = if is_part || *dry_run { Some(Sides::of(&request).await?) } else { None };
     if let Some(sides) = sides.as_ref().filter(|_| is_part) {
-        job.policy.aim = Aim::Part;
-        job.policy.options.skip_hooks = true;
-        job.policy.options.resources = Some(part(arguments, sides)?);
+        request.policy.operation = OperationKind::SelectiveSync;
+        request.policy.options.skip_hooks = true;
+        request.policy.options.resources = Some(part(arguments, sides)?);
     }
     if let Some(sides) = sides.filter(|_| *dry_run) {
         diff::warn(member);
-        let text = diff::text(&job, sides, true).await?;
+        let text = diff::text(&request, sides, true).await?;
         crate::println(if text.is_empty() { "nothing would change" } else { text.trim_end_matches('\n') });
         return Ok(0);
     }
-    carry_out(member, job, manner).await
+    carry_out(member, request, manner).await
 }
 
 /// What `--resource` and `--label` name together.
@@ -125,18 +125,18 @@ fn part(Arguments { resource, label, .. }: &Arguments, sides: &Sides) -> anyhow:
         }
         patterns.extend(labelled);
     }
-    Ok(partial::choose(&patterns, &sides.ids())?)
+    Ok(selection::choose(&patterns, &sides.ids())?)
 }
 
 pub(super) async fn rollback(arguments: &Rollback) -> anyhow::Result<u8> {
     let Rollback { name, id, manner, source } = arguments;
-    let workshop = Workshop::open(source, name).await?;
-    let member = workshop.member(name)?;
+    let context = CliContext::open(source, name).await?;
+    let member = context.member(name)?;
     if member.is_automated() {
         bail!("{name} can't be rolled back while it is synced automatically: revert the commit in Git instead");
     }
-    let head = workshop.revision(member, None).await?;
-    let at_head = prepare(&workshop, member, &head).await?;
+    let head = context.revision(member, None).await?;
+    let at_head = prepare(&context, member, &head).await?;
     let recorded = state::read(&at_head.destination.cluster, &at_head.owner.key).await?;
     let history = recorded.map(|recorded| recorded.state.status.history).unwrap_or_default();
     let entry = match id {
@@ -145,35 +145,35 @@ pub(super) async fn rollback(arguments: &Rollback) -> anyhow::Result<u8> {
     };
     let ids: Vec<String> = history.iter().map(|entry| entry.id.to_string()).collect();
     let entry = entry.with_context(|| format!("{name} has no such deployment; its history: {}", ids.join(", ")))?;
-    let mut job = prepare(&workshop, member, &entry.revision).await?;
-    job.policy.options.prune = manner.prune;
-    carry_out(member, job, manner).await
+    let mut request = prepare(&context, member, &entry.revision).await?;
+    request.policy.options.prune = manner.prune;
+    carry_out(member, request, manner).await
 }
 
-async fn prepare(workshop: &Workshop, member: &Member, revision: &str) -> anyhow::Result<Job> {
-    let job = job::prepare(&workshop.engine, &workshop.checkouts, member, revision).await;
-    job.map_err(|error| anyhow!(chain(&error)))
+async fn prepare(context: &CliContext, member: &ResolvedApplication, revision: &str) -> anyhow::Result<SyncRequest> {
+    let request = prepare::prepare(&context.engine, &context.checkouts, member, revision).await;
+    request.map_err(|error| anyhow!(chain(&error)))
 }
 
 /// Syncs and prints the application as it is then.
-async fn carry_out(member: &Member, job: Job, manner: &Manner) -> anyhow::Result<u8> {
+async fn carry_out(member: &ResolvedApplication, request: SyncRequest, manner: &Manner) -> anyhow::Result<u8> {
     if member.app.is_skipped {
         bail!("{} {SKIPPED}", member.instance());
     }
-    if let Some(held) = member.held(true, Timestamp::now()) {
+    if let Some(held) = member.blocked_by_window(true, Timestamp::now()) {
         bail!("{} is {held}", member.instance());
     }
-    let job = Job { initiator: person(&job.destination.cluster).await, ..job };
+    let request = SyncRequest { initiator: person(&request.destination.cluster).await, ..request };
     // "Never" is a day.
     let limit = if manner.timeout == 0 { time::LONGEST } else { Duration::from_secs(manner.timeout) };
     let holder = format!("slipway-cli-{}-{}", std::process::id(), Timestamp::now().as_millisecond());
     let (_never, stop) = watch::channel(false);
-    let times = Times { timeout: limit, ..Times::until(time::after(limit)) };
-    let outcome = Box::pin(sync::sync(&job, None, &holder, times, stop)).await;
+    let times = Deadlines { timeout: limit, ..Deadlines::until(time::after(limit)) };
+    let outcome = Box::pin(sync::sync(&request, None, &holder, times, stop)).await;
     for warning in &outcome.warnings {
         crate::eprintln(&format!("warning: {warning}"));
     }
-    if let Some(recorded) = state::read(&job.destination.cluster, &job.owner.key).await? {
+    if let Some(recorded) = state::read(&request.destination.cluster, &request.owner.key).await? {
         let application = application(&recorded)?;
         let url = application.get("url").and_then(Value::as_str).unwrap_or_default().to_owned();
         manner.output.print(&application, || view::print(&application, &url, true, Timestamp::now()));
@@ -181,5 +181,5 @@ async fn carry_out(member: &Member, job: Job, manner: &Manner) -> anyhow::Result
     for problem in &outcome.problems {
         crate::eprintln(&format!("slipway: {problem}"));
     }
-    Ok(u8::from(outcome.phase != Phase::Healthy))
+    Ok(u8::from(outcome.phase != AppSyncStatus::Healthy))
 }

@@ -7,13 +7,14 @@ use anyhow::bail;
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::Value;
-use slipway::deploy::partial::{self, Pattern};
-use slipway_cluster::discover::GroupKind;
-use slipway_cluster::health::{self, Health, Verdict};
-use slipway_cluster::live::{self, Place};
+use slipway::deploy::selection::{self, Pattern};
+use slipway_cluster::Cluster;
+use slipway_cluster::objects::{self, ObjectRef};
 use slipway_cluster::state::State;
-use slipway_cluster::status::{ResourceStatus, SyncStatus};
-use slipway_cluster::{Cluster, Redactor};
+use slipway_gitops::Redactor;
+use slipway_gitops::api_resources::GroupKind;
+use slipway_gitops::health::{self, Health, HealthStatus};
+use slipway_gitops::status::{ResourceStatus, SyncStatus};
 use slipway_manifest::ObjectId;
 use tokio::time::Instant;
 
@@ -44,8 +45,8 @@ pub(crate) struct Arguments {
     /// Wait until no operation is under way.
     #[arg(long)]
     operation: bool,
-    /// Wait for this only: GROUP:KIND:NAME or GROUP:KIND:NAMESPACE/NAME, with `!` before it for all but this; `*` is any. May be given
-    /// repeatedly.
+    /// Wait for this only: GROUP:KIND:NAME or GROUP:KIND:NAMESPACE/NAME, with `!` before it for all but this; `*` is
+    /// any. May be given repeatedly.
     #[arg(long, value_name = "[!]GROUP:KIND:NAME")]
     resource: Vec<Pattern>,
     /// Give up after this many seconds; 0 is never.
@@ -83,7 +84,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let part = match resource.as_slice() {
             [] => None,
             patterns => {
-                Some(partial::choose(patterns, &state.status.resources.iter().map(ResourceStatus::id).collect())?)
+                Some(selection::choose(patterns, &state.status.resources.iter().map(ResourceStatus::id).collect())?)
             }
         };
         let mut missing = Vec::new();
@@ -121,22 +122,23 @@ fn unsynced(state: &State, part: Option<&BTreeSet<ObjectId>>) -> Vec<String> {
     open.map(|row| format!("{} is {:?}", row.id(), row.status.unwrap_or(SyncStatus::Unknown))).collect()
 }
 
-/// Which of the objects are not as one of `wanted`, one line each; and what they are together, where that is not wanted either.
+/// Which of the objects are not as one of `wanted`, one line each; and what they are together, where that is not
+/// wanted either.
 async fn unhealthy(cluster: &Cluster, ids: &BTreeSet<ObjectId>, wanted: &[Health]) -> Vec<String> {
     let known: BTreeSet<GroupKind> = ids.iter().map(GroupKind::of).collect();
     let kinds = cluster.resolve(&BTreeSet::new(), &known).await;
-    let places: Vec<Place> = ids
+    let places: Vec<ObjectRef> = ids
         .iter()
         .filter_map(|id| {
             let resource = kinds.of_group_kind(&GroupKind::of(id)).ok()?.clone();
-            Some(Place { resource, namespace: id.namespace.clone(), name: id.name.clone() })
+            Some(ObjectRef { resource, namespace: id.namespace.clone(), name: id.name.clone() })
         })
         .collect();
-    let (objects, failures) = live::get_all(cluster, &places).await;
-    let found: Vec<(&ObjectId, Verdict)> =
+    let (objects, failures) = objects::get_all(cluster, &places).await;
+    let found: Vec<(&ObjectId, HealthStatus)> =
         objects.iter().filter_map(|(id, object)| Some((id, health::of(object)?))).collect();
     let worst = health::aggregate(found.iter().map(|(_, verdict)| Some(verdict)));
-    let failed = failures.iter().map(slipway_cluster::Failure::explain);
+    let failed = failures.iter().map(slipway_gitops::Failure::with_remedy);
     if wanted.contains(&worst) {
         return failed.collect();
     }

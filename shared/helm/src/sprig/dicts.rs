@@ -105,7 +105,7 @@ fn copy(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
     }
 }
 
-/// mitchellh/copystructure: lists and maps anew, of the same types.
+/// mitchellh/copystructure: new lists and maps of the same types.
 fn deep_copy(cx: &Context<'_>, value: &Value) -> Outcome {
     cx.budget().step(1)?;
     cx.budget().stack()?;

@@ -1,4 +1,5 @@
-//! GitHub's GraphQL API: `createCommitOnBranch`, and reading a branch's head and a file (github/docs, GraphQL reference).
+//! GitHub's GraphQL API: `createCommitOnBranch`, and reading a branch's head and a file (github/docs, GraphQL
+//! reference).
 
 use std::io;
 
@@ -139,15 +140,21 @@ fn ref_id(repository: &Repository, branch: &str) -> String {
 fn commit_value(state: &State, repository: &Repository, oid: super::Oid) -> Result<Value, Problem> {
     let commit = repository.commit(oid)?;
     let (headline, body) = commit.message.split_once("\n\n").unwrap_or((&commit.message, ""));
-    let actor = |signature: &Signature| json!({"__typename": "GitActor", "name": signature.name, "email": signature.email, "date": shape::time(signature.time)});
+    let actor = |signature: &Signature| {
+        json!({"__typename": "GitActor", "name": signature.name,
+        "email": signature.email, "date": shape::time(signature.time)})
+    };
     let verified = state.is_verified(oid);
     Ok(json!({
-        "__typename": "Commit", "id": shape::node_id("C", &oid.to_string()), "oid": oid.to_string(), "abbreviatedOid": oid.short(),
+        "__typename": "Commit", "id": shape::node_id("C", &oid.to_string()), "oid": oid.to_string(),
+            "abbreviatedOid": oid.short(),
         "url": format!("https://github.com/{}/commit/{oid}", repository.full_name()), "message": commit.message,
         "messageHeadline": headline, "messageBody": body, "committedDate": shape::time(commit.committer.time),
-        "authoredDate": shape::time(commit.author.time), "author": actor(&commit.author), "committer": actor(&commit.committer),
+        "authoredDate": shape::time(commit.author.time), "author": actor(&commit.author),
+            "committer": actor(&commit.committer),
         "tree": {"__typename": "Tree", "oid": commit.tree.to_string()},
-        "signature": if verified { json!({"__typename": "GpgSignature", "isValid": true, "state": "VALID"}) } else { Value::Null },
+        "signature": if verified { json!({"__typename": "GpgSignature", "isValid": true,
+            "state": "VALID"}) } else { Value::Null },
     }))
 }
 
@@ -174,7 +181,8 @@ fn object_value(state: &State, repository: &Repository, expression: &str, oid: &
             .into_iter()
             .map(|(name, entry)| {
                 let mode = u32::from_str_radix(entry.mode.as_str(), 8).unwrap_or_default();
-                json!({"__typename": "TreeEntry", "name": name, "type": entry.mode.kind(), "mode": mode, "oid": entry.oid.to_string()})
+                json!({"__typename": "TreeEntry", "name": name, "type": entry.mode.kind(), "mode": mode,
+                    "oid": entry.oid.to_string()})
             })
             .collect();
         return Ok(json!({"__typename": "Tree", "oid": oid.to_string(), "entries": listed}));
@@ -203,7 +211,12 @@ fn create_commit(state: &State, input: &Value) -> Result<Value, Problem> {
     let text = |pointer: &str| input.pointer(pointer).and_then(Value::as_str);
     let (repository, branch) = target(state, input)?;
     let Some(expected) = text("/expectedHeadOid") else {
-        return Err(Problem { kind: None, message: "Variable $input of type CreateCommitOnBranchInput! was provided invalid value for expectedHeadOid (Expected value to not be null)".into() });
+        return Err(Problem {
+            kind: None,
+            message: "Variable $input of type CreateCommitOnBranchInput! was provided invalid value for \
+                      expectedHeadOid (Expected value to not be null)"
+                .into(),
+        });
     };
     let headline = text("/message/headline").filter(|text| !text.is_empty());
     let headline = headline.ok_or_else(|| Problem::new("UNPROCESSABLE", "A commit message is required."))?;

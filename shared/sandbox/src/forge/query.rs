@@ -200,8 +200,8 @@ impl Parser<'_> {
     }
 }
 
-/// Cuts `value` to what is selected: `__typename` of an object decides about fragments, a field that the value lacks is an
-/// error in GitHub's words.
+/// Cuts `value` to what is selected: `__typename` of an object decides about fragments, a field that the value lacks
+/// is an error in GitHub's words.
 pub(super) fn select(value: &Value, fields: &[Selection]) -> Result<Value, String> {
     if fields.is_empty() {
         return Ok(value.clone());
@@ -231,7 +231,8 @@ mod tests {
     fn selections_with_aliases_variables_and_fragments() {
         let variables = json!({"o": "acme"});
         let text = r#"query($o: String!) { # who
-            r: repository(owner: $o, name: "a\"b") { ref(qualifiedName: "main") { target { ... on Commit { oid } } } } }"#;
+            r: repository(owner: $o, name: "a\"b") {
+              ref(qualifiedName: "main") { target { ... on Commit { oid } } } } }"#;
         let (mutation, fields) = parse(text, variables.as_object().unwrap()).unwrap();
         assert!(!mutation);
         assert_eq!(fields[0].key, "r");

@@ -39,7 +39,8 @@ type Answer = Result<Response, Refusal>;
 
 /// The error body of GitHub.
 pub(super) fn message(status: StatusCode, text: &str) -> Response {
-    let body = json!({"message": text, "documentation_url": "https://docs.github.com/rest", "status": status.as_u16().to_string()});
+    let body = json!({"message": text, "documentation_url": "https://docs.github.com/rest",
+        "status": status.as_u16().to_string()});
     Response::json(status, &body)
 }
 
@@ -131,8 +132,10 @@ fn installation(state: &State, repository: &Repository) -> Value {
     let time = shape::time(state.now());
     json!({
         "id": id, "account": shape::user(state.base(), &repository.owner), "repository_selection": "all",
-        "access_tokens_url": format!("{api}/access_tokens"), "repositories_url": format!("{}/installation/repositories", state.base()),
-        "html_url": format!("https://github.com/settings/installations/{id}"), "app_id": state.app_id(), "app_slug": "slipway",
+        "access_tokens_url": format!("{api}/access_tokens"),
+            "repositories_url": format!("{}/installation/repositories", state.base()),
+        "html_url": format!("https://github.com/settings/installations/{id}"), "app_id": state.app_id(),
+            "app_slug": "slipway",
         "target_id": shape::number(&repository.owner), "target_type": "Organization",
         "permissions": {"contents": "write", "metadata": "read", "statuses": "write"}, "events": ["push"],
         "created_at": time, "updated_at": time, "single_file_name": null, "suspended_by": null, "suspended_at": null,
@@ -255,7 +258,8 @@ fn branch(state: &State, repository: &Repository, name: &str, head: &super::repo
     json!({
         "name": name, "commit": state.commit_json(repository, head),
         "_links": {"self": api, "html": format!("https://github.com/{}/tree/{name}", repository.full_name())},
-        "protected": false, "protection": {"enabled": false, "required_status_checks": {"enforcement_level": "off", "contexts": [], "checks": []}},
+        "protected": false, "protection": {"enabled": false, "required_status_checks": {"enforcement_level": "off",
+            "contexts": [], "checks": []}},
         "protection_url": format!("{api}/protection"),
     })
 }
@@ -303,7 +307,8 @@ fn blob(base: &str, repository: &Repository, oid: Oid, content: &[u8]) -> Value 
     }
     lines.push('\n');
     json!({
-        "sha": oid.to_string(), "node_id": shape::node_id("B", &oid.to_string()), "size": content.len(), "encoding": "base64",
+        "sha": oid.to_string(), "node_id": shape::node_id("B", &oid.to_string()), "size": content.len(),
+            "encoding": "base64",
         "url": format!("{base}/repos/{}/git/blobs/{oid}", repository.full_name()), "content": lines,
     })
 }
@@ -379,7 +384,8 @@ fn compare(state: &State, repository: &Repository, span: &str, old: Oid, new: Oi
     let listed: Vec<Value> =
         ahead.iter().take(COMPARED_COMMITS).map(|commit| state.commit_json(repository, commit)).collect();
     Ok(json!({
-        "url": format!("{}/repos/{}/compare/{span}", state.base(), repository.full_name()), "html_url": web, "permalink_url": web,
+        "url": format!("{}/repos/{}/compare/{span}", state.base(), repository.full_name()), "html_url": web,
+            "permalink_url": web,
         "diff_url": format!("{web}.diff"), "patch_url": format!("{web}.patch"),
         "base_commit": state.commit_json(repository, &repository.commit(old)?),
         "merge_base_commit": state.commit_json(repository, &repository.commit(merge_base)?),
@@ -406,8 +412,10 @@ fn combined_status(state: &State, repository: &Repository, oid: Oid) -> Value {
     };
     let api = format!("{}/repos/{}/commits/{oid}", state.base(), repository.full_name());
     json!({
-        "state": combined, "sha": oid.to_string(), "total_count": latest.len(), "statuses": latest.values().collect::<Vec<_>>(),
-        "repository": shape::repository(state.base(), repository, state.now()), "commit_url": api, "url": format!("{api}/status"),
+        "state": combined, "sha": oid.to_string(), "total_count": latest.len(),
+            "statuses": latest.values().collect::<Vec<_>>(),
+        "repository": shape::repository(state.base(), repository, state.now()), "commit_url": api,
+            "url": format!("{api}/status"),
     })
 }
 

@@ -39,7 +39,8 @@ pub(super) fn user(base: &str, login: &str) -> Value {
         "gists_url": format!("{api}/gists{{/gist_id}}"), "starred_url": format!("{api}/starred{{/owner}}{{/repo}}"),
         "subscriptions_url": format!("{api}/subscriptions"), "organizations_url": format!("{api}/orgs"),
         "repos_url": format!("{api}/repos"), "events_url": format!("{api}/events{{/privacy}}"),
-        "received_events_url": format!("{api}/received_events"), "type": kind, "user_view_type": "public", "site_admin": false,
+        "received_events_url": format!("{api}/received_events"), "type": kind, "user_view_type": "public",
+            "site_admin": false,
     })
 }
 
@@ -50,7 +51,8 @@ pub(super) fn repository(base: &str, repository: &Repository, pushed_at: Timesta
     let web = format!("https://github.com/{full}");
     let created = time(Timestamp::UNIX_EPOCH);
     let mut value = json!({
-        "id": number(&full), "node_id": node_id("R", &full), "name": repository.name, "full_name": full, "private": true,
+        "id": number(&full), "node_id": node_id("R", &full), "name": repository.name, "full_name": full,
+            "private": true,
         "owner": user(base, &repository.owner), "html_url": web, "description": null, "fork": false, "url": api,
         "git_url": format!("git://github.com/{full}.git"), "ssh_url": format!("git@github.com:{full}.git"),
         "clone_url": format!("{web}.git"), "svn_url": web, "mirror_url": null, "homepage": null, "language": null,

@@ -33,8 +33,8 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// The event with which a Lambda Function URL hands this request on (payload format 2.0). `encoded`: the body as base64,
-    /// which AWS does for every body that it does not take for text.
+    /// The event with which a Lambda Function URL hands this request on (payload format 2.0). `encoded`: the body as
+    /// base64, which AWS does for every body that it does not take for text.
     pub fn to_function_url_event(&self, encoded: bool, now: jiff::Timestamp) -> Value {
         let body = if encoded { STANDARD.encode(&self.body) } else { String::from_utf8_lossy(&self.body).into_owned() };
         let headers: serde_json::Map<String, Value> =
@@ -44,7 +44,8 @@ impl Delivery {
             "version": "2.0", "routeKey": "$default", "rawPath": "/", "rawQueryString": "", "headers": headers,
             "requestContext": {
                 "accountId": "anonymous", "apiId": "sandbox", "domainName": domain, "domainPrefix": "sandbox",
-                "http": {"method": "POST", "path": "/", "protocol": "HTTP/1.1", "sourceIp": "140.82.112.1", "userAgent": "GitHub-Hookshot/slipway"},
+                "http": {"method": "POST", "path": "/", "protocol": "HTTP/1.1", "sourceIp": "140.82.112.1",
+                    "userAgent": "GitHub-Hookshot/slipway"},
                 "requestId": self.guid, "routeKey": "$default", "stage": "$default",
                 "time": now.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string(), "timeEpoch": now.as_millisecond(),
             },
@@ -149,8 +150,10 @@ pub(super) fn ping(base: &str, repository: &Repository, now: jiff::Timestamp) ->
         "zen": "Anything added dilutes everything else.", "hook_id": 1,
         "hook": {
             "type": "Repository", "id": 1, "name": "web", "active": true, "events": ["push"],
-            "config": {"content_type": "json", "insecure_ssl": "0", "secret": "********", "url": "https://example.invalid/"},
-            "updated_at": shape::time(now), "created_at": shape::time(now), "url": hook, "test_url": format!("{hook}/test"),
+            "config": {"content_type": "json", "insecure_ssl": "0", "secret": "********",
+                "url": "https://example.invalid/"},
+            "updated_at": shape::time(now), "created_at": shape::time(now), "url": hook,
+                "test_url": format!("{hook}/test"),
             "ping_url": format!("{hook}/pings"), "deliveries_url": format!("{hook}/deliveries"),
             "last_response": {"code": null, "status": "unused", "message": null},
         },

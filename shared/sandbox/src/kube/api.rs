@@ -211,12 +211,14 @@ fn list(store: &Store, target: &Target, request: &Request, now: Timestamp) -> Re
         Form::Table { whole } => table::table(&target.kind, &objects.iter().collect::<Vec<_>>(), &metadata, whole, now),
         Form::Metadata => {
             let items: Vec<Value> = objects.iter().map(table::metadata_only).collect();
-            json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": items})
+            json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+                "items": items})
         }
         Form::Whole => {
             // Items of built-in lists do not repeat their kind.
             let items: Vec<Value> = objects.into_iter().map(|object| list_item(&target.kind, object)).collect();
-            json!({"kind": format!("{}List", target.kind.kind), "apiVersion": target.kind.api_version(), "metadata": metadata, "items": items})
+            json!({"kind": format!("{}List", target.kind.kind), "apiVersion": target.kind.api_version(),
+                "metadata": metadata, "items": items})
         }
     };
     Ok(Response::json(StatusCode::OK, &value).with("content-type", "application/json"))

@@ -1,5 +1,5 @@
-//! An object as Go's types hold it: unknown fields gone, empty ones left out or kept as their tags say, quantities, times
-//! and base64 in their one form (what decoding and encoding by k8s.io/api's structs does).
+//! An object as Go's types hold it: unknown fields gone, empty ones left out or kept as their tags say, quantities,
+//! times and base64 in their one form (what decoding and encoding by k8s.io/api's structs does).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,5 +1,5 @@
-//! Enough of the controller manager and of a kubelet: rollouts become available, jobs complete, namespaces empty, dependents
-//! of deleted owners go, CustomResourceDefinitions are established.
+//! Enough of the controller manager and of a kubelet: rollouts become available, jobs complete, namespaces empty,
+//! dependents of deleted owners go, CustomResourceDefinitions are established.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -173,14 +173,18 @@ impl Pass<'_> {
             if definition.pointer("/status/conditions/0").is_some() {
                 continue;
             }
-            let condition = |kind: &str, reason: &str, message: &str| json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": self.stamp});
+            let condition = |kind: &str, reason: &str, message: &str| {
+                json!({"type": kind, "status": "True",
+                "reason": reason, "message": message, "lastTransitionTime": self.stamp})
+            };
             let versions = definition.pointer("/spec/versions").and_then(Value::as_array).into_iter().flatten();
             let stored: Vec<&Value> = versions
                 .filter(|version| version.get("storage") == Some(&json!(true)))
                 .filter_map(|v| v.get("name"))
                 .collect();
             let status = json!({
-                "conditions": [condition("NamesAccepted", "NoConflicts", "no conflicts found"), condition("Established", "InitialNamesAccepted", "the initial names have been accepted")],
+                "conditions": [condition("NamesAccepted", "NoConflicts", "no conflicts found"),
+                    condition("Established", "InitialNamesAccepted", "the initial names have been accepted")],
                 "acceptedNames": definition.pointer("/spec/names"), "storedVersions": stored,
             });
             self.status("apiextensions.k8s.io", "CustomResourceDefinition", &definition, &status);
@@ -291,8 +295,10 @@ impl Pass<'_> {
                 "lastTransitionTime": time("lastTransitionTime", same_status), "reason": reason, "message": message})
             });
         json!({
-            "observedGeneration": number(deployment, "/metadata/generation"), "replicas": total, "updatedReplicas": updated,
-            "readyReplicas": ready, "availableReplicas": ready, "unavailableReplicas": (desired - ready).max(0), "conditions": conditions,
+            "observedGeneration": number(deployment, "/metadata/generation"), "replicas": total,
+                "updatedReplicas": updated,
+            "readyReplicas": ready, "availableReplicas": ready, "unavailableReplicas": (desired - ready).max(0),
+                "conditions": conditions,
         })
     }
 
@@ -307,7 +313,8 @@ impl Pass<'_> {
             .pods_of(owner, &uid, wanted, |name, index| format!("{name}-{}", short_hash(&format!("{uid}{index}"), 5)));
         let ready = pods.iter().filter(|pod| is_ready(pod)).count();
         let status = json!({
-            "replicas": pods.len(), "fullyLabeledReplicas": pods.len(), "readyReplicas": ready, "availableReplicas": ready,
+            "replicas": pods.len(), "fullyLabeledReplicas": pods.len(), "readyReplicas": ready,
+                "availableReplicas": ready,
             "observedGeneration": number(owner, "/metadata/generation"),
         });
         self.status("apps", kind, owner, &status);
@@ -326,12 +333,14 @@ impl Pass<'_> {
         for missing in names.iter().filter(|name| !present.iter().any(|(key, _)| key.name == **name)) {
             let template = owner.pointer("/spec/template").cloned().unwrap_or_default();
             let reference = json!({
-                "apiVersion": owner.get("apiVersion"), "kind": owner_kind, "name": name, "uid": uid, "controller": true, "blockOwnerDeletion": true,
+                "apiVersion": owner.get("apiVersion"), "kind": owner_kind, "name": name, "uid": uid,
+                    "controller": true, "blockOwnerDeletion": true,
             });
             let mut spec = template.get("spec").cloned().unwrap_or_default();
             put_at(&mut spec, &["nodeName"], json!("sandbox"));
             let metadata = json!({
-                "name": missing, "namespace": text(owner, "/metadata/namespace"), "labels": template.pointer("/metadata/labels"),
+                "name": missing, "namespace": text(owner, "/metadata/namespace"),
+                    "labels": template.pointer("/metadata/labels"),
                 "annotations": template.pointer("/metadata/annotations"), "ownerReferences": [reference],
             });
             self.create(kind, &json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}));
@@ -352,8 +361,10 @@ impl Pass<'_> {
         let pods = self.pods_of(set, &uid, number(set, "/spec/replicas"), |name, index| format!("{name}-{index}"));
         let ready = pods.iter().filter(|pod| is_ready(pod)).count();
         let status = json!({
-            "observedGeneration": number(set, "/metadata/generation"), "replicas": pods.len(), "readyReplicas": ready, "availableReplicas": ready,
-            "currentReplicas": pods.len(), "updatedReplicas": pods.len(), "currentRevision": revision, "updateRevision": revision, "collisionCount": 0,
+            "observedGeneration": number(set, "/metadata/generation"), "replicas": pods.len(),
+                "readyReplicas": ready, "availableReplicas": ready,
+            "currentReplicas": pods.len(), "updatedReplicas": pods.len(), "currentRevision": revision,
+                "updateRevision": revision, "collisionCount": 0,
         });
         self.status("apps", "StatefulSet", set, &status);
     }
@@ -363,7 +374,8 @@ impl Pass<'_> {
         let pods = self.pods_of(set, &uid, 1, |name, _| format!("{name}-{}", short_hash(&uid, 5)));
         let ready = pods.iter().filter(|pod| is_ready(pod)).count();
         let status = json!({
-            "observedGeneration": number(set, "/metadata/generation"), "currentNumberScheduled": 1, "desiredNumberScheduled": 1,
+            "observedGeneration": number(set, "/metadata/generation"), "currentNumberScheduled": 1,
+                "desiredNumberScheduled": 1,
             "numberMisscheduled": 0, "numberReady": ready, "numberAvailable": ready, "updatedNumberScheduled": 1,
         });
         self.status("apps", "DaemonSet", set, &status);
@@ -384,7 +396,8 @@ impl Pass<'_> {
         });
         let done = pods.iter().filter(|pod| text(pod, "/status/phase") == "Succeeded").count();
         let start = job.pointer("/status/startTime").cloned().unwrap_or_else(|| json!(self.stamp));
-        let mut status = json!({"startTime": start, "succeeded": done, "active": pods.len() - done, "ready": 0, "terminating": 0, "uncountedTerminatedPods": {}});
+        let mut status = json!({"startTime": start, "succeeded": done, "active": pods.len() - done, "ready": 0,
+            "terminating": 0, "uncountedTerminatedPods": {}});
         if i64::try_from(done).is_ok_and(|done| done >= completions) {
             let condition = |kind: &str| {
                 json!({"type": kind, "status": "True", "lastProbeTime": self.stamp, "lastTransitionTime": self.stamp,
@@ -433,8 +446,14 @@ impl Pass<'_> {
         let statuses: Vec<Value> = containers
             .iter()
             .map(|container| {
-                let state = if is_job { json!({"terminated": {"exitCode": 0, "reason": "Completed"}}) } else { json!({"running": {"startedAt": self.stamp}}) };
-                json!({"name": text(container, "/name"), "image": text(container, "/image"), "imageID": "", "ready": !is_job, "restartCount": 0,
+                let state = if is_job {
+                    json!({"terminated": {"exitCode": 0,
+                    "reason": "Completed"}})
+                } else {
+                    json!({"running": {"startedAt": self.stamp}})
+                };
+                json!({"name": text(container, "/name"), "image": text(container, "/image"), "imageID": "",
+                    "ready": !is_job, "restartCount": 0,
                     "started": !is_job, "state": state, "lastState": {}})
             })
             .collect();
@@ -444,8 +463,10 @@ impl Pass<'_> {
             json!({"type": kind, "status": status, "lastProbeTime": null, "lastTransitionTime": self.stamp})
         });
         let status = json!({
-            "phase": if is_job { "Succeeded" } else { "Running" }, "conditions": conditions, "containerStatuses": statuses,
-            "qosClass": pod.pointer("/status/qosClass"), "startTime": self.stamp, "podIP": "10.244.0.1", "podIPs": [{"ip": "10.244.0.1"}], "hostIP": "127.0.0.1",
+            "phase": if is_job { "Succeeded" } else { "Running" }, "conditions": conditions,
+                "containerStatuses": statuses,
+            "qosClass": pod.pointer("/status/qosClass"), "startTime": self.stamp, "podIP": "10.244.0.1",
+                "podIPs": [{"ip": "10.244.0.1"}], "hostIP": "127.0.0.1",
         });
         self.status("", "Pod", pod, &status);
     }
@@ -477,13 +498,15 @@ fn replica_set(deployment: &Value, name: &str, hash: &str, revision: i64, replic
     json!({
         "apiVersion": "apps/v1", "kind": "ReplicaSet",
         "metadata": {
-            "name": name, "namespace": text(deployment, "/metadata/namespace"), "labels": template.pointer("/metadata/labels"),
+            "name": name, "namespace": text(deployment, "/metadata/namespace"),
+                "labels": template.pointer("/metadata/labels"),
             "annotations": {
                 "deployment.kubernetes.io/desired-replicas": replicas.to_string(),
                 "deployment.kubernetes.io/max-replicas": (replicas + (replicas + 3) / 4).to_string(),
                 "deployment.kubernetes.io/revision": revision.to_string(),
             },
-            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": text(deployment, "/metadata/name"),
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": text(deployment,
+                "/metadata/name"),
                 "uid": text(deployment, "/metadata/uid"), "controller": true, "blockOwnerDeletion": true}],
         },
         "spec": {"replicas": replicas, "selector": selector, "template": template},

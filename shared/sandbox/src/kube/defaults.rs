@@ -452,11 +452,13 @@ fn autoscaler(map: &mut Fields) {
     let Some(spec) = object_at(map, "spec") else { return };
     default(spec, "minReplicas", json!(1));
     if spec.get("metrics").is_none() {
-        let cpu = json!([{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}]);
+        let cpu = json!([{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization",
+            "averageUtilization": 80}}}]);
         spec.insert("metrics".into(), cpu);
     }
     let Some(behavior) = object_at(spec, "behavior") else { return };
-    let up = json!([{"type": "Pods", "value": 4, "periodSeconds": 15}, {"type": "Percent", "value": 100, "periodSeconds": 15}]);
+    let up = json!([{"type": "Pods", "value": 4, "periodSeconds": 15}, {"type": "Percent", "value": 100,
+        "periodSeconds": 15}]);
     let down = json!([{"type": "Percent", "value": 100, "periodSeconds": 15}]);
     for (name, policies) in [("scaleUp", up), ("scaleDown", down)] {
         default(behavior, name, json!({}));

@@ -21,7 +21,8 @@ impl Call<'_> {
                 return Ok(());
             }
             let why = format!(
-                "the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). The object might have been {hint}"
+                "the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). The object \
+                 might have been {hint}"
             );
             Err(Failure::precondition(self.kind(), name, &why))
         };
@@ -97,9 +98,8 @@ impl Call<'_> {
             }
             items.push(object);
         }
-        Ok(
-            json!({"kind": format!("{}List", self.kind().kind), "apiVersion": self.kind().api_version(), "metadata": {"resourceVersion": store.version().to_string()}, "items": items}),
-        )
+        Ok(json!({"kind": format!("{}List", self.kind().kind), "apiVersion": self.kind().api_version(),
+                "metadata": {"resourceVersion": store.version().to_string()}, "items": items}))
     }
 }
 

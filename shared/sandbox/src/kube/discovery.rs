@@ -44,7 +44,8 @@ fn groups<'a>(kinds: impl Iterator<Item = &'a Kind>) -> Vec<(String, Vec<String>
 
 /// `GET /api`.
 pub(super) fn core_versions(address: &str) -> Value {
-    json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]})
+    json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0",
+        "serverAddress": address}]})
 }
 
 /// `GET /apis`.
@@ -77,7 +78,8 @@ pub(super) fn resources<'a>(kinds: impl Iterator<Item = &'a Kind>, group: &str, 
     for kind in kinds.filter(|kind| kind.group == group && kind.version == version) {
         api_version = Some(kind.api_version());
         let mut resource = json!({
-            "name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced, "kind": kind.kind, "verbs": kind.verbs,
+            "name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced, "kind": kind.kind,
+                "verbs": kind.verbs,
         });
         if let Some(map) = resource.as_object_mut() {
             for (name, values) in [("shortNames", &kind.short_names), ("categories", &kind.categories)] {
@@ -89,7 +91,8 @@ pub(super) fn resources<'a>(kinds: impl Iterator<Item = &'a Kind>, group: &str, 
         listed.push(resource);
         for sub in &kind.subresources {
             let mut resource = json!({
-                "name": format!("{}/{sub}", kind.plural), "singularName": "", "namespaced": kind.namespaced, "kind": kind.kind,
+                "name": format!("{}/{sub}", kind.plural), "singularName": "", "namespaced": kind.namespaced,
+                    "kind": kind.kind,
                 "verbs": ["get", "patch", "update"],
             });
             if let (Some(map), "scale") = (resource.as_object_mut(), sub.as_str()) {
@@ -130,7 +133,8 @@ fn discovered(kind: &Kind) -> Value {
     let response = |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
     let mut resource = json!({
         "resource": kind.plural, "responseKind": response(&kind.group, &kind.version, &kind.kind),
-        "scope": if kind.namespaced { "Namespaced" } else { "Cluster" }, "singularResource": kind.singular, "verbs": kind.verbs,
+        "scope": if kind.namespaced { "Namespaced" } else { "Cluster" }, "singularResource": kind.singular,
+            "verbs": kind.verbs,
     });
     if let Some(map) = resource.as_object_mut() {
         for (name, values) in [("shortNames", &kind.short_names), ("categories", &kind.categories)] {
@@ -184,7 +188,8 @@ pub(super) fn openapi<'a>(kinds: impl Iterator<Item = &'a Kind>, wanted: &str) -
         let gvk = json!({"group": kind.group, "version": kind.version, "kind": kind.kind});
         let parameters =
             json!([{"name": "fieldValidation", "in": "query", "schema": {"type": "string", "uniqueItems": true}}]);
-        let patch = json!({"x-kubernetes-action": "patch", "x-kubernetes-group-version-kind": gvk, "parameters": parameters, "responses": {}});
+        let patch = json!({"x-kubernetes-action": "patch", "x-kubernetes-group-version-kind": gvk,
+            "parameters": parameters, "responses": {}});
         paths.insert(format!("/{wanted}{namespace}/{}/{{name}}", kind.plural), json!({"patch": patch}));
     }
     let info = json!({"title": "Kubernetes", "version": VERSION});

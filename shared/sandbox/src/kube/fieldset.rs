@@ -1,8 +1,8 @@
-//! Reckons with sets of field paths, and reads and writes `FieldsV1`, the JSON in which `metadata.managedFields` keeps them
-//! (kubernetes-sigs/structured-merge-diff `fieldpath/`).
+//! Reckons with sets of field paths, and reads and writes `FieldsV1`, the JSON in which `metadata.managedFields`
+//! keeps them (kubernetes-sigs/structured-merge-diff `fieldpath/`).
 //!
-//! Written independently of `slipway_cluster::fieldset` on purpose: the sandbox is what the product is tested against, and one
-//! mistake in shared code would agree with itself.
+//! Written independently of `slipway_gitops::managed_fields::set` on purpose: the sandbox is what the product is
+//! tested against, and one mistake in shared code would agree with itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -143,8 +143,8 @@ impl Managed {
         self.cap();
     }
 
-    /// Applies `config` over `live` and gives the new object, or `None` when nothing changes. Fails with the conflicts when
-    /// others own fields that change, unless `force`.
+    /// Applies `config` over `live` and gives the new object, or `None` when nothing changes. Fails with the
+    /// conflicts when others own fields that change, unless `force`.
     pub(super) fn apply(
         &mut self,
         schema: &Schema,

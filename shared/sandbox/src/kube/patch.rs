@@ -9,8 +9,8 @@ use super::schema::{Schema, Type};
 /// A JSON patch has at most so many operations (the API server's own limit).
 const OPERATIONS_LIMIT: usize = 10_000;
 
-/// Applies a JSON patch; gives what is wrong when it can't be applied. As in the API server's library (evanphx/json-patch),
-/// `replace` of a field that is missing sets it.
+/// Applies a JSON patch; gives what is wrong when it can't be applied. As in the API server's library
+/// (evanphx/json-patch), `replace` of a field that is missing sets it.
 pub(super) fn json(object: &Value, patch: &[u8]) -> Result<Value, String> {
     let patch: Patch = serde_json::from_slice(patch).map_err(|error| format!("error decoding patch: {error}"))?;
     if patch.0.len() > OPERATIONS_LIMIT {
@@ -208,7 +208,8 @@ mod tests {
         let kind = Type::Struct("core/v1.PodSpec".into(), false);
         let object = json!({"containers": [{"name": "a", "image": "x:1", "args": ["1"]}, {"name": "b", "image": "y"}]});
         let patch = json!({
-            "containers": [{"name": "a", "image": "x:2", "args": ["2"]}, {"name": "b", "$patch": "delete"}, {"name": "c"}],
+            "containers": [{"name": "a", "image": "x:2", "args": ["2"]}, {"name": "b", "$patch": "delete"},
+                {"name": "c"}],
             "$setElementOrder/containers": [{"name": "c"}, {"name": "a"}],
             "nodeName": null,
         });

@@ -1,5 +1,5 @@
-//! What happens to an object between its defaults and the store: identity, generation, the status that its writers may not
-//! touch, addresses of services (kubernetes/kubernetes `pkg/registry/*/strategy.go`).
+//! What happens to an object between its defaults and the store: identity, generation, the status that its writers
+//! may not touch, addresses of services (kubernetes/kubernetes `pkg/registry/*/strategy.go`).
 
 use std::collections::BTreeSet;
 

@@ -1,8 +1,8 @@
-//! Writes a `resource.Quantity` in its canonical form (k8s.io/apimachinery `pkg/api/resource`): `1000m` is `1`, `1024Mi` is
-//! `1Gi`.
+//! Writes a `resource.Quantity` in its canonical form (k8s.io/apimachinery `pkg/api/resource`): `1000m` is `1`,
+//! `1024Mi` is `1Gi`.
 //!
-//! Written independently of `slipway_gocompat::quantity` on purpose: the sandbox is what the product is tested against, and one
-//! mistake in shared code would agree with itself.
+//! Written independently of `slipway_gocompat::quantity` on purpose: the sandbox is what the product is tested
+//! against, and one mistake in shared code would agree with itself.
 
 /// The canonical form of a quantity, or `None` when the text is none.
 pub(super) fn canonical(text: &str) -> Option<String> {

@@ -95,8 +95,8 @@ fn requirement(text: &str) -> Option<Requirement> {
     }
 }
 
-/// Whether `object` fits a field selector (`metadata.name=x,status.phase!=Running`): any path of scalars is compared, a missing
-/// field counts as empty.
+/// Whether `object` fits a field selector (`metadata.name=x,status.phase!=Running`): any path of scalars is compared,
+/// a missing field counts as empty.
 pub(super) fn fields_match(selector: &str, object: &Value) -> bool {
     selector.split(',').filter(|part| !part.trim().is_empty()).all(|part| {
         let (path, wanted, equal) = if let Some((path, wanted)) = part.split_once("!=") {

@@ -152,7 +152,8 @@ impl Failure {
             }
         };
         let causes = conflicts.iter().map(|conflict| {
-            json!({"reason": "FieldManagerConflict", "message": format!("conflict with {}", conflict.manager), "field": conflict.field})
+            json!({"reason": "FieldManagerConflict", "message": format!("conflict with {}", conflict.manager),
+                "field": conflict.field})
         });
         Self::new(StatusCode::CONFLICT, "Conflict", message).with_causes(causes.collect())
     }
@@ -195,7 +196,9 @@ impl Failure {
     /// The body is of a kind that the verb does not take.
     pub(super) fn unsupported_media_type(found: &str) -> Self {
         let message = format!(
-            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml (got {found})"
+            "the body of the request was in an unknown format - accepted media types include: \
+             application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
+             application/apply-patch+yaml (got {found})"
         );
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
     }

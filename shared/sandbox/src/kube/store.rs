@@ -194,8 +194,8 @@ impl Store {
         self.objects.iter()
     }
 
-    /// Stores `object` under `key` with a new version and tells the watchers; gives it with its version. False in the second
-    /// place when the store is full.
+    /// Stores `object` under `key` with a new version and tells the watchers; gives it with its version. False in the
+    /// second place when the store is full.
     pub(super) fn put(&mut self, key: &Key, mut object: Value) -> Value {
         self.version += 1;
         set_version(&mut object, self.version);
@@ -226,8 +226,9 @@ impl Store {
         }
     }
 
-    /// Watches from just after `from` (`None`: the present objects come first, as ADDED); `marked` sends the bookmark that
-    /// ends the present objects. Gives the watch's number, or `None` when the history does not reach back so far.
+    /// Watches from just after `from` (`None`: the present objects come first, as ADDED); `marked` sends the bookmark
+    /// that ends the present objects. Gives the watch's number, or `None` when the history does not reach back so
+    /// far.
     pub(super) fn watch(
         &mut self,
         filter: Filter,

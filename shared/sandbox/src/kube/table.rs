@@ -1,5 +1,5 @@
-//! Objects as `kubectl get` prints them (kubernetes/kubernetes `pkg/printers/internalversion`): the columns of the kinds that
-//! a deployment looks at; name and age for all others.
+//! Objects as `kubectl get` prints them (kubernetes/kubernetes `pkg/printers/internalversion`): the columns of the
+//! kinds that a deployment looks at; name and age for all others.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -25,7 +25,8 @@ pub(super) fn table(kind: &Kind, objects: &[&Value], list_metadata: &Value, whol
             json!({"cells": cells, "object": if whole { (*object).clone() } else { metadata_only(object) }})
         })
         .collect();
-    json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": list_metadata, "columnDefinitions": definitions, "rows": rows})
+    json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": list_metadata,
+        "columnDefinitions": definitions, "rows": rows})
 }
 
 /// The object as `PartialObjectMetadata`.

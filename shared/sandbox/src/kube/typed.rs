@@ -1,5 +1,5 @@
-//! Values seen through their types, as server-side apply sees them: which fields a value sets, what two values differ in,
-//! one merged over the other, items taken out (kubernetes-sigs/structured-merge-diff `typed/`).
+//! Values seen through their types, as server-side apply sees them: which fields a value sets, what two values differ
+//! in, one merged over the other, items taken out (kubernetes-sigs/structured-merge-diff `typed/`).
 //!
 //! Pure: has no objects, no managers, no clock.
 
@@ -391,8 +391,8 @@ pub(super) fn put_at(object: &mut Value, path: &[&str], value: Value) {
     *place = value;
 }
 
-/// The first thing that is wrong with a value that is applied, in the API server's words: a field that its type does not
-/// have, a value of another type, a duplicate in a set or keyed list, an item without its keys.
+/// The first thing that is wrong with a value that is applied, in the API server's words: a field that its type does
+/// not have, a value of another type, a duplicate in a set or keyed list, an item without its keys.
 pub(super) fn problem(schema: &Schema, kind: &Type, value: &Value) -> Option<String> {
     check(schema, kind, value, "")
 }
@@ -472,7 +472,8 @@ mod tests {
         let value = json!({"user": "a\nb", "password": "c4n4ry", "n": [1, 1.5, true, null]});
         assert_eq!(
             in_go(&value),
-            "map[string]interface {}{\"n\":[]interface {}{1, 1.5, true, interface {}(nil)}, \"password\":\"c4n4ry\", \"user\":\"a\\nb\"}"
+            "map[string]interface {}{\"n\":[]interface {}{1, 1.5, true, interface {}(nil)}, \"password\":\"c4n4ry\", \
+             \"user\":\"a\\nb\"}"
         );
     }
 }

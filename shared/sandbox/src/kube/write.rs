@@ -120,8 +120,8 @@ impl Call<'_> {
         })
     }
 
-    /// Brings an object into its type's form with its defaults; unknown fields are an error, a warning or nothing, as the
-    /// request says.
+    /// Brings an object into its type's form with its defaults; unknown fields are an error, a warning or nothing, as
+    /// the request says.
     fn decode(&mut self, value: &Value) -> Result<Value, Failure> {
         let mut findings = canonical::Findings::default();
         let kind = &self.target.kind;
@@ -326,7 +326,8 @@ impl Call<'_> {
         self.finish(store, name, old, object)
     }
 
-    /// The last steps of every update: prepare, validate, store unless nothing changed, delete when the last finalizer went.
+    /// The last steps of every update: prepare, validate, store unless nothing changed, delete when the last
+    /// finalizer went.
     fn finish(&self, store: &mut Store, name: &str, old: &Value, mut object: Value) -> Result<Value, Failure> {
         if self.target.subresource.as_deref() == Some("status") {
             let managed = object.pointer("/metadata/managedFields").cloned();
@@ -574,7 +575,8 @@ pub(super) fn scale_of(kind: &Kind, object: &Value) -> Value {
         "metadata": {"name": metadata("name"), "namespace": metadata("namespace"), "uid": metadata("uid"),
             "resourceVersion": metadata("resourceVersion"), "creationTimestamp": metadata("creationTimestamp")},
         "spec": {"replicas": object.pointer("/spec/replicas").cloned().unwrap_or_else(|| json!(0))},
-        "status": {"replicas": object.pointer("/status/replicas").cloned().unwrap_or_else(|| json!(0)), "selector": selector.join(",")},
+        "status": {"replicas": object.pointer("/status/replicas").cloned().unwrap_or_else(|| json!(0)),
+            "selector": selector.join(",")},
     });
     if kind.group.is_empty() && selector.is_empty() {
         put_at(&mut scale, &["status", "selector"], json!(""));

@@ -29,7 +29,8 @@ async fn everything_starts_seeded() {
     assert_eq!(secret.json()["SecretString"], json!("xoxb-sandbox"));
     let missing = call("secretsmanager.GetSecretValue", json!({"SecretId": "nope"})).await;
     assert_eq!((missing.status.as_u16(), &missing.json()["__type"]), (400, &json!("ResourceNotFoundException")));
-    let message = json!({"QueueUrl": environment["SLIPWAY_QUEUE_URL"], "MessageBody": "{}", "MessageGroupId": "g", "MessageDeduplicationId": "1"});
+    let message = json!({"QueueUrl": environment["SLIPWAY_QUEUE_URL"], "MessageBody": "{}", "MessageGroupId": "g",
+        "MessageDeduplicationId": "1"});
     for _ in 0..2 {
         assert_eq!(call("AmazonSQS.SendMessage", message.clone()).await.status.as_u16(), 200);
     }

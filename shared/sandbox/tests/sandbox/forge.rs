@@ -161,7 +161,8 @@ async fn the_tarball_is_what_git_archive_makes() {
     let folder = tempfile::tempdir().unwrap();
     let forge = Forge::start(Options::default()).await.unwrap();
     let repository = forge.create("acme", "gitops", &folder.path().join("gitops.git")).unwrap();
-    let attributes = "secret.yaml export-ignore\n/docs/ export-ignore\n*.txt export-subst\nkeep/** -export-subst\nvendor/**/x export-ignore\n";
+    let attributes = "secret.yaml export-ignore\n/docs/ export-ignore\n*.txt export-subst\nkeep/** \
+                      -export-subst\nvendor/**/x export-ignore\n";
     let long = format!("{}/{}.yaml", "deep".repeat(20), "name".repeat(30));
     let head = forge
         .push(

@@ -15,7 +15,8 @@ fn deployment(image: &str, replicas: i64) -> Value {
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
         "spec": {
             "replicas": replicas, "selector": {"matchLabels": {"app": "web"}},
-            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": image}]}},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web",
+                "image": image}]}},
         },
     })
 }
@@ -62,7 +63,8 @@ async fn a_deployment_rolls_out_and_drift_has_an_owner() {
     assert_eq!(
         conflict["message"],
         json!(
-            "Apply failed with 1 conflict: conflict with \"kubectl\" with subresource \"scale\" using apps/v1: .spec.replicas"
+            "Apply failed with 1 conflict: conflict with \"kubectl\" with subresource \"scale\" using apps/v1: \
+             .spec.replicas"
         )
     );
     let (_, dry) = cluster.call(Method::PATCH, &format!("{apply}&dryRun=All"), APPLY, &deployment("web:2", 2));
@@ -131,15 +133,18 @@ async fn lists_and_watches_over_http() {
 async fn custom_resources_are_served_once_defined() {
     let cluster = Cluster::start(Options::default()).await.unwrap();
     let crd = json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "rollouts.argoproj.io"},
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": "rollouts.argoproj.io"},
         "spec": {
             "group": "argoproj.io", "scope": "Namespaced", "names": {"plural": "rollouts", "kind": "Rollout"},
-            "versions": [{"name": "v1alpha1", "served": true, "storage": true, "subresources": {"status": {}}, "schema": {"openAPIV3Schema": {"type": "object"}}}],
+            "versions": [{"name": "v1alpha1", "served": true, "storage": true, "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object"}}}],
         },
     });
     let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/rollouts.argoproj.io?fieldManager=slipway";
     assert_eq!(cluster.call(Method::PATCH, path, APPLY, &crd).0.as_u16(), 201);
-    let rollout = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "r"}, "spec": {"steps": [{"pause": {}}], "a": {"b": 1}}});
+    let rollout = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "r"},
+        "spec": {"steps": [{"pause": {}}], "a": {"b": 1}}});
     let path = "/apis/argoproj.io/v1alpha1/namespaces/default/rollouts/r?fieldManager=slipway";
     let (status, stored) = cluster.call(Method::PATCH, path, APPLY, &rollout);
     assert_eq!(status.as_u16(), 201);

@@ -1,5 +1,6 @@
 //! The sandbox as its users meet it: over HTTP, and through the git command line.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a failing test should stop at once
+// A failing test should stop at once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod all;
 mod client;

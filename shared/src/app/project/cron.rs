@@ -1,6 +1,6 @@
-//! Cron schedules of five fields as robfig/cron v3 reads them (`parser.go`, `spec.go`): Sunday is 0 and 7 is an error, no
-//! descriptors (`@daily`), names of months and days in any case; a day fits if day of month *or* day of week fits, unless one of
-//! them is a star. The time is seconds since 1970 in whatever zone the caller thinks in.
+//! Cron schedules of five fields as robfig/cron v3 reads them (`parser.go`, `spec.go`): Sunday is 0 and 7 is an
+//! error, no descriptors (`@daily`), names of months and days in any case; a day fits if day of month *or* day of
+//! week fits, unless one of them is a star. The time is seconds since 1970 in whatever zone the caller thinks in.
 
 use jiff::Span;
 use jiff::civil::Date;

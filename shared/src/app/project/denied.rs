@@ -32,7 +32,8 @@ pub enum Denied {
     },
     /// The Application lies in a namespace that is not its project's.
     #[error(
-        "AppProject `{project}` does not allow Applications in the namespace `{namespace}`: add it to `spec.sourceNamespaces`"
+        "AppProject `{project}` does not allow Applications in the namespace `{namespace}`: add it to \
+         `spec.sourceNamespaces`"
     )]
     ApplicationNamespace {
         /// The project.
@@ -77,7 +78,8 @@ pub enum Denied {
     Skipped(String),
     /// The cluster's Secret names other namespaces.
     #[error(
-        "the cluster `{cluster}` does not take {object}: its Secret allows the namespaces {namespaces}; add `{namespace}` to its `namespaces`"
+        "the cluster `{cluster}` does not take {object}: its Secret allows the namespaces {namespaces}; add \
+         `{namespace}` to its `namespaces`"
     )]
     Unmanaged {
         /// The cluster.
@@ -91,7 +93,8 @@ pub enum Denied {
     },
     /// The cluster's Secret names namespaces, and the object has none.
     #[error(
-        "the cluster `{cluster}` does not take {object}: its Secret allows some namespaces only; set its `clusterResources` to \"true\""
+        "the cluster `{cluster}` does not take {object}: its Secret allows some namespaces only; set its \
+         `clusterResources` to \"true\""
     )]
     ClusterScoped {
         /// The cluster.
@@ -102,8 +105,8 @@ pub enum Denied {
 }
 
 impl AppProject {
-    /// Whether the project allows the Application as it is written: where it lies, its source, its destination, which resolves to
-    /// `cluster`; `own` are the clusters whose Secrets name this project.
+    /// Whether the project allows the Application as it is written: where it lies, its source, its destination, which
+    /// resolves to `cluster`; `own` are the clusters whose Secrets name this project.
     pub fn check(&self, app: &Application, cluster: &ClusterName, own: &[ClusterName]) -> Result<(), Denied> {
         let project = || self.name.clone();
         self.check_controls()?;
@@ -135,7 +138,8 @@ impl AppProject {
         denied("the ConfigMap argocd-cm".to_owned(), self.settings.controls.clone())?;
         let mut controls = self.controls.clone();
         if !self.service_accounts.is_empty() && !self.settings.never_impersonates {
-            let remedy = "objects are applied as Slipway itself: remove it, or set `application.sync.impersonation.enabled` of argocd-cm to \"false\"";
+            let remedy = "objects are applied as Slipway itself: remove it, or set \
+                          `application.sync.impersonation.enabled` of argocd-cm to \"false\"";
             controls.push(Control::new("spec.destinationServiceAccounts", remedy));
         }
         denied(format!("AppProject `{}`", self.name), controls)

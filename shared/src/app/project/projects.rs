@@ -26,7 +26,8 @@ impl Projects {
         Some(AppProject { settings: Arc::clone(&self.settings), ..project })
     }
 
-    /// These, which a root had once, as they are `today`: by today's settings, and today's project where there still is one of that name.
+    /// These, which a root had once, as they are `today`: by today's settings, and today's project where there still
+    /// is one of that name.
     #[must_use]
     pub fn as_of(mut self, today: &Self) -> Self {
         self.declared.extend(today.declared.clone());

@@ -18,7 +18,8 @@ fn project(spec: Value) -> AppProject {
 
 fn application(namespace: &str) -> Application {
     Application::from_object(&object(json!({
-        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "web", "namespace": namespace},
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "web",
+            "namespace": namespace},
         "spec": {
             "project": "shop",
             "source": {"repoURL": "https://github.com/acme/gitops", "path": "web"},
@@ -49,8 +50,8 @@ fn refusals_name_the_field_to_change() {
     );
     assert_eq!(
         with("/destinations", json!([])).unwrap_err(),
-        "AppProject `shop` does not allow the destination `https://kubernetes.default.svc` (in-cluster), namespace `shop`: add \
-         it to `spec.destinations`"
+        "AppProject `shop` does not allow the destination `https://kubernetes.default.svc` (in-cluster), namespace \
+         `shop`: add it to `spec.destinations`"
     );
     assert_eq!(
         project(spec.clone()).check(&application("team"), &here(), &[]).unwrap_err().to_string(),
@@ -64,8 +65,8 @@ fn refusals_name_the_field_to_change() {
     assert_eq!(refused("ConfigMap", "v1", json!("shop")), Ok(()));
     assert_eq!(
         refused("ClusterRole", "rbac.authorization.k8s.io/v1", Value::Null).unwrap_err(),
-        "AppProject `shop` does not allow ClusterRole/x: add `{group: \"rbac.authorization.k8s.io\", \
-         kind: ClusterRole}` to `spec.clusterResourceWhitelist`"
+        "AppProject `shop` does not allow ClusterRole/x: add `{group: \"rbac.authorization.k8s.io\", kind: \
+         ClusterRole}` to `spec.clusterResourceWhitelist`"
     );
     assert_eq!(
         refused("Secret", "v1", json!("shop")).unwrap_err(),
@@ -85,7 +86,8 @@ fn what_holds_a_sync_is_named_with_its_end() {
         let project = project(json!({ "syncWindows": windows }));
         project.held(&application(""), &here(), manual, at.parse().unwrap(), None).unwrap().map(|held| held.to_string())
     };
-    let night = json!([{"kind": "deny", "schedule": "0 22 * * *", "duration": "8h", "applications": ["*"], "timeZone": "Europe/Berlin"}]);
+    let night = json!([{"kind": "deny", "schedule": "0 22 * * *", "duration": "8h", "applications": ["*"],
+        "timeZone": "Europe/Berlin"}]);
     assert_eq!(held(night.clone(), false, "2026-07-01T12:00:00Z"), None);
     assert_eq!(
         held(night.clone(), false, "2026-07-01T23:00:00Z").unwrap(),
@@ -131,7 +133,8 @@ fn what_restricts_and_is_not_obeyed_refuses() {
         (json!({"signatureKeys": [{"keyID": "4AEE18F83AFDEB23"}]}), "`spec.signatureKeys` (commits are not checked"),
         (json!({"sourceIntegrity": {"git": {"policies": [{}]}}}), "`spec.sourceIntegrity` (commits are not checked"),
         (
-            json!({"destinationServiceAccounts": [{"server": "*", "namespace": "*", "defaultServiceAccount": "deployer"}]}),
+            json!({"destinationServiceAccounts": [{"server": "*", "namespace": "*",
+                "defaultServiceAccount": "deployer"}]}),
             "`spec.destinationServiceAccounts` (objects are applied as Slipway itself: remove it, or set",
         ),
         (json!({"colour": "red"}), "`spec.colour` (it is not known"),
@@ -152,7 +155,8 @@ fn what_restricts_and_is_not_obeyed_refuses() {
             "`spec.syncWindows[0].unless`",
         ),
         (
-            json!({"syncWindows": [{"kind": "deny", "schedule": "* * * * *", "duration": "1h", "applications": ["["]}]}),
+            json!({"syncWindows": [{"kind": "deny", "schedule": "* * * * *", "duration": "1h",
+                "applications": ["["]}]}),
             "`spec.syncWindows` (it has",
         ),
         (json!({"sourceRepos": ["*", "!https://github.com/[acme/*"]}), "`spec.sourceRepos` (it has a pattern"),

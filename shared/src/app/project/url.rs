@@ -1,6 +1,6 @@
-//! Writes repository URLs as projects compare them (argoproj/argo-cd `util/git/git.go`, NormalizeGitURL): in lower case,
-//! without `.git`, `git@host:path` as `git@host/path`. A text that Go finds no URL becomes empty, so that it matches nothing
-//! but another such text.
+//! Writes repository URLs as projects compare them (argoproj/argo-cd `util/git/git.go`, NormalizeGitURL): in lower
+//! case, without `.git`, `git@host:path` as `git@host/path`. A text that Go finds no URL becomes empty, so that it
+//! matches nothing but another such text.
 
 use slipway_gocompat::url::Url;
 

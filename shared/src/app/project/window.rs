@@ -1,5 +1,5 @@
-//! Sync windows: when syncs may begin (argoproj/argo-cd `pkg/apis/application/v1alpha1/types.go`, SyncWindows). Pure: the time
-//! comes by argument.
+//! Sync windows: when syncs may begin (argoproj/argo-cd `pkg/apis/application/v1alpha1/types.go`, SyncWindows). Pure:
+//! the time comes by argument.
 
 use std::fmt;
 
@@ -68,14 +68,14 @@ pub enum WindowError {
 
 /// What holds a sync.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct BlockedByWindow {
     /// The windows that hold it, as they print.
     pub windows: Vec<String>,
     /// When it may begin; `None` where that is far away or never.
     pub until: Option<Timestamp>,
 }
 
-impl fmt::Display for Held {
+impl fmt::Display for BlockedByWindow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "held by the sync window {}", self.windows.join(" and "))?;
         match self.until {
@@ -120,7 +120,7 @@ impl SyncWindow {
     }
 
     /// Whether it concerns `app`, which goes to `namespace` of `cluster`.
-    pub fn concerns(&self, app: &str, cluster: &ClusterName, namespace: &str) -> bool {
+    pub fn matches(&self, app: &str, cluster: &ClusterName, namespace: &str) -> bool {
         let any = |patterns: &[String], texts: &[&str]| {
             let matches =
                 |pattern: &str, text: &&str| !text.is_empty() && (pattern == "*" || Glob::new(pattern).matches(text));
@@ -256,7 +256,7 @@ pub(super) fn held(
     manual: bool,
     now: Timestamp,
     started: Option<Timestamp>,
-) -> Result<Option<Held>, WindowError> {
+) -> Result<Option<BlockedByWindow>, WindowError> {
     if can_sync(windows, manual, now, started)? {
         return Ok(None);
     }
@@ -274,8 +274,8 @@ pub(super) fn held(
             && can_sync(windows, manual, at, None)?
         {
             let at = at.checked_sub(SignedDuration::from_secs(1)).unwrap_or(at);
-            return Ok(Some(Held { windows: names, until: Some(at) }));
+            return Ok(Some(BlockedByWindow { windows: names, until: Some(at) }));
         }
     }
-    Ok(Some(Held { windows: names, until: None }))
+    Ok(Some(BlockedByWindow { windows: names, until: None }))
 }

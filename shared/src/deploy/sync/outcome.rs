@@ -1,20 +1,20 @@
 //! How a sync ends.
 
 use jiff::Timestamp;
-use slipway_cluster::lock::LockError;
+use slipway_cluster::lease::LockError;
 use slipway_cluster::state::{Operation, StateError};
 use slipway_manifest::ObjectId;
 
-use super::waiting::rest;
+use super::wait::reschedule_delay;
 use crate::app::project::Denied;
-use crate::notify::report::{Phase, short};
+use crate::notify::report::{AppSyncStatus, short};
 use crate::time;
 
 /// How a sync ended.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub struct SyncOutcome {
     /// In a word.
-    pub phase: Phase,
+    pub phase: AppSyncStatus,
     /// What changed, one line an object.
     pub changes: Vec<String>,
     /// What failed, one line each.
@@ -24,14 +24,14 @@ pub struct Outcome {
     /// Whether the same may succeed later by itself.
     pub retry: bool,
     /// Whether somebody wants a look again, because they found us at work.
-    pub again: bool,
+    pub requeue: bool,
     /// The sync goes on in another invocation.
-    pub next: Option<Next>,
+    pub next: Option<Continuation>,
 }
 
 /// A sync that waits for another invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Next {
+pub struct Continuation {
     /// Its id.
     pub operation: String,
     /// How often it was taken up.
@@ -41,13 +41,13 @@ pub struct Next {
 }
 
 /// How the id of a message begins that belongs to no sync: somebody shall look.
-pub const LOOK: &str = "look-";
+pub const REFRESH_PREFIX: &str = "look-";
 
-impl Next {
+impl Continuation {
     /// A look at what was applied, after a rest; `round` came before.
-    pub(super) fn look(revision: &str, round: u32) -> Self {
-        let not_before = Some(time::date_after(rest(round)));
-        Self { operation: format!("{LOOK}{}", short(revision)), attempt: round.saturating_add(1), not_before }
+    pub(super) fn refresh_health(revision: &str, round: u32) -> Self {
+        let not_before = Some(time::date_after(reschedule_delay(round)));
+        Self { operation: format!("{REFRESH_PREFIX}{}", short(revision)), attempt: round.saturating_add(1), not_before }
     }
 
     pub(super) fn of(operation: &Operation) -> Self {
@@ -56,42 +56,42 @@ impl Next {
     }
 }
 
-impl Outcome {
+impl SyncOutcome {
     /// A sync that could not begin.
     pub fn failed(problem: String, retry: bool) -> Self {
         let none = Vec::new;
         Self {
-            phase: Phase::Failed,
+            phase: AppSyncStatus::Failed,
             changes: none(),
             problems: vec![problem],
             warnings: none(),
             retry,
-            again: false,
+            requeue: false,
             next: None,
         }
     }
 
-    pub(super) fn left_to(holder: &str) -> Self {
+    pub(super) fn in_progress_by(holder: &str) -> Self {
         let problem = format!("{holder} is at work on it and takes this commit up afterwards");
-        Self { phase: Phase::Waiting, ..Self::failed(problem, false) }
+        Self { phase: AppSyncStatus::Waiting, ..Self::failed(problem, false) }
     }
 }
 
 /// Why a sync stops where it stands.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Stop {
+pub(super) enum SyncError {
     #[error(transparent)]
     State(Box<StateError>),
     #[error(transparent)]
     Lock(Box<LockError>),
     #[error("the time of this invocation is over")]
-    Time,
+    DeadlineExceeded,
     #[error("nothing is applied: the project refuses {0} of the objects")]
-    Refused(usize),
+    NotPermitted(usize),
     #[error(transparent)]
     Denied(Box<Denied>),
     #[error("the sync to go on with has ended")]
-    Ended,
+    OperationEnded,
     /// What is to be deleted waits for its approval, in words.
     #[error("{0}")]
     Unapproved(String),
@@ -99,37 +99,37 @@ pub(super) enum Stop {
     #[error("{0}")]
     Skipped(String),
     #[error("nothing is changed: not everything that the application has could be read")]
-    Unread,
+    LiveStateUnreadable,
     #[error("{0}")]
-    Undeleted(String),
+    DeletionBlocked(String),
     #[error("the sync of {revision} failed before and is not tried again: {message}")]
-    Tried { revision: String, message: String },
+    AlreadyFailed { revision: String, message: String },
     #[error("the sync of {revision} is not at its end: a part of it can't be synced before; sync all of it")]
-    Busy { revision: String },
+    OperationInProgress { revision: String },
     #[error("{id} was applied by {manager} at {time}, after Slipway: turn off the other engine's automated sync")]
-    Rival { id: Box<ObjectId>, manager: String, time: String },
+    ConflictingController { id: Box<ObjectId>, manager: String, time: String },
 }
 
-impl From<StateError> for Stop {
+impl From<StateError> for SyncError {
     fn from(error: StateError) -> Self {
         Self::State(Box::new(error))
     }
 }
 
-impl Stop {
+impl SyncError {
     pub(super) fn is_retryable(&self) -> bool {
         match self {
             Self::State(error) => !matches!(**error, StateError::Damaged { .. }),
-            Self::Lock(_) | Self::Time | Self::Unread => true,
+            Self::Lock(_) | Self::DeadlineExceeded | Self::LiveStateUnreadable => true,
             Self::Unapproved(_)
             | Self::Skipped(_)
-            | Self::Undeleted(_)
-            | Self::Ended
-            | Self::Tried { .. }
-            | Self::Busy { .. }
-            | Self::Refused(_)
+            | Self::DeletionBlocked(_)
+            | Self::OperationEnded
+            | Self::AlreadyFailed { .. }
+            | Self::OperationInProgress { .. }
+            | Self::NotPermitted(_)
             | Self::Denied(_)
-            | Self::Rival { .. } => false,
+            | Self::ConflictingController { .. } => false,
         }
     }
 }

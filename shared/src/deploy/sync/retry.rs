@@ -33,7 +33,8 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// What `syncPolicy.retry` asks for, each duration at most [`time::LONGEST`]; one that can't be read counts as the default.
+    /// What `syncPolicy.retry` asks for, each duration at most [`time::LONGEST`]; one that can't be read counts as
+    /// the default.
     pub fn of(retry: Option<&app::Retry>) -> Self {
         let default = Self::default();
         let Some(retry) = retry else { return default };

@@ -1,0 +1,102 @@
+//! Is an object as Git has it, and if not, who changed what? A dry run, masked, compared and blamed. Changes nothing.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use slipway_manifest::Object;
+
+use crate::apply::{self, Options};
+use crate::connect::Cluster;
+use crate::objects::{self, ObjectRef};
+use crate::scale::scaled_at;
+use slipway_gitops::api_resources::ApiResource;
+use slipway_gitops::comparison::{Comparison, LiveAndPredicted, Rules, findings};
+use slipway_gitops::diff;
+use slipway_gitops::error::{ApiError, Class, Failure, Verb};
+use slipway_gitops::managed_fields::FIELD_MANAGER;
+use slipway_gitops::managed_fields::mutations;
+use slipway_gitops::sync_status::CompareOptions;
+
+/// How often an object that keeps changing is looked at.
+const MAX_CONFLICT_ATTEMPTS: usize = 4;
+
+/// Compares `desired`, a `resource`, with `live` by a dry run ([`settle`]), masks and blames.
+pub async fn compare(
+    cluster: &Cluster,
+    resource: &Arc<ApiResource>,
+    desired: &Object,
+    live: Option<Object>,
+    options: &Options,
+    rules: &Rules,
+) -> Result<Comparison, Failure> {
+    Ok(match dry_run(cluster, resource, desired, live, options, rules).await? {
+        Some(LiveAndPredicted { live, predicted }) => {
+            Comparison { findings: findings(&live, predicted), live: Some(live) }
+        }
+        None => Comparison { live: None, findings: Vec::new() },
+    })
+}
+
+/// `live` beside what an apply of `desired`, a `resource`, would make of it; `None` if it does not exist.
+///
+/// The dry run answers for the object as it is at that moment: if that is no longer `live`, it is read again, so that
+/// what a controller writes in between is no difference. What mutating webhooks make of fields that are not ours is
+/// none either, unless the options say so, and neither is what `rules` ignore. Where something differs and the scale
+/// subresource left no time in managedFields, the time of the controller's event is put there. Errors are those of
+/// the dry run.
+pub async fn dry_run(
+    cluster: &Cluster,
+    resource: &Arc<ApiResource>,
+    desired: &Object,
+    live: Option<Object>,
+    options: &Options,
+    rules: &Rules,
+) -> Result<Option<LiveAndPredicted>, Failure> {
+    let options = Options { dry_run: true, ..options.clone() };
+    let with_webhooks = rules.options.include_mutation_webhook || CompareOptions::of(desired).include_mutation_webhook;
+    let place = ObjectRef::of(resource, desired);
+    let mut current = live;
+    for attempt in 1..=MAX_CONFLICT_ATTEMPTS {
+        let Some(mut live) = current else { break };
+        let mut predicted = apply::apply(cluster, resource, desired, Some(&live), &options).await?.object;
+        if attempt == MAX_CONFLICT_ATTEMPTS || version(&live) == version(&predicted) {
+            if !with_webhooks {
+                let ours = mutations::without_mutations(&live, &predicted, FIELD_MANAGER);
+                predicted = ours.map_err(|error| Failure {
+                    id: place.id(),
+                    verb: Verb::DryRun,
+                    source: ApiError::local(Class::Malformed, error.to_string()),
+                })?;
+            }
+            rules.normalizer.normalize_pair(&mut live, &mut predicted);
+            if !diff::diff(&live, &predicted).is_empty() {
+                time_scalings(cluster, &mut live).await;
+            }
+            return Ok(Some(LiveAndPredicted { live, predicted }));
+        }
+        current = objects::get(cluster, &place).await?;
+    }
+    Ok(None)
+}
+
+fn version(object: &Object) -> Option<&Value> {
+    object.pointer("/metadata/resourceVersion")
+}
+
+/// Gives the entries of the scale subresource that have no time the one of the last scaling.
+async fn time_scalings(cluster: &Cluster, live: &mut Object) {
+    let is_untimed = |entry: &Value| {
+        entry.get("subresource").and_then(Value::as_str) == Some("scale")
+            && entry.get("time").is_none_or(Value::is_null)
+    };
+    let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array);
+    if !entries.into_iter().flatten().any(is_untimed) {
+        return;
+    }
+    let Some(time) = scaled_at(cluster, live).await else { return };
+    let entries = live.metadata_mut().get_mut("managedFields").and_then(Value::as_array_mut);
+    let untimed = entries.into_iter().flatten().filter(|entry| is_untimed(entry));
+    for entry in untimed.filter_map(Value::as_object_mut) {
+        entry.insert("time".to_owned(), Value::String(time.clone()));
+    }
+}

@@ -1,0 +1,426 @@
+//! One holder an application, without trusting clocks: a Lease whose expiry is judged by renewals that the waiter saw
+//! itself.
+//!
+//! Guarantees: two holders never overlap, as long as a second lasts a second everywhere: a holder counts from before
+//! it asked, a waiter from after it saw, and the holder's requests end [`MARGIN`] before. Whoever takes over raises
+//! the transitions.
+
+#![warn(clippy::arithmetic_side_effects)]
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt as _, pin_mut};
+use http::header::CONTENT_TYPE;
+use jiff::Timestamp;
+use kube::api::{GetParams, PostParams, WatchParams};
+use kube::core::Request;
+use serde_json::{Map, Value, json};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::apply;
+use crate::connect::{Cluster, Deadline, Event};
+use crate::state::AppKey;
+use slipway_gitops::error::{ApiError, Class};
+use slipway_gitops::identity::STATE_NAMESPACE;
+use slipway_gitops::managed_fields::FIELD_MANAGER;
+
+/// What a holder gives up of its time, for requests that are still on their way.
+pub const MARGIN: Duration = Duration::from_secs(2);
+/// How long a Lease lasts that does not say.
+const UNSAID: Duration = Duration::from_secs(30);
+/// How often we try again when others write at the same time.
+const MAX_CONFLICT_ATTEMPTS: usize = 16;
+/// The annotation in which whoever finds the Lease held leaves the revision it came for.
+const PENDING_REQUEST: &str = "slipway.dev/wanted";
+
+/// Why a Lease could not be had, kept or given back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// Another worker holds it now: what was being done must stop.
+    #[error("lost the lease of {app} to another worker")]
+    Lost {
+        /// `namespace/name` of the application.
+        app: String,
+    },
+    /// The API server refused.
+    #[error("failed to {verb} the lease of {app}")]
+    Api {
+        /// `acquire`, `renew` or `release`.
+        verb: &'static str,
+        /// `namespace/name` of the application.
+        app: String,
+        /// Why.
+        #[source]
+        source: ApiError,
+    },
+}
+
+/// How to ask for a Lease.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Who asks: unique to the invocation.
+    pub holder: String,
+    /// How long a renewal lasts, in whole seconds; well above [`MARGIN`].
+    pub duration: Duration,
+    /// How long to wait for a holder that shows no life. Less than the holder's own duration means not to wait.
+    pub expires_after: Duration,
+    /// What to leave to a holder that is alive.
+    pub pending_request: String,
+}
+
+/// What came of asking.
+pub enum Acquisition {
+    /// We hold it.
+    Acquired(Box<Lease>),
+    /// Somebody else does, and was told what is wanted.
+    Held {
+        /// Who.
+        holder: String,
+    },
+}
+
+/// A Lease that we hold.
+pub struct Lease {
+    cluster: Cluster,
+    app: AppKey,
+    holder: String,
+    duration: Duration,
+    transitions: u64,
+    pending_request: Option<String>,
+    deadline: Deadline,
+    written: Mutex<Written>,
+}
+
+/// Asks for the Lease of `app`.
+///
+/// Free: it is ours. Held: waits, if `expires_after` allows, as long as the holder's renewal may last; a renewal seen
+/// meanwhile is life, none is death and the Lease is ours. A living holder gets `wanted` left.
+pub async fn acquire(cluster: &Cluster, app: &AppKey, options: &Options) -> Result<Acquisition, LockError> {
+    let failed = |source| LockError::Api { verb: "acquire", app: display_name(app), source };
+    let mut dead: Option<String> = None;
+    for _ in 0..MAX_CONFLICT_ATTEMPTS {
+        let asked = Instant::now();
+        let Some(seen) = fetch(cluster, app).await.map_err(failed)? else {
+            match create(cluster, app, options).await {
+                Ok(made) => {
+                    return Ok(Acquisition::Acquired(Box::new(lease(cluster, app, options, asked, &made, None))));
+                }
+                Err(error) if error.class == Class::AlreadyExists => continue,
+                Err(error) => return Err(failed(error)),
+            }
+        };
+        if seen.holder.is_empty() || seen.holder == options.holder || dead.as_ref() == Some(&seen.version) {
+            match take_over(cluster, app, options, &seen).await {
+                Ok(taken) => {
+                    return Ok(Acquisition::Acquired(Box::new(lease(
+                        cluster,
+                        app,
+                        options,
+                        asked,
+                        &taken,
+                        seen.wanted,
+                    ))));
+                }
+                Err(error) if error.class == Class::Conflict => continue,
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        if options.expires_after >= seen.duration && is_expired(cluster, app, &seen).await.map_err(failed)? {
+            dead = Some(seen.version);
+            continue;
+        }
+        // The holder may have gone while we looked: only a Lease that is still held keeps what is left on it.
+        let left = request_handover(cluster, app, &options.pending_request).await.map_err(failed)?;
+        if !left.holder.is_empty() {
+            return Ok(Acquisition::Held { holder: left.holder });
+        }
+    }
+    Err(failed(ApiError::local(Class::Conflict, "others kept taking and releasing it")))
+}
+
+impl Lease {
+    /// The connection whose requests end before the Lease does.
+    pub fn cluster(&self) -> Cluster {
+        self.cluster.with_deadline(self.deadline.clone())
+    }
+
+    /// How often the Lease changed hands: goes into the state.
+    pub fn transitions(&self) -> u64 {
+        self.transitions
+    }
+
+    /// What was left for the holder before us.
+    pub fn pending_request(&self) -> Option<&str> {
+        self.pending_request.as_deref()
+    }
+
+    /// How long it is certainly ours.
+    pub fn remaining(&self) -> Duration {
+        self.deadline.remaining()
+    }
+
+    /// Renews it: the requests bound to it get another full duration.
+    pub async fn renew(&self) -> Result<(), LockError> {
+        let asked = Instant::now();
+        self.write("renew", &self.holder).await?;
+        self.deadline.extend_to(end(asked, self.duration));
+        Ok(())
+    }
+
+    /// Runs `work`, renewing all the while; ends it as soon as the Lease is lost.
+    ///
+    /// A renewal that fails otherwise is tried again as long as the Lease lasts.
+    pub async fn keep_renewed<T>(&self, work: impl Future<Output = T>) -> Result<T, LockError> {
+        pin_mut!(work);
+        loop {
+            let renewal = self.duration.checked_div(3).unwrap_or_default().min(self.remaining());
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                () = tokio::time::sleep(renewal) => match self.renew().await {
+                    Ok(()) => {}
+                    Err(LockError::Api { .. }) if !self.remaining().is_zero() => {
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                    Err(LockError::Api { .. }) => return Err(LockError::Lost { app: display_name(&self.app) }),
+                    Err(lost) => return Err(lost),
+                },
+            }
+        }
+    }
+
+    /// Gives it back. Gives what others left meanwhile: it has to be looked at again.
+    pub async fn release(&self) -> Result<Option<String>, LockError> {
+        self.write("release", "").await?;
+        self.deadline.extend_to(Instant::now());
+        Ok(self.written.lock().await.wanted.clone())
+    }
+
+    /// Writes the Lease if it is still ours; somebody leaving a wish on it meanwhile is no loss.
+    async fn write(&self, verb: &'static str, holder: &str) -> Result<(), LockError> {
+        let failed = |source| LockError::Api { verb, app: display_name(&self.app), source };
+        let mut last = self.written.lock().await;
+        for _ in 0..MAX_CONFLICT_ATTEMPTS {
+            let (version, wanted) = (Some(last.version.as_str()), last.wanted.as_deref());
+            let body = body(&self.app, holder, self.duration, self.transitions, version, wanted);
+            match put(&self.cluster, &self.app, &body).await {
+                Ok(seen) => {
+                    last.version = seen.version;
+                    return Ok(());
+                }
+                Err(error) if error.class == Class::Conflict => {
+                    let seen = fetch(&self.cluster, &self.app).await.map_err(failed)?;
+                    let ours = seen.filter(|seen| seen.holder == self.holder && seen.transitions == self.transitions);
+                    let Some(seen) = ours else { return Err(LockError::Lost { app: display_name(&self.app) }) };
+                    *last = Written { version: seen.version, wanted: seen.wanted };
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Err(failed(ApiError::local(Class::Conflict, "others kept writing it")))
+    }
+}
+
+/// The Lease as we last wrote it.
+struct Written {
+    version: String,
+    wanted: Option<String>,
+}
+
+/// A Lease as it was seen.
+#[derive(Debug)]
+struct ObservedLease {
+    holder: String,
+    duration: Duration,
+    renewed: String,
+    transitions: u64,
+    version: String,
+    wanted: Option<String>,
+}
+
+impl ObservedLease {
+    fn read(body: &Value) -> Self {
+        let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let number = |pointer: &str| body.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+        let wanted = text(&format!("/metadata/annotations/{}", PENDING_REQUEST.replace('/', "~1")));
+        Self {
+            holder: text("/spec/holderIdentity"),
+            // A Lease that does not say how long it lasts is not over at once.
+            duration: Some(number("/spec/leaseDurationSeconds")).filter(|n| *n > 0).map_or(UNSAID, Duration::from_secs),
+            renewed: text("/spec/renewTime"),
+            transitions: number("/spec/leaseTransitions"),
+            version: text("/metadata/resourceVersion"),
+            wanted: Some(wanted).filter(|wanted| !wanted.is_empty()),
+        }
+    }
+}
+
+fn display_name(app: &AppKey) -> String {
+    format!("{}/{}", app.namespace, app.name)
+}
+
+fn leases() -> Request {
+    Request::new(format!("/apis/coordination.k8s.io/v1/namespaces/{STATE_NAMESPACE}/leases"))
+}
+
+fn lease(
+    cluster: &Cluster,
+    app: &AppKey,
+    options: &Options,
+    asked: Instant,
+    made: &ObservedLease,
+    wanted: Option<String>,
+) -> Lease {
+    Lease {
+        cluster: cluster.clone(),
+        app: app.clone(),
+        holder: options.holder.clone(),
+        duration: options.duration,
+        transitions: made.transitions,
+        pending_request: wanted,
+        deadline: Deadline::at(end(asked, options.duration)),
+        written: Mutex::new(Written { version: made.version.clone(), wanted: None }),
+    }
+}
+
+/// When the requests of a holder end who `asked` for so long.
+fn end(asked: Instant, duration: Duration) -> Instant {
+    asked.checked_add(duration.saturating_sub(MARGIN)).unwrap_or(asked)
+}
+
+/// The Lease as it is to be written. Its times are for people: nobody judges by them.
+fn body(
+    app: &AppKey,
+    holder: &str,
+    duration: Duration,
+    transitions: u64,
+    version: Option<&str>,
+    wanted: Option<&str>,
+) -> Value {
+    let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
+    let mut metadata = Map::from_iter([
+        ("name".to_owned(), json!(app.object_name())),
+        ("namespace".to_owned(), json!(STATE_NAMESPACE)),
+    ]);
+    metadata.insert("labels".to_owned(), json!({"app.kubernetes.io/managed-by": FIELD_MANAGER}));
+    metadata.insert("annotations".to_owned(), json!({"slipway.dev/application": display_name(app)}));
+    if let (Some(wanted), Some(Value::Object(annotations))) = (wanted, metadata.get_mut("annotations")) {
+        annotations.insert(PENDING_REQUEST.to_owned(), json!(wanted));
+    }
+    if let Some(version) = version {
+        metadata.insert("resourceVersion".to_owned(), json!(version));
+    }
+    json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": {
+        "holderIdentity": holder, "leaseDurationSeconds": duration.as_secs().max(1), "renewTime": now,
+            "leaseTransitions": transitions}})
+}
+
+async fn fetch(cluster: &Cluster, app: &AppKey) -> Result<Option<ObservedLease>, ApiError> {
+    match cluster.send(leases().get(&app.object_name(), &GetParams::default())).await {
+        Ok(answer) => Ok(Some(ObservedLease::read(&answer.body))),
+        Err(error) if error.code == 404 => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn create(cluster: &Cluster, app: &AppKey, options: &Options) -> Result<ObservedLease, ApiError> {
+    let body = body(app, &options.holder, options.duration, 0, None, None).to_string().into_bytes();
+    let post = || cluster.send(leases().create(&params(), body.clone()));
+    let answer = match post().await {
+        Err(error) if error.class == Class::MissingNamespace => {
+            let (none, options) = (Map::new(), apply::Options::default());
+            apply::create_namespace(cluster, STATE_NAMESPACE, &none, &none, &options)
+                .await
+                .map_err(|failure| failure.source)?;
+            post().await?
+        }
+        answer => answer?,
+    };
+    Ok(ObservedLease::read(&answer.body))
+}
+
+async fn take_over(
+    cluster: &Cluster,
+    app: &AppKey,
+    options: &Options,
+    seen: &ObservedLease,
+) -> Result<ObservedLease, ApiError> {
+    let body =
+        body(app, &options.holder, options.duration, seen.transitions.saturating_add(1), Some(&seen.version), None);
+    put(cluster, app, &body).await
+}
+
+async fn put(cluster: &Cluster, app: &AppKey, body: &Value) -> Result<ObservedLease, ApiError> {
+    let request = leases().replace(&app.object_name(), &params(), body.to_string().into_bytes());
+    Ok(ObservedLease::read(&cluster.send(request).await?.body))
+}
+
+fn params() -> PostParams {
+    PostParams { dry_run: false, field_manager: Some(FIELD_MANAGER.to_owned()) }
+}
+
+/// Leaves what is wanted on the Lease, touching nothing else; gives the Lease as it is then.
+async fn request_handover(cluster: &Cluster, app: &AppKey, wanted: &str) -> Result<ObservedLease, ApiError> {
+    let url = format!("{}/{}?fieldManager={FIELD_MANAGER}", leases().url_path, app.object_name());
+    let request = http::Request::patch(url)
+        .header(CONTENT_TYPE, "application/merge-patch+json")
+        .body(json!({"metadata": {"annotations": {PENDING_REQUEST: wanted}}}).to_string().into_bytes())
+        .map_err(kube::core::request::Error::BuildRequest);
+    Ok(ObservedLease::read(&cluster.send(request).await?.body))
+}
+
+/// Whether the holder of `seen` lets its whole duration pass without a renewal, watched from now on.
+async fn is_expired(cluster: &Cluster, app: &AppKey, seen: &ObservedLease) -> Result<bool, ApiError> {
+    let params = WatchParams::default().fields(&format!("metadata.name={}", app.object_name()));
+    let events = cluster.watch::<Value>(leases().watch(&params, &seen.version)).await?;
+    Ok(tokio::time::timeout(seen.duration, observe_renewal(events, seen)).await.is_err())
+}
+
+/// Ends at the first renewal, release or change of hands; a watch that breaks off is no sign, but no proof of silence
+/// either.
+async fn observe_renewal(events: impl Stream<Item = Result<Event<Value>, ApiError>>, seen: &ObservedLease) {
+    pin_mut!(events);
+    while let Some(Ok(event)) = events.next().await {
+        match event {
+            Event::Is(lease) => {
+                let now = ObservedLease::read(&lease);
+                if now.renewed != seen.renewed || now.holder != seen.holder {
+                    return;
+                }
+            }
+            Event::Gone(_) => return,
+            Event::Bookmark => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_lease_says_of_its_times_can_be_counted_with() {
+        for (duration, seconds) in [
+            (json!(15), 15),
+            (json!(0), 30),
+            (json!(-1), 30),
+            (json!(1.5), 30),
+            (json!(1e300), 30),
+            (json!("15"), 30),
+            (Value::Null, 30),
+            (json!(u64::MAX), u64::MAX),
+        ] {
+            let spec =
+                json!({"holderIdentity": "other", "leaseDurationSeconds": duration, "leaseTransitions": u64::MAX});
+            let seen = ObservedLease::read(&json!({"spec": spec}));
+            assert_eq!(seen.duration.as_secs(), seconds, "{duration}");
+            let app = AppKey { root: String::new(), namespace: String::new(), name: "a".to_owned() };
+            let body = body(&app, "me", seen.duration, seen.transitions.saturating_add(1), None, None);
+            assert_eq!(body["spec"]["leaseTransitions"], json!(u64::MAX));
+            let now = Instant::now();
+            assert!(end(now, seen.duration) >= now);
+        }
+    }
+}

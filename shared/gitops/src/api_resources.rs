@@ -1,0 +1,236 @@
+//! Names kinds and how the API server serves them: resource, scope and verbs.
+
+use crate::error::{ApiError, Class};
+use crate::path;
+use serde_json::Value;
+use slipway_manifest::{Object, ObjectId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// A kind in a version of its group. Prints as `apps/v1 Deployment`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupVersionKind {
+    /// API group, empty for core.
+    pub group: String,
+    /// Version in the group.
+    pub version: String,
+    /// Kind.
+    pub kind: String,
+}
+
+impl GroupVersionKind {
+    /// The kind of an object.
+    pub fn of(object: &Object) -> Self {
+        Self { group: object.group().to_owned(), version: object.version().to_owned(), kind: object.kind().to_owned() }
+    }
+
+    /// `apps/v1`, or `v1` for core.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    /// Without the version.
+    pub fn group_kind(&self) -> GroupKind {
+        GroupKind { group: self.group.clone(), kind: self.kind.clone() }
+    }
+}
+
+impl fmt::Display for GroupVersionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.api_version(), self.kind)
+    }
+}
+
+/// A kind of a group, whatever its version. Prints, and reads, as `Deployment.apps`: as the ApplySet annotations have
+/// it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupKind {
+    /// API group, empty for core.
+    pub group: String,
+    /// Kind.
+    pub kind: String,
+}
+
+impl GroupKind {
+    /// The kind of the object `id` names.
+    pub fn of(id: &ObjectId) -> Self {
+        Self { group: id.group.clone(), kind: id.kind.clone() }
+    }
+}
+
+impl fmt::Display for GroupKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kind)?;
+        if self.group.is_empty() { Ok(()) } else { write!(f, ".{}", self.group) }
+    }
+}
+
+impl FromStr for GroupKind {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (kind, group) = text.split_once('.').unwrap_or((text, ""));
+        Ok(Self { group: group.to_owned(), kind: kind.to_owned() })
+    }
+}
+
+/// How the API server serves a kind.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ApiResource {
+    /// The kind, in the version asked for.
+    pub gvk: GroupVersionKind,
+    /// Name in URLs: `deployments`.
+    pub plural: String,
+    /// Whether its objects live in namespaces.
+    pub namespaced: bool,
+    /// What may be done: `get`, `list`, `watch`, `patch`, `delete` …
+    pub verbs: BTreeSet<String>,
+}
+
+impl ApiResource {
+    /// The path of the collection in `namespace` (empty: of all namespaces, or of a cluster-scoped kind). An error
+    /// where a part of it, all of which others wrote, would lead out of its place.
+    pub fn path(&self, namespace: &str) -> Result<String, ApiError> {
+        path::collection(&self.gvk.api_version(), if self.namespaced { namespace } else { "" }, &self.plural)
+    }
+
+    /// Whether `verb` may be done to it.
+    pub fn supports(&self, verb: &str) -> bool {
+        self.verbs.contains(verb)
+    }
+}
+
+/// Why a kind could not be resolved.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiscoverError {
+    /// The API server does not serve it.
+    #[error(
+        "failed to find the kind {kind}: the API server does not serve it; install its CustomResourceDefinition or \
+         correct apiVersion and kind"
+    )]
+    UnknownKind {
+        /// `apps/v1 Deployment` or `Deployment.apps`.
+        kind: String,
+    },
+    /// The API server could not say: nothing may be concluded from what is missing.
+    #[error("failed to ask the API server which kinds {group_version} has")]
+    Incomplete {
+        /// The group, or group and version, that could not be asked.
+        group_version: String,
+        /// Why.
+        #[source]
+        source: ApiError,
+    },
+}
+
+/// What was found out about the kinds asked for.
+#[derive(Debug, Clone, Default)]
+pub struct ApiResources {
+    found: BTreeMap<GroupVersionKind, Arc<ApiResource>>,
+    by_group_kind: BTreeMap<GroupKind, Arc<ApiResource>>,
+    incomplete: BTreeMap<String, ApiError>,
+}
+
+impl ApiResources {
+    /// The kinds given, as if the API server had been asked: for pure callers and tests.
+    pub fn from_resources(resources: impl IntoIterator<Item = ApiResource>) -> Self {
+        let mut kinds = Self::default();
+        resources.into_iter().for_each(|resource| kinds.add(Arc::new(resource)));
+        kinds
+    }
+
+    /// Adds a resource; the first one of a kind is the one that [`Self::of_group_kind`] gives.
+    pub fn add(&mut self, resource: Arc<ApiResource>) {
+        self.by_group_kind.entry(resource.gvk.group_kind()).or_insert_with(|| Arc::clone(&resource));
+        self.found.insert(resource.gvk.clone(), resource);
+    }
+
+    /// The resource of `gvk`.
+    pub fn get(&self, gvk: &GroupVersionKind) -> Result<&Arc<ApiResource>, DiscoverError> {
+        self.found.get(gvk).ok_or_else(|| self.lacking(gvk.to_string(), &gvk.api_version(), &gvk.group))
+    }
+
+    /// The resource of an object's kind.
+    pub fn of(&self, object: &Object) -> Result<&Arc<ApiResource>, DiscoverError> {
+        self.get(&GroupVersionKind::of(object))
+    }
+
+    /// The resource of a kind in whichever version: the one that a manifest asked for, else the preferred one.
+    pub fn of_group_kind(&self, kind: &GroupKind) -> Result<&Arc<ApiResource>, DiscoverError> {
+        self.by_group_kind.get(kind).ok_or_else(|| self.lacking(kind.to_string(), &kind.group, &kind.group))
+    }
+
+    fn lacking(&self, kind: String, group_version: &str, group: &str) -> DiscoverError {
+        let asked = self.incomplete.get_key_value(group_version).or_else(|| self.incomplete.get_key_value(group));
+        match asked {
+            Some((group_version, source)) => {
+                DiscoverError::Incomplete { group_version: group_version.clone(), source: source.clone() }
+            }
+            None => DiscoverError::UnknownKind { kind },
+        }
+    }
+
+    /// Adds the kinds that the CustomResourceDefinitions among `objects` define and that are not there; gives those.
+    ///
+    /// They can be named and placed before the API server serves them.
+    pub fn insert_defined(&mut self, objects: &[Object]) -> BTreeSet<GroupVersionKind> {
+        let defined: Vec<ApiResource> = objects.iter().flat_map(defined).collect();
+        let new = defined.into_iter().filter(|resource| !self.found.contains_key(&resource.gvk)).collect::<Vec<_>>();
+        let gvks = new.iter().map(|resource| resource.gvk.clone()).collect();
+        for resource in new {
+            self.add(Arc::new(resource));
+        }
+        gvks
+    }
+
+    /// Notes that `group_version` (or group) could not be asked, and why.
+    pub fn mark_incomplete(&mut self, group_version: String, error: ApiError) {
+        self.incomplete.insert(group_version, error);
+    }
+
+    /// Whether the API server answered for every group: only then does a missing kind mean that it does not exist.
+    pub fn is_complete(&self) -> bool {
+        self.incomplete.is_empty()
+    }
+
+    /// The groups that could not be asked, and why.
+    pub fn incomplete(&self) -> impl Iterator<Item = (&str, &ApiError)> {
+        self.incomplete.iter().map(|(group, error)| (group.as_str(), error))
+    }
+
+    /// Every resource found, one for each kind.
+    pub fn resources(&self) -> impl Iterator<Item = &Arc<ApiResource>> {
+        self.by_group_kind.values()
+    }
+}
+
+/// The kinds that a CustomResourceDefinition defines, one a version; none for other objects.
+fn defined(object: &Object) -> Vec<ApiResource> {
+    let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let is_crd = object.group() == "apiextensions.k8s.io" && object.kind() == "CustomResourceDefinition";
+    let versions = object.pointer("/spec/versions").and_then(Value::as_array).filter(|_| is_crd);
+    let verbs = ["create", "delete", "get", "list", "patch", "update", "watch"];
+    let resource = |version: &Value| {
+        let version = version.get("name")?.as_str()?.to_owned();
+        Some(ApiResource {
+            gvk: GroupVersionKind { group: text("/spec/group"), version, kind: text("/spec/names/kind") },
+            plural: text("/spec/names/plural"),
+            namespaced: text("/spec/scope") == "Namespaced",
+            verbs: verbs.into_iter().map(str::to_owned).collect(),
+        })
+    };
+    versions.into_iter().flatten().filter_map(resource).collect()
+}
+
+/// An error of discovery as one that stopped an object.
+impl From<DiscoverError> for ApiError {
+    fn from(error: DiscoverError) -> Self {
+        match error {
+            DiscoverError::UnknownKind { .. } => Self::local(Class::MissingKind, error.to_string()),
+            DiscoverError::Incomplete { source, .. } => source,
+        }
+    }
+}

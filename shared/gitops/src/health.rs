@@ -1,0 +1,235 @@
+//! Is it well? One file a kind, each a pure function of the live object.
+//!
+//! The rules are Argo CD's (argoproj/argo-cd `gitops-engine/pkg/health`, and its scripts for CronJob,
+//! CustomResourceDefinition and PodDisruptionBudget); everybody else's kinds are judged by [`generic`], all of them
+//! first by what a team wrote itself ([`Checks`]).
+
+mod api_service;
+mod cron_job;
+mod custom_resource_definition;
+mod daemon_set;
+mod deployment;
+pub mod generic;
+mod horizontal_pod_autoscaler;
+mod ingress;
+mod job;
+mod lua;
+mod persistent_volume_claim;
+mod pod;
+mod pod_disruption_budget;
+mod replica_set;
+mod service;
+mod stateful_set;
+mod table;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use slipway_manifest::Object;
+
+use crate::api_resources::GroupKind;
+use crate::argocd_cm::Overrides;
+
+/// The finalizer that keeps a finished hook from being removed before its result was read.
+pub const HOOK_FINALIZER: &str = "argocd.argoproj.io/hook-finalizer";
+/// The annotation that takes an object out of its application's health.
+pub const IGNORE_HEALTHCHECK: &str = "argocd.argoproj.io/ignore-healthcheck";
+
+/// How well something is, from best to worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub enum Health {
+    /// It works.
+    Healthy,
+    /// It is stopped on purpose.
+    Suspended,
+    /// It is getting there.
+    Progressing,
+    /// It does not exist.
+    Missing,
+    /// It failed.
+    Degraded,
+    /// Nobody can tell.
+    #[default]
+    Unknown,
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Argo CD's words are the names of the variants.
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl FromStr for Health {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Ok(match text {
+            "Healthy" => Self::Healthy,
+            "Suspended" => Self::Suspended,
+            "Progressing" => Self::Progressing,
+            "Missing" => Self::Missing,
+            "Degraded" => Self::Degraded,
+            "Unknown" => Self::Unknown,
+            _ => return Err(()),
+        })
+    }
+}
+
+/// A verdict and its reason.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HealthStatus {
+    /// How well it is.
+    #[serde(rename = "status")]
+    pub health: Health,
+    /// Why; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+impl HealthStatus {
+    /// A verdict of its two parts.
+    pub fn new(health: Health, message: impl Into<String>) -> Self {
+        Self { health, message: message.into() }
+    }
+}
+
+/// The health of a live object; `None` for kinds that have none and hold up nothing (ConfigMap, Secret, RBAC …).
+pub fn of(object: &Object) -> Option<HealthStatus> {
+    if is_deleting(object) {
+        return Some(HealthStatus::new(Health::Progressing, "Pending deletion"));
+    }
+    // Off since Argo CD 1.8: an application of applications does not wait for them.
+    let is_app = object.group() == "argoproj.io" && object.kind() == "Application";
+    built_in(object).or_else(|| if is_app { None } else { generic::of(object) })
+}
+
+/// Health with the checks that a team has in `argocd-cm`.
+#[derive(Debug, Clone, Default)]
+pub struct Checks {
+    overrides: Arc<Overrides>,
+}
+
+impl Checks {
+    /// The checks among `overrides`.
+    pub fn new(overrides: Arc<Overrides>) -> Self {
+        Self { overrides }
+    }
+
+    /// The health of a live object as [`of`] has it, but for kinds with a check of their own: a check that fails
+    /// makes it Unknown, with the reason.
+    pub fn of(&self, object: &Object, now: Timestamp) -> Option<HealthStatus> {
+        match self.overrides.health(object.group(), object.kind()) {
+            Some(check) if !is_deleting(object) => match lua::health(&check.health, object, now) {
+                Ok(verdict) => verdict,
+                Err(error) => {
+                    let kind = GroupKind::of(&object.id());
+                    Some(HealthStatus::new(
+                        Health::Unknown,
+                        format!("the health check for {kind} in argocd-cm: {error}"),
+                    ))
+                }
+            },
+            _ => of(object),
+        }
+    }
+}
+
+/// Whether the object is left out of its application's health.
+pub fn is_ignored(object: &Object) -> bool {
+    object.annotation(IGNORE_HEALTHCHECK) == Some("true")
+}
+
+/// Whether the object is on its way out; a hook is not, as long as only our finalizer holds it.
+fn is_deleting(object: &Object) -> bool {
+    let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
+    object.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null())
+        && !finalizers.into_iter().flatten().any(|name| name == HOOK_FINALIZER)
+}
+
+/// The verdict of a kind that has a rule of its own.
+pub fn built_in(object: &Object) -> Option<HealthStatus> {
+    Some(match (object.group(), object.kind()) {
+        ("apps", "Deployment") => deployment::health(object),
+        ("apps", "ReplicaSet") => replica_set::health(object),
+        ("apps", "StatefulSet") => stateful_set::health(object),
+        ("apps", "DaemonSet") => daemon_set::health(object),
+        ("extensions" | "networking.k8s.io", "Ingress") => ingress::health(object),
+        ("apiregistration.k8s.io", "APIService") => api_service::health(object),
+        ("", "Service") => service::health(object),
+        ("", "PersistentVolumeClaim") => persistent_volume_claim::health(object),
+        ("", "Pod") => pod::health(object),
+        ("batch", "Job") => job::health(object),
+        ("batch", "CronJob") => cron_job::health(object),
+        ("autoscaling", "HorizontalPodAutoscaler") => horizontal_pod_autoscaler::health(object),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => custom_resource_definition::health(object),
+        ("policy", "PodDisruptionBudget") => pod_disruption_budget::health(object),
+        _ => return None,
+    })
+}
+
+/// The health of an application: the worst of its objects that are there; Missing only if none is.
+///
+/// Takes for each object whether it counts at all (no hook, not ignored) through being in `objects`: `None` is an
+/// object without health, `Some` its verdict, Missing for one that does not exist (argoproj/argo-cd
+/// `controller/health.go`).
+pub fn aggregate<'a>(objects: impl IntoIterator<Item = Option<&'a HealthStatus>>) -> Health {
+    let mut worst = Health::Healthy;
+    let (mut any_live, mut any_missing) = (false, false);
+    for verdict in objects {
+        match verdict.map(|verdict| verdict.health) {
+            Some(Health::Missing) => any_missing = true,
+            Some(health) => {
+                any_live = true;
+                worst = worst.max(health);
+            }
+            None => any_live = true,
+        }
+    }
+    if any_missing && !any_live { Health::Missing } else { worst }
+}
+
+/// The number at `pointer`, or `default` where it is missing or no number.
+fn number(object: &Object, pointer: &str, default: i64) -> i64 {
+    object.pointer(pointer).and_then(Value::as_i64).unwrap_or(default)
+}
+
+/// The text at `pointer`, or empty.
+pub(crate) fn text<'a>(object: &'a Object, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// One of an object's conditions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Condition<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) status: &'a str,
+    pub(crate) reason: &'a str,
+    pub(crate) message: &'a str,
+    /// The generation that it is of; zero where it does not say.
+    pub(crate) generation: i64,
+}
+
+/// The conditions below a list, in their order.
+fn conditions(list: Option<&Value>) -> impl Iterator<Item = Condition<'_>> {
+    list.and_then(Value::as_array).into_iter().flatten().map(|condition| {
+        let text = |key: &str| condition.get(key).and_then(Value::as_str).unwrap_or_default();
+        let status = match condition.get("status") {
+            // Some controllers write it so.
+            Some(Value::Bool(true)) => "True",
+            Some(Value::Bool(false)) => "False",
+            _ => text("status"),
+        };
+        let generation = condition.get("observedGeneration").and_then(Value::as_i64).unwrap_or_default();
+        Condition { kind: text("type"), status, reason: text("reason"), message: text("message"), generation }
+    })
+}
+
+/// The conditions in `status.conditions`.
+pub(crate) fn status_conditions(object: &Object) -> impl Iterator<Item = Condition<'_>> {
+    conditions(object.pointer("/status/conditions"))
+}

@@ -1,0 +1,268 @@
+//! Health checks that a team wrote in Lua for Argo CD (`resource.customizations.health.<group>_<Kind>` in
+//! `argocd-cm`), run as they are.
+//!
+//! As argoproj/argo-cd `util/lua/lua.go` runs them: `obj` is the live object, the answer is a table with `status` and
+//! `message`. The sandbox has no way out: base, table, string and math without anything that loads code or holds on
+//! to errors, of `os` only the time, which is given. Instructions, memory, the script's length and what string
+//! patterns may cost are bounded.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jiff::Timestamp;
+use mlua::chunk::ChunkMode;
+use mlua::{HookTriggers, Lua, LuaOptions, StdLib, Table, Value as LuaValue, Variadic, VmState};
+use serde_json::Value;
+use slipway_manifest::Object;
+
+use super::{Health, HealthStatus};
+
+/// The longest script, in bytes.
+const MAX_SCRIPT: usize = 256 * 1024;
+/// The most memory a check may use.
+const MAX_MEMORY: usize = 32 * 1024 * 1024;
+/// The most instructions a check may run: a tenth of a second.
+const MAX_INSTRUCTIONS: u64 = 5_000_000;
+/// How often the instructions are counted.
+const COUNTED: u32 = 10_000;
+/// The longest message that is kept.
+const MAX_MESSAGE: usize = 4_096;
+
+/// Closes the ways out and bounds what a pattern may cost: its match runs in C, where no instruction is counted.
+const SANDBOX: &str = r#"
+for _, name in ipairs({"dofile", "loadfile", "load", "loadstring", "pcall", "xpcall", "collectgarbage", "coroutine",
+                       "newproxy", "print", "getfenv", "setfenv", "module", "gcinfo"}) do
+  _G[name] = nil
+end
+string.dump = nil
+local gsub = string.gsub
+for _, name in ipairs({"find", "match", "gmatch", "gsub"}) do
+  local inner = string[name]
+  string[name] = function(text, pattern, ...)
+    text, pattern = tostring(text), tostring(pattern)
+    local _, repeats = gsub(pattern, "[*+%-]", "")
+    if (#text) ^ repeats > 1e9 then error("the pattern is too costly for this text") end
+    return inner(text, pattern, ...)
+  end
+end
+local rep = string.rep
+function string.rep(text, times)
+  if #tostring(text) * times > 1e6 then error("the text would be too long") end
+  return rep(text, times)
+end
+function require(name)
+  local library = ({os = os, string = string, table = table, math = math})[name]
+  if library == nil then error("there is no module " .. tostring(name)) end
+  return library
+end
+"#;
+
+/// Why a check gave no verdict.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LuaError {
+    /// The script is too long.
+    #[error("the script is longer than {MAX_SCRIPT} bytes")]
+    TooLong,
+    /// It failed, or went beyond a limit.
+    #[error("the script failed: {0}")]
+    Failed(String),
+    /// It gave something else than a table.
+    #[error("the script gave {0} instead of a table")]
+    Answer(&'static str),
+}
+
+impl From<mlua::Error> for LuaError {
+    fn from(error: mlua::Error) -> Self {
+        // The first line: the rest is the interpreter's own stack.
+        Self::Failed(error.to_string().lines().next().unwrap_or_default().to_owned())
+    }
+}
+
+/// The verdict of `script` on `object`; `now` is what it takes for the time. `None` where the script gives nothing,
+/// as for kinds without health.
+pub(super) fn health(script: &str, object: &Object, now: Timestamp) -> Result<Option<HealthStatus>, LuaError> {
+    if script.len() > MAX_SCRIPT {
+        return Err(LuaError::TooLong);
+    }
+    let lua = Lua::new_with(StdLib::TABLE | StdLib::STRING | StdLib::MATH, LuaOptions::default())?;
+    lua.globals().set("os", time_library(&lua, now)?)?;
+    lua.load(SANDBOX).set_mode(ChunkMode::Text).exec()?;
+    lua.globals().set("obj", to_lua(&lua, &object.to_value())?)?;
+    lua.set_memory_limit(MAX_MEMORY)?;
+    let run = AtomicU64::new(0);
+    lua.set_hook(HookTriggers::new().every_nth_instruction(COUNTED), move |_, _| {
+        if run.fetch_add(u64::from(COUNTED), Ordering::Relaxed) > MAX_INSTRUCTIONS {
+            return Err(mlua::Error::runtime(format!("it ran more than {MAX_INSTRUCTIONS} instructions")));
+        }
+        Ok(VmState::Continue)
+    })?;
+    let answer: LuaValue = lua.load(script).set_name("=health.lua").set_mode(ChunkMode::Text).eval()?;
+    match answer {
+        LuaValue::Nil => Ok(None),
+        LuaValue::Table(answer) => Ok(Some(verdict(&answer)?)),
+        other => Err(LuaError::Answer(other.type_name())),
+    }
+}
+
+fn verdict(answer: &Table) -> Result<HealthStatus, LuaError> {
+    let text = |key: &str| match answer.get::<LuaValue>(key) {
+        Ok(LuaValue::String(text)) => Ok(text.to_string_lossy()),
+        Ok(_) => Ok(String::new()),
+        Err(error) => Err(LuaError::from(error)),
+    };
+    let message: String = text("message")?.chars().take(MAX_MESSAGE).collect();
+    Ok(match text("status")?.parse::<Health>() {
+        Ok(health) => HealthStatus::new(health, message),
+        Err(()) => HealthStatus::new(Health::Unknown, "Lua returned an invalid health status"),
+    })
+}
+
+fn to_lua(lua: &Lua, value: &Value) -> mlua::Result<LuaValue> {
+    Ok(match value {
+        Value::Null => LuaValue::Nil,
+        Value::Bool(flag) => LuaValue::Boolean(*flag),
+        Value::Number(number) => LuaValue::Number(number.as_f64().unwrap_or_default()),
+        Value::String(text) => LuaValue::String(lua.create_string(text)?),
+        Value::Array(items) => {
+            let items: Vec<LuaValue> = items.iter().map(|item| to_lua(lua, item)).collect::<Result<_, _>>()?;
+            LuaValue::Table(lua.create_sequence_from(items)?)
+        }
+        Value::Object(fields) => {
+            let table = lua.create_table()?;
+            for (key, value) in fields {
+                table.set(key.as_str(), to_lua(lua, value)?)?;
+            }
+            LuaValue::Table(table)
+        }
+    })
+}
+
+/// `os.time` and `os.date`, in UTC.
+fn time_library(lua: &Lua, now: Timestamp) -> mlua::Result<Table> {
+    let library = lua.create_table()?;
+    let time = move |_: &Lua, when: Option<Table>| {
+        let Some(when) = when else { return Ok(now.as_second()) };
+        let field = |key: &str, default: i64| Ok::<_, mlua::Error>(when.get::<Option<i64>>(key)?.unwrap_or(default));
+        let since = |key: &str, first: i64| Ok::<_, mlua::Error>(field(key, first)?.saturating_sub(first));
+        let (years, months, days) = (since("year", 1970)?, since("month", 1)?, since("day", 1)?);
+        let (hours, minutes, seconds) = (field("hour", 12)?, field("min", 0)?, field("sec", 0)?);
+        let moment = jiff::Span::new()
+            .try_years(years)
+            .and_then(|span| span.try_months(months)?.try_days(days)?.try_hours(hours))
+            .and_then(|span| span.try_minutes(minutes)?.try_seconds(seconds))
+            .and_then(|span| jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0).checked_add(span))
+            .and_then(|moment| moment.to_zoned(jiff::tz::TimeZone::UTC));
+        Ok(moment.map_err(mlua::Error::external)?.timestamp().as_second())
+    };
+    library.set("time", lua.create_function(time)?)?;
+    let date = move |lua: &Lua, (format, when): (Option<String>, Option<f64>)| {
+        let when = when.map_or(Ok(now), |seconds| {
+            Timestamp::from_duration(jiff::SignedDuration::try_from_secs_f64(seconds).map_err(mlua::Error::external)?)
+                .map_err(mlua::Error::external)
+        })?;
+        let format = format.unwrap_or_else(|| "%c".to_owned());
+        let format = format.trim_start_matches('!');
+        let zoned = when.to_zoned(jiff::tz::TimeZone::UTC);
+        if !format.starts_with("*t") {
+            let text = jiff::fmt::strtime::format(format, &zoned).map_err(mlua::Error::external)?;
+            return Ok(LuaValue::String(lua.create_string(text)?));
+        }
+        let table = lua.create_table()?;
+        let fields = [
+            ("year", i32::from(zoned.year())),
+            ("month", i32::from(zoned.month())),
+            ("day", i32::from(zoned.day())),
+            ("hour", i32::from(zoned.hour())),
+            ("min", i32::from(zoned.minute())),
+            ("sec", i32::from(zoned.second())),
+            ("yday", i32::from(zoned.day_of_year())),
+        ];
+        for (name, value) in fields {
+            table.set(name, value)?;
+        }
+        Ok(LuaValue::Table(table))
+    };
+    library.set("date", lua.create_function(date)?)?;
+    let difference = |_: &Lua, times: Variadic<f64>| {
+        Ok(times.first().copied().unwrap_or_default() - times.get(1).copied().unwrap_or_default())
+    };
+    library.set("difftime", lua.create_function(difference)?)?;
+    Ok(library)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn run(script: &str) -> Result<Option<HealthStatus>, LuaError> {
+        let object = Object::from_value(json!({"apiVersion": "a.io/v1", "kind": "Widget", "metadata": {"name": "w"},
+            "spec": {"n": 3}, "status": {"conditions": [{"type": "Ready", "status": "True", "message": "done 5/5"}],
+                "none": null}}))
+        .unwrap();
+        health(script, &object, Timestamp::from_second(1_000_000_000).unwrap())
+    }
+
+    #[test]
+    fn a_check_as_people_write_them_is_run_as_it_is() {
+        let script = r#"
+            local os = require("os")
+            hs = {}
+            hs.status = "Progressing"
+            hs.message = "Waiting"
+            if obj.status ~= nil and obj.status.none == nil then
+              for i, condition in ipairs(obj.status.conditions) do
+                if condition.type == "Ready" and condition.status == "True" then
+                  local done, all = string.match(condition.message, "(%d+)/(%d+)")
+                  hs.status = done == all and "Healthy" or "Degraded"
+                  local at = os.date("!%Y-%m-%dT%H:%M:%SZ", os.time())
+                  hs.message = condition.message .. " of " .. obj.spec.n .. " at " .. at
+                end
+              end
+            end
+            return hs"#;
+        let verdict = run(script).unwrap().unwrap();
+        assert_eq!(
+            (verdict.health, verdict.message.as_str()),
+            (Health::Healthy, "done 5/5 of 3 at 2001-09-09T01:46:40Z")
+        );
+        assert_eq!(run("return nil").unwrap(), None);
+        assert_eq!(run("return {status = 'Odd'}").unwrap().unwrap().health, Health::Unknown);
+        assert_eq!(
+            run("return os.time({year=2001, month=9, day=9, hour=1}) == 999997200 and {status='Healthy'}")
+                .unwrap()
+                .unwrap()
+                .health,
+            Health::Healthy
+        );
+        assert!(matches!(run("return 1"), Err(LuaError::Answer(_))));
+    }
+
+    #[test]
+    fn a_check_can_neither_run_for_ever_nor_get_out() {
+        let attacks = [
+            ("while true do end", "instructions"),
+            ("local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1000) .. i end", "memory"),
+            ("return ('x'):rep(1e9)", "too long"),
+            ("local s = ('a'):rep(50000) return s:find('.-.-.-.-b')", "too costly"),
+            ("while true do pcall(function() while true do end end) end", "pcall"),
+            ("io.open('/etc/passwd')", "io"),
+            ("os.execute('id')", "execute"),
+            ("loadstring('return 1')()", "loadstring"),
+            ("string.dump(function() end)", "dump"),
+            ("require('ffi')", "no module"),
+            ("coroutine.wrap(function() end)()", "coroutine"),
+            ("local function f() return f() + 1 end return f()", "stack overflow"),
+            ("return {", "unexpected"),
+            ("error('no')", "no"),
+            ("return os.time({year = -9223372036854775807 - 1, month = 9223372036854775807, day = 0})", "out of range"),
+            ("return os.date('%c', 1e400)", "e"),
+            ("return os.date('%c', -1e18)", "range"),
+        ];
+        for (script, word) in attacks {
+            let error = run(script).unwrap_err().to_string();
+            assert!(error.contains(word), "{script}: {error}");
+        }
+        assert!(matches!(run(&"-".repeat(MAX_SCRIPT + 1)), Err(LuaError::TooLong)));
+    }
+}

@@ -1,0 +1,185 @@
+//! What an apply leaves alone with RespectIgnoreDifferences.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use slipway_manifest::Object;
+
+use super::Normalizer;
+use super::jq::{self, PathSegment};
+use crate::diff::{self, Path};
+use crate::managed_fields::migrate;
+use crate::managed_fields::owners;
+use crate::managed_fields::set;
+
+impl Normalizer {
+    /// Makes `desired` leave to others what is to be ignored, for an apply over `live`.
+    ///
+    /// A field that somebody else owns is left out: sending a copy of its value would make us its owner too, and
+    /// freeze it. One that only we own gets the value it has, for what an owner leaves out is removed. What is
+    /// ignored and not there is not sent. Nothing happens to an object that does not exist yet: it is created as Git
+    /// has it. `more` are the managers whose fields the apply takes over besides the usual two.
+    pub fn respect(&self, desired: &mut Object, live: &Object, more: &[String]) {
+        let (wanted, found) = (desired.to_value(), live.to_value());
+        let paths = self.rules_for(desired).flat_map(|rule| rule.paths(&wanted)).flatten();
+        let mut changes: BTreeMap<Vec<PathSegment>, Option<Value>> = BTreeMap::new();
+        for path in paths.filter(|path| !is_identity(path)) {
+            let Some(named) = named(&wanted, &path) else { continue };
+            let kept = is_only_ours(live, &named, more).then(|| diff::find(&found, &named).cloned()).flatten();
+            changes.insert(path, kept);
+        }
+        let managers: Vec<&String> = self.rules_for(desired).flat_map(|rule| &rule.managers).collect();
+        let mut value = wanted;
+        // From the end, so that indexes stay right.
+        for (path, kept) in changes.into_iter().rev() {
+            match kept.zip(at(&mut value, &path)) {
+                Some((kept, place)) => *place = kept,
+                None => jq::remove(&mut value, &path),
+            }
+        }
+        if let Value::Object(mut fields) = value {
+            for entry in set::entries(live) {
+                if managers.iter().any(|manager| *manager == entry.manager) {
+                    drop_ignored(entry.fields, &mut fields, &[]);
+                }
+            }
+            *desired.as_map_mut() = fields;
+        }
+    }
+}
+
+/// Whether a path names what makes the object this object.
+fn is_identity(path: &[PathSegment]) -> bool {
+    let field = |index: usize| match path.get(index) {
+        Some(PathSegment::Field(name)) => name.as_str(),
+        _ => "",
+    };
+    match (field(0), field(1)) {
+        ("apiVersion" | "kind", _) => true,
+        ("metadata", name) => matches!(name, "" | "name" | "namespace"),
+        _ => path.is_empty(),
+    }
+}
+
+/// A path with list items by the field that names them, as another version of the object has them elsewhere; `None`
+/// where nothing is.
+fn named(value: &Value, path: &[PathSegment]) -> Option<Path> {
+    let mut found = Path::default();
+    let mut value = value;
+    for step in path {
+        match step {
+            PathSegment::Field(name) => {
+                found.0.push(diff::Segment::Field(name.clone()));
+                value = value.get(name)?;
+            }
+            PathSegment::Index(index) => {
+                let items = value.as_array()?;
+                let length = i64::try_from(items.len()).ok()?;
+                let index = usize::try_from(if *index < 0 { index + length } else { *index }).ok()?;
+                value = items.get(index)?;
+                found.0.push(match diff::naming_field(items, items) {
+                    Some(key) => diff::Segment::Item(key.to_owned(), value.get(key)?.clone()),
+                    None => diff::Segment::Index(index),
+                });
+            }
+            PathSegment::Slice(..) => return Some(found),
+        }
+    }
+    Some(found)
+}
+
+/// Whether nobody but us, or an engine that we take over from, owns the field.
+fn is_only_ours(live: &Object, path: &Path, more: &[String]) -> bool {
+    let owners = owners::blame(live, path);
+    !owners.is_empty() && owners.iter().all(|owner| migrate::is_ours(owner, more))
+}
+
+fn at<'a>(value: &'a mut Value, path: &[PathSegment]) -> Option<&'a mut Value> {
+    let mut value = value;
+    for step in path {
+        value = match step {
+            PathSegment::Field(name) => value.get_mut(name)?,
+            PathSegment::Index(index) => value.get_mut(usize::try_from(*index).ok()?)?,
+            PathSegment::Slice(..) => return None,
+        };
+    }
+    Some(value)
+}
+
+/// Takes the members of a set out of `desired`, all but the `keys` by which a list item is known.
+fn drop_ignored(set: &Map<String, Value>, desired: &mut Map<String, Value>, keys: &[String]) {
+    for (key, child) in set::children(set) {
+        let Some(name) = key.strip_prefix("f:").filter(|name| !keys.iter().any(|key| key == name)) else { continue };
+        let has_children = set::children(child).next().is_some();
+        match desired.get_mut(name) {
+            Some(Value::Object(fields)) if has_children => drop_ignored(child, fields, &[]),
+            Some(Value::Array(items)) if has_children => {
+                for (item, child) in set::children(child) {
+                    let place = set::position(&Value::Array(items.clone()), item);
+                    let keys: Map<String, Value> =
+                        item.strip_prefix("k:").and_then(|keys| serde_json::from_str(keys).ok()).unwrap_or_default();
+                    let keys: Vec<String> = keys.into_iter().map(|(key, _)| key).collect();
+                    if let Some(fields) = place.and_then(|place| items.get_mut(place)).and_then(Value::as_object_mut) {
+                        drop_ignored(child, fields, &keys);
+                    }
+                }
+            }
+            Some(_) => {
+                desired.shift_remove(name);
+            }
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::argocd_cm::Overrides;
+
+    fn object(replicas: u32, image: &str, managers: &Value) -> Object {
+        Object::from_value(json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "web", "namespace": "shop", "managedFields": managers},
+            "spec": {"replicas": replicas, "template": {"spec": {"containers": [{"name": "web", "image": image}]}}}}))
+        .unwrap()
+    }
+
+    fn entry(manager: &str, fields: &Value) -> Value {
+        json!({"manager": manager, "operation": "Apply", "apiVersion": "apps/v1", "fieldsV1": fields})
+    }
+
+    fn respected(rule: &Value, live: &Object) -> Value {
+        let normalizer = Normalizer::new(std::slice::from_ref(rule), &Overrides::default()).unwrap();
+        let mut desired = object(3, "git", &json!([]));
+        normalizer.respect(&mut desired, live, &[]);
+        desired.to_value()["spec"].clone()
+    }
+
+    #[test]
+    fn what_another_owns_is_left_out_and_what_only_we_own_is_kept_as_it_is() {
+        let rule = json!({"group": "apps", "kind": "Deployment", "jsonPointers": ["/spec/replicas"],
+            "jqPathExpressions": [".spec.template.spec.containers[] | select(.name == \"web\") | .image"]});
+        let containers = json!({"f:containers": {r#"k:{"name":"web"}"#: {".": {}, "f:name": {}, "f:image": {}}}});
+        let live = object(
+            7,
+            "live",
+            &json!([
+                entry("slipway", &json!({"f:spec": {"f:template": {"f:spec": containers}}})),
+                entry("kube-controller-manager", &json!({"f:spec": {"f:replicas": {}}})),
+            ]),
+        );
+        let spec = respected(&rule, &live);
+        assert_eq!(spec, json!({"template": {"spec": {"containers": [{"name": "web", "image": "live"}]}}}));
+    }
+
+    #[test]
+    fn a_managers_fields_are_left_out_but_for_the_keys_of_lists() {
+        let rule = json!({"group": "*", "kind": "*", "managedFieldsManagers": ["scaler"]});
+        let containers = json!({"f:containers": {r#"k:{"name":"web"}"#: {".": {}, "f:name": {}, "f:image": {}}}});
+        let fields = json!({"f:spec": {"f:replicas": {}, "f:template": {"f:spec": containers}}});
+        let spec = respected(&rule, &object(7, "live", &json!([entry("scaler", &fields)])));
+        assert_eq!(spec, json!({"template": {"spec": {"containers": [{"name": "web"}]}}}));
+    }
+}

@@ -1,0 +1,101 @@
+//! Tells what a commit did not bring yet from what somebody changed behind Git's back. Pure.
+//!
+//! Where a sync failed half-way, or only a part was synced, the rest is as an earlier commit left it: that is Git's
+//! own change. What tells a change of somebody else apart is who owns the field, and for an object that is gone
+//! whether it was there when the sync ended.
+
+use std::collections::BTreeSet;
+
+use slipway_cluster::state::{Reached, State};
+use slipway_gitops::health::Health;
+use slipway_gitops::status::ResultCode;
+
+use super::drift::DriftedField;
+
+/// Leaves of `found` what is drift: where all of the commit was in the cluster once, that is all of it.
+pub(super) fn retain_drift(found: &mut Vec<DriftedField>, state: &State) {
+    if state.attempt.reached == Reached::All {
+        return;
+    }
+    let applied = applied(state);
+    found.retain(|one| {
+        let is_gone = one.drift.field.is_empty();
+        // What was told stays told until it is as in Git.
+        applied.contains(&one.drift.object)
+            || state.drift.contains_key(&one.key)
+            || if is_gone { was_there(state, &one.drift.object) } else { one.by_others }
+    });
+}
+
+/// The objects that the last operation applied of the commit.
+fn applied(state: &State) -> BTreeSet<String> {
+    let last = state.status.operation_state.as_ref().and_then(|last| last.sync_result.as_ref());
+    let results = last.filter(|result| result.revision == state.attempt.revision).map(|result| &result.resources);
+    let applied = results.into_iter().flatten().filter(|result| result.status == Some(ResultCode::Synced));
+    applied.map(|result| result.id().to_string()).collect()
+}
+
+fn was_there(state: &State, object: &str) -> bool {
+    let row = state.status.resources.iter().find(|row| row.id().to_string() == object);
+    row.is_some_and(|row| row.health.as_ref().is_none_or(|verdict| verdict.health != Health::Missing))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::notify::report::Drift;
+
+    fn found(object: &str, field: &str, by_others: bool) -> DriftedField {
+        let drift = Drift {
+            object: format!("ConfigMap/shop/{object}"),
+            field: field.to_owned(),
+            desired: None,
+            live: None,
+            manager: None,
+            time: None,
+        };
+        DriftedField { key: format!("{object} {field}"), fingerprint: String::new(), by_others, drift }
+    }
+
+    #[test]
+    fn what_a_commit_did_not_bring_yet_is_no_drift() {
+        let row = |name: &str, health: &str| {
+            json!({"kind": "ConfigMap", "namespace": "shop", "name": name,
+            "health": {"status": health}})
+        };
+        let result = |name: &str, status: &str| {
+            json!({"kind": "ConfigMap", "namespace": "shop", "name": name,
+            "status": status})
+        };
+        let status = json!({
+            "resources": [row("late", "Missing"), row("deleted", "Healthy")],
+            "operationState": {"phase": "Failed", "startedAt": "2026-11-01T00:00:00Z", "syncResult": {
+                "revision": "new", "resources": [result("applied", "Synced"), result("refused", "SyncFailed")]}}});
+        let mut state = State::default();
+        state.status = serde_json::from_value(status).unwrap();
+        state.attempt.reach("new", Reached::Tried);
+        state.drift.insert("known data.a".to_owned(), String::new());
+        let all = [
+            found("applied", "data.a", false),
+            found("refused", "data.a", false),
+            found("refused", "data.b", true),
+            found("known", "data.a", false),
+            found("late", "", false),
+            found("deleted", "", false),
+            found("unheard", "", false),
+        ];
+        let left = |state: &State| {
+            let mut left = all.to_vec();
+            retain_drift(&mut left, state);
+            left.into_iter().map(|one| one.key).collect::<Vec<_>>()
+        };
+        assert_eq!(left(&state), ["applied data.a", "refused data.b", "known data.a", "deleted "]);
+        state.attempt.reach("new", Reached::All);
+        assert_eq!(left(&state).len(), all.len(), "it was all there once");
+        // Another commit: what the last operation did says nothing of it.
+        state.attempt.reach("newer", Reached::Tried);
+        assert_eq!(left(&state), ["refused data.b", "known data.a", "deleted "]);
+    }
+}

@@ -1,0 +1,96 @@
+//! A message of the queue at a later time: a schedule of EventBridge Scheduler that fires once and then is gone.
+//!
+//! It calls SQS's own `SendMessage` (a universal target), because the target made for queues can't name a
+//! deduplication id.
+
+use std::time::Duration;
+
+use http::Method;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::queue::ResumeMessage;
+use crate::aws::Aws;
+use crate::aws::sign::{self, SignError};
+use crate::http::HttpError;
+
+const SCHEDULER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a message could not be put off.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SchedulerError {
+    /// No region or credentials.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// No answer.
+    #[error("failed to schedule the rest of a sync of {app}")]
+    Http {
+        /// The application.
+        app: String,
+        /// The cause.
+        #[source]
+        source: HttpError,
+    },
+    /// Scheduler says no.
+    #[error("failed to schedule the rest of a sync of {app}: HTTP {status}: {message}")]
+    Refused {
+        /// The application.
+        app: String,
+        /// HTTP status.
+        status: u16,
+        /// Its own words.
+        message: String,
+    },
+}
+
+/// The schedule's name: the same for the same message, so that a second one does no harm.
+pub fn name(queue_url: &str, rest: &ResumeMessage) -> String {
+    let hash = Sha256::digest(format!("{queue_url}\0{}\0{}", rest.app, rest.deduplication()));
+    format!("slipway-{}", hex::encode(hash.iter().copied().take(16).collect::<Vec<u8>>()))
+}
+
+/// Has `rest` sent to `queue_url` at `at`, to the second, in the name of `role` (its ARN). That it is scheduled
+/// already is no error.
+pub async fn send(
+    aws: &Aws,
+    role: &str,
+    queue_url: &str,
+    rest: &ResumeMessage,
+    at: Timestamp,
+) -> Result<(), SchedulerError> {
+    let app = || rest.app.clone();
+    let partition = role.split(':').nth(1).unwrap_or("aws");
+    let message = json!({
+        "QueueUrl": queue_url,
+        "MessageBody": json!(rest).to_string(),
+        "MessageGroupId": rest.group(),
+        "MessageDeduplicationId": rest.deduplication(),
+    });
+    let body = json!({
+        "ScheduleExpression": format!("at({})", at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S")),
+        "FlexibleTimeWindow": { "Mode": "OFF" },
+        "ActionAfterCompletion": "DELETE",
+        "Target": {
+            "Arn": format!("arn:{partition}:scheduler:::aws-sdk:sqs:sendMessage"),
+            "RoleArn": role,
+            "Input": message.to_string(),
+        },
+    });
+    let path = format!("/schedules/{}", name(queue_url, rest));
+    let request = sign::request(aws.config().await, "scheduler", Method::POST, &path, &body.to_string()).await?;
+    let answer = aws
+        .http()
+        .send(request, SCHEDULER_TIMEOUT)
+        .await
+        .map_err(|source| SchedulerError::Http { app: app(), source })?;
+    let words = ["/Message", "/message"].iter().find_map(|key| answer.body.pointer(key)?.as_str()).unwrap_or_default();
+    // A ConflictException: AWS answers 409, moto 400.
+    let is_there = answer.status == 409 || answer.status == 400 && words.ends_with("already exists.");
+    if matches!(answer.status, 200..300) || is_there {
+        return Ok(());
+    }
+    Err(SchedulerError::Refused { app: app(), status: answer.status, message: words.to_owned() })
+}

@@ -1,0 +1,138 @@
+//! The answering half of `github-webhook`: a request in, one queue call, an HTTP answer out.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::github::{Reply, Request, WebhookResult};
+use super::queue::{Push, ResumeMessage};
+use super::scheduler;
+use crate::aws::Aws;
+use crate::config;
+use crate::error::chain;
+use crate::secret::Secrets;
+use crate::time;
+
+/// For how many seconds a message stays invisible after a sign of life: a killed worker's comes back then.
+const VISIBILITY_SECONDS: i32 = 120;
+/// How often a sign of life is given.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(40);
+
+/// Answers webhooks, and sends and keeps the messages of the queue.
+#[derive(Debug, Clone)]
+pub struct WebhookQueue {
+    settings: config::Webhook,
+    secrets: Secrets,
+    aws: Aws,
+}
+
+/// What is due as soon as this is not worth a schedule, which is as exact as a minute.
+const MIN_SCHEDULE_DELAY: Duration = Duration::from_secs(10);
+
+/// Why a message could not be queued.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to queue the message ({code})")]
+pub struct QueueError {
+    code: String,
+    #[source]
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl WebhookQueue {
+    /// An intake with these settings; nothing is asked of AWS yet.
+    pub fn new(settings: config::Webhook, secrets: Secrets, aws: Aws) -> Self {
+        Self { settings, secrets, aws }
+    }
+
+    /// Answers the request of a Function URL (payload version 2.0). What fails on our side is a 500, which GitHub shows
+    /// beside the delivery, with a button to send it again; causes go to the log only.
+    pub async fn answer(&self, event: Value) -> Value {
+        let request = match Request::read(event) {
+            Ok(request) => request,
+            Err(reply) => return reject(reply).into_value(),
+        };
+        let secret = match self.secrets.get(&self.settings.secret).await {
+            Ok(secret) => secret,
+            Err(error) => {
+                tracing::error!(error = chain(&error), "the webhook's secret can't be read");
+                return Reply::new(500, "the webhook's secret can't be read").into_value();
+            }
+        };
+        let push = match request.verify(&secret) {
+            WebhookResult::Enqueue(push) => push,
+            WebhookResult::Reply(reply) => return reject(reply).into_value(),
+        };
+        let reply = match self.enqueue(&push).await {
+            Ok(()) => {
+                tracing::info!(repo = %push.repo, branch = push.branch(), delivery = push.delivery, "queued");
+                Reply::new(202, format!("queued: {} of {}", push.branch(), push.repo))
+            }
+            Err(error) => {
+                tracing::error!(error = chain(&error), delivery = push.delivery, "not queued");
+                Reply::new(500, "the push could not be queued")
+            }
+        };
+        reply.into_value()
+    }
+
+    async fn enqueue(&self, push: &Push) -> Result<(), QueueError> {
+        self.send(push, push.group(), &push.delivery).await
+    }
+
+    /// Whether what waits for long can be put off to a later time.
+    pub fn has_scheduler(&self) -> bool {
+        self.settings.schedule_role.is_some()
+    }
+
+    /// Queues the rest of a sync, at `at` where that is some time ahead; at once where it can't be put off.
+    pub async fn send_resume(&self, rest: &ResumeMessage, at: Option<Timestamp>) -> Result<(), QueueError> {
+        let is_ahead = |at: &Timestamp| time::until(*at) > MIN_SCHEDULE_DELAY;
+        if let (Some(role), Some(at)) = (&self.settings.schedule_role, at.filter(is_ahead)) {
+            match scheduler::send(&self.aws, role, &self.settings.queue_url, rest, at).await {
+                Ok(()) => return Ok(()),
+                Err(error) => tracing::error!(app = rest.app, error = chain(&error), "it is queued at once"),
+            }
+        }
+        self.send(rest, rest.group(), &rest.deduplication()).await
+    }
+
+    async fn send(&self, body: &impl Serialize, group: String, deduplication: &str) -> Result<(), QueueError> {
+        let body = serde_json::to_string(body)
+            .map_err(|error| QueueError { code: "unwritable".to_owned(), source: Box::new(error) })?;
+        let sqs = self.aws.sqs().await;
+        sqs.send_message()
+            .queue_url(&self.settings.queue_url)
+            .message_group_id(group)
+            .message_deduplication_id(deduplication)
+            .message_body(body)
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| QueueError { code: crate::aws::error_code(&error), source: Box::new(error) })
+    }
+
+    /// Keeps messages from coming again as long as it runs, and lets those of a killed worker come back soon.
+    pub async fn extend_visibility(&self, receipts: &[String]) -> std::convert::Infallible {
+        loop {
+            for receipt in receipts.iter().filter(|receipt| !receipt.is_empty()) {
+                let sqs = self.aws.sqs().await;
+                let change = sqs.change_message_visibility().queue_url(&self.settings.queue_url);
+                let kept = change.receipt_handle(receipt).visibility_timeout(VISIBILITY_SECONDS).send().await;
+                if let Err(error) = kept {
+                    tracing::warn!(
+                        error = crate::aws::error_code(&error),
+                        "a message may come again while it is worked on"
+                    );
+                }
+            }
+            tokio::time::sleep(HEARTBEAT_INTERVAL).await;
+        }
+    }
+}
+
+fn reject(reply: Reply) -> Reply {
+    tracing::info!(status = reply.status, answer = reply.text, "answered");
+    reply
+}
