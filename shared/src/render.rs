@@ -1,8 +1,8 @@
-//! From a tree and an Application to objects: which tool renders the source, what `.argocd-source.yaml` changes, and
-//! the tool's answer. Pure: nothing is fetched, no process is started.
+//! Renders a tree and an Application to objects: detects the source type, merges `.argocd-source.yaml`, runs the tool.
+//! Pure: fetches nothing, starts no process.
 //!
-//! [`render`] is the entry point. What it gives has no namespaces filled in: an object that lacks one gets the
-//! destination's when it is applied, where discovery knows which kinds have namespaces.
+//! [`render`] is the entry point. Its objects have no namespaces filled in: an object without one gets the
+//! destination's when it is applied, where discovery knows which kinds are namespaced.
 
 mod context;
 mod directory;
@@ -19,23 +19,23 @@ use crate::app::{AppError, Application, Source};
 
 pub use context::{BuildOptions, ClusterFacts, Context};
 
-/// The objects of an Application, and what they were made of.
+/// The rendered objects of an Application, and their inputs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rendered {
-    /// The objects, lists taken apart, in the order in which the source gives them.
+    /// The objects in the source's order; lists are split.
     pub objects: Vec<Object>,
     /// Files of the tree that were read.
     pub files: BTreeSet<String>,
-    /// Folders whose listing mattered: a file that comes or goes there may change the answer.
+    /// Folders that were listed: a file added or removed there may change the result.
     pub folders: BTreeSet<String>,
-    /// What a user should know, though it stops nothing.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
-    /// What charts asked the cluster for and [`Facts::lookups`] did not answer: render again with the answers.
+    /// Lookups of charts that [`ClusterFacts::lookups`] did not answer: render again with the answers.
     pub needs: BTreeSet<Lookup>,
 }
 
 impl Rendered {
-    /// Whether a change of the file `path` may change what was rendered.
+    /// Whether a change of the file `path` may change the result.
     pub fn depends_on(&self, path: &str) -> bool {
         self.files.contains(path) || self.folders.contains(path.rsplit_once('/').map_or("", |(folder, _)| folder))
     }
@@ -67,10 +67,10 @@ pub enum RenderError {
         #[source]
         source: TreeError,
     },
-    /// `source.path` is a file, or nothing.
+    /// `source.path` is a file, or does not exist.
     #[error("source path `{0}` is no folder of the repository")]
     NoFolder(String),
-    /// A file can't be read: a symlink that leaves the repository, or no UTF-8.
+    /// A file is a symlink that leaves the repository, or not UTF-8.
     #[error("failed to read a manifest")]
     File(#[from] TreeError),
     /// A manifest is not YAML.
@@ -82,7 +82,7 @@ pub enum RenderError {
         #[source]
         source: YamlError,
     },
-    /// A manifest holds something that is no object.
+    /// A manifest contains a document that is no object.
     #[error("`{file}` holds what is no Kubernetes object")]
     NoObject {
         /// Path of the file in the repository.
@@ -91,15 +91,15 @@ pub enum RenderError {
         #[source]
         source: ObjectError,
     },
-    /// Anything else that is wrong with a file.
+    /// Another mistake in a file.
     #[error("`{file}`: {problem}")]
     Invalid {
         /// Path of the file in the repository.
         file: String,
-        /// What is wrong.
+        /// The mistake.
         problem: String,
     },
-    /// Manifests of more bytes than Argo CD's repo-server reads by default.
+    /// The manifests exceed the default limit of Argo CD's repo-server.
     #[error("the manifests of `{path}` are larger than {limit} bytes")]
     TooLarge {
         /// `source.path`.
@@ -110,10 +110,10 @@ pub enum RenderError {
     /// A source that Slipway can't render yet.
     #[error("{0} is not supported yet")]
     NotSupported(String),
-    /// What `.argocd-source.yaml` makes of the source.
+    /// `.argocd-source.yaml` is invalid.
     #[error("failed to read the source")]
     Source(#[from] AppError),
-    /// Kustomize's own.
+    /// Kustomize failed.
     #[error("failed to render kustomization `{path}`")]
     Kustomize {
         /// `source.path`.
@@ -122,7 +122,7 @@ pub enum RenderError {
         #[source]
         source: Box<slipway_kustomize::Error>,
     },
-    /// `source.helm` can't be used.
+    /// `source.helm` is invalid.
     #[error("{app}: failed to read `spec.source.helm`")]
     HelmSource {
         /// The Application.
@@ -131,7 +131,7 @@ pub enum RenderError {
         #[source]
         source: Box<slipway_helm::argo::ArgoError>,
     },
-    /// The chart does not render.
+    /// The chart failed to render.
     #[error("failed to render chart `{path}`")]
     Helm {
         /// `source.path`.
@@ -142,12 +142,17 @@ pub enum RenderError {
     },
 }
 
-/// Renders the Application's source from `tree`, the files of its repository at the commit that `context` names.
+/// Renders the Application's source from `tree`, the files of its repository at the commit in `context`.
 ///
-/// The tool is the one that the source names, else what the folder holds: a kustomization, a `Chart.yaml`, or plain
-/// manifests. Errors name the file. Plugins, Jsonnet and charts of Helm repositories are not supported yet: errors
-/// that say so.
+/// The tool is the one that the source names, else the one for the folder's content: a kustomization, a `Chart.yaml`,
+/// or plain manifests. Errors name the file. Plugins, Jsonnet and charts of Helm repositories are not supported yet,
+/// and are an error.
 pub fn render(tree: &Tree, app: &Application, context: &Context) -> Result<Rendered, RenderError> {
+    render_with(tree, app, context, true)
+}
+
+/// [`render`]; where nobody is `asked`, what fails for want of a cluster's answer is an error.
+fn render_with(tree: &Tree, app: &Application, context: &Context, asked: bool) -> Result<Rendered, RenderError> {
     let at = |source| RenderError::Path { path: app.source.path.clone(), source };
     let folder = &app.source.folder().map_err(at)?;
     if tree.kind(folder).map_err(at)? != Some(NodeKind::Directory) {
@@ -160,8 +165,10 @@ pub fn render(tree: &Tree, app: &Application, context: &Context) -> Result<Rende
     let (source, warnings) = patched(tree, app, folder, &mut read)?;
     let mut rendered = match source_type(tree, &source).map_err(at)? {
         SourceType::Directory => directory::render(tree, folder, &source.directory.unwrap_or_default())?,
-        SourceType::Kustomize => kustomize::render(tree, app, folder, &source.kustomize.unwrap_or_default(), context)?,
-        SourceType::Helm => helm::render(tree, app, folder, &source, context)?,
+        SourceType::Kustomize => {
+            kustomize::render(tree, app, folder, &source.kustomize.unwrap_or_default(), (context, asked))?
+        }
+        SourceType::Helm => helm::render(tree, app, folder, &source, (context, asked))?,
         SourceType::Plugin => return Err(RenderError::NotSupported(format!("{}: a Plugin source", app.object.id()))),
     };
     rendered.files.extend(read);
@@ -170,22 +177,22 @@ pub fn render(tree: &Tree, app: &Application, context: &Context) -> Result<Rende
     Ok(rendered)
 }
 
-/// Renders a folder that no Application names, as for the root: by what it holds, with no settings but `build`.
+/// Renders a folder without an Application, such as the root: by its content, with no settings but `build`.
 pub fn render_folder(tree: &Tree, path: &str, build: BuildOptions) -> Result<Rendered, RenderError> {
     let source = serde_json::json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "root"},
         "spec": {
             "source": {"repoURL": "-", "path": path},
-            "destination": {"name": crate::clusters::IN_CLUSTER_NAME},
+            "destination": {"name": crate::app::IN_CLUSTER_NAME},
         },
     });
     let object =
         Object::from_value(source).map_err(|source| RenderError::NoObject { file: path.to_owned(), source })?;
-    render(tree, &Application::from_object(&object)?, &Context { build, ..Context::default() })
+    render_with(tree, &Application::from_object(&object)?, &Context { build, ..Context::default() }, false)
 }
 
-/// The tool for a source (argoproj/argo-cd `util/app/discovery/discovery.go`): the one that the source names, else
-/// the one whose file comes last by name in the folder.
+/// The tool for a source (argoproj/argo-cd `util/app/discovery/discovery.go`): the one that the source names, else the
+/// one whose file sorts last in the folder.
 pub fn source_type(tree: &Tree, source: &Source) -> Result<SourceType, TreeError> {
     let named = [
         (source.kustomize.is_some(), SourceType::Kustomize),
@@ -205,7 +212,7 @@ pub fn source_type(tree: &Tree, source: &Source) -> Result<SourceType, TreeError
     Ok(found.last().unwrap_or(SourceType::Directory))
 }
 
-/// The source with the files `.argocd-source.yaml` and `.argocd-source-APP.yaml` of its folder merged into it.
+/// The source, merged with the files `.argocd-source.yaml` and `.argocd-source-APP.yaml` of its folder.
 fn patched(
     tree: &Tree,
     app: &Application,
@@ -228,12 +235,12 @@ fn patched(
     Ok(app.source.patched(&app.object, &patches)?)
 }
 
-/// A folder of the tree in words: its top has no name.
+/// A folder of the tree for messages: the root has no name.
 fn shown(folder: &str) -> String {
     if folder.is_empty() { "." } else { folder }.to_owned()
 }
 
-/// The objects in a document: itself, or the items of a list; an empty list is nothing.
+/// The objects in a document: itself, or the items of a list; none in an empty list.
 fn objects(document: Value, file: &str) -> Result<Vec<Object>, RenderError> {
     let object =
         |value| Object::from_value(value).map_err(|source| RenderError::NoObject { file: file.to_owned(), source });

@@ -1,5 +1,4 @@
-//! `slipway render`: a folder of this machine rendered as the functions render it; a chart as `helm template` renders
-//! it.
+//! Implements `slipway render`: renders a local folder as the functions do; a chart as `helm template` does.
 
 mod chart;
 
@@ -47,7 +46,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The tree that a rendering of `path` may read, and the place of `path` in it.
+/// The tree that a render of `path` may read, and the position of `path` in it.
 fn open(path: &Path, root: Option<&Path>) -> anyhow::Result<(Tree, String)> {
     let canonical = |path: &Path| path.canonicalize().with_context(|| format!("failed to open `{}`", path.display()));
     let full = canonical(path)?;

@@ -103,6 +103,9 @@ mod tests {
             ("a\\*", "a*", "ab"),
             ("*a*b", "xaxbab", "ba"),
             ("", "", "x"),
+            ("*.md", "README.md", "a/README.md"),
+            ("a/*/c", "a/b/c", "a/b/b/c"),
+            ("[a-c]?", "bx", "dx"),
         ] {
             assert!(matches(pattern, yes), "{pattern} {yes}");
             assert!(!matches(pattern, no), "{pattern} {no}");

@@ -13,20 +13,27 @@ const MAX_NESTING: u32 = 250;
 /// Repetitions that Go allows.
 const MAX_REPEAT: u32 = 1000;
 
+/// Names of classes as in `[[:alpha:]]`.
+const POSIX: [&str; 14] = [
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word",
+    "xdigit",
+];
+
 /// Why a pattern can't be compiled; for what Go refuses as well in Go's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("error parsing regexp: {reason}: `{pattern}`")]
 pub struct RegexpError {
     /// What is wrong.
     pub reason: String,
-    /// The whole pattern.
+    /// The part of the pattern that is wrong, or the whole.
     pub pattern: String,
 }
 
 /// Go's `regexp.Compile`.
 pub fn compile(pattern: &str) -> Result<Regex, RegexpError> {
     let wrong = |reason: &str| RegexpError { reason: reason.to_owned(), pattern: pattern.to_owned() };
-    let translated = translate(pattern).map_err(wrong)?;
+    let translated =
+        translate(pattern).map_err(|Refused(reason, part)| RegexpError { reason: reason.to_owned(), pattern: part })?;
     RegexBuilder::new(&translated)
         .size_limit(MAX_COMPILED)
         .dfa_size_limit(MAX_COMPILED)
@@ -88,14 +95,20 @@ pub fn expand(out: &mut String, captures: &Captures<'_>, template: &str) {
 
 /// A pattern in Go's syntax as one for the `regex` crate: `\d`, `\w`, `\s` and `\b` are ASCII, brackets in classes and
 /// braces that count nothing are themselves, `\Q…\E` is literal, and what only the crate knows is refused.
-fn translate(pattern: &str) -> Result<String, &'static str> {
+fn translate(pattern: &str) -> Result<String, Refused> {
     let mut out = String::with_capacity(pattern.len() + 8);
     let mut rest = pattern;
+    let mut names: Vec<&str> = Vec::new();
+    // How often what has been read last may be repeated by its own counts, and the most of that in each open group.
+    let mut count: u32 = 1;
+    let mut groups: Vec<u32> = vec![1];
     // Whether a repetition has just been read: Go allows `?` after one, nothing else.
     let mut repeated = false;
     while let Some(c) = rest.chars().next() {
         rest = rest.get(c.len_utf8()..).unwrap_or_default();
         let was_repeated = std::mem::take(&mut repeated);
+        let from = pattern.get(pattern.len() - rest.len() - c.len_utf8()..).unwrap_or_default();
+        let last = std::mem::replace(&mut count, 1);
         match c {
             '\\' if rest.starts_with('Q') => {
                 let literal = rest.get(1..).unwrap_or_default();
@@ -105,22 +118,42 @@ fn translate(pattern: &str) -> Result<String, &'static str> {
             }
             '\\' => rest = escape(&mut out, rest, false)?,
             '[' => rest = class(&mut out, rest)?,
+            '(' if rest.starts_with("?)") => {
+                // No flag at all, which the crate does not take.
+                rest = rest.get(2..).unwrap_or_default();
+                (count, repeated) = (last, was_repeated);
+            }
             '(' if rest.starts_with('?') => {
-                let flags = rest.get(1..).unwrap_or_default();
-                if flags.starts_with(['=', '!']) || flags.starts_with("<=") || flags.starts_with("<!") {
-                    return Err("invalid or unsupported Perl syntax");
+                let (after, opens) = special_group(&mut out, from, &mut names)?;
+                rest = after;
+                if opens {
+                    groups.push(1);
                 }
-                let named = flags.starts_with('<') || flags.starts_with("P<");
-                let end = flags.find([')', ':']).unwrap_or(flags.len());
-                if !named && !flags.get(..end).unwrap_or_default().chars().all(|c| "imsU-".contains(c)) {
-                    return Err("invalid or unsupported Perl syntax");
-                }
+            }
+            '(' => {
+                groups.push(1);
                 out.push('(');
             }
+            ')' => {
+                count = if groups.len() > 1 { groups.pop().unwrap_or(1) } else { 1 };
+                if let Some(most) = groups.last_mut() {
+                    *most = count.max(*most);
+                }
+                out.push(')');
+            }
             '{' => match repetition(rest) {
-                Some((_, _)) if was_repeated => return Err("invalid nested repetition operator"),
-                Some((most, _)) if most > MAX_REPEAT => return Err("invalid repeat count"),
-                Some((_, length)) => {
+                Some((_, length)) if was_repeated => {
+                    let part = from.get(..=length).unwrap_or_default();
+                    return Err(Refused("invalid nested repetition operator", format!("{}{part}", operator(&out))));
+                }
+                Some((most, length)) if most.saturating_mul(last) > MAX_REPEAT => {
+                    return Err(Refused("invalid repeat count", from.get(..=length).unwrap_or_default().to_owned()));
+                }
+                Some((most, length)) => {
+                    count = most.max(1) * last;
+                    if let Some(most) = groups.last_mut() {
+                        *most = count.max(*most);
+                    }
                     out.push('{');
                     out.push_str(rest.get(..length).unwrap_or_default());
                     rest = lazy(&mut out, rest.get(length..).unwrap_or_default());
@@ -129,8 +162,11 @@ fn translate(pattern: &str) -> Result<String, &'static str> {
                 None => out.push_str(r"\{"),
             },
             '}' => out.push_str(r"\}"),
-            '*' | '+' | '?' if was_repeated => return Err("invalid nested repetition operator"),
+            '*' | '+' | '?' if was_repeated => {
+                return Err(Refused("invalid nested repetition operator", format!("{}{c}", operator(&out))));
+            }
             '*' | '+' | '?' => {
+                count = last;
                 out.push(c);
                 rest = lazy(&mut out, rest);
                 repeated = true;
@@ -140,6 +176,55 @@ fn translate(pattern: &str) -> Result<String, &'static str> {
     }
     Ok(out)
 }
+
+/// A group that begins with `(?`, as `from` does; gives the rest after that, and whether a group was opened.
+fn special_group<'r>(out: &mut String, from: &'r str, names: &mut Vec<&'r str>) -> Result<(&'r str, bool), Refused> {
+    let flags = from.get(2..).unwrap_or_default();
+    let unsupported =
+        |length: usize| Err(Refused("invalid or unsupported Perl syntax", from.chars().take(length).collect()));
+    if flags.starts_with(['=', '!']) {
+        return unsupported(3);
+    }
+    if flags.starts_with("<=") || flags.starts_with("<!") {
+        return unsupported(4);
+    }
+    if let Some(named) = flags.strip_prefix("P<").or_else(|| flags.strip_prefix('<')) {
+        let Some((name, after)) = named.split_once('>') else {
+            return Err(Refused("invalid named capture", from.to_owned()));
+        };
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            let part = from.get(..from.len() - after.len()).unwrap_or_default();
+            return Err(Refused("invalid named capture", part.to_owned()));
+        }
+        // The crate takes no second group of a name, and no name that begins with a digit.
+        if names.contains(&name) || name.starts_with(|c: char| c.is_ascii_digit()) {
+            out.push('(');
+        } else {
+            let _ = write!(out, "(?P<{name}>");
+            names.push(name);
+        }
+        return Ok((after, true));
+    }
+    let end = flags.find([')', ':']).unwrap_or(flags.len());
+    let unknown = flags.chars().take_while(|c| !matches!(c, ')' | ':')).position(|c| !"imsU-".contains(c));
+    if let Some(at) = unknown {
+        return unsupported(3 + at);
+    }
+    out.push_str("(?");
+    out.push_str(flags.get(..=end).unwrap_or(flags));
+    let opens = flags.get(end..).is_some_and(|after| after.starts_with(':'));
+    Ok((flags.get(end + 1..).unwrap_or_default(), opens))
+}
+
+/// The repetition that `out` ends with.
+fn operator(out: &str) -> &str {
+    let end = out.strip_suffix('?').filter(|rest| rest.ends_with(['*', '+', '?', '}'])).unwrap_or(out);
+    let start = if end.ends_with('}') { end.rfind('{') } else { end.char_indices().last().map(|(at, _)| at) };
+    start.and_then(|start| out.get(start..)).unwrap_or_default()
+}
+
+/// Why a pattern is refused, and which part of it.
+struct Refused(&'static str, String);
 
 fn lazy<'r>(out: &mut String, rest: &'r str) -> &'r str {
     match rest.strip_prefix('?') {
@@ -166,9 +251,11 @@ fn repetition(rest: &str) -> Option<(u32, usize)> {
 }
 
 /// What follows a backslash; gives the rest.
-fn escape<'r>(out: &mut String, rest: &'r str, in_class: bool) -> Result<&'r str, &'static str> {
-    let c = rest.chars().next().ok_or("trailing backslash at end of expression")?;
+fn escape<'r>(out: &mut String, rest: &'r str, in_class: bool) -> Result<&'r str, Refused> {
+    let trailing = || Refused("trailing backslash at end of expression", String::new());
+    let c = rest.chars().next().ok_or_else(trailing)?;
     let after = rest.get(c.len_utf8()..).unwrap_or_default();
+    let refused = |reason, length: usize| Refused(reason, format!("\\{}", rest.get(..length).unwrap_or(rest)));
     let (positive, negative) = match c.to_ascii_lowercase() {
         'd' => ("0-9", "[^0-9]"),
         'w' => ("0-9A-Za-z_", "[^0-9A-Za-z_]"),
@@ -188,9 +275,20 @@ fn escape<'r>(out: &mut String, rest: &'r str, in_class: bool) -> Result<&'r str
             out.push('\\');
             out.push(c);
         }
-        'x' | 'p' | 'P' if after.starts_with('{') => {
-            let end = after.find('}').ok_or("invalid escape sequence")? + 1;
-            let _ = write!(out, "\\{c}{}", after.get(..end).unwrap_or_default());
+        'p' | 'P' if after.starts_with('{') => {
+            let range = "invalid character class range";
+            let end = after.find('}').ok_or_else(|| refused(range, rest.len()))? + 1;
+            let name = after.get(1..end - 1).unwrap_or_default();
+            let (name, negated) = name.strip_prefix('^').map_or((name, c == 'P'), |name| (name, c == 'p'));
+            if name.contains(['=', ':', '!', '^']) {
+                return Err(refused(range, end + 1));
+            }
+            let _ = write!(out, "\\{}{{{name}}}", if negated { 'P' } else { 'p' });
+            return Ok(after.get(end..).unwrap_or_default());
+        }
+        'x' if after.starts_with('{') => {
+            let end = after.find('}').ok_or_else(|| refused("invalid escape sequence", rest.len()))? + 1;
+            let _ = write!(out, "\\x{}", after.get(..end).unwrap_or_default());
             return Ok(after.get(end..).unwrap_or_default());
         }
         'a' | 'f' | 'n' | 'r' | 't' | 'v' | 'x' | 'p' | 'P' => {
@@ -204,15 +302,16 @@ fn escape<'r>(out: &mut String, rest: &'r str, in_class: bool) -> Result<&'r str
             let _ = write!(out, r"\x{{{code:x}}}");
             return Ok(rest.get(length..).unwrap_or_default());
         }
-        c if c.is_ascii_alphanumeric() => return Err("invalid escape sequence"),
+        c if c.is_ascii_alphanumeric() => return Err(refused("invalid escape sequence", 1)),
         c if c.is_ascii() => out.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
-        _ => return Err("invalid escape sequence"),
+        c => return Err(refused("invalid escape sequence", c.len_utf8())),
     }
     Ok(after)
 }
 
 /// A class after its `[`; gives the rest after its `]`.
-fn class<'r>(out: &mut String, rest: &'r str) -> Result<&'r str, &'static str> {
+fn class<'r>(out: &mut String, rest: &'r str) -> Result<&'r str, Refused> {
+    let whole = rest;
     out.push('[');
     let mut rest = match rest.strip_prefix('^') {
         Some(after) => {
@@ -223,7 +322,7 @@ fn class<'r>(out: &mut String, rest: &'r str) -> Result<&'r str, &'static str> {
     };
     let mut first = true;
     loop {
-        let c = rest.chars().next().ok_or("missing closing ]")?;
+        let c = rest.chars().next().ok_or_else(|| Refused("missing closing ]", format!("[{whole}")))?;
         let after = rest.get(c.len_utf8()..).unwrap_or_default();
         match c {
             ']' if !first => {
@@ -232,6 +331,9 @@ fn class<'r>(out: &mut String, rest: &'r str) -> Result<&'r str, &'static str> {
             }
             '[' if after.starts_with(':') && after.contains(":]") => {
                 let (name, next) = after.split_once(":]").unwrap_or_default();
+                if !POSIX.contains(&name.trim_start_matches(':').trim_start_matches('^')) {
+                    return Err(Refused("invalid character class range", format!("[{name}:]")));
+                }
                 let _ = write!(out, "[{name}:]");
                 rest = next;
             }
@@ -276,6 +378,10 @@ mod tests {
             (r"[[:alpha:]_]", "_", true),
             (r"x{{", "x{{", true),
             (r"\Qa.b", "a.b", true),
+            (r"(?P<1>a)(?P<n>b)(?P<n>c)", "abc", true),
+            (r"^\p{^Lu}$", "A", false),
+            ("(?)a", "a", true),
+            ("(a{30}){30}", "a", false),
         ] {
             assert_eq!(compile(pattern).unwrap().is_match(text), hit, "{pattern} {text}");
         }
@@ -285,7 +391,15 @@ mod tests {
         for (pattern, words) in [
             ("(", "missing closing ): `(`"),
             ("a)", "unexpected ): `a)`"),
-            ("a{1001}", "invalid repeat count: `a{1001}`"),
+            ("a{1001}", "invalid repeat count: `{1001}`"),
+            ("(a{30}){40}", "invalid repeat count: `{40}`"),
+            ("a**", "invalid nested repetition operator: `**`"),
+            (r"x\cA", r"invalid escape sequence: `\c`"),
+            ("x[a", "missing closing ]: `[a`"),
+            ("(?=a)", "invalid or unsupported Perl syntax: `(?=`"),
+            ("(?x)a", "invalid or unsupported Perl syntax: `(?x`"),
+            ("(?P<é>a)", "invalid named capture: `(?P<é>`"),
+            ("[[:foo:]]", "invalid character class range: `[:foo:]`"),
         ] {
             assert_eq!(compile(pattern).unwrap_err().to_string(), format!("error parsing regexp: {words}"));
         }

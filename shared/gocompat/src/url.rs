@@ -136,6 +136,47 @@ impl Url {
         }
     }
 
+    /// `URL.ResolveReference`: what `reference` means where `self` is read.
+    #[must_use]
+    pub fn resolve(&self, reference: &Self) -> Self {
+        let mut url = reference.clone();
+        let has_host = !reference.host.is_empty() || reference.user.is_some();
+        if !reference.scheme.is_empty() || has_host {
+            if reference.scheme.is_empty() {
+                url.scheme.clone_from(&self.scheme);
+            }
+            url.set_path(resolve_path(&reference.escaped_path(), ""));
+            return url;
+        }
+        url.scheme.clone_from(&self.scheme);
+        if !reference.opaque.is_empty() {
+            return url;
+        }
+        if reference.path.is_empty() {
+            if !reference.force_query && reference.query.is_empty() {
+                url.query.clone_from(&self.query);
+                if reference.fragment.is_empty() {
+                    url.fragment.clone_from(&self.fragment);
+                    url.raw_fragment.clone_from(&self.raw_fragment);
+                }
+            }
+            if !self.opaque.is_empty() {
+                url.opaque.clone_from(&self.opaque);
+                return url;
+            }
+        }
+        url.host.clone_from(&self.host);
+        url.user.clone_from(&self.user);
+        url.set_path(resolve_path(&self.escaped_path(), &reference.escaped_path()));
+        url
+    }
+
+    fn set_path(&mut self, path: String) {
+        self.path = unescape(&path, Part::Path).unwrap_or_default();
+        self.raw_path = path;
+        self.omit_host = false;
+    }
+
     /// `URL.EscapedPath`: the path as it was written, where that is one way to write it.
     fn escaped_path(&self) -> String {
         if is_escape_of(&self.raw_path, &self.path, Part::Path) {
@@ -228,6 +269,32 @@ fn scheme(text: &str) -> Result<Option<(&str, &str)>, UrlError> {
 
 fn first_segment(path: &str) -> &str {
     path.split('/').next().unwrap_or_default()
+}
+
+/// Go's `resolvePath`: `reference` at `base`, without `.` and `..`.
+fn resolve_path(base: &str, reference: &str) -> String {
+    let full = match reference {
+        "" => base.to_owned(),
+        absolute if absolute.starts_with('/') => absolute.to_owned(),
+        relative => format!("{}{relative}", base.rfind('/').and_then(|at| base.get(..=at)).unwrap_or_default()),
+    };
+    if full.is_empty() {
+        return full;
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    let mut last = "";
+    for part in full.strip_prefix('/').unwrap_or(&full).split('/') {
+        last = part;
+        match part {
+            "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    let end = if matches!(last, "." | "..") && !parts.is_empty() { "/" } else { "" };
+    format!("/{}{end}", parts.join("/"))
 }
 
 fn is_number(text: &str) -> bool {
@@ -334,6 +401,28 @@ mod tests {
         }
         let relative = Url { path: "a:b".to_owned(), ..Url::default() };
         assert_eq!(relative.to_string(), "./a:b");
+    }
+
+    /// Go's own cases (`net/url/url_test.go`, `resolveReferenceTests`).
+    #[test]
+    fn references_are_resolved_as_go_resolves_them() {
+        for (base, reference, resolved) in [
+            ("http://foo.com?a=b", "https://bar.com/", "https://bar.com/"),
+            ("http://foo.com/", "http://foo.com/#f", "http://foo.com/#f"),
+            ("http://foo.com/bar", "/baz?a=b#f", "http://foo.com/baz?a=b#f"),
+            ("http://foo.com/bar?a=b", "?c", "http://foo.com/bar?c"),
+            ("http://foo.com/bar/baz", "quux", "http://foo.com/bar/quux"),
+            ("http://foo.com/bar/baz", "../dotdot/./x/..", "http://foo.com/dotdot/"),
+            ("http://foo.com/bar", "../../../../../baz", "http://foo.com/baz"),
+            ("http://foo.com/bar", "//bar.com/quux", "http://bar.com/quux"),
+            ("http://foo.com/", "mailto:a@b.com", "mailto:a@b.com"),
+            ("http://example.com/foo%2fbar/baz", "../x", "http://example.com/x"),
+            ("file:///values.schema.json", "other.json", "file:///other.json"),
+            ("urn:a:b", "#c", "urn:a:b#c"),
+        ] {
+            let parse = |url: &str| Url::parse(url).unwrap();
+            assert_eq!(parse(base).resolve(&parse(reference)).to_string(), resolved, "{base} {reference}");
+        }
     }
 
     #[test]

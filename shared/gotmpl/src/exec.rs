@@ -178,6 +178,11 @@ impl<'a, 'o> Exec<'a, 'o> {
             }
             // A pointer prints as what it points to, but for its methods.
             Some(value) => {
+                if let Value::Native(native) = value
+                    && let Some(text) = native.pointer_text()
+                {
+                    return self.write(text.as_bytes());
+                }
                 let result = print_to(self.out, self.shared.budget, value);
                 result.map_err(|limit| self.limit(limit))
             }

@@ -78,6 +78,16 @@ pub trait Native: Any {
         None
     }
 
+    /// What `String()` gives where a pointer has it and the value has not: an action prints that, a function does not.
+    fn pointer_text(&self) -> Option<Str> {
+        None
+    }
+
+    /// The fields as Go prints a struct: with those that no template can ask for.
+    fn printed_fields(&self) -> Vec<(&'static str, Value)> {
+        self.fields()
+    }
+
     /// What Go's JSON has in the value's place, if the type has a `MarshalJSON`.
     fn json(&self) -> Option<Value> {
         None

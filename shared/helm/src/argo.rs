@@ -51,6 +51,14 @@ pub enum ArgoError {
         #[source]
         source: YamlError,
     },
+    /// Values that are a list or a scalar.
+    #[error("failed to read `{origin}`: values must be a mapping, found {found}")]
+    ValuesType {
+        /// The file, or `helm.values`.
+        origin: String,
+        /// What was found.
+        found: &'static str,
+    },
     /// More value files than the bound.
     #[error("more than {0} value files")]
     TooMany(usize),
@@ -149,7 +157,14 @@ fn texts(helm: &Value, field: &'static str) -> Result<Vec<String>, ArgoError> {
 }
 
 fn parse(text: &str, origin: &str) -> Result<Value, ArgoError> {
-    parse_values(text).map_err(|source| ArgoError::Yaml { origin: origin.to_owned(), source })
+    match parse_values(text) {
+        Ok(values @ (Value::Object(_) | Value::Null)) => Ok(values),
+        Ok(other) => {
+            let found = if other.is_array() { "a list" } else { "a scalar" };
+            Err(ArgoError::ValuesType { origin: origin.to_owned(), found })
+        }
+        Err(source) => Err(ArgoError::Yaml { origin: origin.to_owned(), source }),
+    }
 }
 
 /// The value files in order, each once.

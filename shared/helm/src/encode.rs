@@ -246,15 +246,12 @@ fn is_forbidden(c: char) -> bool {
 }
 
 fn whole(float: f64) -> Result<Json, FuncError> {
-    const TWO_63: f64 = 9_223_372_036_854_775_808.0;
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and in range")]
-    let number = if float.fract() == 0.0 && (-TWO_63..TWO_63).contains(&float) {
-        Some(Number::from(float as i64))
-    } else if float.fract() == 0.0 && (TWO_63..TWO_63 * 2.0).contains(&float) {
-        Some(Number::from(float as u64))
-    } else {
-        Number::from_f64(float)
-    };
+    // Go writes the shortest digits that mean the float, filled up with zeros.
+    let digits = (float.fract() == 0.0 && float.abs() < 1e21).then(|| format_float(float, 'f', None));
+    let integer = digits.and_then(|digits| {
+        digits.parse::<i64>().map(Number::from).or_else(|_| digits.parse::<u64>().map(Number::from)).ok()
+    });
+    let number = integer.or_else(|| Number::from_f64(float));
     number
         .map(Json::Number)
         .ok_or_else(|| format!("json: unsupported value: {}", format_float(float, 'g', None)).into())

@@ -66,11 +66,26 @@ pub(crate) fn render_one(
     state: &State,
     budget: &Budget,
 ) -> Result<Str, RenderError> {
-    let mut set = Set::new(Rc::new(functions()), MissingKey::Zero);
-    set.parse(name, text).map_err(|e| RenderError::parse(name, &e))?;
     let dot = Value::from_json(data, Numbers::Float);
-    let out = Rc::new(set).execute(name, dot, budget, state).map_err(|e| RenderError::execute(name, &e))?;
-    Ok(without_no_value(out))
+    Ok(without_no_value(execute(name, text, dot, MissingKey::Zero, state, budget)?))
+}
+
+/// See [`crate::render_name`].
+pub(crate) fn render_name(text: &str, state: &State, budget: &Budget) -> Result<Vec<u8>, RenderError> {
+    execute("name-template", text, Value::Nil, MissingKey::Invalid, state, budget)
+}
+
+fn execute(
+    name: &str,
+    text: &str,
+    dot: Value,
+    missing: MissingKey,
+    state: &State,
+    budget: &Budget,
+) -> Result<Vec<u8>, RenderError> {
+    let mut set = Set::new(Rc::new(functions()), missing);
+    set.parse(name, text).map_err(|e| RenderError::parse(name, &e))?;
+    Rc::new(set).execute(name, dot, budget, state).map_err(|e| RenderError::execute(name, &e))
 }
 
 /// Go prints `<no value>` for a missing key; Helm takes it out.

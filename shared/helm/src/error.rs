@@ -32,6 +32,25 @@ pub enum HelmError {
         /// What was found.
         found: &'static str,
     },
+    /// A chart that only others can use.
+    #[error("library charts are not installable: `{chart}` is for the `dependencies` of other charts")]
+    Library {
+        /// The chart.
+        chart: String,
+    },
+    /// A chart of a format that is not known.
+    #[error("unsupported chart version: the apiVersion of `{chart}` is `{found}`, and neither v1 nor v2")]
+    ChartVersion {
+        /// The chart.
+        chart: String,
+        /// Its `apiVersion`.
+        found: String,
+    },
+    /// The release has a name that Helm refuses.
+    #[error(
+        "invalid release name `{0}`: it may have lower case letters, digits and, within, `-` and `.`, and 53 of them"
+    )]
+    ReleaseName(String),
     /// `Chart.yaml` names dependencies that `charts/` lacks.
     #[error(
         "found in Chart.yaml of `{chart}`, but missing in charts/ directory: {}; nothing is fetched while rendering: \

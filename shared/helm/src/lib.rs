@@ -121,6 +121,15 @@ pub fn render_template(name: &str, text: &str, data: &Value, options: &Options) 
     })
 }
 
+/// What `--name-template` says: a template without data, in which what is not there is `<no value>`.
+/// Fails as [`render`] does.
+pub fn render_name(text: &str, options: &Options) -> Result<Vec<u8>, HelmError> {
+    in_thread(options, || {
+        let state = State::new(options);
+        Ok(engine::render_name(text, &state, &budget(options)).map_err(Box::new)?)
+    })
+}
+
 /// The names of all functions that templates may call, besides those of text/template itself; sorted.
 pub fn function_names() -> BTreeSet<&'static str> {
     sprig::functions().names().collect()
@@ -151,9 +160,22 @@ pub fn merge_values(tree: &Tree, options: &Options) -> Result<Map<String, Value>
     Ok(merged)
 }
 
-/// The contents of a value file: its documents merged. Fails for what is not YAML or no mapping.
+/// The contents of a value file: its documents merged; where one is no mapping, that one. Fails for what is not YAML.
 pub fn parse_values(text: &str) -> Result<Value, yaml::YamlError> {
-    Ok(chart::parse_values(text)?.map_or(Value::Bool(false), Value::Object))
+    if let Some(merged) = chart::parse_values(text)? {
+        return Ok(Value::Object(merged));
+    }
+    let documents = yaml::parse_manifests(text, yaml::Options::lenient())?;
+    Ok(documents.into_iter().find(|document| !document.is_object()).unwrap_or_default())
+}
+
+/// Helm's rule: names of DNS, together of at most 53 characters.
+fn is_release_name(name: &str) -> bool {
+    let is_edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_label = |label: &str| {
+        label.starts_with(is_edge) && label.ends_with(is_edge) && label.chars().all(|c| is_edge(c) || c == '-')
+    };
+    name.len() <= 53 && name.split('.').all(is_label)
 }
 
 struct Run {
@@ -169,6 +191,9 @@ fn budget(options: &Options) -> Budget {
 }
 
 fn run(tree: &Tree, chart_path: &str, options: &Options, state: &State) -> Result<Run, HelmError> {
+    if !is_release_name(&options.release.name) {
+        return Err(HelmError::ReleaseName(options.release.name.clone()));
+    }
     let budget = budget(options);
     let user = values::from_json(&merge_values(tree, options)?);
     let mut files = BTreeSet::new();
@@ -176,6 +201,13 @@ fn run(tree: &Tree, chart_path: &str, options: &Options, state: &State) -> Resul
         files.insert(path);
     };
     let mut chart = chart::load(tree, chart_path, options.local_dependencies, &mut read)?;
+    let name = || chart.name().to_owned();
+    if !["v1", "v2"].contains(&chart.metadata.api_version.as_str()) {
+        return Err(HelmError::ChartVersion { chart: name(), found: chart.metadata.api_version.clone() });
+    }
+    if chart.metadata.is_library() {
+        return Err(HelmError::Library { chart: name() });
+    }
     let missing = chart.missing();
     if !missing.is_empty() {
         return Err(HelmError::MissingDependencies { chart: chart.name().to_owned(), missing });

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use memchr::{memchr_iter, memmem};
 use serde_json::Value;
+use slipway_gocompat::filepath;
 use slipway_gocompat::path::base;
 use slipway_gotmpl::Str;
 use slipway_manifest::object::type_name;
@@ -21,6 +22,13 @@ pub struct Manifest {
     pub value: Value,
     /// Set where it is a hook.
     pub hook: Option<Hook>,
+}
+
+impl Manifest {
+    /// Whether `template` means the template that made it, as `--show-only` reads it: a path in the chart or a pattern.
+    pub fn is_of(&self, template: &str) -> bool {
+        self.source.split_once('/').is_some_and(|(_, path)| filepath::matches(template, path))
+    }
 }
 
 /// What makes a manifest a hook.

@@ -221,8 +221,14 @@ impl Native for KubeVersion {
         KUBE_VERSION_METHODS.iter().find(|method| method.name == name)
     }
 
-    fn text(&self) -> Option<Str> {
+    fn pointer_text(&self) -> Option<Str> {
         Some(self.normalized.as_str().into())
+    }
+
+    fn printed_fields(&self) -> Vec<(&'static str, Value)> {
+        let mut fields = self.fields();
+        fields.insert(1, ("normalizedVersion", self.normalized.as_str().into()));
+        fields
     }
 }
 

@@ -1,11 +1,21 @@
-//! `values.schema.json` (helm/helm `pkg/chart/common/util/jsonschema.go`). Nothing is fetched: a reference to anything
-//! outside of the schema is an error.
+//! `values.schema.json` (helm/helm `pkg/chart/common/util/jsonschema.go`), judged as Helm's library
+//! (santhosh-tekuri/jsonschema v6) judges it. Nothing is fetched: a reference to the outside is an error.
+
+mod compile;
+mod draft;
+mod format;
+mod number;
+#[cfg(test)]
+mod tests;
+mod validate;
 
 use std::fmt::Write as _;
 
 use serde_json::Value as Json;
 use slipway_gotmpl::{Map, Value};
 
+use self::compile::Refusal;
+use self::validate::Failure;
 use crate::chart::Chart;
 use crate::error::HelmError;
 
@@ -46,32 +56,35 @@ fn check(chart: &Chart, values: &Map, report: &mut String) {
     }
 }
 
-/// Refuses every reference to the outside.
-struct Closed;
-
-impl jsonschema::Retrieve for Closed {
-    fn retrieve(&self, uri: &jsonschema::Uri<String>) -> Result<Json, Box<dyn std::error::Error + Send + Sync>> {
-        Err(format!("`{uri}` is outside of the schema, and nothing is fetched while rendering").into())
-    }
-}
+/// Where Helm has the schema; references are relative to it.
+const URL: &str = "file:///values.schema.json";
 
 fn check_one(schema: &[u8], values: &Map) -> Result<(), Vec<String>> {
+    let invalid = |problem: String| vec![format!("values.schema.json: {problem}")];
     if schema.len() > MAX_SCHEMA {
-        return Err(vec![format!("values.schema.json is larger than {MAX_SCHEMA} bytes")]);
+        return Err(invalid(format!("larger than {MAX_SCHEMA} bytes")));
     }
-    let schema: Json = serde_json::from_slice(schema).map_err(|e| vec![format!("values.schema.json: {e}")])?;
-    let validator = jsonschema::options()
-        .with_retriever(Closed)
-        .should_validate_formats(true)
-        .build(&schema)
-        .map_err(|e| vec![format!("values.schema.json: {}", told(&e))])?;
+    let schema: Json = serde_json::from_slice(schema).map_err(|e| invalid(e.to_string()))?;
+    let compiled = compile::Compiler::default().compile_document(URL, schema).map_err(|refusal| match refusal {
+        Refusal::External(url) => invalid(format!(
+            "`{url}` is outside of the schema, and nothing is fetched while rendering: write into the schema what it \
+             names, or set `helm.skipSchemaValidation: true` (on the command line `--skip-schema-validation`)"
+        )),
+        Refusal::Invalid(failures) => {
+            failures.iter().map(|failure| format!("values.schema.json: {}", told(failure))).collect()
+        }
+        Refusal::Other(problem) => invalid(problem),
+    })?;
     let values = Value::Map(values.clone()).to_json().map_err(|e| vec![e.to_string()])?;
-    let mistakes: Vec<String> =
-        validator.iter_errors(&values).take(MAX_MISTAKES).map(|mistake| told(&mistake)).collect();
-    if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+    match validate::validate(&compiled, &values) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(failures)) => Err(failures.iter().take(MAX_MISTAKES).map(told).collect()),
+        Err(problem) => Err(invalid(problem)),
+    }
 }
 
-/// Where what is wrong; not the value, which may be a password.
-fn told(mistake: &jsonschema::ValidationError<'_>) -> String {
-    format!("at '{}': {}", mistake.instance_path(), mistake.masked())
+fn told(failure: &Failure) -> String {
+    let mut text = String::new();
+    failure.write(&mut text, 0);
+    text.trim_end().trim_start_matches("- ").to_owned()
 }

@@ -117,7 +117,7 @@ pub(crate) fn render(files: &Files<'_>, path: &str) -> Result<Rendered, Error> {
     let root = Root::top(files, path)?;
     let mut build = Build { cx: Context::default(), warnings: Vec::new(), objects: 0 };
     let (text, file) = root.kustomization()?;
-    let mut kustomization = Kustomization::read(text, &display(&root, file), &mut build.warnings)?;
+    let mut kustomization = Kustomization::read(&text, &display(&root, file), &mut build.warnings)?;
     if let Some(overrides) = &files.options.overrides {
         overrides::apply(&mut kustomization, overrides, &root)?;
     }
@@ -213,7 +213,7 @@ impl Build {
                 continue;
             }
             let mut resources =
-                root.text(path).and_then(|text| resmap::read(text, &display(root, path))).map_err(failed)?;
+                root.text(path).and_then(|text| resmap::read(&text, &display(root, path))).map_err(failed)?;
             if let Some(origin) = &below {
                 for resource in &mut resources {
                     resource.set_annotation(origin::ANNOTATION, origin.to_yaml());
@@ -239,7 +239,7 @@ impl Build {
         is_component: bool,
     ) -> Result<Accumulated, Error> {
         let (text, file) = root.kustomization()?;
-        let kustomization = Kustomization::read(text, &display(root, file), &mut self.warnings)?;
+        let kustomization = Kustomization::read(&text, &display(root, file), &mut self.warnings)?;
         self.openapi(root, &kustomization, false)?;
         if is_component != (kustomization.kind == COMPONENT) {
             let wanted = if is_component { "name it in `resources`" } else { "name it in `components`" };
@@ -267,16 +267,18 @@ impl Build {
                 let mut args = args.clone();
                 let global = kustomization.generator_options.as_ref();
                 args.options = crate::kustomization::GeneratorOptions::merged(args.options.as_ref(), global);
-                self.absorb(vec![make(root, &args)?], folder.built_in(kind).as_ref(), all)?;
+                let failed =
+                    |e: Error| e.within(format!("failed to generate what `{}` asks for", display(root, folder.file)));
+                self.absorb(vec![make(root, &args).map_err(failed)?], folder.built_in(kind).as_ref(), all)?;
             }
         }
         for chart in list(kustomization.helm_charts.as_deref()) {
             let origin = folder.built_in("HelmChartInflationGenerator");
-            let made = crate::helm::inflate(root, kustomization.helm_globals.as_ref(), chart)?;
+            let made = crate::helm::inflate(root, kustomization.helm_globals.as_ref(), chart, &self.cx)?;
             self.absorb(made, origin.as_ref(), all)?;
         }
         for config in self.plugins(folder, list(kustomization.generators.as_deref()), folder.file)? {
-            let made = plugin::generate(&config, root).map_err(|e| e.within("failed to load generator"))?;
+            let made = plugin::generate(&config, root, &self.cx).map_err(|e| e.within("failed to load generator"))?;
             self.absorb(made, Origin::of_plugin(&config).as_ref(), all)?;
         }
         Ok(())
@@ -318,8 +320,15 @@ impl Build {
     fn transform(&mut self, folder: Folder<'_>, all: &mut Accumulated) -> Result<(), Error> {
         let Folder { root, kustomization, .. } = folder;
         let config = all.config();
-        for (kind, transformer) in configure::transformers(root, kustomization, &config)? {
-            transformer.apply(&mut all.resources, &self.cx)?;
+        let file = display(root, folder.file);
+        let transformers = configure::transformers(root, kustomization, &config)
+            .map_err(|e| e.within(format!("failed to read what `{file}` applies")))?;
+        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+        for (kind, transformer) in transformers {
+            let index = seen.entry(kind).or_default();
+            let step = || format!("failed to apply `{}` of `{file}`", configure::field_of(kind, *index));
+            transformer.apply(&mut all.resources, &self.cx).map_err(|e| e.within(step()))?;
+            *index += 1;
             after(&mut all.resources, folder.built_in(kind).as_ref());
         }
         for plugin in self.plugins(folder, list(kustomization.transformers.as_deref()), folder.file)? {
@@ -328,7 +337,15 @@ impl Build {
             }
             after(&mut all.resources, Origin::of_plugin(&plugin).as_ref());
         }
-        Ok(())
+        // A patch or a replacement may have taken kind or name.
+        let nameless =
+            all.resources.iter().find_map(|resource| Some((resource, resmap::validate(&resource.node).err()?)));
+        match nameless {
+            Some((resource, problem)) => {
+                Err(Error::refused(format!("{problem}, after transforming {}", resource.id(&self.cx))))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Validators are transformers that must not change anything but the label `validated-by`.
@@ -373,5 +390,5 @@ fn list<T>(field: Option<&[T]>) -> &[T] {
 
 /// The content of a file of settings.
 pub(crate) fn settings(root: &Root<'_>, path: &str) -> Result<Value, Error> {
-    parse::settings(root.text(path)?).map_err(|source| Error::Yaml { path: display(root, path), source })
+    parse::settings(&root.text(path)?).map_err(|source| Error::Yaml { path: display(root, path), source })
 }

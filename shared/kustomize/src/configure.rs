@@ -68,6 +68,23 @@ pub(crate) fn transformers<'c>(
     Ok(all)
 }
 
+/// The field that makes the transformer `kind`, and which of its entries.
+pub(crate) fn field_of(kind: &str, index: usize) -> String {
+    match kind {
+        "PatchTransformer" => format!("patches[{index}]"),
+        "PatchJson6902Transformer" => format!("patchesJson6902[{index}]"),
+        "ReplicaCountTransformer" => format!("replicas[{index}]"),
+        "ImageTagTransformer" => format!("images[{index}]"),
+        "PatchStrategicMergeTransformer" => "patchesStrategicMerge".to_owned(),
+        "NamespaceTransformer" => "namespace".to_owned(),
+        "PrefixTransformer" => "namePrefix".to_owned(),
+        "SuffixTransformer" => "nameSuffix".to_owned(),
+        "LabelTransformer" => "labels".to_owned(),
+        "AnnotationsTransformer" => "commonAnnotations".to_owned(),
+        _ => "replacements".to_owned(),
+    }
+}
+
 fn labels<'c>(kustomization: &Kustomization, config: &'c Config, all: &mut Vec<Named<'c>>) -> Result<(), Error> {
     let entries = kustomization.labels.as_deref().unwrap_or_default();
     for label in entries {
@@ -110,7 +127,7 @@ pub(crate) fn strategic_merges(root: &Root<'_>, entries: &[String], more: &str) 
             Err(error) if entry.contains('\n') => return Err(error.within("failed to load an inline patch")),
             Err(_) => {}
         }
-        let read = root.text(entry).and_then(|text| resmap::read(text, entry));
+        let read = root.text(entry).and_then(|text| resmap::read(&text, entry));
         patches.extend(read.map_err(|e| e.within(format!("failed to load the patch `{entry}`")))?);
     }
     patches.extend(resmap::read(more, "patches")?);
@@ -131,12 +148,12 @@ pub(crate) fn patch(root: &Root<'_>, entry: &kustomization::Patch) -> Result<Tra
             (text, format!("[path: {path:?}]"))
         }
         // Not quoted: it may set a password.
-        (text, "") => (text, "[an inline patch]".to_owned()),
+        (text, "") => (text.into(), "[an inline patch]".to_owned()),
         (_, path) => {
             return Err(Error::refused(format!("`patch` and `path` can't be set at the same time, as with `{path}`")));
         }
     };
-    let mut patch = Patch::read(text, &source)?;
+    let mut patch = Patch::read(&text, &source)?;
     if let Patch::Merge(patches) = &mut patch {
         let is_on = |option| entry.options.get(option).copied().unwrap_or(false);
         for patch in patches {
@@ -155,12 +172,12 @@ pub(crate) fn json6902(root: &Root<'_>, entry: &kustomization::Patch) -> Result<
     let (text, source) = match (entry.patch.as_str(), entry.path.as_str()) {
         ("", "") => return Err(Error::refused("an entry of `patchesJson6902` has neither `path` nor `patch`")),
         ("", path) => (root.text(path)?, format!("`{path}`")),
-        (text, "") => (text, "`patchesJson6902`".to_owned()),
+        (text, "") => (text.into(), "`patchesJson6902`".to_owned()),
         (_, path) => {
             return Err(Error::refused(format!("must specify a file path or a patch, not both, as with `{path}`")));
         }
     };
-    let operations = patch::parse_patch(text, &source)?;
+    let operations = patch::parse_patch(&text, &source)?;
     if operations.is_empty() {
         return Err(Error::refused(format!("patch appears to be empty: {source}")));
     }

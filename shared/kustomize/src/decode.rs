@@ -114,7 +114,10 @@ impl<'de> Deserializer<'de> for Json {
         match self.0 {
             Value::String(text) => visitor.visit_string(text),
             Value::Null => visitor.visit_string(String::new()),
-            other => Err(Problem::custom(format!("cannot read {} as a string", brief(&other)))),
+            other => Err(Problem::custom({
+                let quote = if matches!(other, Value::Bool(_) | Value::Number(_)) { ": quote it" } else { "" };
+                format!("cannot read {} as a string{quote}", brief(&other))
+            })),
         }
     }
 
@@ -235,7 +238,10 @@ mod tests {
     #[test]
     fn errors_name_the_field_and_no_value() {
         let error = |value| from_value::<Outer>(value).unwrap_err();
-        assert_eq!(error(json!({"inner": [{"list": [3]}]})), "inner.[0].list.[0]: cannot read a number as a string");
+        assert_eq!(
+            error(json!({"inner": [{"list": [3]}]})),
+            "inner.[0].list.[0]: cannot read a number as a string: quote it"
+        );
         assert_eq!(error(json!({"x": 1})), "unknown field \"x\"");
         assert_eq!(error(json!({"inner": [{"on": "x"}]})), "inner.[0].on: cannot read a string as a boolean");
         assert_eq!(error(json!("x")), "cannot read a string as Outer");

@@ -1,13 +1,18 @@
 //! `helmCharts`: charts that lie in the tree, rendered by whoever the caller gave (kustomize
 //! `HelmChartInflationGenerator.go`).
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 use slipway_manifest::{NodeKind, tree, yaml};
 
+use crate::context::Context;
 use crate::error::Error;
 use crate::kustomization::{HelmChart, HelmGlobals};
 use crate::load::Root;
+use crate::node::{Kind, Node, parse};
 use crate::options::Chart;
+use crate::patch::merge::merge;
 use crate::resmap;
 use crate::resource::Resource;
 
@@ -18,6 +23,7 @@ pub(crate) fn inflate(
     root: &Root<'_>,
     globals: Option<&HelmGlobals>,
     chart: &HelmChart,
+    cx: &Context,
 ) -> Result<Vec<Resource>, Error> {
     let name = &chart.name;
     if name.is_empty() {
@@ -43,12 +49,12 @@ pub(crate) fn inflate(
         )));
     }
     let values_text = match chart.values_file.as_str() {
-        "" => read(&format!("{home}/{name}/values.yaml")).unwrap_or_default(),
+        "" => read(&format!("{home}/{name}/values.yaml")).map(Cow::Borrowed).unwrap_or_default(),
         file => root.text(file).map_err(|e| e.within(format!("values of chart `{name}`")))?,
     };
-    let mut values = vec![merged(values_text, chart)?];
+    let mut values = vec![merged(&values_text, chart, cx)?];
     for file in &chart.additional_values_files {
-        values.push(root.text(file).map_err(|e| e.within("could not load additionalValuesFile"))?.to_owned());
+        values.push(root.text(file).map_err(|e| e.within("could not load additionalValuesFile"))?.into_owned());
     }
     let request = Chart {
         path: folder,
@@ -69,36 +75,55 @@ pub(crate) fn inflate(
 }
 
 /// The values file with `valuesInline`, as `valuesMerge` says: `override` (the default), `merge` or `replace`.
-fn merged(file: &str, chart: &HelmChart) -> Result<String, Error> {
+/// Kustomize reads the file with go-yaml v3 and rewrites it, so that `off` becomes a text and a date a time.
+fn merged(file: &str, chart: &HelmChart, cx: &Context) -> Result<String, Error> {
     let Some(inline) = chart.values_inline.as_ref().filter(|inline| !inline.is_empty()) else {
         return Ok(file.to_owned());
     };
+    let step = format!("values of chart `{}`", chart.name);
     let inline = Value::Object(inline.clone());
-    let parsed =
-        || yaml::parse(file).map_err(|source| Error::Yaml { path: format!("values of chart {}", chart.name), source });
-    let values = match chart.values_merge.as_str() {
-        "replace" => inline,
-        "" | "override" => overlay(parsed()?, inline),
-        "merge" => overlay(inline, parsed()?),
+    let parsed = || parse::values(file).map_err(|source| Error::Yaml { path: step.clone(), source });
+    let merged = match chart.values_merge.as_str() {
+        "replace" => return Ok(yaml::to_string(&inline)),
+        "" | "override" => merge(parsed()?, &Node::from_value(inline), cx),
+        "merge" => merge(Node::from_value(inline), &parsed()?, cx),
         other => {
             return Err(Error::refused(format!("valuesMerge must be one of merge, override, replace, not `{other}`")));
         }
     };
-    Ok(yaml::to_string(&values))
+    let merged = merged.map_err(|e| e.within(step))?.unwrap_or_else(|| Node::empty(Kind::Map));
+    Ok(yaml::to_string(&merged.into_value().map_err(Error::refused)?))
 }
 
-/// `over` on top of `base`: mappings are merged, null takes a key away, the rest replaces.
-fn overlay(base: Value, over: Value) -> Value {
-    match (base, over) {
-        (Value::Object(mut base), Value::Object(over)) => {
-            for (key, value) in over {
-                let old = base.remove(&key).unwrap_or(Value::Null);
-                if !value.is_null() {
-                    base.insert(key, overlay(old, value));
-                }
-            }
-            Value::Object(base)
-        }
-        (_, over) => over,
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Values as kubectl 1.35.2 hands them to helm.
+    #[test]
+    fn values_are_read_as_kyaml_reads_them() {
+        let file = "feature: {enabled: off, y: 1}\nmode: on\nday: 2024-01-01\noct: 0644\nnul: ~\nlist: [1, 2]\n\
+                    obj: {a: 1, b: {c: 2}}\ndel: 1\nfold: >\n  one\n    two\nyes: no\n";
+        let values = |merge: &str, inline: Value| {
+            let inline = inline.as_object().cloned();
+            let chart = HelmChart { values_inline: inline, values_merge: merge.to_owned(), ..HelmChart::default() };
+            yaml::parse(&merged(file, &chart, &Context::default()).unwrap()).unwrap()
+        };
+        assert_eq!(
+            values("", json!({"x": true, "del": null, "list": [3], "obj": {"b": {"d": 1}}})),
+            json!({
+                "day": "2024-01-01T00:00:00Z", "feature": {"enabled": "off", "y": 1}, "fold": "one\n  two\n",
+                "list": [3], "mode": "on", "nul": null, "obj": {"a": 1, "b": {"c": 2, "d": 1}}, "oct": 420, "x": true,
+                "yes": "no",
+            })
+        );
+        let merged = values("merge", json!({"mode": 5, "list": [3], "obj": {"b": {"c": 9, "d": 1}}}));
+        assert_eq!(merged["mode"], "on");
+        assert_eq!(merged["list"], json!([1, 2]));
+        assert_eq!(merged["obj"], json!({"a": 1, "b": {"c": 2, "d": 1}}));
+        assert_eq!(values("replace", json!({"mode": false})), json!({"mode": false}));
+        assert_eq!(values("", json!({"$patch": "delete"})), json!({}));
     }
 }

@@ -1,10 +1,11 @@
 //! Files and folders as a kustomization sees them: nothing outside of its folder, no folder within itself
 //! (kustomize `api/internal/loader`).
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use slipway_manifest::{NodeKind, Tree, TreeError, tree};
+use slipway_manifest::{NodeKind, Tree, TreeError, tree, yaml};
 
 use crate::error::Error;
 use crate::options::{LoadRestrictions, Options};
@@ -143,13 +144,12 @@ impl<'a> Root<'a> {
     }
 
     /// The text of the file `path`.
-    pub(crate) fn text(&self, path: &str) -> Result<&'a str, Error> {
-        std::str::from_utf8(self.bytes(path)?)
-            .map_err(|_| read_error(path, TreeError::NotUtf8 { path: path.to_owned() }))
+    pub(crate) fn text(&self, path: &str) -> Result<Cow<'a, str>, Error> {
+        yaml::decode(self.bytes(path)?).map_err(|_| read_error(path, TreeError::NotUtf8 { path: path.to_owned() }))
     }
 
     /// The text and the name of the kustomization file.
-    pub(crate) fn kustomization(&self) -> Result<(&'a str, &'static str), Error> {
+    pub(crate) fn kustomization(&self) -> Result<(Cow<'a, str>, &'static str), Error> {
         let mut found = None;
         for name in FILE_NAMES {
             let path = if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) };

@@ -2,7 +2,7 @@
 
 mod json;
 mod list;
-mod merge;
+pub(crate) mod merge;
 
 use crate::context::Context;
 use crate::error::Error;
@@ -109,6 +109,10 @@ pub(crate) fn apply_merge(resource: &mut Resource, patch: &Resource, cx: &Contex
     let (name, namespace, kind) =
         (resource.name().to_owned(), resource.namespace().to_owned(), resource.kind().to_owned());
     let label = resource.id(cx).to_string();
+    // Kustomize merges into the object that it has, and drops what would come in its place.
+    if patch.node.get("$patch").is_some_and(|directive| directive.as_text() == "replace") {
+        return Ok(());
+    }
     if patch.allow_name_change || patch.allow_kind_change {
         resource.store_previous_id(cx);
     }

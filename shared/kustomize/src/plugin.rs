@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::build::settings;
 use crate::configure;
+use crate::context::Context;
 use crate::decode;
 use crate::error::Error;
 use crate::fieldspec::FieldSpec;
@@ -64,7 +65,7 @@ fn read<T: serde::de::DeserializeOwned>(config: &Resource) -> Result<T, Error> {
 }
 
 /// What the generator that `config` configures makes.
-pub(crate) fn generate(config: &Resource, root: &Root<'_>) -> Result<Vec<Resource>, Error> {
+pub(crate) fn generate(config: &Resource, root: &Root<'_>, cx: &Context) -> Result<Vec<Resource>, Error> {
     check_built_in(config)?;
     match config.kind() {
         "ConfigMapGenerator" | "SecretGenerator" => {
@@ -81,7 +82,7 @@ pub(crate) fn generate(config: &Resource, root: &Root<'_>) -> Result<Vec<Resourc
         "IAMPolicyGenerator" => Ok(vec![read::<IamPolicy>(config)?.generate()?]),
         "HelmChartInflationGenerator" => {
             let (globals, chart): (HelmGlobals, HelmChart) = (read(config)?, read(config)?);
-            crate::helm::inflate(root, Some(&globals), &chart)
+            crate::helm::inflate(root, Some(&globals), &chart, cx)
         }
         other => Err(Error::refused(format!("unable to load built-in generator `{other}`"))),
     }

@@ -49,7 +49,7 @@ fn list_items(items: &Node, path: &str) -> Result<Vec<Node>, Error> {
 }
 
 /// Every resource has a kind and, unless it is a list, a name.
-fn validate(node: &Node) -> Result<(), String> {
+pub(crate) fn validate(node: &Node) -> Result<(), String> {
     let text =
         |node: Option<&Node>| node.filter(|n| !n.is_null_or_empty()).map(Node::as_text).unwrap_or_default().to_owned();
     if node.as_map().is_none() {

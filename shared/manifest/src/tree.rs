@@ -63,7 +63,7 @@ pub enum TreeError {
         path: String,
     },
     /// A file is not text.
-    #[error("`{path}` is not valid UTF-8")]
+    #[error("`{path}` is not valid UTF-8: save it as UTF-8")]
     NotUtf8 {
         /// The path asked for.
         path: String,

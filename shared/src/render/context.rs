@@ -1,4 +1,4 @@
-//! What a render knows besides the tree and the Application.
+//! Holds the inputs of a render besides the tree and the Application.
 
 use std::collections::BTreeMap;
 
@@ -9,33 +9,33 @@ use slipway_kustomize::LoadRestrictions;
 
 use crate::app::Application;
 
-/// What a render knows besides the tree and the Application.
+/// The inputs of a render besides the tree and the Application.
 #[derive(Debug, Clone, Default)]
 pub struct Context {
-    /// The commit that the tree is of.
+    /// The tree's commit.
     pub revision: String,
     /// `kustomize.buildOptions`.
     pub build: BuildOptions,
-    /// What charts may know.
+    /// Facts for charts.
     pub facts: ClusterFacts,
 }
 
-/// What charts may know besides their files and values; by default nothing of a cluster, and the start of time.
+/// Facts for charts besides their files and values; by default no cluster, and time zero.
 #[derive(Debug, Clone, Default)]
 pub struct ClusterFacts {
-    /// Where random values come from: the same seed gives the same values.
+    /// Seed of random values: the same seed gives the same values.
     pub seed: [u8; 32],
-    /// The time that `now` gives.
+    /// The result of the template function `now`.
     pub now: Timestamp,
     /// The cluster's version.
     pub kube_version: Option<String>,
     /// The cluster's API versions, with and without kinds.
     pub api_versions: Vec<String>,
-    /// Answers to `lookup`; null for what is not there.
+    /// Answers to `lookup`; null for missing objects.
     pub lookups: BTreeMap<Lookup, Value>,
 }
 
-/// `kustomize.buildOptions` of Argo CD's ConfigMap `argocd-cm`, as far as they matter.
+/// `kustomize.buildOptions` of Argo CD's ConfigMap `argocd-cm`, as far as they are supported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BuildOptions {
     /// `--enable-helm`: `helmCharts` are rendered.
@@ -45,7 +45,7 @@ pub struct BuildOptions {
 }
 
 impl BuildOptions {
-    /// Reads the flags as they are written; gives those that have no effect here, too.
+    /// Parses the flags; also returns those without effect.
     pub fn parse(text: &str) -> (Self, Vec<String>) {
         let mut options = Self::default();
         let mut unknown = Vec::new();

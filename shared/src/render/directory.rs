@@ -1,5 +1,5 @@
-//! Plain manifests (argoproj/argo-cd `reposerver/repository/repository.go`, findManifests): which files of a folder are
-//! read, in which order, and what in them is an object.
+//! Reads plain manifests (argoproj/argo-cd `reposerver/repository/repository.go`, findManifests): which files of a
+//! folder, in which order, and which of their documents are objects.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +10,10 @@ use slipway_manifest::{NodeKind, Tree, TreeError, yaml};
 use super::{RenderError, Rendered, objects, shown};
 use crate::app::Directory;
 
-/// What Argo CD's repo-server reads by default (`--max-combined-directory-manifests-size 10M`).
+/// Argo CD's default limit (`--max-combined-directory-manifests-size 10M`).
 const MAX_BYTES: usize = 10_000_000;
 
-/// A file with this text is passed over.
+/// The marker of a file to skip.
 const SKIP: &str = "+argocd:skip-file-rendering";
 
 struct Walk<'a> {
@@ -75,8 +75,15 @@ impl Walk<'_> {
             return Ok(());
         }
         let bytes = self.tree.read(path)?;
-        let text = std::str::from_utf8(bytes).map_err(|_| TreeError::NotUtf8 { path: path.to_owned() })?;
         self.rendered.files.insert(self.tree.resolve(path)?);
+        let Ok(text) = yaml::decode(bytes) else {
+            // What is some other YAML is passed over, whatever it is written in.
+            if extension(path) != "json" && !looks_like_a_manifest(&String::from_utf8_lossy(bytes)) {
+                self.pass_over(path);
+                return Ok(());
+            }
+            return Err(TreeError::NotUtf8 { path: path.to_owned() }.into());
+        };
         if text.contains(SKIP) {
             return Ok(());
         }
@@ -87,15 +94,15 @@ impl Walk<'_> {
         if self.bytes > MAX_BYTES {
             return Err(RenderError::TooLarge { path: shown(&self.base), limit: MAX_BYTES });
         }
-        let documents = if extension(path) == "json" { json(text, path)? } else { self.yaml(text, path)? };
+        let documents = if extension(path) == "json" { json(&text, path)? } else { self.yaml(&text, path)? };
         for document in documents {
             self.rendered.objects.extend(objects(document, path)?);
         }
         Ok(())
     }
 
-    /// The documents of a YAML file. A file that has no object before its first error and does not look like a
-    /// manifest is some other YAML, and is passed over.
+    /// The documents of a YAML file. A file without an object before its first error that does not look like a manifest
+    /// is some other YAML, and is skipped.
     fn yaml(&mut self, text: &str, path: &str) -> Result<Vec<Value>, RenderError> {
         if text.trim_start().starts_with('{')
             && let Ok(documents) = json_stream(text)
@@ -114,12 +121,16 @@ impl Walk<'_> {
         };
         match documents {
             Ok(documents) => self.kinds(documents, text, path),
+            Err(source) if looks_like_a_manifest(text) && text.contains("{{") => Err(RenderError::Invalid {
+                file: path.to_owned(),
+                problem: format!("{source}; it looks like a template of Helm, and there is no Chart.yaml"),
+            }),
             Err(source) if looks_like_a_manifest(text) => Err(RenderError::Yaml { file: path.to_owned(), source }),
             Err(_) => Ok(self.pass_over(path)),
         }
     }
 
-    /// Documents up to the end, or nothing where the first is no object of Kubernetes.
+    /// All documents, or none where the first is no Kubernetes object.
     fn kinds(&mut self, documents: Vec<Value>, text: &str, path: &str) -> Result<Vec<Value>, RenderError> {
         let documents: Vec<Value> = documents.into_iter().filter(|document| !document.is_null()).collect();
         let has_kind =
@@ -127,10 +138,17 @@ impl Walk<'_> {
         match documents.iter().position(|document| !has_kind(document)) {
             None => Ok(documents),
             Some(0) if !looks_like_a_manifest(text) => Ok(self.pass_over(path)),
-            Some(index) => Err(RenderError::Invalid {
-                file: path.to_owned(),
-                problem: format!("document {} has no `kind`", index + 1),
-            }),
+            Some(index) => {
+                let number = index + 1;
+                let problem = match documents.get(index) {
+                    Some(Value::Array(_)) => format!(
+                        "document {number} is a list: write its items one by one with `---` between them, or as \
+                            `items` of a `List`"
+                    ),
+                    _ => format!("document {number} has no `kind`"),
+                };
+                Err(RenderError::Invalid { file: path.to_owned(), problem })
+            }
         }
     }
 
@@ -144,7 +162,7 @@ fn is_manifest(path: &str) -> bool {
     matches!(extension(path), "yaml" | "yml" | "json" | "jsonnet")
 }
 
-/// What stands behind the last dot of a file's name.
+/// The extension of a file's name.
 fn extension(path: &str) -> &str {
     let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
     name.rsplit_once('.').map_or("", |(_, extension)| extension)

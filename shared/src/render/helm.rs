@@ -1,4 +1,4 @@
-//! Charts: as a source, with Argo CD's settings (argoproj/argo-cd `reposerver/repository/repository.go`,
+//! Renders charts: as a source, with Argo CD's settings (argoproj/argo-cd `reposerver/repository/repository.go`,
 //! helmTemplate), and inside kustomizations (`helmCharts`).
 
 use std::cell::RefCell;
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use slipway_helm::argo::{self, Read};
-use slipway_helm::{HelmError, Options, Release, parse_values, render_template};
+use slipway_helm::{HelmError, Options, Release, parse_values, render_name};
 use slipway_kustomize::{Chart, Helm};
 use slipway_manifest::{Tree, yaml};
 
@@ -15,7 +15,7 @@ use super::{RenderError, Rendered, objects, shown};
 use crate::app::{Application, Source};
 use crate::error::chain;
 
-/// Fields of `source.helm` that are read, or have no effect in process.
+/// Fields of `source.helm` that are read, or have no effect in-process.
 const KNOWN: [&str; 15] = [
     "apiVersions",
     "fileParameters",
@@ -40,7 +40,7 @@ pub(super) fn render(
     app: &Application,
     path: &str,
     source: &Source,
-    context: &Context,
+    (context, asked): (&Context, bool),
 ) -> Result<Rendered, RenderError> {
     let helm = source.helm.clone().map_or(Value::Null, Value::Object);
     let facts = &context.facts;
@@ -58,7 +58,7 @@ pub(super) fn render(
     let options = Options { local_dependencies: true, ..with_facts(options, context) };
     let chart = match slipway_helm::render(tree, path, &options) {
         // Once it has its answers it may go well.
-        Err(HelmError::Unanswered { needs, .. }) => return Ok(Rendered { needs, ..Rendered::default() }),
+        Err(HelmError::Unanswered { needs, .. }) if asked => return Ok(Rendered { needs, ..Rendered::default() }),
         chart => chart.map_err(|source| RenderError::Helm { path: shown(path), source: Box::new(source) })?,
     };
     let mut rendered = Rendered { needs: chart.needs, ..Rendered::default() };
@@ -80,8 +80,8 @@ fn with_facts(options: Options, context: &Context) -> Options {
     Options { seed: facts.seed, now: facts.now, lookups: facts.lookups.clone(), ..options }
 }
 
-/// What a change of must lead to a new render: every file, every folder of the chart, every folder that a glob looked
-/// into.
+/// Records the files and folders that a new render depends on: every file, every folder of the chart, every folder that
+/// a glob read.
 fn depend(
     rendered: &mut Rendered,
     tree: &Tree,
@@ -105,7 +105,7 @@ fn depend(
     Ok(())
 }
 
-/// Renders `helmCharts` of kustomizations, and remembers what came up on the way.
+/// Renders `helmCharts` of kustomizations, and collects their inputs.
 pub(super) struct Charts<'a> {
     context: &'a Context,
     found: RefCell<Rendered>,
@@ -116,7 +116,7 @@ impl<'a> Charts<'a> {
         Self { context, found: RefCell::default() }
     }
 
-    /// Files and folders that charts were made of, and what they asked the cluster for.
+    /// Files and folders that charts were rendered from, and their lookups.
     pub(super) fn into_found(self) -> Rendered {
         self.found.into_inner()
     }
@@ -124,15 +124,7 @@ impl<'a> Charts<'a> {
     fn options(&self, chart: &Chart) -> Result<Options, Box<dyn std::error::Error + Send + Sync>> {
         let facts = &self.context.facts;
         let options = with_facts(Options::default(), self.context);
-        let name = if !chart.release_name.is_empty() {
-            chart.release_name.clone()
-        } else if chart.name_template.is_empty() {
-            let folder = chart.path.rsplit('/').next().unwrap_or_default();
-            format!("{folder}-{}", facts.now.as_second())
-        } else {
-            let name = render_template("name-template", &chart.name_template, &Value::Null, &options)?;
-            String::from_utf8(name)?
-        };
+        let name = release_name(chart, &options)?;
         let namespace = if chart.namespace.is_empty() { "default" } else { &chart.namespace };
         let own_version = Some(chart.kube_version.clone()).filter(|version| !version.is_empty());
         Ok(Options {
@@ -144,6 +136,16 @@ impl<'a> Charts<'a> {
             skip_tests: chart.skip_tests,
             ..options
         })
+    }
+}
+
+/// Kustomize asks for a generated name, which `helm template` ignores.
+fn release_name(chart: &Chart, options: &Options) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    match (chart.release_name.as_str(), chart.name_template.as_str()) {
+        ("", "") => Ok(Release::default().name),
+        ("", template) => Ok(String::from_utf8(render_name(template, options)?)?),
+        (name, "") => Ok(name.to_owned()),
+        _ => Err("cannot set nameTemplate and also releaseName".into()),
     }
 }
 

@@ -1,6 +1,5 @@
-//! Kustomize sources: what `source.kustomize` sets is written into the kustomization, as Argo CD does by `kustomize
-//! edit` (argoproj/argo-cd `util/kustomize/kustomize.go`) in its checkout, here in a copy of the tree; then Kustomize
-//! renders.
+//! Renders Kustomize sources: writes `source.kustomize` into a copy of the kustomization, as Argo CD does by `kustomize
+//! edit` (argoproj/argo-cd `util/kustomize/kustomize.go`), then renders it.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +18,7 @@ pub(super) fn render(
     app: &Application,
     path: &str,
     set: &Kustomize,
-    context: &Context,
+    (context, asked): (&Context, bool),
 ) -> Result<Rendered, RenderError> {
     let changed;
     let tree = if *set == Kustomize::default() {
@@ -38,7 +37,7 @@ pub(super) fn render(
     let mut found = charts.into_found();
     let rendered = match rendered {
         // Once its charts have their answers it may go well.
-        Err(_) if !found.needs.is_empty() => return Ok(found),
+        Err(_) if asked && !found.needs.is_empty() => return Ok(found),
         rendered => {
             rendered.map_err(|source| RenderError::Kustomize { path: shown(path), source: Box::new(source) })?
         }
@@ -101,8 +100,7 @@ pub(super) fn edited(
     Ok(changed)
 }
 
-/// `kustomize edit set image`: an entry of the same name is replaced (`*` keeps what it had), and all are sorted by
-/// name.
+/// `kustomize edit set image`: replaces the entry of the same name (`*` keeps the old value), and sorts all by name.
 fn set_images(map: &mut Map<String, Value>, set: &Kustomize, env: &BTreeMap<String, String>) -> Result<(), String> {
     if set.images.is_empty() {
         return Ok(());

@@ -116,7 +116,7 @@ fn errors_name_the_file() {
     assert!(matches!(render(&tree, &app(json!({})), &Context::default()).unwrap_err(), RenderError::TooLarge { .. }));
 }
 
-/// Attack 3: a symlink can't show what is outside.
+/// A symlink can't show files outside of the repository.
 #[test]
 fn symlinks_stay_inside() {
     let mut t = tree(&[("apps/real/a.yaml", &config("a")), ("shared/s.yaml", &config("s"))]);
@@ -188,7 +188,7 @@ fn kustomize_settings_go_into_the_kustomization() {
     );
 }
 
-/// The ways to write that the manifests lie in the repository's top folder; the last is one that does not look like it.
+/// Ways to write the repository's root as `path`; the last one is not obvious.
 const TOP: [&str; 5] = ["", ".", "./", "././", "x/.."];
 
 fn at_top(path: &str, more: Value) -> Application {
@@ -273,7 +273,7 @@ fn a_chart_may_lie_at_the_top() {
     }
 }
 
-/// A chart as a source: settings of Argo CD, facts of the cluster, what a push must touch for another render.
+/// A chart as a source: Argo CD's settings, facts of the cluster, and which files a new render depends on.
 #[test]
 fn charts_are_sources() {
     let tree = tree(&[
@@ -416,6 +416,91 @@ fn kustomizations_render_charts_where_that_is_enabled() {
         rendered.depends_on("apps/charts/web/templates/a.yaml")
             && rendered.depends_on("apps/charts/web/templates/new.yaml")
     );
+}
+
+/// What kubectl 1.35.2 does with helm 4.1.4: a name that nobody gives is `release-name`, and bad ones are refused.
+#[test]
+fn charts_of_kustomizations_have_the_names_that_helm_gives() {
+    let rendered = |chart: &str| {
+        let tree = tree(&[
+            ("apps/kustomization.yaml", &format!("helmCharts: [{chart}]\n")),
+            ("apps/charts/foo/Chart.yaml", "apiVersion: v2\nname: foo\nversion: 1.0.0\n"),
+            (
+                "apps/charts/foo/templates/a.yaml",
+                "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}-cm}\n",
+            ),
+        ]);
+        let build = BuildOptions { enable_helm: true, ..BuildOptions::default() };
+        render(&tree, &app(json!({})), &Context { build, ..Context::default() }).map(|rendered| names(&rendered))
+    };
+    for (chart, name) in [
+        ("{name: foo}", "release-name-cm"),
+        ("{name: foo, releaseName: b.c}", "b.c-cm"),
+        ("{name: foo, nameTemplate: 'x-{{ lower \"A\" }}'}", "x-a-cm"),
+    ] {
+        assert_eq!(rendered(chart).unwrap(), [name], "{chart}");
+    }
+    for (chart, words) in [
+        ("{name: foo, nameTemplate: 'x-{{ .Chart.Name }}'}", "invalid release name `x-<no value>`"),
+        ("{name: foo, releaseName: B_c}", "invalid release name `B_c`"),
+        ("{name: foo, releaseName: b, nameTemplate: a}", "cannot set nameTemplate and also releaseName"),
+    ] {
+        let error = crate::error::chain(&rendered(chart).unwrap_err());
+        assert!(error.contains(words), "{chart}: {error}");
+    }
+}
+
+/// In the words of helm 4.1.4, where it has any.
+#[test]
+fn charts_that_can_t_be_installed_are_refused() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n";
+    let good = "apiVersion: v2\nname: web\nversion: 1.0.0\n";
+    for (files, words) in [
+        (
+            [("apps/Chart.yaml", "apiVersion: v2\nname: lib\nversion: 1.0.0\ntype: library\n"), ("apps/x", "")],
+            "library charts are not installable",
+        ),
+        (
+            [("apps/Chart.yaml", "apiVersion: v3\nname: web\nversion: 1.0.0\n"), ("apps/x", "")],
+            "unsupported chart version",
+        ),
+        ([("apps/Chart.yaml", good), ("apps/.helmignore", "!values.yaml")], "`.helmignore` leaves it out"),
+        ([("apps/Chart.yaml", good), ("apps/charts/a.tgz", pointer)], "a pointer of Git LFS"),
+    ] {
+        let error = crate::error::chain(&render(&tree(&files), &app(json!({})), &Context::default()).unwrap_err());
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+/// Where no cluster is asked, what fails for want of an answer has failed.
+#[test]
+fn folders_that_fail_are_not_empty() {
+    let chart = [
+        ("apps/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n"),
+        ("apps/templates/a.yaml", "{{ fail (lookup \"v1\" \"Secret\" \"x\" \"y\" | toJson) }}"),
+    ];
+    assert!(render_folder(&tree(&chart), "apps", BuildOptions::default()).is_err());
+    let inside = chart.map(|(path, text)| (path.replace("apps/", "apps/charts/web/"), text));
+    let mut files: Vec<(&str, &str)> = inside.iter().map(|(path, text)| (path.as_str(), *text)).collect();
+    files.push(("apps/kustomization.yaml", "helmCharts: [{name: web}]"));
+    let build = BuildOptions { enable_helm: true, ..BuildOptions::default() };
+    assert!(render_folder(&tree(&files), "apps", build).is_err());
+    let asked = render(&tree(&files), &app(json!({})), &Context { build, ..Context::default() }).unwrap();
+    assert_eq!(asked.needs.len(), 1);
+}
+
+#[test]
+fn files_that_are_not_utf_8() {
+    let mut tree = tree(&[("apps/a.yaml", &config("a"))]);
+    let utf_16: Vec<u8> = [0xfeff].into_iter().chain(config("b").encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    tree.insert("apps/b.yaml", utf_16).unwrap();
+    tree.insert("apps/values.yaml", b"gr\xfc\xdfe: 1\n".to_vec()).unwrap();
+    let rendered = render(&tree, &app(json!({})), &Context::default()).unwrap();
+    assert_eq!(names(&rendered), ["a", "b"]);
+    assert_eq!(rendered.warnings, ["`apps/values.yaml` is not a Kubernetes manifest and is passed over"]);
+    tree.insert("apps/c.yaml", b"apiVersion: v1\nkind: A\nmetadata: {name: \"\xfc\"}\n".to_vec()).unwrap();
+    let error = crate::error::chain(&render(&tree, &app(json!({})), &Context::default()).unwrap_err());
+    assert!(error.ends_with("`apps/c.yaml` is not valid UTF-8: save it as UTF-8"), "{error}");
 }
 
 /// Argo CD's own examples, where they are at hand.

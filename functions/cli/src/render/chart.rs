@@ -1,4 +1,4 @@
-//! A chart with the flags of `helm template`.
+//! Renders a chart with the flags of `helm template`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use slipway_helm::{Options, Release, Rendered, Set, SetKind};
 use slipway_manifest::{Tree, yaml};
 
+#[expect(clippy::struct_excessive_bools, reason = "the flags of helm template")]
 #[derive(Args, Clone, Default, PartialEq)]
 #[command(next_help_heading = "Charts")]
 pub(super) struct Flags {
@@ -37,6 +38,21 @@ pub(super) struct Flags {
     /// Namespace of the release [default: default].
     #[arg(short, long)]
     namespace: Option<String>,
+    /// Do not hold values to `values.schema.json`.
+    #[arg(long)]
+    skip_schema_validation: bool,
+    /// Leave out hooks that are tests.
+    #[arg(long)]
+    skip_tests: bool,
+    /// Leave out hooks.
+    #[arg(long)]
+    no_hooks: bool,
+    /// Print what this template of the chart makes, alone: `templates/web.yaml`; may be given several times.
+    #[arg(short, long, value_name = "TEMPLATE")]
+    show_only: Vec<String>,
+    /// Let templates see an upgrade (`.Release.IsUpgrade`) instead of an installation.
+    #[arg(long)]
+    is_upgrade: bool,
     /// Print what lies below `crds/`, too.
     #[arg(long)]
     include_crds: bool,
@@ -49,7 +65,7 @@ pub(super) struct Flags {
 }
 
 impl Flags {
-    /// Whether any is given: they say that the folder is a chart.
+    /// Whether any flag is given: they mean that the folder is a chart.
     pub(super) fn are_set(&self) -> bool {
         *self != Self::default()
     }
@@ -57,7 +73,13 @@ impl Flags {
     fn options(&self) -> anyhow::Result<Options> {
         let values = self.values.iter().map(|file| {
             let text = read(file)?;
-            slipway_helm::parse_values(&text).with_context(|| format!("failed to read `{}`", file.display()))
+            let name = || format!("failed to read `{}`", file.display());
+            let values = slipway_helm::parse_values(&text).with_context(name)?;
+            if !values.is_object() && !values.is_null() {
+                let found = if values.is_array() { "a list" } else { "a scalar" };
+                return Err(anyhow::anyhow!("values must be a mapping, found {found}")).with_context(name);
+            }
+            Ok(values)
         });
         let kinds = [
             (SetKind::Typed, &self.set),
@@ -75,18 +97,21 @@ impl Flags {
             release: Release {
                 name: self.name.clone().unwrap_or(default.name),
                 namespace: self.namespace.clone().unwrap_or(default.namespace),
+                is_upgrade: self.is_upgrade,
                 ..Release::default()
             },
             kube_version: self.kube_version.clone(),
             api_versions: self.api_versions.clone(),
             include_crds: self.include_crds,
+            skip_schema_validation: self.skip_schema_validation,
+            skip_tests: self.skip_tests,
             local_dependencies: true,
             now: Timestamp::now(),
             ..Options::default()
         })
     }
 
-    /// The texts that `--set-file` takes; paths are this machine's, not the tree's.
+    /// The texts of `--set-file`; its paths are local, not the tree's.
     fn set_files(&self) -> anyhow::Result<BTreeMap<String, String>> {
         let assignments = self.set_file.iter().flat_map(|text| text.split(','));
         let paths = assignments.filter_map(|one| Some(one.split_once('=')?.1));
@@ -101,7 +126,9 @@ fn read(file: &Path) -> anyhow::Result<String> {
 /// Prints the manifests of the chart `path` in the order of `helm template`, each with its template.
 pub(super) fn run(tree: &Tree, path: &str, flags: &Flags) -> anyhow::Result<()> {
     let options = flags.options()?;
-    let rendered = slipway_helm::render(tree, path, &options).map_err(|error| anyhow::anyhow!(error.report()))?;
+    let mut rendered = slipway_helm::render(tree, path, &options).map_err(|error| anyhow::anyhow!(error.report()))?;
+    rendered.manifests.retain(|manifest| !(flags.no_hooks && manifest.hook.is_some()));
+    let rendered = only(rendered, &flags.show_only)?;
     for warning in warnings(&rendered) {
         crate::eprintln(&format!("warning: {warning}"));
     }
@@ -109,6 +136,22 @@ pub(super) fn run(tree: &Tree, path: &str, flags: &Flags) -> anyhow::Result<()> 
         crate::print(&format!("---\n# Source: {}\n{}", manifest.source, yaml::to_string(&manifest.value)));
     }
     Ok(())
+}
+
+/// What the templates `wanted` made, in their order; all where none is named.
+fn only(rendered: Rendered, wanted: &[String]) -> anyhow::Result<Rendered> {
+    if wanted.is_empty() {
+        return Ok(rendered);
+    }
+    let mut manifests = Vec::new();
+    for template in wanted {
+        let before = manifests.len();
+        manifests.extend(rendered.manifests.iter().filter(|manifest| manifest.is_of(template)).cloned());
+        if manifests.len() == before {
+            anyhow::bail!("could not find template {template} in chart");
+        }
+    }
+    Ok(Rendered { manifests, ..rendered })
 }
 
 /// In what a deployment will differ from what is printed.

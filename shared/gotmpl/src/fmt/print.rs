@@ -256,7 +256,7 @@ impl<'a> Printer<'a> {
             self.write(native.type_name().trim_start_matches('*').as_bytes())?;
         }
         self.write(b"{")?;
-        for (index, (name, field)) in native.fields().into_iter().enumerate() {
+        for (index, (name, field)) in native.printed_fields().into_iter().enumerate() {
             if index > 0 {
                 self.separator()?;
             }

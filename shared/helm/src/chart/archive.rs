@@ -30,6 +30,9 @@ pub enum ArchiveError {
         /// The file that is too large; none where the sum of all is.
         name: Option<String>,
     },
+    /// What stands for the archive where Git LFS keeps it.
+    #[error("a pointer of Git LFS, whose files are not fetched: commit the archive itself")]
+    LargeFile,
     /// No file in it.
     #[error("no files in chart archive")]
     Empty,
@@ -52,6 +55,9 @@ impl Budget {
 
 /// The files of the archive `bytes`, their names without the first part (the chart's own folder).
 pub(crate) fn unpack(bytes: &[u8], budget: &mut Budget) -> Result<Vec<File>, ArchiveError> {
+    if bytes.starts_with(b"version https://git-lfs.github.com/spec/") {
+        return Err(ArchiveError::LargeFile);
+    }
     let mut archive = tar::Archive::new(GzDecoder::new(bytes));
     let mut files = Vec::new();
     for entry in archive.entries()? {

@@ -26,6 +26,9 @@ const MAX_FILES: usize = 50_000;
 /// Bytes of one file (Helm's own bound).
 const MAX_FILE: usize = 5 << 20;
 
+/// Why a `Chart.yaml` that is there is not seen.
+const IGNORED: &str = " (`.helmignore` leaves it out; a line with `!` leaves out whatever it does not match)";
+
 /// Why a chart can't be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -106,7 +109,14 @@ pub(crate) fn load(tree: &Tree, path: &str, local: bool, read: &mut dyn FnMut(St
     let mut loader = Loader { budget: Budget::new() };
     let mut load = |path: &str, depth| {
         let files = files(tree, path, &mut loader, read)?;
-        loader.chart(files, path, depth)
+        loader.chart(files, path, depth).map_err(|error| match error {
+            LoadError::NoChart { hint: "", .. } => {
+                let is_there = tree.kind(&join(path, "Chart.yaml")).is_ok_and(|kind| kind == Some(NodeKind::File));
+                let chart = if path.is_empty() { "." } else { path }.to_owned();
+                LoadError::NoChart { chart, hint: if is_there { IGNORED } else { "" } }
+            }
+            error => error,
+        })
     };
     let mut chart = load(path, 0)?;
     if local {
@@ -303,9 +313,9 @@ fn text<'f>(file: &'f File, path: &str) -> Result<&'f str, LoadError> {
 }
 
 fn document(file: &File, path: &str) -> Result<Value, LoadError> {
-    let text = text(file, path)?;
     let wrong = |source| LoadError::Yaml { file: join(path, &file.name), source };
-    let document = yaml::parse_with(text, yaml::Options::lenient()).map_err(wrong)?;
+    let text = yaml::decode(&file.data).map_err(wrong)?;
+    let document = yaml::parse_with(&text, yaml::Options::lenient()).map_err(wrong)?;
     mapping(document).map(Value::Object).map_err(|source| LoadError::Metadata { file: join(path, &file.name), source })
 }
 

@@ -37,7 +37,40 @@ pub(crate) fn resources(text: &str) -> Result<Vec<Node>, YamlError> {
         let node = first(part, Rules::Resources).map_err(|e| YamlError { line: e.line + line, ..e })?;
         nodes.extend(node.filter(|node| !node.is_null()));
     }
+    for node in &mut nodes {
+        // Neither an object's own annotations nor items of lists are written and read again.
+        if let Some(annotations) =
+            node.as_map_mut().and_then(|map| map.get_mut("metadata")?.as_map_mut()?.get_mut("annotations"))
+        {
+            unfold(annotations, false);
+        }
+        let is_list = node.get("kind").is_some_and(|kind| kind.as_text().ends_with("List"));
+        let again = !is_list || node.get("items").is_none();
+        unfold(node, again);
+    }
     Ok(nodes)
+}
+
+/// A file of values as the first document that kyaml reads; it is written only once.
+pub(crate) fn values(text: &str) -> Result<Node, YamlError> {
+    let mut node = first(text.strip_prefix('\u{feff}').unwrap_or(text), Rules::Resources)?.unwrap_or_default();
+    unfold(&mut node, false);
+    Ok(node)
+}
+
+/// Makes texts of those that were folded, written and read `again` or not.
+fn unfold(node: &mut Node, again: bool) {
+    match node {
+        Node::Scalar(scalar) if scalar.tag == Tag::Folded => {
+            scalar.tag = Tag::Quoted;
+            if again {
+                scalar.text = refold(std::mem::take(&mut scalar.text));
+            }
+        }
+        Node::Scalar(_) => {}
+        Node::Seq(items) => items.iter_mut().for_each(|item| unfold(item, again)),
+        Node::Map(map) => map.0.iter_mut().for_each(|(_, value)| unfold(value, again)),
+    }
 }
 
 /// The one document of a file of settings as JSON, as sigs.k8s.io/yaml reads it (not strictly); null where it is empty.
@@ -88,7 +121,6 @@ impl Builder for Nodes {
 
     fn scalar(&mut self, Scalar { text, plain, folded, tag }: Scalar<'_>) -> Result<Node, YamlErrorKind> {
         let text = text.into_owned();
-        let text = if folded && self.0 == Rules::Resources { refold(text) } else { text };
         let tag = match tag.map(|tag| tag.strip_prefix("tag:yaml.org,2002:").unwrap_or("str")) {
             Some("null") => Tag::Null,
             Some("bool") => Tag::Bool,
@@ -98,6 +130,8 @@ impl Builder for Nodes {
             Some("binary") => Tag::Binary,
             None if plain && self.0 == Rules::Settings => return Ok(Node::Scalar(settings_scalar(text))),
             None if plain => resolve(&text),
+            None if folded && self.0 == Rules::Resources => Tag::Folded,
+            None if self.0 == Rules::Resources => Tag::Quoted,
             Some(_) | None => Tag::Str,
         };
         Ok(Node::Scalar(scalar::Scalar { text, tag }))
@@ -126,7 +160,11 @@ impl Builder for Nodes {
             };
         }
         let key = match key {
-            Node::Scalar(scalar::Scalar { text, tag }) if tag == Tag::Str || self.0 == Rules::Settings => text,
+            Node::Scalar(scalar::Scalar { text, tag })
+                if matches!(tag, Tag::Str | Tag::Quoted | Tag::Folded) || self.0 == Rules::Settings =>
+            {
+                text
+            }
             Node::Scalar(scalar::Scalar { text, .. }) => {
                 return Err(YamlErrorKind::Syntax(format!("key `{text}` is not a string: put it in quotes")));
             }
@@ -298,6 +336,15 @@ mod tests {
         assert_eq!(values("a: |\n  x"), [json!({"a": "x"})]);
         assert_eq!(values("a: >\n  x\n  y\n    z\n  w\n"), [json!({"a": "x y\n\n  z\nw\n"})]);
         assert_eq!(values("a: >-\n  x\n\n  y\n"), [json!({"a": "x\ny"})]);
+        // Not in an object's own annotations and not in lists (kubectl 1.35.2).
+        for (text, at, folded) in [
+            ("metadata:\n  annotations:\n    n: >\n      x\n        y\n", "/metadata/annotations/n", "x\n  y\n"),
+            ("spec:\n  annotations:\n    n: >\n      x\n        y\n", "/spec/annotations/n", "x\n\n  y\n"),
+            ("metadata:\n  labels:\n    n: >\n      x\n        y\n", "/metadata/labels/n", "x\n\n  y\n"),
+            ("kind: List\nitems:\n- data:\n    n: >\n      x\n        y\n", "/items/0/data/n", "x\n  y\n"),
+        ] {
+            assert_eq!(values(text)[0].pointer(at), Some(&json!(folded)), "{text}");
+        }
     }
 
     #[test]

@@ -27,6 +27,10 @@ pub(crate) enum Tag {
     Binary,
     /// Found out from the text in the end.
     Auto,
+    /// A text that was written in quotes or as a block: what takes its place in a merge is a text, too.
+    Quoted,
+    /// A text that was written folded; only while a file is read.
+    Folded,
 }
 
 impl Scalar {
@@ -35,7 +39,7 @@ impl Scalar {
         let Self { text, tag } = self;
         let tag = if tag == Tag::Auto { resolve(&text) } else { tag };
         let value = match tag {
-            Tag::Str | Tag::Auto => return Ok(Value::String(text)),
+            Tag::Str | Tag::Quoted | Tag::Auto | Tag::Folded => return Ok(Value::String(text)),
             Tag::Null => matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL").then_some(Value::Null),
             Tag::Bool => boolean(&text).map(Value::Bool),
             Tag::Int => integer(&text).map(Value::Number),
@@ -58,7 +62,7 @@ impl Tag {
             Self::Bool => "!!bool",
             Self::Int => "!!int",
             Self::Float => "!!float",
-            Self::Str | Self::Auto => "!!str",
+            Self::Str | Self::Quoted | Self::Auto | Self::Folded => "!!str",
             Self::Timestamp => "!!timestamp",
             Self::Binary => "!!binary",
         }

@@ -48,8 +48,9 @@ pub(crate) fn parse_patch(text: &str, source: &str) -> Result<Vec<Operation>, Er
 pub(crate) fn apply(document: &mut Value, operations: &[Operation]) -> Result<(), Error> {
     for operation in operations {
         operation.apply(document).map_err(|problem| {
-            let place = operation.path.as_deref().unwrap_or_default();
-            Error::refused(format!("{} operation does not apply at `{place}`: {problem}", operation.op))
+            let what = if operation.op.is_empty() { "an".to_owned() } else { format!("the {}", operation.op) };
+            let place = operation.path.as_ref().map_or_else(String::new, |path| format!(" at `{path}`"));
+            Error::refused(format!("{what} operation does not apply{place}: {problem}"))
         })?;
     }
     Ok(())
@@ -59,7 +60,7 @@ type Applied<T = ()> = Result<T, String>;
 
 impl Operation {
     fn apply(&self, document: &mut Value) -> Applied {
-        let path = self.path.as_deref().ok_or("the path is missing")?;
+        let path = self.path.as_deref().ok_or("`path` is missing")?;
         let value = || self.value.clone().unwrap_or(Value::Null);
         match self.op.as_str() {
             "add" => add(document, path, value()),
@@ -82,6 +83,7 @@ impl Operation {
                 let same = found.unwrap_or(Value::Null) == value();
                 if same { Ok(()) } else { Err("the value is another".to_owned()) }
             }
+            "" => Err("`op` is missing".to_owned()),
             other => Err(format!("unexpected kind of operation `{other}`")),
         }
     }
@@ -200,15 +202,15 @@ mod tests {
         let error = |patch| apply(&mut json!({"l": [1]}), &parse_patch(patch, "p").unwrap()).unwrap_err().to_string();
         assert_eq!(
             error("- {op: remove, path: /x}"),
-            "remove operation does not apply at `/x`: there is no `x` to remove"
+            "the remove operation does not apply at `/x`: there is no `x` to remove"
         );
         assert_eq!(
             error("- {op: add, path: /l/5, value: 1}"),
-            "add operation does not apply at `/l/5`: index `5` is out of bounds"
+            "the add operation does not apply at `/l/5`: index `5` is out of bounds"
         );
         assert_eq!(
             error("- {op: test, path: /l/0, value: 2}"),
-            "test operation does not apply at `/l/0`: the value is another"
+            "the test operation does not apply at `/l/0`: the value is another"
         );
         assert!(parse_patch("kind: Deployment", "p").is_err());
     }

@@ -44,6 +44,19 @@ pub(super) fn add(items: Vec<Node>, keys: &[String], schema: Option<At<'_>>, cx:
     })
 }
 
+/// A list within what the target does not have. It is target and patch at once, so that its directive counts.
+pub(super) fn add_within(
+    items: Vec<Node>,
+    keys: &[String],
+    schema: Option<At<'_>>,
+    cx: &Context,
+) -> Result<Merged, Error> {
+    match list_directive(&items)? {
+        (Directive::Delete, _) => Ok(Merged::Gone),
+        (_, elided) => add(elided.unwrap_or(items), keys, schema, cx),
+    }
+}
+
 /// The directive that an element `$patch: …` gives for its whole list, and the list without it.
 fn list_directive(patch: &[Node]) -> Result<(Directive, Option<Vec<Node>>), Error> {
     let with_directive = patch.iter().find_map(|item| item.get("$patch").map(|node| (item, node.as_text())));

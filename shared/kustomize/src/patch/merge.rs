@@ -2,9 +2,11 @@
 //! deletes, replaces or merges, null clears. What kyaml does not know (`$setElementOrder`, `$deleteFromPrimitiveList`)
 //! stays as it is.
 
+use std::collections::HashSet;
+
 use crate::context::Context;
 use crate::error::Error;
-use crate::node::{Map, Node};
+use crate::node::{Map, Node, Tag};
 use crate::schema::At;
 
 use super::list;
@@ -110,14 +112,24 @@ fn merge_map(mut target: Map, patch: Option<&Map>, schema: Option<At<'_>>, cx: &
         (Some(Directive::Replace), Some(patch)) => return added_map(patch, schema, cx),
         _ => {}
     }
+    // What the patch takes away is not added again.
+    let known: HashSet<String> = target.0.iter().map(|(key, _)| key.clone()).collect();
     let mut fields = Vec::with_capacity(target.0.len());
     for (key, node) in std::mem::take(&mut target.0) {
-        let merged = walk(Some(node), patch.and_then(|p| p.get(&key)), schema.and_then(|s| s.field(&key)), cx);
+        let tag = if let Node::Scalar(scalar) = &node { Some(scalar.tag) } else { None };
+        let mut merged = walk(Some(node), patch.and_then(|p| p.get(&key)), schema.and_then(|s| s.field(&key)), cx);
+        // kyaml keeps how the target is written: what takes the place of a text in quotes is in quotes.
+        if let (Some(tag), Ok(Merged::Patch(Node::Scalar(scalar)))) = (tag, &mut merged) {
+            match (tag, scalar.tag) {
+                (Tag::Quoted, _) => scalar.tag = Tag::Quoted,
+                (_, Tag::Quoted) => scalar.tag = Tag::Str,
+                _ => {}
+            }
+        }
         keep(&mut fields, key, merged)?;
     }
-    let known = fields.len();
     for (key, node) in patch.into_iter().flat_map(Map::iter).filter(|(key, _)| *key != DIRECTIVE) {
-        if !fields.iter().take(known).any(|(k, _): &(String, Node)| k == key) {
+        if !known.contains(key) {
             let merged = walk(None, Some(node), schema.and_then(|s| s.field(key)), cx);
             keep(&mut fields, key.to_owned(), merged)?;
         }
@@ -161,7 +173,7 @@ pub(super) fn added(node: Node, schema: Option<At<'_>>, cx: &Context) -> Result<
             Directive::Merge | Directive::Replace => Ok(Merged::Target(Node::Map(clean(map, schema, cx)?))),
         },
         Node::Seq(items) => match schema.and_then(At::merge_keys) {
-            Some(keys) => list::add(items, keys, schema.and_then(At::element), cx),
+            Some(keys) => list::add_within(items, keys, schema.and_then(At::element), cx),
             None => Ok(Merged::Target(Node::Seq(items))),
         },
         null @ Node::Scalar(_) if null.is_null() => Ok(Merged::Gone),

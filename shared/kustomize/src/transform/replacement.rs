@@ -22,16 +22,21 @@ pub(crate) struct Replacement {
 }
 
 pub(super) fn apply(resources: &mut [Resource], replacements: &[Replacement]) -> Result<(), Error> {
-    for replacement in replacements {
-        let value = match (&replacement.source, &replacement.source_value) {
-            (Some(_), Some(_)) => return Err(Error::refused("value and resource selectors are mutually exclusive")),
-            (None, Some(text)) => Node::auto(text.clone()),
-            (Some(source), None) => value_of(resources, source)?,
-            (None, None) => return Err(incomplete()),
-        };
-        for target in replacement.targets.as_ref().ok_or_else(incomplete)? {
-            write(resources, &value, target)?;
-        }
+    for (index, replacement) in replacements.iter().enumerate() {
+        replace(resources, replacement).map_err(|e| e.within(format!("`replacements[{index}]`")))?;
+    }
+    Ok(())
+}
+
+fn replace(resources: &mut [Resource], replacement: &Replacement) -> Result<(), Error> {
+    let value = match (&replacement.source, &replacement.source_value) {
+        (Some(_), Some(_)) => return Err(Error::refused("value and resource selectors are mutually exclusive")),
+        (None, Some(text)) => Node::auto(text.clone()),
+        (Some(source), None) => value_of(resources, source)?,
+        (None, None) => return Err(incomplete()),
+    };
+    for target in replacement.targets.as_ref().ok_or_else(incomplete)? {
+        write(resources, &value, target)?;
     }
     Ok(())
 }

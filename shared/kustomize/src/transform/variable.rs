@@ -88,9 +88,9 @@ fn value_of(resources: &[Resource], var: &Var) -> Result<Option<Scalar>, Error> 
 type Values<'a> = BTreeMap<&'a str, Option<Scalar>>;
 
 fn replace_in(node: &mut Node, values: &Values<'_>, used: &mut BTreeSet<String>) -> Result<(), Error> {
-    let is_text = |node: &Node| matches!(node, Node::Scalar(Scalar { tag: Tag::Str | Tag::Auto, .. }));
+    let is_text = |node: &Node| matches!(node, Node::Scalar(Scalar { tag: Tag::Str | Tag::Quoted | Tag::Auto, .. }));
     match node {
-        Node::Scalar(scalar) if matches!(scalar.tag, Tag::Str | Tag::Auto) => {
+        Node::Scalar(scalar) if matches!(scalar.tag, Tag::Str | Tag::Quoted | Tag::Auto) => {
             *scalar = expand(&scalar.text, values, used);
         }
         Node::Scalar(_) => {}

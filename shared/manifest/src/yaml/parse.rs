@@ -1,5 +1,6 @@
 //! Reads YAML into JSON values.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, map::Entry};
@@ -74,6 +75,18 @@ pub fn utf8(bytes: &[u8]) -> Result<&str, YamlError> {
         let line = 1 + bytes.iter().take(e.valid_up_to()).filter(|byte| **byte == b'\n').count();
         YamlError { line, kind: YamlErrorKind::NotUtf8 }
     })
+}
+
+/// `bytes` as text: of UTF-8, or of UTF-16 where a byte order mark says so, as Go's readers of YAML take it.
+pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, YamlError> {
+    let (rest, unit): (_, fn([u8; 2]) -> u16) = match bytes {
+        [0xff, 0xfe, rest @ ..] => (rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => (rest, u16::from_be_bytes),
+        _ => return utf8(bytes).map(Cow::Borrowed),
+    };
+    let units: Vec<u16> = rest.as_chunks().0.iter().map(|pair| unit(*pair)).collect();
+    let text = String::from_utf16(&units).ok().filter(|_| rest.len().is_multiple_of(2));
+    text.map(Cow::Owned).ok_or(YamlError { line: 1, kind: YamlErrorKind::NotUtf8 })
 }
 
 /// Every document of a manifest file as Kubernetes' decoder finds them ([`split`](super::split)), each read by itself:

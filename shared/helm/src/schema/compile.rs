@@ -1,0 +1,665 @@
+//! Compiles a schema to rules (santhosh-tekuri/jsonschema `compiler.go`, `roots.go`, `objcompiler.go`): what its root
+//! leads to and nothing else, each part by its draft.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
+
+use serde_json::{Map, Value as Json};
+use slipway_gocompat::regexp::{self, Regex};
+use slipway_gocompat::url::Url;
+
+use super::draft::{self, Draft, escape};
+use super::format::{self, path_unescape};
+use super::number::Decimal;
+use super::validate::{self, Failure};
+
+/// Named schemas of one document.
+const MAX_NAMED: usize = 1_000;
+/// Parts of all documents together.
+const MAX_PARTS: usize = 500_000;
+
+/// Why a schema can't be compiled.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// It leads to a document that is not there.
+    External(String),
+    /// It breaks the rules of its draft.
+    Invalid(Vec<Failure>),
+    /// Anything else.
+    Other(String),
+}
+
+/// Index of a part.
+pub(super) type Part = usize;
+
+/// `additionalProperties`, `additionalItems`.
+#[derive(Debug)]
+pub(super) enum Additional {
+    Bool(bool),
+    Part(Part),
+}
+
+/// What `dependencies` asks for where a property is there.
+#[derive(Debug)]
+pub(super) enum Dependency {
+    Keys(Vec<String>),
+    Part(Part),
+}
+
+/// `items` before 2020-12.
+#[derive(Debug)]
+pub(super) enum Items {
+    All(Part),
+    Each(Vec<Part>),
+}
+
+/// One schema: what it asks for.
+#[derive(Debug, Default)]
+pub(super) struct Schema {
+    pub(super) draft: Draft,
+    /// The named schema that it lies in.
+    pub(super) resource: Part,
+    pub(super) dynamic_anchors: Vec<(String, Part)>,
+    pub(super) boolean: Option<bool>,
+    pub(super) reference: Option<Part>,
+    pub(super) recursive_ref: Option<Part>,
+    pub(super) recursive_anchor: bool,
+    pub(super) dynamic_ref: Option<(Part, String)>,
+    pub(super) dynamic_anchor: String,
+    pub(super) types: Vec<String>,
+    pub(super) enumeration: Option<Vec<Json>>,
+    pub(super) constant: Option<Json>,
+    pub(super) format: Option<(String, format::Check)>,
+    pub(super) not: Option<Part>,
+    pub(super) all_of: Vec<Part>,
+    pub(super) any_of: Vec<Part>,
+    pub(super) one_of: Vec<Part>,
+    pub(super) condition: Option<Part>,
+    pub(super) then: Option<Part>,
+    pub(super) otherwise: Option<Part>,
+    pub(super) min_properties: Option<i64>,
+    pub(super) max_properties: Option<i64>,
+    pub(super) required: Vec<String>,
+    pub(super) property_names: Option<Part>,
+    pub(super) properties: BTreeMap<String, Part>,
+    pub(super) pattern_properties: Vec<(Regex, Part)>,
+    pub(super) additional_properties: Option<Additional>,
+    pub(super) dependencies: Vec<(String, Dependency)>,
+    pub(super) dependent_required: Vec<(String, Vec<String>)>,
+    pub(super) dependent_schemas: Vec<(String, Part)>,
+    pub(super) unevaluated_properties: Option<Part>,
+    pub(super) min_items: Option<i64>,
+    pub(super) max_items: Option<i64>,
+    pub(super) unique_items: bool,
+    pub(super) contains: Option<Part>,
+    pub(super) min_contains: Option<i64>,
+    pub(super) max_contains: Option<i64>,
+    pub(super) items: Option<Items>,
+    pub(super) additional_items: Option<Additional>,
+    pub(super) prefix_items: Vec<Part>,
+    /// `items` since 2020-12.
+    pub(super) rest_items: Option<Part>,
+    pub(super) unevaluated_items: Option<Part>,
+    pub(super) min_length: Option<i64>,
+    pub(super) max_length: Option<i64>,
+    /// With the pattern as it is written.
+    pub(super) pattern: Option<(Regex, String)>,
+    pub(super) minimum: Option<Decimal>,
+    pub(super) maximum: Option<Decimal>,
+    pub(super) exclusive_minimum: Option<Decimal>,
+    pub(super) exclusive_maximum: Option<Decimal>,
+    pub(super) multiple_of: Option<Decimal>,
+}
+
+/// All parts that a schema leads to; the first is its root.
+pub(super) struct Compiled {
+    pub(super) schemas: Vec<Schema>,
+}
+
+/// The metaschema of a draft, compiled once.
+pub(super) fn metaschema(draft: Draft) -> Option<&'static Compiled> {
+    static ALL: [OnceLock<Option<Compiled>>; 5] = [const { OnceLock::new() }; 5];
+    let index = match draft {
+        Draft::D4 => 0,
+        Draft::D6 => 1,
+        Draft::D7 => 2,
+        Draft::D2019 => 3,
+        Draft::D2020 => 4,
+    };
+    let compile = || Compiler { formats_everywhere: true, ..Compiler::default() }.compile(draft.url()).ok();
+    ALL.get(index)?.get_or_init(compile).as_ref()
+}
+
+/// A named schema: the root, or one with an `$id`.
+struct Resource {
+    id: String,
+    draft: Draft,
+    anchors: BTreeMap<String, String>,
+    dynamic_anchors: Vec<String>,
+}
+
+/// A document.
+struct Root {
+    url: String,
+    document: Arc<Json>,
+    resources: BTreeMap<String, Resource>,
+    processed: HashSet<String>,
+}
+
+impl Root {
+    /// The pointer of the named schema around `pointer`.
+    fn around<'p>(&self, mut pointer: &'p str) -> &'p str {
+        while !self.resources.contains_key(pointer) {
+            match pointer.rsplit_once('/') {
+                Some((above, _)) => pointer = above,
+                None => return "",
+            }
+        }
+        pointer
+    }
+
+    fn draft(&self, pointer: &str) -> Draft {
+        self.resources.get(self.around(pointer)).map_or(Draft::D2020, |resource| resource.draft)
+    }
+
+    fn base(&self, pointer: &str) -> String {
+        self.resources.get(self.around(pointer)).map_or_else(String::new, |resource| resource.id.clone())
+    }
+
+    fn named(&self, id: &str) -> Option<(&String, &Resource)> {
+        self.resources.iter().find(|(_, resource)| resource.id == id)
+    }
+}
+
+impl Resource {
+    /// The pointer that a fragment means in this schema, which is at `at`.
+    fn pointer(&self, fragment: &str, at: &str) -> Outcome<String> {
+        if fragment.is_empty() || fragment.starts_with('/') {
+            return Ok(format!("{at}{fragment}"));
+        }
+        let missing = || Refusal::Other(format!("anchor in `{}#{fragment}` not found in the schema", self.id));
+        self.anchors.get(fragment).cloned().ok_or_else(missing)
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Compiler {
+    roots: Vec<Root>,
+    documents: HashMap<String, Arc<Json>>,
+    parts: HashMap<(usize, String), Part>,
+    /// Where the parts are, compiled or not.
+    places: Vec<(usize, String)>,
+    /// Metaschemas assert formats whatever their draft.
+    formats_everywhere: bool,
+}
+
+type Outcome<T> = Result<T, Refusal>;
+
+impl Compiler {
+    /// Compiles `document`, which is at `url`.
+    pub(super) fn compile_document(mut self, url: &str, document: Json) -> Outcome<Compiled> {
+        self.documents.insert(url.to_owned(), Arc::new(document));
+        self.compile(url)
+    }
+
+    fn compile(mut self, url: &str) -> Outcome<Compiled> {
+        let root = self.root(url)?;
+        self.part(root, String::new());
+        let mut schemas = Vec::new();
+        while let Some((root, pointer)) = self.places.get(schemas.len()).cloned() {
+            if self.places.len() > MAX_PARTS {
+                return Err(Refusal::Other(format!("has more than {MAX_PARTS} parts")));
+            }
+            self.ensure(root, &pointer)?;
+            schemas.push(self.schema(root, &pointer)?);
+        }
+        Ok(Compiled { schemas })
+    }
+
+    fn part(&mut self, root: usize, pointer: String) -> Part {
+        let place = (root, pointer);
+        if let Some(part) = self.parts.get(&place) {
+            return *part;
+        }
+        self.places.push(place.clone());
+        self.parts.insert(place, self.places.len() - 1);
+        self.places.len() - 1
+    }
+
+    fn document(&mut self, url: &str) -> Outcome<Arc<Json>> {
+        if let Some(document) = self.documents.get(url) {
+            return Ok(Arc::clone(document));
+        }
+        let document = match draft::metaschema(url) {
+            Some(text) => serde_json::from_str(text).map_err(|e| Refusal::Other(e.to_string()))?,
+            // Helm takes what such a name stands for as fulfilled.
+            None if url.starts_with("urn:") => Json::Bool(true),
+            None => return Err(Refusal::External(url.to_owned())),
+        };
+        let document = Arc::new(document);
+        self.documents.insert(url.to_owned(), Arc::clone(&document));
+        Ok(document)
+    }
+
+    fn root(&mut self, url: &str) -> Outcome<usize> {
+        if let Some(index) = self.roots.iter().position(|root| root.url == url) {
+            return Ok(index);
+        }
+        let document = self.document(url)?;
+        let mut root = Root {
+            url: url.to_owned(),
+            document: Arc::clone(&document),
+            resources: BTreeMap::new(),
+            processed: HashSet::new(),
+        };
+        self.collect(&mut root, &document, url, "", Draft::D2020)?;
+        self.roots.push(root);
+        if !draft::is_official(url) {
+            self.judge(self.roots.len() - 1, &document, "")?;
+        }
+        Ok(self.roots.len() - 1)
+    }
+
+    /// Holds `schema` to the metaschema of its draft.
+    fn judge(&self, root: usize, schema: &Json, pointer: &str) -> Outcome<()> {
+        let Some(root) = self.roots.get(root) else { return Ok(()) };
+        let drafts = root.resources.iter().map(|(at, resource)| (at.clone(), resource.draft)).collect();
+        validate::against_metaschema(schema, root.draft(pointer), &drafts).map_err(Refusal::Invalid)
+    }
+
+    /// The draft of a schema by its `$schema`.
+    fn draft(&mut self, schema: &Json, url: &str, pointer: &str, fallback: Draft) -> Outcome<Draft> {
+        let mut schema = Arc::new(schema.get("$schema").cloned().unwrap_or_default());
+        let mut seen: Vec<String> = Vec::new();
+        loop {
+            let Some(named) = schema.as_str() else { return Ok(fallback) };
+            if let Some(draft) = Draft::named(named) {
+                return Ok(draft);
+            }
+            let named = named.split_once('#').map_or(named, |(named, _)| named).to_owned();
+            if pointer.is_empty() && seen.is_empty() && named == url {
+                return Err(Refusal::Other(format!("draft `{named}` is not supported")));
+            }
+            if seen.contains(&named) {
+                return Err(Refusal::Other(format!("cycle in resolving $schema in `{named}`")));
+            }
+            let document = self.document(&named)?;
+            schema = Arc::new(document.get("$schema").cloned().unwrap_or_default());
+            seen.push(named);
+        }
+    }
+
+    /// Finds the named schemas and anchors in and below `schema`.
+    fn collect(&mut self, root: &mut Root, schema: &Json, base: &str, pointer: &str, fallback: Draft) -> Outcome<()> {
+        if !root.processed.insert(pointer.to_owned()) {
+            return Ok(());
+        }
+        let named = |id: &str, draft| Resource {
+            id: id.to_owned(),
+            draft,
+            anchors: BTreeMap::new(),
+            dynamic_anchors: Vec::new(),
+        };
+        let Json::Object(map) = schema else {
+            if pointer.is_empty() {
+                root.resources.insert(String::new(), named(base, fallback));
+            }
+            return Ok(());
+        };
+        let mut draft = self.draft(schema, &root.url, pointer, fallback)?;
+        let mut has_schema = map.get("$schema").is_some_and(Json::is_string);
+        let mut id = draft.id_of(map);
+        if id.is_empty() && !pointer.is_empty() {
+            draft = fallback;
+            has_schema = false;
+            id = draft.id_of(map);
+        }
+        let own;
+        let mut base = base;
+        if !id.is_empty() {
+            own = join(base, id)?.0;
+            base = &own;
+        }
+        if !id.is_empty() || pointer.is_empty() {
+            match root.named(base) {
+                Some((at, _)) if at != pointer => {
+                    return Err(Refusal::Other(format!("duplicate id `{base}` at `{at}` and `{pointer}`")));
+                }
+                Some(_) => {}
+                None if root.resources.len() >= MAX_NAMED => {
+                    return Err(Refusal::Other(format!("has more than {MAX_NAMED} named schemas")));
+                }
+                None => {
+                    let dialect = if has_schema { draft } else { fallback };
+                    root.resources.insert(pointer.to_owned(), named(base, dialect));
+                }
+            }
+        }
+        let at = root.named(base).map(|(at, _)| at.clone()).unwrap_or_default();
+        let Some(resource) = root.resources.get_mut(&at) else { return Ok(()) };
+        anchors(resource, map, pointer)?;
+        let dialect = resource.draft;
+        for (below, value) in draft.below(map) {
+            self.collect(root, value, base, &format!("{pointer}{below}"), dialect)?;
+        }
+        Ok(())
+    }
+
+    /// Prepares a part at a place where no keyword has a schema, as a reference may have it.
+    fn ensure(&mut self, index: usize, pointer: &str) -> Outcome<()> {
+        let Some(root) = self.roots.get(index) else { return Ok(()) };
+        if root.processed.contains(pointer) {
+            return Ok(());
+        }
+        let document = Arc::clone(&root.document);
+        let value = lookup(&document, pointer, &root.url)?;
+        let (base, draft) = (root.base(pointer), root.draft(pointer));
+        let mut root = self.roots.swap_remove(index);
+        let collected = self.collect(&mut root, value, &base, pointer, draft);
+        let around = root.around(pointer).to_owned();
+        if let (Json::Object(map), Some(resource)) = (value, root.resources.get_mut(&around)) {
+            anchors(resource, map, pointer)?;
+        }
+        // Back to its place: others know it by its index.
+        self.roots.push(root);
+        let last = self.roots.len() - 1;
+        self.roots.swap(index, last);
+        collected?;
+        self.judge(index, value, pointer)
+    }
+
+    fn schema(&mut self, root: usize, pointer: &str) -> Outcome<Schema> {
+        let Some(own) = self.roots.get(root) else { return Err(Refusal::Other("lost a document".to_owned())) };
+        let document = Arc::clone(&own.document);
+        let value = lookup(&document, pointer, &own.url)?;
+        let around = own.around(pointer).to_owned();
+        let draft = own.draft(pointer);
+        let mut dynamic = Vec::new();
+        if let Some(resource) = own.resources.get(&around).filter(|_| draft == Draft::D2020 && around == pointer) {
+            let anchors = resource.anchors.iter().filter(|(anchor, _)| resource.dynamic_anchors.contains(anchor));
+            dynamic.extend(anchors.map(|(anchor, at)| (anchor.clone(), at.clone())));
+        }
+        let base = own.base(pointer);
+        let resource = self.part(root, around);
+        let dynamic = dynamic.into_iter().map(|(anchor, at)| (anchor, self.part(root, at))).collect();
+        let mut schema = Schema { draft, resource, dynamic_anchors: dynamic, ..Schema::default() };
+        match value {
+            Json::Bool(value) => schema.boolean = Some(*value),
+            Json::Object(map) if map.is_empty() => schema.boolean = Some(true),
+            Json::Object(map) => Object { compiler: self, map, root, pointer, base: &base }.compile(&mut schema)?,
+            _ => {}
+        }
+        Ok(schema)
+    }
+
+    /// The part that a reference from `root` leads to.
+    fn referred(&mut self, root: usize, base: &str, reference: &str) -> Outcome<Part> {
+        let (url, fragment) = join(base, reference)?;
+        if let Some(own) = self.roots.get(root) {
+            let found = if url == own.url {
+                own.resources.get("").map(|resource| ("", resource))
+            } else {
+                own.named(&url).map(|(at, resource)| (at.as_str(), resource))
+            };
+            if let Some((at, resource)) = found {
+                let pointer = resource.pointer(&fragment, at)?;
+                return Ok(self.part(root, pointer));
+            }
+        }
+        let other = self.root(&url)?;
+        let top = self.roots.get(other).and_then(|root| root.resources.get(""));
+        let pointer = top.map_or(Ok(String::new()), |top| top.pointer(&fragment, ""))?;
+        Ok(self.part(other, pointer))
+    }
+}
+
+/// Notes the anchors that `schema` declares.
+fn anchors(resource: &mut Resource, schema: &Map<String, Json>, pointer: &str) -> Outcome<()> {
+    let text = |keyword: &str| schema.get(keyword).and_then(Json::as_str);
+    let mut add = |anchor: &str| match resource.anchors.get(anchor) {
+        Some(at) if at != pointer => {
+            Err(Refusal::Other(format!("duplicate anchor `{anchor}` at `{at}` and `{pointer}`")))
+        }
+        Some(_) => Ok(()),
+        None => {
+            resource.anchors.insert(anchor.to_owned(), pointer.to_owned());
+            Ok(())
+        }
+    };
+    if resource.draft < Draft::D2019 {
+        if schema.contains_key("$ref") {
+            return Ok(());
+        }
+        if let Some((_, fragment)) = text(resource.draft.id_keyword()).and_then(|id| id.split_once('#')) {
+            let fragment = decoded(fragment)?;
+            if !fragment.is_empty() && !fragment.starts_with('/') {
+                add(&fragment)?;
+            }
+        }
+        return Ok(());
+    }
+    if let Some(anchor) = text("$anchor") {
+        add(anchor)?;
+    }
+    if let Some(anchor) = text("$dynamicAnchor").filter(|_| resource.draft == Draft::D2020) {
+        add(anchor)?;
+        resource.dynamic_anchors.push(anchor.to_owned());
+    }
+    Ok(())
+}
+
+fn decoded(fragment: &str) -> Outcome<String> {
+    path_unescape(fragment).ok_or_else(|| Refusal::Other(format!("error in parsing `#{fragment}`")))
+}
+
+/// The address that `reference` means at `base`, and its fragment.
+fn join(base: &str, reference: &str) -> Outcome<(String, String)> {
+    let (place, fragment) = reference.split_once('#').unwrap_or((reference, ""));
+    let fragment = decoded(fragment)?;
+    if place.is_empty() {
+        return Ok((base.to_owned(), fragment));
+    }
+    let parse = |url: &str| Url::parse(url).map_err(|e| Refusal::Other(format!("error in parsing `{url}`: {e}")));
+    Ok((parse(base)?.resolve(&parse(place)?).to_string(), fragment))
+}
+
+/// What `pointer` leads to.
+fn lookup<'d>(document: &'d Json, pointer: &str, url: &str) -> Outcome<&'d Json> {
+    let missing = || Refusal::Other(format!("json-pointer in `{url}#{pointer}` not found"));
+    document.pointer(pointer).ok_or_else(missing)
+}
+
+/// A schema that is a mapping, while it is compiled.
+struct Object<'a> {
+    compiler: &'a mut Compiler,
+    map: &'a Map<String, Json>,
+    root: usize,
+    pointer: &'a str,
+    base: &'a str,
+}
+
+impl<'a> Object<'a> {
+    fn compile(mut self, schema: &mut Schema) -> Outcome<()> {
+        let draft = schema.draft;
+        schema.reference = self.reference("$ref")?;
+        // What stands beside `$ref` in an old draft does not count; but what came after draft 4 the library reads.
+        if draft >= Draft::D2019 || schema.reference.is_none() {
+            self.applicators(schema)?;
+            self.assertions(schema)?;
+        }
+        if draft >= Draft::D6 {
+            schema.contains = self.below("contains");
+            schema.property_names = self.below("propertyNames");
+            schema.constant = self.map.get("const").cloned();
+        }
+        if draft >= Draft::D7 {
+            schema.condition = self.below("if");
+            if schema.condition.is_some() {
+                let known = self.map.get("if").and_then(Json::as_bool);
+                schema.then = if known == Some(false) { None } else { self.below("then") };
+                schema.otherwise = if known == Some(true) { None } else { self.below("else") };
+            }
+        }
+        if draft >= Draft::D2019 {
+            schema.recursive_ref = self.reference("$recursiveRef")?;
+            schema.recursive_anchor = self.flag("$recursiveAnchor");
+            if schema.contains.is_some() {
+                schema.min_contains = self.integer("minContains");
+                schema.max_contains = self.integer("maxContains");
+            }
+            let lists = self.object("dependentRequired").into_iter().flatten();
+            let lists = lists.filter_map(|(key, value)| Some((key.clone(), strings(value.as_array()?))));
+            schema.dependent_required = lists.collect();
+            schema.dependent_schemas = self.values("dependentSchemas");
+            schema.unevaluated_items = self.below("unevaluatedItems");
+            schema.unevaluated_properties = self.below("unevaluatedProperties");
+        }
+        if draft == Draft::D2020 {
+            if let Some(part) = self.reference("$dynamicRef")? {
+                let reference = self.text("$dynamicRef").unwrap_or_default();
+                let fragment = decoded(reference.split_once('#').map_or("", |(_, fragment)| fragment))?;
+                let anchor = if fragment.starts_with('/') { String::new() } else { fragment };
+                schema.dynamic_ref = Some((part, anchor));
+            }
+            self.text("$dynamicAnchor").unwrap_or_default().clone_into(&mut schema.dynamic_anchor);
+            schema.prefix_items = self.list("prefixItems");
+            schema.rest_items = self.below("items");
+        }
+        Ok(())
+    }
+
+    fn applicators(&mut self, schema: &mut Schema) -> Outcome<()> {
+        schema.all_of = self.list("allOf");
+        schema.any_of = self.list("anyOf");
+        schema.one_of = self.list("oneOf");
+        schema.not = self.below("not");
+        if schema.draft < Draft::D2020 {
+            if self.map.get("items").is_some_and(Json::is_array) {
+                schema.items = Some(Items::Each(self.list("items")));
+                schema.additional_items = self.additional("additionalItems");
+            } else {
+                schema.items = self.below("items").map(Items::All);
+            }
+        }
+        schema.properties = self.values("properties").into_iter().collect();
+        for (pattern, part) in self.values("patternProperties") {
+            schema.pattern_properties.push((self.regex(&pattern, "patternProperties")?, part));
+        }
+        schema.additional_properties = self.additional("additionalProperties");
+        for (key, value) in self.object("dependencies").into_iter().flatten() {
+            let dependency = match value {
+                Json::Array(keys) => Dependency::Keys(strings(keys)),
+                _ => Dependency::Part(self.at(&format!("dependencies/{}", escape(key)))),
+            };
+            schema.dependencies.push((key.clone(), dependency));
+        }
+        Ok(())
+    }
+
+    fn assertions(&mut self, schema: &mut Schema) -> Outcome<()> {
+        schema.types = match self.map.get("type") {
+            Some(Json::String(one)) => vec![one.clone()],
+            Some(Json::Array(several)) => strings(several),
+            _ => Vec::new(),
+        };
+        schema.enumeration = self.map.get("enum").and_then(Json::as_array).cloned();
+        schema.multiple_of = self.number("multipleOf");
+        let limit = |object: &Self, inclusive: &str, exclusive: &str| {
+            let limit = object.number(inclusive);
+            // In draft 4 `exclusive…` is a flag.
+            if object.flag(exclusive) { (None, limit) } else { (limit, object.number(exclusive)) }
+        };
+        (schema.maximum, schema.exclusive_maximum) = limit(self, "maximum", "exclusiveMaximum");
+        (schema.minimum, schema.exclusive_minimum) = limit(self, "minimum", "exclusiveMinimum");
+        schema.min_length = self.integer("minLength");
+        schema.max_length = self.integer("maxLength");
+        if let Some(pattern) = self.text("pattern") {
+            schema.pattern = Some((self.regex(pattern, "pattern")?, pattern.to_owned()));
+        }
+        schema.min_items = self.integer("minItems");
+        schema.max_items = self.integer("maxItems");
+        schema.unique_items = self.flag("uniqueItems");
+        schema.min_properties = self.integer("minProperties");
+        schema.max_properties = self.integer("maxProperties");
+        schema.required =
+            self.map.get("required").and_then(Json::as_array).map(|list| strings(list)).unwrap_or_default();
+        if schema.draft < Draft::D2019 || self.compiler.formats_everywhere {
+            let format = self.text("format");
+            schema.format = format.and_then(|name| Some((name.to_owned(), format::check_of(name)?)));
+        }
+        Ok(())
+    }
+
+    fn regex(&self, pattern: &str, keyword: &str) -> Outcome<Regex> {
+        let place = format!("{}/{keyword}", self.pointer);
+        regexp::compile(pattern).map_err(|e| Refusal::Other(format!("invalid regex at '{place}': {e}")))
+    }
+
+    fn at(&mut self, below: &str) -> Part {
+        self.compiler.part(self.root, format!("{}/{below}", self.pointer))
+    }
+
+    fn reference(&mut self, keyword: &str) -> Outcome<Option<Part>> {
+        let Some(reference) = self.map.get(keyword).and_then(Json::as_str) else { return Ok(None) };
+        self.compiler.referred(self.root, self.base, reference).map(Some)
+    }
+
+    fn below(&mut self, keyword: &str) -> Option<Part> {
+        self.map.contains_key(keyword).then(|| self.at(keyword))
+    }
+
+    fn list(&mut self, keyword: &str) -> Vec<Part> {
+        let length = self.map.get(keyword).and_then(Json::as_array).map_or(0, Vec::len);
+        (0..length).map(|index| self.at(&format!("{keyword}/{index}"))).collect()
+    }
+
+    fn object(&self, keyword: &str) -> Option<&'a Map<String, Json>> {
+        self.map.get(keyword).and_then(Json::as_object)
+    }
+
+    fn values(&mut self, keyword: &str) -> Vec<(String, Part)> {
+        let keys: Vec<String> = self.object(keyword).map(|map| map.keys().cloned().collect()).unwrap_or_default();
+        keys.into_iter()
+            .map(|key| {
+                let part = self.at(&format!("{keyword}/{}", escape(&key)));
+                (key, part)
+            })
+            .collect()
+    }
+
+    fn additional(&mut self, keyword: &str) -> Option<Additional> {
+        match self.map.get(keyword)? {
+            Json::Bool(value) => Some(Additional::Bool(*value)),
+            _ => self.below(keyword).map(Additional::Part),
+        }
+    }
+
+    fn text(&self, keyword: &str) -> Option<&'a str> {
+        self.map.get(keyword).and_then(Json::as_str)
+    }
+
+    fn flag(&self, keyword: &str) -> bool {
+        self.map.get(keyword).and_then(Json::as_bool).unwrap_or(false)
+    }
+
+    fn number(&self, keyword: &str) -> Option<Decimal> {
+        match self.map.get(keyword)? {
+            Json::Number(number) => Some(Decimal::new(number)),
+            _ => None,
+        }
+    }
+
+    fn integer(&self, keyword: &str) -> Option<i64> {
+        let number = self.map.get(keyword)?;
+        self.number(keyword).filter(Decimal::is_integer)?;
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "a whole number; what is larger than any length is the largest"
+        )]
+        number.as_i64().or_else(|| number.as_f64().map(|float| float as i64))
+    }
+}
+
+fn strings(list: &[Json]) -> Vec<String> {
+    list.iter().filter_map(Json::as_str).map(str::to_owned).collect()
+}

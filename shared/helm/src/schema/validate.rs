@@ -1,0 +1,736 @@
+//! Holds a value to a compiled schema (santhosh-tekuri/jsonschema `validator.go`), and tells what is wrong in that
+//! library's words, but for the value itself, which may be a password.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value as Json};
+
+use super::compile::{self, Additional, Compiled, Dependency, Items, Part, Schema};
+use super::draft::{Draft, escape};
+use super::number::Decimal;
+
+/// Schemas that are looked at, each at each value.
+const MAX_STEPS: u64 = 1_000_000;
+/// How deep schemas lead to others.
+const MAX_DEPTH: usize = 1_500;
+
+/// What is wrong, and where.
+#[derive(Debug, Default)]
+pub(super) struct Failure {
+    at: String,
+    kind: Kind,
+    causes: Vec<Failure>,
+}
+
+#[derive(Debug, Default)]
+enum Kind {
+    /// Nobody asks what it is.
+    #[default]
+    Unknown,
+    /// Several things are.
+    Group,
+    /// What a reference leads to is not met.
+    Reference,
+    Told(String),
+}
+
+impl Failure {
+    /// Writes it and its causes as lines, each with `indent` more than its cause's.
+    pub(super) fn write(&self, out: &mut String, indent: usize) {
+        let shown = !(self.causes.len() == 1 && matches!(self.kind, Kind::Reference));
+        if shown {
+            let words = match &self.kind {
+                Kind::Told(words) => words,
+                Kind::Unknown | Kind::Group | Kind::Reference => "validation failed",
+            };
+            let _ = writeln!(out, "{}- at {}: {words}", "  ".repeat(indent), quoted(&self.at));
+        }
+        for cause in &self.causes {
+            cause.write(out, indent + usize::from(shown));
+        }
+    }
+}
+
+/// Validates `value`; `Ok(Err(…))` is what is wrong with it. Fails where that would take too long.
+pub(super) fn validate(compiled: &Compiled, value: &Json) -> Result<Result<(), Vec<Failure>>, String> {
+    Run { compiled, metas: None, steps: Cell::new(0), problem: Cell::new(None) }.whole(value, "")
+}
+
+/// Holds a schema to its draft's metaschema; `drafts` are those of the named schemas in it.
+pub(super) fn against_metaschema(
+    schema: &Json,
+    draft: Draft,
+    drafts: &BTreeMap<String, Draft>,
+) -> Result<(), Vec<Failure>> {
+    let told = |words: &str| vec![Failure { kind: Kind::Told(words.to_owned()), ..Failure::default() }];
+    let compiled = compile::metaschema(draft).ok_or_else(|| told("its draft is not known"))?;
+    let run = Run { compiled, metas: Some((draft, drafts)), steps: Cell::new(0), problem: Cell::new(None) };
+    run.whole(schema, "").unwrap_or_else(|problem| Err(told(&problem)))
+}
+
+/// One validation.
+struct Run<'a> {
+    compiled: &'a Compiled,
+    /// Where the value is a schema: its draft, and those of the named schemas in it.
+    metas: Option<(Draft, &'a BTreeMap<String, Draft>)>,
+    steps: Cell<u64>,
+    problem: Cell<Option<&'static str>>,
+}
+
+/// The schemas that led here.
+struct Scope<'s> {
+    part: Part,
+    /// Which value is looked at.
+    value: usize,
+    parent: Option<&'s Scope<'s>>,
+    depth: usize,
+}
+
+/// The properties and items that no schema has looked at.
+#[derive(Default)]
+struct Unevaluated<'v> {
+    keys: BTreeSet<&'v str>,
+    items: BTreeSet<usize>,
+}
+
+impl Unevaluated<'_> {
+    fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.items.is_empty()
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.keys.retain(|key| other.keys.contains(key));
+        self.items.retain(|item| other.items.contains(item));
+    }
+}
+
+/// A value on its way through one schema.
+struct At<'r, 'v, 's> {
+    run: &'r Run<'r>,
+    schema: &'r Schema,
+    value: &'v Json,
+    place: &'s str,
+    scope: &'s Scope<'s>,
+    unevaluated: Unevaluated<'v>,
+    /// Whether only the outcome counts.
+    quiet: bool,
+    failures: Vec<Failure>,
+}
+
+type Outcome<'v> = Result<Unevaluated<'v>, Failure>;
+
+impl<'r> Run<'r> {
+    fn whole(&'r self, value: &Json, place: &str) -> Result<Result<(), Vec<Failure>>, String> {
+        let scope = Scope { part: 0, value: 0, parent: None, depth: 0 };
+        let outcome = self.step(&scope, value, place, false, false);
+        if let Some(problem) = self.problem.get() {
+            return Err(problem.to_owned());
+        }
+        Ok(match outcome {
+            Ok(_) => Ok(()),
+            Err(Failure { kind: Kind::Group, causes, .. }) => Err(causes),
+            Err(failure) => Err(vec![failure]),
+        })
+    }
+
+    /// Looks at `value` with the schema of `scope`.
+    fn step<'v>(
+        &'r self,
+        scope: &Scope<'_>,
+        value: &'v Json,
+        place: &str,
+        quiet: bool,
+        caller_needs: bool,
+    ) -> Outcome<'v> {
+        self.steps.set(self.steps.get() + 1);
+        if self.steps.get() > MAX_STEPS {
+            self.problem.set(Some("takes too many steps to validate"));
+        }
+        if scope.depth > MAX_DEPTH {
+            self.problem.set(Some("leads from schema to schema too deeply"));
+        }
+        let Some(schema) = self.compiled.schemas.get(scope.part).filter(|_| self.problem.get().is_none()) else {
+            return Err(Failure::default());
+        };
+        let unevaluated = schema.unevaluated(value, caller_needs);
+        let at = At { run: self, schema, value, place, scope, unevaluated, quiet, failures: Vec::new() };
+        at.validate()
+    }
+}
+
+impl Schema {
+    fn unevaluated<'v>(&self, value: &'v Json, caller_needs: bool) -> Unevaluated<'v> {
+        let mut unevaluated = Unevaluated::default();
+        match value {
+            Json::Object(map) => {
+                let needed = caller_needs || self.unevaluated_properties.is_some();
+                if self.additional_properties.is_none() && needed {
+                    unevaluated.keys = map.keys().map(String::as_str).collect();
+                }
+            }
+            Json::Array(list) => {
+                let (all, some) = match (&self.items, self.draft) {
+                    (_, Draft::D2020) => (self.rest_items.is_some(), self.prefix_items.len()),
+                    (Some(Items::All(_)), _) => (true, 0),
+                    (Some(Items::Each(parts)), _) => (self.additional_items.is_some(), parts.len()),
+                    (None, _) => (self.additional_items.is_some(), 0),
+                };
+                if !all && (caller_needs || self.unevaluated_items.is_some()) {
+                    unevaluated.items = (some..list.len()).collect();
+                }
+            }
+            _ => {}
+        }
+        unevaluated
+    }
+}
+
+impl<'v> At<'_, 'v, '_> {
+    fn failure(&self, words: impl FnOnce() -> String) -> Failure {
+        self.failure_of(|| Kind::Told(words()))
+    }
+
+    fn failure_of(&self, kind: impl FnOnce() -> Kind) -> Failure {
+        if self.quiet {
+            return Failure::default();
+        }
+        Failure { at: self.place.to_owned(), kind: kind(), causes: Vec::new() }
+    }
+
+    fn fail(&mut self, words: impl FnOnce() -> String) {
+        let failure = self.failure(words);
+        self.failures.push(failure);
+    }
+
+    fn fail_with(&mut self, causes: Vec<Failure>, words: impl FnOnce() -> String) {
+        let failure = Failure { causes, ..self.failure(words) };
+        self.failures.push(failure);
+    }
+
+    fn note<T>(&mut self, outcome: Result<T, Failure>) {
+        self.failures.extend(outcome.err());
+    }
+
+    fn validate(mut self) -> Outcome<'v> {
+        let schema = self.schema;
+        match schema.boolean {
+            Some(true) => return Ok(self.unevaluated),
+            Some(false) => return Err(self.failure(|| "false schema".to_owned())),
+            None => {}
+        }
+        if self.is_cycle() {
+            return Err(self.failure(|| "the schema refers to itself: reference cycle".to_owned()));
+        }
+        let found = type_of(self.value);
+        let fits = |wanted: &String| wanted == found || wanted == "integer" && is_integer(self.value);
+        if !schema.types.is_empty() && !schema.types.iter().any(fits) {
+            return Err(self.failure(|| format!("got {found}, want {}", schema.types.join(" or "))));
+        }
+        if let Some(constant) = &schema.constant
+            && !equal(self.value, constant)
+        {
+            return Err(self.failure(|| match shown(constant) {
+                Some(constant) => format!("value must be {constant}"),
+                None => "'const' failed".to_owned(),
+            }));
+        }
+        if let Some(wanted) = &schema.enumeration
+            && !wanted.iter().any(|one| equal(self.value, one))
+        {
+            return Err(self.failure(|| match wanted.iter().map(shown).collect::<Option<Vec<_>>>() {
+                Some(one) if one.len() == 1 => format!("value must be {}", one.concat()),
+                Some(several) => format!("value must be one of {}", several.join(", ")),
+                None => "'enum' failed".to_owned(),
+            }));
+        }
+        if let (Some((name, check)), Json::String(text)) = (&schema.format, self.value)
+            && let Err(problem) = check(text)
+        {
+            return Err(self.failure(|| format!("value is not valid {name}: {problem}")));
+        }
+        if let Some(part) = schema.reference {
+            let outcome = self.refer(part);
+            if schema.draft < Draft::D2019 {
+                return outcome.map(|()| self.unevaluated);
+            }
+            self.note(outcome);
+        }
+        match self.value {
+            Json::Object(map) => self.object(map),
+            Json::Array(list) => self.array(list),
+            Json::String(text) => self.text(text),
+            Json::Number(number) => self.number(&Decimal::new(number)),
+            Json::Null | Json::Bool(_) => {}
+        }
+        if self.failures.is_empty() || !self.quiet {
+            if schema.draft >= Draft::D2019 {
+                self.references();
+            }
+            self.conditions();
+            if schema.draft >= Draft::D2019 {
+                self.rest();
+            }
+        }
+        match self.failures.len() {
+            0 => Ok(self.unevaluated),
+            1 => Err(self.failures.pop().unwrap_or_default()),
+            _ => Err(Failure { causes: std::mem::take(&mut self.failures), ..self.failure_of(|| Kind::Group) }),
+        }
+    }
+
+    fn is_cycle(&self) -> bool {
+        let mut scope = self.scope.parent;
+        while let Some(above) = scope.filter(|above| above.value == self.scope.value) {
+            if above.part == self.scope.part {
+                return true;
+            }
+            scope = above.parent;
+        }
+        false
+    }
+
+    /// Looks at the same value with another schema.
+    fn same(&mut self, part: Part, quiet: bool) -> Result<(), Failure> {
+        let quiet = self.quiet || quiet;
+        if let Some(outcome) = self.meta(part, self.value, self.place) {
+            return outcome;
+        }
+        let scope = Scope { part, value: self.scope.value, parent: Some(self.scope), depth: self.scope.depth + 1 };
+        let found = self.run.step(&scope, self.value, self.place, quiet, !self.unevaluated.is_empty())?;
+        self.unevaluated.merge(&found);
+        Ok(())
+    }
+
+    /// Looks at a value in this one.
+    fn inner(&self, part: Part, value: &Json, key: &str) -> Result<(), Failure> {
+        let place = format!("{}/{}", self.place, escape(key));
+        if let Some(outcome) = self.meta(part, value, &place) {
+            return outcome;
+        }
+        let scope = Scope { part, value: self.scope.value + 1, parent: Some(self.scope), depth: self.scope.depth + 1 };
+        self.run.step(&scope, value, &place, self.quiet, false).map(|_| ())
+    }
+
+    /// A schema within a schema that is of another draft is held to that draft's metaschema.
+    fn meta(&self, part: Part, value: &Json, place: &str) -> Option<Result<(), Failure>> {
+        let (draft, drafts) = self.run.metas.filter(|_| part == 0)?;
+        let other = drafts.get(place).filter(|other| **other != draft)?;
+        let compiled = compile::metaschema(*other)?;
+        let steps = Cell::new(self.run.steps.get());
+        let run = Run { compiled, metas: Some((*other, drafts)), steps, problem: Cell::new(None) };
+        let outcome = run.whole(value, place);
+        self.run.steps.set(run.steps.get());
+        self.run.problem.set(run.problem.get());
+        let outcome = outcome.unwrap_or_else(|_| Err(Vec::new()));
+        Some(outcome.map_err(|causes| Failure { causes, ..self.failure_of(|| Kind::Group) }))
+    }
+
+    fn refer(&mut self, part: Part) -> Result<(), Failure> {
+        self.same(part, false).map_err(|failure| {
+            let causes = if matches!(failure.kind, Kind::Group) { failure.causes } else { vec![failure] };
+            Failure { causes, ..self.failure_of(|| Kind::Reference) }
+        })
+    }
+
+    fn object(&mut self, map: &'v Map<String, Json>) {
+        let schema = self.schema;
+        self.count("minProperties", map.len(), schema.min_properties, true);
+        self.count("maxProperties", map.len(), schema.max_properties, false);
+        if let Some(missing) = missing(map, &schema.required) {
+            self.fail(|| match missing.as_slice() {
+                [one] => format!("missing property {}", quoted(one)),
+                several => format!("missing properties {}", all_quoted(several)),
+            });
+        }
+        if self.quiet && !self.failures.is_empty() {
+            return;
+        }
+        for (key, dependency) in schema.dependencies.iter().filter(|(key, _)| map.contains_key(key)) {
+            match dependency {
+                Dependency::Keys(keys) => self.depend(map, key, keys),
+                Dependency::Part(part) => {
+                    let outcome = self.same(*part, false);
+                    self.note(outcome);
+                }
+            }
+        }
+        let mut additional: Vec<&String> = Vec::new();
+        for (key, value) in map {
+            if self.quiet && !self.failures.is_empty() {
+                return;
+            }
+            let mut evaluated = false;
+            let own = schema.properties.get(key);
+            let patterns = schema.pattern_properties.iter().filter(|(regex, _)| regex.is_match(key));
+            for part in own.into_iter().chain(patterns.map(|(_, part)| part)) {
+                evaluated = true;
+                self.note(self.inner(*part, value, key));
+            }
+            if !evaluated && let Some(rule) = &schema.additional_properties {
+                evaluated = true;
+                match rule {
+                    Additional::Bool(true) => {}
+                    Additional::Bool(false) => additional.push(key),
+                    Additional::Part(part) => self.note(self.inner(*part, value, key)),
+                }
+            }
+            if evaluated {
+                self.unevaluated.keys.remove(key.as_str());
+            }
+        }
+        if !additional.is_empty() {
+            self.fail(|| format!("additional properties {} not allowed", all_quoted(&additional)));
+        }
+        if let Some(part) = schema.property_names {
+            for key in map.keys() {
+                let name = Json::String(key.clone());
+                let scope = Scope { part, value: 0, parent: None, depth: self.scope.depth + 1 };
+                if let Err(failure) = self.run.step(&scope, &name, "", self.quiet, false) {
+                    let causes = if matches!(failure.kind, Kind::Group) { failure.causes } else { vec![failure] };
+                    self.fail_with(causes, || format!("invalid propertyName {}", quoted(key)));
+                }
+            }
+        }
+        for (_, part) in schema.dependent_schemas.iter().filter(|(key, _)| map.contains_key(key)) {
+            let outcome = self.same(*part, false);
+            self.note(outcome);
+        }
+        for (key, keys) in schema.dependent_required.iter().filter(|(key, _)| map.contains_key(key)) {
+            self.depend(map, key, keys);
+        }
+    }
+
+    fn depend(&mut self, map: &Map<String, Json>, key: &str, keys: &[String]) {
+        if let Some(missing) = missing(map, keys) {
+            self.fail(|| format!("properties {} required, if {} exists", all_quoted(&missing), quoted(key)));
+        }
+    }
+
+    fn count(&mut self, keyword: &str, found: usize, wanted: Option<i64>, is_least: bool) {
+        let Some(wanted) = wanted else { return };
+        let found = i64::try_from(found).unwrap_or(i64::MAX);
+        if if is_least { found < wanted } else { found > wanted } {
+            self.fail(|| format!("{keyword}: got {found}, want {wanted}"));
+        }
+    }
+
+    fn array(&mut self, list: &'v [Json]) {
+        let schema = self.schema;
+        self.count("minItems", list.len(), schema.min_items, true);
+        self.count("maxItems", list.len(), schema.max_items, false);
+        if schema.unique_items
+            && let Some((first, second)) = duplicates(list)
+        {
+            self.fail(|| format!("items at {first} and {second} are equal"));
+        }
+        let numbered = |skip: usize| list.iter().enumerate().skip(skip);
+        if schema.draft < Draft::D2020 {
+            let evaluated = match &schema.items {
+                Some(Items::All(part)) => {
+                    numbered(0).for_each(|(at, item)| self.note(self.inner(*part, item, &at.to_string())));
+                    list.len()
+                }
+                Some(Items::Each(parts)) => {
+                    for ((at, item), part) in numbered(0).zip(parts) {
+                        self.note(self.inner(*part, item, &at.to_string()));
+                    }
+                    parts.len().min(list.len())
+                }
+                None => 0,
+            };
+            match &schema.additional_items {
+                Some(Additional::Bool(false)) if evaluated != list.len() => {
+                    self.fail(|| format!("last {} additionalItem(s) not allowed", list.len() - evaluated));
+                }
+                Some(Additional::Part(part)) => {
+                    numbered(evaluated).for_each(|(at, item)| self.note(self.inner(*part, item, &at.to_string())));
+                }
+                Some(Additional::Bool(_)) | None => {}
+            }
+        } else {
+            for ((at, item), part) in numbered(0).zip(&schema.prefix_items) {
+                self.note(self.inner(*part, item, &at.to_string()));
+            }
+            if let Some(part) = schema.rest_items {
+                let rest = numbered(schema.prefix_items.len());
+                rest.for_each(|(at, item)| self.note(self.inner(part, item, &at.to_string())));
+            }
+        }
+        if let Some(part) = schema.contains {
+            self.contain(list, part);
+        }
+    }
+
+    fn contain(&mut self, list: &[Json], part: Part) {
+        let mut failures = Vec::new();
+        let mut matched: i64 = 0;
+        for (at, item) in list.iter().enumerate() {
+            match self.inner(part, item, &at.to_string()) {
+                Ok(()) => {
+                    matched += 1;
+                    if self.schema.draft == Draft::D2020 {
+                        self.unevaluated.items.remove(&at);
+                    }
+                }
+                Err(failure) => failures.push(failure),
+            }
+        }
+        match self.schema.min_contains {
+            Some(least) if matched < least => self.fail_with(failures, || {
+                format!("min {least} items required to match contains schema, but matched {matched} items")
+            }),
+            None if matched == 0 => self.fail_with(failures, || "no items match contains schema".to_owned()),
+            Some(_) | None => {}
+        }
+        if let Some(most) = self.schema.max_contains.filter(|most| matched > *most) {
+            self.fail(|| format!("max {most} items required to match contains schema, but matched {matched} items"));
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        let schema = self.schema;
+        if schema.min_length.is_some() || schema.max_length.is_some() {
+            let length = text.chars().count();
+            self.count("minLength", length, schema.min_length, true);
+            self.count("maxLength", length, schema.max_length, false);
+        }
+        if let Some((regex, pattern)) = &schema.pattern
+            && !regex.is_match(text)
+        {
+            self.fail(|| format!("value does not match pattern {}", quoted(pattern)));
+        }
+    }
+
+    fn number(&mut self, number: &Decimal) {
+        let schema = self.schema;
+        let limits = [
+            ("minimum", &schema.minimum, (|number, limit| number < limit) as fn(&Decimal, &Decimal) -> bool),
+            ("maximum", &schema.maximum, |number, limit| number > limit),
+            ("exclusiveMinimum", &schema.exclusive_minimum, |number, limit| number <= limit),
+            ("exclusiveMaximum", &schema.exclusive_maximum, |number, limit| number >= limit),
+            ("multipleOf", &schema.multiple_of, |number, of| !number.is_multiple_of(of)),
+        ];
+        for (keyword, limit, breaks) in limits {
+            if let Some(limit) = limit.as_ref().filter(|limit| breaks(number, limit)) {
+                self.fail(|| format!("{keyword}: want {limit}"));
+            }
+        }
+    }
+
+    fn conditions(&mut self) {
+        let schema = self.schema;
+        if let Some(part) = schema.not
+            && self.same(part, true).is_ok()
+        {
+            self.fail(|| "'not' failed".to_owned());
+        }
+        let mut failures = Vec::new();
+        for part in &schema.all_of {
+            failures.extend(self.same(*part, false).err());
+            if self.quiet && !failures.is_empty() {
+                break;
+            }
+        }
+        if !failures.is_empty() {
+            self.fail_with(failures, || "'allOf' failed".to_owned());
+        }
+        if !schema.any_of.is_empty() {
+            self.any(&schema.any_of);
+        }
+        if !schema.one_of.is_empty() {
+            self.one(&schema.one_of);
+        }
+        if let Some(part) = schema.condition {
+            let next = if self.same(part, true).is_ok() { schema.then } else { schema.otherwise };
+            if let Some(part) = next {
+                let outcome = self.same(part, false);
+                self.note(outcome);
+            }
+        }
+    }
+
+    fn any(&mut self, parts: &[Part]) {
+        let mut failures = Vec::new();
+        let mut matched = false;
+        for part in parts {
+            let Err(failure) = self.same(*part, false) else {
+                matched = true;
+                // What is not evaluated yet may be by another one.
+                if self.unevaluated.is_empty() {
+                    break;
+                }
+                continue;
+            };
+            failures.push(failure);
+        }
+        if !matched {
+            self.fail_with(failures, || "'anyOf' failed".to_owned());
+        }
+    }
+
+    fn one(&mut self, parts: &[Part]) {
+        let mut failures = Vec::new();
+        let mut matched = None;
+        for (index, part) in parts.iter().enumerate() {
+            match (self.same(*part, matched.is_some()), matched) {
+                (Err(failure), None) => failures.push(failure),
+                (Err(_), Some(_)) => {}
+                (Ok(()), None) => matched = Some(index),
+                (Ok(()), Some(first)) => {
+                    self.fail(|| format!("'oneOf' failed, subschemas {first}, {index} matched"));
+                    break;
+                }
+            }
+        }
+        if matched.is_none() {
+            self.fail_with(failures, || "'oneOf' failed, none matched".to_owned());
+        }
+    }
+
+    fn references(&mut self) {
+        let schemas = &self.run.compiled.schemas;
+        let get = |part: Part| schemas.get(part);
+        if let Some(part) = self.schema.recursive_ref {
+            let mut target = part;
+            if get(part).is_some_and(|schema| schema.recursive_anchor) {
+                let mut scope = Some(self.scope);
+                while let Some(one) = scope {
+                    let resource = get(one.part).and_then(|schema| get(schema.resource));
+                    if resource.is_some_and(|resource| resource.recursive_anchor) {
+                        target = one.part;
+                    }
+                    scope = one.parent;
+                }
+            }
+            let outcome = self.refer(target);
+            self.note(outcome);
+        }
+        if let Some((part, anchor)) = &self.schema.dynamic_ref {
+            let mut target = *part;
+            if !anchor.is_empty() && get(*part).is_some_and(|schema| schema.dynamic_anchor == *anchor) {
+                let mut scope = Some(self.scope);
+                while let Some(one) = scope {
+                    let resource = get(one.part).and_then(|schema| get(schema.resource));
+                    let anchors = resource.into_iter().flat_map(|resource| &resource.dynamic_anchors);
+                    if let Some((_, dynamic)) = anchors.into_iter().find(|(name, _)| name == anchor) {
+                        target = *dynamic;
+                    }
+                    scope = one.parent;
+                }
+            }
+            let outcome = self.refer(target);
+            self.note(outcome);
+        }
+    }
+
+    /// What no schema has looked at.
+    fn rest(&mut self) {
+        if let (Some(part), Json::Object(map)) = (self.schema.unevaluated_properties, self.value) {
+            for key in std::mem::take(&mut self.unevaluated.keys) {
+                if let Some(value) = map.get(key) {
+                    self.note(self.inner(part, value, key));
+                }
+            }
+        }
+        if let (Some(part), Json::Array(list)) = (self.schema.unevaluated_items, self.value) {
+            for at in std::mem::take(&mut self.unevaluated.items) {
+                if let Some(item) = list.get(at) {
+                    self.note(self.inner(part, item, &at.to_string()));
+                }
+            }
+        }
+    }
+}
+
+fn missing<'k>(map: &Map<String, Json>, keys: &'k [String]) -> Option<Vec<&'k String>> {
+    let missing: Vec<&String> = keys.iter().filter(|key| !map.contains_key(*key)).collect();
+    (!missing.is_empty()).then_some(missing)
+}
+
+fn type_of(value: &Json) -> &'static str {
+    match value {
+        Json::Null => "null",
+        Json::Bool(_) => "boolean",
+        Json::Number(_) => "number",
+        Json::String(_) => "string",
+        Json::Array(_) => "array",
+        Json::Object(_) => "object",
+    }
+}
+
+fn is_integer(value: &Json) -> bool {
+    matches!(value, Json::Number(number) if Decimal::new(number).is_integer())
+}
+
+/// Whether two values are the same; numbers however they are written.
+fn equal(a: &Json, b: &Json) -> bool {
+    match (a, b) {
+        (Json::Number(a), Json::Number(b)) => Decimal::new(a) == Decimal::new(b),
+        (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
+        (Json::Object(a), Json::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| equal(a, b)))
+        }
+        (a, b) => a == b,
+    }
+}
+
+/// The places of the first two items that are the same.
+fn duplicates(list: &[Json]) -> Option<(usize, usize)> {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    list.iter().enumerate().find_map(|(at, item)| {
+        let mut text = String::new();
+        canonical(item, &mut text);
+        seen.insert(text, at).map(|first| (first, at))
+    })
+}
+
+/// `value` as a text that equal values share.
+fn canonical(value: &Json, out: &mut String) {
+    match value {
+        Json::Number(number) => {
+            let _ = write!(out, "{}", Decimal::new(number));
+        }
+        Json::Array(list) => {
+            out.push('[');
+            for item in list {
+                canonical(item, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        Json::Object(map) => {
+            out.push('{');
+            let sorted: BTreeMap<_, _> = map.iter().collect();
+            for (key, value) in sorted {
+                let _ = write!(out, "{}:", Json::from(key.as_str()));
+                canonical(value, out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+        scalar => {
+            let _ = write!(out, "{scalar}");
+        }
+    }
+}
+
+/// A value of the schema, unless it is a list or a mapping.
+fn shown(value: &Json) -> Option<String> {
+    match value {
+        Json::Array(_) | Json::Object(_) => None,
+        Json::String(text) => Some(quoted(text)),
+        Json::Null => Some("<nil>".to_owned()),
+        other => Some(other.to_string()),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    let text = slipway_gocompat::strconv::quote(text.as_bytes()).replace("\\\"", "\"").replace('\'', "\\'");
+    format!("'{}'", text.get(1..text.len() - 1).unwrap_or_default())
+}
+
+fn all_quoted(keys: &[&String]) -> String {
+    keys.iter().map(|key| quoted(key)).collect::<Vec<_>>().join(", ")
+}
