@@ -1,8 +1,8 @@
-//! Is it well? One file a kind, each a pure function of the live object.
+//! Judges whether an object is well: one file a kind, each a pure function of the live object.
 //!
 //! The rules are Argo CD's (argoproj/argo-cd `gitops-engine/pkg/health`, and its scripts for CronJob,
-//! CustomResourceDefinition and PodDisruptionBudget); everybody else's kinds are judged by [`generic`], all of them
-//! first by what a team wrote itself ([`Checks`]).
+//! CustomResourceDefinition and PodDisruptionBudget); the kinds that others define are judged by [`generic`], which
+//! asks its table first, and all of them before that by what a team wrote itself ([`Checks`]).
 
 mod api_service;
 mod cron_job;
@@ -34,32 +34,32 @@ use slipway_manifest::Object;
 use crate::api_resources::GroupKind;
 use crate::argocd_cm::Overrides;
 
-/// The finalizer that keeps a finished hook from being removed before its result was read.
+/// The finalizer that keeps a completed hook until its result was recorded.
 pub const HOOK_FINALIZER: &str = "argocd.argoproj.io/hook-finalizer";
-/// The annotation that takes an object out of its application's health.
+/// The annotation that excludes an object from its application's health.
 pub const IGNORE_HEALTHCHECK: &str = "argocd.argoproj.io/ignore-healthcheck";
 
-/// How well something is, from best to worst.
+/// Health, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub enum Health {
-    /// It works.
+    /// The object works.
     Healthy,
-    /// It is stopped on purpose.
+    /// Stopped on purpose.
     Suspended,
-    /// It is getting there.
+    /// Not healthy yet, but it may become so.
     Progressing,
-    /// It does not exist.
+    /// The object does not exist.
     Missing,
-    /// It failed.
+    /// The object failed.
     Degraded,
-    /// Nobody can tell.
+    /// The health could not be determined.
     #[default]
     Unknown,
 }
 
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Argo CD's words are the names of the variants.
+        // Argo CD's words are the variants' names.
         fmt::Debug::fmt(self, f)
     }
 }
@@ -80,48 +80,48 @@ impl FromStr for Health {
     }
 }
 
-/// A verdict and its reason.
+/// Health and its reason.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct HealthStatus {
-    /// How well it is.
+    /// The health.
     #[serde(rename = "status")]
     pub health: Health,
-    /// Why; may be empty.
+    /// The reason; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
 }
 
 impl HealthStatus {
-    /// A verdict of its two parts.
+    /// Combines health and reason.
     pub fn new(health: Health, message: impl Into<String>) -> Self {
         Self { health, message: message.into() }
     }
 }
 
-/// The health of a live object; `None` for kinds that have none and hold up nothing (ConfigMap, Secret, RBAC …).
+/// The health of a live object; `None` for kinds without health, which block nothing (ConfigMap, Secret, RBAC …).
 pub fn of(object: &Object) -> Option<HealthStatus> {
     if is_deleting(object) {
         return Some(HealthStatus::new(Health::Progressing, "Pending deletion"));
     }
-    // Off since Argo CD 1.8: an application of applications does not wait for them.
+    // Disabled since Argo CD 1.8: an application of applications does not wait for them.
     let is_app = object.group() == "argoproj.io" && object.kind() == "Application";
     built_in(object).or_else(|| if is_app { None } else { generic::of(object) })
 }
 
-/// Health with the checks that a team has in `argocd-cm`.
+/// Health checks, including a team's own ones in `argocd-cm`.
 #[derive(Debug, Clone, Default)]
 pub struct Checks {
     overrides: Arc<Overrides>,
 }
 
 impl Checks {
-    /// The checks among `overrides`.
+    /// The checks in `overrides`.
     pub fn new(overrides: Arc<Overrides>) -> Self {
         Self { overrides }
     }
 
-    /// The health of a live object as [`of`] has it, but for kinds with a check of their own: a check that fails
-    /// makes it Unknown, with the reason.
+    /// The health of a live object: by a team's check for its kind, else as [`of`]. A check that fails makes it
+    /// Unknown, with the error as reason.
     pub fn of(&self, object: &Object, now: Timestamp) -> Option<HealthStatus> {
         match self.overrides.health(object.group(), object.kind()) {
             Some(check) if !is_deleting(object) => match lua::health(&check.health, object, now) {
@@ -139,19 +139,19 @@ impl Checks {
     }
 }
 
-/// Whether the object is left out of its application's health.
+/// Whether the object is excluded from its application's health.
 pub fn is_ignored(object: &Object) -> bool {
     object.annotation(IGNORE_HEALTHCHECK) == Some("true")
 }
 
-/// Whether the object is on its way out; a hook is not, as long as only our finalizer holds it.
+/// Whether the object is being deleted; a hook is not, as long as only our finalizer keeps it.
 fn is_deleting(object: &Object) -> bool {
     let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
     object.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null())
         && !finalizers.into_iter().flatten().any(|name| name == HOOK_FINALIZER)
 }
 
-/// The verdict of a kind that has a rule of its own.
+/// The health of a kind that has its own rule here.
 pub fn built_in(object: &Object) -> Option<HealthStatus> {
     Some(match (object.group(), object.kind()) {
         ("apps", "Deployment") => deployment::health(object),
@@ -172,33 +172,20 @@ pub fn built_in(object: &Object) -> Option<HealthStatus> {
     })
 }
 
-/// The health of an application: the worst of its objects that are there; Missing only if none is.
+/// The health of an application: the worst of its objects, where one that does not exist is Missing.
 ///
-/// Takes for each object whether it counts at all (no hook, not ignored) through being in `objects`: `None` is an
-/// object without health, `Some` its verdict, Missing for one that does not exist (argoproj/argo-cd
-/// `controller/health.go`).
+/// `objects` must contain only those that count (no hooks, none that is ignored): `None` for an object without health,
+/// Missing for one that does not exist (argoproj/argo-cd `controller/health.go`).
 pub fn aggregate<'a>(objects: impl IntoIterator<Item = Option<&'a HealthStatus>>) -> Health {
-    let mut worst = Health::Healthy;
-    let (mut any_live, mut any_missing) = (false, false);
-    for verdict in objects {
-        match verdict.map(|verdict| verdict.health) {
-            Some(Health::Missing) => any_missing = true,
-            Some(health) => {
-                any_live = true;
-                worst = worst.max(health);
-            }
-            None => any_live = true,
-        }
-    }
-    if any_missing && !any_live { Health::Missing } else { worst }
+    objects.into_iter().flatten().map(|status| status.health).max().unwrap_or(Health::Healthy)
 }
 
-/// The number at `pointer`, or `default` where it is missing or no number.
+/// The number at `pointer`, or `default` where it is missing or of another type.
 fn number(object: &Object, pointer: &str, default: i64) -> i64 {
     object.pointer(pointer).and_then(Value::as_i64).unwrap_or(default)
 }
 
-/// The text at `pointer`, or empty.
+/// The string at `pointer`, or empty.
 pub(crate) fn text<'a>(object: &'a Object, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
@@ -210,16 +197,16 @@ pub(crate) struct Condition<'a> {
     pub(crate) status: &'a str,
     pub(crate) reason: &'a str,
     pub(crate) message: &'a str,
-    /// The generation that it is of; zero where it does not say.
+    /// `observedGeneration`; zero where it is missing.
     pub(crate) generation: i64,
 }
 
-/// The conditions below a list, in their order.
+/// The conditions of a list, in its order.
 fn conditions(list: Option<&Value>) -> impl Iterator<Item = Condition<'_>> {
     list.and_then(Value::as_array).into_iter().flatten().map(|condition| {
         let text = |key: &str| condition.get(key).and_then(Value::as_str).unwrap_or_default();
         let status = match condition.get("status") {
-            // Some controllers write it so.
+            // Some controllers write a boolean instead of the string.
             Some(Value::Bool(true)) => "True",
             Some(Value::Bool(false)) => "False",
             _ => text("status"),

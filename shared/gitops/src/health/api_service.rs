@@ -2,7 +2,7 @@ use slipway_manifest::Object;
 
 use super::{Health, HealthStatus, status_conditions};
 
-/// An APIService: well when its server answers.
+/// An APIService: Healthy when its server responds.
 pub(super) fn health(object: &Object) -> HealthStatus {
     let available = status_conditions(object).find(|condition| condition.kind == "Available");
     available.map_or_else(

@@ -3,8 +3,8 @@ use slipway_manifest::Object;
 
 use super::{Health, HealthStatus, text};
 
-/// A CronJob (argoproj/argo-cd `resource_customizations/batch/CronJob/health.lua`): Degraded only when its last run
-/// is known to have failed.
+/// A CronJob (argoproj/argo-cd `resource_customizations/batch/CronJob/health.lua`): Degraded only when its last run is
+/// known to have failed.
 pub(super) fn health(object: &Object) -> HealthStatus {
     let healthy = |message: &str| HealthStatus::new(Health::Healthy, message);
     if object.pointer("/spec/suspend").and_then(Value::as_bool).unwrap_or_default() {
@@ -19,7 +19,7 @@ pub(super) fn health(object: &Object) -> HealthStatus {
         ("", _) => healthy("CronJob has not been scheduled yet"),
         (_, "") => healthy("The CronJob never completed successfully. It may not be healthy"),
         _ if active => healthy("The job is running. Its last execution may not have been successful"),
-        // Both are RFC 3339 in UTC, whose texts compare as the times do.
+        // Both are RFC 3339 in UTC, which sorts by time.
         (scheduled, succeeded) if succeeded < scheduled => {
             HealthStatus::new(Health::Degraded, "CronJob has not completed its last execution successfully")
         }

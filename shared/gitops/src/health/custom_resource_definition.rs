@@ -3,30 +3,31 @@ use slipway_manifest::Object;
 use super::{Health, HealthStatus, status_conditions};
 
 /// A CustomResourceDefinition (argoproj/argo-cd
-/// `resource_customizations/apiextensions.k8s.io/CustomResourceDefinition/health.lua`).
+/// `resource_customizations/apiextensions.k8s.io/CustomResourceDefinition/health.lua`): the first condition that keeps
+/// it from being served decides.
 pub(super) fn health(object: &Object) -> HealthStatus {
-    let verdict = |health, message: String| HealthStatus::new(health, message);
-    let conditions: Vec<_> = status_conditions(object).collect();
-    let find = |kind: &str, status: &str| conditions.iter().find(|c| c.kind == kind && c.status == status);
-    if conditions.is_empty() {
-        return verdict(Health::Progressing, "Status conditions not found".to_owned());
+    let mut conditions = status_conditions(object).peekable();
+    if conditions.peek().is_none() {
+        return HealthStatus::new(Health::Progressing, "Status conditions not found");
     }
-    if let Some(condition) = find("Terminating", "True") {
-        return verdict(Health::Progressing, format!("CRD is terminating: {}", condition.message));
-    }
-    if let Some(condition) = find("NamesAccepted", "False") {
-        return verdict(Health::Degraded, format!("CRD names have not been accepted: {}", condition.message));
-    }
-    if find("Established", "True").is_none() {
-        return match conditions.iter().find(|condition| condition.kind == "Established") {
-            Some(condition) if condition.reason != "Installing" => {
-                verdict(Health::Degraded, format!("CRD is not established: {}", condition.message))
+    let mut is_established = false;
+    for condition in conditions {
+        let of = |health, what: &str| HealthStatus::new(health, format!("{what}: {}", condition.message));
+        match (condition.kind, condition.status, condition.reason) {
+            ("Terminating", "True", _) => return of(Health::Progressing, "CRD is terminating"),
+            ("NamesAccepted", "False", _) => return of(Health::Degraded, "CRD names have not been accepted"),
+            ("NonStructuralSchema", "True", _) => return of(Health::Degraded, "Schema violations found"),
+            ("Established", "True", _) => is_established = true,
+            ("Established", _, "InvalidCABundle") => return of(Health::Degraded, "CRD is not established"),
+            ("Established", _, "Installing") => {
+                return HealthStatus::new(Health::Progressing, "CRD is being installed");
             }
-            _ => verdict(Health::Progressing, "CRD is not established".to_owned()),
-        };
+            _ => {}
+        }
     }
-    if let Some(condition) = find("NonStructuralSchema", "True") {
-        return verdict(Health::Degraded, format!("Schema violations found: {}", condition.message));
+    if is_established {
+        HealthStatus::new(Health::Healthy, "CRD is healthy")
+    } else {
+        HealthStatus::new(Health::Progressing, "CRD is not established")
     }
-    verdict(Health::Healthy, "CRD is healthy".to_owned())
 }

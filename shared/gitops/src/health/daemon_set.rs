@@ -2,7 +2,7 @@ use slipway_manifest::Object;
 
 use super::{Health, HealthStatus, number, text};
 
-/// A DaemonSet: well when every node that should has an updated and available pod.
+/// A DaemonSet: Healthy when every scheduled node has an updated and available pod.
 pub(super) fn health(object: &Object) -> HealthStatus {
     let verdict = |health, message: String| HealthStatus::new(health, message);
     if number(object, "/metadata/generation", 0) > number(object, "/status/observedGeneration", 0) {

@@ -2,7 +2,7 @@ use slipway_manifest::Object;
 
 use super::{Health, HealthStatus, number, status_conditions};
 
-/// A Deployment of apps: rolled out when every replica is updated and available and no old one is left.
+/// A Deployment of `apps`: Healthy when every replica is updated and available and no old one is left.
 pub(super) fn health(object: &Object) -> HealthStatus {
     let progressing = |message: String| HealthStatus::new(Health::Progressing, message);
     if object.pointer("/spec/paused").and_then(serde_json::Value::as_bool).unwrap_or_default() {

@@ -1,63 +1,23 @@
-//! The health of everybody else's kinds, by the conventions they share: pause, observedGeneration, conditions, phase.
+//! Judges the kinds that have no rule of their own by the conventions that controllers share: pause,
+//! observedGeneration, conditions, phase.
 //!
-//! After kubernetes-sigs/cli-utils `pkg/kstatus/status/generic.go`; what differs from group to group stands in the
-//! table, in [`AWAITED`] and in the words of [`by_word`].
+//! After kubernetes-sigs/cli-utils `pkg/kstatus/status/generic.go`; the kinds for which Argo CD has a check stand in
+//! the table.
 
 use serde_json::Value;
 use slipway_manifest::Object;
 
 use super::{Condition, Health, HealthStatus, conditions, number, status_conditions, table, text};
 
-/// Groups whose controllers write a status to everything: without one it is not done. Everybody else's objects
-/// without a status have no health.
-const AWAITED: [&str; 39] = [
-    "addons.cluster.x-k8s.io",
-    "apps.kruise.io",
-    "astra.netapp.io",
-    "bitnami.com",
-    "cdi.kubevirt.io",
-    "ceph.rook.io",
-    "clickhouse.altinity.com",
-    "cloudfront.aws.crossplane.io",
-    "cluster.x-k8s.io",
-    "coralogix.com",
-    "core.humio.com",
-    "elasticsearch.k8s.elastic.co",
-    "external-secrets.io",
-    "gateway.networking.k8s.io",
-    "gloo.solo.io",
-    "gateway.solo.io",
-    "grafana.integreatly.org",
-    "grafana-org-operator.kubitus-project.gitlab.io",
-    "helm.toolkit.fluxcd.io",
-    "iammanager.keikoproj.io",
-    "kafka.strimzi.io",
-    "keda.sh",
-    "kubernetes-client.io",
-    "kustomize.toolkit.fluxcd.io",
-    "kyverno.io",
-    "logstash.k8s.elastic.co",
-    "nmstate.io",
-    "numaplane.numaproj.io",
-    "pkg.crossplane.io",
-    "policy.open-cluster-management.io",
-    "projectcontour.io",
-    "promoter.argoproj.io",
-    "services.cloud.sap.com",
-    "solr.apache.org",
-    "source.toolkit.fluxcd.io",
-    "stacks.crossplane.io",
-    "tower.ansible.com",
-    "cert-manager.io",
-    "capabilities.3scale.net",
-];
-
 /// Conditions that sum up all others.
 const READY: [&str; 6] = ["Ready", "Available", "Healthy", "Established", "Succeeded", "Complete"];
 
-/// Judges by what the status says; `None` where it says nothing, and for Kubernetes' own kinds, which have their own
-/// rules or none.
+/// Judges by the table, or else by what the status says; `None` where it says nothing, since many kinds never have a
+/// status, and for Kubernetes' own kinds, which have their own rules or none.
 pub fn of(object: &Object) -> Option<HealthStatus> {
+    if let Some(verdict) = table::of(object) {
+        return Some(verdict);
+    }
     if is_kubernetes(object.group()) {
         return None;
     }
@@ -65,62 +25,49 @@ pub fn of(object: &Object) -> Option<HealthStatus> {
     if is_on("/spec/suspend") || is_on("/spec/paused") {
         return Some(HealthStatus::new(Health::Suspended, "Suspended"));
     }
-    let status = object.get("status").filter(|status| status.as_object().is_some_and(|map| !map.is_empty()));
-    if status.is_none_or(|_| !is_stale(object))
-        && let Some(verdict) = table::of(object)
-    {
-        return Some(verdict);
-    }
-    let Some(status) = status else {
-        let awaited = AWAITED.contains(&object.group());
-        return awaited.then(|| HealthStatus::new(Health::Progressing, "Waiting for the status to be reported"));
-    };
+    let status = object.get("status")?;
     if is_stale(object) {
         return Some(HealthStatus::new(Health::Progressing, "Waiting for the latest generation to be observed"));
     }
     let conditions: Vec<Condition<'_>> = all_conditions(object).collect();
     let verdict = match (by_conditions(&conditions), by_phase(object)) {
-        // What a controller calls failed or paused is so, whatever stands in an older condition.
+        // A phase `Failed` or `Paused` outweighs an older condition.
         (Some(verdict), Some(phase)) if phase.health == Health::Suspended || verdict.health < phase.health => {
             Some(phase)
         }
         (verdict, phase) => verdict.or(phase),
     };
-    let awaited = || {
-        AWAITED
-            .contains(&object.group())
-            .then(|| HealthStatus::new(Health::Progressing, "Waiting for a verdict in the status"))
-    };
-    verdict.or_else(|| by_flag(status)).or_else(|| by_replicas(object)).or_else(awaited)
+    verdict.or_else(|| by_flag(status)).or_else(|| by_replicas(object))
 }
 
-/// Whether the status, or all that its conditions say, is of an earlier generation. Some controllers write 0 or -1
-/// for what they do not count.
+/// Whether the status, or every condition, is of an earlier generation. Some controllers write 0 or -1 where they do
+/// not count.
 fn is_stale(object: &Object) -> bool {
     let observed = number(object, "/status/observedGeneration", 0);
     let is_old = observed > 0 && observed < number(object, "/metadata/generation", 0);
     is_old || every_condition(object).next().is_some() && all_conditions(object).next().is_none()
 }
 
-/// All conditions, wherever they stand, but for those of an earlier generation.
-pub(super) fn all_conditions(object: &Object) -> impl Iterator<Item = Condition<'_>> {
+/// All conditions, wherever they stand, but for those of an earlier generation; not all controllers keep theirs up
+/// where the status as a whole says that it is of this one.
+fn all_conditions(object: &Object) -> impl Iterator<Item = Condition<'_>> {
     let now = number(object, "/metadata/generation", 0);
-    every_condition(object).filter(move |condition| condition.generation == 0 || condition.generation >= now)
+    let is_observed = number(object, "/status/observedGeneration", -1) >= now;
+    every_condition(object)
+        .filter(move |condition| is_observed || condition.generation == 0 || condition.generation >= now)
 }
 
 fn every_condition(object: &Object) -> impl Iterator<Item = Condition<'_>> {
     object.get("status").into_iter().flat_map(|status| status_conditions(object).chain(nested_conditions(status)))
 }
 
-/// Conditions that stand one level deeper: a route's parents, a gateway's listeners, a policy's ancestors, an
-/// ingress' points.
+/// Conditions that stand one level deeper: a route's parents, a gateway's listeners, a policy's ancestors.
 fn nested_conditions(status: &Value) -> impl Iterator<Item = Condition<'_>> {
-    let lists =
-        ["parents", "ancestors", "listeners", "ingress"].into_iter().filter_map(|key| status.get(key)?.as_array());
+    let lists = ["parents", "ancestors", "listeners"].into_iter().filter_map(|key| status.get(key)?.as_array());
     lists.flatten().flat_map(|item| conditions(item.get("conditions")))
 }
 
-/// A field that says yes or no.
+/// By a boolean field.
 fn by_flag(status: &Value) -> Option<HealthStatus> {
     let flag = |key: &str| status.get(key).and_then(Value::as_bool);
     let verdict = |health| Some(HealthStatus::new(health, ""));
@@ -133,7 +80,7 @@ fn by_flag(status: &Value) -> Option<HealthStatus> {
     }
 }
 
-/// As many replicas as there should be, where the status counts them.
+/// By the number of replicas, where the status counts them.
 fn by_replicas(object: &Object) -> Option<HealthStatus> {
     let ready = object.pointer("/status/readyReplicas")?.as_i64()?;
     let wanted = number(object, "/spec/replicas", number(object, "/status/replicas", 0));
@@ -141,7 +88,7 @@ fn by_replicas(object: &Object) -> Option<HealthStatus> {
     Some(HealthStatus::new(if ready < wanted { Health::Progressing } else { Health::Healthy }, message))
 }
 
-/// Groups of Kubernetes itself.
+/// Whether the group is Kubernetes' own.
 fn is_kubernetes(group: &str) -> bool {
     const OWN: [&str; 16] = [
         "admissionregistration.k8s.io",
@@ -212,7 +159,7 @@ fn is_bad(kind: &str) -> bool {
         || ["Fail", "Error", "Invalid", "Unhealthy", "Mismatch"].iter().any(|word| kind.contains(word))
 }
 
-/// Whether a condition of this type means that a part is well when it is true.
+/// Whether a condition of this type means that a part is healthy when it is true.
 fn is_good(kind: &str) -> bool {
     const ENDS: [&str; 21] = [
         "Ready",
@@ -240,7 +187,7 @@ fn is_good(kind: &str) -> bool {
     !is_bad(kind) && ENDS.iter().any(|end| kind.ends_with(end))
 }
 
-/// Whether a message speaks of failure.
+/// Whether a message reports a failure.
 fn says_failure(text: &str) -> bool {
     ["fail", "Fail", "error", "Error", "invalid", "Invalid", "denied"].iter().any(|word| text.contains(word))
 }
@@ -249,26 +196,13 @@ fn by_phase(object: &Object) -> Option<HealthStatus> {
     const FIELDS: [&str; 8] =
         ["phase", "state", "status", "health", "currentState", "currentStatus", "printableStatus", "stage"];
     let status = object.get("status")?;
-    // Solo.io keeps one status for each namespace of its controllers.
-    let solo = status.get("statuses").and_then(Value::as_object).and_then(|statuses| statuses.values().next());
-    let nested = solo.or_else(|| status.get("applicationState")).or_else(|| status.get("ansibleJobResult"));
-    let status = nested.unwrap_or(status);
-    let word = FIELDS.iter().filter_map(|field| status.get(field)).find_map(|value| match value {
-        Value::String(word) if !word.is_empty() => Some(word.as_str()),
-        // Solo.io's enumeration as numbers.
-        Value::Number(number) => {
-            ["Pending", "Accepted", "Rejected", "Warning"].get(usize::try_from(number.as_u64()?).ok()?).copied()
-        }
-        _ => None,
-    })?;
+    let word = FIELDS.iter().filter_map(|field| status.get(field)?.as_str()).find(|word| !word.is_empty())?;
     let message =
         [text(object, "/status/message"), text(object, "/status/reason")].into_iter().find(|text| !text.is_empty());
-    let is_solo = object.group().ends_with("solo.io") && word == "Pending";
-    let health = if is_solo { Health::Suspended } else { by_word(word).unwrap_or(Health::Progressing) };
-    Some(HealthStatus::new(health, message.unwrap_or(word)))
+    Some(HealthStatus::new(by_word(word).unwrap_or(Health::Progressing), message.unwrap_or(word)))
 }
 
-/// What a word for a state, or for a reason, means.
+/// The health that the word for a state, or for a reason, stands for.
 fn by_word(word: &str) -> Option<Health> {
     let word = word.to_ascii_lowercase();
     let contains = |words: &[&str]| words.iter().any(|part| word.contains(part));
@@ -300,4 +234,32 @@ fn by_word(word: &str) -> Option<Health> {
         "notfound" => Health::Missing,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use slipway_manifest::Object;
+
+    use super::{Health, of};
+
+    #[test]
+    fn trusts_the_status_before_its_conditions_about_the_generation() {
+        let health = |observed: i64| {
+            let status = json!({
+                "observedGeneration": observed,
+                "conditions": [{"type": "Ready", "status": "True", "observedGeneration": 1}],
+            });
+            let object = json!({
+                "apiVersion": "harbour.example/v1",
+                "kind": "Crane",
+                "metadata": {"name": "north", "generation": 2},
+                "status": status,
+            });
+            Object::from_value(object).ok().and_then(|object| of(&object)).map(|verdict| verdict.health)
+        };
+        assert_eq!(health(2), Some(Health::Healthy));
+        assert_eq!(health(1), Some(Health::Progressing));
+        assert_eq!(health(0), Some(Health::Progressing));
+    }
 }

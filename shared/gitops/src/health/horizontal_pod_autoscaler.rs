@@ -3,7 +3,8 @@ use slipway_manifest::Object;
 
 use super::{Condition, Health, HealthStatus, conditions, status_conditions};
 
-/// A HorizontalPodAutoscaler of version 2, or of version 1, whose conditions are an annotation. Others nobody can tell.
+/// A HorizontalPodAutoscaler of version 2, or of version 1, whose conditions are in an annotation; other versions are
+/// Unknown.
 pub(super) fn health(object: &Object) -> HealthStatus {
     let annotation: Value;
     let conditions: Vec<Condition<'_>> = match object.version() {

@@ -3,7 +3,7 @@ use slipway_manifest::Object;
 
 use super::{Health, HealthStatus};
 
-/// An Ingress: well as soon as its controller has written an address.
+/// An Ingress: Healthy as soon as its controller has written an address.
 pub(super) fn health(object: &Object) -> HealthStatus {
     let addresses = object.pointer("/status/loadBalancer/ingress").and_then(Value::as_array);
     let has = addresses.is_some_and(|addresses| !addresses.is_empty());

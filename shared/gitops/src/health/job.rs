@@ -2,8 +2,8 @@ use slipway_manifest::Object;
 
 use super::{Health, HealthStatus, status_conditions};
 
-/// A Job. As in the original it is enough for Failed and Complete to be there, whatever their status, and a
-/// Suspended condition completes it.
+/// A Job. As in the original, the conditions Failed and Complete count whatever their status, and a Suspended condition
+/// completes it.
 pub(super) fn health(object: &Object) -> HealthStatus {
     let (mut failed, mut suspended, mut complete) = (None, false, false);
     let mut message = "";
@@ -25,7 +25,7 @@ pub(super) fn health(object: &Object) -> HealthStatus {
     match failed {
         _ if !complete => HealthStatus::new(Health::Progressing, message),
         Some(failure) => HealthStatus::new(Health::Degraded, failure),
-        None if suspended => HealthStatus::new(Health::Suspended, message),
+        None if suspended => HealthStatus::new(Health::Suspended, ""),
         None => HealthStatus::new(Health::Healthy, message),
     }
 }

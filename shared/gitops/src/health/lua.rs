@@ -1,10 +1,10 @@
-//! Health checks that a team wrote in Lua for Argo CD (`resource.customizations.health.<group>_<Kind>` in
-//! `argocd-cm`), run as they are.
+//! Runs a team's Lua health checks for Argo CD (`resource.customizations.health.<group>_<Kind>` in `argocd-cm`)
+//! unchanged.
 //!
-//! As argoproj/argo-cd `util/lua/lua.go` runs them: `obj` is the live object, the answer is a table with `status` and
-//! `message`. The sandbox has no way out: base, table, string and math without anything that loads code or holds on
-//! to errors, of `os` only the time, which is given. Instructions, memory, the script's length and what string
-//! patterns may cost are bounded.
+//! As in argoproj/argo-cd `util/lua/lua.go`: `obj` is the live object, the result is a table with `status` and
+//! `message`. The sandbox is closed: base, table, string and math without functions that load code or catch errors, of
+//! `os` only the time, which is given. Instructions, memory, the script's length and the cost of string patterns are
+//! bounded.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,18 +16,18 @@ use slipway_manifest::Object;
 
 use super::{Health, HealthStatus};
 
-/// The longest script, in bytes.
+/// Length of a script, in bytes: `argocd-cm` holds 1 MiB in all.
 const MAX_SCRIPT: usize = 256 * 1024;
-/// The most memory a check may use.
+/// Memory of a check, in bytes.
 const MAX_MEMORY: usize = 32 * 1024 * 1024;
-/// The most instructions a check may run: a tenth of a second.
+/// Instructions of a check: about a tenth of a second.
 const MAX_INSTRUCTIONS: u64 = 5_000_000;
-/// How often the instructions are counted.
+/// Instructions between two checks of the limit.
 const COUNTED: u32 = 10_000;
-/// The longest message that is kept.
+/// Length of a message that is kept.
 const MAX_MESSAGE: usize = 4_096;
 
-/// Closes the ways out and bounds what a pattern may cost: its match runs in C, where no instruction is counted.
+/// Closes the sandbox and bounds the cost of patterns: matching runs in C, where no instructions are counted.
 const SANDBOX: &str = r#"
 for _, name in ipairs({"dofile", "loadfile", "load", "loadstring", "pcall", "xpcall", "collectgarbage", "coroutine",
                        "newproxy", "print", "getfenv", "setfenv", "module", "gcinfo"}) do
@@ -56,29 +56,29 @@ function require(name)
 end
 "#;
 
-/// Why a check gave no verdict.
+/// Why a check has no result.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LuaError {
     /// The script is too long.
     #[error("the script is longer than {MAX_SCRIPT} bytes")]
     TooLong,
-    /// It failed, or went beyond a limit.
+    /// The script failed, or exceeded a limit.
     #[error("the script failed: {0}")]
     Failed(String),
-    /// It gave something else than a table.
+    /// The script returned something other than a table.
     #[error("the script gave {0} instead of a table")]
     Answer(&'static str),
 }
 
 impl From<mlua::Error> for LuaError {
     fn from(error: mlua::Error) -> Self {
-        // The first line: the rest is the interpreter's own stack.
+        // Only the first line: the rest is the interpreter's stack.
         Self::Failed(error.to_string().lines().next().unwrap_or_default().to_owned())
     }
 }
 
-/// The verdict of `script` on `object`; `now` is what it takes for the time. `None` where the script gives nothing,
-/// as for kinds without health.
+/// The result of `script` for `object` at the time `now`. `None` where the script returns nothing, as for kinds without
+/// health.
 pub(super) fn health(script: &str, object: &Object, now: Timestamp) -> Result<Option<HealthStatus>, LuaError> {
     if script.len() > MAX_SCRIPT {
         return Err(LuaError::TooLong);

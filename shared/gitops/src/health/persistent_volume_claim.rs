@@ -2,7 +2,7 @@ use slipway_manifest::Object;
 
 use super::{Health, HealthStatus, text};
 
-/// A PersistentVolumeClaim: its phase says it all.
+/// A PersistentVolumeClaim: by its phase alone.
 pub(super) fn health(object: &Object) -> HealthStatus {
     let health = match text(object, "/status/phase") {
         "Lost" => Health::Degraded,

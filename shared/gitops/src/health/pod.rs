@@ -4,11 +4,10 @@ use slipway_manifest::Object;
 use super::{Health, HealthStatus, status_conditions, text};
 use crate::annotations;
 
-/// The annotation that makes a pod with a finite life count as one without.
+/// The annotation that makes a pod with a finite life be evaluated like one without.
 const IGNORE_RESTART_POLICY: &str = "argocd.argoproj.io/ignore-restart-policy";
 
-/// A Pod. One that is to end (a hook's) is never Degraded while it may still come right, or the hook would fail too
-/// early.
+/// A Pod. One that terminates (a hook's) is never Degraded while it may still succeed: the hook would fail too early.
 pub(super) fn health(object: &Object) -> HealthStatus {
     let policy = text(object, "/spec/restartPolicy");
     let endless =
@@ -56,7 +55,7 @@ fn field<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Why a container ended badly.
+/// Why a container failed.
 fn failure(status: &Value) -> Option<String> {
     let ended = status.pointer("/state/terminated")?;
     let code = ended.get("exitCode").and_then(Value::as_i64).unwrap_or_default();

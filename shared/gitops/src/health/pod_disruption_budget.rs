@@ -3,7 +3,7 @@ use slipway_manifest::Object;
 use super::{Health, HealthStatus, status_conditions};
 
 /// A PodDisruptionBudget (argoproj/argo-cd `resource_customizations/policy/PodDisruptionBudget/health.lua`): too few
-/// pods may be meant.
+/// pods may be intended.
 pub(super) fn health(object: &Object) -> HealthStatus {
     let mut verdict = HealthStatus::new(Health::Progressing, "Waiting for status");
     for condition in status_conditions(object) {

@@ -2,7 +2,7 @@ use slipway_manifest::Object;
 
 use super::{Health, HealthStatus, number, text};
 
-/// A StatefulSet: well when its pods are ready and, unless partitioned or updated by hand, all of one revision.
+/// A StatefulSet: Healthy when its pods are ready and all of one revision, unless partitioned or `OnDelete`.
 pub(super) fn health(object: &Object) -> HealthStatus {
     let verdict = |health, message: String| HealthStatus::new(health, message);
     let observed = number(object, "/status/observedGeneration", 0);

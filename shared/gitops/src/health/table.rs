@@ -1,449 +1,321 @@
-//! What the generic rule gets wrong, as data: a row a kind or a group, in it tests and verdicts; the first test that
-//! holds decides, and where none does the generic rule does. The verdicts are those of argoproj/argo-cd
-//! `resource_customizations`.
+//! Judges the kinds for which Argo CD has a check of its own (argoproj/argo-cd `resource_customizations`), by data: a
+//! row a kind or a group, in it rules; the first that fits decides, and where none does the object is on its way.
+
+mod cloud;
+mod data;
+mod delivery;
+mod network;
+mod observability;
+mod workloads;
 
 use serde_json::Value;
 use slipway_manifest::Object;
 
-use super::Health::{self, Degraded, Healthy, Progressing, Suspended, Unknown};
-use super::generic::all_conditions;
-use super::{HealthStatus, text};
+use super::{Health, HealthStatus};
 
-/// Something that holds of an object or does not.
+/// Something that holds of an object or does not. Paths are JSON pointers: one that begins with a slash is from the
+/// object's root, any other from where the test stands, which is `status`, or an item of a list below it; `-` is the
+/// last item of a list.
 enum Test {
-    /// It has a condition of this type and status.
+    /// `status.conditions` has one of this type and status.
     Is(&'static str, &'static str),
-    /// It has a condition of this type and reason.
+    /// `status.conditions` has one of this type and reason.
     Because(&'static str, &'static str),
-    /// It has a condition of this type whose status is none of those there are.
-    Odd(&'static str),
+    /// The item is a condition of this type and status.
+    When(&'static str, &'static str),
     /// The field is this, as text.
     Equals(&'static str, &'static str),
-    /// The field is there, and is neither null, false, zero nor empty.
+    /// The field is one of these, as text.
+    OneOf(&'static str, &'static [&'static str]),
+    /// The field's text starts so.
+    Starts(&'static str, &'static str),
+    /// The field's text has one of these in it, in lower case.
+    Mentions(&'static str, &'static [&'static str]),
+    /// The field is there and not null.
     Has(&'static str),
-    /// It is not so.
-    Lacks(&'static str),
-    /// The first number is below the second; a missing one is zero.
-    Less(&'static str, &'static str),
-    /// Both are there and differ.
-    Differ(&'static str, &'static str),
-    /// Some item of the list or mapping has a field that starts so.
-    Any(&'static str, &'static str, &'static str),
-    /// Some item of the list or mapping has a first number below its second.
-    AnyLess(&'static str, &'static str, &'static str),
-    /// The text `ready/wanted` says that none is ready.
-    NoneOf(&'static str),
-    /// The text `ready/wanted` says that not all are ready.
-    NotAllOf(&'static str),
+    /// The field is there, and is neither null, false, zero nor empty.
+    Filled(&'static str),
+    /// Both are the same, or neither is there.
+    Same(&'static str, &'static str),
+    /// The sum of the first numbers is below that of the others ([`Place::sum`]).
+    Below(&'static [&'static str], &'static [&'static str]),
+    /// The number is above this one.
+    Above(&'static str, i64),
+    /// The generation that was observed, a number or its text, is of before the object's.
+    Behind(&'static str),
+    /// The text `ready/wanted` says that all are ready.
+    AllOf(&'static str),
+    /// It holds of some item of the list or mapping.
+    Any(&'static str, &'static Test),
+    /// It does not hold.
+    Not(&'static Test),
     /// All of them hold.
     All(&'static [Test]),
+    /// One of them holds.
+    Either(&'static [Test]),
+    /// What no other test can tell.
+    Such(fn(&Object) -> bool),
     /// Whatever it is.
-    Else,
+    Always,
 }
 
-use Test::{All, Any, AnyLess, Because, Differ, Else, Equals, Has, Is, Lacks, Less, NoneOf, NotAllOf, Odd};
+use Test::{
+    Above, All, AllOf, Always, Any, Because, Behind, Below, Either, Equals, Filled, Has, Is, Mentions, Not, OneOf,
+    Same, Starts, Such, When,
+};
 
-type Row = (&'static str, &'static [(Test, Health)]);
+/// A step towards a verdict.
+enum Rule {
+    /// The verdict where the test holds.
+    If(Test, Health),
+    /// The verdict of the first item of the list or mapping of which a test holds.
+    Each(&'static str, &'static [(Test, Health)]),
+}
 
-/// Rows by `group/Kind`, either with `*` at its beginning, end or alone; the first that fits and has a verdict decides.
-const TABLE: &[Row] = &[
-    (
-        "apps.kruise.io/AdvancedCronJob",
-        &[
-            (Has("/spec/paused"), Suspended),
-            (Has("/status/active"), Progressing),
-            (Has("/status/lastScheduleTime"), Healthy),
-            (Else, Progressing),
-        ],
-    ),
-    (
-        "apps.kruise.io/CloneSet",
-        &[(Has("/spec/updateStrategy/paused"), Suspended), (Has("/spec/updateStrategy/partition"), Suspended)],
-    ),
-    (
-        "apps.kruise.io/DaemonSet",
-        &[
-            (Has("/spec/updateStrategy/rollingUpdate/paused"), Suspended),
-            (Has("/spec/updateStrategy/rollingUpdate/partition"), Suspended),
-            (Less("/status/updatedNumberScheduled", "/status/desiredNumberScheduled"), Progressing),
-            (Less("/status/numberAvailable", "/status/desiredNumberScheduled"), Degraded),
-            (Has("/status/desiredNumberScheduled"), Healthy),
-        ],
-    ),
-    (
-        "apps.kruise.io/StatefulSet",
-        &[
-            (Has("/spec/updateStrategy/rollingUpdate/paused"), Suspended),
-            (Has("/spec/updateStrategy/rollingUpdate/partition"), Suspended),
-            (Is("FailedCreatePod", "True"), Degraded),
-            (Is("FailedUpdatePod", "True"), Degraded),
-            (Less("/status/updatedAvailableReplicas", "/status/replicas"), Progressing),
-            (Has("/status/updatedAvailableReplicas"), Healthy),
-        ],
-    ),
-    (
-        "game.kruise.io/GameServerSet",
-        &[
-            (Has("/spec/updateStrategy/rollingUpdate/paused"), Suspended),
-            (Has("/spec/updateStrategy/rollingUpdate/partition"), Suspended),
-        ],
-    ),
-    ("game.kruise.io/GameServer", &[(Lacks("/status"), Unknown)]),
-    (
-        "apps.openshift.io/DeploymentConfig",
-        &[
-            (Because("Progressing", "NewReplicationControllerAvailable"), Healthy),
-            (Is("Available", "False"), Degraded),
-            (Is("Progressing", "Unknown"), Progressing),
-            (Because("Progressing", "ReplicationControllerUpdated"), Progressing),
-        ],
-    ),
-    ("argoproj.io/AnalysisRun", &[(Lacks("/status"), Progressing), (Equals("/status/phase", "Running"), Progressing)]),
-    ("argoproj.io/Experiment", &[(Lacks("/status"), Progressing), (Equals("/status/phase", "Running"), Progressing)]),
-    ("argoproj.io/ApplicationSet", &[(Lacks("/status"), Progressing)]),
-    (
-        "argoproj.io/CronWorkflow",
-        &[(Is("SubmissionError", "True"), Degraded), (Is("SpecError", "True"), Degraded), (Else, Healthy)],
-    ),
-    (
-        "argoproj.io/Rollout",
-        &[
-            (Is("InvalidSpec", "True"), Degraded),
-            (Because("Progressing", "RolloutAborted"), Degraded),
-            (Because("Progressing", "ProgressDeadlineExceeded"), Degraded),
-            (
-                Differ(
-                    "/metadata/annotations/rollout.argoproj.io~1workload-generation",
-                    "/status/workloadObservedGeneration",
-                ),
-                Progressing,
-            ),
-            (Has("/status/pauseConditions"), Suspended),
-            (Because("Progressing", "RolloutPaused"), Suspended),
-            (All(&[Lacks("/status/phase"), Less("/status/updatedReplicas", "/spec/replicas")]), Progressing),
-        ],
-    ),
-    ("astra.netapp.io/ExecHook", &[(Has("/spec/enabled"), Healthy), (Equals("/spec/enabled", "false"), Suspended)]),
-    ("astra.netapp.io/*", &[(Equals("/status/state", "Running"), Progressing)]),
-    (
-        "beat.k8s.elastic.co/Beat",
-        &[
-            (Equals("/status/health", "green"), Healthy),
-            (Equals("/status/health", "yellow"), Progressing),
-            (Equals("/status/health", "red"), Degraded),
-            (Has("/status/health"), Unknown),
-        ],
-    ),
-    ("elasticsearch.k8s.elastic.co/Elasticsearch", &[(Equals("/status/health", "red"), Degraded)]),
-    (
-        "bitnami.com/SealedSecret",
-        &[(Is("Synced", "False"), Degraded), (Lacks("/status/observedGeneration"), Progressing)],
-    ),
-    ("capabilities.3scale.net/*", &[(Equals("/status/developerUserState", "suspended"), Suspended)]),
-    (
-        "cassandra.rook.io/Cluster",
-        &[(AnyLess("/status/racks", "readyMembers", "members"), Progressing), (Has("/status/racks"), Healthy)],
-    ),
-    (
-        "cluster.x-k8s.io/MachineHealthCheck",
-        &[
-            (Less("/status/currentHealthy", "/status/expectedMachines"), Degraded),
-            (Has("/status/expectedMachines"), Healthy),
-        ],
-    ),
-    (
-        "pkg.crossplane.io/*",
-        &[
-            (Because("Synced", "ReconcilePaused"), Progressing),
-            (Because("Installed", "UnpackingPackage"), Degraded),
-            (Because("Healthy", "UnhealthyPackageRevision"), Degraded),
-        ],
-    ),
-    ("*.crossplane.io/ManagedResourceDefinition", &[(Because("Established", "InactiveManagedResource"), Healthy)]),
-    ("*crossplane.io/ProviderConfig*", &[(Has("/status/users"), Healthy), (Lacks("/status/conditions"), Healthy)]),
-    ("*crossplane.io/ClusterProviderConfig*", &[(Lacks("/status/conditions"), Healthy)]),
-    ("*upbound.io/ProviderConfig*", &[(Has("/status/users"), Healthy), (Lacks("/status/conditions"), Healthy)]),
-    ("*upbound.io/ClusterProviderConfig*", &[(Lacks("/status/conditions"), Healthy)]),
-    ("apiextensions.crossplane.io/Composition", &[(Lacks("/status"), Healthy)]),
-    ("apiextensions.crossplane.io/CompositionRevision", &[(Lacks("/status"), Healthy)]),
-    ("apiextensions.crossplane.io/EnvironmentConfig", &[(Lacks("/status"), Healthy)]),
-    ("pkg.crossplane.io/DeploymentRuntimeConfig", &[(Lacks("/status"), Healthy)]),
-    ("pkg.crossplane.io/ImageConfig", &[(Lacks("/status"), Healthy)]),
-    ("*crossplane.io/*", CROSSPLANE),
-    ("*upbound.io/*", CROSSPLANE),
-    ("external-secrets.io/ClusterExternalSecret", &[(Is("PartiallyReady", "True"), Degraded)]),
-    (
-        "flink.apache.org/FlinkDeployment",
-        &[
-            (Equals("/status/reconciliationStatus/success", "false"), Degraded),
-            (Equals("/status/jobManagerDeploymentStatus", "ERROR"), Degraded),
-            (
-                All(&[
-                    Equals("/status/jobManagerDeploymentStatus", "READY"),
-                    Equals("/status/jobStatus/state", "RUNNING"),
-                ]),
-                Healthy,
-            ),
-            (
-                All(&[
-                    Equals("/spec/job/state", "suspended"),
-                    Equals("/status/jobManagerDeploymentStatus", "MISSING"),
-                    Lacks("/status/reconciliationStatus/lastReconciledSpec"),
-                ]),
-                Healthy,
-            ),
-            (Else, Progressing),
-        ],
-    ),
-    (
-        "gateway.networking.k8s.io/*",
-        &[
-            (Because("Accepted", "NoControllerFound"), Degraded),
-            (Is("ResolvedRefs", "False"), Degraded),
-            (Is("Accepted", "False"), Degraded),
-        ],
-    ),
-    (
-        "iammanager.keikoproj.io/Iamrole",
-        &[
-            (Equals("/status/state", "RolesMaxLimitReached"), Degraded),
-            (Equals("/status/state", "PolicyNotAllowed"), Degraded),
-        ],
-    ),
-    ("k8s.mariadb.com/MariaDB", &[(Lacks("/status/conditions"), Progressing)]),
-    ("mariadb.mmontes.io/MariaDB", &[(Lacks("/status/conditions"), Progressing)]),
-    (
-        "karpenter.sh/NodeClaim",
-        &[
-            (Is("Disrupting", "True"), Suspended),
-            (Is("Ready", "True"), Healthy),
-            (Is("Ready", "False"), Degraded),
-            (Else, Progressing),
-        ],
-    ),
-    (
-        "kiali.io/Kiali",
-        &[(Is("Failure", "True"), Degraded), (Is("Successful", "True"), Healthy), (Is("Running", "True"), Progressing)],
-    ),
-    (
-        "kubevirt.io/VirtualMachine",
-        &[(All(&[Lacks("/status/printableStatus"), Lacks("/status/conditions")]), Progressing)],
-    ),
-    (
-        "metrics.keptn.sh/KeptnMetric",
-        &[(Has("/status/errMsg"), Degraded), (Has("/status/value"), Healthy), (Else, Progressing)],
-    ),
-    (
-        "minio.min.io/Tenant",
-        &[
-            (Equals("/status/currentState", "Tenant credentials are not set properly"), Degraded),
-            (Equals("/status/currentState", "Different versions across MinIO Pools"), Degraded),
-        ],
-    ),
-    (
-        "monitoring.coreos.com/*",
-        &[
-            (Because("Available", "SomePodsNotReady"), Progressing),
-            (Is("Available", "False"), Degraded),
-            (Is("Reconciled", "False"), Degraded),
-        ],
-    ),
-    (
-        "networking.gke.io/ManagedCertificate",
-        &[
-            (Any("/status/domainStatus", "status", "Failed"), Degraded),
-            (Equals("/status/certificateStatus", "Active"), Healthy),
-            (Else, Progressing),
-        ],
-    ),
-    (
-        "numaflow.numaproj.io/*",
-        &[
-            (Equals("/metadata/labels/numaplane.numaproj.io~1progressive-result-state", "failed"), Degraded),
-            (Is("ChildrenResourcesHealthy", "False"), Degraded),
-            (Is("DaemonHealthy", "False"), Degraded),
-            (Is("PodsHealthy", "False"), Degraded),
-            (Is("VerticesHealthy", "False"), Degraded),
-            (Is("DaemonServiceHealthy", "False"), Degraded),
-            (Equals("/status/phase", "Paused"), Healthy),
-        ],
-    ),
-    (
-        "numaplane.numaproj.io/*",
-        &[
-            (Is("ProgressiveUpgradeSucceeded", "False"), Degraded),
-            (Because("MonoVertexPausingOrPaused", "MonoVertexPaused"), Healthy),
-            (Because("PipelinePausingOrPaused", "PipelinePaused"), Healthy),
-        ],
-    ),
-    (
-        "opentelemetry.io/OpenTelemetryCollector",
-        &[
-            (NoneOf("/status/scale/statusReplicas"), Degraded),
-            (NotAllOf("/status/scale/statusReplicas"), Progressing),
-            (Has("/status/scale/statusReplicas"), Healthy),
-        ],
-    ),
-    ("operators.coreos.com/Subscription", &[(Lacks("/status/state"), Progressing)]),
-    (
-        "policy.open-cluster-management.io/*",
-        &[
-            (Has("/spec/disabled"), Healthy),
-            (All(&[Has("/status/placement"), Lacks("/status/compliant"), Lacks("/status/status")]), Healthy),
-        ],
-    ),
-    (
-        "postgresql.cnpg.io/Cluster",
-        &[
-            (Equals("/metadata/annotations/cnpg.io~1hibernation", "on"), Suspended),
-            (Equals("/metadata/annotations/cnpg.io~1reconciliationLoop", "disabled"), Suspended),
-        ],
-    ),
-    ("operator.knative.dev/*", &[(Odd("Ready"), Degraded)]),
-    ("proclaim.dogmatiq.io/*", &[(Because("Adopted", "InstanceIgnored"), Degraded)]),
-    ("promoter.argoproj.io/CommitStatus", &[(Is("Ready", "True"), Healthy)]),
-    (
-        "promoter.argoproj.io/ChangeTransferPolicy",
-        &[
-            (All(&[Has("/status/proposed"), Lacks("/status/proposed/dry/sha")]), Progressing),
-            (Any("/status/proposed/commitStatuses", "phase", "pending"), Progressing),
-        ],
-    ),
-    ("promoter.argoproj.io/PromotionStrategy", &[(All(&[Has("/status"), Lacks("/status/environments")]), Degraded)]),
-    (
-        "promoter.argoproj.io/*CommitStatus",
-        &[
-            (Is("Ready", "False"), Degraded),
-            (Any("/status/environments", "phase", "failure"), Degraded),
-            (Any("/status/environments", "phase", "pending"), Progressing),
-        ],
-    ),
-    (
-        "*.percona.com/*",
-        &[
-            (Equals("/status/state", "ready"), Healthy),
-            (Equals("/status/state", "initializing"), Progressing),
-            (Equals("/status/state", "paused"), Suspended),
-            (Equals("/status/state", "error"), Degraded),
-            (Equals("/status/state", "stopping"), Degraded),
-            (Has("/status/state"), Unknown),
-        ],
-    ),
-    ("rabbitmq.com/RabbitmqCluster", &[(Is("ReconcileSuccess", "False"), Degraded)]),
-    ("rabbitmq.com/*", &[(Lacks("/status/conditions"), Unknown)]),
-    (
-        "trident.netapp.io/*",
-        &[
-            (Equals("/status/lastOperationStatus", "Failed"), Degraded),
-            (Equals("/status/lastOperationStatus", "Progressing"), Progressing),
-        ],
-    ),
-    ("work.karmada.io/ClusterResourceBinding", KARMADA),
-    ("work.karmada.io/ResourceBinding", KARMADA),
-    (
-        "operator.victoriametrics.com/*",
-        &[
-            (Equals("/status/updateStatus", "operational"), Healthy),
-            (Equals("/status/updateStatus", "failed"), Degraded),
-            (Equals("/status/updateStatus", "paused"), Suspended),
-            (Has("/status/updateStatus"), Progressing),
-        ],
-    ),
-    (
-        "acid.zalan.do/postgresql",
-        &[
-            (Equals("/status/PostgresClusterStatus", "Running"), Healthy),
-            (Equals("/status/PostgresClusterStatus", "CreateFailed"), Degraded),
-            (Equals("/status/PostgresClusterStatus", "UpdateFailed"), Degraded),
-            (Equals("/status/PostgresClusterStatus", "SyncFailed"), Degraded),
-            (Equals("/status/PostgresClusterStatus", "Invalid"), Degraded),
-            (Has("/status/PostgresClusterStatus"), Progressing),
-        ],
-    ),
-];
+use Rule::{Each, If};
 
-/// Crossplane's managed resources and those composed of them.
-const CROSSPLANE: &[(Test, Health)] = &[
-    (Because("Synced", "ReconcilePaused"), Suspended),
-    (Is("Synced", "False"), Degraded),
-    (Is("LastAsyncOperation", "False"), Degraded),
-    (Lacks("/status/conditions"), Progressing),
-    (All(&[Is("Synced", "True"), Is("Ready", "True")]), Healthy),
-    (Is("Synced", "True"), Progressing),
-];
+/// The rules of `group/Kind`: the group may begin with `*`, kinds are parted by `|` and may end with `*`.
+type Row = (&'static str, &'static [Rule]);
 
-const KARMADA: &[(Test, Health)] = &[
-    (Any("/status/aggregatedStatus", "health", "Unhealthy"), Degraded),
-    (Any("/status/aggregatedStatus", "health", "Unknown"), Degraded),
-    (All(&[Is("Scheduled", "True"), Is("FullyApplied", "True")]), Healthy),
-    (Else, Progressing),
-];
+/// Looked through in this order, rows of one kind before those of all of a group.
+const TABLES: [&[Row]; 6] =
+    [cloud::ROWS, data::ROWS, delivery::ROWS, network::ROWS, observability::ROWS, workloads::ROWS];
 
-/// The verdict of the table; `None` where it has none.
+/// Kinds whose condition Ready says it all.
+const READY: &[Rule] =
+    &[Each("conditions", &[(When("Ready", "False"), Health::Degraded), (When("Ready", "True"), Health::Healthy)])];
+
+/// The status is of this generation.
+const OBSERVED: Test = Same("/metadata/generation", "observedGeneration");
+
+/// The status says which generation it is of, and it is another one.
+const OUTDATED: Test = All(&[Has("/metadata/generation"), Has("observedGeneration"), Not(&OBSERVED)]);
+
+/// The verdict of the table; `None` for kinds that it does not have.
 pub(super) fn of(object: &Object) -> Option<HealthStatus> {
-    let rows = TABLE.iter().filter(|(kinds, _)| {
-        let (group, kind) = kinds.split_once('/').unwrap_or_default();
-        fits(group, object.group()) && fits(kind, object.kind())
+    let (_, rules) = TABLES.into_iter().flatten().find(|(kinds, _)| fits(kinds, object))?;
+    let status = Place { object, here: object.get("status").unwrap_or(&Value::Null) };
+    let verdict = rules.iter().find_map(|rule| match rule {
+        If(test, health) => status.holds(test).then(|| status.verdict(*health, test)),
+        Each(list, tests) => items(status.at(list)).find_map(|here| {
+            let item = Place { object, here };
+            tests.iter().find(|(test, _)| item.holds(test)).map(|(test, health)| item.verdict(*health, test))
+        }),
     });
-    let (test, health) = rows.flat_map(|(_, tests)| *tests).find(|(test, _)| test.holds(object))?;
-    Some(HealthStatus::new(*health, test.message(object)))
+    Some(verdict.unwrap_or_else(|| status.verdict(Health::Progressing, &Always)))
 }
 
-fn fits(pattern: &str, name: &str) -> bool {
-    match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
-        (Some(""), _) => true,
-        (Some(end), None) => name.ends_with(end),
-        (None, Some(start)) => name.starts_with(start),
-        (Some(middle), Some(_)) => name.contains(middle.trim_end_matches('*')),
-        (None, None) => pattern == name,
+fn fits(kinds: &str, object: &Object) -> bool {
+    let Some((group, kinds)) = kinds.split_once('/') else { return false };
+    let is_group = group.strip_prefix('*').map_or(group == object.group(), |end| object.group().ends_with(end));
+    let is_kind = |kind: &str| match (kind.strip_prefix('*'), kind.strip_suffix('*')) {
+        (Some(end), _) => object.kind().ends_with(end),
+        (_, Some(start)) => object.kind().starts_with(start),
+        _ => kind == object.kind(),
+    };
+    is_group && kinds.split('|').any(is_kind)
+}
+
+/// An object and the part of it that is looked at.
+struct Place<'a> {
+    object: &'a Object,
+    here: &'a Value,
+}
+
+impl<'a> Place<'a> {
+    /// What is at a path; null counts as nothing.
+    fn at(&self, path: &str) -> Option<&'a Value> {
+        let found = if path.starts_with('/') {
+            self.object.pointer(path)
+        } else {
+            path.split('/').try_fold(self.here, |value, key| match value {
+                Value::Array(items) if key == "-" => items.last(),
+                _ => value.get(key),
+            })
+        };
+        found.filter(|value| !value.is_null())
     }
-}
 
-impl Test {
-    fn holds(&self, object: &Object) -> bool {
-        let number = |value: Option<&Value>| value.and_then(Value::as_i64).unwrap_or_default();
-        let at = |pointer: &str| object.pointer(pointer);
-        match self {
-            Is(kind, status) => all_conditions(object).any(|one| one.kind == *kind && one.status == *status),
-            Because(kind, reason) => all_conditions(object).any(|one| one.kind == *kind && one.reason == *reason),
-            Odd(kind) => all_conditions(object)
-                .any(|one| one.kind == *kind && !["True", "False", "Unknown"].contains(&one.status)),
-            Equals(pointer, wanted) => at(pointer).is_some_and(|value| is_text(value, wanted)),
-            Has(pointer) => at(pointer).is_some_and(is_something),
-            Lacks(pointer) => !at(pointer).is_some_and(is_something),
-            Less(less, more) => number(at(less)) < number(at(more)),
-            Differ(one, other) => match (at(one), at(other)) {
-                (Some(one), Some(other)) => as_text(one) != as_text(other),
-                _ => false,
-            },
-            Any(list, field, start) => items(at(list))
-                .any(|item| item.get(field).and_then(Value::as_str).is_some_and(|text| text.starts_with(start))),
-            AnyLess(list, less, more) => items(at(list)).any(|item| number(item.get(less)) < number(item.get(more))),
-            NoneOf(pointer) => ratio(object, pointer).is_some_and(|(ready, wanted)| ready == 0 && wanted > 0),
-            NotAllOf(pointer) => ratio(object, pointer).is_some_and(|(ready, wanted)| ready < wanted),
-            All(tests) => tests.iter().all(|test| test.holds(object)),
-            Else => true,
+    fn text(&self, path: &str) -> Option<String> {
+        self.at(path).map(as_text)
+    }
+
+    /// The sum of numbers: a missing one is zero, but one for `spec.replicas`, as Kubernetes has it; a list is as many
+    /// as it has items, and `*` stands for every item of a list.
+    fn sum(&self, paths: &[&str]) -> i64 {
+        let one = |path: &&str| match path.split_once("/*/") {
+            Some((list, rest)) => {
+                let inner = |here| Place { object: self.object, here }.at(rest).and_then(as_number).unwrap_or_default();
+                items(self.at(list)).map(inner).fold(0, i64::saturating_add)
+            }
+            None => self.at(path).and_then(as_number).unwrap_or_else(|| i64::from(*path == "/spec/replicas")),
+        };
+        paths.iter().map(one).fold(0, i64::saturating_add)
+    }
+
+    fn holds(&self, test: &Test) -> bool {
+        match test {
+            Is(kind, status) => self.condition(kind, "status", status).is_some(),
+            Because(kind, reason) => self.condition(kind, "reason", reason).is_some(),
+            When(kind, status) => is_text(self.at("type"), kind) && is_text(self.at("status"), status),
+            Equals(path, wanted) => is_text(self.at(path), wanted),
+            OneOf(path, wanted) => wanted.iter().any(|wanted| is_text(self.at(path), wanted)),
+            Starts(path, start) => self.text(path).is_some_and(|text| text.starts_with(start)),
+            Mentions(path, parts) => self.text(path).is_some_and(|words| {
+                let words = words.to_ascii_lowercase();
+                parts.iter().any(|part| words.contains(part))
+            }),
+            Has(path) => self.at(path).is_some(),
+            Filled(path) => self.at(path).is_some_and(is_something),
+            Same(one, other) => self.text(one) == self.text(other),
+            Below(less, more) => self.sum(less) < self.sum(more),
+            Above(path, number) => self.at(path).and_then(as_number).is_some_and(|found| found > *number),
+            Behind(path) => {
+                let observed = self.at(path).and_then(as_number);
+                observed.is_some_and(|observed| observed < self.sum(&["/metadata/generation"]))
+            }
+            AllOf(path) => self.text(path).is_some_and(|text| {
+                text.split_once('/').is_some_and(|(ready, wanted)| ready == wanted && ready.parse::<u64>().is_ok())
+            }),
+            Any(list, test) => items(self.at(list)).any(|here| Place { object: self.object, here }.holds(test)),
+            Not(test) => !self.holds(test),
+            All(tests) => tests.iter().all(|test| self.holds(test)),
+            Either(tests) => tests.iter().any(|test| self.holds(test)),
+            Such(holds) => holds(self.object),
+            Always => true,
         }
     }
 
-    /// What a person reads: the condition's own words, or the object's message.
-    fn message(&self, object: &Object) -> String {
-        let condition = match self {
-            Is(kind, _) | Because(kind, _) => all_conditions(object).find(|one| one.kind == *kind),
-            _ => None,
+    /// The condition of the status that is of a type and has a field of this text.
+    fn condition(&self, kind: &str, field: &str, wanted: &str) -> Option<&'a Value> {
+        let conditions = items(self.object.pointer("/status/conditions"));
+        let mut of_kind = conditions.filter(|condition| is_text(condition.get("type"), kind));
+        of_kind.find(|condition| is_text(condition.get(field), wanted))
+    }
+
+    /// A verdict and what a person reads of it.
+    ///
+    /// What was said of an earlier generation is no verdict on this one, except that it is suspended: controllers leave
+    /// such an object and its status alone.
+    fn verdict(&self, health: Health, test: &Test) -> HealthStatus {
+        let subject = self.subject(test);
+        let status = self.object.get("status");
+        let observed = |value: Option<&Value>| {
+            value.and_then(|value| value.get("observedGeneration")).and_then(as_number).filter(|number| *number > 0)
         };
-        let own = [text(object, "/status/message"), text(object, "/status/reason")];
-        let words = condition.iter().flat_map(|condition| [condition.message, condition.reason]).chain(own);
-        words.into_iter().find(|text| !text.is_empty()).unwrap_or_default().to_owned()
+        // Conditions are asked only where the status as a whole does not say: not all controllers keep them up.
+        let observed = observed(status).or_else(|| observed(subject)).or_else(|| observed(Some(self.here)));
+        if matches!(health, Health::Healthy | Health::Progressing | Health::Degraded)
+            && observed.is_some_and(|observed| observed < self.sum(&["/metadata/generation"]))
+        {
+            return HealthStatus::new(Health::Progressing, "Waiting for the latest generation to be observed");
+        }
+        // What is paused by its specification says nothing of that in its status.
+        let told = status.filter(|_| health != Health::Suspended || subject.is_some());
+        let message = subject
+            .and_then(condition_words)
+            .or_else(|| condition_words(self.here))
+            .or_else(|| STATUS_WORDS.into_iter().find_map(|path| word(told?.pointer(path))))
+            .or_else(|| word(subject))
+            .or_else(|| self.shortfall(test))
+            .unwrap_or_else(|| self.outline(health));
+        HealthStatus::new(health, message)
+    }
+
+    /// What a test that holds is about: a condition, an item or a field.
+    fn subject(&self, test: &Test) -> Option<&'a Value> {
+        match test {
+            Is(kind, status) => self.condition(kind, "status", status),
+            Because(kind, reason) => self.condition(kind, "reason", reason),
+            Equals(path, _) | OneOf(path, _) | Starts(path, _) if !path.starts_with('/') => self.at(path),
+            Has(path) if !path.starts_with('/') => self.at(path).filter(|value| value.is_string()),
+            Any(list, test) => items(self.at(list)).find_map(|here| {
+                let item = Place { object: self.object, here };
+                let inner = item.holds(test).then(|| item.subject(test).filter(|inner| inner.is_object()));
+                inner.map(|inner| inner.unwrap_or(here))
+            }),
+            All(tests) | Either(tests) => {
+                tests.iter().filter(|test| self.holds(test)).find_map(|test| self.subject(test))
+            }
+            _ => None,
+        }
+    }
+
+    /// How far something is that is counted.
+    fn shortfall(&self, test: &Test) -> Option<String> {
+        match test {
+            Below(less, more) => {
+                let name = less.first().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+                (more.len() == 1).then(|| format!("{name}: {} of {}", self.sum(less), self.sum(more)))
+            }
+            All(tests) | Either(tests) => {
+                tests.iter().filter(|test| self.holds(test)).find_map(|test| self.shortfall(test))
+            }
+            _ => None,
+        }
+    }
+
+    /// What is said where nothing in the object says more.
+    fn outline(&self, health: Health) -> String {
+        let status = self.object.get("status").filter(|status| is_something(status));
+        let ready = || {
+            let mut conditions = items(status.and_then(|status| status.get("conditions")));
+            let ready = conditions.find(|condition| is_text(condition.get("type"), "Ready"))?;
+            condition_words(ready).filter(|_| !is_text(ready.get("status"), "True"))
+        };
+        let kind = self.object.kind();
+        match health {
+            Health::Healthy => String::new(),
+            Health::Progressing if status.is_none() => "Waiting for the status to be reported".to_owned(),
+            Health::Progressing => ready().unwrap_or_else(|| format!("Waiting for {kind} to be ready")),
+            _ => ready().unwrap_or_else(|| format!("{kind} is {}", health.to_string().to_lowercase())),
+        }
     }
 }
 
-fn is_text(value: &Value, wanted: &str) -> bool {
-    as_text(value) == wanted
+/// Where a status says in words what is the matter.
+const STATUS_WORDS: [&str; 9] = [
+    "/message",
+    "/reason",
+    "/error/message",
+    "/description",
+    "/phaseReason",
+    "/errMsg",
+    "/errorDescription",
+    "/applicationState/errorMessage",
+    "/reconciliationStatus/error",
+];
+
+fn word(value: Option<&Value>) -> Option<String> {
+    value.and_then(Value::as_str).filter(|word| !word.is_empty()).map(str::to_owned)
+}
+
+/// The message of a condition, or else its reason, or else what it says.
+fn condition_words(value: &Value) -> Option<String> {
+    let (kind, status) = (value.get("type")?.as_str()?, value.get("status")?.as_str()?);
+    let words = word(value.get("message")).or_else(|| word(value.get("reason")));
+    Some(words.unwrap_or_else(|| format!("{kind} is {status}")))
+}
+
+fn is_text(value: Option<&Value>, wanted: &str) -> bool {
+    match value {
+        Some(Value::String(text)) => text == wanted,
+        Some(Value::Null) | None => false,
+        Some(value) => as_text(value) == wanted,
+    }
 }
 
 fn as_text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn as_number(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => text.parse().ok(),
+        Value::Array(items) => i64::try_from(items.len()).ok(),
+        _ => None,
+    }
 }
 
 fn is_something(value: &Value) -> bool {
@@ -465,7 +337,106 @@ fn items(list: Option<&Value>) -> Box<dyn Iterator<Item = &Value> + '_> {
     }
 }
 
-fn ratio(object: &Object, pointer: &str) -> Option<(u64, u64)> {
-    let (ready, wanted) = object.pointer(pointer)?.as_str()?.split_once('/')?;
-    Some((ready.parse().ok()?, wanted.parse().ok()?))
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use slipway_manifest::Object;
+
+    use super::of;
+
+    fn verdict(group: &str, kind: &str, rest: &Value) -> Option<(String, String)> {
+        let mut value = json!({"apiVersion": format!("{group}/v1"), "kind": kind, "metadata": {"name": "berth"}});
+        for (key, field) in rest.as_object().into_iter().flatten() {
+            if let Some(known) = value.get_mut(key).and_then(Value::as_object_mut) {
+                known.extend(field.as_object().cloned().unwrap_or_default());
+            } else if let Some(fields) = value.as_object_mut() {
+                fields.insert(key.clone(), field.clone());
+            }
+        }
+        let verdict = of(&Object::from_value(value).ok()?)?;
+        Some((verdict.health.to_string(), verdict.message))
+    }
+
+    fn conditions(conditions: &[(&str, &str, &str)]) -> Value {
+        let one =
+            |(kind, status, message): &(&str, &str, &str)| json!({"type": kind, "status": status, "message": message});
+        json!({"status": {"conditions": conditions.iter().map(one).collect::<Vec<_>>()}})
+    }
+
+    /// Kinds with a check in Argo CD that is newer than the release that our recorded cases were judged by.
+    #[test]
+    fn judges_kinds_of_newer_releases() {
+        let ancestor = |status: &str, observed: i64| {
+            json!({"metadata": {"generation": 2}, "status": {"ancestors": [{"conditions": [
+                {"type": "Accepted", "status": status, "observedGeneration": observed, "message": "by the gateway"},
+            ]}]}})
+        };
+        let (ack, airlock) = (("s3.services.k8s.aws", "Bucket"), ("microgateway.airlock.com", "TelemetryPolicy"));
+        let stack = ("pulumi.com", "Stack");
+        let waiting = "Waiting for the status to be reported";
+        let outdated = "Waiting for the latest generation to be observed";
+        for ((group, kind), rest, health, message) in [
+            (ack, json!({}), "Progressing", waiting),
+            (ack, conditions(&[("Ready", "True", "all is there")]), "Healthy", "all is there"),
+            (ack, conditions(&[("Ready", "False", "creating")]), "Progressing", "creating"),
+            (
+                ack,
+                conditions(&[("ACK.ResourceSynced", "False", "creating")]),
+                "Progressing",
+                "Waiting for Bucket to be ready",
+            ),
+            (ack, conditions(&[("ACK.ResourceSynced", "True", "done")]), "Healthy", "done"),
+            (
+                ack,
+                conditions(&[("ACK.Terminal", "True", "the name is taken"), ("Ready", "False", "")]),
+                "Degraded",
+                "the name is taken",
+            ),
+            (stack, json!({}), "Progressing", waiting),
+            (stack, conditions(&[("Stalled", "True", "the update failed")]), "Degraded", "the update failed"),
+            (stack, conditions(&[("Reconciling", "True", "updating")]), "Progressing", "updating"),
+            (stack, conditions(&[("Ready", "True", "up to date")]), "Healthy", "up to date"),
+            (airlock, json!({}), "Progressing", waiting),
+            (airlock, ancestor("True", 1), "Progressing", outdated),
+            (airlock, ancestor("True", 2), "Healthy", ""),
+            (airlock, ancestor("False", 2), "Degraded", "by the gateway"),
+            (("microgateway.airlock.com", "SidecarGateway"), json!({}), "Healthy", ""),
+        ] {
+            let found = verdict(group, kind, &rest);
+            assert_eq!(found.as_ref().map(|(health, _)| health.as_str()), Some(health), "{kind} {rest}");
+            assert_eq!(found.map(|(_, message)| message).as_deref(), Some(message), "{kind} {rest}");
+        }
+    }
+
+    #[test]
+    fn takes_no_verdict_of_an_earlier_generation() {
+        let of_generation = |observed: i64, suspend: bool| {
+            json!({
+                "metadata": {"generation": 3},
+                "spec": {"suspend": suspend},
+                "status": {"observedGeneration": observed, "conditions": [{"type": "Ready", "status": "True"}]},
+            })
+        };
+        let health = |observed, suspend| {
+            verdict("kustomize.toolkit.fluxcd.io", "Kustomization", &of_generation(observed, suspend))
+                .map(|(health, _)| health)
+        };
+        assert_eq!(health(3, false).as_deref(), Some("Healthy"));
+        assert_eq!(health(2, false).as_deref(), Some("Progressing"));
+        assert_eq!(health(2, true).as_deref(), Some("Suspended"));
+
+        let old = json!({"metadata": {"generation": 3}, "status": {"conditions": [
+            {"type": "Ready", "status": "False", "observedGeneration": 2, "message": "of before"},
+        ]}});
+        let found = verdict("cert-manager.io", "Certificate", &old);
+        let message = "Waiting for the latest generation to be observed";
+        assert_eq!(found, Some(("Progressing".to_owned(), message.to_owned())));
+    }
+
+    #[test]
+    fn leaves_other_kinds_to_the_general_rule() {
+        for (group, kind) in [("gateway.networking.k8s.io", "ReferenceGrant"), ("keda.sh", "TriggerAuthentication")] {
+            assert_eq!(verdict(group, kind, &json!({})), None, "{group}/{kind}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ package helm
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -17,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/Masterminds/semver/v3"
+	"helm.sh/helm/v4/pkg/chart/common/util"
 	"helm.sh/helm/v4/pkg/cli/values"
 	"helm.sh/helm/v4/pkg/engine"
 	"helm.sh/helm/v4/pkg/getter"
@@ -30,6 +32,7 @@ func TestRecord(t *testing.T) {
 	lines.Record(t, "sprig", rendered)
 	lines.Record(t, "semver", versions)
 	lines.Record(t, "strvals", merged)
+	lines.Record(t, "schema", judged)
 }
 
 // now is what the clock says while templates are rendered.
@@ -121,6 +124,24 @@ func versions(t *testing.T, line []byte) map[string]any {
 		return map[string]any{"valid": true}
 	}
 	return map[string]any{"match": constraint.Check(semver.MustParse(c.Version))}
+}
+
+type schemaCase struct {
+	Name, Schema string
+	Values       map[string]any
+}
+
+func judged(t *testing.T, line []byte) map[string]any {
+	c := lines.Decode[schemaCase](t, line)
+	err := util.ValidateAgainstSingleSchema(c.Values, []byte(c.Schema))
+	var mistakes util.JSONSchemaValidationError
+	switch {
+	case err == nil:
+		return map[string]any{"answer": "valid"}
+	case errors.As(err, &mistakes):
+		return map[string]any{"answer": "invalid"}
+	}
+	return map[string]any{"answer": "refused"}
 }
 
 type valuesCase struct {
