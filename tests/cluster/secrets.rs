@@ -49,7 +49,7 @@ async fn no_value_is_in_a_refusal() {
         (json!({"data": {"db": "c4n4ry-one\n\"c4n4ry\" é\n\ttwo\n"}}), "`.data.db` must be base64"),
         (json!({"stringData": {"pin": 987_654_321}}), "`.stringData.pin` must be a string"),
         (json!({"stringData": "c4n4ry-text"}), "`.stringData` must be a mapping"),
-        (json!({"stringData": {"c4n4ry + line": "c4n4ry-value"}}), "at `.data`"),
+        (json!({"stringData": {"c4n4ry + line": "c4n4ry-value"}}), "at `.data[…]`"),
         (json!({"type": "kubernetes.io/tls", "stringData": {"a": "c4n4ry-value"}}), ".data.tls.crt"),
         (json!({"metadata": {"name": "Bad_Name"}, "stringData": {"a": "c4n4ry-generated"}}), "at `.metadata.name`"),
         (json!({"metadata": {"name": "s", "labels": {"a": "c4n4ry label!"}}}), "at `.metadata.labels`"),

@@ -1,8 +1,9 @@
 //! Server-side apply: with [`crate::delete`] the only way by which an application's objects change.
 //!
-//! Every apply is forced and in the name of [`MANAGER`], so Git wins over other hands; fields that other engines
-//! applied before are taken over first ([`slipway_gitops::managed_fields::migrate`]), so that what is removed in Git
-//! really goes.
+//! Every apply is forced and in the name of [`FIELD_MANAGER`], so Git wins over other hands; what others own of what
+//! Git has or had is taken over first ([`slipway_gitops::managed_fields::migrate`]), so that what is removed in Git
+//! really goes. What client-side apply would take is made fit for the server
+//! ([`slipway_gitops::managed_fields::repair`]).
 
 use std::sync::Arc;
 
@@ -11,13 +12,16 @@ use serde_json::{Value, json};
 use slipway_manifest::Object;
 
 use crate::connect::Cluster;
-use crate::migrate;
+use crate::migrate::TakeOver;
 use crate::objects::{self, ObjectRef};
 use crate::partial::{PartialObjectMetadata, WithoutManagedFields};
 use slipway_gitops::api_resources::{ApiResource, GroupVersionKind};
 use slipway_gitops::error::{ApiError, Class, Failure, Verb};
 use slipway_gitops::managed_fields::subset::is_unchanged;
-use slipway_gitops::managed_fields::{self, FIELD_MANAGER};
+use slipway_gitops::managed_fields::{FIELD_MANAGER, body, record, repair};
+
+/// How often a manifest is made fit for server-side apply: each time the API server may name more that it refuses.
+const MAX_REPAIRS: usize = 16;
 
 /// How to apply.
 #[derive(Debug, Clone)]
@@ -92,33 +96,78 @@ pub async fn apply(
         return Ok(Applied { change: Change::Unchanged, object: live.clone(), warnings: Vec::new() });
     }
     let place = ObjectRef::of(resource, desired);
+    let mut body = body::of(desired);
+    let mut warnings = if options.validate { Vec::new() } else { unknown_in_secret(&mut body) };
     let mut before = live.cloned();
-    if let (Some(object), false) = (&before, options.dry_run)
-        && let Some(taken) = migrate::migrate(cluster, &place, object, &options.migrate_managers).await?
-    {
-        before = Some(taken);
+    if let Some(object) = live {
+        let take_over = TakeOver { place: &place, desired, more: &options.migrate_managers };
+        if options.dry_run {
+            if let Some((object, told)) = take_over.dry_run(cluster, object, options.validate).await? {
+                warnings.extend(told);
+                return Ok(Applied { change: change(live, &object), object, warnings });
+            }
+        } else if let Some(taken) = take_over.migrate(cluster, object).await? {
+            before = Some(taken);
+        }
     }
     let verb = if options.dry_run { Verb::DryRun } else { Verb::Apply };
+    let mut whole = None;
+    for _ in 0..MAX_REPAIRS {
+        match send(cluster, &place, &body, live.is_some(), options).await {
+            // The rest of what could not be sent at once.
+            Ok(_) if whole.is_some() && !options.dry_run => body = whole.take().unwrap_or(body),
+            Ok((mut object, told)) => {
+                warnings.extend(told);
+                if let Some(whole) = &whole {
+                    repair::put_back_empty(&mut object, whole);
+                }
+                return Ok(Applied { change: change(before.as_ref(), &object), object, warnings });
+            }
+            Err(error) => {
+                let before = body.clone();
+                if whole.is_none() && repair::leave_out_empty(&mut body, &error.message) {
+                    whole = Some(before);
+                    continue;
+                }
+                let repaired = repair::repair(&mut body, &error.message, !options.validate);
+                if repaired.is_empty() {
+                    return Err(place.failed(verb)(refine(error, &place)));
+                }
+                warnings.extend(repaired);
+            }
+        }
+    }
+    let source = ApiError::local(Class::Malformed, "it has too many unknown fields or duplicate entries");
+    Err(place.failed(verb)(source))
+}
+
+/// Sends one apply of `body` with its record; gives the object and what the API server warned of.
+async fn send(
+    cluster: &Cluster,
+    place: &ObjectRef,
+    body: &Object,
+    is_live: bool,
+    options: &Options,
+) -> Result<(Object, Vec<String>), ApiError> {
     let mut params = PatchParams::apply(FIELD_MANAGER).force();
     params.dry_run = options.dry_run;
     params = if options.validate { params.validation_strict() } else { params.validation_ignore() };
-    let mut body = desired.clone();
-    managed_fields::strip(&mut body);
-    let patch = async {
-        let (request, name) = place.named()?;
-        let request = request.patch(&name, &params, &Patch::Apply(body.as_map()));
-        let (body, warnings) = match (live, options.dry_run) {
-            (Some(_), _) => cluster.send(request).await?.into_parts(),
-            (None, false) => cluster.send_for::<WithoutManagedFields>(request).await?.into_parts(),
-            (None, true) => cluster.send_for::<PartialObjectMetadata>(request).await?.into_parts(),
-        };
-        Ok((objects::object(body)?, warnings))
+    let mut body = body.clone();
+    record::write(&mut body);
+    let (request, name) = place.named()?;
+    let request = request.patch(&name, &params, &Patch::Apply(body.as_map()));
+    let (body, warnings) = match (is_live, options.dry_run) {
+        (true, _) => cluster.send(request).await?.into_parts(),
+        (false, false) => cluster.send_for::<WithoutManagedFields>(request).await?.into_parts(),
+        (false, true) => cluster.send_for::<PartialObjectMetadata>(request).await?.into_parts(),
     };
-    let (mut object, warnings) = patch.await.map_err(|error| place.failed(verb)(refine(error, &place)))?;
-    if let (Some(live), true) = (live, options.dry_run) {
-        managed_fields::migrate::predict(live, desired, &mut object, &options.migrate_managers);
-    }
-    Ok(Applied { change: change(before.as_ref(), &object), object, warnings })
+    Ok((objects::object(body)?, warnings))
+}
+
+/// Takes the fields out of a Secret that it does not have; gives what to warn of.
+fn unknown_in_secret(body: &mut Object) -> Vec<String> {
+    let told = |name: String| format!(".{name}: unknown field, which is dropped, as Validate=false asks for");
+    body::drop_unknown(body).into_iter().map(told).collect()
 }
 
 /// A 404 of an apply is never about the object: apply makes what does not exist.
@@ -186,8 +235,10 @@ pub async fn dry_run_recreate(
     validate: bool,
 ) -> Result<Applied, Failure> {
     let place = ObjectRef::of(resource, desired);
-    let mut body = desired.clone();
-    managed_fields::strip(&mut body);
+    let mut body = body::of(desired);
+    if !validate {
+        unknown_in_secret(&mut body);
+    }
     let post = async {
         let invalid = |error: &dyn std::fmt::Display| ApiError::local(Class::Malformed, error.to_string());
         let body = serde_json::to_vec(body.as_map()).map_err(|e| invalid(&e))?;
@@ -217,8 +268,8 @@ pub async fn replace(
     dry_run: bool,
 ) -> Result<Applied, Failure> {
     let place = ObjectRef::of(resource, desired);
-    let mut body = desired.clone();
-    managed_fields::strip(&mut body);
+    let mut body = body::of(desired);
+    record::write(&mut body);
     if let Some(version) = live.pointer("/metadata/resourceVersion") {
         body.metadata_mut().insert("resourceVersion".to_owned(), version.clone());
     }

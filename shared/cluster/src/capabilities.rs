@@ -1,4 +1,4 @@
-//! What charts may ask of a cluster besides its objects: its version and what it serves. Three small requests.
+//! Reads a cluster's version and served kinds, for `.Capabilities` of charts. Three small requests.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::connect::Cluster;
 use slipway_gitops::error::{ApiError, Class};
 
-/// Asks for everything that is served in one answer (kubernetes/kubernetes
+/// Media type of aggregated discovery, which returns everything in one response (kubernetes/kubernetes
 /// `staging/src/k8s.io/apiserver/pkg/endpoints/discovery/aggregated`).
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
 application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
@@ -15,15 +15,15 @@ application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
 /// `.Capabilities` of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Capabilities {
-    /// Its version without what providers append: `v1.35.2` for `v1.35.2-eks-3025e55`, so that constraints hold.
+    /// Version without the provider's suffix: `v1.35.2` for `v1.35.2-eks-3025e55`, so that constraints match.
     pub version: String,
-    /// Every `group/version` and `group/version/kind` that it serves, sorted (argoproj/argo-cd `util/argo/argo.go`,
+    /// Every served `group/version` and `group/version/kind`, sorted (argoproj/argo-cd `util/argo/argo.go`,
     /// APIResourcesToStrings).
     pub api_versions: Vec<String>,
 }
 
 impl Cluster {
-    /// Asks for version and kinds; nothing is remembered, so that a new CustomResourceDefinition counts at once.
+    /// Reads version and kinds; never cached, so that a new CustomResourceDefinition counts at once.
     pub async fn capabilities(&self) -> Result<Capabilities, ApiError> {
         let (version, core, groups) = futures::try_join!(self.read("/version"), self.read("/api"), self.read("/apis"))?;
         let version = version.get("gitVersion").and_then(Value::as_str).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A connection to one API server: cheap to clone, every request bounded in time and size, kept over warm invocations.
+//! Connects to one API server: cheap to clone, every request bounded in time and size, reused over warm invocations.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
@@ -23,113 +23,112 @@ use crate::transport::{self, Endpoint};
 use slipway_gitops::error::{ApiError, Class};
 use slipway_gitops::redactor::{Redactor, Subject};
 
-/// The time one request may take unless a nearer deadline is set.
+/// Limit of one request, unless a nearer deadline is set.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// The largest answer that is read: a page of 500 objects of 100 KiB.
+/// Largest response body: a page of 500 objects of 100 KiB.
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
-/// Requests to one API server on their way at the same time, whatever is going on: more would only wait there.
+/// Concurrent requests to one API server, over all callers: more would only queue there.
 const REQUEST_CONCURRENCY: usize = 24;
 
-/// Why there is no connection.
+/// Why a connection could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The file is missing, unreadable or not a kubeconfig.
     #[error("failed to read kubeconfig {}", path.display())]
     Kubeconfig {
-        /// The file.
+        /// The kubeconfig.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The kubeconfig wants a program to be run for its credentials.
+    /// The kubeconfig's user needs a program that is not allowed to run.
     #[error(
         "user `{user}` of kubeconfig {} gets its credentials from the program `{program}`, and Slipway starts no \
             programs: use a token, a client certificate or `aws eks get-token`",
         path.display()
     )]
     ExecPlugin {
-        /// The file.
+        /// The kubeconfig.
         path: PathBuf,
-        /// The user in it.
+        /// The user in the kubeconfig.
         user: String,
-        /// The program it names.
+        /// The program's name.
         program: String,
     },
-    /// Credentials would go over a connection that anybody on the way can read.
+    /// Credentials would be sent over an unencrypted connection.
     #[error("failed to set up the connection to {server}: credentials are sent by https only")]
     Plain {
         /// URL of the API server, or path of the kubeconfig.
         server: String,
     },
-    /// URL, certificates or names do not fit together.
+    /// URL, certificates or names are invalid or inconsistent.
     #[error("failed to set up the connection to {server}")]
     Setup {
         /// URL of the API server, or path of the kubeconfig.
         server: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
-/// How to say who we are.
+/// Credentials of a connection.
 #[derive(Clone)]
 pub enum Auth {
-    /// A bearer token that stays valid.
+    /// A bearer token that does not expire.
     Token(SecretString),
-    /// A token made of AWS credentials, renewed every 14 minutes.
+    /// A token derived from AWS credentials, renewed every 14 minutes.
     Eks(Eks),
 }
 
-/// What an EKS token is made of.
+/// What an EKS token is derived from.
 #[derive(Clone)]
 pub struct Eks {
-    /// Region whose STS endpoint is signed for.
+    /// The region whose STS endpoint signs the token.
     pub region: String,
     /// Name of the EKS cluster.
     pub cluster: String,
-    /// Where the credentials come from; asked once for each token.
+    /// Source of the credentials; asked once for each token.
     pub credentials: SharedCredentialsProvider,
 }
 
-/// An API server and the way in.
+/// An API server and the credentials for it.
 #[derive(Clone)]
 pub struct Server {
     /// `https://…`
     pub url: String,
-    /// PEM certificates that its certificate is checked against; `None` trusts the system's.
+    /// PEM certificates that the server's certificate is verified against; `None` trusts the system's.
     pub ca: Option<String>,
-    /// Who we are.
+    /// The credentials.
     pub auth: Auth,
-    /// Whether `url` may be `http://` on loopback: only where the credentials open nothing, as those of the sandbox.
-    /// Nobody's setting.
+    /// Whether `url` may be `http://` on loopback: only for the sandbox, whose credentials open nothing. Not a setting.
     pub is_sandbox: bool,
 }
 
-/// A moment that a holder may push forward: no request that is bound to it lasts longer.
+/// A deadline that the Lease's holder may extend: no bound request lasts longer.
 #[derive(Debug, Clone)]
 pub struct Deadline(Arc<Mutex<Instant>>);
 
 impl Deadline {
-    /// A deadline at `at`.
+    /// Creates a deadline at `at`.
     pub fn at(at: Instant) -> Self {
         Self(Arc::new(Mutex::new(at)))
     }
 
-    /// Moves the deadline for everything bound to it.
+    /// Moves the deadline of everything bound to it.
     pub fn extend_to(&self, at: Instant) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
-    /// When it is.
+    /// The current deadline.
     pub fn instant(&self) -> Instant {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long until then; zero when it has passed.
+    /// Time left; zero when the deadline has passed.
     pub fn remaining(&self) -> Duration {
         self.instant().saturating_duration_since(Instant::now())
     }
@@ -158,13 +157,13 @@ struct Inner {
     discovered: Mutex<BTreeMap<String, Arc<Discovered>>>,
 }
 
-/// A token and when it is due for renewal.
+/// A token, and when it is due for renewal.
 struct Fresh {
     token: SecretString,
     until: SystemTime,
 }
 
-/// What the API server answered.
+/// A response of the API server.
 pub(crate) struct Response<T = Value> {
     pub(crate) body: T,
     pub(crate) warnings: Vec<String>,
@@ -177,9 +176,9 @@ impl<T: Into<Value>> Response<T> {
 }
 
 impl Cluster {
-    /// A connection to `server`. Nothing is sent before the first request.
+    /// Creates a connection to `server`. Nothing is sent before the first request.
     ///
-    /// Errors: the URL or the certificates are not readable; the URL is not `https://`.
+    /// Errors: the URL or the certificates are unreadable; the URL is not `https://`.
     pub fn connect(server: Server) -> Result<Self, ConnectError> {
         let endpoint = Endpoint { url: server.url, ca: server.ca, identity: None, server_name: None };
         let name = endpoint.url.clone();
@@ -189,10 +188,10 @@ impl Cluster {
         Self::build(&endpoint, name, Some(server.auth))
     }
 
-    /// A connection by the kubeconfig at `path`, in its current context or in `context`.
+    /// Creates a connection from the kubeconfig at `path`, in its current context or in `context`.
     ///
-    /// No program is started: a user that wants one is an error, except for `aws eks get-token`, whose token is made
-    /// here of `credentials`. A server that is not `https://` is asked without credentials or not at all.
+    /// No program is started: a user that needs one is an error, except for `aws eks get-token`, whose token is derived
+    /// from `credentials`. Credentials are never sent to a server that is not `https://`.
     pub fn from_kubeconfig(
         path: &Path,
         context: Option<&str>,
@@ -223,12 +222,12 @@ impl Cluster {
         })
     }
 
-    /// URL of the API server, or path of the kubeconfig: for messages.
+    /// URL of the API server, or path of the kubeconfig, for messages.
     pub fn server(&self) -> &str {
         &self.inner.server
     }
 
-    /// The same connection, whose requests end at `deadline` besides at those set before.
+    /// The same connection, with `deadline` in addition to earlier ones.
     #[must_use]
     pub fn with_deadline(&self, deadline: Deadline) -> Self {
         let mut bound = self.clone();
@@ -236,18 +235,18 @@ impl Cluster {
         bound
     }
 
-    /// The same connection, whose errors, warnings and explanations are without what `redactor` looks for.
+    /// The same connection, whose errors, warnings and diagnoses are redacted by `redactor`.
     #[must_use]
     pub fn redacting(&self, redactor: Redactor) -> Self {
         Self { redactor, ..self.clone() }
     }
 
-    /// What is kept out of the words that come over this connection.
+    /// The redactor of this connection's messages.
     pub fn redactor(&self) -> &Redactor {
         &self.redactor
     }
 
-    /// How long a request may take now, at most `longest`.
+    /// Time that a request may take now, at most `longest`.
     pub(crate) fn remaining_budget(&self, longest: Duration) -> Result<Duration, ApiError> {
         let budget = self.deadlines.iter().map(Deadline::remaining).fold(longest, Duration::min);
         if budget.is_zero() {
@@ -260,7 +259,7 @@ impl Cluster {
         &self.inner.discovered
     }
 
-    /// Sends a request built by kube and reads the JSON answer.
+    /// Sends a request built by kube and parses the JSON response.
     pub(crate) async fn send(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
@@ -268,7 +267,7 @@ impl Cluster {
         self.send_for(request).await
     }
 
-    /// Sends a request built by kube and reads of the JSON answer what `T` has.
+    /// Sends a request built by kube and deserializes the JSON response as `T`.
     pub(crate) async fn send_for<T: DeserializeOwned>(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
@@ -279,7 +278,7 @@ impl Cluster {
         Ok(Response { body, warnings })
     }
 
-    /// Sends a request built by kube and reads an answer that is text: a log.
+    /// Sends a request built by kube and returns the text response: a log.
     pub(crate) async fn text(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
@@ -288,8 +287,7 @@ impl Cluster {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The warnings and the body of a success. Whatever the server says otherwise is an error by now, as it may be
-    /// shown.
+    /// Returns warnings and body of a successful response. Any other response becomes an error, redacted.
     async fn exchange(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
@@ -298,7 +296,7 @@ impl Cluster {
         let exchange = async {
             let request = self.signed(request).await?;
             let subject = Subject::of(request.uri().path(), request.body(), &self.redactor);
-            // Never closed: there is always a slot in the end.
+            // The semaphore is never closed: a slot always becomes free.
             let _slot = self.inner.slots.acquire().await;
             let response = self
                 .inner
@@ -327,7 +325,7 @@ impl Cluster {
         result
     }
 
-    /// Opens a watch: its events until the server or the deadline ends it.
+    /// Opens a watch; its events end with the server or the deadline.
     pub(crate) async fn watch<T: DeserializeOwned + Clone + Debug>(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
@@ -395,21 +393,21 @@ impl Cluster {
     }
 }
 
-/// What a watch tells of an object.
+/// An event of a watch.
 pub(crate) enum Event<T> {
-    /// It is so now.
+    /// The object exists, in this version.
     Is(T),
-    /// It is gone; it was so last.
+    /// The object was deleted; this was its last version.
     Gone(T),
-    /// Nothing: the watch is alive.
+    /// No change: the watch is alive.
     Bookmark,
 }
 
-/// An error of the transport, or of a watch, as one of ours.
+/// Converts an error of the transport or of a watch.
 fn broken(error: &kube::Error, subject: &Subject) -> ApiError {
     match error {
         kube::Error::Api(status) => refused(status.code, status, subject),
-        // It may quote what it could not read.
+        // Its text may quote the object that it could not parse.
         kube::Error::SerdeError(_) => {
             ApiError::local(Class::Other, "the API server's answer is not the JSON that was asked for")
         }
@@ -417,12 +415,12 @@ fn broken(error: &kube::Error, subject: &Subject) -> ApiError {
     }
 }
 
-/// A status of kube as one of our errors.
+/// Converts a Kubernetes `Status`.
 fn refused(code: u16, status: &impl serde::Serialize, subject: &Subject) -> ApiError {
     ApiError::from_status(code, &serde_json::to_value(status).unwrap_or_default(), subject)
 }
 
-/// An error and its causes in one line, causes that repeat each other once.
+/// Joins an error and its causes in one line; a cause that repeats another appears once.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -437,7 +435,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The texts of `Warning: 299 - "…"` headers (RFC 7234).
+/// Reads the texts of `Warning: 299 - "…"` headers (RFC 7234).
 fn warnings(headers: &HeaderMap) -> Vec<String> {
     let text = |value: &HeaderValue| {
         let quoted = value.to_str().ok()?.split_once('"')?.1.rsplit_once('"')?.0;

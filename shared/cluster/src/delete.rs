@@ -1,8 +1,8 @@
-//! Deletes what Git no longer has, and only what is provably the application's.
+//! Deletes objects that Git no longer has, and only those that provably belong to the application.
 //!
-//! Guarantees: only an object that the inventory holds, whose ApplySet label and tracking id both say it is the
-//! application's, and that is still the very one looked at (uid) is deleted. A prune that looks like an accident
-//! waits for approval ([`slipway_gitops::prune_guard`]).
+//! Guarantees: an object is deleted only where the inventory holds it, its ApplySet label and tracking id both name the
+//! application, and it is still the one that was read (uid). A prune that looks like an accident waits for approval
+//! ([`slipway_gitops::prune_guard`]).
 
 use std::collections::BTreeSet;
 
@@ -16,20 +16,20 @@ use slipway_gitops::error::{ApiError, Class, Failure, Verb};
 use slipway_gitops::identity::AppIdentity;
 use slipway_gitops::prune_guard::{HOLDS_STATE, Propagation, holds_state, ownership_mismatch};
 
-/// What became of a deletion.
+/// The result of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PruneResult {
-    /// It is deleted, or will be when its finalizers let it go.
+    /// Deleted, or deleted as soon as its finalizers are removed.
     Deleted,
-    /// It was gone already.
+    /// Already gone.
     Gone,
-    /// It was being deleted already.
+    /// Already being deleted.
     AlreadyDeleting,
-    /// It stays, for this reason.
+    /// Not deleted, for this reason.
     Kept(String),
 }
 
-/// Deletes `live` at `place` if it is provably `owner`'s; in a dry run only asks whether it could.
+/// Deletes `live` at `place` if it provably belongs to `owner`; a dry run only checks that.
 pub async fn prune(
     cluster: &Cluster,
     place: &ObjectRef,
@@ -48,7 +48,7 @@ pub async fn prune(
     delete(cluster, place, live, propagation, dry_run).await
 }
 
-/// Deletes `live` at `place`, and no other object of that name; whose it is, the caller knows.
+/// Deletes exactly `live` at `place`, no other object of that name; the caller has checked its owner.
 pub async fn delete(
     cluster: &Cluster,
     place: &ObjectRef,

@@ -1,4 +1,4 @@
-//! Reads what belongs to an object that does not come right.
+//! Gathers the evidence for why an object is not healthy: its children, events and logs.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,20 +15,20 @@ use slipway_gitops::diagnose::{Cause, Diagnosis, Event, Evidence, Reason, cause}
 use slipway_gitops::path;
 use slipway_gitops::redactor::Redactor;
 
-/// The most children and events looked at.
+/// Children and events of one list: more rarely add a reason.
 const MAX_LISTED: u32 = 200;
-/// Lines of a log that are told.
+/// Lines of a log that are reported.
 const LINES: i64 = 10;
-/// The most of a log that is read, and of a line that is told.
+/// Bytes of a log that are read, and the limit of a reported line.
 const MAX_LOG: i64 = 16 * 1024;
 const MAX_LINE: usize = 300;
-/// Secrets of a pod that are read so that its log can be shown.
+/// Secrets of a pod that are read to redact its log; beyond that no log is shown.
 const MAX_SECRETS: usize = 20;
 
-/// Why the object at `place`, last seen as `object`, is not there yet; `None` where nothing is found to be wrong.
+/// Diagnoses why the object at `place`, last seen as `object`, is not healthy; `None` where no cause is found.
 ///
-/// What can't be read (rights, time) is passed over: an explanation is better poor than late. It is without the
-/// values of the Secrets that the connection keeps out of words, and its log without those that the pod uses.
+/// Evidence that can't be read (permissions, time) is left out: a poor diagnosis is better than a late one. Values of
+/// the Secrets that the connection redacts, and of those that the pod uses, never appear.
 pub async fn diagnose(cluster: &Cluster, place: &ObjectRef, object: Option<&Object>) -> Option<Diagnosis> {
     let Some(object) = object else {
         let message = "it does not exist (any more)".to_owned();
@@ -61,13 +61,13 @@ pub async fn diagnose(cluster: &Cluster, place: &ObjectRef, object: Option<&Obje
     Some(explanation.redacted(cluster.redactor()))
 }
 
-/// The last warning about the object found, unless it says the same.
+/// The last warning event of the found object, unless it says the same as the cause.
 fn last_event(events: &[Event], found: &Cause) -> Option<Event> {
     let about = events.iter().filter(|event| event.object == found.object && event.warning);
     about.max_by_key(|event| &event.time).filter(|event| !found.message.contains(&event.message)).cloned()
 }
 
-/// The object and what it made: the newest ReplicaSet of a Deployment, the pods of a workload.
+/// The object and its children: the newest ReplicaSet of a Deployment, the pods of a workload.
 async fn family(cluster: &Cluster, object: &Object) -> Vec<Object> {
     let mut family = vec![object.clone()];
     if object.group() == "apps" && object.kind() == "Deployment" {
@@ -90,7 +90,7 @@ async fn family(cluster: &Cluster, object: &Object) -> Vec<Object> {
     family
 }
 
-/// What `owner` made, found by the selector of `selecting`.
+/// The children of `owner`, found by the selector of `selecting`.
 async fn children(
     cluster: &Cluster,
     plural: &str,
@@ -120,7 +120,7 @@ async fn children(
     items.filter(|item| is_owned(item)).filter_map(object).collect()
 }
 
-/// The events about what is called `name`.
+/// The events of the object `name`.
 async fn events(cluster: &Cluster, namespace: &str, name: &str) -> Vec<Event> {
     let namespace = if namespace.is_empty() { "default" } else { namespace };
     let params = ListParams::default().fields(&format!("involvedObject.name={name}")).limit(MAX_LISTED);
@@ -161,20 +161,20 @@ async fn log(cluster: &Cluster, pod: &ObjectId, container: &str, previous: bool)
     let place = path::collection("v1", &pod.namespace, "pods").and_then(|path| Ok((path, path::segment(&pod.name)?)));
     let Ok((path, name)) = place else { return Vec::new() };
     let text = cluster.text(Request::new(path).logs(&name, &params)).await.unwrap_or_default();
-    // What is cut off in the midst of a line may be cut off in the midst of a value.
+    // A cut-off line may cut a Secret's value, which would then not be recognised.
     let is_cut = i64::try_from(text.len()).unwrap_or(i64::MAX) >= MAX_LOG;
     let whole = if is_cut { text.rsplit_once('\n').map_or("", |(whole, _)| whole) } else { &text };
     whole.lines().map(str::to_owned).collect()
 }
 
-/// The names of the Secrets that a pod's containers and volumes take values from.
+/// The Secrets that a pod's containers and volumes use.
 fn secrets_of(pod: &Object) -> BTreeSet<String> {
     fn collect(value: &Value, found: &mut BTreeSet<String>) {
         match value {
             Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
             Value::Object(fields) => {
                 for (key, field) in fields {
-                    // `env`, `envFrom` and projected volumes say `name`, volumes `secretName`, drivers and pulls have
+                    // `env`, `envFrom` and projected volumes have `name`, volumes `secretName`, drivers and image pulls
                     // references.
                     let name = match key.as_str() {
                         "secretKeyRef" | "secretRef" | "secret" | "nodePublishSecretRef" => {
@@ -196,7 +196,7 @@ fn secrets_of(pod: &Object) -> BTreeSet<String> {
     found
 }
 
-/// The Secrets of these names; `None` where one may be there and can't be read.
+/// Reads the Secrets `names`; `None` where one may exist and can't be read.
 async fn secrets(cluster: &Cluster, namespace: &str, names: &BTreeSet<String>) -> Option<Vec<Object>> {
     if names.len() > MAX_SECRETS {
         return None;
@@ -212,7 +212,7 @@ async fn secrets(cluster: &Cluster, namespace: &str, names: &BTreeSet<String>) -
     failures.is_empty().then(|| found.into_values().collect())
 }
 
-/// A line as a terminal or a chat may get it.
+/// Removes control characters, which a terminal or a chat might interpret.
 fn printable(line: &str) -> String {
     line.chars().filter(|c| !c.is_control() || *c == '\t').take(MAX_LINE).collect()
 }

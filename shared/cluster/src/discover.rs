@@ -1,6 +1,6 @@
-//! What the API server calls a kind: its resource, whether it has a namespace, what may be done to it.
+//! Discovers kinds: their resource, scope and verbs.
 //!
-//! Only the group versions that a plan names are asked for, one small request each, and kept for warm invocations.
+//! Only the group versions that a sync needs are requested, one small request each, and cached for warm invocations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
@@ -13,25 +13,26 @@ use slipway_gitops::api_resources::{ApiResource, ApiResources, GroupKind, GroupV
 use slipway_gitops::error::ApiError;
 use slipway_gitops::path;
 
-/// Requests on their way at the same time.
+/// Concurrent discovery requests.
 const CONCURRENCY: usize = 8;
 
-/// The kinds of one group version.
+/// The resources of one group version, by kind.
 pub(crate) type Discovered = BTreeMap<String, Arc<ApiResource>>;
 
 impl Cluster {
-    /// Asks for `wanted` kinds, and for `known` ones (those of an inventory) in whichever version is served.
+    /// Resolves `wanted` kinds, and `known` ones (those of an inventory) in whichever version is served.
     ///
-    /// Never fails as a whole: each kind's lookup in [`Kinds`] says whether it is unknown or could not be asked.
+    /// Never fails as a whole: each lookup in [`ApiResources`] says whether the kind is unknown or its request failed.
     pub async fn resolve(&self, wanted: &BTreeSet<GroupVersionKind>, known: &BTreeSet<GroupKind>) -> ApiResources {
         let mut kinds = ApiResources::default();
-        let mut versions: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        // Owned, so that a caller's future may be sent.
+        let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for gvk in wanted {
-            versions.entry(gvk.api_version()).or_default().insert(&gvk.kind);
+            versions.entry(gvk.api_version()).or_default().insert(gvk.kind.clone());
         }
         let lists = futures::stream::iter(versions)
             .map(|(version, names)| async move {
-                let list = self.group_version(&version, |list| names.iter().all(|kind| list.contains_key(*kind))).await;
+                let list = self.group_version(&version, |list| names.iter().all(|kind| list.contains_key(kind))).await;
                 (version, names, list)
             })
             .buffer_unordered(CONCURRENCY)
@@ -40,14 +41,14 @@ impl Cluster {
         for (version, names, list) in lists {
             match list {
                 Ok(list) => {
-                    names.iter().filter_map(|kind| list.get(*kind)).for_each(|found| kinds.add(Arc::clone(found)));
+                    names.iter().filter_map(|kind| list.get(kind)).for_each(|found| kinds.add(Arc::clone(found)));
                 }
                 Err(error) => kinds.mark_incomplete(version, error),
             }
         }
-        let open: Vec<&GroupKind> = known.iter().filter(|kind| kinds.of_group_kind(kind).is_err()).collect();
+        let open: Vec<GroupKind> = known.iter().filter(|kind| kinds.of_group_kind(kind).is_err()).cloned().collect();
         let found = futures::stream::iter(open)
-            .map(|kind| async move { (kind, self.preferred(kind).await) })
+            .map(|kind| async move { (kind.clone(), self.preferred(&kind).await) })
             .buffer_unordered(CONCURRENCY)
             .collect::<Vec<_>>()
             .await;
@@ -61,12 +62,12 @@ impl Cluster {
         kinds
     }
 
-    /// Forgets what was found out, because an answer contradicts it.
+    /// Clears the cache, because a response contradicts it.
     pub fn invalidate_discovery(&self) {
         self.discovered().lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// A kind in its group's preferred version, or the first that has it.
+    /// Resolves a kind in its group's preferred version, or in the first that has it.
     async fn preferred(&self, kind: &GroupKind) -> Result<Option<Arc<ApiResource>>, ApiError> {
         let versions = if kind.group.is_empty() {
             vec!["v1".to_owned()]
@@ -86,7 +87,8 @@ impl Cluster {
         Ok(None)
     }
 
-    /// The kinds of a group version: what is remembered if it is `enough`, else asked for. Empty if it is not served.
+    /// Returns the kinds of a group version: the cached ones where they are `enough`, else requested. Empty where it is
+    /// not served.
     async fn group_version(
         &self,
         version: &str,
@@ -122,7 +124,7 @@ fn group_versions(group: &Value) -> Vec<String> {
     preferred.iter().cloned().chain(others.collect::<Vec<_>>()).collect()
 }
 
-/// The kinds of an APIResourceList, subresources left out.
+/// The kinds of an APIResourceList, without subresources.
 fn resource_list(version: &str, body: &Value) -> Discovered {
     let (group, version) = version.split_once('/').unwrap_or(("", version));
     let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! Is an object as Git has it, and if not, who changed what? A dry run, masked, compared and blamed. Changes nothing.
+//! Compares an object with Git by a dry run, redacts the differences and names their field managers. Changes nothing.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use slipway_gitops::managed_fields::FIELD_MANAGER;
 use slipway_gitops::managed_fields::mutations;
 use slipway_gitops::sync_status::CompareOptions;
 
-/// How often an object that keeps changing is looked at.
+/// Attempts for an object that keeps changing between read and dry run.
 const MAX_CONFLICT_ATTEMPTS: usize = 4;
 
-/// Compares `desired`, a `resource`, with `live` by a dry run ([`settle`]), masks and blames.
+/// Compares `desired`, a `resource`, with `live` by a dry run ([`dry_run`]); redacts, and names field managers.
 pub async fn compare(
     cluster: &Cluster,
     resource: &Arc<ApiResource>,
@@ -37,13 +37,12 @@ pub async fn compare(
     })
 }
 
-/// `live` beside what an apply of `desired`, a `resource`, would make of it; `None` if it does not exist.
+/// Returns `live` and the predicted result of applying `desired`, a `resource`; `None` where the object does not exist.
 ///
-/// The dry run answers for the object as it is at that moment: if that is no longer `live`, it is read again, so that
-/// what a controller writes in between is no difference. What mutating webhooks make of fields that are not ours is
-/// none either, unless the options say so, and neither is what `rules` ignore. Where something differs and the scale
-/// subresource left no time in managedFields, the time of the controller's event is put there. Errors are those of
-/// the dry run.
+/// The dry run is based on the object at that moment: where that is no longer `live`, the object is read again, so that
+/// a controller's write in between is no difference. Mutations of webhooks in fields that are not ours are none either,
+/// unless the options say so, and neither is what `rules` ignore. Where something differs and managedFields have no
+/// time for the scale subresource, the time of the controller's event is filled in. Errors are those of the dry run.
 pub async fn dry_run(
     cluster: &Cluster,
     resource: &Arc<ApiResource>,
@@ -83,7 +82,7 @@ fn version(object: &Object) -> Option<&Value> {
     object.pointer("/metadata/resourceVersion")
 }
 
-/// Gives the entries of the scale subresource that have no time the one of the last scaling.
+/// Fills in the time of the last scaling in entries of the scale subresource without a time.
 async fn time_scalings(cluster: &Cluster, live: &mut Object) {
     let is_untimed = |entry: &Value| {
         entry.get("subresource").and_then(Value::as_str) == Some("scale")

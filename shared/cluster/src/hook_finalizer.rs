@@ -1,5 +1,5 @@
-//! Letting go: a hook by our finalizer, so that whoever wants the object gone gets it gone; any object by our marks,
-//! so that it is nobody's.
+//! Removes our hook finalizer so that pending deletions can complete, and our tracking metadata from objects that are
+//! kept.
 
 use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
@@ -11,12 +11,13 @@ use slipway_gitops::error::{Class, Failure, Verb};
 use slipway_gitops::health::HOOK_FINALIZER;
 use slipway_gitops::identity::AppIdentity;
 use slipway_gitops::managed_fields::FIELD_MANAGER;
+use slipway_gitops::managed_fields::record::LAST_APPLIED_FIELDS;
 use slipway_gitops::tracking::{self, PART_OF, TRACKING_ID};
 
-/// How often it is tried when others write at the same time.
+/// Attempts when other managers write at the same time.
 const MAX_PATCH_ATTEMPTS: usize = 4;
 
-/// Takes our finalizer off the hook at `place`, which was last seen as `live`; gives it as it is then, `None` if it
+/// Removes our finalizer from the hook at `place`, last seen as `live`; returns the resulting object, `None` where it
 /// is gone.
 pub async fn remove_hook_finalizer(
     cluster: &Cluster,
@@ -26,21 +27,21 @@ pub async fn remove_hook_finalizer(
     patch(cluster, place, live, |object| Some(json!({ "finalizers": kept(object)? }))).await
 }
 
-/// Takes the marks of `owner` off the object at `place`, which was last seen as `live`: it stays, and is no longer
-/// the application's. Gives it as it is then, `None` if it is gone.
+/// Removes the tracking metadata of `owner` from the object at `place`, last seen as `live`: the object stays,
+/// unmanaged. Returns the resulting object, `None` where it is gone.
 pub async fn disown(
     cluster: &Cluster,
     place: &ObjectRef,
     live: &Object,
     owner: &AppIdentity,
 ) -> Result<Option<Object>, Failure> {
-    let marks = json!({"labels": {PART_OF: null}, "annotations": {TRACKING_ID: null}});
+    let marks = json!({"labels": {PART_OF: null}, "annotations": {TRACKING_ID: null, LAST_APPLIED_FIELDS: null}});
     let is_ours = |object: &Object| tracking::is_ours(object, &owner.app, &owner.applyset);
     patch(cluster, place, live, |object| is_ours(object).then(|| marks.clone())).await
 }
 
-/// Merges into the metadata of the object at `place` what `change` makes of it, again where others write at the same
-/// time; `None` is no change.
+/// Patches the metadata of the object at `place` with the result of `change`, again where another manager writes at the
+/// same time; `None` is no change.
 async fn patch(
     cluster: &Cluster,
     place: &ObjectRef,

@@ -1,5 +1,5 @@
-//! A kubeconfig, read without starting any program: local use only, functions have an endpoint and a token of their
-//! own.
+//! Reads a kubeconfig without starting any program. For local use only: functions get endpoint and token from
+//! elsewhere.
 
 use std::path::{Path, PathBuf};
 
@@ -13,11 +13,11 @@ use slipway_manifest::yaml;
 use crate::connect::{Auth, ConnectError, Eks};
 use crate::transport::Endpoint;
 
-/// Where the current context of the kubeconfig at `path` (or `context`) leads, and how to log in there.
+/// Resolves the current context (or `context`) of the kubeconfig at `path` to an endpoint and its credentials.
 ///
-/// Relative paths are relative to the file, as kubectl has them. A token file is read once.
-/// Errors: an unreadable file or one that it names, a context that does not fit together, a login that needs a program
-/// other than `aws eks get-token` (whose token is made of `credentials`), a setting that is not supported.
+/// Relative paths are relative to the file, as in kubectl. A token file is read once.
+/// Errors: an unreadable file or one that it names, an incomplete context, a user that needs a program other than `aws
+/// eks get-token` (whose token is derived from `credentials`), an unsupported setting.
 pub(crate) fn read(
     path: &Path,
     context: Option<&str>,
@@ -97,7 +97,7 @@ fn token(user: AuthInfo, files: &Files<'_>) -> Result<Option<SecretString>, BoxE
     }
 }
 
-/// Takes `aws eks get-token` as what it means; any other program is the error.
+/// Replaces `aws eks get-token` by the token that it would print; any other program is an error.
 fn eks(exec: ExecConfig, credentials: Option<SharedCredentialsProvider>) -> Result<Auth, String> {
     let program = exec.command.unwrap_or_default();
     let args = exec.args.unwrap_or_default();
@@ -112,7 +112,7 @@ fn eks(exec: ExecConfig, credentials: Option<SharedCredentialsProvider>) -> Resu
     }
 }
 
-/// The folder of the kubeconfig, to which its relative paths are relative.
+/// The folder of the kubeconfig, for its relative paths.
 struct Files<'a>(&'a Path);
 
 impl Files<'_> {
@@ -121,7 +121,7 @@ impl Files<'_> {
         std::fs::read(&path).map_err(|error| format!("failed to read {}: {error}", path.display()).into())
     }
 
-    /// PEM out of base64 `data`, else out of `file`.
+    /// PEM from base64 `data`, else from `file`.
     fn pem(&self, data: Option<&str>, file: Option<&str>) -> Result<Option<String>, BoxError> {
         let bytes = match (data, file) {
             (Some(data), _) => STANDARD.decode(data)?,

@@ -1,9 +1,9 @@
-//! One holder an application, without trusting clocks: a Lease whose expiry is judged by renewals that the waiter saw
-//! itself.
+//! Acquires and renews the Lease of an application: one holder at a time. No clock is trusted: a waiter judges expiry
+//! by the renewals that it observed itself.
 //!
 //! Guarantees: two holders never overlap, as long as a second lasts a second everywhere: a holder counts from before
-//! it asked, a waiter from after it saw, and the holder's requests end [`MARGIN`] before. Whoever takes over raises
-//! the transitions.
+//! its request, a waiter from after its observation, and the holder's requests end [`MARGIN`] earlier. Each takeover
+//! increments `leaseTransitions`.
 
 #![warn(clippy::arithmetic_side_effects)]
 
@@ -26,63 +26,63 @@ use slipway_gitops::error::{ApiError, Class};
 use slipway_gitops::identity::STATE_NAMESPACE;
 use slipway_gitops::managed_fields::FIELD_MANAGER;
 
-/// What a holder gives up of its time, for requests that are still on their way.
+/// The time before expiry at which a holder stops, for requests that are still in flight.
 pub const MARGIN: Duration = Duration::from_secs(2);
-/// How long a Lease lasts that does not say.
+/// Assumed duration of a Lease without one.
 const UNSAID: Duration = Duration::from_secs(30);
-/// How often we try again when others write at the same time.
+/// Attempts when other workers write at the same time.
 const MAX_CONFLICT_ATTEMPTS: usize = 16;
-/// The annotation in which whoever finds the Lease held leaves the revision it came for.
+/// The annotation in which a worker that finds the Lease held leaves the revision that it wants to sync.
 const PENDING_REQUEST: &str = "slipway.dev/wanted";
 
-/// Why a Lease could not be had, kept or given back.
+/// Why a Lease could not be acquired, renewed or released.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
-    /// Another worker holds it now: what was being done must stop.
+    /// Another worker holds the Lease now: the operation must stop.
     #[error("lost the lease of {app} to another worker")]
     Lost {
         /// `namespace/name` of the application.
         app: String,
     },
-    /// The API server refused.
+    /// The API server refused the request.
     #[error("failed to {verb} the lease of {app}")]
     Api {
         /// `acquire`, `renew` or `release`.
         verb: &'static str,
         /// `namespace/name` of the application.
         app: String,
-        /// Why.
+        /// The API server's answer.
         #[source]
         source: ApiError,
     },
 }
 
-/// How to ask for a Lease.
+/// How to acquire a Lease.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Who asks: unique to the invocation.
+    /// The holder's identity, unique to the invocation.
     pub holder: String,
-    /// How long a renewal lasts, in whole seconds; well above [`MARGIN`].
+    /// Validity of a renewal, in whole seconds; well above [`MARGIN`].
     pub duration: Duration,
-    /// How long to wait for a holder that shows no life. Less than the holder's own duration means not to wait.
+    /// How long to wait for a holder that does not renew. Less than the holder's own duration means not to wait.
     pub expires_after: Duration,
-    /// What to leave to a holder that is alive.
+    /// The revision to leave for a live holder.
     pub pending_request: String,
 }
 
-/// What came of asking.
+/// The result of acquiring.
 pub enum Acquisition {
-    /// We hold it.
+    /// The Lease is ours.
     Acquired(Box<Lease>),
-    /// Somebody else does, and was told what is wanted.
+    /// Another worker holds it, and the pending request was left there.
     Held {
-        /// Who.
+        /// The holder's identity.
         holder: String,
     },
 }
 
-/// A Lease that we hold.
+/// A held Lease.
 pub struct Lease {
     cluster: Cluster,
     app: AppKey,
@@ -94,10 +94,10 @@ pub struct Lease {
     written: Mutex<Written>,
 }
 
-/// Asks for the Lease of `app`.
+/// Acquires the Lease of `app`.
 ///
-/// Free: it is ours. Held: waits, if `expires_after` allows, as long as the holder's renewal may last; a renewal seen
-/// meanwhile is life, none is death and the Lease is ours. A living holder gets `wanted` left.
+/// A free Lease is taken. A held one is watched for the holder's duration, if `expires_after` allows: without a renewal
+/// it is taken over. A live holder gets the pending request instead.
 pub async fn acquire(cluster: &Cluster, app: &AppKey, options: &Options) -> Result<Acquisition, LockError> {
     let failed = |source| LockError::Api { verb: "acquire", app: display_name(app), source };
     let mut dead: Option<String> = None;
@@ -132,7 +132,7 @@ pub async fn acquire(cluster: &Cluster, app: &AppKey, options: &Options) -> Resu
             dead = Some(seen.version);
             continue;
         }
-        // The holder may have gone while we looked: only a Lease that is still held keeps what is left on it.
+        // The holder may have released it meanwhile: only a Lease that is still held keeps the request.
         let left = request_handover(cluster, app, &options.pending_request).await.map_err(failed)?;
         if !left.holder.is_empty() {
             return Ok(Acquisition::Held { holder: left.holder });
@@ -142,27 +142,27 @@ pub async fn acquire(cluster: &Cluster, app: &AppKey, options: &Options) -> Resu
 }
 
 impl Lease {
-    /// The connection whose requests end before the Lease does.
+    /// A connection whose requests end before the Lease expires.
     pub fn cluster(&self) -> Cluster {
         self.cluster.with_deadline(self.deadline.clone())
     }
 
-    /// How often the Lease changed hands: goes into the state.
+    /// The Lease's transitions; recorded in the state.
     pub fn transitions(&self) -> u64 {
         self.transitions
     }
 
-    /// What was left for the holder before us.
+    /// The request that was pending when the Lease was acquired.
     pub fn pending_request(&self) -> Option<&str> {
         self.pending_request.as_deref()
     }
 
-    /// How long it is certainly ours.
+    /// Time for which the Lease is certainly ours.
     pub fn remaining(&self) -> Duration {
         self.deadline.remaining()
     }
 
-    /// Renews it: the requests bound to it get another full duration.
+    /// Renews the Lease and extends the deadline of the requests bound to it.
     pub async fn renew(&self) -> Result<(), LockError> {
         let asked = Instant::now();
         self.write("renew", &self.holder).await?;
@@ -170,9 +170,9 @@ impl Lease {
         Ok(())
     }
 
-    /// Runs `work`, renewing all the while; ends it as soon as the Lease is lost.
+    /// Runs `work` and keeps the Lease renewed; stops as soon as the Lease is lost.
     ///
-    /// A renewal that fails otherwise is tried again as long as the Lease lasts.
+    /// A renewal that fails otherwise is retried as long as the Lease is valid.
     pub async fn keep_renewed<T>(&self, work: impl Future<Output = T>) -> Result<T, LockError> {
         pin_mut!(work);
         loop {
@@ -191,14 +191,14 @@ impl Lease {
         }
     }
 
-    /// Gives it back. Gives what others left meanwhile: it has to be looked at again.
+    /// Releases the Lease; returns a request that was left meanwhile and has to be processed.
     pub async fn release(&self) -> Result<Option<String>, LockError> {
         self.write("release", "").await?;
         self.deadline.extend_to(Instant::now());
         Ok(self.written.lock().await.wanted.clone())
     }
 
-    /// Writes the Lease if it is still ours; somebody leaving a wish on it meanwhile is no loss.
+    /// Writes the Lease if it is still ours; a concurrent pending-request annotation is kept.
     async fn write(&self, verb: &'static str, holder: &str) -> Result<(), LockError> {
         let failed = |source| LockError::Api { verb, app: display_name(&self.app), source };
         let mut last = self.written.lock().await;
@@ -229,7 +229,7 @@ struct Written {
     wanted: Option<String>,
 }
 
-/// A Lease as it was seen.
+/// A Lease as observed.
 #[derive(Debug)]
 struct ObservedLease {
     holder: String,
@@ -247,7 +247,7 @@ impl ObservedLease {
         let wanted = text(&format!("/metadata/annotations/{}", PENDING_REQUEST.replace('/', "~1")));
         Self {
             holder: text("/spec/holderIdentity"),
-            // A Lease that does not say how long it lasts is not over at once.
+            // A Lease without a duration does not expire at once.
             duration: Some(number("/spec/leaseDurationSeconds")).filter(|n| *n > 0).map_or(UNSAID, Duration::from_secs),
             renewed: text("/spec/renewTime"),
             transitions: number("/spec/leaseTransitions"),
@@ -285,12 +285,12 @@ fn lease(
     }
 }
 
-/// When the requests of a holder end who `asked` for so long.
+/// The end of a holder's requests, when it `asked` for this duration.
 fn end(asked: Instant, duration: Duration) -> Instant {
     asked.checked_add(duration.saturating_sub(MARGIN)).unwrap_or(asked)
 }
 
-/// The Lease as it is to be written. Its times are for people: nobody judges by them.
+/// The Lease as it is written. Its times are only informative: expiry is never derived from them.
 fn body(
     app: &AppKey,
     holder: &str,
@@ -361,7 +361,7 @@ fn params() -> PostParams {
     PostParams { dry_run: false, field_manager: Some(FIELD_MANAGER.to_owned()) }
 }
 
-/// Leaves what is wanted on the Lease, touching nothing else; gives the Lease as it is then.
+/// Leaves the pending request on the Lease and touches nothing else; returns the Lease as it is then.
 async fn request_handover(cluster: &Cluster, app: &AppKey, wanted: &str) -> Result<ObservedLease, ApiError> {
     let url = format!("{}/{}?fieldManager={FIELD_MANAGER}", leases().url_path, app.object_name());
     let request = http::Request::patch(url)
@@ -371,15 +371,14 @@ async fn request_handover(cluster: &Cluster, app: &AppKey, wanted: &str) -> Resu
     Ok(ObservedLease::read(&cluster.send(request).await?.body))
 }
 
-/// Whether the holder of `seen` lets its whole duration pass without a renewal, watched from now on.
+/// Whether the holder of `seen` does not renew within its whole duration, watched from now on.
 async fn is_expired(cluster: &Cluster, app: &AppKey, seen: &ObservedLease) -> Result<bool, ApiError> {
     let params = WatchParams::default().fields(&format!("metadata.name={}", app.object_name()));
     let events = cluster.watch::<Value>(leases().watch(&params, &seen.version)).await?;
     Ok(tokio::time::timeout(seen.duration, observe_renewal(events, seen)).await.is_err())
 }
 
-/// Ends at the first renewal, release or change of hands; a watch that breaks off is no sign, but no proof of silence
-/// either.
+/// Ends at the first renewal, release or change of holder; a broken watch proves neither renewal nor silence.
 async fn observe_renewal(events: impl Stream<Item = Result<Event<Value>, ApiError>>, seen: &ObservedLease) {
     pin_mut!(events);
     while let Some(Ok(event)) = events.next().await {

@@ -1,8 +1,7 @@
 //! Talks to Kubernetes API servers: connects, discovers kinds, reads, applies, deletes, waits, locks, records.
 //!
-//! What is decided is decided in `slipway-gitops`; this crate asks and carries out. Only [`apply`], [`delete`],
-//! [`migrate`] and [`hook_finalizer`] change a cluster; [`state`] and [`lease`] write Slipway's own two objects
-//! beside it.
+//! Decisions are made in `slipway-gitops`; this crate sends the requests. Only [`apply`], [`delete`], [`migrate`] and
+//! [`hook_finalizer`] change an application's objects; [`state`] and [`lease`] write Slipway's own two objects.
 
 pub mod apply;
 pub mod capabilities;

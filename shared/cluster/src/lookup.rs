@@ -1,4 +1,4 @@
-//! What the template function `lookup` gives (helm/helm `pkg/engine/lookup_func.go`). Reads only.
+//! Answers the template function `lookup` (helm/helm `pkg/engine/lookup_func.go`). Reads only.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::objects::{self, Listed, ObjectRef};
 use slipway_gitops::api_resources::ApiResource;
 use slipway_gitops::error::{Failure, Verb};
 
-/// The object `name` in `namespace`; null where there is none.
+/// Returns the object `name` in `namespace`; null where it does not exist.
 pub async fn get(
     cluster: &Cluster,
     resource: &Arc<ApiResource>,
@@ -24,14 +24,14 @@ pub async fn get(
     Ok(objects::get(cluster, &place(resource, namespace, name)).await?.map_or(Value::Null, Object::into_value))
 }
 
-/// All objects in `namespace` (empty: everywhere).
+/// Lists all objects in `namespace` (empty: all namespaces).
 pub async fn list(cluster: &Cluster, resource: &Arc<ApiResource>, namespace: &str) -> Result<Listed, Failure> {
     let listed = objects::list(cluster, resource, namespace, &ListParams::default()).await;
     listed.map_err(place(resource, namespace, "").failed(Verb::Read))
 }
 
 impl Listed {
-    /// The list as the API server would give it.
+    /// The list in the API server's shape.
     pub fn into_value(self, resource: &ApiResource) -> Value {
         let items: Vec<Value> = self.objects.into_iter().map(Object::into_value).collect();
         json!({

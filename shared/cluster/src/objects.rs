@@ -1,4 +1,4 @@
-//! What is in the cluster: one object, a list in pages, the members of an application. Reads only.
+//! Reads live objects: one object, a list in pages, the objects of an application.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,44 +12,44 @@ use serde_json::Value;
 use slipway_manifest::{Object, ObjectId};
 
 use crate::connect::Cluster;
-use slipway_gitops::api_resources::{ApiResource, GroupVersionKind};
+use slipway_gitops::api_resources::{ApiResource, ApiResources, GroupKind, GroupVersionKind};
 use slipway_gitops::error::{ApiError, Class, Failure, Verb};
 use slipway_gitops::path;
 use slipway_gitops::tracking::PART_OF;
 
-/// Requests on their way at the same time.
+/// Concurrent reads of one call.
 const READ_CONCURRENCY: usize = 16;
-/// Objects asked for in one page.
+/// Objects per page, as kubectl asks for them.
 const PAGE_SIZE: u32 = 500;
-/// Objects of one collection that are asked for one by one rather than by a list.
+/// Up to this many objects of one collection are read one by one instead of by a list.
 const MAX_SINGLE_READS: usize = 8;
-/// The most objects one list may have.
+/// Objects of one list: more would not fit the function's memory.
 const MAX_OBJECTS: usize = 100_000;
 
-/// Where an object is found.
+/// Reference of an object: where it is served.
 #[derive(Debug, Clone)]
 pub struct ObjectRef {
-    /// Its kind.
+    /// The API resource of its kind.
     pub resource: Arc<ApiResource>,
-    /// Its namespace; empty for cluster-scoped kinds.
+    /// Empty for cluster-scoped kinds.
     pub namespace: String,
-    /// Its name.
+    /// Object name, unescaped.
     pub name: String,
 }
 
 impl ObjectRef {
-    /// The place of `object`, a `resource`.
+    /// The reference of `object`, a `resource`.
     pub fn of(resource: &Arc<ApiResource>, object: &Object) -> Self {
         let namespace = if resource.namespaced { object.namespace() } else { "" };
         Self { resource: Arc::clone(resource), namespace: namespace.to_owned(), name: object.name().to_owned() }
     }
 
-    /// The id of what is there.
+    /// The id of the referenced object.
     pub fn id(&self) -> ObjectId {
         ObjectId::new(&self.resource.gvk.group, &self.resource.gvk.kind, &self.namespace, &self.name)
     }
 
-    /// The request builder of its collection; a namespace that would lead out of it is refused.
+    /// The request builder of its collection; refuses a namespace that would leave the collection's path.
     pub(crate) fn request(&self) -> Result<Request, ApiError> {
         if self.resource.namespaced && self.namespace.is_empty() {
             return Err(ApiError::local(Class::Invalid, "the object has no namespace, and its kind needs one"));
@@ -57,7 +57,7 @@ impl ObjectRef {
         Ok(Request::new(self.resource.path(&self.namespace)?))
     }
 
-    /// As [`request`](Self::request), with the name as it stands in a URL.
+    /// Like [`request`](Self::request), with the name escaped for a URL.
     pub(crate) fn named(&self) -> Result<(Request, String), ApiError> {
         Ok((self.request()?, path::segment(&self.name)?))
     }
@@ -66,6 +66,12 @@ impl ObjectRef {
         let id = self.id();
         move |source| Failure { id, verb, source }
     }
+}
+
+/// Where an object of the inventory is, in whichever version its kind is served; `None` for a kind that is not known.
+pub fn recorded(kinds: &ApiResources, id: &ObjectId) -> Option<ObjectRef> {
+    let resource = kinds.of_group_kind(&GroupKind::of(id)).ok()?.clone();
+    Some(ObjectRef { resource, namespace: id.namespace.clone(), name: id.name.clone() })
 }
 
 /// Reads one object; `None` if it does not exist.
@@ -81,7 +87,7 @@ pub async fn get(cluster: &Cluster, place: &ObjectRef) -> Result<Option<Object>,
     read.await.map_err(place.failed(Verb::Read))
 }
 
-/// Reads several objects at the same time, each with its own result; those that do not exist are left out.
+/// Reads several objects concurrently, each with its own result; missing ones are left out.
 pub async fn get_all(cluster: &Cluster, places: &[ObjectRef]) -> (BTreeMap<ObjectId, Object>, Vec<Failure>) {
     let mut found = BTreeMap::new();
     let mut failures = Vec::new();
@@ -101,17 +107,17 @@ pub async fn get_all(cluster: &Cluster, places: &[ObjectRef]) -> (BTreeMap<Objec
     (found, failures)
 }
 
-/// A list and the resourceVersion it is of.
+/// A list and its resourceVersion.
 pub struct Listed {
-    /// The objects.
+    /// The items, with `apiVersion` and `kind` filled in.
     pub objects: Vec<Object>,
-    /// From where a watch goes on.
+    /// The resourceVersion from which a watch continues.
     pub version: String,
 }
 
-/// Lists `resource` in `namespace` (empty: everywhere), page by page.
+/// Lists `resource` in `namespace` (empty: all namespaces), page by page.
 ///
-/// A list whose pages expire half-way is asked for once more, as a whole.
+/// Where the continue token expires half-way, the whole list is requested once more.
 pub async fn list(
     cluster: &Cluster,
     resource: &ApiResource,
@@ -121,7 +127,7 @@ pub async fn list(
     list_for::<Value>(cluster, resource, namespace, params).await
 }
 
-/// As [`list`], of each object what `T` has.
+/// Like [`list`], deserialized as `T`.
 pub(crate) async fn list_for<T: DeserializeOwned + Into<Value>>(
     cluster: &Cluster,
     resource: &ApiResource,
@@ -136,7 +142,7 @@ pub(crate) async fn list_for<T: DeserializeOwned + Into<Value>>(
     }
 }
 
-/// One answer of a list.
+/// One page of a list.
 #[derive(Deserialize)]
 struct Page<T> {
     #[serde(default)]
@@ -162,7 +168,7 @@ async fn pages<T: DeserializeOwned + Into<Value>>(
     loop {
         let page = cluster.send_for::<Page<T>>(request.list(&params)).await?.body;
         for mut item in page.items.into_iter().flatten().map(Into::into) {
-            // Items of a list say neither.
+            // Items of a list lack `apiVersion` and `kind`.
             if let Some(fields) = item.as_object_mut() {
                 fields.insert("apiVersion".to_owned(), Value::String(resource.gvk.api_version()));
                 fields.insert("kind".to_owned(), Value::String(resource.gvk.kind.clone()));
@@ -180,17 +186,16 @@ async fn pages<T: DeserializeOwned + Into<Value>>(
     }
 }
 
-/// The members of an ApplySet found, and the lists that could not be had.
+/// The objects of an ApplySet, and the lists that failed.
 #[derive(Debug, Default)]
 pub struct Members {
-    /// The objects that carry the label.
+    /// The objects with the ApplySet's label.
     pub objects: BTreeMap<ObjectId, Object>,
-    /// Kinds and namespaces that could not be listed: as long as there are any, nothing may be pruned.
+    /// Kinds and namespaces that could not be listed: nothing may be pruned while there are any.
     pub failures: Vec<Failure>,
 }
 
-/// Lists the members of `applyset`: one list for each of `resources` and, where it has namespaces, each of
-/// `namespaces`.
+/// Lists the objects of `applyset`: one list for each of `resources` and, where it is namespaced, each of `namespaces`.
 pub async fn members(
     cluster: &Cluster,
     resources: impl IntoIterator<Item = &Arc<ApiResource>>,
@@ -213,10 +218,10 @@ pub async fn members(
     members
 }
 
-/// What is at the places `wanted`, and the members of `applyset` in the collections of `wanted` and `known` places.
+/// Reads the objects `wanted`, and the objects of `applyset` in the collections of `wanted` and `known` ones.
 ///
-/// One list a collection (kind and namespace). Where `known` is empty nobody is a member yet. Wanted objects that are
-/// no members are asked for one by one, or, where they are many, by a list of their collection.
+/// One list per collection (kind and namespace). Where `known` is empty, no object has the label yet. Wanted objects
+/// without the label are read one by one or, where they are many, by a list of their collection.
 pub async fn list_live(cluster: &Cluster, wanted: &[ObjectRef], known: &[ObjectRef], applyset: &str) -> Members {
     let mut found = Members::default();
     if !known.is_empty() {
@@ -239,10 +244,10 @@ pub async fn list_live(cluster: &Cluster, wanted: &[ObjectRef], known: &[ObjectR
     found
 }
 
-/// A kind, and the namespace in which its objects are; empty for all, and for cluster-scoped kinds.
+/// A kind and the namespace of its objects; empty for all namespaces and for cluster-scoped kinds.
 type Collection = (Arc<ApiResource>, String);
 
-/// The places by what tells their collections apart.
+/// Groups references by collection.
 pub(crate) fn collections<'a>(
     places: impl IntoIterator<Item = &'a ObjectRef>,
 ) -> BTreeMap<(&'a GroupVersionKind, &'a str), (Collection, Vec<&'a ObjectRef>)> {
@@ -282,7 +287,7 @@ async fn lists(
     }
 }
 
-/// An answer as an object.
+/// Parses a response as an object.
 pub(crate) fn object(body: Value) -> Result<Object, ApiError> {
     Object::from_value(body)
         .map_err(|error| ApiError::local(Class::Other, format!("the API server's answer is not an object: {error}")))

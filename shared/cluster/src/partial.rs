@@ -1,4 +1,4 @@
-//! What of an answer is worth the memory: an API server's managedFields are half of what it says of an object.
+//! Drops managedFields while deserializing: they are half of an object's size.
 
 use std::fmt;
 
@@ -37,7 +37,7 @@ impl<'de> Deserialize<'de> for PartialObjectMetadata {
     }
 }
 
-/// Where in an object the reader is.
+/// The part of an object that is being deserialized.
 #[derive(Clone, Copy)]
 enum Part {
     Object,

@@ -1,5 +1,5 @@
-//! When was a workload scaled? `managedFields` of the scale subresource carry no time (seen on Kubernetes 1.35); the
-//! event of the controller that followed it does.
+//! Finds when a workload was scaled: `managedFields` of the scale subresource carry no time (seen on Kubernetes 1.35);
+//! the event of the controller that acted on it does.
 
 use kube::api::ListParams;
 use kube::core::Request;
@@ -9,11 +9,10 @@ use slipway_manifest::Object;
 use crate::connect::Cluster;
 use slipway_gitops::path;
 
-/// The most events looked at.
+/// Events that are read; the last scaling is among them.
 const MAX_EVENTS: u32 = 100;
 
-/// The time of the last event that says that `live` was scaled, as RFC 3339; `None` where there is none, or events
-/// may not be read.
+/// Time of the last event about scaling `live`, as RFC 3339; `None` where there is none, or events can't be read.
 pub(crate) async fn scaled_at(cluster: &Cluster, live: &Object) -> Option<String> {
     let uid = live.pointer("/metadata/uid")?.as_str()?;
     let fields = format!("involvedObject.uid={uid}");
@@ -22,12 +21,12 @@ pub(crate) async fn scaled_at(cluster: &Cluster, live: &Object) -> Option<String
     latest(&cluster.send(request).await.ok()?.body)
 }
 
-/// The latest time among the events of scaling. Pure.
+/// The latest time among scaling events. Pure.
 fn latest(events: &Value) -> Option<String> {
     let items = events.get("items").and_then(Value::as_array)?.iter();
     let scaling = items.filter(|event| {
         let reason = event.get("reason").and_then(Value::as_str).unwrap_or_default();
-        // A Deployment scales a ReplicaSet; the others make and delete pods themselves.
+        // A Deployment scales a ReplicaSet; other workloads create and delete pods themselves.
         matches!(reason, "ScalingReplicaSet" | "SuccessfulCreate" | "SuccessfulDelete")
     });
     let time = |event: &Value| {

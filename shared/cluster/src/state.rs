@@ -1,8 +1,8 @@
-//! What Slipway remembers of an application, in the cluster it is deployed to: one ConfigMap, the parent of an
-//! ApplySet.
+//! Stores what Slipway records of an application in its destination cluster: one ConfigMap, the parent of an ApplySet.
 //!
-//! Guarantees: written by compare-and-swap, so that of two writers one learns of the other; the inventory is never cut.
-//! It holds no values: who may `view` may read it. The ApplySet side is KEP-3659 of kubernetes/enhancements.
+//! Guarantees: written by compare-and-swap, so that of two concurrent writers one gets an error; the inventory is never
+//! truncated. It holds no values, because the role `view` may read it. The ApplySet side is KEP-3659 of
+//! kubernetes/enhancements.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
@@ -31,50 +31,50 @@ use slipway_gitops::managed_fields;
 use slipway_gitops::status::{Initiator, OperationPhase, Status};
 use slipway_gitops::tracking;
 
-/// The most a ConfigMap gets: etcd refuses 1.5 MiB, and base64 adds a third.
+/// Size of the packed state: etcd refuses 1.5 MiB, and base64 adds a third.
 const MAX_STATE_BYTES: usize = 800 << 10;
-/// The most that is unpacked.
+/// Size of the unpacked state: a forged ConfigMap must not exhaust the memory.
 const MAX_UNPACKED: u64 = 64 << 20;
-/// How many deployments are remembered (Argo CD's `revisionHistoryLimit`).
+/// Deployments in the history (Argo CD's `revisionHistoryLimit`).
 pub const MAX_HISTORY: usize = 10;
 
 /// Why the state could not be read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// Somebody else wrote it after we read it: read again.
+    /// Another worker wrote the state after it was read: read again.
     #[error("failed to write the state of {app}: another worker wrote it first")]
     Conflict {
         /// `namespace/name` of the application.
         app: String,
     },
-    /// The API server refused.
+    /// The API server refused the request.
     #[error("failed to {verb} the state of {app}")]
     Api {
         /// `read`, `write` …
         verb: &'static str,
         /// `namespace/name` of the application.
         app: String,
-        /// Why.
+        /// The API server's answer.
         #[source]
         source: ApiError,
     },
-    /// What is there is not what Slipway wrote: nothing may be pruned by it.
+    /// The ConfigMap is not as Slipway writes it: nothing may be pruned by it.
     #[error("failed to understand the state of {app}, ConfigMap/{STATE_NAMESPACE}/{name}: {reason}")]
     Damaged {
         /// `namespace/name` of the application.
         app: String,
         /// Name of the ConfigMap.
         name: String,
-        /// What is wrong.
+        /// What is wrong with it.
         reason: String,
     },
 }
 
-/// Which application, of which root.
+/// Identifies an application of one root.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AppKey {
-    /// The root it was found under.
+    /// The root that contains its manifest.
     pub root: String,
     /// Namespace of the Application.
     pub namespace: String,
@@ -83,7 +83,7 @@ pub struct AppKey {
 }
 
 impl AppKey {
-    /// The name of its ConfigMap and of its Lease: readable, and unique by a hash of all three.
+    /// Name of its ConfigMap and of its Lease: readable, and unique by a hash of all three fields.
     pub fn object_name(&self) -> String {
         let hash = Sha256::digest(format!("{}\0{}\0{}", self.root, self.namespace, self.name));
         let readable: String =
@@ -93,7 +93,7 @@ impl AppKey {
         format!("{}-{hex}", readable.trim_matches(['-', '.'])).trim_start_matches('-').to_owned()
     }
 
-    /// Its name in tracking ids and messages: Argo CD's InstanceName, `namespace_name` outside Argo CD's own namespace.
+    /// Name in tracking ids and messages: Argo CD's InstanceName, `namespace_name` outside Argo CD's own namespace.
     pub fn instance(&self) -> String {
         match self.namespace.as_str() {
             "" | "argocd" => self.name.clone(),
@@ -101,7 +101,7 @@ impl AppKey {
         }
     }
 
-    /// The ApplySet id that its members carry.
+    /// The ApplySet id in the label of its objects.
     pub fn applyset_id(&self) -> String {
         tracking::applyset_id(&self.object_name(), STATE_NAMESPACE)
     }
@@ -111,74 +111,83 @@ impl AppKey {
     }
 }
 
-/// A sync under way: enough for another invocation to take it up.
+/// An operation in progress: enough for another invocation to resume it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Operation {
-    /// Its id, which its hooks carry.
+    /// The operation's id, which its hooks carry.
     pub id: String,
-    /// The commit it brings.
+    /// The commit that it syncs.
     pub revision: String,
-    /// When it began.
+    /// Start of the operation, over all its invocations.
     pub started_at: Timestamp,
-    /// The steps that are done.
+    /// Number of completed steps.
     #[serde(default)]
     pub steps_done: u32,
-    /// How often it was taken up again.
+    /// How many times it was resumed.
     #[serde(default)]
     pub attempt: u32,
-    /// How often it failed and was retried.
+    /// How many times it failed and was retried.
     #[serde(default)]
     pub retries: u32,
-    /// Not to be taken up before this.
+    /// Not to be resumed before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
 }
 
-/// How far a commit got in the cluster.
+/// How far a commit was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum Reached {
-    /// Objects that somebody named were synced.
+    /// A selective sync applied some objects.
     #[default]
     Part,
-    /// All of it was tried.
+    /// A complete sync was tried.
     Tried,
-    /// All of it was there: its sync succeeded, or nothing differed from it.
+    /// It was applied completely: its sync succeeded, or nothing differed.
     All,
 }
 
-/// The commit that the cluster was brought to last, or tried to be: what it is compared with. Not the last that
-/// succeeded, which would undo one that failed; nor [`slipway_gitops::status::Sync::revision`] of an application that
-/// people sync, which may still wait for them.
+/// The commit that the cluster was last synced to, or tried to be, and that it is compared with. Not the last
+/// successful one, which would undo a failed one; nor [`slipway_gitops::status::Sync::revision`] of an application with
+/// manual sync, which may not be synced yet.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Attempt {
-    /// The commit; empty where none was tried yet.
+    /// The commit's SHA; empty before the first sync.
     pub revision: String,
-    /// How far it got.
+    /// How far the commit was applied.
     pub reached: Reached,
+    /// The Application's `spec` that it was tried with, as a keyed digest; `None` where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spec_digest: Option<String>,
 }
 
 impl Attempt {
+    /// Whether it is one with the commit `revision` and the `spec` of this digest. A digest that is not known may be
+    /// any.
+    pub fn is_of(&self, revision: &str, spec_digest: Option<&str>) -> bool {
+        let known = self.spec_digest.as_deref();
+        self.revision == revision && (known.is_none() || spec_digest.is_none() || known == spec_digest)
+    }
+
     /// Whether none was tried yet.
     pub fn is_none(&self) -> bool {
         self.revision.is_empty()
     }
 
-    /// Notes how far the commit `revision` got: further than before, or another commit.
+    /// Records how far the commit `revision` was applied; never less than before for the same commit.
     pub fn reach(&mut self, revision: &str, reached: Reached) {
         if self.revision == revision {
             self.reached = self.reached.max(reached);
         } else {
-            *self = Self { revision: revision.to_owned(), reached };
+            *self = Self { revision: revision.to_owned(), reached, spec_digest: None };
         }
     }
 
-    /// What the status tells where an older version wrote it, whose history held every commit that was found in the
-    /// cluster.
+    /// Derives it from a status of an older version, whose history held every commit that the cluster was seen at.
     fn of(status: &Status) -> Self {
         let deployed = status.history.last().map(|last| last.revision.as_str()).filter(|last| !last.is_empty());
-        let all = |revision: &str| Self { revision: revision.to_owned(), reached: Reached::All };
+        let all = |revision: &str| Self { revision: revision.to_owned(), reached: Reached::All, spec_digest: None };
         if let Some(deployed) = deployed.filter(|deployed| *deployed == status.sync.revision) {
             return all(deployed);
         }
@@ -191,59 +200,59 @@ impl Attempt {
                     (false, OperationPhase::Succeeded) => Reached::All,
                     (false, _) => Reached::Tried,
                 };
-                Self { revision: revision.to_owned(), reached }
+                Self { revision: revision.to_owned(), reached, spec_digest: None }
             }
             None => deployed.map(all).unwrap_or_default(),
         }
     }
 }
 
-/// All that is remembered of an application.
+/// The recorded state of an application.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct State {
-    /// In the shape of Argo CD's.
+    /// The status, in Argo CD's shape.
     pub status: Status,
-    /// Everything that was applied and not seen deleted: before a step's first write the union of old and new.
+    /// Every object that was applied and not seen deleted; before a step's first write the union of old and new.
     #[serde(skip)]
     pub inventory: BTreeSet<ObjectId>,
-    /// What the cluster is compared with.
+    /// The commit that the cluster is compared with.
     #[serde(skip_serializing_if = "Attempt::is_none")]
     pub attempt: Attempt,
-    /// What drift was reported: fingerprints of objects and fields, never values.
+    /// Reported drift: fingerprints of objects and fields, never values.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub drift: BTreeMap<String, String>,
-    /// The sync under way.
+    /// The operation in progress.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<Operation>,
-    /// The transitions of the Lease under which this was written: a lower number comes from a holder that lost it.
+    /// Transitions of the Lease under which this was written: a lower number comes from a holder that lost it.
     pub lease_transitions: u64,
-    /// What the caller keeps besides: where its message went, what it reported last. No values of secrets.
+    /// What other modules keep: the Slack message, earlier reports. No values of Secrets.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub notes: Map<String, Value>,
-    /// Digests of the numbered ConfigMaps in which the inventory goes on.
+    /// Digests of the numbered ConfigMaps that continue the inventory.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     inventory_parts: Vec<String>,
 }
 
-/// A state as it was read, and what proves that nobody wrote since.
+/// A state as it was read, with the version that proves it current.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredState {
-    /// What is remembered.
+    /// The state that was read.
     pub state: State,
-    /// The application.
+    /// The application that the state belongs to.
     pub app: AppKey,
     version: String,
 }
 
 impl StoredState {
-    /// What [`write`] needs in order to replace it.
+    /// The resourceVersion that [`write`] replaces.
     pub fn version(&self) -> &str {
         &self.version
     }
 }
 
-/// Reads the state of `key`; `None` if it was never written.
+/// Reads the state of `key`; `None` where it was never written.
 pub async fn read(cluster: &Cluster, key: &AppKey) -> Result<Option<StoredState>, StateError> {
     let name = key.object_name();
     let Some(object) = fetch(cluster, key, &name).await? else { return Ok(None) };
@@ -266,17 +275,17 @@ pub async fn read(cluster: &Cluster, key: &AppKey) -> Result<Option<StoredState>
     Ok(Some(StoredState { state, app: key.clone(), version }))
 }
 
-/// Where the ConfigMap called `name` is, for whoever waits for it.
+/// Reference of the ConfigMap `name`, to watch it.
 pub fn place(name: &str) -> ObjectRef {
     ObjectRef { resource: apply::config_maps(), namespace: STATE_NAMESPACE.to_owned(), name: name.to_owned() }
 }
 
-/// What the ConfigMap `object` says of an application, without the inventory; `None` where it is damaged.
+/// Reads the state in the ConfigMap `object`, without the inventory; `None` where it is damaged.
 pub fn read_header(object: &Object) -> Option<State> {
     unpack(object, "state").ok()
 }
 
-/// Every application that has a state in this cluster, by name.
+/// Lists the applications that have a state in this cluster.
 pub async fn list(cluster: &Cluster) -> Result<Vec<AppKey>, ApiError> {
     let params = ListParams::default().labels("applyset.kubernetes.io/id,app.kubernetes.io/managed-by=slipway");
     let list = cluster.send(config_maps().list_metadata(&params)).await?.body;
@@ -295,8 +304,8 @@ pub async fn list(cluster: &Cluster) -> Result<Vec<AppKey>, ApiError> {
 
 /// Writes the state of `key` if it is still the one read as `version` (`None`: it did not exist).
 ///
-/// Above 800 KiB the details of the history go first, then messages; the inventory goes on in numbered ConfigMaps.
-/// Gives the new version.
+/// Above 800 KiB the details of the history are dropped first, then messages; the inventory continues in numbered
+/// ConfigMaps. Returns the new version.
 pub async fn write(
     cluster: &Cluster,
     key: &AppKey,
@@ -332,7 +341,7 @@ pub async fn write(
     }
 }
 
-/// Forgets an application whose objects are gone. What is not there is forgotten already.
+/// Deletes the state of an application whose objects are gone; a missing one is fine.
 pub async fn delete(cluster: &Cluster, recorded: &StoredState) -> Result<(), StateError> {
     let name = recorded.app.object_name();
     let parts = (0..recorded.state.inventory_parts.len()).map(|number| part_name(&name, number));
@@ -346,7 +355,7 @@ pub async fn delete(cluster: &Cluster, recorded: &StoredState) -> Result<(), Sta
     Ok(())
 }
 
-/// The ApplySet metadata of the parent: what `kubectl` and people read.
+/// The ApplySet metadata of the parent, for `kubectl` and people.
 fn metadata(key: &AppKey, name: &str, inventory: &BTreeSet<ObjectId>, version: Option<&str>) -> Value {
     let kinds: BTreeSet<String> = inventory.iter().map(|id| GroupKind::of(id).to_string()).collect();
     let namespaces: BTreeSet<&str> = inventory
@@ -369,7 +378,7 @@ fn metadata(key: &AppKey, name: &str, inventory: &BTreeSet<ObjectId>, version: O
     metadata
 }
 
-/// The state packed; too large, it loses the details of the history first, then the objects' messages.
+/// Packs the state; where it is too large, drops the details of the history first, then the objects' messages.
 fn shrink_to_limit(state: &mut State) -> String {
     let mut packed = pack(state);
     if packed.len() > MAX_STATE_BYTES {
@@ -393,14 +402,14 @@ fn shrink_to_limit(state: &mut State) -> String {
     packed
 }
 
-/// The inventory packed into as many pieces as it needs: one, up to some ten thousand objects.
+/// Packs the inventory into as many pieces as needed: one for up to some ten thousand objects.
 fn chunks(inventory: &BTreeSet<ObjectId>) -> Vec<String> {
     let lines: Vec<String> =
         inventory.iter().map(|id| format!("{}/{}/{}/{}", id.group, id.kind, id.namespace, id.name)).collect();
     let mut size = lines.len().max(1);
     loop {
         let packed: Vec<String> = lines.chunks(size).map(|chunk| pack(&chunk)).collect();
-        // Half of a ConfigMap: the other half is the state's.
+        // Half of a ConfigMap is reserved for the state.
         if size == 1 || packed.iter().all(|chunk| chunk.len() <= MAX_STATE_BYTES / 2) {
             return packed;
         }
@@ -424,8 +433,8 @@ fn inventory(object: &Object) -> Result<BTreeSet<ObjectId>, String> {
         .collect()
 }
 
-/// Whether an object can have these. Who may write a ConfigMap may write an inventory, and it leads to what is read
-/// and deleted.
+/// Whether these can be an object's. The inventory leads to reads and deletions, and any writer of the ConfigMap can
+/// forge it.
 fn is_place(group: &str, kind: &str, namespace: &str, name: &str) -> bool {
     let or_none = |form: Form, text: &str| text.is_empty() || form.fits(text);
     Form::Kind.fits(kind)
@@ -435,7 +444,7 @@ fn is_place(group: &str, kind: &str, namespace: &str, name: &str) -> bool {
 }
 
 fn pack(value: &impl Serialize) -> String {
-    // Writing JSON into memory can't fail: keys are texts.
+    // Writing JSON to memory can't fail: keys are strings.
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     let json = serde_json::to_vec(value).unwrap_or_default();
     let packed = encoder.write_all(&json).and_then(|()| encoder.finish()).unwrap_or_default();
@@ -489,7 +498,7 @@ async fn replace(cluster: &Cluster, name: &str, body: &Value) -> Result<Value, A
     Ok(cluster.send(config_maps().replace(name, &params(), body.to_string().into_bytes())).await?.body)
 }
 
-/// Creates a ConfigMap, and Slipway's namespace before it if that is missing.
+/// Creates a ConfigMap, after Slipway's namespace where that is missing.
 async fn create(cluster: &Cluster, body: &Value) -> Result<Value, ApiError> {
     let post = || cluster.send(config_maps().create(&params(), body.to_string().into_bytes()));
     match post().await {
@@ -531,7 +540,7 @@ mod tests {
 
     #[test]
     fn an_inventory_survives_packing_in_pieces() {
-        // Names that do not compress, so that one piece is not enough.
+        // Incompressible names, so that one piece is not enough.
         let inventory: BTreeSet<ObjectId> = (0..12_000_u32)
             .map(|n| {
                 ObjectId::new(
@@ -592,7 +601,7 @@ mod tests {
             ("b", Reached::Tried, Reached::Tried),
         ] {
             attempt.reach(revision, reached);
-            assert_eq!(attempt, Attempt { revision: revision.to_owned(), reached: expected });
+            assert_eq!(attempt, Attempt { revision: revision.to_owned(), reached: expected, spec_digest: None });
         }
     }
 

@@ -1,6 +1,6 @@
-//! The token by which an AWS identity enters an EKS cluster: a presigned STS GetCallerIdentity.
+//! Creates the token by which an AWS identity authenticates to an EKS cluster: a presigned STS GetCallerIdentity.
 //!
-//! Equal to the byte to what `aws eks get-token` makes of the same credentials at the same time (aws/aws-cli
+//! Byte-equal to the token of `aws eks get-token` for the same credentials and time (aws/aws-cli
 //! `awscli/customizations/eks/get_token.py`, boto/botocore `botocore/auth.py`). Pure: the clock is an argument.
 
 use std::time::{Duration, SystemTime};
@@ -16,26 +16,26 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::SecretString;
 
-/// How long a token is used: the server accepts it for 15 minutes, clients renew a minute earlier.
+/// How long a token is used: the server accepts it for 15 minutes, clients renew it a minute earlier.
 pub const LIFETIME: Duration = Duration::from_mins(14);
 
-/// Why no token could be made.
+/// Why no token could be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// The signer refused what it was given.
+    /// The signer rejected its input.
     #[error("failed to sign the token for EKS cluster `{cluster}`")]
     Sign {
-        /// Name of the cluster.
+        /// Name of the EKS cluster.
         cluster: String,
-        /// Why.
+        /// The signer's error.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
-/// The bearer token for EKS cluster `cluster` in `region` at `now`: `k8s-aws-v1.` and the base64url of a GET of STS'
-/// regional GetCallerIdentity, signed for 60 seconds together with the header `x-k8s-aws-id`.
+/// Creates the bearer token for EKS cluster `cluster` in `region` at `now`: `k8s-aws-v1.` and the base64url of a GET of
+/// STS' regional GetCallerIdentity, signed for 60 seconds together with the header `x-k8s-aws-id`.
 pub fn eks_token(
     credentials: &Credentials,
     region: &str,
@@ -68,7 +68,7 @@ pub fn eks_token(
             .map_err(|error| failed(error.into()))?;
     let (instructions, _) = sign(request, &params).map_err(|error| failed(error.into()))?.into_parts();
 
-    // The signature covers the parameters in sorted order; the URL has them in botocore's.
+    // The signature covers the parameters in sorted order; the URL has botocore's order.
     let mut query = vec![operation.to_owned()];
     for name in ORDER {
         let values = instructions.params().iter().filter(|(key, _)| *key == name);
@@ -78,7 +78,7 @@ pub fn eks_token(
     Ok(SecretString::from(format!("k8s-aws-v1.{}", URL_SAFE_NO_PAD.encode(format!("{endpoint}?{query}")))))
 }
 
-/// The order in which botocore writes the parameters of a presigned URL.
+/// The order of botocore's parameters in a presigned URL.
 const ORDER: [&str; 7] = [
     "X-Amz-Algorithm",
     "X-Amz-Credential",
@@ -89,7 +89,7 @@ const ORDER: [&str; 7] = [
     "X-Amz-Signature",
 ];
 
-/// AWS signs a path and a query with their unreserved characters (RFC 3986) as they are, and all others escaped.
+/// AWS signs unreserved characters (RFC 3986) of paths and queries as they are, and all others escaped.
 pub const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The DNS suffix of a region's partition (boto/botocore `botocore/data/partitions.json`).

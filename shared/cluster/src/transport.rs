@@ -1,6 +1,6 @@
-//! From an endpoint to a client of its API: TLS, connections, retries.
+//! Builds an HTTP client for an API server: TLS, connections, retries.
 //!
-//! kube's own way from a kubeconfig to a client links a YAML parser, token caches and the code that starts credential
+//! kube's own path from a kubeconfig to a client links a YAML parser, token caches and the code that starts credential
 //! programs: none of it is used here, and all of it would be loaded at each cold start.
 
 use std::net::IpAddr;
@@ -21,30 +21,30 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tower::retry::RetryLayer;
 use tower::util::MapErrLayer;
 
-/// How long a connection may take to open: the API server of EKS is in the region.
+/// How long a connection may take to open: the API server of EKS is in the same region.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where an API server is, and what TLS has to know.
+/// Endpoint and TLS settings of an API server.
 pub(crate) struct Endpoint {
-    /// `https://…`, or `http://…` where nobody has to log in.
+    /// `https://…`, or `http://…` for a server without credentials.
     pub(crate) url: String,
-    /// PEM certificates that the server's is checked against; `None` trusts the system's.
+    /// PEM certificates that the server's certificate is verified against; `None` trusts the system's.
     pub(crate) ca: Option<String>,
-    /// PEM of a client's certificate and of its key.
+    /// PEM of a client certificate and its key.
     pub(crate) identity: Option<(String, SecretString)>,
-    /// The name that the server's certificate has, where it is not the URL's.
+    /// The name in the server's certificate, where it differs from the URL's.
     pub(crate) server_name: Option<String>,
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Endpoint {
-    /// Whether nobody on the way can read what is sent.
+    /// Whether the connection is encrypted.
     pub(crate) fn is_https(&self) -> bool {
         self.uri().is_some_and(|url| url.scheme() == Some(&http::uri::Scheme::HTTPS))
     }
 
-    /// Whether it is on this very machine.
+    /// Whether the server is on this machine.
     pub(crate) fn is_loopback(&self) -> bool {
         let address = |host: &str| host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
         self.uri().and_then(|url| address(url.host()?)).is_some_and(|address| address.is_loopback())
@@ -55,10 +55,10 @@ impl Endpoint {
     }
 }
 
-/// A client of `endpoint` that asks again when the server is overloaded (429, 503, 504). Nothing is sent yet. It goes
-/// nowhere but there: a redirect is an answer like any other.
+/// Builds a client of `endpoint` that retries when the server is overloaded (429, 503, 504). Sends no request yet. It
+/// contacts no other server: a redirect is returned like any other response.
 ///
-/// Errors: the URL, a certificate or the key is not readable.
+/// Errors: the URL, a certificate or the key is unreadable.
 pub(crate) fn client(endpoint: &Endpoint) -> Result<kube::Client, BoxError> {
     let url: http::Uri = endpoint.url.parse()?;
     if url.authority().is_none() {
@@ -76,7 +76,7 @@ fn connector(endpoint: &Endpoint) -> Result<HttpsConnector<HttpConnector>, BoxEr
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    // Requests are small and answers are waited for: nothing gains from holding packets back.
+    // Requests are small and each response is awaited: delaying packets gains nothing.
     tcp.set_nodelay(true);
     let builder = HttpsConnectorBuilder::new().with_tls_config(tls(endpoint)?).https_or_http();
     let builder = match &endpoint.server_name {

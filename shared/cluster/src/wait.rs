@@ -1,4 +1,4 @@
-//! Waiting for objects by watching them, within a deadline: no polling.
+//! Waits for objects by watching them, within a deadline; never polls.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,30 +16,30 @@ use crate::partial::WithoutManagedFields;
 use slipway_gitops::error::ApiError;
 use slipway_gitops::health::{self, Health};
 
-/// Where an object is on the way to what is waited for.
+/// Status of the condition that is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConditionStatus {
-    /// It is there.
+    /// Met.
     Done,
-    /// It is not there yet, because of this.
+    /// Not met yet, for this reason.
     Waiting(String),
-    /// It will not get there, because of this.
+    /// It can't be met any more, for this reason.
     Failed(String),
 }
 
-/// What came of waiting for one object.
+/// The result of waiting for one object.
 #[derive(Debug, Clone)]
 pub struct WaitResult {
-    /// The last judgement.
+    /// The last evaluation.
     pub progress: ConditionStatus,
-    /// The object as it was last seen; its managedFields may be missing.
+    /// The object as last observed; its managedFields may be missing.
     pub object: Option<Object>,
 }
 
-/// Waits until `judge` says of each object at `places` that it is done or failed, or until `until`.
+/// Waits until `judge` returns done or failed for each object at `places`, or until `until`.
 ///
-/// Each object's outcome is the last that was seen; what was seen done and then goes, as a Job with a time to live
-/// does, stays done. A watch that breaks off is opened again; what stood in its way is told by the outcome.
+/// Each result is the last evaluation. An object that was done and is then deleted, such as a Job with a time to live,
+/// stays done. A broken watch is opened again; its error is reported in the result.
 pub async fn wait(
     cluster: &Cluster,
     places: &[ObjectRef],
@@ -51,13 +51,13 @@ pub async fn wait(
     join_all(waits).await.into_iter().flatten().collect()
 }
 
-/// Whether an object that is no hook lets the sync go on: as it is healthy, or has no health (argoproj/argo-cd
-/// `gitops-engine/pkg/sync/sync_context.go`).
+/// Whether an object that is no hook lets the sync go on: when it is healthy, or its kind has no health
+/// (argoproj/argo-cd `gitops-engine/pkg/sync/sync_context.go`).
 pub fn healthy(object: Option<&Object>) -> ConditionStatus {
     is_healthy(object, object.and_then(health::of))
 }
 
-/// As [`healthy`], of an object whose health is `verdict`.
+/// Like [`healthy`], for an object with the health `verdict`.
 pub fn is_healthy(object: Option<&Object>, verdict: Option<health::HealthStatus>) -> ConditionStatus {
     if object.is_none() {
         return ConditionStatus::Waiting("it does not exist".to_owned());
@@ -87,7 +87,7 @@ pub fn gone(object: Option<&Object>) -> ConditionStatus {
 
 type Condition<'a> = &'a (dyn Fn(&ObjectId, Option<&Object>) -> ConditionStatus + Sync);
 
-/// Objects of one kind in one namespace: one list and one watch.
+/// The objects of one kind in one namespace share one list and one watch.
 async fn wait_for_group(
     cluster: &Cluster,
     group: &[&ObjectRef],
@@ -109,7 +109,7 @@ async fn wait_for_group(
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     };
-    // The outcome of a deadline is what was seen until then.
+    // After the deadline the result is what was observed until then.
     let _ = tokio::time::timeout_at(until, watching).await;
     let outcome = |place: &&ObjectRef| Some((place.id(), outcomes.get(&place.name)?.clone()));
     group.iter().filter_map(outcome).collect()
@@ -119,7 +119,7 @@ fn is_open(outcome: &WaitResult) -> bool {
     matches!(outcome.progress, ConditionStatus::Waiting(_))
 }
 
-/// Lists and watches once: ends well when nothing is left to wait for, with an error when the watch breaks off.
+/// Lists and watches once: returns when nothing is left to wait for, or an error when the watch breaks.
 async fn follow(
     cluster: &Cluster,
     group: &[&ObjectRef],

@@ -1,8 +1,14 @@
 //! Reads, compares and migrates `metadata.managedFields`: who owns which field of an object.
 
+pub mod body;
+mod exclusive;
+mod given_up;
+mod merge;
 pub mod migrate;
 pub mod mutations;
 pub mod owners;
+pub mod record;
+pub mod repair;
 pub mod set;
 pub mod subset;
 
@@ -14,11 +20,11 @@ use crate::tracking::LAST_APPLIED;
 /// The field manager of everything Slipway applies.
 pub const FIELD_MANAGER: &str = "slipway";
 
-/// Takes out of a manifest what only the API server writes: nobody can own it.
+/// Removes from a manifest what only the API server writes, and no manager can own.
 pub fn strip(object: &mut Object) {
     const METADATA: [&str; 6] =
         ["managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink"];
-    // Most manifests have none of it, and stay shared.
+    // Most manifests have none of these fields, and stay shared.
     if object.get("status").is_some() {
         object.as_map_mut().shift_remove("status");
     }
@@ -27,9 +33,11 @@ pub fn strip(object: &mut Object) {
             object.metadata_mut().shift_remove(field);
         }
     }
-    if object.annotation(LAST_APPLIED).is_some()
-        && let Some(Value::Object(annotations)) = object.metadata_mut().get_mut("annotations")
-    {
-        annotations.shift_remove(LAST_APPLIED);
+    for annotation in [LAST_APPLIED, record::LAST_APPLIED_FIELDS, record::FIELDS_IN_GIT] {
+        if object.annotation(annotation).is_some()
+            && let Some(Value::Object(annotations)) = object.metadata_mut().get_mut("annotations")
+        {
+            annotations.shift_remove(annotation);
+        }
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! As Argo CD's server-side diff without `IncludeMutationWebhook=true` (argoproj/gitops-engine `pkg/diff/diff.go`,
 //! `removeWebhookMutation`): of the answer only the fields that our manager owns count, and what is gone; the rest is
-//! as it is live.
+//! as it is live. What our manager owns live and gives up counts, too (there Argo CD shows nothing): the API server
+//! fills it with a default, and so do the fields beside it that come with that default.
 
 use serde_json::{Map, Value};
 use slipway_manifest::Object;
 
 use crate::diff;
+use crate::managed_fields::migrate::encode_string_data;
 use crate::managed_fields::set;
 
 /// The answer does not say what is whose.
@@ -17,29 +19,16 @@ pub struct MissingManagedFields;
 
 /// `predicted` with everything that `manager` does not own as it is in `live`.
 pub fn without_mutations(live: &Object, predicted: &Object, manager: &str) -> Result<Object, MissingManagedFields> {
-    let mut ours: Option<Map<String, Value>> = None;
-    let entries = set::entries(predicted);
-    if entries.is_empty() {
+    if set::entries(predicted).is_empty() {
         return Err(MissingManagedFields);
     }
-    for entry in entries.iter().filter(|entry| entry.manager == manager) {
-        match &mut ours {
-            Some(ours) => set::union(ours, entry.fields),
-            None => ours = Some(entry.fields.clone()),
-        }
-    }
-    // The API server keeps `stringData` as `data`, and in managedFields as what it was.
-    if let Some(plain) = ours.as_mut().and_then(|ours| ours.shift_remove("f:stringData")) {
-        let data = ours.get_or_insert_default().entry("f:data").or_insert_with(|| Value::Object(Map::new()));
-        if let (Value::Object(data), Value::Object(plain)) = (data, plain) {
-            set::union(data, &plain);
-        }
-    }
+    let (owned, given) = (owned(predicted, manager), owned(live, manager));
     let (before, after) = (diff::normalized(live), diff::normalized(predicted));
     let mut merged = predicted.clone();
-    if let (Value::Object(mut result), Some(kept)) =
-        (merge(ours.as_ref(), &before, &after), merged.get("metadata").cloned())
-    {
+    if let (Value::Object(mut result), Some(kept)) = (
+        merge(Fields { owned: owned.as_ref(), given: given.as_ref() }, &before, &after),
+        merged.get("metadata").cloned(),
+    ) {
         // The dry run is of this version of the object: what tells so stays.
         if let (Some(metadata), Value::Object(kept)) = (result.get_mut("metadata").and_then(Value::as_object_mut), kept)
         {
@@ -54,17 +43,62 @@ pub fn without_mutations(live: &Object, predicted: &Object, manager: &str) -> Re
     Ok(merged)
 }
 
-/// `before` with the fields of `set` as in `after`, and without what `after` has no more.
-fn merge(set: Option<&Map<String, Value>>, before: &Value, after: &Value) -> Value {
-    let owns = |key: &str| set.and_then(|set| set.get(key)).and_then(Value::as_object);
+/// What `manager` owns of an object; `None` where it owns nothing.
+fn owned(object: &Object, manager: &str) -> Option<Map<String, Value>> {
+    let mut ours: Option<Map<String, Value>> = None;
+    for entry in set::entries(object).iter().filter(|entry| entry.manager == manager) {
+        match &mut ours {
+            Some(ours) => set::union(ours, entry.fields),
+            None => ours = Some(entry.fields.clone()),
+        }
+    }
+    if let Some(ours) = &mut ours {
+        encode_string_data(ours);
+    }
+    ours
+}
+
+/// What our manager owns of a part of an object: in the answer, and live.
+#[derive(Clone, Copy)]
+struct Fields<'a> {
+    owned: Option<&'a Map<String, Value>>,
+    given: Option<&'a Map<String, Value>>,
+}
+
+impl<'a> Fields<'a> {
+    fn at(self, key: &str) -> Self {
+        let below = |set: Option<&'a Map<String, Value>>| set.and_then(|set| set.get(key)).and_then(Value::as_object);
+        Self { owned: below(self.owned), given: below(self.given) }
+    }
+
+    /// Whether it was ours and no longer is.
+    fn is_given_up(self) -> bool {
+        self.owned.is_none() && self.given.is_some()
+    }
+
+    /// Whether a part of it was ours and no longer is.
+    fn gives_up(self) -> bool {
+        self.given.is_some_and(|given| set::children(given).any(|(key, _)| self.at(key).is_given_up()))
+    }
+
+    /// Whether the value is ours, or was, as a whole.
+    fn is_whole(self) -> bool {
+        self.owned.or(self.given).is_some_and(Map::is_empty)
+    }
+}
+
+/// `before` with the fields of ours as in `after`, and without what `after` has no more.
+fn merge(fields: Fields<'_>, before: &Value, after: &Value) -> Value {
     match (before, after) {
+        _ if fields.is_whole() => after.clone(),
         (Value::Object(before), Value::Object(after)) => {
             let mut merged = Map::new();
+            let with_defaults = fields.gives_up();
             for (key, value) in after.iter().filter(|(_, value)| !value.is_null()) {
-                let owned = owns(&format!("f:{key}"));
-                match (before.get(key), owned) {
-                    (Some(before), owned) => {
-                        let both = merge(owned, before, value);
+                let below = fields.at(&format!("f:{key}"));
+                match (before.get(key), below.owned) {
+                    (Some(before), _) => {
+                        let both = merge(below, before, value);
                         // Nothing of ours is in it, and what was there before is gone.
                         if !is_empty(&both) || is_empty(value) {
                             merged.insert(key.clone(), both);
@@ -73,17 +107,18 @@ fn merge(set: Option<&Map<String, Value>>, before: &Value, after: &Value) -> Val
                     (None, Some(owned)) => {
                         merged.insert(key.clone(), only(owned, value));
                     }
+                    (None, None) if with_defaults => {
+                        merged.insert(key.clone(), value.clone());
+                    }
                     (None, None) => {}
                 }
             }
             Value::Object(merged)
         }
-        (Value::Array(_), Value::Array(_)) => match set {
-            Some(set) if set::children(set).next().is_some() => merge_lists(set, before, after),
-            Some(_) => after.clone(),
-            None => before.clone(),
-        },
-        _ if set.is_some() => after.clone(),
+        (Value::Array(_), Value::Array(_)) if fields.owned.is_some() || fields.given.is_some() => {
+            merge_lists(fields, before, after)
+        }
+        _ if fields.owned.is_some() || fields.given.is_some() => after.clone(),
         _ => before.clone(),
     }
 }
@@ -93,21 +128,34 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// A list whose items have owners of their own: in the order of the answer, without items that a webhook added.
-fn merge_lists(set: &Map<String, Value>, before: &Value, after: &Value) -> Value {
+fn merge_lists(fields: Fields<'_>, before: &Value, after: &Value) -> Value {
     let mut merged = Vec::new();
+    let sets = || fields.owned.into_iter().chain(fields.given).flat_map(set::children);
+    let names = sets().map(|(key, _)| set::names(key)).find(|names| !names.is_empty()).unwrap_or_default();
     for (index, item) in after.as_array().into_iter().flatten().enumerate() {
-        let owned = set::children(set).find(|(key, _)| set::position(after, key) == Some(index));
-        let live = match owned {
-            Some((key, _)) => set::select(before, key),
+        let find = |set: Option<&Map<String, Value>>| {
+            let mut keys = set.into_iter().flat_map(set::children).map(|(key, _)| key.to_owned());
+            keys.find(|key| set::position(after, key) == Some(index))
+        };
+        let key = find(fields.owned).or_else(|| find(fields.given));
+        let below = key.as_deref().map(|key| fields.at(key));
+        let live = match &key {
+            Some(key) => set::select(before, key),
             None => before.as_array().and_then(|items| {
-                let key = diff::naming_field(items, after.as_array()?)?;
-                items.iter().find(|other| other.get(key) == item.get(key))
+                let names = if names.is_empty() {
+                    vec![diff::naming_field(items, after.as_array()?)?.to_owned()]
+                } else {
+                    names.clone()
+                };
+                items.iter().find(|other| names.iter().all(|name| other.get(name) == item.get(name)))
             }),
         };
-        match (live, owned) {
-            (Some(live), owned) => merged.push(merge(owned.map(|(_, set)| set), live, item)),
-            (None, Some((key, set))) => merged.push(only_item(key, set, item)),
-            (None, None) => {}
+        match (live, key, below) {
+            (Some(live), _, below) => {
+                merged.push(merge(below.unwrap_or(Fields { owned: None, given: None }), live, item));
+            }
+            (None, Some(key), Some(Fields { owned: Some(set), .. })) => merged.push(only_item(&key, set, item)),
+            (None, ..) => {}
         }
     }
     Value::Array(merged)
@@ -116,9 +164,8 @@ fn merge_lists(set: &Map<String, Value>, before: &Value, after: &Value) -> Value
 /// The part of a new list item that a set owns, with the keys by which it is known.
 fn only_item(key: &str, set: &Map<String, Value>, item: &Value) -> Value {
     let mut owned = only(set, item);
-    let keys = key.strip_prefix("k:").and_then(|keys| serde_json::from_str::<Map<String, Value>>(keys).ok());
     if let Some(fields) = owned.as_object_mut() {
-        for (key, _) in keys.into_iter().flatten() {
+        for key in set::names(key) {
             if let Some(value) = item.get(&key) {
                 fields.insert(key, value.clone());
             }

@@ -1,4 +1,4 @@
-//! Who changed a field, and when: read from `metadata.managedFields`. Pure.
+//! Finds who changed a field, and when, in `metadata.managedFields`. Pure.
 
 use serde_json::{Map, Value};
 use slipway_manifest::Object;
@@ -7,7 +7,7 @@ use crate::diff::{Path, Segment};
 use crate::managed_fields::FIELD_MANAGER;
 use crate::managed_fields::set;
 
-/// A manager that owns a field.
+/// A field manager, in one entry of managedFields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldManager {
     /// `kubectl-edit`, `kube-controller-manager` …
@@ -16,14 +16,14 @@ pub struct FieldManager {
     pub operation: String,
     /// Empty, or `scale`, `status` …
     pub subresource: String,
-    /// When it last wrote, as RFC 3339; may be empty.
+    /// Time of the last write, as RFC 3339; may be empty.
     pub time: String,
 }
 
-/// The managers of the field at `path` in `live`: those that own it or the nearest thing around it, others before us,
+/// The managers of the field at `path` in `live`: those that own it or the nearest field around it, others before us,
 /// the latest first.
 ///
-/// Empty where nobody owns it: a field that was removed has no owner any more (see [`last_writer`]).
+/// Empty where it has no owner, as a removed field (see [`last_writer`]).
 pub fn blame(live: &Object, path: &Path) -> Vec<FieldManager> {
     let value = live.to_value();
     let mut owners: Vec<(usize, FieldManager)> = set::entries(live)
@@ -39,8 +39,7 @@ pub fn blame(live: &Object, path: &Path) -> Vec<FieldManager> {
     owners
 }
 
-/// Who wrote to the object's main resource or its scale last, other than Slipway: the likely remover of a field that
-/// is gone.
+/// The last writer of the object's main resource or its scale, other than Slipway: probably it removed a missing field.
 pub fn last_writer(live: &Object) -> Option<FieldManager> {
     let entries = set::entries(live);
     let others = entries.iter().filter(|entry| entry.manager != FIELD_MANAGER && entry.subresource != "status");
@@ -56,7 +55,8 @@ fn field_manager(entry: &set::Entry<'_>) -> FieldManager {
     }
 }
 
-/// How many steps of `path` lie in the set, if it owns the field, something below it, or something atomic around it.
+/// How many segments of `path` the set contains, if it owns the field, something below it, or something atomic around
+/// it.
 fn depth(set: &Map<String, Value>, value: Option<&Value>, path: &[Segment]) -> Option<usize> {
     let Some((step, rest)) = path.split_first() else { return Some(0) };
     let found = set::children(set).find(|(key, _)| leads(key, step, value));
@@ -65,12 +65,12 @@ fn depth(set: &Map<String, Value>, value: Option<&Value>, path: &[Segment]) -> O
             let below = value.and_then(|value| set::select(value, key));
             depth(child, below, rest).map(|depth| depth + 1)
         }
-        // A leaf of the set owns all that is below it.
+        // A leaf of the set owns everything below it.
         None => set::children(set).next().is_none().then_some(0),
     }
 }
 
-/// Whether an element of a set is the step of a path.
+/// Whether an element of a set matches a segment of a path.
 fn leads(key: &str, step: &Segment, value: Option<&Value>) -> bool {
     match step {
         Segment::Field(name) => key.strip_prefix("f:") == Some(name),

@@ -4,7 +4,7 @@
 //! item with these keys, `v:…` the item with this value, `i:n` the n-th item; `.` says that the node itself is a
 //! member, as an empty node does.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use slipway_manifest::Object;
 
 /// One entry of `metadata.managedFields`.
@@ -56,16 +56,39 @@ pub fn union(set: &mut Map<String, Value>, other: &Map<String, Value>) {
 }
 
 /// Removes the node at `path` and everything below it; ancestors that hold nothing any more go too.
-pub fn remove(set: &mut Map<String, Value>, path: &[&str]) {
+pub fn remove(set: &mut Map<String, Value>, path: &[impl AsRef<str>]) {
     let Some((first, rest)) = path.split_first() else { return };
     if rest.is_empty() {
-        set.shift_remove(*first);
-    } else if let Some(Value::Object(child)) = set.get_mut(*first) {
+        set.shift_remove(first.as_ref());
+    } else if let Some(Value::Object(child)) = set.get_mut(first.as_ref()).filter(|child| **child != json!({})) {
         remove(child, rest);
         if child.is_empty() {
-            set.shift_remove(*first);
+            set.shift_remove(first.as_ref());
         }
     }
+}
+
+/// Adds `node` and everything below it at `path`.
+pub fn insert(set: &mut Map<String, Value>, path: &[String], node: &Map<String, Value>) {
+    let Some((first, rest)) = path.split_first() else { return union(set, node) };
+    if let Some(Value::Object(child)) = set.get_mut(first) {
+        if child.is_empty() {
+            child.insert(".".to_owned(), Value::Object(Map::new()));
+        }
+        insert(child, rest, node);
+        return;
+    }
+    let mut child = Map::new();
+    match rest {
+        [] => child.clone_from(node),
+        rest => insert(&mut child, rest, node),
+    }
+    set.insert(first.clone(), Value::Object(child));
+}
+
+/// The node at `path`.
+pub fn find<'a>(set: &'a Map<String, Value>, path: &[String]) -> Option<&'a Map<String, Value>> {
+    path.iter().try_fold(set, |node, key| node.get(key)?.as_object())
 }
 
 /// Whether the node itself is a member, and not only what is below it.
@@ -99,25 +122,30 @@ pub fn position(list: &Value, key: &str) -> Option<usize> {
         }
         "k" => {
             let keys: Map<String, Value> = serde_json::from_str(name).ok()?;
-            items.iter().position(|item| keys.iter().all(|(key, value)| has_key(item, key, value)))
+            items.iter().position(|item| has_keys(item, &keys))
         }
         _ => None,
     }
 }
 
-/// Whether an item has a key, also where it leaves out the default that the API server fills in
-/// (the one key of Kubernetes' own lists that has a default is a port's protocol).
-fn has_key(item: &Value, key: &str, value: &Value) -> bool {
-    match item.get(key) {
+/// The names of the fields by which the list item of an element is known.
+pub fn names(key: &str) -> Vec<String> {
+    let keys = key.strip_prefix("k:").and_then(|keys| serde_json::from_str::<Map<String, Value>>(keys).ok());
+    keys.into_iter().flatten().map(|(name, _)| name).collect()
+}
+
+/// Whether an item has these keys, also where it leaves out one that the API server fills in: a port's protocol is the
+/// one that Kubernetes' own lists have, a CustomResourceDefinition may have others.
+pub fn has_keys(item: &Value, keys: &Map<String, Value>) -> bool {
+    let has = |(key, value): (&String, &Value)| match item.get(key) {
         Some(found) => found == value,
-        None => item.is_object() && key == "protocol" && value == "TCP",
-    }
+        None => key != "protocol" || value == "TCP",
+    };
+    keys.iter().all(has) && keys.keys().any(|key| item.get(key).is_some())
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn set(value: &Value) -> Map<String, Value> {
@@ -141,11 +169,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_inserted_keeps_what_is_there() {
+        let path = |path: &str| path.split('/').map(str::to_owned).collect::<Vec<_>>();
+        let mut ours = set(&json!({"f:spec": {"f:a": {}}}));
+        insert(&mut ours, &path("f:spec/f:a"), &set(&json!({"f:b": {}})));
+        insert(&mut ours, &path("f:data/f:c"), &Map::new());
+        assert_eq!(
+            Value::Object(ours.clone()),
+            json!({"f:spec": {"f:a": {".": {}, "f:b": {}}}, "f:data": {"f:c": {}}})
+        );
+        assert_eq!(find(&ours, &path("f:data/f:c")), Some(&Map::new()));
+        remove(&mut ours, &path("f:data/f:c/f:not"));
+        assert!(find(&ours, &path("f:data/f:c")).is_some());
+    }
+
+    #[test]
     fn elements_select_by_key_value_and_index() {
         let ports = json!([{"containerPort": 80, "name": "a"}, {"containerPort": 53, "protocol": "UDP"}]);
         assert_eq!(position(&ports, r#"k:{"containerPort":80,"protocol":"TCP"}"#), Some(0));
         assert_eq!(position(&ports, r#"k:{"containerPort":53,"protocol":"UDP"}"#), Some(1));
         assert_eq!(position(&ports, r#"k:{"containerPort":53,"protocol":"TCP"}"#), None);
+        let rules = json!([{"host": "a"}, {"host": "b", "class": "x"}]);
+        assert_eq!(position(&rules, r#"k:{"class":"default","host":"a"}"#), Some(0));
+        assert_eq!(position(&rules, r#"k:{"class":"default","host":"b"}"#), None);
         assert_eq!(select(&json!(["a", "b"]), r#"v:"b""#), Some(&json!("b")));
         assert_eq!(select(&json!(["a", "b"]), "i:0"), Some(&json!("a")));
     }

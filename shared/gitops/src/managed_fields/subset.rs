@@ -1,19 +1,20 @@
 //! Would an apply change anything? Answered from the live object alone where it can be, so that what did not change
 //! costs no request.
 //!
-//! A `true` is certain, a `false` only a suspicion: quantities in another spelling, `stringData`, a list in another
-//! order. Knows no client. Pure.
+//! A `true` is certain, a `false` only a suspicion: quantities in another spelling, a list in another order. Knows no
+//! client. Pure.
 
-use crate::managed_fields;
 use serde_json::{Map, Value};
 use slipway_manifest::Object;
 
 use crate::managed_fields::FIELD_MANAGER;
+use crate::managed_fields::body;
 use crate::managed_fields::migrate;
+use crate::managed_fields::record::LAST_APPLIED_FIELDS;
 use crate::managed_fields::set;
 
 /// Whether an apply of `desired` would leave `live` as it is: our entry in managedFields covers exactly the fields of
-/// `desired`, each has its value, and no field is to be taken over from an earlier engine or one of `more` managers.
+/// `desired`, each has its value, and no field is to be taken over from others or one of `more` managers.
 pub fn is_unchanged(desired: &Object, live: &Object, more: &[String]) -> bool {
     let list = live.pointer("/metadata/managedFields").and_then(Value::as_array);
     let ours = list.into_iter().flatten().find(|entry| {
@@ -23,11 +24,14 @@ pub fn is_unchanged(desired: &Object, live: &Object, more: &[String]) -> bool {
             && entry.get("apiVersion").and_then(Value::as_str) == Some(desired.api_version())
     });
     let Some(fields) = ours.and_then(set::entry).map(|entry| entry.fields) else { return false };
-    if migrate::patch(live, more).is_some() || live.pointer("/metadata/deletionTimestamp").is_some() {
+    let mut wanted = body::of(desired);
+    if live.pointer("/metadata/deletionTimestamp").is_some() || migrate::is_needed(live, desired, more) {
         return false;
     }
-    let mut wanted = desired.clone();
-    managed_fields::strip(&mut wanted);
+    // The same fields have the same record; an object of before there were records is left alone.
+    if let Some(record) = live.annotation(LAST_APPLIED_FIELDS) {
+        wanted.set_annotation(LAST_APPLIED_FIELDS, record);
+    }
     // Nobody owns an object's identity.
     for key in ["name", "namespace", "generateName"] {
         wanted.metadata_mut().shift_remove(key);

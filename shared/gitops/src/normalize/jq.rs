@@ -1,14 +1,14 @@
-//! jq expressions of ignoreDifferences, as the paths that they name in an object (argoproj/argo-cd
+//! Evaluates jq expressions of ignoreDifferences to the paths that they match in an object (argoproj/argo-cd
 //! `util/argo/normalizers/diff_normalizer.go` deletes them). Pure.
 //!
-//! Argo CD stops an expression that does not end after a second; a jq that can't end is a way to bring it down
-//! (CVE-2024-32476). Here nothing has to be stopped: what could run or grow without bound is refused by name, or by
-//! what it would cost, before anything runs.
+//! Argo CD aborts an expression after a second; a jq that can't be aborted is a denial of service (CVE-2024-32476).
+//! Here nothing has to be aborted: functions that may run or grow without bound, and expressions that would cost too
+//! much, are refused before they run.
 
 use std::fmt;
 
 use jaq_core::load::lex::StrPart;
-use jaq_core::load::parse::{BinaryOp, Term};
+use jaq_core::load::parse::{BinaryOp, Pattern, Term};
 use jaq_core::load::{Arena, File, Loader};
 use jaq_core::ops::Math;
 use jaq_core::path::Part;
@@ -16,20 +16,20 @@ use jaq_core::{Compiler, Ctx, Vars, data, unwrap_valr};
 use jaq_json::Val;
 use serde_json::{Map, Value};
 
-/// The longest expression, in bytes.
+/// Length of an expression, in bytes: real ones are far shorter.
 const MAX_LENGTH: usize = 2_000;
-/// The deepest nesting of brackets.
+/// Nesting of brackets: the parser recurses.
 const MAX_DEPTH: usize = 32;
-/// How many times the work of walking through the object an expression may cost.
+/// Cost of an expression, as a multiple of walking through the object.
 const MAX_COST: u64 = 2_048;
-/// What `..` costs: each value is visited once for each value around it.
+/// Cost of `..`: it visits each value once for each value around it.
 const RECURSION: u64 = 32;
-/// How large counts may make a regular expression.
+/// Repetition counts of a regular expression: they multiply its compiled size.
 const MAX_COUNT: u64 = 100;
-/// The most paths that one expression may name in one object.
+/// Paths that one expression may match in one object.
 const MAX_PATHS: usize = 100_000;
 
-/// What an expression may call: everything whose work is bounded by what it is given.
+/// Functions that an expression may call: their work is bounded by their input.
 const ALLOWED: &[&str] = &[
     "add",
     "all",
@@ -106,32 +106,32 @@ const ALLOWED: &[&str] = &[
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JqError {
-    /// It is no jq, or calls what does not exist.
+    /// The expression is no valid jq, or calls an unknown function.
     #[error("it is no jq that can be read")]
     Syntax,
-    /// It is longer or deeper than anybody needs.
+    /// The expression is longer or more deeply nested than the limits.
     #[error("it is longer than {MAX_LENGTH} bytes or nests deeper than {MAX_DEPTH}")]
     TooLong,
-    /// It uses something that may run or grow without bound.
+    /// The expression uses something that may run or grow without bound.
     #[error("it uses `{0}`, which is unknown or may run or grow without bound")]
     Unbounded(String),
-    /// Its work would grow beyond all bounds with the object's size.
+    /// The cost grows too fast with the object's size.
     #[error("it would visit each field more than {MAX_COST} times")]
     Costly,
 }
 
-/// One step of a path.
+/// One segment of a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PathSegment {
     /// A range of a list.
     Slice(Option<i64>, Option<i64>),
     /// An item of a list, from the end if negative.
     Index(i64),
-    /// A field.
+    /// A field, by name.
     Field(String),
 }
 
-/// An expression that may be run.
+/// An expression that is safe to run.
 pub struct Query {
     text: String,
     filter: jaq_core::Filter<data::JustLut<Val>>,
@@ -144,7 +144,7 @@ impl fmt::Debug for Query {
 }
 
 impl Query {
-    /// Reads `text`; refuses what is no jq and what might not end.
+    /// Parses `text`; refuses invalid and unbounded expressions.
     pub fn new(text: &str) -> Result<Self, JqError> {
         if text.len() > MAX_LENGTH || depth(text) > MAX_DEPTH {
             return Err(JqError::TooLong);
@@ -163,8 +163,8 @@ impl Query {
         Ok(Self { text: text.to_owned(), filter })
     }
 
-    /// The paths that the expression names in `value`, the last first, so that each may be removed in turn.
-    /// Empty where the expression fails, as Argo CD then leaves the object as it is.
+    /// The paths that the expression matches in `value`, the last first, so that each can be removed in turn. Empty
+    /// where the expression fails, as Argo CD then leaves the object unchanged.
     pub fn paths(&self, value: &Value) -> Vec<Vec<PathSegment>> {
         let Ok(value) = serde_json::from_value::<Val>(value.clone()) else { return Vec::new() };
         let context = Ctx::<data::JustLut<Val>>::new(&self.filter.lut, Vars::new([]));
@@ -177,7 +177,7 @@ impl Query {
     }
 }
 
-/// How deep brackets nest, whatever they are and wherever they stand.
+/// The nesting depth of brackets of any kind.
 fn depth(text: &str) -> usize {
     let (mut deepest, mut now) = (0_usize, 0_usize);
     for byte in text.bytes() {
@@ -191,14 +191,15 @@ fn depth(text: &str) -> usize {
     deepest
 }
 
-/// How often, at most, a term visits the parts of its input: what stands side by side adds up, what is fed by another
-/// is multiplied. `.[]` costs nothing more, for its outputs are disjoint parts of its input. `Err` names what has no
-/// bound.
+/// How often, at most, a term visits the parts of its input: alternatives add up, pipes multiply. `.[]` costs nothing,
+/// for its outputs are disjoint parts of its input. `Err` names an unbounded function.
 fn cost(term: &Term<&str>) -> Result<u64, JqError> {
     let unbounded = |name: &str| Err(JqError::Unbounded(name.to_owned()));
     let optional = |term: &Option<Box<Term<&str>>>| term.as_ref().map_or(Ok(1), |term| cost(term));
     Ok(match term {
         Term::Id | Term::Num(_) => 1,
+        // Of what is bound no more is visited than of the input of a pipe, and what is not bound does not compile.
+        Term::Var(name) if *name != "$ENV" => 1,
         Term::Recurse => RECURSION,
         Term::Str(Some(format), _) => return unbounded(format),
         Term::Str(None, parts) => product(parts.iter().filter_map(|part| match part {
@@ -212,7 +213,9 @@ fn cost(term: &Term<&str>) -> Result<u64, JqError> {
             let (left, right) = (cost(left)?, cost(right)?);
             match op {
                 BinaryOp::Comma | BinaryOp::Alt | BinaryOp::Math(Math::Add | Math::Sub) => left.saturating_add(right),
-                BinaryOp::Pipe(None) | BinaryOp::Or | BinaryOp::And | BinaryOp::Cmp(_) => left.saturating_mul(right),
+                BinaryOp::Pipe(None | Some(Pattern::Var(_))) | BinaryOp::Or | BinaryOp::And | BinaryOp::Cmp(_) => {
+                    left.saturating_mul(right)
+                }
                 BinaryOp::Math(_) => return unbounded("* / %"),
                 BinaryOp::Pipe(Some(_)) => return unbounded("as"),
                 BinaryOp::Assign | BinaryOp::Update | BinaryOp::UpdateMath(_) | BinaryOp::UpdateAlt => {
@@ -242,8 +245,8 @@ fn cost(term: &Term<&str>) -> Result<u64, JqError> {
     })
 }
 
-/// What a regular expression costs: the counts in it multiply its size. One that is only made at run time can't be
-/// judged.
+/// The cost of a regular expression: its repetition counts multiply its size. One that is computed at run time can't be
+/// estimated.
 fn pattern_cost(arguments: &[Term<&str>]) -> Result<u64, JqError> {
     let mut cost = 1_u64;
     for argument in arguments {
@@ -277,7 +280,7 @@ fn steps(path: &Val) -> Option<Vec<PathSegment>> {
     path.into_iter().map(step).collect()
 }
 
-/// Removes what is at `path`; nothing where there is nothing.
+/// Removes the value at `path`, if there is one.
 pub fn remove(value: &mut Value, path: &[PathSegment]) {
     let Some((first, rest)) = path.split_first() else { return };
     match (value, first) {
@@ -298,7 +301,7 @@ pub fn remove(value: &mut Value, path: &[PathSegment]) {
             if rest.is_empty() && from < to {
                 items.drain(from..to);
             } else if let Some(part) = items.get_mut(from..to) {
-                // What follows a slice counts from its start.
+                // The segments after a slice count from its start.
                 let mut inner = Value::Array(part.iter_mut().map(Value::take).collect());
                 remove(&mut inner, rest);
                 if let Value::Array(inner) = inner {
@@ -318,7 +321,7 @@ fn remove_field(fields: &mut Map<String, Value>, name: &str, rest: &[PathSegment
     }
 }
 
-/// Where an index, from the end if negative, lies in a list of this length.
+/// The position of an index, from the end if negative, in a list of this length.
 fn place(index: i64, length: usize) -> Option<usize> {
     match usize::try_from(index) {
         Ok(index) => Some(index),
@@ -382,6 +385,10 @@ mod tests {
         assert!(Query::new(r#".a | select(test("^v[0-9]{1,3}$"; "i"))"#).is_ok());
         assert_eq!(Query::new(&"[".repeat(500)).unwrap_err(), JqError::TooLong);
         assert_eq!(Query::new(".a[").unwrap_err(), JqError::Syntax);
+        let bound = vec![". + . as $x"; 60].join("|") + "|$x";
+        assert_eq!(Query::new(&bound).unwrap_err(), JqError::Costly);
         assert!(matches!(Query::new("nonsense(1)"), Err(JqError::Unbounded(_))));
+        assert!(Query::new("$nobody").is_err());
+        assert!(Query::new(".[] as [$x] | .a").is_err());
     }
 }

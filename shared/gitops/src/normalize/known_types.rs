@@ -1,4 +1,4 @@
-//! Fields of custom resources that hold Kubernetes' own types, written as Go would write them after reading them
+//! Rewrites fields of custom resources that have Kubernetes' own types as Go would write them after reading them
 //! (argoproj/argo-cd `util/argo/normalizers/knowntypes_normalizer.go`), so that `1000m` is no difference from `1`.
 //! Pure.
 
@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1;
 use serde_json::{Map, Value, json};
 use slipway_gocompat::{duration, quantity};
 
-/// Numbers and flags that Go leaves out where they are zero.
+/// Numbers and booleans that Go omits where they are zero.
 const OMITTED: [&str; 13] = [
     "failureThreshold",
     "hostIPC",
@@ -22,22 +22,22 @@ const OMITTED: [&str; 13] = [
     "successThreshold",
     "tty",
 ];
-/// Mappings of quantities.
+/// Mappings whose values are quantities.
 const QUANTITIES: [&str; 7] = ["allocatable", "capacity", "hard", "limits", "overhead", "requests", "used"];
-/// Mappings that Go leaves out where they are empty: the others are structures, and an empty one is there.
+/// Mappings that Go omits where they are empty; the others are structs, which it writes even when empty.
 const PLAIN_MAPS: [&str; 7] =
     ["annotations", "data", "labels", "matchLabels", "nodeSelector", "volumeAttributes", "overhead"];
 
-/// A field and the type it holds.
+/// A field and its type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownType {
-    /// `spec.template.spec`; lists on the way are gone through item by item.
+    /// `spec.template.spec`; lists on the way are traversed item by item.
     pub field: String,
     /// `core/v1/PodSpec`, `core/Quantity`, `meta/v1/Duration` …
     pub kind: String,
 }
 
-/// Rewrites the fields of `value` that hold one of `types`. What can't be read as its type stays as it is.
+/// Rewrites the fields of `value` that have one of `types`. A value that can't be read as its type stays unchanged.
 pub fn reformat(value: &mut Value, types: &[KnownType]) {
     for known in types {
         let path: Vec<&str> = known.field.split('.').collect();
@@ -64,7 +64,7 @@ fn visit(value: &mut Value, path: &[&str], change: &dyn Fn(&mut Value)) {
 }
 
 fn rewritten(kind: &str, value: &Value) -> Option<Value> {
-    /// Reads and writes a type of Kubernetes': unknown fields are gone then.
+    /// Reads and writes a Kubernetes type, which drops unknown fields.
     macro_rules! types {
         ($($name:ident),* $(,)?) => {
             match kind.strip_prefix("core/v1/")? {
@@ -111,8 +111,7 @@ fn rewritten(kind: &str, value: &Value) -> Option<Value> {
     }
 }
 
-/// Leaves out what Go leaves out, puts in what Go puts in, quantities in their canonical form; `None` where one is
-/// none.
+/// Omits and adds fields as Go does, and canonicalizes quantities; `None` where one is invalid.
 fn as_go_writes(value: &mut Value) -> Option<()> {
     match value {
         Value::Array(items) => items.iter_mut().try_for_each(as_go_writes),

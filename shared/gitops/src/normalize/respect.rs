@@ -1,4 +1,4 @@
-//! What an apply leaves alone with RespectIgnoreDifferences.
+//! Removes ignored fields from an apply, for RespectIgnoreDifferences.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,25 @@ use super::jq::{self, PathSegment};
 use crate::diff::{self, Path};
 use crate::managed_fields::migrate;
 use crate::managed_fields::owners;
+use crate::managed_fields::record;
 use crate::managed_fields::set;
 
 impl Normalizer {
-    /// Makes `desired` leave to others what is to be ignored, for an apply over `live`.
+    /// Removes what is ignored from `desired`, for an apply over `live`.
     ///
-    /// A field that somebody else owns is left out: sending a copy of its value would make us its owner too, and
-    /// freeze it. One that only we own gets the value it has, for what an owner leaves out is removed. What is
-    /// ignored and not there is not sent. Nothing happens to an object that does not exist yet: it is created as Git
-    /// has it. `more` are the managers whose fields the apply takes over besides the usual two.
+    /// A field that another manager owns is removed: sending a copy of its value would make us an owner, too, and
+    /// freeze it. A field that only we own gets its live value, because a field that its only owner omits is deleted.
+    /// An ignored field that does not exist is not sent. An object that does not exist yet is created as in Git. `more`
+    /// are managers whose fields the apply migrates, in addition to the usual two.
     pub fn respect(&self, desired: &mut Object, live: &Object, more: &[String]) {
+        let before = desired.clone();
+        self.leave(desired, live, more);
+        if *desired != before {
+            desired.set_annotation(record::FIELDS_IN_GIT, record::encode(&before));
+        }
+    }
+
+    fn leave(&self, desired: &mut Object, live: &Object, more: &[String]) {
         let (wanted, found) = (desired.to_value(), live.to_value());
         let paths = self.rules_for(desired).flat_map(|rule| rule.paths(&wanted)).flatten();
         let mut changes: BTreeMap<Vec<PathSegment>, Option<Value>> = BTreeMap::new();
@@ -30,7 +39,7 @@ impl Normalizer {
         }
         let managers: Vec<&String> = self.rules_for(desired).flat_map(|rule| &rule.managers).collect();
         let mut value = wanted;
-        // From the end, so that indexes stay right.
+        // From the end, so that indexes stay valid.
         for (path, kept) in changes.into_iter().rev() {
             match kept.zip(at(&mut value, &path)) {
                 Some((kept, place)) => *place = kept,
@@ -48,7 +57,7 @@ impl Normalizer {
     }
 }
 
-/// Whether a path names what makes the object this object.
+/// Whether a path is a part of the object's identity.
 fn is_identity(path: &[PathSegment]) -> bool {
     let field = |index: usize| match path.get(index) {
         Some(PathSegment::Field(name)) => name.as_str(),
@@ -61,8 +70,8 @@ fn is_identity(path: &[PathSegment]) -> bool {
     }
 }
 
-/// A path with list items by the field that names them, as another version of the object has them elsewhere; `None`
-/// where nothing is.
+/// A path with list items by their identifying field, as their index in another version of the object differs; `None`
+/// where there is no value.
 fn named(value: &Value, path: &[PathSegment]) -> Option<Path> {
     let mut found = Path::default();
     let mut value = value;
@@ -88,7 +97,7 @@ fn named(value: &Value, path: &[PathSegment]) -> Option<Path> {
     Some(found)
 }
 
-/// Whether nobody but us, or an engine that we take over from, owns the field.
+/// Whether the field has no owner except us and engines that we take over from.
 fn is_only_ours(live: &Object, path: &Path, more: &[String]) -> bool {
     let owners = owners::blame(live, path);
     !owners.is_empty() && owners.iter().all(|owner| migrate::is_ours(owner, more))
@@ -106,7 +115,7 @@ fn at<'a>(value: &'a mut Value, path: &[PathSegment]) -> Option<&'a mut Value> {
     Some(value)
 }
 
-/// Takes the members of a set out of `desired`, all but the `keys` by which a list item is known.
+/// Removes a set's fields from `desired`, except the `keys` that identify a list item.
 fn drop_ignored(set: &Map<String, Value>, desired: &mut Map<String, Value>, keys: &[String]) {
     for (key, child) in set::children(set) {
         let Some(name) = key.strip_prefix("f:").filter(|name| !keys.iter().any(|key| key == name)) else { continue };
