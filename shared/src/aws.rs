@@ -1,4 +1,4 @@
-//! AWS: one configuration (rustls with ring, the only TLS stack), clients made when first used.
+//! Creates AWS clients from one configuration (rustls with ring, the only TLS stack), each when it is first used.
 
 pub mod sign;
 
@@ -19,12 +19,12 @@ use tokio::sync::OnceCell;
 
 use crate::http::{Http, HttpError};
 
-/// The longest that one call may take where the SDK sets no limit of its own.
+/// Limit of one call where the SDK has none of its own.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The account that the process runs in; cheap to clone.
+/// The AWS account of the process; cheap to clone.
 ///
-/// Nothing is read before a client is asked for, so that a cold start pays for what it uses.
+/// Nothing is read before a client is needed, so that a cold start pays only for what it uses.
 #[derive(Debug, Clone, Default)]
 pub struct Aws {
     config: Arc<OnceCell<SdkConfig>>,
@@ -47,20 +47,20 @@ impl Aws {
         Self { config: Arc::new(OnceCell::new_with(Some(config))), http, is_sandbox: true }
     }
 
-    /// Whether its credentials open nothing, so that anybody may see what is made of them. Only code can say so, by
-    /// [`at`](Self::at).
+    /// Whether its credentials open nothing, so that tokens derived from them are no secrets. Only code can set this,
+    /// by [`at`](Self::at).
     pub fn is_sandbox(&self) -> bool {
         self.is_sandbox
     }
 
-    /// Region, credentials and endpoints, as AWS's own variables and files give them.
+    /// Region, credentials and endpoints, from AWS's own variables and files.
     pub async fn config(&self) -> &SdkConfig {
         self.config
             .get_or_init(|| aws_config::defaults(BehaviorVersion::latest()).http_client(client_of(&self.http)).load())
             .await
     }
 
-    /// The HTTP client below it, for what else is asked: its root certificates are read once.
+    /// The HTTP client below, for other requests: its root certificates are read once.
     pub fn http(&self) -> &Http {
         &self.http
     }
@@ -81,7 +81,7 @@ impl Aws {
     }
 }
 
-/// What every AWS client sends by. The SDK's own HTTP client would link HTTP/2, which nothing here speaks.
+/// The HTTP client of every AWS client. The SDK's own would link HTTP/2, which is not used.
 fn client_of(http: &Http) -> SharedHttpClient {
     let http = http.clone();
     http_client_fn(move |settings, _| {
@@ -91,7 +91,7 @@ fn client_of(http: &Http) -> SharedHttpClient {
     })
 }
 
-/// [`Http`] as the SDK calls it.
+/// Adapts [`Http`] to the SDK.
 #[derive(Debug)]
 struct Connector {
     http: Http,
@@ -120,7 +120,7 @@ async fn exchange(http: &Http, request: HttpRequest) -> Result<HttpResponse, Con
     HttpResponse::try_from(answer.map(SdkBody::from)).map_err(|error| ConnectorError::other(error.into(), None))
 }
 
-/// AWS's code of an error (`ResourceNotFoundException`), or what kind of failure it was.
+/// AWS's code of an error (`ResourceNotFoundException`), or the kind of failure.
 pub fn error_code<E, R>(error: &SdkError<E, R>) -> String
 where
     E: aws_sdk_sqs::error::ProvideErrorMetadata,

@@ -1,8 +1,8 @@
-//! The clusters that manifests name as destinations: the one of the settings, and those that Argo CD's cluster
-//! Secrets in the root declare. Connected when first used and kept for warm invocations.
+//! Connects to destination clusters: the one of the settings, and those that Argo CD's cluster Secrets in the root
+//! declare. Connected when first used and kept for warm invocations.
 //!
-//! A token opens a whole cluster for 15 minutes, and who writes the root's Secrets need not be its administrator: a
-//! token for a cluster goes to the endpoint that EKS itself names for it (in the account of the Secret's role), by
+//! A token opens a whole cluster for 15 minutes, and a writer of the root's Secrets need not be its administrator: a
+//! token for a cluster goes to the endpoint that EKS itself returns for it (in the account of the Secret's role), by
 //! https, and nowhere else.
 
 mod describe;
@@ -22,59 +22,54 @@ use slipway_cluster::{Auth, Cluster, ConnectError, Eks, Server};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::app::{AwsAuth, ClusterName, ClusterSecret};
+use crate::app::{AwsAuth, ClusterName, ClusterSecret, IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
 use crate::aws::Aws;
 use crate::config;
 pub use describe::describe;
 use describe::describe_in;
 
-/// How long what EKS said of a cluster counts: a push has many applications, and a cluster may be re-created under
+/// How long EKS' description of a cluster is used: a push has many applications, and a cluster may be re-created under
 /// its name.
 const DESCRIBED: Duration = Duration::from_mins(5);
-
-/// How manifests call the cluster of the settings (argoproj/argo-cd `pkg/apis/application/v1alpha1/values.go`).
-pub const IN_CLUSTER_SERVER: &str = "https://kubernetes.default.svc";
-/// Its name in Argo CD.
-pub const IN_CLUSTER_NAME: &str = "in-cluster";
 
 /// Why a destination can't be reached.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClusterError {
-    /// The manifests name a cluster that nothing declares.
+    /// No setting or Secret declares the cluster.
     #[error(
         "no cluster is known as `{0}`: declare it by a Secret at the root, labelled argocd.argoproj.io/secret-type: \
          cluster"
     )]
     Unknown(String),
-    /// EKS could not be asked.
+    /// The request to EKS failed.
     #[error("failed to describe EKS cluster `{name}` ({why})")]
     Describe {
         /// The cluster's name.
         name: String,
-        /// What failed, or EKS's own words.
+        /// The failure, or EKS's message.
         why: String,
-        /// The cause, where there is one.
+        /// The transport's error, where there is one.
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
-    /// EKS knows the cluster, but it has no endpoint (yet).
+    /// The cluster exists, but has no endpoint (yet).
     #[error("EKS cluster `{0}` has no endpoint: it is being created or deleted")]
     NoEndpoint(String),
-    /// The Secret leads elsewhere than EKS.
+    /// The Secret's server is not the cluster's endpoint.
     #[error(
         "the Secret of cluster `{name}` has the server `{server}`, but EKS cluster `{cluster}` is at `{endpoint}`: no \
          token is sent; set its `server` to that, or its `awsAuthConfig.clusterName` (and `roleARN`) to the cluster \
          that is meant"
     )]
     Elsewhere {
-        /// Its name in manifests.
+        /// The cluster's name in manifests.
         name: String,
         /// `server`.
         server: String,
         /// `awsAuthConfig.clusterName`.
         cluster: String,
-        /// Its endpoint.
+        /// The endpoint that EKS returned.
         endpoint: String,
     },
     /// The certificate authority is not base64 PEM.
@@ -89,22 +84,22 @@ pub enum ClusterError {
 }
 
 impl ClusterError {
-    /// Whether the same may succeed later.
+    /// Whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Describe { .. } | Self::NoEndpoint(_))
     }
 }
 
-/// A cluster and what people call it.
+/// A connected cluster and its display name.
 #[derive(Clone)]
 pub struct ConnectedCluster {
-    /// For messages and the name of commit statuses.
+    /// Display name, for messages and commit statuses.
     pub name: String,
     /// The connection.
     pub cluster: Cluster,
 }
 
-/// Connections by the name or server that manifests use.
+/// Connections by the name or server in manifests.
 #[derive(Clone)]
 pub struct Clusters {
     settings: config::Cluster,
@@ -118,24 +113,24 @@ type Described = (String, String);
 #[derive(Default)]
 struct ConnectionCache {
     declared: Vec<ClusterSecret>,
-    /// By server, each with the Secret that it was connected by; the one of the settings has none.
+    /// By server, each with its Secret; the cluster of the settings has none.
     connected: BTreeMap<String, (Option<ClusterSecret>, ConnectedCluster)>,
-    /// What EKS said, and when, by login and region.
+    /// EKS' descriptions with their time, by login and region.
     described: BTreeMap<(AwsAuth, Option<String>), (Instant, Described)>,
 }
 
 impl Clusters {
-    /// The clusters of `settings`; nothing is asked yet.
+    /// Creates it for the cluster of `settings`; sends no request yet.
     pub fn new(settings: config::Cluster, aws: Aws) -> Self {
         Self { settings, aws, known: Arc::default() }
     }
 
-    /// Makes the clusters that the root declares known. One whose Secret has changed is reconnected.
+    /// Registers the clusters that the root declares. One whose Secret has changed is reconnected.
     pub async fn register(&self, clusters: &[ClusterSecret]) {
         self.known.lock().await.declared = clusters.to_vec();
     }
 
-    /// What people call `cluster`, as [`Destination::name`] has it.
+    /// The display name of `cluster`.
     pub fn display_name<'a>(&'a self, cluster: &'a ClusterName) -> &'a str {
         match &self.settings {
             _ if cluster.server.trim_end_matches('/') != IN_CLUSTER_SERVER => match cluster.name.as_str() {
@@ -147,7 +142,7 @@ impl Clusters {
         }
     }
 
-    /// Every cluster that is known, with why the others can't be reached.
+    /// Connects every known cluster; failures are errors of their entries.
     pub async fn all(&self) -> Vec<Result<ConnectedCluster, ClusterError>> {
         let declared: Vec<String> = self.known.lock().await.declared.iter().map(|one| one.server.clone()).collect();
         let others = declared.iter().map(String::as_str).filter(|one| one.trim_end_matches('/') != IN_CLUSTER_SERVER);
@@ -158,13 +153,13 @@ impl Clusters {
         found
     }
 
-    /// The cluster that a destination calls `server` or `name` (one of them is empty).
+    /// Connects the cluster `server` or `name` of a destination (one of them is empty).
     pub async fn get(&self, server: &str, name: &str) -> Result<ConnectedCluster, ClusterError> {
         let mut known = self.known.lock().await;
         let is_meant = |one: &&ClusterSecret| if server.is_empty() { one.name == name } else { one.is_at(server) };
         let secret = known.declared.iter().find(is_meant).cloned();
         let is_ours = match &secret {
-            // The Secret only gives the settings' cluster another name.
+            // The Secret only renames the settings' cluster.
             Some(secret) => secret.is_at(IN_CLUSTER_SERVER),
             None => server.trim_end_matches('/') == IN_CLUSTER_SERVER || name == IN_CLUSTER_NAME,
         };
@@ -190,7 +185,7 @@ impl Clusters {
     async fn connect(&self) -> Result<ConnectedCluster, ClusterError> {
         match &self.settings {
             config::Cluster::Kubeconfig { path, context } => {
-                // Only a user that wants EKS' token needs AWS; looking for a region takes seconds outside of AWS.
+                // Only a user with EKS' token needs AWS; searching for a region takes seconds outside of AWS.
                 let wants_aws = std::fs::read_to_string(path).is_ok_and(|text| text.contains("get-token"));
                 let credentials = if wants_aws { self.aws.config().await.credentials_provider() } else { None };
                 let cluster = Cluster::from_kubeconfig(Path::new(path), context.as_deref(), credentials)?;
@@ -242,8 +237,8 @@ impl Clusters {
         self.connect_eks(aws, &secret.name, cluster_name, url, &ca, credentials)
     }
 
-    /// A connection to the EKS cluster `cluster`, which people call `name`. STS of our own region signs for clusters
-    /// of any.
+    /// Connects to the EKS cluster `cluster`, displayed as `name`. STS of our own region signs for clusters of any
+    /// region.
     fn connect_eks(
         &self,
         aws: &SdkConfig,
@@ -258,7 +253,7 @@ impl Clusters {
         let region = aws.region().ok_or(ClusterError::NoAws("region"))?.to_string();
         let auth = Auth::Eks(Eks { region, cluster: cluster.to_owned(), credentials });
         let is_sandbox = self.aws.is_sandbox();
-        // The sandbox speaks no TLS, and has no authority.
+        // The sandbox has no TLS, and so no certificate authority.
         let ca = Some(ca).filter(|_| !is_sandbox);
         let cluster = Cluster::connect(Server { url, ca, auth, is_sandbox })?;
         Ok(ConnectedCluster { name: name.to_owned(), cluster })

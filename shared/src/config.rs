@@ -1,10 +1,11 @@
-//! Settings: the only place that names an environment variable of ours. What else there is to set lies in the root,
-//! as Argo CD has it.
+//! Reads the settings: the only place that names Slipway's environment variables. All other settings are in the root,
+//! as in Argo CD.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use crate::source::github::GitHubSettings;
 use crate::source::{Location, LocationError};
 use crate::time;
 
@@ -13,9 +14,9 @@ use crate::time;
 pub struct Variable {
     /// Its name.
     pub name: &'static str,
-    /// What stands in where it is not set; `None` where it must be set (by the functions that need it).
+    /// The value where it is not set; `None` where it is required (by the functions that need it).
     pub default: Option<&'static str>,
-    /// What it is for.
+    /// Its description in the README.
     pub help: &'static str,
 }
 
@@ -53,12 +54,12 @@ variables! {
     SLACK_API = "SLIPWAY_SLACK_API", Some("https://slack.com/api"), "Slack's Web API.";
 }
 
-/// Why the settings can't be used: everything that is wrong, at once.
+/// Why the settings can't be used: all mistakes at once.
 #[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
 pub struct ConfigError {
-    /// Variables that must be set and are not.
+    /// Required variables that are not set.
     pub missing: BTreeSet<&'static str>,
-    /// Variables whose value can't be read: what is wrong with it.
+    /// Variables with an invalid value, each with the mistake.
     pub invalid: Vec<String>,
 }
 
@@ -74,16 +75,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Where GitHub is and which secret opens it.
-#[derive(Debug, Clone)]
-pub struct GitHub {
-    /// [`GITHUB_API`].
-    pub api: String,
-    /// [`GITHUB_SECRET`].
-    pub secret: String,
-}
-
-/// Where Slack is and which secret opens it.
+/// Slack's API, the secret with its token, and the channel.
 #[derive(Debug, Clone)]
 pub struct Slack {
     /// [`SLACK_API`].
@@ -94,37 +86,37 @@ pub struct Slack {
     pub channel: String,
 }
 
-/// How the cluster that the functions stand beside is reached.
+/// How to reach the cluster of the settings.
 #[derive(Debug, Clone)]
 pub enum Cluster {
     /// An EKS cluster by name.
     Eks {
         /// [`CLUSTER`].
         name: String,
-        /// [`CLUSTER_ENDPOINT`] and [`CLUSTER_CA`]; asked of EKS where `None`.
+        /// [`CLUSTER_ENDPOINT`] and [`CLUSTER_CA`]; requested from EKS where `None`.
         endpoint: Option<(String, String)>,
     },
     /// [`KUBECONFIG`].
     Kubeconfig {
         /// The file.
         path: String,
-        /// The context in it, if not the current one; only the command line can say.
+        /// The context in it, if not the current one; only the command line sets it.
         context: Option<String>,
     },
 }
 
-/// What `ecr-push` needs.
+/// The settings of `ecr-push`.
 #[derive(Debug, Clone)]
 pub struct EcrPush {
     /// [`ROOT`].
     pub root: Location,
-    /// GitHub.
-    pub github: GitHub,
-    /// Slack, where it is wanted: hears of images that can't be updated.
+    /// GitHub's settings.
+    pub github: GitHubSettings,
+    /// Slack, where it is configured: gets images that can't be updated.
     pub slack: Option<Slack>,
 }
 
-/// What the answering half of `github-webhook` needs.
+/// The settings of the half of `github-webhook` that answers requests.
 #[derive(Debug, Clone)]
 pub struct Webhook {
     /// [`WEBHOOK_SECRET`].
@@ -135,24 +127,25 @@ pub struct Webhook {
     pub schedule_role: Option<String>,
 }
 
-/// What reaches the clusters and tells about it: the worker half of `github-webhook`, and `drift-check`.
+/// The settings of everything that connects to clusters and reports: the worker half of `github-webhook`, and
+/// `drift-check`.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// [`ROOT`].
     pub root: Location,
-    /// GitHub.
-    pub github: GitHub,
-    /// The cluster.
+    /// GitHub's settings.
+    pub github: GitHubSettings,
+    /// The cluster of the settings.
     pub cluster: Cluster,
     /// [`STATE_SECRET`].
     pub state_secret: String,
     /// [`SYNC_TIMEOUT`].
     pub sync_timeout: Duration,
-    /// Slack, where it is wanted.
+    /// Slack, where it is configured.
     pub slack: Option<Slack>,
 }
 
-/// What `github-webhook` needs.
+/// The settings of `github-webhook`.
 #[derive(Debug, Clone)]
 pub struct GithubWebhook {
     /// The answering half.
@@ -163,14 +156,14 @@ pub struct GithubWebhook {
 
 impl EcrPush {
     /// Reads the settings through `get` (the process' environment: `|name| std::env::var(name).ok()`). An empty value
-    /// counts as not set. The error names everything that is missing or unreadable.
+    /// counts as not set. The error lists everything that is missing or invalid.
     pub fn load(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         Reader::read(&get, |r| Self { root: r.root(), github: r.github(), slack: r.slack() })
     }
 }
 
 impl GithubWebhook {
-    /// As [`EcrPush::load`].
+    /// Like [`EcrPush::load`].
     pub fn load(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         Reader::read(&get, |r| {
             let (secret, queue_url) = (r.required(WEBHOOK_SECRET), r.required(QUEUE_URL));
@@ -181,13 +174,13 @@ impl GithubWebhook {
 }
 
 impl Settings {
-    /// As [`EcrPush::load`].
+    /// Like [`EcrPush::load`].
     pub fn load(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         Reader::read(&get, Reader::engine)
     }
 }
 
-/// The cluster alone; as [`EcrPush::load`].
+/// The cluster's settings alone; like [`EcrPush::load`].
 pub fn cluster(get: impl Fn(&str) -> Option<String>) -> Result<Cluster, ConfigError> {
     Reader::read(&get, Reader::cluster)
 }
@@ -197,7 +190,7 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Reads variables and keeps what was wrong, so that one error tells all of it.
+/// Reads variables and collects all mistakes for one error.
 struct Reader<'a> {
     get: &'a dyn Fn(&str) -> Option<String>,
     error: ConfigError,
@@ -250,8 +243,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn github(&mut self) -> GitHub {
-        GitHub { api: self.url(GITHUB_API), secret: self.required(GITHUB_SECRET) }
+    fn github(&mut self) -> GitHubSettings {
+        GitHubSettings { api: self.url(GITHUB_API), secret: self.required(GITHUB_SECRET) }
     }
 
     fn cluster(&mut self) -> Cluster {

@@ -1,4 +1,4 @@
-//! What leaves a function when it fails: a stable class for alarms and the queue, and one line that tells the whole
+//! Classifies the errors that leave a function: a stable class for alarms and the queue, and one line with the whole
 //! chain.
 
 use std::error::Error as StdError;
@@ -7,9 +7,9 @@ use std::fmt;
 /// Whether to try again. The names are stable: alarms count them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// The same event may succeed later: a service was down, a limit was reached, a deadline came.
+    /// The same event may succeed later: a service was down, a limit or a deadline was reached.
     Retryable,
-    /// The same event fails again until somebody changes something.
+    /// The same event fails again until a person changes something.
     Terminal,
 }
 
@@ -23,29 +23,29 @@ impl Class {
     }
 }
 
-/// An error at the edge: its class, and its message with all causes in one line.
+/// An error at the function's edge: its class, and its message with all causes in one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Whether to try again.
+    /// Decides whether the event is delivered again.
     pub class: Class,
     /// The message, causes after colons.
     pub message: String,
 }
 
 impl Failure {
-    /// `error` with its causes, as one that may pass.
+    /// `error` with its causes, as retryable.
     pub fn retryable(error: &(dyn StdError + 'static)) -> Self {
         Self { class: Class::Retryable, message: chain(error) }
     }
 
-    /// `error` with its causes, as one that stays.
+    /// `error` with its causes, as terminal.
     pub fn terminal(error: &(dyn StdError + 'static)) -> Self {
         Self { class: Class::Terminal, message: chain(error) }
     }
 }
 
 impl Failure {
-    /// `error` with its causes, as one that may pass or stays.
+    /// `error` with its causes, as `retryable` or terminal.
     pub fn of(error: &(dyn StdError + 'static), retryable: bool) -> Self {
         if retryable { Self::retryable(error) } else { Self::terminal(error) }
     }
@@ -65,7 +65,7 @@ impl From<Failure> for lambda_runtime::Diagnostic {
     }
 }
 
-/// The error and its causes in one line; a cause that the line already ends with is not repeated.
+/// Joins the error and its causes in one line; a cause that the line already ends with is not repeated.
 pub fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut line = error.to_string();
     let mut next = error.source();

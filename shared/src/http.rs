@@ -1,4 +1,5 @@
-//! The HTTP client of everything but the clusters and GitHub: connections kept, every answer bounded in time and size.
+//! Sends HTTP requests to everything except clusters and GitHub: connections are reused, every response bounded in time
+//! and size.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,29 +14,29 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-/// An answer larger than this is not one that we asked for.
+/// Larger responses than any that we request.
 const MAX_RESPONSE_BYTES: usize = 8 << 20;
 
-/// What the AWS SDKs give a connection too.
+/// The connect timeout of the AWS SDKs.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
 
-/// Why a request had no usable answer.
+/// Why a request had no usable response.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpError {
     /// The URL or a header is not valid.
     #[error("failed to make a request to `{url}`")]
     Request {
-        /// Where it should have gone.
+        /// The requested URL.
         url: String,
         /// The cause.
         #[source]
         source: http::Error,
     },
-    /// The machine has no certificates, so that nobody can be trusted.
+    /// No root certificates found.
     #[error("failed to load the system's root certificates")]
     Roots(#[source] std::io::Error),
-    /// No connection, or it broke.
+    /// The connection failed or broke.
     #[error("failed to reach {host}")]
     Connect {
         /// Where it went.
@@ -44,7 +45,7 @@ pub enum HttpError {
         #[source]
         source: hyper_util::client::legacy::Error,
     },
-    /// The answer broke off, was too large, or is no JSON.
+    /// The response ended early, was too large, or is no JSON.
     #[error("{host} sent an unreadable answer (HTTP {status})")]
     Answer {
         /// Where it came from.
@@ -52,7 +53,7 @@ pub enum HttpError {
         /// The status.
         status: u16,
     },
-    /// No answer in time.
+    /// No response in time.
     #[error("{host} did not answer within {seconds} s")]
     Timeout {
         /// Where it went.
@@ -62,12 +63,12 @@ pub enum HttpError {
     },
 }
 
-/// An answer: status, `Retry-After` in seconds, body.
+/// A response: status, `Retry-After` in seconds, body.
 #[derive(Debug)]
 pub struct Response {
     /// HTTP status.
     pub status: u16,
-    /// Seconds to wait, where the server says so.
+    /// Seconds to wait, from `Retry-After`.
     pub retry_after: Option<u64>,
     /// The body; `Null` where it is empty.
     pub body: Value,
@@ -75,14 +76,14 @@ pub struct Response {
 
 type Pool = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-/// The client; made at the first request, kept for warm invocations.
+/// The client; created at the first request, reused by warm invocations.
 #[derive(Debug, Clone, Default)]
 pub struct Http {
     pool: Arc<OnceCell<Pool>>,
 }
 
 impl Http {
-    /// Posts `body` as JSON to `url` with a bearer token; the answer comes within `limit` or not at all.
+    /// Posts `body` as JSON to `url` with a bearer token; fails after `limit`.
     pub async fn post_json(
         &self,
         url: &str,
@@ -98,7 +99,7 @@ impl Http {
         self.send(request, limit).await
     }
 
-    /// Sends `request`; the answer comes within `limit` or not at all.
+    /// Sends `request`; fails after `limit`.
     pub async fn send(&self, request: http::Request<Full<Bytes>>, limit: Duration) -> Result<Response, HttpError> {
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         tokio::time::timeout(limit, self.exchange(request, &host))
@@ -118,7 +119,7 @@ impl Http {
         Ok(Response { status, retry_after, body })
     }
 
-    /// Sends `request` and reads the whole answer; the caller bounds the time.
+    /// Sends `request` and reads the whole response; the caller limits the time.
     pub async fn exchange_bytes(
         &self,
         request: http::Request<Full<Bytes>>,

@@ -1,13 +1,13 @@
-//! Which Applications an image push concerns, which tag each gets, and which bytes of which file that changes. Pure:
-//! the caller asks ECR for the tags, fetches the trees and makes the commits.
+//! Plans an image update: which Applications it concerns, which tag each gets, and which bytes of which file change.
+//! Pure: the caller lists ECR's tags, fetches the trees and creates the commits.
 //!
 //! ```text
 //! push + Applications ─► updates ─► (group by repository and branch, fetch tree, list tags) ─► plan ─► one commit
 //! ```
 //!
 //! Settings are the annotations of Argo CD Image Updater. Supported so far: `write-back-method: git` with
-//! `write-back-target: kustomization[:PATH]`; the strategies semver, newest-build and alphabetical. Everything else
-//! is an error that names the Application, and changes nothing.
+//! `write-back-target: kustomization[:PATH]`; the strategies semver, newest-build and alphabetical. All others are an
+//! error that names the Application, and changes nothing.
 
 mod annotations;
 mod choose;
@@ -27,7 +27,7 @@ use slipway_manifest::{NodeKind, Tree, TreeError, tree, yaml};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
-    /// Something that Image Updater has and Slipway has not, yet.
+    /// A feature of Image Updater that Slipway does not have yet.
     #[error("{app}: {what} is not supported yet")]
     NotSupported {
         /// Name of the Application.
@@ -35,17 +35,17 @@ pub enum ImageError {
         /// The annotation and its value.
         what: String,
     },
-    /// An annotation that can't be read.
+    /// An annotation is invalid.
     #[error("{app}: annotation {annotation}: {problem}")]
     Annotation {
         /// Name of the Application.
         app: String,
-        /// The annotation, without prefix.
+        /// The mistake.
         annotation: String,
         /// What is wrong with it.
         problem: String,
     },
-    /// No kustomization where the annotations say.
+    /// The folder of the annotations has no kustomization.
     #[error("{app}: there is no kustomization in `{folder}`")]
     NoKustomization {
         /// Name of the Application.
@@ -58,48 +58,48 @@ pub enum ImageError {
     Tree {
         /// Name of the Application.
         app: String,
-        /// The cause.
+        /// The tree's error.
         #[source]
         source: TreeError,
     },
-    /// The kustomization can't be changed.
+    /// The kustomization can't be edited.
     #[error("{app}: failed to edit `{file}`")]
     Edit {
         /// Name of the Application.
         app: String,
         /// Path of the file.
         file: String,
-        /// The cause.
+        /// The editor's error.
         #[source]
         source: EditError,
     },
 }
 
-/// A tag that changes.
+/// A changed tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageChange {
     /// Name of the Application.
     pub app: String,
     /// Registry and repository of the image.
     pub image: String,
-    /// The tag before; empty where the kustomization named none.
+    /// The tag before; empty where the kustomization had none.
     pub old: String,
     /// The tag now.
     pub new: String,
-    /// The file that says so.
+    /// The changed file.
     pub file: String,
 }
 
-/// What to commit to one branch of one repository. Empty where there is nothing to change.
+/// The commit to one branch of one repository; empty where nothing changes.
 #[derive(Debug, Default)]
 pub struct UpdatePlan {
-    /// Files that change, with their whole new text.
+    /// Changed files, with their complete new text.
     pub files: BTreeMap<String, String>,
-    /// What changes, Application by Application.
+    /// The changes, by Application.
     pub changes: Vec<ImageChange>,
-    /// Applications that stay as they are for a reason that the user should know.
+    /// Errors of Applications that are not updated.
     pub errors: Vec<ImageError>,
-    /// Applications that need nothing, with why: for the log.
+    /// Applications without a change, with the reason, for the log.
     pub unchanged: Vec<(String, String)>,
 }
 
@@ -109,7 +109,7 @@ impl UpdatePlan {
         self.files.is_empty()
     }
 
-    /// The commit message, Image Updater's default (argoproj-labs/argocd-image-updater `pkg/common/constants.go`): a
+    /// The commit message, Image Updater's default (argoproj-labs/argocd-image-updater `pkg/common/constants.go`): one
     /// line that names the Applications, and one for each image.
     pub fn message(&self) -> String {
         let apps: BTreeSet<&str> = self.changes.iter().map(|change| change.app.as_str()).collect();
@@ -126,11 +126,11 @@ impl UpdatePlan {
     }
 }
 
-/// What `updates`, all of one repository and branch, change in its `tree`, given every tag that ECR lists for the
-/// image.
+/// Plans the changes of `updates`, all of one repository and branch, to its `tree`, given every tag that ECR lists for
+/// the image.
 ///
-/// A tag is never changed to an older one (see [`is_forward`]), so an event that comes late or twice changes nothing;
-/// and what the kustomization already says gives no file to commit.
+/// A tag is never changed to an older one (see [`is_forward`]), so that a late or repeated event changes nothing; and
+/// an up-to-date kustomization is not committed.
 pub fn plan_updates(tree: &Tree, updates: &[Update], tags: &[TagInfo]) -> UpdatePlan {
     let mut plan = UpdatePlan::default();
     for update in updates {
@@ -179,7 +179,7 @@ fn plan_one(tree: &Tree, update: &Update, tags: &[TagInfo], plan: &mut UpdatePla
             plan.files.insert(file, edited);
         }
         Ok(None) => {
-            // Another Application of this plan may share the file and have changed it just now.
+            // Another Application of this plan may share the file and have changed it before.
             plan.unchanged.push((app(), format!("`{file}` already says {}", chosen.tag)));
         }
         Err(source) => return Err(ImageError::Edit { app: app(), file, source }),
@@ -187,7 +187,7 @@ fn plan_one(tree: &Tree, update: &Update, tags: &[TagInfo], plan: &mut UpdatePla
     Ok(())
 }
 
-/// Path of the kustomization in the folder of `update`, symlinks resolved: a commit can't go through one.
+/// Path of the kustomization in the folder of `update`, symlinks resolved: a commit can't follow them.
 fn kustomization(tree: &Tree, update: &Update) -> Result<String, ImageError> {
     let tree_error = |source| ImageError::Tree { app: update.app.clone(), source };
     for name in ["kustomization.yaml", "kustomization.yml", "Kustomization"] {
@@ -199,7 +199,7 @@ fn kustomization(tree: &Tree, update: &Update) -> Result<String, ImageError> {
     Err(ImageError::NoKustomization { app: update.app.clone(), folder: update.folder.clone() })
 }
 
-/// The tag that the kustomization sets for the image `name` now, if that makes it `image`.
+/// The current tag in the kustomization of the image `name`, if that resolves to `image`.
 fn current_tag(text: &str, name: &str, image: &str) -> Option<String> {
     let value = yaml::parse(text).ok()?;
     let mut entries = value.get("images")?.as_array()?.iter();

@@ -1,4 +1,4 @@
-//! Where a function runs, and the invocation's end, as Lambda gives it.
+//! Runs a function's `main` and converts Lambda's deadline.
 
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,17 +8,17 @@ use tokio::time::Instant;
 
 use crate::time;
 
-/// The moment that Lambda names in milliseconds since 1970. What lies in the past is now.
+/// Converts Lambda's deadline in milliseconds since 1970; a past one is now.
 pub fn deadline(milliseconds: u64) -> Instant {
     let end = UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds)).unwrap_or(UNIX_EPOCH);
     time::after(end.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-/// Beside what rendering needs, for everything else.
+/// Stack for everything except rendering.
 const OWN_STACK: usize = 8 << 20;
 
-/// Runs the async `main` of a program on a thread with the stack that charts are rendered on: one thread for all of
-/// them. Fails if thread or runtime can't be had.
+/// Runs the async `main` of a program on a thread whose stack is large enough for rendering charts: one thread for all
+/// of them. Fails if thread or runtime can't be created.
 pub fn run<T: Send>(main: impl AsyncFnOnce() -> T + Send) -> io::Result<T> {
     let size = slipway_helm::Limits::default().stack + OWN_STACK;
     slipway_helm::on_stack(size, || Ok(Builder::new_current_thread().enable_all().build()?.block_on(main())))?

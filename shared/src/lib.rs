@@ -1,4 +1,4 @@
-//! From an event to a running Deployment: the flow, AWS and GitHub.
+//! Deploys from an event to a running Deployment: the flow, AWS and GitHub.
 //!
 //! ```text
 //! event ─► source ─► app ─► image ─► commit                     (ecr-push)
@@ -6,20 +6,21 @@
 //! event ─► app ─► source ─► render ─► drift_check ─► notify     (drift-check)
 //! ```
 //!
-//! The functions and the command line run what stands here and nothing else: [`image::run::ImageUpdater`],
-//! [`deploy::WebhookWorker`] and [`drift_check::DriftChecker`] are the three entry points. `shared/GLOSSARY.md` says
-//! which word of Kubernetes and Argo CD is which type here.
+//! The functions and the command line run only what is here: [`image::run::ImageUpdater`], [`deploy::WebhookWorker`]
+//! and [`drift_check::DriftChecker`] are the three entry points. `shared/GLOSSARY.md` maps the words of Kubernetes and
+//! Argo CD to the types here.
 
 pub mod event;
 pub mod source;
 
-pub mod app;
+pub use slipway_gitops::app;
 pub mod image;
 pub mod render;
 
 pub mod deploy;
 pub mod drift_check;
 pub mod notify;
+pub mod reconcile;
 
 pub mod aws;
 pub mod clusters;

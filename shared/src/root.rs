@@ -1,5 +1,5 @@
-//! The root: the place where the Applications lie, read at a commit. It is rendered like any source, so that it may
-//! itself be a kustomization.
+//! Loads the root application folder (*app of apps*) at a commit. It is rendered like any source, so that it may itself
+//! be a kustomization.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,48 +16,49 @@ use slipway_manifest::Object;
 use crate::app::depends::{self, DependsError};
 use crate::app::{self, Application, ClusterSecret, Destination, ProjectPermissions, Projects};
 use crate::error::{Failure, chain};
+use crate::notify::subscribe;
 use crate::render::{self, BuildOptions};
 use crate::source::github::Checkout;
 use crate::source::{Checkouts, Location, Repo};
 
-/// An Application whose repository is understood.
+/// An Application with its repository, project and dependencies resolved.
 #[derive(Debug, Clone)]
 pub struct ResolvedApplication {
-    /// The Application.
+    /// The Application itself.
     pub app: Application,
     /// The repository of its source.
     pub repo: Repo,
-    /// What its project allows.
+    /// Permissions of its project.
     pub permit: ProjectPermissions,
-    /// What `argocd-cm` beside it says about kinds.
+    /// Settings per kind of the root's `argocd-cm`.
     pub overrides: Arc<Overrides>,
-    /// How kustomizations are built, by the root's `argocd-cm`.
+    /// Kustomize's build options in the root's `argocd-cm`.
     pub build: BuildOptions,
     /// The root's commit.
     pub root: String,
-    /// What it waits for, or why it can't.
+    /// The applications that it waits for, or why they can't be resolved.
     pub after: Result<Vec<Arc<Dependency>>, DependsError>,
-    /// How many others come one after the other before it.
+    /// Length of the longest chain of dependencies before it.
     pub depth: usize,
 }
 
-/// An Application of the same root, as those know it that wait for it.
+/// An Application of the same root that others depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dependency {
-    /// Its name in tracking ids and messages.
+    /// Name in tracking ids and messages.
     pub instance: String,
-    /// Its namespace and name.
+    /// Namespace and name.
     pub identity: (String, String),
     /// The repository of its source.
     pub repo: Repo,
-    /// The revision that it follows, where it is synced by itself.
+    /// The tracked revision, where sync is automated.
     pub revision: Option<String>,
-    /// Where it goes.
+    /// The cluster that keeps its state.
     pub destination: Destination,
 }
 
 impl ResolvedApplication {
-    /// Its name in tracking ids and messages: Argo CD's InstanceName, `namespace_name` outside Argo CD's own namespace.
+    /// Name in tracking ids and messages: Argo CD's InstanceName, `namespace_name` outside Argo CD's own namespace.
     pub fn instance(&self) -> String {
         match self.app.namespace.as_str() {
             "" | "argocd" => self.app.name.clone(),
@@ -65,18 +66,17 @@ impl ResolvedApplication {
         }
     }
 
-    /// Namespace and name, with Argo CD's own namespace where the manifest names none.
+    /// Namespace and name; Argo CD's own namespace where the manifest has none.
     pub fn identity(&self) -> (String, String) {
         app::identity(&self.app.object)
     }
 
-    /// The revision that it follows.
+    /// The tracked revision.
     pub fn revision(&self) -> &str {
         &self.app.source.target_revision
     }
 
-    /// What counts as a difference between Git and its objects. An error where its `ignoreDifferences`, or the
-    /// system's, can't be used.
+    /// The comparison rules. An error where its `ignoreDifferences`, or the system's, are invalid.
     pub fn rules(&self) -> Result<Rules, NormalizeError> {
         Ok(Rules {
             normalizer: Normalizer::new(&self.app.ignore_differences, &self.overrides)?,
@@ -84,7 +84,7 @@ impl ResolvedApplication {
         })
     }
 
-    /// How the health of its objects is judged.
+    /// The health checks, those of `argocd-cm` included.
     pub fn checks(&self) -> Checks {
         Checks::new(Arc::clone(&self.overrides))
     }
@@ -99,31 +99,24 @@ impl ResolvedApplication {
         }
     }
 
-    /// Whether it is synced by itself.
+    /// Whether sync is automated.
     pub fn is_automated(&self) -> bool {
         self.app.sync_policy.is_automated()
     }
 
-    /// What holds a sync of it at `now`, by itself or by hand (`manual`): windows, or that they can't be read.
+    /// What blocks an automated or `manual` sync at `now`: sync windows, or that they are invalid.
     pub fn blocked_by_window(&self, manual: bool, now: Timestamp) -> Option<String> {
         match self.permit.held(&self.app, manual, now, None) {
             Ok(held) => held.map(|held| held.to_string()),
             Err(error) => Some(format!("AppProject `{}`: {error}", self.app.project)),
         }
     }
-
-    /// Whether windows may have kept it from its commit that keep it no more at `now`.
-    pub fn may_catch_up(&self, now: Timestamp) -> bool {
-        self.is_automated()
-            && !self.permit.windows(&self.app).is_empty()
-            && self.blocked_by_window(false, now).is_none()
-    }
 }
 
-/// Everything declared at the root.
+/// Everything that the root declares.
 #[derive(Debug)]
 pub struct Root {
-    /// The commit that it was read from.
+    /// The root's commit.
     pub checkout: Arc<Checkout>,
     /// The Applications, in the order of the files.
     pub members: Vec<ResolvedApplication>,
@@ -131,21 +124,21 @@ pub struct Root {
     pub clusters: Vec<ClusterSecret>,
     /// The projects.
     pub projects: Projects,
-    /// Namespace and name of every Application that is written here, usable or not.
+    /// Namespace and name of every Application in the root, usable or not.
     pub declared: BTreeSet<(String, String)>,
-    /// What can't be used, one line each.
+    /// Invalid declarations, one line each.
     pub problems: Vec<String>,
 }
 
-/// Reads the root at the head of its revision. One Application's mistake is a line among the problems; a root that
-/// can't be rendered is an error.
+/// Loads the root at the head of its revision. A mistake in one Application is one of the problems; a root that can't
+/// be rendered is an error.
 pub async fn load(location: &Location, checkouts: &Checkouts) -> Result<Root, Failure> {
     let sha = checkouts.resolve(&location.url.repo, &location.revision).await;
     let sha = sha.map_err(|error| Failure::of(&error, error.is_retryable()))?;
     load_at(location, checkouts, &sha, None).await
 }
 
-/// As [`load`], at the commit `sha`; the projects are those of that commit as they are `today`.
+/// Like [`load`], at the commit `sha`; the projects are those of that commit as of `today`.
 pub async fn load_at(
     location: &Location,
     checkouts: &Checkouts,
@@ -172,6 +165,13 @@ pub async fn load_at(
     };
     root.problems.extend(found.errors.iter().map(|error| chain(error)));
     root.problems.extend(found.warnings);
+    let idle = subscribe::unsupported(&found.notifications);
+    if !idle.is_empty() {
+        let keys = idle.join(", ");
+        root.problems.push(format!(
+            "ConfigMap argocd-notifications-cm: {keys} have no effect: messages have their own texts and times"
+        ));
+    }
     let overrides = Arc::new(found.overrides);
     let (build, without_effect) = build_options(&rendered.objects);
     for flag in without_effect {
@@ -209,7 +209,7 @@ pub async fn load_at(
     Ok(root)
 }
 
-/// Tells each member what it waits for.
+/// Resolves the dependencies of each application.
 fn arrange(members: &mut [ResolvedApplication]) {
     let apps: Vec<&Application> = members.iter().map(|member| &member.app).collect();
     let order = depends::order(&apps);
@@ -223,7 +223,7 @@ fn arrange(members: &mut [ResolvedApplication]) {
     }
 }
 
-/// `kustomize.buildOptions` of the ConfigMap that Argo CD reads its settings from, and flags of it that have no effect.
+/// `kustomize.buildOptions` of `argocd-cm`, and those flags that have no effect.
 fn build_options(objects: &[Object]) -> (BuildOptions, Vec<String>) {
     let is_settings =
         |object: &&Object| (object.group(), object.kind(), object.name()) == ("", "ConfigMap", "argocd-cm");

@@ -1,4 +1,4 @@
-//! Secrets from AWS Secrets Manager, kept for warm invocations; types that can't be printed by accident.
+//! Reads secrets from AWS Secrets Manager, cached for warm invocations; their types can't be printed by accident.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use crate::aws::Aws;
 
-/// How long a secret is used before it is asked for again: a rotation reaches a warm function within this time.
+/// How long a secret is cached: a rotation reaches a warm function within this time.
 const FRESH: Duration = Duration::from_mins(5);
 
-/// Why a secret can't be used. Never holds any of its text.
+/// Why a secret can't be used. Never contains its text.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecretError {
@@ -25,11 +25,11 @@ pub enum SecretError {
         name: String,
         /// AWS's error code, for example `ResourceNotFoundException`.
         code: String,
-        /// The cause.
+        /// The SDK's error.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// It is empty or holds bytes instead of text.
+    /// The secret is empty or binary.
     #[error("secret `{name}` is empty or not a text")]
     Empty {
         /// The secret's name.
@@ -46,7 +46,7 @@ pub enum SecretError {
     },
 }
 
-/// Reads secrets by name, and remembers them for a while.
+/// Reads secrets by name, and caches them for a while.
 #[derive(Debug, Clone)]
 pub struct Secrets {
     aws: Aws,
@@ -60,7 +60,7 @@ impl Secrets {
         Self::with(aws, BTreeMap::new())
     }
 
-    /// Secrets of which some are `given` by name; the others are those of the account behind `aws`.
+    /// Secrets with some `given` by name; the others come from the account behind `aws`.
     pub fn with(aws: Aws, given: BTreeMap<String, SecretString>) -> Self {
         Self { aws, given: Arc::new(given), known: Arc::default() }
     }
@@ -89,7 +89,7 @@ impl Secrets {
     }
 }
 
-/// How we log in to GitHub.
+/// The credential for GitHub.
 #[derive(Debug, Clone)]
 pub enum GithubCredential {
     /// A personal or fine-grained token.
@@ -106,7 +106,7 @@ pub enum GithubCredential {
 }
 
 impl GithubCredential {
-    /// Reads the secret `name` with the text `secret`: a plain token, or JSON.
+    /// Parses the text `secret` of the secret `name`: a plain token, or JSON.
     pub fn parse(name: &str, secret: &SecretString) -> Result<Self, SecretError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -139,7 +139,7 @@ impl GithubCredential {
         } else {
             text.to_owned()
         };
-        // Visible ASCII only: it stands in a header.
+        // Visible ASCII only: the token is sent in a header.
         if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(wrong());
         }

@@ -1,4 +1,4 @@
-//! What the worker and `drift-check` share: the root, GitHub, the clusters, Slack.
+//! Holds the clients and settings that the worker and `drift-check` share: the root, GitHub, the clusters, Slack.
 
 use std::time::Duration;
 
@@ -15,25 +15,25 @@ use crate::secret::{SecretError, Secrets};
 use crate::source::github::GitHub;
 use crate::source::{Checkouts, Location};
 
-/// The way to everything outside.
+/// The clients of the outside world, and their settings.
 #[derive(Clone)]
 pub struct Services {
-    /// Where the Applications lie.
+    /// The root application folder (*app of apps*).
     pub root: Location,
-    /// GitHub.
+    /// Client for commits, archives and commit statuses.
     pub github: GitHub,
-    /// The destinations.
+    /// The destination clusters.
     pub clusters: Clusters,
-    /// Slack, where it is wanted.
+    /// Slack, where it is configured.
     pub slack: Option<Slack>,
-    /// How long a sync may take in all.
+    /// Limit of one sync over all its invocations.
     pub sync_timeout: Duration,
     secrets: Secrets,
     state_secret: String,
 }
 
 impl Services {
-    /// An engine of these settings; nothing is asked yet.
+    /// Creates the clients from the settings; sends no request yet.
     pub fn new(settings: config::Settings, aws: Aws, secrets: Secrets) -> Self {
         let config::Settings { root, github, cluster, state_secret, sync_timeout, slack } = settings;
         Self {
@@ -47,29 +47,29 @@ impl Services {
         }
     }
 
-    /// Reads the root; from then on the clusters that it declares can be reached.
+    /// Reads the root, and registers the clusters that it declares.
     pub async fn load_root(&self, checkouts: &Checkouts) -> Result<Root, Failure> {
         let root = root::load(&self.root, checkouts).await?;
         self.clusters.register(&root.clusters).await;
         Ok(root)
     }
 
-    /// The key under which drift is fingerprinted.
+    /// The secret that drift fingerprints are keyed with.
     pub async fn state_key(&self) -> Result<SecretString, SecretError> {
         self.secrets.get(&self.state_secret).await
     }
 
-    /// Who tells of one event, where Slack is wanted.
+    /// Creates the reporter of one event, where Slack is configured.
     pub fn reporter(&self) -> Option<Reporter> {
         self.slack.clone().map(Reporter::new)
     }
 
-    /// Sends a message where Slack is wanted; that it did not get through is only logged.
+    /// Sends a message where Slack is configured; a failure is only logged.
     pub async fn notify(&self, text: &str) {
         if let Some(slack) = &self.slack
             && let Err(error) = slack.post(text).await
         {
-            tracing::warn!(error = chain(&error), "Slack was not told");
+            tracing::warn!(error = chain(&error), "failed to notify Slack");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a process does first: logs as JSON lines, and the TLS provider.
+//! Starts a process: logs as JSON lines, and the TLS provider.
 
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -7,10 +7,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Starts logging to standard output, one JSON object a line, and makes ring the process' TLS provider.
 ///
-/// `AWS_LAMBDA_LOG_LEVEL` (set by Lambda's advanced logging controls) chooses the level of our own lines; libraries
-/// never log below `WARN`, because theirs may hold URLs with signatures or bodies of requests.
+/// `AWS_LAMBDA_LOG_LEVEL` (set by Lambda's advanced logging controls) sets the level of our own lines; libraries never
+/// log below `WARN`, because their lines may contain signed URLs or bodies of requests.
 pub fn start() {
-    // A second call finds both in place: tests start more than one function in a process.
+    // A second call changes nothing: tests start more than one function in a process.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").ok().and_then(|text| text.parse().ok()).unwrap_or(Level::INFO);
     let _ = tracing_subscriber::registry()

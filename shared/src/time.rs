@@ -1,5 +1,5 @@
-//! Computes moments from durations that others wrote: manifests, settings, states, services. No sum overflows, which
-//! would end the process, and with it everybody's deployments.
+//! Computes times from untrusted durations: of manifests, settings, states, services. No sum overflows, which would end
+//! the process, and with it every deployment in it.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use slipway_gocompat::duration as go;
 use tokio::time::Instant;
 
-/// The longest that anything is put off, whatever a manifest, a setting or a state says.
+/// Upper bound of every delay, whatever a manifest, a setting or a state says.
 pub const LONGEST: Duration = Duration::from_hours(24);
 
-/// A duration such as `5s`, `3m` or `1h30m`; a bare number is seconds. At most [`LONGEST`]; `None` for what is none,
-/// or negative.
+/// Parses a duration such as `5s`, `3m` or `1h30m`; a bare number is seconds. At most [`LONGEST`]; `None` where it is
+/// invalid or negative.
 pub fn duration(text: &str) -> Option<Duration> {
     let whole = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
@@ -20,24 +20,24 @@ pub fn duration(text: &str) -> Option<Duration> {
     Some(whole.min(LONGEST))
 }
 
-/// The moment in `delay`, at most [`LONGEST`] ahead.
+/// The instant after `delay`, at most [`LONGEST`] ahead.
 pub fn after(delay: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(delay.min(LONGEST)).unwrap_or(now)
 }
 
-/// The date in `delay`, at most [`LONGEST`] ahead.
+/// The date after `delay`, at most [`LONGEST`] ahead.
 pub fn date_after(delay: Duration) -> Timestamp {
     let now = Timestamp::now();
     now.checked_add(delay.min(LONGEST)).unwrap_or(now)
 }
 
-/// How long ago `at` was; zero where it is yet to come.
+/// Time since `at`; zero where it is in the future.
 pub fn since(at: Timestamp) -> Duration {
     Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or_default()
 }
 
-/// How long it is until `at`, at most [`LONGEST`]; zero where it has passed.
+/// Time until `at`, at most [`LONGEST`]; zero where it has passed.
 pub fn until(at: Timestamp) -> Duration {
     Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default().min(LONGEST)
 }

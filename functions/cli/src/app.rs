@@ -1,7 +1,7 @@
-//! `slipway app …`: the verbs of `argocd app`, with its flags and outputs, on the engine of the functions.
+//! Implements `slipway app …`: the verbs of `argocd app`, with its flags and outputs, on the code of the functions.
 //!
-//! `list`, `get`, `history` and `wait` read what the cluster remembers; `diff`, `sync` and `rollback` render the
-//! commit and do what the functions do. Nobody else needs to run.
+//! `list`, `get`, `history` and `wait` read the recorded state in the cluster; `diff`, `sync` and `rollback` render the
+//! commit and do what the functions do. No server is needed.
 
 mod connect;
 mod delete;
@@ -24,17 +24,17 @@ pub(crate) enum Command {
     History(read::History),
     /// Show what a sync would change; the exit code is 1 where something differs, 2 where it can't be told.
     Diff(diff::Arguments),
-    /// Bring an application to its commit.
+    /// Sync an application to its commit.
     Sync(sync::Arguments),
     /// Wait until an application is synced and healthy.
     Wait(wait::Arguments),
-    /// Bring an application back to a deployment of its history.
+    /// Roll an application back to a deployment of its history.
     Rollback(sync::Rollback),
-    /// Delete an application's objects, and what Slipway remembers of it.
+    /// Delete an application's objects and its recorded state.
     Delete(delete::Arguments),
 }
 
-/// Runs a verb; gives the exit code.
+/// Runs a verb; returns the exit code.
 pub(crate) async fn run(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::List(arguments) => read::list(&arguments).await.map(|()| 0),
@@ -63,12 +63,12 @@ pub(crate) struct ClusterFlags {
 /// Where the manifests are.
 #[derive(Args)]
 pub(crate) struct SourceFlags {
-    /// Where the Applications lie, `https://github.com/OWNER/REPO//PATH?ref=BRANCH`; by default `SLIPWAY_ROOT`, or
-    /// the root by which the application was deployed. GitHub is asked with `GITHUB_TOKEN`, `GH_TOKEN`, or the secret
-    /// that `SLIPWAY_GITHUB_SECRET` names.
+    /// The root application folder, `https://github.com/OWNER/REPO//PATH?ref=BRANCH`; by default `SLIPWAY_ROOT`, or the
+    /// root by which the application was deployed. GitHub is asked with `GITHUB_TOKEN`, `GH_TOKEN`, or the secret that
+    /// `SLIPWAY_GITHUB_SECRET` names.
     #[arg(long, value_name = "URL")]
     root: Option<String>,
-    /// A folder of this machine instead of the root's repository, as it lies there.
+    /// A local folder instead of the root's repository, uncommitted changes included.
     #[arg(long, value_name = "FOLDER")]
     local: Option<PathBuf>,
     #[command(flatten)]
@@ -80,7 +80,7 @@ pub(crate) struct SourceFlags {
 pub(crate) struct CommitFlags {
     /// The application's name, or NAMESPACE/NAME.
     name: String,
-    /// The commit, branch or tag, instead of the one that the application follows.
+    /// The commit, branch or tag, instead of the one that the application tracks.
     #[arg(long)]
     revision: Option<String>,
     #[command(flatten)]
@@ -95,7 +95,7 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    /// Prints `value`, or what `wide` makes of it.
+    /// Prints `value` as YAML or JSON, or the result of `wide`.
     fn print(self, value: &serde_json::Value, wide: impl FnOnce() -> String) {
         let text = match self {
             Self::Wide => wide(),

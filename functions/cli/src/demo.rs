@@ -1,4 +1,4 @@
-//! `slipway demo`: the three functions against a sandbox in this process; no account, no cluster, no network.
+//! Plays `slipway demo`: the three functions against a sandbox in this process; no account, no cluster, no network.
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/web";
-/// A pause between two scenes, for the reader's eyes.
+/// Pause between two scenes, for the reader.
 const BEAT: Duration = Duration::from_millis(900);
 
 #[derive(Args)]
@@ -45,7 +45,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A folder of our own that goes with us.
+/// A temporary folder that is deleted on drop.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -62,7 +62,7 @@ impl Drop for Folder {
     }
 }
 
-/// Text for a terminal, or plain.
+/// Formats text for a terminal, or plain.
 struct Pen {
     colours: bool,
 }
@@ -141,7 +141,7 @@ impl Stage {
         self.deploy().await
     }
 
-    /// Webhooks, then messages, until nothing is left.
+    /// Delivers webhooks, then messages, until none is left.
     async fn deploy(&mut self) -> anyhow::Result<()> {
         while let Ok(delivery) = self.webhooks.try_recv() {
             let started = std::time::Instant::now();
@@ -176,11 +176,11 @@ impl Stage {
 
     async fn drift(&mut self) -> anyhow::Result<()> {
         tokio::time::sleep(BEAT).await;
-        self.pen.scene(3, "Somebody changes the cluster behind Git's back");
+        self.pen.scene(3, "A person changes the cluster out of band");
         self.pen.say("kubectl", "kubectl scale deployment web --replicas=7");
         self.scale(7)?;
         self.check().await?;
-        self.pen.say("drift-check", "runs again: the same drift is told once");
+        self.pen.say("drift-check", "runs again: the same drift is reported once");
         self.check().await?;
         tokio::time::sleep(BEAT).await;
         self.pen.scene(4, "They put it back");
@@ -206,7 +206,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Prints what Slack has got since the last time.
+    /// Prints new Slack messages.
     fn slack(&mut self) {
         let messages = self.sandbox.slack.messages();
         for message in messages.iter().skip(self.told) {
@@ -227,7 +227,7 @@ impl Stage {
     }
 }
 
-/// Slack's markup as a terminal shows it.
+/// Converts Slack's markup for a terminal.
 fn plain(line: &str) -> String {
     let icons = [
         (":white_check_mark:", "✔"),

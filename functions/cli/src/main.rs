@@ -1,4 +1,4 @@
-//! `slipway`: the engine of the functions from a shell.
+//! Runs `slipway`: deploys from a shell, with the code of the functions.
 
 mod app;
 mod demo;
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Rendering allocates in threads of its own; glibc asks the kernel for their heaps page by page.
+/// mimalloc: glibc's per-thread arenas grow page by page, which slows down rendering in its own threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -54,13 +54,13 @@ fn run<T: Send>(work: impl AsyncFnOnce() -> anyhow::Result<T> + Send) -> anyhow:
 #[cfg(test)]
 mod tests;
 
-/// Writes a line to standard output. A reader that left (`| head`) is no error.
+/// Writes a line to standard output. A closed pipe (`| head`) is no error.
 pub(crate) fn println(line: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Writes to standard output as it is. A reader that left is no error.
+/// Writes to standard output unchanged. A closed pipe is no error.
 pub(crate) fn print(text: &str) {
     use std::io::Write as _;
     let _ = std::io::stdout().write_all(text.as_bytes());

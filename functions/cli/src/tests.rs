@@ -1,4 +1,4 @@
-//! The words of the command line: a change of them is a change in review.
+//! Pins the texts of the command line, so that a change of them shows in a review.
 
 use std::fmt::Write as _;
 

@@ -1,6 +1,6 @@
-//! What `slipway app get`, `list` and `history` print: the layout of argocd's (argoproj/argo-cd
-//! `cmd/argocd/commands/app.go`, printAppSummaryTable, printOperationResult, printAppResources,
-//! printApplicationTable, printApplicationHistoryTable). Pure: the application in Argo CD's shape in, text out.
+//! Formats `slipway app get`, `list` and `history` in argocd's layout (argoproj/argo-cd `cmd/argocd/commands/app.go`,
+//! printAppSummaryTable, printOperationResult, printAppResources, printApplicationTable, printApplicationHistoryTable).
+//! Pure: the application in Argo CD's shape in, text out.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,8 +11,8 @@ use slipway::app::project::{SyncWindow, window_status};
 use slipway::app::skip;
 use slipway_gitops::status::Deployment;
 
-/// Prints `application`, an Argo CD `Application` with `spec` and `status`; `url` is the page that shows it, `now`
-/// decides which of its windows are open.
+/// Formats `application`, an Argo CD `Application` with `spec` and `status`; `url` is its web page, `now` decides which
+/// of its windows are open.
 pub(crate) fn print(application: &Value, url: &str, with_operation: bool, now: Timestamp) -> String {
     let text = |pointer: &str| application.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let mut out = String::new();
@@ -74,7 +74,7 @@ pub(crate) fn print(application: &Value, url: &str, with_operation: bool, now: T
     out
 }
 
-/// The last operation, or the one under way.
+/// The last operation, or the one in progress.
 fn operation(state: &Value, now: Timestamp) -> String {
     let text = |pointer: &str| state.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let time = |pointer: &str| text(pointer).parse::<Timestamp>().ok();
@@ -105,7 +105,7 @@ fn operation(state: &Value, now: Timestamp) -> String {
     lines.iter().fold(String::new(), |text, (label, value)| text + &format!("{label:<20}{value}\n"))
 }
 
-/// As Go's `Time.String` prints it.
+/// Formats a time like Go's `Time.String`.
 fn go_time(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string()
 }
@@ -145,8 +145,7 @@ pub(crate) fn list(applications: &[Value]) -> String {
     table(&header.map(str::to_owned), &applications.iter().map(row).collect::<Vec<_>>())
 }
 
-/// Conditions by type with their count, `<none>` where there are none. Argo CD has none for an application that is
-/// left alone.
+/// Conditions by type with their count, `<none>` where there are none. Argo CD has none for a skipped application.
 fn conditions(application: &Value) -> String {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     if skip::is_remembered(application) {
@@ -160,7 +159,7 @@ fn conditions(application: &Value) -> String {
     if words.is_empty() { "<none>".to_owned() } else { words.join(",") }
 }
 
-/// The tables of `argocd app history`, one a repository.
+/// The tables of `argocd app history`, one per repository.
 pub(crate) fn history(history: &[Deployment]) -> String {
     let text = |one: &Deployment, key: &str| one.source.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut repos: Vec<String> = Vec::new();
@@ -224,7 +223,7 @@ fn sync_status(application: &Value) -> String {
     line
 }
 
-/// The last operation's resources in its order, with their status of now, then the others by name.
+/// The last operation's resources in its order, with their current status, then the others by name.
 fn resources(application: &Value) -> Vec<Vec<String>> {
     let list = |pointer: &str| application.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
     let text =
@@ -254,10 +253,10 @@ fn rows<const N: usize>(application: &Value, pointer: &str, fields: [&str; N]) -
         .collect()
 }
 
-/// Columns as wide as their widest cell and two spaces, the last one as it is (Go's text/tabwriter with padding 2).
+/// Columns as wide as their widest cell and two spaces, the last one unpadded (Go's text/tabwriter with padding 2).
 fn table(header: &[String], rows: &[Vec<String>]) -> String {
     let lines = || std::iter::once(header).chain(rows.iter().map(Vec::as_slice));
-    // As with Go's tabwriter a line's last cell does not count for the width of its column.
+    // As in Go's tabwriter, a line's last cell does not count for the width of its column.
     let wide = |line: &[String], column: usize| {
         line.get(column).filter(|_| column + 1 < line.len()).map_or(0, |cell| cell.chars().count())
     };

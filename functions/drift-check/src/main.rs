@@ -1,4 +1,4 @@
-//! Lambda function: what in the cluster differs from Git.
+//! Runs the Lambda function `drift-check`: differences between the cluster and Git become reports.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use slipway::aws::Aws;
@@ -7,7 +7,7 @@ use slipway::drift_check::DriftChecker;
 use slipway::invocation::{deadline, run};
 use slipway::telemetry;
 
-/// Rendering allocates in threads of its own; glibc asks the kernel for their heaps page by page.
+/// mimalloc: glibc's per-thread arenas grow page by page, which slows down rendering in its own threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

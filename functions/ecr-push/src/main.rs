@@ -1,4 +1,4 @@
-//! Lambda function: an image push becomes a commit.
+//! Runs the Lambda function `ecr-push`: an image push becomes a commit.
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use slipway::aws::Aws;
@@ -6,7 +6,7 @@ use slipway::config::{EcrPush, environment};
 use slipway::image::run::ImageUpdater;
 use slipway::telemetry;
 
-/// Rendering allocates in threads of its own; glibc asks the kernel for their heaps page by page.
+/// mimalloc: glibc's per-thread arenas grow page by page, which slows down rendering in its own threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,10 +1,10 @@
-//! What an object's annotations say about when it runs: hook types, phases, delete policies, wave, sync options. Pure.
+//! Reads annotations that control a sync: hook types, phases, delete policies, wave, sync options. Pure.
 //!
 //! argoproj/argo-cd `gitops-engine/pkg/sync/hook`, `…/hook/helm`, `…/syncwaves`, `…/resource/annotations.go`.
 
 use slipway_manifest::Object;
 
-/// Argo CD's annotation for hooks.
+/// Argo CD's hook annotation.
 pub const HOOK: &str = "argocd.argoproj.io/hook";
 const HOOK_POLICY: &str = "argocd.argoproj.io/hook-delete-policy";
 const HELM_HOOK: &str = "helm.sh/hook";
@@ -14,24 +14,24 @@ const HELM_WEIGHT: &str = "helm.sh/hook-weight";
 const SYNC_OPTIONS: &str = "argocd.argoproj.io/sync-options";
 const COMPARE_OPTIONS: &str = "argocd.argoproj.io/compare-options";
 
-/// A part of a sync; they run in this order.
+/// A phase of a sync, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
     /// Before anything is applied.
     PreSync,
-    /// The manifests themselves.
+    /// Applies the manifests.
     Sync,
-    /// When all of them are healthy.
+    /// After all of them are healthy.
     PostSync,
-    /// When one of them failed.
+    /// After one of them failed.
     SyncFail,
 }
 
 impl Phase {
-    /// All, in order.
+    /// All phases, in order.
     pub const ALL: [Self; 4] = [Self::PreSync, Self::Sync, Self::PostSync, Self::SyncFail];
 
-    /// Argo CD's word for it.
+    /// Argo CD's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PreSync => "PreSync",
@@ -42,7 +42,7 @@ impl Phase {
     }
 }
 
-/// When a hook runs.
+/// The event that runs a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HookType {
     /// Before the sync.
@@ -51,9 +51,9 @@ pub enum HookType {
     Sync,
     /// After the sync.
     PostSync,
-    /// After a sync that failed.
+    /// After a failed sync.
     SyncFail,
-    /// Never.
+    /// Never applied.
     Skip,
     /// Before the application is deleted.
     PreDelete,
@@ -72,7 +72,7 @@ impl HookType {
         ("PostDelete", Self::PostDelete),
     ];
 
-    /// Argo CD's word for it.
+    /// Argo CD's name.
     pub fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(_, hook)| *hook == self).map_or("", |(word, _)| word)
     }
@@ -85,7 +85,7 @@ impl HookType {
         })
     }
 
-    /// The phase of a sync in which it runs.
+    /// The sync phase that runs such a hook.
     pub fn phase(self) -> Option<Phase> {
         match self {
             Self::PreSync => Some(Phase::PreSync),
@@ -100,16 +100,16 @@ impl HookType {
 /// When a hook's object is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeletePolicy {
-    /// When the whole sync succeeded.
+    /// After the whole sync succeeded.
     HookSucceeded,
-    /// When the sync failed.
+    /// After the sync failed.
     HookFailed,
     /// Before it is re-created.
     BeforeHookCreation,
 }
 
 impl DeletePolicy {
-    /// Argo CD's word for it.
+    /// Argo CD's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::HookSucceeded => "HookSucceeded",
@@ -119,14 +119,14 @@ impl DeletePolicy {
     }
 }
 
-/// The valid hook types, Argo CD's, or where it names none Helm's of a sync.
+/// The valid hook types in Argo CD's annotation or, where that is missing, in Helm's.
 pub fn types(object: &Object) -> Vec<HookType> {
     let argo = words(object, HOOK).filter_map(|word| HookType::ALL.iter().find(|(name, _)| *name == word));
     let argo = unique(argo.map(|(_, hook)| *hook));
     if argo.is_empty() { words(object, HELM_HOOK).filter_map(HookType::of_helm).collect() } else { argo }
 }
 
-/// Whether the object runs when its application is deleted: before (`PreDelete`) or after (`PostDelete`).
+/// Whether the object is a hook of its application's deletion: before (`PreDelete`) or after (`PostDelete`) it.
 pub fn deletion_hook(object: &Object) -> Option<HookType> {
     let argo = types(object).into_iter().find(|hook| matches!(hook, HookType::PreDelete | HookType::PostDelete));
     argo.or_else(|| {
@@ -144,7 +144,7 @@ pub fn is_skipped(object: &Object) -> bool {
     types(object) == [HookType::Skip]
 }
 
-/// Whether the object is a hook; one with a type that nobody knows is a hook without a phase.
+/// Whether the object is a hook; one of an unknown type is a hook without a phase.
 pub fn is_hook(object: &Object) -> bool {
     if object.annotation(HOOK).is_some() {
         return !is_skipped(object);
@@ -152,7 +152,7 @@ pub fn is_hook(object: &Object) -> bool {
     words(object, HELM_HOOK).any(|word| !word.is_empty() && word != "crd-install")
 }
 
-/// The phases of a sync in which the object is applied.
+/// The sync phases that apply the object.
 pub fn phases(object: &Object) -> Vec<Phase> {
     if is_skipped(object) {
         return Vec::new();
@@ -166,7 +166,7 @@ pub fn phases(object: &Object) -> Vec<Phase> {
     phases
 }
 
-/// When a hook's object is deleted: both tools' policies, or before re-creation where there are none.
+/// The hook's delete policies, of Argo CD and Helm; `BeforeHookCreation` where it has none.
 pub fn delete_policies(object: &Object) -> Vec<DeletePolicy> {
     let argo = words(object, HOOK_POLICY).filter_map(|word| match word {
         "HookSucceeded" => Some(DeletePolicy::HookSucceeded),
@@ -184,28 +184,28 @@ pub fn delete_policies(object: &Object) -> Vec<DeletePolicy> {
     if policies.is_empty() { vec![DeletePolicy::BeforeHookCreation] } else { policies }
 }
 
-/// The wave: Argo CD's annotation, where it is no number Helm's hook weight, else 0.
+/// The sync wave: Argo CD's annotation, where that is no number Helm's hook weight, else 0.
 pub fn wave(object: &Object) -> i64 {
     let number = |key: &str| object.annotation(key)?.parse().ok();
     number(WAVE).or_else(|| number(HELM_WEIGHT)).unwrap_or_default()
 }
 
-/// Whether the object's sync options have `option`, such as `Prune=false`.
+/// Whether the object has the sync option `option`, such as `Prune=false`.
 pub fn has_sync_option(object: &Object, option: &str) -> bool {
     words(object, SYNC_OPTIONS).any(|word| word == option)
 }
 
-/// The value of the object's sync option `key`, such as `confirm` of `Prune=confirm`; of several the first counts.
+/// The value of the object's sync option `key`, such as `confirm` of `Prune=confirm`; the first of several counts.
 pub fn sync_option<'a>(object: &'a Object, key: &str) -> Option<&'a str> {
     words(object, SYNC_OPTIONS).find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
 }
 
-/// Whether the object's compare options have `option`, such as `IgnoreExtraneous`.
+/// Whether the object has the compare option `option`, such as `IgnoreExtraneous`.
 pub fn has_compare_option(object: &Object, option: &str) -> bool {
     words(object, COMPARE_OPTIONS).any(|word| word == option)
 }
 
-/// The items of an annotation that is a comma list.
+/// The items of an annotation with a comma-separated list.
 fn words<'a>(object: &'a Object, key: &str) -> impl Iterator<Item = &'a str> {
     object.annotation(key).into_iter().flat_map(|list| list.split(',')).map(str::trim)
 }

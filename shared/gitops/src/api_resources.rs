@@ -14,14 +14,14 @@ use std::sync::Arc;
 pub struct GroupVersionKind {
     /// API group, empty for core.
     pub group: String,
-    /// Version in the group.
+    /// API version within the group.
     pub version: String,
-    /// Kind.
+    /// Kind, in CamelCase.
     pub kind: String,
 }
 
 impl GroupVersionKind {
-    /// The kind of an object.
+    /// Kind and version of an object.
     pub fn of(object: &Object) -> Self {
         Self { group: object.group().to_owned(), version: object.version().to_owned(), kind: object.kind().to_owned() }
     }
@@ -31,7 +31,7 @@ impl GroupVersionKind {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
     }
 
-    /// Without the version.
+    /// The kind in any version.
     pub fn group_kind(&self) -> GroupKind {
         GroupKind { group: self.group.clone(), kind: self.kind.clone() }
     }
@@ -43,18 +43,17 @@ impl fmt::Display for GroupVersionKind {
     }
 }
 
-/// A kind of a group, whatever its version. Prints, and reads, as `Deployment.apps`: as the ApplySet annotations have
-/// it.
+/// A kind of a group, in any version. Prints and parses as `Deployment.apps`, the format of the ApplySet annotations.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupKind {
     /// API group, empty for core.
     pub group: String,
-    /// Kind.
+    /// Kind, in CamelCase.
     pub kind: String,
 }
 
 impl GroupKind {
-    /// The kind of the object `id` names.
+    /// The kind of the object with this id.
     pub fn of(id: &ObjectId) -> Self {
         Self { group: id.group.clone(), kind: id.kind.clone() }
     }
@@ -79,24 +78,24 @@ impl FromStr for GroupKind {
 /// How the API server serves a kind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ApiResource {
-    /// The kind, in the version asked for.
+    /// The kind, in the requested version.
     pub gvk: GroupVersionKind,
     /// Name in URLs: `deployments`.
     pub plural: String,
     /// Whether its objects live in namespaces.
     pub namespaced: bool,
-    /// What may be done: `get`, `list`, `watch`, `patch`, `delete` …
+    /// Supported verbs: `get`, `list`, `watch`, `patch`, `delete` …
     pub verbs: BTreeSet<String>,
 }
 
 impl ApiResource {
     /// The path of the collection in `namespace` (empty: of all namespaces, or of a cluster-scoped kind). An error
-    /// where a part of it, all of which others wrote, would lead out of its place.
+    /// where a part, all of which come from outside, would leave the path.
     pub fn path(&self, namespace: &str) -> Result<String, ApiError> {
         path::collection(&self.gvk.api_version(), if self.namespaced { namespace } else { "" }, &self.plural)
     }
 
-    /// Whether `verb` may be done to it.
+    /// Whether the kind supports `verb`.
     pub fn supports(&self, verb: &str) -> bool {
         self.verbs.contains(verb)
     }
@@ -106,7 +105,7 @@ impl ApiResource {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DiscoverError {
-    /// The API server does not serve it.
+    /// The API server does not serve the kind.
     #[error(
         "failed to find the kind {kind}: the API server does not serve it; install its CustomResourceDefinition or \
          correct apiVersion and kind"
@@ -115,18 +114,18 @@ pub enum DiscoverError {
         /// `apps/v1 Deployment` or `Deployment.apps`.
         kind: String,
     },
-    /// The API server could not say: nothing may be concluded from what is missing.
+    /// Discovery failed: a missing kind proves nothing.
     #[error("failed to ask the API server which kinds {group_version} has")]
     Incomplete {
-        /// The group, or group and version, that could not be asked.
+        /// The group, or group and version, whose discovery failed.
         group_version: String,
-        /// Why.
+        /// The API server's error.
         #[source]
         source: ApiError,
     },
 }
 
-/// What was found out about the kinds asked for.
+/// The result of discovery.
 #[derive(Debug, Clone, Default)]
 pub struct ApiResources {
     found: BTreeMap<GroupVersionKind, Arc<ApiResource>>,
@@ -135,14 +134,14 @@ pub struct ApiResources {
 }
 
 impl ApiResources {
-    /// The kinds given, as if the API server had been asked: for pure callers and tests.
+    /// Builds it from `resources` without an API server, for pure callers and tests.
     pub fn from_resources(resources: impl IntoIterator<Item = ApiResource>) -> Self {
         let mut kinds = Self::default();
         resources.into_iter().for_each(|resource| kinds.add(Arc::new(resource)));
         kinds
     }
 
-    /// Adds a resource; the first one of a kind is the one that [`Self::of_group_kind`] gives.
+    /// Adds a resource; [`Self::of_group_kind`] returns the first one of a kind.
     pub fn add(&mut self, resource: Arc<ApiResource>) {
         self.by_group_kind.entry(resource.gvk.group_kind()).or_insert_with(|| Arc::clone(&resource));
         self.found.insert(resource.gvk.clone(), resource);
@@ -158,7 +157,7 @@ impl ApiResources {
         self.get(&GroupVersionKind::of(object))
     }
 
-    /// The resource of a kind in whichever version: the one that a manifest asked for, else the preferred one.
+    /// The resource of a kind in any version: the one that a manifest uses, else the preferred one.
     pub fn of_group_kind(&self, kind: &GroupKind) -> Result<&Arc<ApiResource>, DiscoverError> {
         self.by_group_kind.get(kind).ok_or_else(|| self.lacking(kind.to_string(), &kind.group, &kind.group))
     }
@@ -173,9 +172,9 @@ impl ApiResources {
         }
     }
 
-    /// Adds the kinds that the CustomResourceDefinitions among `objects` define and that are not there; gives those.
+    /// Adds the kinds that the CustomResourceDefinitions among `objects` define and that are missing; returns them.
     ///
-    /// They can be named and placed before the API server serves them.
+    /// Their objects then have ids and paths before the API server serves them.
     pub fn insert_defined(&mut self, objects: &[Object]) -> BTreeSet<GroupVersionKind> {
         let defined: Vec<ApiResource> = objects.iter().flat_map(defined).collect();
         let new = defined.into_iter().filter(|resource| !self.found.contains_key(&resource.gvk)).collect::<Vec<_>>();
@@ -186,28 +185,28 @@ impl ApiResources {
         gvks
     }
 
-    /// Notes that `group_version` (or group) could not be asked, and why.
+    /// Records that discovery of `group_version` (or group) failed, and why.
     pub fn mark_incomplete(&mut self, group_version: String, error: ApiError) {
         self.incomplete.insert(group_version, error);
     }
 
-    /// Whether the API server answered for every group: only then does a missing kind mean that it does not exist.
+    /// Whether discovery of every group succeeded: only then a missing kind does not exist.
     pub fn is_complete(&self) -> bool {
         self.incomplete.is_empty()
     }
 
-    /// The groups that could not be asked, and why.
+    /// The groups whose discovery failed, with the error.
     pub fn incomplete(&self) -> impl Iterator<Item = (&str, &ApiError)> {
         self.incomplete.iter().map(|(group, error)| (group.as_str(), error))
     }
 
-    /// Every resource found, one for each kind.
+    /// Every discovered resource, one per kind.
     pub fn resources(&self) -> impl Iterator<Item = &Arc<ApiResource>> {
         self.by_group_kind.values()
     }
 }
 
-/// The kinds that a CustomResourceDefinition defines, one a version; none for other objects.
+/// The kinds that a CustomResourceDefinition defines, one per version; none for other objects.
 fn defined(object: &Object) -> Vec<ApiResource> {
     let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let is_crd = object.group() == "apiextensions.k8s.io" && object.kind() == "CustomResourceDefinition";
@@ -225,7 +224,7 @@ fn defined(object: &Object) -> Vec<ApiResource> {
     versions.into_iter().flatten().filter_map(resource).collect()
 }
 
-/// An error of discovery as one that stopped an object.
+/// Converts a discovery error into the error of an object.
 impl From<DiscoverError> for ApiError {
     fn from(error: DiscoverError) -> Self {
         match error {

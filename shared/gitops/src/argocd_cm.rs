@@ -1,5 +1,5 @@
-//! What the ConfigMap `argocd-cm` says about kinds: what to ignore, known types, health checks (argoproj/argo-cd
-//! `util/settings/settings.go`). Pure.
+//! Reads settings per kind from the ConfigMap `argocd-cm`: ignored differences, known types, health checks
+//! (argoproj/argo-cd `util/settings/settings.go`). Pure.
 
 use std::collections::BTreeMap;
 
@@ -12,31 +12,31 @@ use crate::normalize::known_types::KnownType;
 const PREFIX: &str = "resource.customizations";
 const COMPARE: &str = "resource.compareoptions";
 
-/// What is special about a kind.
+/// The settings of one kind.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Override {
     /// `jsonPointers`, `jqPathExpressions`, `managedFieldsManagers`.
     pub ignore_differences: Value,
-    /// Fields that hold Kubernetes' own types.
+    /// Fields that have Kubernetes' own types.
     pub known_types: Vec<KnownType>,
-    /// A health check in Lua; may be empty.
+    /// A Lua health check; may be empty.
     pub health: String,
-    /// Whether the check may use all libraries, not only the harmless ones.
+    /// Whether the check may use all libraries, not only the safe ones.
     pub open_libraries: bool,
 }
 
-/// The overrides by `group/Kind`, `Kind` for core; both may be patterns.
+/// The settings by `group/Kind`, `Kind` for core; both may be patterns.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Overrides {
     by_kind: BTreeMap<String, Override>,
-    /// `ignoreAggregatedRoles` of `resource.compareoptions`: rules that the cluster gathers are no difference.
+    /// `ignoreAggregatedRoles` of `resource.compareoptions`: rules of aggregated roles are no difference.
     pub ignore_aggregated_roles: bool,
-    /// What could not be read, each with its key.
+    /// Invalid settings, each with its key.
     pub problems: Vec<String>,
 }
 
 impl Overrides {
-    /// From the `data` of `argocd-cm`. What can't be read is told in `problems` and has no effect.
+    /// Parses the `data` of `argocd-cm`. Invalid settings are listed in `problems` and have no effect.
     pub fn from_config_map(data: &Map<String, Value>) -> Self {
         let mut overrides = Self::default();
         if let Some(text) = data.get(COMPARE).and_then(Value::as_str) {
@@ -56,7 +56,7 @@ impl Overrides {
         overrides
     }
 
-    /// From `group/Kind` → `ignoreDifferences`, `knownTypeFields`, `health.lua`, `health.lua.useOpenLibs`, as the old
+    /// Parses `group/Kind` → `ignoreDifferences`, `knownTypeFields`, `health.lua`, `health.lua.useOpenLibs`, as the old
     /// key `resource.customizations` has them.
     pub fn from_map(map: &Map<String, Value>) -> Self {
         let mut overrides = Self::default();
@@ -66,12 +66,12 @@ impl Overrides {
         overrides
     }
 
-    /// All, by key.
+    /// All settings, by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Override)> {
         self.by_kind.iter().map(|(key, one)| (key.as_str(), one))
     }
 
-    /// The health check of a kind: the one of its own key, else the first whose pattern fits.
+    /// The health check of a kind: of its own key, else of the first matching pattern.
     pub fn health(&self, group: &str, kind: &str) -> Option<&Override> {
         let key = if group.is_empty() { kind.to_owned() } else { format!("{group}/{kind}") };
         let has_check = |one: &&Override| !one.health.is_empty();
@@ -81,9 +81,8 @@ impl Overrides {
         })
     }
 
-    /// `resource.compareoptions`. A status is the cluster's own and never compared, whatever
-    /// `ignoreResourceStatusField` says, and updates that change nothing cost us nothing
-    /// (`ignoreDifferencesOnResourceUpdates`).
+    /// Parses `resource.compareoptions`. The status is never compared, whatever `ignoreResourceStatusField` says, and
+    /// updates without a change cost nothing (`ignoreDifferencesOnResourceUpdates`).
     fn read_compare_options(&mut self, text: &str) {
         let mut problem = |problem: String| self.problems.push(format!("argocd-cm: `{COMPARE}`: {problem}"));
         let options = match yaml::parse(text) {
@@ -119,7 +118,7 @@ impl Overrides {
     fn read_entry(&mut self, kind: &str, value: &Value) {
         let one = self.by_kind.entry(kind.to_owned()).or_default();
         if let Some(ignore) = value.get("ignoreDifferences") {
-            // The old key has it as a text of its own.
+            // The old key has it as YAML text.
             one.ignore_differences = match ignore.as_str().map(yaml::parse) {
                 Some(Ok(parsed)) => parsed,
                 Some(Err(error)) => {
@@ -134,7 +133,7 @@ impl Overrides {
         one.open_libraries = value.get("health.lua.useOpenLibs").and_then(Value::as_bool).unwrap_or_default();
     }
 
-    /// `resource.customizations.<what>.<group>_<Kind>`.
+    /// Parses `resource.customizations.<what>.<group>_<Kind>`.
     fn read_one(&mut self, what: &str, kind: &str, text: &str) -> Result<(), String> {
         let key = match kind.split('_').collect::<Vec<_>>().as_slice() {
             ["all"] => "*/*".to_owned(),
@@ -149,7 +148,7 @@ impl Overrides {
             "knownTypeFields" => one.known_types = known_types(Some(&parse()?)),
             "health" => text.clone_into(&mut one.health),
             "useOpenLibs" => one.open_libraries = parse()? == json!(true),
-            // Actions are for Argo CD's user interface; updates that change nothing cost us nothing.
+            // Actions belong to Argo CD's user interface; updates without a change cost nothing.
             "actions" | "ignoreResourceUpdates" => {}
             other => return Err(format!("`{other}` is not known")),
         }

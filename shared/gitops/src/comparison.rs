@@ -1,4 +1,4 @@
-//! Says what differs between a live object and what Git asks for, and who owns it.
+//! Combines the differences between a live object and Git with their field managers.
 
 use crate::diff::{self, Difference};
 use crate::managed_fields::owners::{self, FieldManager};
@@ -8,51 +8,52 @@ use crate::status::SyncStatus;
 use crate::sync_status::CompareOptions;
 use slipway_manifest::Object;
 
-/// A field that is not as in Git, and whose it is.
+/// A field that differs from Git, and its managers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
-    /// The field and both values, masked if they are secret.
+    /// The field and both values; secret values are redacted.
     pub difference: Difference,
-    /// Who owns it, others before us, the latest first. A field that is gone has no owner: then who wrote to the
-    /// object last, if anybody.
+    /// The field's managers, others before ours, the latest first. A removed field has no owner: then the last writer
+    /// of the object, if one is known.
     pub owners: Vec<FieldManager>,
 }
 
-/// What a comparison found.
+/// The result of comparing one object.
 #[derive(Debug, Clone)]
 pub struct Comparison {
-    /// The object as it is, not masked; `None` if it does not exist.
+    /// The live object, not redacted; `None` if it does not exist.
     pub live: Option<Object>,
-    /// What differs; empty for an object that does not exist.
+    /// The differences; empty for an object that does not exist.
     pub findings: Vec<Finding>,
 }
 
 impl Comparison {
-    /// Whether the cluster has what Git has.
+    /// Whether the object is Synced.
     pub fn status(&self) -> SyncStatus {
         if self.live.is_some() && self.findings.is_empty() { SyncStatus::Synced } else { SyncStatus::OutOfSync }
     }
 }
 
-/// What counts as a difference.
+/// Rules for what counts as a difference.
 #[derive(Debug, Default)]
 pub struct Rules {
-    /// What is to be ignored.
+    /// Removes ignored fields.
     pub normalizer: Normalizer,
-    /// The Application's own options; an object's add to them.
+    /// The Application's compare options; an object's are added.
     pub options: CompareOptions,
 }
 
-/// An object and what an apply would make of it, as of the same moment, both without what is to be ignored. Not masked.
+/// A live object and the predicted result of an apply, as of the same moment, both without ignored fields. Not
+/// redacted.
 #[derive(Debug, Clone)]
 pub struct LiveAndPredicted {
-    /// As it is.
+    /// The live object.
     pub live: Object,
-    /// As it would be.
+    /// The API server's answer to the dry run.
     pub predicted: Object,
 }
 
-/// The masked differences between `live` and what an apply would make of it, each with its owners. Pure.
+/// The redacted differences between `live` and the result of an apply, each with its managers. Pure.
 pub fn findings(live: &Object, mut predicted: Object) -> Vec<Finding> {
     let mut shown = live.clone();
     redact::redact(&mut [&mut shown, &mut predicted], &[]);

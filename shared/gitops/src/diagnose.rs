@@ -1,8 +1,6 @@
-//! Why is it not there yet? From what is live to the root cause: the object, what is wrong with it, the last event,
-//! the last lines of a log.
+//! Describes why an object is not healthy: the object, its root cause, the last event, the last lines of a log.
 //!
-//! [`explain`] goes down from a workload to the pod that is stuck and reads what belongs to it; [`cause`] judges.
-//! Reads only.
+//! The cluster crate gathers the [`Evidence`], from a workload down to its stuck pod; [`cause`] evaluates it.
 
 mod cause;
 #[cfg(test)]
@@ -17,43 +15,43 @@ use crate::redactor::Redactor;
 
 pub use crate::diagnose::cause::{Cause, Reason, cause};
 
-/// Everything known about an object that does not come right.
+/// What is known about an unhealthy object.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
-    /// The object itself, then what it made, down to its pods; the owner before the owned.
+    /// The object, then its children down to the pods; an owner comes before its dependents.
     pub objects: Vec<Object>,
-    /// Their events.
+    /// The objects' events.
     pub events: Vec<Event>,
 }
 
-/// What a controller told.
+/// A Kubernetes event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Whom it is about.
+    /// `involvedObject`.
     pub object: ObjectId,
     /// `FailedMount`, `FailedCreate` …
     pub reason: String,
-    /// In words.
+    /// The controller's message.
     pub message: String,
-    /// Whether it is a warning.
+    /// Whether its type is `Warning`.
     pub warning: bool,
-    /// When it was last told, as RFC 3339.
+    /// When it last occurred, as RFC 3339.
     pub time: String,
 }
 
-/// Why an object is not there yet. Prints as one line, and the log's lines below it.
+/// The diagnosis of an object. Prints as one line, with the log's lines below.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// What is wrong, and with which object.
+    /// The root cause and its object.
     pub found: Cause,
-    /// The last event about it, if that says something else.
+    /// The last event of that object, unless it repeats the cause.
     pub event: Option<Event>,
-    /// The last lines of the container's log; the values of Secrets masked.
+    /// The last lines of the container's log, redacted.
     pub log: Vec<String>,
 }
 
 impl Diagnosis {
-    /// Without what `redactor` looks for. The log is without it already: its lines were cut after that.
+    /// Redacts all texts. The log is redacted already: its lines were cut after that.
     #[must_use]
     pub fn redacted(mut self, redactor: &Redactor) -> Self {
         let redact = |text: &mut String| {

@@ -1,5 +1,4 @@
-//! Which fields differ between what is and what an apply would make of it. Compares two trees of JSON: knows no
-//! client, no clock, no cluster.
+//! Lists the fields that differ between two JSON trees: a live object and the predicted result of an apply. Pure.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,18 +9,18 @@ use slipway_manifest::Object;
 use crate::redact;
 use crate::tracking::LAST_APPLIED;
 
-/// One step from an object to a field in it.
+/// One step from an object to a field.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Segment {
-    /// A field of a mapping.
+    /// A field of a mapping, by name.
     Field(String),
-    /// The list item whose field has this value.
+    /// The list item in which this field has this value.
     Item(String, Value),
-    /// The n-th list item.
+    /// The n-th list item, from 0.
     Index(usize),
 }
 
-/// Where a field is. Prints as `spec.template.spec.containers[name=web].image`.
+/// A field's path. Prints as `spec.template.spec.containers[name=web].image`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Path(pub Vec<Segment>);
 
@@ -42,22 +41,21 @@ impl fmt::Display for Path {
     }
 }
 
-/// A field that is not as desired.
+/// A field that differs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
-    /// Where.
+    /// The field's path.
     pub path: Path,
-    /// What it should be; `None`: it should not be there.
+    /// The desired value; `None` where the field should not exist.
     pub desired: Option<Value>,
-    /// What it is; `None`: it is not there.
+    /// The live value; `None` where the field does not exist.
     pub live: Option<Value>,
 }
 
 /// The differences between `live` and `desired`, which is the API server's answer to a dry run of the apply.
 ///
-/// What only the server writes is left out: managedFields, resourceVersion, generation, creationTimestamp, uid,
-/// selfLink, status and the last-applied annotation. List items are told apart by a field that names them where there
-/// is one.
+/// Fields that only the server writes are ignored: managedFields, resourceVersion, generation, creationTimestamp, uid,
+/// selfLink, status and the last-applied annotation. List items are matched by an identifying field where there is one.
 pub fn diff(live: &Object, desired: &Object) -> Vec<Difference> {
     let mut found = Vec::new();
     let mut path = Path::default();
@@ -65,7 +63,7 @@ pub fn diff(live: &Object, desired: &Object) -> Vec<Difference> {
     found
 }
 
-/// An object without what only the server writes.
+/// The object without fields that only the server writes.
 pub fn normalized(object: &Object) -> Value {
     let mut object = object.clone();
     crate::managed_fields::strip(&mut object);
@@ -78,7 +76,7 @@ pub fn normalized(object: &Object) -> Value {
     object.into_value()
 }
 
-/// The part of an object at a path; `None` where there is nothing.
+/// The value at a path; `None` where there is none.
 pub fn find<'a>(object: &'a Value, path: &Path) -> Option<&'a Value> {
     path.0.iter().try_fold(object, |value, step| match step {
         Segment::Field(name) => value.get(name),
@@ -90,7 +88,7 @@ pub fn find<'a>(object: &'a Value, path: &Path) -> Option<&'a Value> {
 fn compare(path: &mut Path, live: Option<&Value>, desired: Option<&Value>, found: &mut Vec<Difference>) {
     match (live, desired) {
         (Some(live), Some(desired)) if live == desired => {}
-        // Go writes some fields as null that are not there.
+        // Go writes some missing fields as null.
         (None | Some(Value::Null), None | Some(Value::Null)) => {}
         (Some(Value::Object(live)), Some(Value::Object(desired))) => {
             let keys: BTreeSet<&String> = live.keys().chain(desired.keys()).collect();
@@ -109,7 +107,7 @@ fn compare(path: &mut Path, live: Option<&Value>, desired: Option<&Value>, found
 
 fn compare_lists(path: &mut Path, live: &[Value], desired: &[Value], found: &mut Vec<Difference>) {
     let Some(key) = naming_field(live, desired) else {
-        // Scalars that came or went move all that follow: such a list reads better as a whole.
+        // An inserted or removed scalar shifts all that follow: such a list is reported as a whole.
         if live.len() != desired.len() && !live.iter().chain(desired).any(Value::is_object) {
             let whole = |items: &[Value]| Some(Value::Array(items.to_vec()));
             found.push(Difference { path: path.clone(), desired: whole(desired), live: whole(live) });
@@ -137,7 +135,7 @@ fn compare_lists(path: &mut Path, live: &[Value], desired: &[Value], found: &mut
     }
 }
 
-/// The field that tells the items of both lists apart, of those that Kubernetes' own lists have as keys.
+/// The field that identifies the items of both lists, from the keys of Kubernetes' own lists.
 pub(crate) fn naming_field(live: &[Value], desired: &[Value]) -> Option<&'static str> {
     const FIELDS: [&str; 8] = ["name", "key", "containerPort", "port", "mountPath", "ip", "topologyKey", "type"];
     let unique = |items: &[Value], field: &str| {

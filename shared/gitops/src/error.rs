@@ -1,4 +1,4 @@
-//! What the API server, or the way to it, answered instead of what was asked for.
+//! Classifies the errors of API servers, and of the connection to them.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use slipway_manifest::ObjectId;
 
 use crate::redactor::Subject;
 
-/// What kind of refusal this is: decides whether to retry, and what to tell the user.
+/// The class of an error: decides whether to retry, and which remedy to suggest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Class {
@@ -15,56 +15,56 @@ pub enum Class {
     NotFound,
     /// The namespace of the object does not exist.
     MissingNamespace,
-    /// The API server does not serve this kind (a CRD is missing).
+    /// The API server does not serve the kind (its CRD is missing).
     MissingKind,
-    /// It exists already.
+    /// The object already exists.
     AlreadyExists,
-    /// Somebody else changed it in between.
+    /// Another manager changed the object meanwhile.
     Conflict,
-    /// Our credentials are not accepted.
+    /// The credentials are not accepted.
     Unauthorized,
-    /// Our rights do not reach that far.
+    /// Permissions (RBAC) are missing.
     Forbidden,
     /// A ResourceQuota or LimitRange refused.
     Quota,
     /// An admission webhook, admission policy or Pod Security refused.
     Denied,
-    /// An admission webhook could not be asked.
+    /// An admission webhook could not be reached.
     WebhookUnavailable,
-    /// An admission webhook does not take part in dry runs.
+    /// An admission webhook does not support dry runs.
     DryRunUnsupported,
     /// The namespace is being deleted.
     Terminating,
-    /// A field that can't be changed was changed.
+    /// An immutable field was changed.
     Immutable,
-    /// The object breaks a rule of its kind.
+    /// The object breaks a validation rule of its kind.
     Invalid,
-    /// The object does not fit its schema, or is not readable at all.
+    /// The object does not match its schema, or can't be parsed.
     Malformed,
-    /// Request or answer is too large.
+    /// Request or response is too large.
     TooLarge,
-    /// The server asks us to slow down.
+    /// The server limits the request rate.
     Throttled,
-    /// The server, or the way to it, fails.
+    /// The server, or the connection to it, failed.
     Unavailable,
-    /// No answer within the time there was.
+    /// No response within the time limit.
     Timeout,
     /// Anything else.
     Other,
 }
 
 impl Class {
-    /// Whether the same request may succeed a little later without anybody doing anything.
+    /// Whether the same request may succeed a little later without a change.
     pub fn is_transient(self) -> bool {
         self.is_outage() || matches!(self, Self::Conflict | Self::WebhookUnavailable)
     }
 
-    /// Whether the API server gave no judgement at all: it is away, overloaded or too slow.
+    /// Whether the API server did not evaluate the request: it is down, overloaded or too slow.
     pub fn is_outage(self) -> bool {
         matches!(self, Self::Throttled | Self::Unavailable | Self::Timeout)
     }
 
-    /// What a person can do about it; empty where there is nothing to say.
+    /// What a person can do about it; empty where there is no advice.
     pub fn remedy(self) -> &'static str {
         match self {
             Self::MissingNamespace => "add the Namespace to the manifests or set the sync option CreateNamespace=true",
@@ -85,45 +85,44 @@ impl Class {
     }
 }
 
-/// One field's part in a refusal.
+/// The part of one field in an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
-    /// Path of the field, as the API server writes it.
+    /// The field's path, as the API server writes it.
     pub field: String,
     /// Machine-readable reason such as `FieldValueInvalid`.
     pub reason: String,
-    /// What is wrong with it.
+    /// The server's message about the field.
     pub message: String,
 }
 
-/// A refusal or failure, with what may be shown of what the API server said (a `meta/v1` Status): no words about
-/// Secrets ([`crate::redactor`]).
+/// An error of the API server, with as much of its answer (a `meta/v1` Status) as may be shown: nothing about Secrets
+/// ([`crate::redactor`]).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ApiError {
-    /// What kind of refusal it is.
+    /// The error's class.
     pub class: Class,
-    /// HTTP status; 0 where there was no answer.
+    /// HTTP status; 0 without a response.
     pub code: u16,
     /// Machine-readable reason such as `Invalid`; may be empty.
     pub reason: String,
-    /// The server's own words.
+    /// The server's message.
     pub message: String,
-    /// The fields concerned.
+    /// The affected fields.
     pub causes: Vec<Cause>,
-    /// How long the server asked us to wait.
+    /// `Retry-After` of the response.
     pub retry_after: Option<Duration>,
 }
 
 impl ApiError {
-    /// An error that did not come from the API server.
+    /// An error that does not come from the API server.
     pub fn local(class: Class, message: impl Into<String>) -> Self {
         Self { class, code: 0, reason: String::new(), message: message.into(), causes: Vec::new(), retry_after: None }
     }
 
-    /// Reads a `Status` that answers a request about `subject` with HTTP status `code`; anything else than a Status
-    /// is told by its code alone, because a proxy's page may hold anything. The only way from an API server's words
-    /// to an error.
+    /// Parses the `Status` that answers a request about `subject` with HTTP status `code`. Any other body is dropped,
+    /// because a proxy's page may contain anything. The only way from an API server's text to an error.
     pub fn from_status(code: u16, body: &Value, subject: &Subject) -> Self {
         let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let field = |cause: &Value, key: &str| cause.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -191,28 +190,36 @@ impl ApiError {
         }
     }
 
-    /// Whether a field that can't be changed was to be, by the words of Kubernetes' own validation. With Argo CD's
-    /// `Force=true` such an object is deleted and created: a word that others use, too, would delete what it should
-    /// not.
+    /// Whether an immutable field was changed, by the wording of Kubernetes' own validation. With Argo CD's
+    /// `Force=true` such an object is deleted and created again: a wording of other errors would delete objects
+    /// that must stay.
     fn is_immutable(&self) -> bool {
-        const WORDS: [&str; 4] =
-            ["immutable", "may not be changed", "updates to statefulset spec for fields other than", "cannot change"];
-        let mut texts = self.causes.iter().map(|cause| &cause.message).chain([&self.message]);
-        texts.any(|text| WORDS.iter().any(|word| text.contains(word)))
+        const WORDS: [&str; 5] = [
+            "immutable",
+            "may not be changed",
+            "may not change fields other than",
+            "may not change once set",
+            "cannot change",
+        ];
+        let is_of = |text: &str| {
+            let refuses_updates = text.contains("updates to ") && text.contains(" are forbidden");
+            refuses_updates || WORDS.iter().any(|word| text.contains(word))
+        };
+        self.causes.iter().map(|cause| &cause.message).chain([&self.message]).any(|text| is_of(text))
     }
 }
 
-/// What was being done to an object.
+/// The operation on an object that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Verb {
-    /// Reading it.
+    /// Get or list.
     Read,
     /// Server-side apply.
     Apply,
-    /// Server-side apply that changes nothing.
+    /// Server-side apply as a dry run.
     DryRun,
-    /// Moving fields over from another manager.
+    /// Migration of another manager's fields.
     TakeOver,
     /// Creating it.
     Create,
@@ -225,7 +232,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// As it reads after `failed to`.
+    /// The words after `failed to`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -240,21 +247,21 @@ impl Verb {
     }
 }
 
-/// Something that failed on one object.
+/// A failed operation on one object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("failed to {} {id}", verb.as_str())]
 pub struct Failure {
-    /// The object.
+    /// The object's id.
     pub id: ObjectId,
-    /// What was being done to it.
+    /// The operation.
     pub verb: Verb,
-    /// Why it failed.
+    /// The error.
     #[source]
     pub source: ApiError,
 }
 
 impl Failure {
-    /// The failure with its cause and what to do about it, in one line.
+    /// The failure with its cause and its remedy, in one line.
     pub fn with_remedy(&self) -> String {
         let remedy = self.source.class.remedy();
         let tail = if remedy.is_empty() { String::new() } else { format!(" ({remedy})") };

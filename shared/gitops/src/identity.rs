@@ -3,22 +3,22 @@
 use crate::tracking::{self, PART_OF, TRACKING_ID};
 use slipway_manifest::{Object, ObjectId};
 
-/// The namespace in which Slipway keeps its own objects.
+/// The namespace of Slipway's own objects.
 pub const STATE_NAMESPACE: &str = "slipway";
 
-/// Whose objects these are and where they go.
+/// Identity of the application that owns the objects, and its default namespace.
 #[derive(Debug, Clone)]
 pub struct AppIdentity {
-    /// The application as its tracking ids name it.
+    /// The application's name in tracking ids.
     pub app: String,
-    /// The ApplySet of its parent.
+    /// Id of its ApplySet.
     pub applyset: String,
-    /// The destination's namespace: for objects that name none.
+    /// The destination's namespace, for objects without one.
     pub namespace: String,
 }
 
 impl AppIdentity {
-    /// Marks `object` as the application's; gives its id.
+    /// Writes tracking id and ApplySet label into `object`; returns its id.
     pub fn set_tracking(&self, object: &mut Object) -> ObjectId {
         let id = object.id();
         object.set_annotation(TRACKING_ID, tracking::tracking_id(&self.app, &id, &self.namespace));

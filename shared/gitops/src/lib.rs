@@ -1,15 +1,16 @@
-//! Decides what GitOps means, without a cluster: annotations, managed fields, differences, health, plans, the sync
-//! engine, the prune guard.
+//! Decides what a GitOps sync does, without a cluster: annotations, managed fields, differences, health, plans, the
+//! sync engine, the prune guard.
 //!
-//! Everything here takes data and gives data. The manifest proves it: no client, no async runtime, no TLS, no AWS.
+//! Every function takes data and returns data. The manifest proves it: no client, no async runtime, no TLS, no AWS.
 //!
-//! The way of a sync: [`plan::prepare`] what was rendered, [`plan::prune_candidates`] of what is live,
-//! [`prune_guard::prune_guard`], then [`sync::step`] after [`sync::step`] through an [`sync::Executor`]. The way of a
-//! comparison: [`managed_fields::mutations`] and [`normalize`] leave out what is no difference, [`redact`] hides
-//! Secrets, [`comparison::findings`] names what is left and who owns it, [`sync_status`] sums it up.
+//! A sync: [`plan::prepare`] the rendered objects, find [`plan::prune_candidates`] among the live ones, ask
+//! [`prune_guard::prune_guard`], then run [`sync::step`] repeatedly with a [`sync::Executor`]. A comparison:
+//! [`managed_fields::mutations`] and [`normalize`] remove what is no difference, [`redact`] hides Secrets,
+//! [`comparison::findings`] lists the rest with its field managers, [`sync_status`] sums it up.
 
 pub mod annotations;
 pub mod api_resources;
+pub mod app;
 pub mod argocd_cm;
 pub mod comparison;
 pub mod diagnose;
@@ -17,6 +18,7 @@ pub mod diff;
 pub mod error;
 pub mod health;
 pub mod identity;
+pub mod location;
 pub mod managed_fields;
 pub mod normalize;
 pub mod path;

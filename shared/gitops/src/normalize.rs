@@ -1,9 +1,8 @@
-//! What is no difference: ignoreDifferences of the Application and of the whole system, and known types in other
-//! spellings. Objects in, objects out; knows no client. Pure.
+//! Removes what is no difference: fields that the Application's or the system's ignoreDifferences name, and other
+//! spellings of known types. Pure.
 //!
-//! The rules are Argo CD's (argoproj/argo-cd `util/argo/normalizers`, `util/argo/managedfields`). An entry that names
-//! nothing in an object, or whose expression fails on it, has no effect on it; one that can't be read refuses the
-//! whole list.
+//! The rules are Argo CD's (argoproj/argo-cd `util/argo/normalizers`, `util/argo/managedfields`). An entry that matches
+//! nothing in an object, or whose expression fails on it, has no effect; an invalid entry makes the whole list invalid.
 
 pub mod jq;
 pub mod known_types;
@@ -18,19 +17,19 @@ use crate::managed_fields::set;
 use jq::{JqError, PathSegment, Query};
 use known_types::KnownType;
 
-/// Why a list of ignoreDifferences can't be used.
+/// Why a list of ignoreDifferences is invalid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NormalizeError {
-    /// A jq expression.
+    /// A jq expression is refused.
     #[error("ignoreDifferences: the jq expression `{expression}` is refused: {source}")]
     Expression {
-        /// The expression.
+        /// The jq expression.
         expression: String,
-        /// Why.
+        /// The reason.
         source: JqError,
     },
-    /// A pattern for groups or kinds.
+    /// A pattern for groups or kinds is invalid.
     #[error("ignoreDifferences: `{0}` is no pattern")]
     Pattern(String),
 }
@@ -39,14 +38,14 @@ pub enum NormalizeError {
 /// normalizeRole).
 const AGGREGATED: [&str; 3] = ["rbac.authorization.k8s.io", "*Role", "select(.aggregationRule) | .rules"];
 
-/// Everything that is to be ignored in the objects of one application.
+/// The ignoreDifferences of one application.
 #[derive(Debug, Default)]
 pub struct Normalizer {
     rules: Vec<Rule>,
     known: Vec<(String, Vec<KnownType>)>,
 }
 
-/// One entry.
+/// One entry of ignoreDifferences.
 #[derive(Debug)]
 struct Rule {
     group: Glob,
@@ -59,7 +58,7 @@ struct Rule {
 }
 
 impl Normalizer {
-    /// From `spec.ignoreDifferences` of an Application and what the system says besides.
+    /// Combines `spec.ignoreDifferences` of an Application with the system's settings.
     pub fn new(ignore_differences: &[Value], overrides: &Overrides) -> Result<Self, NormalizeError> {
         let mut rules = Vec::new();
         for entry in ignore_differences {
@@ -90,7 +89,7 @@ impl Normalizer {
         Ok(Self { rules, known })
     }
 
-    /// Takes out of `object` what is to be ignored, and writes known types in their canonical form.
+    /// Removes ignored fields from `object`, and rewrites known types in canonical form.
     pub fn normalize(&self, object: &mut Object) {
         let rules: Vec<&Rule> = self.rules_for(object).collect();
         let key = match object.group() {
@@ -113,7 +112,7 @@ impl Normalizer {
         }
     }
 
-    /// Takes out of `live` and `target`, versions of one object, the fields that differ and that a manager of a
+    /// Removes from `live` and `target`, versions of one object, the differing fields that one of the
     /// `managedFieldsManagers` owns in `live`.
     pub fn ignore_managed_fields_managers(&self, live: &mut Object, target: &mut Object) {
         let managers: Vec<&String> = self.rules_for(live).flat_map(|rule| &rule.managers).collect();
@@ -128,7 +127,7 @@ impl Normalizer {
         }
     }
 
-    /// Both: `live` and `target` without what is no difference between them.
+    /// Normalizes `live` and `target` as a pair.
     pub fn normalize_pair(&self, live: &mut Object, target: &mut Object) {
         self.ignore_managed_fields_managers(live, target);
         self.normalize(live);
@@ -170,7 +169,7 @@ impl Rule {
         })
     }
 
-    /// The paths that the entry names in `value`, list by list in an order in which they may be removed.
+    /// The paths that the entry matches in `value`, list items in an order in which they can be removed.
     fn paths<'a>(&'a self, value: &'a Value) -> impl Iterator<Item = Vec<Vec<PathSegment>>> + 'a {
         let pointers = self.pointers.iter().map(|pointer| vec![typed(pointer, value)]);
         pointers.chain(self.queries.iter().map(|query| query.paths(value)))
@@ -194,13 +193,13 @@ fn glob(pattern: &str) -> Result<Glob, NormalizeError> {
     if glob.is_valid() { Ok(glob) } else { Err(NormalizeError::Pattern(pattern.to_owned())) }
 }
 
-/// A JSON pointer as steps, all of them fields as long as no value is known; `None` for what is no pointer.
+/// Parses a JSON pointer, all segments as fields as long as no value is known; `None` where it is invalid.
 fn pointer(text: &str) -> Option<Vec<PathSegment>> {
     let part = |part: &str| PathSegment::Field(part.replace("~1", "/").replace("~0", "~"));
     text.strip_prefix('/').map(|rest| rest.split('/').map(part).collect())
 }
 
-/// The steps of a pointer with indexes where `value` has lists.
+/// The segments of a pointer, with indexes where `value` has lists.
 fn typed(pointer: &[PathSegment], value: &Value) -> Vec<PathSegment> {
     let mut value = Some(value);
     let step = |step: &PathSegment| match (value, step) {
@@ -220,7 +219,7 @@ fn typed(pointer: &[PathSegment], value: &Value) -> Vec<PathSegment> {
     pointer.iter().map(step).collect()
 }
 
-/// Takes the members of a set out of both where both have them and they differ.
+/// Removes a set's fields from both objects where both have them and they differ.
 fn drop_differing(set: &Map<String, Value>, live: &mut Map<String, Value>, target: &mut Map<String, Value>) {
     for (key, child) in set::children(set) {
         let Some(name) = key.strip_prefix("f:") else { continue };

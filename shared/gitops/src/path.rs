@@ -5,7 +5,7 @@ use slipway_manifest::names::Form;
 
 use crate::error::{ApiError, Class};
 
-/// What is escaped: all but what RFC 3986 lets stand in a segment of a path.
+/// Characters to escape: all except those that RFC 3986 allows in a path segment.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -23,10 +23,10 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b',')
     .remove(b'=');
 
-/// `text` as one segment of a path.
+/// Escapes `text` as one path segment.
 ///
-/// What would not stay one is refused, not escaped: the API server takes a path apart after it unescaped it, so that
-/// `%2F` divides as `/` does.
+/// Text that would not stay one segment is refused, not escaped: the API server splits a path after unescaping it, so
+/// that `%2F` separates as `/` does.
 pub fn segment(text: &str) -> Result<String, ApiError> {
     if Form::Segment.fits(text) {
         return Ok(utf8_percent_encode(text, ESCAPED).to_string());
@@ -34,7 +34,7 @@ pub fn segment(text: &str) -> Result<String, ApiError> {
     Err(ApiError::local(Class::Invalid, format!("{text:?} can't be part of a URL")))
 }
 
-/// The path of the API group `group`, which is not core.
+/// The path of the API group `group`, not core.
 pub fn group(group: &str) -> Result<String, ApiError> {
     Ok(format!("/apis/{}", segment(group)?))
 }

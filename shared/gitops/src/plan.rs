@@ -1,4 +1,4 @@
-//! What a sync has to do, in order: computed from what is desired, what is live and what was applied before. Pure.
+//! Computes the tasks of a sync, in order, from desired, live and previously applied objects. Pure.
 //!
 //! The order is Argo CD's (argoproj/argo-cd `gitops-engine/pkg/sync/sync_tasks.go`, `sync_context.go`).
 
@@ -13,18 +13,18 @@ use crate::api_resources::{ApiResources, DiscoverError};
 use crate::identity::AppIdentity;
 use crate::tracking;
 
-/// Objects ready to be applied.
+/// Desired objects, ready to be applied.
 #[derive(Debug, Default)]
 pub struct Desired {
-    /// With namespace, tracking id and ApplySet label, each id once.
+    /// With namespace, tracking id and ApplySet label; no id twice.
     pub objects: Vec<Object>,
-    /// Objects whose kind is not served, or could not be asked for. With these nothing may be pruned.
+    /// Objects whose kind is not served, or whose discovery failed. While there are any, nothing may be pruned.
     pub unresolved: Vec<(Object, DiscoverError)>,
-    /// What a user should know.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
 }
 
-/// Gives rendered `objects` their namespace and marks them as `owner`'s.
+/// Fills in namespaces of rendered `objects` and marks them as `owner`'s.
 ///
 /// Of two objects with one id the last wins, with a warning, as in Argo CD.
 pub fn prepare(objects: Vec<Object>, kinds: &ApiResources, owner: &AppIdentity) -> Desired {
@@ -45,6 +45,9 @@ pub fn prepare(objects: Vec<Object>, kinds: &ApiResources, owner: &AppIdentity) 
                 continue;
             }
         }
+        if is_aggregated(&object) {
+            object.as_map_mut().shift_remove("rules");
+        }
         let id = owner.set_tracking(&mut object);
         match places.get(&id).and_then(|place| desired.objects.get_mut(*place)) {
             Some(earlier) if !id.name.is_empty() => {
@@ -60,38 +63,45 @@ pub fn prepare(objects: Vec<Object>, kinds: &ApiResources, owner: &AppIdentity) 
     desired
 }
 
-/// What is to be done with an object.
+/// Whether the rules of `object` are the controller manager's: it overwrites those that Git has, so that to apply them
+/// empties the role for a moment (argoproj/argo-cd#2382).
+fn is_aggregated(object: &Object) -> bool {
+    let is_role = object.group() == "rbac.authorization.k8s.io" && object.kind() == "ClusterRole";
+    is_role && object.get("aggregationRule").is_some_and(|rule| !rule.is_null())
+}
+
+/// What a task does with its object.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TaskAction {
-    /// Apply it.
+    /// Apply this object.
     Apply(Object),
-    /// Delete it: Git has it no more.
+    /// Delete it: Git no longer has it.
     Prune,
-    /// Git has it no more, but it stays, for this reason.
+    /// Keep it although Git no longer has it, for this reason.
     Keep(String),
 }
 
-/// One thing to do.
+/// One task of a sync.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Task {
-    /// The object.
+    /// The object's id.
     pub id: ObjectId,
-    /// When.
+    /// The sync phase.
     pub phase: Phase,
-    /// In which wave of the phase.
+    /// The wave in that phase.
     pub wave: i64,
-    /// What.
+    /// What to do.
     pub action: TaskAction,
-    /// Whether it is a hook.
+    /// Whether the object is a hook.
     pub hook: bool,
-    /// Whether the cluster knows the kind by now.
+    /// Whether the cluster serves the kind by now.
     pub is_served: bool,
-    /// The object as it is now.
+    /// The live object.
     pub live: Option<Object>,
 }
 
 impl Task {
-    /// Applying `desired` in `phase`.
+    /// A task that applies `desired` in `phase`.
     pub fn apply(desired: Object, live: Option<Object>, phase: Phase) -> Self {
         Self {
             id: desired.id(),
@@ -104,14 +114,14 @@ impl Task {
         }
     }
 
-    /// Deleting `live`.
+    /// A task that deletes `live`.
     pub fn prune(live: Object) -> Self {
         let (id, wave) = (live.id(), annotations::wave(&live));
         let live = Some(live);
         Self { id, phase: Phase::Sync, wave, action: TaskAction::Prune, hook: false, is_served: true, live }
     }
 
-    /// What it is to become.
+    /// The desired object.
     pub fn target(&self) -> Option<&Object> {
         match &self.action {
             TaskAction::Apply(object) => Some(object),
@@ -119,30 +129,29 @@ impl Task {
         }
     }
 
-    /// What it is to become, or else what it is.
+    /// The desired object, or else the live one.
     pub fn object(&self) -> Option<&Object> {
         self.target().or(self.live.as_ref())
     }
 
-    /// Whether Git has the object no more.
+    /// Whether Git no longer has the object.
     pub fn is_prune(&self) -> bool {
         self.target().is_none()
     }
 }
 
-/// An object of the application that Git has no more.
+/// An object of the application that Git no longer has: Argo CD's *requires pruning*.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PruneCandidate {
-    /// As it is.
+    /// The live object.
     pub live: Object,
-    /// Why it must not be deleted whatever the options say.
+    /// Why it must not be deleted, whatever the options are.
     pub skip_reason: Option<String>,
 }
 
-/// Finds what of `live` is provably `owner`'s, but not `desired` any more; no hooks.
+/// Finds the objects in `live` that provably belong to `owner` and are no longer `desired`; hooks excluded.
 ///
-/// What the `inventory` of what was applied before does not hold is kept with the reason, and so is Slipway's own
-/// Namespace.
+/// Objects that the `inventory` of applied objects lacks are kept, with the reason, and so is Slipway's own Namespace.
 pub fn prune_candidates(
     desired: &[Object],
     live: &BTreeMap<ObjectId, Object>,
@@ -165,13 +174,13 @@ pub fn prune_candidates(
     live.iter().filter(|(id, object)| is_extra(id, object)).map(extra).collect()
 }
 
-/// Gives prunes their waves: backwards, and after everything else where they ask for it, or `all_last` does.
+/// Assigns waves to prunes: in reverse, and after everything else where their option or `all_last` asks for it.
 pub fn order_prunes(tasks: &mut [Task], all_last: bool) {
     reverse_prunes(tasks);
     prune_last(tasks, all_last);
 }
 
-/// Waves of deletion run backwards: the lowest changes places with the highest, and so on.
+/// Prunes run in reverse: the lowest wave swaps with the highest, and so on.
 fn reverse_prunes(tasks: &mut [Task]) {
     let waves: BTreeSet<i64> = tasks.iter().filter(|task| task.is_prune()).map(|task| task.wave).collect();
     let swapped: BTreeMap<i64, i64> = waves.iter().copied().zip(waves.iter().rev().copied()).collect();
@@ -190,8 +199,8 @@ fn prune_last(tasks: &mut [Task], all: bool) {
     }
 }
 
-/// Sorts by phase, wave, kind and name; then lifts a Namespace or CRD before the first object that needs it, into
-/// that object's phase and wave.
+/// Sorts by phase, wave, kind and name; then moves a Namespace or CRD before the first object that needs it, into that
+/// object's phase and wave.
 pub fn sort(tasks: &mut Vec<Task>) {
     tasks.sort_by_cached_key(|task| {
         let Task { phase, wave, id, .. } = task;

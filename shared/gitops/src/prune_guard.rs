@@ -1,4 +1,4 @@
-//! Guards prunes: what must not be deleted, and when a prune waits for approval.
+//! Guards prunes: decides what must not be deleted, and which prunes need approval.
 
 use crate::identity::{AppIdentity, STATE_NAMESPACE};
 use crate::tracking;
@@ -6,19 +6,19 @@ use sha2::{Digest as _, Sha256};
 use slipway_manifest::{Object, ObjectId};
 use std::collections::BTreeSet;
 
-/// What happens to what an object owns.
+/// Deletion propagation: what happens to dependents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Propagation {
-    /// It goes first.
+    /// Dependents are deleted first.
     #[default]
     Foreground,
-    /// It goes later.
+    /// Dependents are deleted afterwards.
     Background,
-    /// It stays.
+    /// Dependents are kept.
     Orphan,
 }
 
-/// Why `live` must not be deleted in the name of `owner`; `None` where nothing speaks against it. Pure.
+/// Returns why `live` may not be pruned for `owner`, or `None`. Pure.
 pub fn ownership_mismatch(live: &Object, owner: &AppIdentity, inventory: &BTreeSet<ObjectId>) -> Option<String> {
     let id = live.id();
     if holds_state(live) {
@@ -33,21 +33,21 @@ pub fn ownership_mismatch(live: &Object, owner: &AppIdentity, inventory: &BTreeS
     None
 }
 
-/// Whether a prune may go on.
+/// The decision on a prune.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PruneDecision {
-    /// It may.
+    /// The prune may proceed.
     Allowed,
-    /// It waits for the approval of exactly this plan.
+    /// The prune needs approval of exactly this plan.
     NeedsApproval {
-        /// What looks like an accident.
+        /// Why it looks like an accident.
         reason: String,
-        /// What an approval has to name.
+        /// The digest that an approval has to name.
         digest: String,
     },
 }
 
-/// A digest of exactly what would be deleted: what an approval is for.
+/// A digest of exactly the objects to delete, for an approval to name.
 pub fn digest(prunes: &BTreeSet<ObjectId>) -> String {
     let ids: Vec<String> =
         prunes.iter().map(|id| format!("{}/{}/{}/{}", id.group, id.kind, id.namespace, id.name)).collect();
@@ -55,9 +55,11 @@ pub fn digest(prunes: &BTreeSet<ObjectId>) -> String {
     hex::encode(hash.iter().copied().take(8).collect::<Vec<u8>>())
 }
 
-/// Holds `prunes` after which no member but hooks would survive, unless `allow_empty`, and more than ten members and
-/// more than a fifth of them, unless `approved` is the digest of exactly these. `members` is how many objects the
-/// inventory holds. Pure.
+/// Decides whether `prunes` need approval. They do if
+/// * no object except hooks would be left, unless `allow_empty`, or
+/// * they are more than ten objects and more than a fifth of the `members` of the inventory,
+///
+/// unless `approved` is the digest of exactly these objects. Pure.
 pub fn prune_guard(
     prunes: &BTreeSet<ObjectId>,
     survivors: usize,
@@ -79,10 +81,10 @@ pub fn prune_guard(
     PruneDecision::NeedsApproval { reason, digest }
 }
 
-/// Why the namespace of the states stays.
+/// The reason for keeping the namespace of the states.
 pub const HOLDS_STATE: &str = "it holds the state of every application";
 
-/// Whether `live` is the Namespace without which nobody knows what is whose.
+/// Whether `live` is the Namespace of the states: without them no object's owner is known.
 pub fn holds_state(live: &Object) -> bool {
     (live.group(), live.kind(), live.name()) == ("", "Namespace", STATE_NAMESPACE)
 }
@@ -112,7 +114,7 @@ mod tests {
         assert!(needs_approval(21, 79, false));
     }
 
-    /// Whoever applied the Namespace, and whatever project allows it.
+    /// Whichever manager applied the Namespace, and whichever project allows it.
     #[test]
     fn the_namespace_of_the_state_is_not_deleted() {
         let owner = AppIdentity { app: "shop".to_owned(), applyset: "set".to_owned(), namespace: "shop".to_owned() };

@@ -1,4 +1,4 @@
-//! Secrets made unreadable before anything is shown: only whether two values are equal remains visible.
+//! Masks Secrets before anything is shown: only whether two values are equal remains visible.
 //!
 //! As Argo CD shows them (argoproj/argo-cd `gitops-engine/pkg/diff/diff.go`, `HideSecretData`): runs of `+` whose
 //! length differs where the values differ. Pure.
@@ -12,24 +12,24 @@ use slipway_manifest::Object;
 
 use crate::tracking::LAST_APPLIED;
 
-/// The length of the shortest mask.
+/// Length of the shortest mask: that of Argo CD.
 const SHORTEST: usize = 8;
-/// How much longer the mask of each further value is: enough to be seen.
+/// How much longer the mask of each further value is, so that the difference is visible.
 const STEP: usize = 4;
 
-/// Whether `object` holds values that nobody may see.
+/// Whether the kind holds secret values.
 pub fn is_secret(group: &str, kind: &str) -> bool {
     group.is_empty() && kind == "Secret"
 }
 
-/// Masks the Secrets among `objects`, which are versions of one object (desired, live, predicted …), with one
-/// alphabet: equal values of a key get equal masks, different values different ones. Other kinds only lose their
-/// last-applied copy if they are Secrets; `annotations` are masked besides, whatever the kind.
+/// Masks the Secrets among `objects`, which are versions of one object (desired, live, predicted …), consistently:
+/// equal values of a key get equal masks, different ones different masks. Of other kinds only `annotations` are masked;
+/// of Secrets the last-applied annotation, too.
 pub fn redact(objects: &mut [&mut Object], annotations: &[&str]) {
     let secret = objects.iter().any(|object| is_secret(object.group(), object.kind()));
     for object in objects.iter_mut().filter(|_| secret) {
         normalize_secret(object);
-        // A manifest that no API server takes may hold anything there.
+        // A manifest that every API server would refuse may hold any value there.
         if let Some(data) = object.as_map_mut().get_mut("data").filter(|data| !data.is_object() && !data.is_null()) {
             *data = Value::String("+".repeat(SHORTEST));
         }
@@ -41,8 +41,8 @@ pub fn redact(objects: &mut [&mut Object], annotations: &[&str]) {
     mask_field_keys(objects, annotations);
 }
 
-/// `stringData` is a way of writing `data`: it goes there, encoded, and wins (kubernetes/api `core/v1/types.go`); no
-/// value is an empty one.
+/// Moves `stringData` into `data`, encoded, where it wins (kubernetes/api `core/v1/types.go`); null becomes an empty
+/// value.
 pub fn normalize_secret(object: &mut Object) {
     let data = object.as_map_mut().get_mut("data").and_then(Value::as_object_mut);
     for value in data.into_iter().flat_map(Map::values_mut).filter(|value| value.is_null()) {
@@ -60,7 +60,7 @@ pub fn normalize_secret(object: &mut Object) {
     }
 }
 
-/// Masks every value below a field, key by key over all objects.
+/// Masks every value below a field, key by key in all objects.
 fn mask_field(objects: &mut [&mut Object], field: impl Fn(&mut Object) -> Option<&mut Map<String, Value>>) {
     let mut masks: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for object in objects.iter_mut() {
@@ -82,7 +82,7 @@ fn mask_field_keys(objects: &mut [&mut Object], keys: &[&str]) {
     }
 }
 
-/// The mask of `value` given those seen before under the same key.
+/// The mask of `value`, given the earlier values of the same key.
 fn mask_value(seen: &mut Vec<Value>, value: &Value) -> Value {
     let place = seen.iter().position(|known| known == value).unwrap_or_else(|| {
         seen.push(value.clone());

@@ -1,9 +1,8 @@
-//! Keeps the values of Secrets out of words: of API servers and their webhooks, of controllers, of logs. Pure.
+//! Redacts the values of Secrets in messages: of API servers and their webhooks, of controllers, of logs. Pure.
 //!
-//! Two rules. What an API server says *about a Secret* is not shown at all, because it quotes what it refuses in more
-//! ways than can be looked for: its class, its reason and the paths of fields remain ([`Subject`], by which every
-//! answer becomes an [`ApiError`]). In words about anything else the values of the application's Secrets are masked
-//! ([`Redactor`]).
+//! Two rules. An API server's message *about a Secret* is never shown, because it quotes the refused values in more
+//! ways than can be searched for: only class, reason and field paths remain ([`Subject`], by which every response
+//! becomes an [`ApiError`]). In all other messages the values of the application's Secrets are masked ([`Redactor`]).
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,30 +20,30 @@ use crate::error::{ApiError, Cause};
 use crate::redact::is_secret;
 use crate::tracking::LAST_APPLIED;
 
-/// What stands where a value stood.
+/// Replaces a value.
 const MASK: &str = "++++++++";
-/// A shorter value is no secret: it is in every second word, and masking it would only show where it is.
+/// A shorter value is no secret: it occurs by chance everywhere, and masking it would only show where it is.
 const SHORTEST: usize = 4;
-/// A value of this length is looked for inside of words, too, and so are the parts of values that are texts of many.
+/// A value of this length is also found inside words, and so are the parts of multi-line values.
 const LONG: usize = 8;
-/// Bytes of values in all their forms, and of one value; where there are more, nothing is shown.
+/// Bytes of all values in all their forms, and of one value; beyond that the whole text is masked.
 const MAX_BYTES: usize = 8 << 20;
 const MAX_VALUE: usize = 2 << 20;
-/// Fields that are named of one refusal.
+/// Fields of one error that are named.
 const MAX_FIELDS: usize = 8;
-/// What a URL escapes in a password (RFC 3986).
+/// Characters that a URL escapes in a password (RFC 3986).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// What a request is about, as far as it decides which words of the answer may be shown.
+/// The subject of a request: decides which parts of the response may be shown.
 pub enum Subject {
-    /// Secrets; with the body that was sent.
+    /// Secrets, with the request's body.
     Secrets(Vec<u8>),
-    /// Anything else; with what is not to be seen in it.
+    /// Any other object, with the values to redact.
     Other(Redactor),
 }
 
 impl Subject {
-    /// The subject of a request for `path` that sends `body`.
+    /// The subject of a request to `path` with `body`.
     pub fn of(path: &str, body: &[u8], redactor: &Redactor) -> Self {
         let mut parts = path.trim_start_matches('/').split('/');
         let is_core = parts.next() == Some("api") && parts.next() == Some("v1");
@@ -59,7 +58,7 @@ impl Subject {
         Self::Other(redactor.clone())
     }
 
-    /// The refusal as it may be shown.
+    /// The error as it may be shown.
     pub fn shown(&self, error: ApiError) -> ApiError {
         match self {
             Self::Secrets(sent) => withheld(&error, sent),
@@ -71,7 +70,7 @@ impl Subject {
         }
     }
 
-    /// Warnings as they may be shown.
+    /// The warnings as they may be shown.
     pub fn shown_warnings(&self, warnings: Vec<String>) -> Vec<String> {
         match self {
             Self::Secrets(_) if warnings.is_empty() => warnings,
@@ -83,8 +82,8 @@ impl Subject {
     }
 }
 
-/// `error`, the answer to a request about Secrets that sent `sent`, without the server's words. Whatever remains of
-/// them is one of a known set of words, or the name of a key that was sent.
+/// Removes the server's text from `error`, the answer to a request about Secrets with the body `sent`. Only known words
+/// and the names of keys in `sent` remain.
 fn withheld(error: &ApiError, sent: &[u8]) -> ApiError {
     let sent: Value = serde_json::from_slice(sent).unwrap_or_default();
     let field = |cause: &Cause| shown_path(&cause.field, &sent);
@@ -117,7 +116,7 @@ fn withheld(error: &ApiError, sent: &[u8]) -> ApiError {
     ApiError { reason, message, causes, ..*error }
 }
 
-/// A machine-readable reason of Kubernetes; empty for any other, since a webhook may put its words there.
+/// A machine-readable reason of Kubernetes; empty for any other, since a webhook may put free text there.
 fn known(reason: &str) -> String {
     // k8s.io/apimachinery `pkg/apis/meta/v1/types.go`: StatusReason, CauseType.
     const REASONS: [&str; 31] = [
@@ -156,8 +155,8 @@ fn known(reason: &str) -> String {
     REASONS.into_iter().find(|known| *known == reason).unwrap_or_default().to_owned()
 }
 
-/// The webhook or policy that refused. The API server puts its name in front of the words, and it is the name of an
-/// object.
+/// The webhook or policy that denied the request. The API server puts its name before the message, and it is an
+/// object's name.
 fn denied_by(message: &str) -> Option<String> {
     let (what, name) = match message.strip_prefix("admission webhook \"") {
         Some(rest) => ("the admission webhook", rest.split_once("\" denied the request")?.0),
@@ -171,8 +170,8 @@ fn denied_by(message: &str) -> Option<String> {
     (name.len() <= 253 && name.chars().all(is_name)).then(|| format!("{what} `{name}`"))
 }
 
-/// A field of a Secret as it may be named: `.stringData.password` where such a key was `sent`, else only what every
-/// Secret has.
+/// A field of a Secret as it may be named: `.stringData.password` where `sent` has such a key, else only a field that
+/// every Secret has.
 fn shown_path(path: &str, sent: &Value) -> Option<String> {
     const METADATA: [&str; 8] = [
         "annotations",
@@ -207,7 +206,7 @@ fn shown_path(path: &str, sent: &Value) -> Option<String> {
     }
 }
 
-/// Keys that types of Secrets must have (k8s.io/api `core/v1/types.go`).
+/// Keys that are required in Secrets of certain types (k8s.io/api `core/v1/types.go`).
 const USUAL_KEYS: [&str; 9] = [
     ".dockercfg",
     ".dockerconfigjson",
@@ -220,14 +219,13 @@ const USUAL_KEYS: [&str; 9] = [
     "username",
 ];
 
-/// `.data.key`; a key that no Secret may have is not named, for it may be a value gone astray, as a line of an env
-/// file is.
+/// `.data.key`; an invalid key is not named, because it may be a misplaced value, such as a line of an env file.
 fn named(root: &str, key: &str) -> String {
     let is_valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if key.len() <= 253 && key.chars().all(is_valid) { format!(".{root}.{key}") } else { format!(".{root}[…]") }
 }
 
-/// What is wrong with the values of a Secret, in our own words: what an API server finds first.
+/// Lists mistakes in a Secret's values in our own words: those that an API server finds first.
 fn mistakes(secret: &Value) -> Vec<String> {
     let mut found = BTreeSet::new();
     for (root, wanted) in [("data", "base64"), ("stringData", "a string")] {
@@ -253,20 +251,20 @@ fn mistakes(secret: &Value) -> Vec<String> {
     found.into_iter().take(MAX_FIELDS).collect()
 }
 
-/// Base64 as Go reads it: line breaks do not count.
+/// Decodes base64 as Go does: line breaks do not count.
 fn decoded(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text.replace(['\n', '\r'], "")).ok()
 }
 
-/// Masks the values of Secrets in words that are not about them. Cheap to clone; what it looks for is never printed.
+/// Masks the values of Secrets in messages about other objects. Cheap to clone; the values are never printed.
 #[derive(Clone, Default)]
 pub struct Redactor(Arc<Needles>);
 
 #[derive(Default)]
 struct Needles {
-    /// By their first bytes; the longest first.
+    /// Values by their first bytes, the longest first.
     by_start: BTreeMap<[u8; SHORTEST], Vec<String>>,
-    /// There are too many to look for.
+    /// Whether there are too many values to search for.
     is_overfull: bool,
 }
 
@@ -277,13 +275,13 @@ impl std::fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// A redactor of every value of the Secrets among `objects`: raw, nested, line by line, encoded, and as Go and
-    /// JSON quote it.
+    /// A redactor of every value in the Secrets among `objects`: raw, nested, line by line, encoded, and as Go and JSON
+    /// quote it.
     pub fn of<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Self {
         Self::default().and(objects)
     }
 
-    /// A redactor of those of `objects`, too: what a value was before may still be told.
+    /// Adds the values of `objects`: a message may still contain an earlier value.
     #[must_use]
     pub fn and<'a>(&self, objects: impl IntoIterator<Item = &'a Object>) -> Self {
         let mut values = Values::default();
@@ -316,7 +314,7 @@ impl Redactor {
             return Cow::Borrowed(text);
         }
         let mut shown = String::new();
-        // What is before this is shown, or masked.
+        // Everything before this index is copied or masked.
         let mut until = 0;
         for at in 0..text.len() {
             let Some(length) = self.length_at(text, at) else { continue };
@@ -333,7 +331,7 @@ impl Redactor {
         Cow::Owned(shown)
     }
 
-    /// The length of the longest value that stands at `at`. A short one counts where it is a word.
+    /// The length of the longest value at `at`. A short one counts only as a whole word.
     fn length_at(&self, text: &str, at: usize) -> Option<usize> {
         let rest = text.as_bytes().get(at..)?;
         let needles = self.0.by_start.get(rest.first_chunk()?)?;
@@ -355,7 +353,7 @@ impl Redactor {
     }
 }
 
-/// Values on their way into a [`Redactor`].
+/// Collects values for a [`Redactor`].
 #[derive(Default)]
 struct Values {
     found: BTreeSet<String>,
@@ -375,7 +373,7 @@ impl Values {
         }
     }
 
-    /// Every scalar in `value` that has `shortest` bytes. A boolean says too little to be a secret.
+    /// Adds every scalar in `value` of at least `shortest` bytes, except booleans: they are no secrets.
     fn value(&mut self, value: &Value, shortest: usize) {
         match value {
             Value::String(text) if text.trim().len() >= shortest => self.text(text),
@@ -386,9 +384,9 @@ impl Values {
         }
     }
 
-    /// A text and what it is made of: lines, settings in them, a document.
+    /// Adds a text and its parts: lines, settings in them, a document.
     fn text(&mut self, text: &str) {
-        // What is too much is not even made.
+        // Beyond the limit nothing is even generated.
         if self.bytes > MAX_BYTES || text.len() > MAX_VALUE {
             self.bytes = MAX_BYTES + 1;
             return;
@@ -396,7 +394,7 @@ impl Values {
         let text = text.trim();
         self.forms(text, SHORTEST);
         if text.starts_with(['{', '[']) {
-            // `.dockerconfigjson` holds the passwords of registries.
+            // `.dockerconfigjson` contains the passwords of registries.
             let document: Value = serde_json::from_str(text).unwrap_or_default();
             self.value(&document, LONG);
         }
@@ -411,7 +409,7 @@ impl Values {
         }
     }
 
-    /// A text as it may be written.
+    /// Adds the forms in which a text may be written.
     fn forms(&mut self, text: &str, shortest: usize) {
         if text.len() < shortest {
             return;
@@ -419,11 +417,11 @@ impl Values {
         let inner = |quoted: String| quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_owned();
         let go = inner(quote(text.as_bytes()));
         let json = inner(Value::from(text).to_string());
-        // As Go's encoding/json writes it by default.
+        // The default of Go's encoding/json.
         let html = json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
         for quoted in [&go, &json, &html] {
             if *quoted != text {
-                // A message that is quoted itself.
+                // A quoted message that is quoted again.
                 self.needle(inner(quote(quoted.as_bytes())), shortest);
             }
         }
@@ -461,7 +459,7 @@ mod tests {
         Object::from_value(secret).unwrap()
     }
 
-    /// The error of an apply of a Secret with `fields` that is refused with `message` and `more` of a Status.
+    /// The error of an apply of a Secret with `fields`, refused with `message` and `more` of a Status.
     fn refused(fields: &Value, message: &str, more: &Value) -> ApiError {
         let sent = secret(fields).to_value().to_string().into_bytes();
         let subject = Subject::of("/api/v1/namespaces/shop/secrets/s", &sent, &Redactor::default());

@@ -1,5 +1,5 @@
-//! An application's status, in the shape of Argo CD's `Application.status`
-//! (argoproj/argo-cd `pkg/apis/application/v1alpha1/types.go`), so that whoever reads the one can read the other.
+//! Defines an application's status in the shape of Argo CD's `Application.status` (argoproj/argo-cd
+//! `pkg/apis/application/v1alpha1/types.go`), so that tools for the one can read the other.
 
 use std::fmt;
 
@@ -10,99 +10,99 @@ use slipway_manifest::ObjectId;
 
 use crate::health::{Health, HealthStatus};
 
-/// The type of the condition that a commit can't be compared with.
+/// The type of the condition that a commit can't be rendered or compared.
 pub const COMPARISON_ERROR: &str = "ComparisonError";
-/// The field of an operation that tells who or what began it.
+/// The field of an operation with its initiator.
 pub const INITIATED_BY: &str = "initiatedBy";
-/// The most characters of a person's name: the ARN of an assumed role with its session takes half of that.
+/// Length of a person's name, in characters: the ARN of an assumed role with its session takes half of it.
 const MAX_NAME: usize = 256;
 
-/// Whether the cluster has what Git has.
+/// Argo CD's sync status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub enum SyncStatus {
-    /// It has.
+    /// The cluster matches Git.
     Synced,
-    /// Something differs, is missing or is too much.
+    /// An object differs, is missing, or requires pruning.
     OutOfSync,
-    /// Nobody can tell: rendering or comparing failed.
+    /// Rendering or comparing failed.
     #[default]
     Unknown,
 }
 
 impl fmt::Display for SyncStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Argo CD's words are the names of the variants.
+        // Argo CD's words are the variants' names.
         fmt::Debug::fmt(self, f)
     }
 }
 
-/// How far an operation is.
+/// Argo CD's phase of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum OperationPhase {
-    /// It goes on.
+    /// In progress.
     Running,
-    /// It is being stopped.
+    /// Being terminated.
     Terminating,
-    /// It ended, and something in it failed.
+    /// Completed, with a failed object.
     Failed,
-    /// It could not be carried out.
+    /// Could not be carried out.
     Error,
-    /// It ended well.
+    /// Completed without failures.
     Succeeded,
 }
 
 impl OperationPhase {
-    /// Whether it ended badly.
+    /// Whether the operation failed.
     pub fn is_failed(self) -> bool {
         matches!(self, Self::Failed | Self::Error)
     }
 
-    /// Whether it has ended.
+    /// Whether the operation has ended.
     pub fn is_completed(self) -> bool {
         matches!(self, Self::Failed | Self::Error | Self::Succeeded)
     }
 }
 
-/// What became of one object in a sync.
+/// Argo CD's result of one object in a sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ResultCode {
-    /// It was applied.
+    /// The object was applied.
     Synced,
-    /// It was refused.
+    /// The apply was refused.
     SyncFailed,
-    /// It was deleted.
+    /// The object was deleted.
     Pruned,
-    /// It should have been deleted and was kept.
+    /// The object requires pruning and was kept.
     PruneSkipped,
 }
 
-/// The whole status.
+/// The status of an application.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Status {
-    /// Whether the cluster has what Git has, and which commit that is.
+    /// The sync status and its commit.
     pub sync: Sync,
-    /// How well the application is.
+    /// The application's health.
     pub health: AppHealth,
-    /// Its objects.
+    /// One entry per object.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<ResourceStatus>,
     /// The last ten deployments, the latest last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Deployment>,
-    /// The last operation, or the one under way.
+    /// The last operation, or the one in progress.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation_state: Option<OperationState>,
-    /// What is wrong beyond a single object.
+    /// Problems that concern more than one object.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// When it was last compared.
+    /// When the application was last compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconciled_at: Option<Timestamp>,
-    /// `Kustomize`, `Helm`, `Directory`.
+    /// Argo CD's name of the source type: `Kustomize`, `Helm`, `Directory`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub source_type: String,
-    /// Images and addresses.
+    /// Images and external URLs.
     pub summary: Summary,
 }
 
@@ -112,41 +112,40 @@ impl Status {
         self.conditions.iter().any(|condition| condition.kind == kind)
     }
 
-    /// The last operation, where it was a sync of the commit `revision` that failed: nobody but a person tries that
-    /// again.
+    /// The last operation, where it was a failed sync of the commit `revision`: only a person retries that.
     pub fn failed(&self, revision: &str) -> Option<&OperationState> {
         let last = self.operation_state.as_ref()?;
         (last.phase.is_failed() && last.attempted() == Some(revision)).then_some(last)
     }
 }
 
-/// Whether the cluster has what Git has.
+/// The application's sync status.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Sync {
-    /// The verdict.
+    /// The sum of its objects' statuses.
     pub status: SyncStatus,
-    /// The commit compared with.
+    /// The compared commit.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub revision: String,
-    /// Source and destination compared, parameters as digests.
+    /// The compared source and destination, with parameters as digests.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub compared_to: Map<String, Value>,
 }
 
-/// How well the application is, and since when.
+/// The application's health, and since when.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AppHealth {
-    /// The verdict.
+    /// The worst health of its objects.
     pub status: Health,
-    /// Since when.
+    /// Time of the last change of health.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Timestamp>,
 }
 
 impl AppHealth {
-    /// Notes the verdict of `at`; the same as before is as old as before.
+    /// Sets the health as of `at`; an unchanged one keeps its time.
     pub fn set(&mut self, status: Health, at: Timestamp) {
         if self.status != status || self.last_transition_time.is_none() {
             *self = Self { status, last_transition_time: Some(at) };
@@ -154,7 +153,7 @@ impl AppHealth {
     }
 }
 
-/// One object.
+/// The status of one object.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ResourceStatus {
@@ -164,26 +163,26 @@ pub struct ResourceStatus {
     /// API version.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub version: String,
-    /// Kind.
+    /// Kind, in CamelCase.
     pub kind: String,
     /// Namespace; empty for cluster-scoped objects.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub namespace: String,
-    /// Name.
+    /// Object name.
     pub name: String,
-    /// Whether it is as in Git; hooks have none.
+    /// The object's sync status; hooks have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<SyncStatus>,
-    /// How well it is; kinds without health have none.
+    /// The object's health; kinds without health have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthStatus>,
-    /// Whether it is a hook.
+    /// Whether the object is a hook.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub hook: bool,
-    /// Whether Git has it no more.
+    /// Whether Git no longer has the object.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub requires_pruning: bool,
-    /// Its wave.
+    /// The object's sync wave.
     #[serde(skip_serializing_if = "is_zero")]
     pub sync_wave: i64,
 }
@@ -216,47 +215,52 @@ impl ResourceStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Deployment {
-    /// Counts up; what `rollback` takes.
+    /// Increases by one; the argument of `rollback`.
     pub id: u64,
-    /// The commit.
+    /// The deployed commit.
     #[serde(default)]
     pub revision: String,
-    /// When it was done.
+    /// Time of completion.
     pub deployed_at: Timestamp,
-    /// When it began.
+    /// Time of the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deploy_started_at: Option<Timestamp>,
-    /// The source, parameters as digests.
+    /// The source, with parameters as digests.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub source: Map<String, Value>,
-    /// Who or what began it.
+    /// Who started it.
     #[serde(default, skip_serializing_if = "Initiator::is_unknown")]
     pub initiated_by: Initiator,
 }
 
-/// Who or what began an operation.
+/// Who started an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Initiator {
-    /// The person; empty where nobody asked for it.
+    /// The person's name; empty for automated operations.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub username: String,
-    /// Whether it began by itself: after a push, or by a check.
+    /// Whether it was started automatically: after a push, or by a drift check.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub automated: bool,
 }
 
 impl Initiator {
-    /// A push, or a check.
+    /// A push or a drift check.
     pub fn automated() -> Self {
         Self { username: String::new(), automated: true }
     }
 
-    /// A person, by a name that is cut to [`MAX_NAME`] characters and holds no control characters: it comes from
+    /// A person, by a name that is cut to [`MAX_NAME`] characters and freed from control characters: it comes from
     /// outside.
     pub fn person(name: &str) -> Self {
         let username = name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
         Self { username, automated: false }
+    }
+
+    /// Whether a person asked for it.
+    pub fn is_person(&self) -> bool {
+        !self.automated && !self.username.is_empty()
     }
 
     /// Whether nothing is known of it, as of operations that older versions recorded.
@@ -265,27 +269,27 @@ impl Initiator {
     }
 }
 
-/// An operation.
+/// The state of an operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OperationState {
-    /// What was asked for.
+    /// The requested operation.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub operation: Map<String, Value>,
-    /// How far it is.
+    /// The phase, which says whether the operation has completed.
     pub phase: OperationPhase,
-    /// In words; masked.
+    /// The result's message; redacted.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// What became of each object.
+    /// The result of each object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sync_result: Option<SyncResult>,
-    /// When it began.
+    /// Time of the start.
     pub started_at: Timestamp,
-    /// When it ended.
+    /// Time of completion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
-    /// How often it was tried again.
+    /// Number of retries.
     #[serde(default, skip_serializing_if = "is_zero_u32")]
     pub retry_count: u32,
 }
@@ -296,38 +300,38 @@ fn is_zero_u32(number: &u32) -> bool {
 }
 
 impl OperationState {
-    /// The commit whose objects it applied, or tried to; `None` where it did not come so far.
+    /// The commit whose objects the operation applied, or tried to; `None` where it stopped earlier.
     pub fn attempted(&self) -> Option<&str> {
         let result = self.sync_result.as_ref().filter(|result| !result.resources.is_empty())?;
         Some(&result.revision)
     }
 
-    /// Whether it was about some of the objects only.
+    /// Whether the operation was a selective sync.
     pub fn is_part(&self) -> bool {
         self.operation.get("sync").is_some_and(|sync| sync.get("resources").is_some())
     }
 
-    /// Who or what began it.
+    /// Who started the operation.
     pub fn initiator(&self) -> Initiator {
         let recorded = self.operation.get(INITIATED_BY).and_then(|value| serde_json::from_value(value.clone()).ok());
         recorded.unwrap_or_default()
     }
 }
 
-/// What became of each object in a sync.
+/// The results of a sync.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SyncResult {
-    /// The objects.
+    /// One result per object.
     pub resources: Vec<ResourceResult>,
-    /// The commit.
+    /// The synced commit.
     pub revision: String,
-    /// The source, parameters as digests.
+    /// The source, with parameters as digests.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub source: Map<String, Value>,
 }
 
-/// What became of one object in a sync.
+/// The result of one object.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ResourceResult {
@@ -335,25 +339,25 @@ pub struct ResourceResult {
     pub group: String,
     /// API version.
     pub version: String,
-    /// Kind.
+    /// Kind, in CamelCase.
     pub kind: String,
     /// Namespace; empty for cluster-scoped objects.
     pub namespace: String,
-    /// Name.
+    /// Object name.
     pub name: String,
-    /// What became of it.
+    /// The result; `None` while the task is running.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<ResultCode>,
-    /// In words; masked.
+    /// The result's message; redacted.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// `PreSync`, `Sync`, `PostSync`, `SyncFail`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub sync_phase: String,
-    /// The type of a hook.
+    /// A hook's type; empty for other objects.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub hook_type: String,
-    /// How far a hook is, or an object of a sync of several steps.
+    /// The phase of a hook, or of an object that a sync waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hook_phase: Option<OperationPhase>,
 }
@@ -365,28 +369,28 @@ impl ResourceResult {
     }
 }
 
-/// Something wrong beyond a single object.
+/// A problem that concerns more than one object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// `ComparisonError`, `SyncError`, `SharedResourceWarning` …
     #[serde(rename = "type")]
     pub kind: String,
-    /// In words; masked.
+    /// The condition's message; redacted.
     pub message: String,
-    /// Since when.
+    /// Time of the last change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Timestamp>,
 }
 
-/// Images and addresses.
+/// Images and external URLs.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Summary {
-    /// The images that run.
+    /// Images of the objects' pod templates.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<String>,
-    /// The addresses that Ingresses and Services have.
+    /// Addresses of Ingresses and Services.
     #[serde(rename = "externalURLs", skip_serializing_if = "Vec::is_empty")]
     pub external_urls: Vec<String>,
 }

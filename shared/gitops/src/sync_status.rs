@@ -1,4 +1,4 @@
-//! Is an application as Git has it? The verdict on each object and the sum of them. Pure.
+//! Compares each object with Git, and sums the results up to the application's sync status. Pure.
 //!
 //! The rules are Argo CD's (argoproj/argo-cd `controller/state.go`).
 
@@ -8,21 +8,21 @@ use crate::annotations;
 use crate::status::SyncStatus;
 use crate::tracking::TrackingId;
 
-/// The annotation with options for comparing, on an object or on the Application.
+/// The annotation with compare options, on an object or on the Application.
 pub const COMPARE_OPTIONS: &str = "argocd.argoproj.io/compare-options";
 
-/// What [`COMPARE_OPTIONS`] says. `ServerSideDiff` is heard and changes nothing: there is no other way of comparing
-/// here.
+/// The options in [`COMPARE_OPTIONS`]. `ServerSideDiff` is accepted and ignored: comparison is always a server-side dry
+/// run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CompareOptions {
-    /// An object that Git has no more does not make the application OutOfSync.
+    /// `IgnoreExtraneous`: an object that Git no longer has does not make the application OutOfSync.
     pub ignore_extraneous: bool,
-    /// What mutating webhooks make of fields that are not ours is a difference too.
+    /// `IncludeMutationWebhook=true`: what mutating webhooks change in fields that are not ours is a difference, too.
     pub include_mutation_webhook: bool,
 }
 
 impl CompareOptions {
-    /// Reads a comma list; unknown options are passed over, as Argo CD does.
+    /// Parses a comma-separated list; unknown options are ignored, as in Argo CD.
     pub fn parse(text: &str) -> Self {
         let has = |wanted: &str| text.split(',').any(|option| option.trim() == wanted);
         Self {
@@ -31,27 +31,26 @@ impl CompareOptions {
         }
     }
 
-    /// An object's own options.
+    /// The options of one object.
     pub fn of(object: &Object) -> Self {
         object.annotation(COMPARE_OPTIONS).map(Self::parse).unwrap_or_default()
     }
 }
 
-/// The verdict on one object.
+/// The comparison of one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ComparisonResult {
-    /// Its own status.
+    /// The object's own status.
     pub status: SyncStatus,
-    /// Whether it counts for the application.
+    /// Whether it counts for the application's status.
     pub counts: bool,
 }
 
-/// The verdict on an object of application `app` that Git has as `desired` and the cluster as `live`; `differs` is
-/// what comparing them gave.
+/// Compares an object of application `app` that Git has as `desired` and the cluster as `live`; `differs` says whether
+/// their fields differ.
 ///
-/// `None` for what is not compared: hooks, objects that are skipped, and those whose tracking id says that they are a
-/// copy of another. `managed_namespace` is the destination's namespace if the sync makes it: it does not count as
-/// long as it is missing.
+/// `None` for what is not compared: hooks, skipped objects, and copies, whose tracking id names another object.
+/// `managed_namespace` is the destination's namespace if the sync creates it: it does not count while it is missing.
 pub fn compare(
     app: &str,
     desired: Option<&Object>,
@@ -81,8 +80,8 @@ pub fn compare(
     }
 }
 
-/// The application's status; `failed` says that something could not be rendered, compared or is forbidden: then
-/// nobody can tell.
+/// The application's status; `failed` says that something could not be rendered or compared, or is forbidden: then the
+/// status is Unknown.
 pub fn aggregate(verdicts: impl IntoIterator<Item = Option<ComparisonResult>>, failed: bool) -> SyncStatus {
     if failed {
         return SyncStatus::Unknown;

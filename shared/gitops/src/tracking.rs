@@ -1,4 +1,4 @@
-//! Whose object is this: Argo CD's tracking id and the ApplySet label, read and written.
+//! Reads and writes an object's owner: Argo CD's tracking id and the ApplySet label.
 //!
 //! Argo CD: argoproj/argo-cd `util/argo/resource_tracking.go`. ApplySet: kubernetes/enhancements KEP-3659. Pure.
 
@@ -7,26 +7,26 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use slipway_manifest::{Object, ObjectId};
 
-/// The annotation in which Argo CD, and so Slipway, keeps whose object it is.
+/// Argo CD's tracking annotation.
 pub const TRACKING_ID: &str = "argocd.argoproj.io/tracking-id";
-/// The label by which ApplySet members name their parent.
+/// The label with the ApplySet's id.
 pub const PART_OF: &str = "applyset.kubernetes.io/part-of";
-/// The annotation of `kubectl apply`, a copy of the whole object: secrets too.
+/// The annotation of `kubectl apply`, a copy of the whole object, secret values included.
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// What a tracking id says.
+/// A parsed tracking id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrackingId {
     /// The application: its name, or `<namespace>_<name>` outside Argo CD's own namespace.
     pub app: String,
-    /// The object it was written on.
+    /// The object that it was written for.
     pub object: ObjectId,
 }
 
 impl TrackingId {
-    /// Reads `<app>:<group>/<Kind>:<namespace>/<name>`; anything else is `None`.
+    /// Parses `<app>:<group>/<Kind>:<namespace>/<name>`; `None` for other texts.
     pub fn parse(text: &str) -> Option<Self> {
-        // Names of RBAC objects may hold colons, names of applications may not.
+        // Names of RBAC objects may contain colons, names of applications may not.
         let (app, rest) = text.split_once(':')?;
         let (group_kind, name) = rest.split_once(':')?;
         let (group, kind) = group_kind.split_once('/')?;
@@ -35,13 +35,13 @@ impl TrackingId {
             .then(|| Self { app: app.to_owned(), object: ObjectId::new(group, kind, namespace, name) })
     }
 
-    /// Reads an object's.
+    /// The tracking id in an object's annotation.
     pub fn of(object: &Object) -> Option<Self> {
         Self::parse(object.annotation(TRACKING_ID)?)
     }
 
-    /// Whether it describes the very object it sits on: a copy made by an operator carries another's id.
-    /// The namespace of cluster-scoped objects is the application's and says nothing.
+    /// Whether it describes `object` itself: a copy made by an operator carries another object's id. The namespace of a
+    /// cluster-scoped object is the application's, and is not compared.
     pub fn describes(&self, object: &Object) -> bool {
         let id = object.id();
         self.object.group == id.group
@@ -63,7 +63,7 @@ pub fn applyset_id(name: &str, namespace: &str) -> String {
     format!("applyset-{}-v1", URL_SAFE_NO_PAD.encode(hash))
 }
 
-/// Whether `object` is provably `app`'s: label and tracking id agree, and the id describes this object.
+/// Whether `object` provably belongs to `app`: label and tracking id agree, and the id describes this object.
 pub fn is_ours(object: &Object, app: &str, applyset: &str) -> bool {
     object.label(PART_OF) == Some(applyset)
         && TrackingId::of(object).is_some_and(|id| id.app == app && id.describes(object))

@@ -1,4 +1,4 @@
-//! Single signed requests, to services whose whole SDK would weigh more than everything else that a function links.
+//! Signs single requests to AWS services whose whole SDK would be larger than everything else that a function links.
 
 use std::time::SystemTime;
 
@@ -18,18 +18,18 @@ pub enum SignError {
     /// No region or credentials in the environment.
     #[error("no AWS {0} in the environment")]
     NoAws(&'static str),
-    /// The credentials are not to be had, or the request is none.
+    /// The credentials could not be obtained, or the request is invalid.
     #[error("failed to sign a request to AWS {service}")]
     Sign {
-        /// The service.
+        /// The service's signing name.
         service: &'static str,
-        /// The cause.
+        /// The signer's error.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
-/// A request to `service` in the configured region, signed now: `path` begins with `/` and is encoded
+/// Builds a request to `service` in the configured region, signed now: `path` begins with `/` and is encoded
 /// ([`slipway_cluster::token::RESERVED`]), `body` is JSON or empty. The endpoint is the configured one, or AWS's own.
 pub async fn request(
     aws: &SdkConfig,

@@ -1,4 +1,4 @@
-//! `eks:DescribeCluster`, the one call to EKS: a signed GET, since the whole SDK of EKS would weigh more than
+//! Calls `eks:DescribeCluster`, the only request to EKS: a signed GET, since the whole SDK of EKS would be larger than
 //! everything else that a function links.
 
 use std::time::Duration;
@@ -12,18 +12,18 @@ use super::ClusterError;
 use crate::aws::Aws;
 use crate::aws::sign::{self, SignError};
 
-/// EKS answers within milliseconds; a minute of the invocation is not spent on waiting for it.
+/// EKS answers within milliseconds; waiting longer would use up the invocation.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Endpoint and certificate authority (base64 PEM) of the EKS cluster `name` of our own region and account.
+/// Endpoint and certificate authority (base64 PEM) of the EKS cluster `name` in our own region and account.
 ///
-/// Errors: no region or credentials, no answer, an answer other than 200 with EKS's own words, a cluster without an
+/// Errors: no region or credentials, no response, a response other than 200 with EKS's message, a cluster without an
 /// endpoint.
 pub async fn describe(aws: &Aws, name: &str) -> Result<(String, String), ClusterError> {
     describe_in(aws, aws.config().await, name).await
 }
 
-/// As [`describe`], of the region and the account that `config` is for.
+/// Like [`describe`], in the region and account of `config`.
 pub(super) async fn describe_in(aws: &Aws, config: &SdkConfig, name: &str) -> Result<(String, String), ClusterError> {
     let failed = |why: String, source: Option<Box<dyn std::error::Error + Send + Sync>>| ClusterError::Describe {
         name: name.to_owned(),

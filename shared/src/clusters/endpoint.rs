@@ -1,12 +1,11 @@
-//! Where an EKS cluster is: its endpoint as EKS and a Secret write it, and the region in it. Pure.
+//! Compares EKS endpoints as EKS and a Secret write them, and reads their region. Pure.
 
 use http::Uri;
 
-/// The port of `https://` where a URL names none.
+/// The default port of `https://`.
 const HTTPS: u16 = 443;
 
-/// Whether both URLs are the root of one server. What Go's and kubectl's URLs may hold besides (users, paths, queries)
-/// makes them none.
+/// Whether both URLs are the root of the same server. URLs with other parts (users, paths, queries) never are.
 pub(super) fn is_same(a: &str, b: &str) -> bool {
     let parts = |url: &str| {
         let url: Uri = url.trim().parse().ok()?;
@@ -21,7 +20,7 @@ pub(super) fn is_same(a: &str, b: &str) -> bool {
 
 /// The region in an endpoint of EKS: `https://ID.gr7.eu-west-1.eks.amazonaws.com`, `https://ID.eu-west-1.api.aws`.
 ///
-/// Only says which region's EKS is asked about the cluster, whose answer decides.
+/// It only selects the region whose EKS is asked about the cluster: the answer decides.
 pub(super) fn region(url: &str) -> Option<String> {
     let url: Uri = url.trim().parse().ok()?;
     let host = url.host()?.to_ascii_lowercase();

@@ -1,28 +1,29 @@
-//! Applications whose files left the root: deleted as Argo CD deletes an Application, by the manifest that the root
-//! had last.
+//! Deletes applications whose manifests were removed from the root, as Argo CD deletes an Application, by the last
+//! manifest in the root.
 //!
 //! With `resources-finalizer.argocd.argoproj.io` the deletion cascades, once exactly that is approved; without it the
-//! objects stay, and only what is remembered goes. Its hooks are those of the commit brought last, rendered by that
-//! manifest; the projects are today's where they are still declared.
+//! objects stay, and only the state is deleted. Hooks are those of the last synced commit, rendered by that manifest;
+//! projects are today's where they are still declared.
 
 use slipway_cluster::state::{self, AppKey, StoredState};
 
 use super::prepare::{self, PrepareError};
-use super::sync::delete::{self, Approval, DeletionRequest};
-use super::sync::{Deadlines, SyncOutcome, SyncRequest};
 use crate::app::{Projects, skip};
 use crate::clusters::ConnectedCluster;
 use crate::error::{Failure, chain};
 use crate::notify::report::{self, AppSyncStatus};
+use crate::reconcile::notes::{ApplicationSummary, Note as _};
+use crate::reconcile::sync::delete::{self, Approval, DeletionRequest};
+use crate::reconcile::sync::{Deadlines, SyncOutcome, SyncRequest};
 use crate::root::{self, ResolvedApplication, Root};
 use crate::services::Services;
 use crate::source::Checkouts;
 
-/// An application that has a state in a cluster, and no manifest at the root.
+/// An application with a state in a cluster and no manifest in the root.
 pub struct RemovedApplication {
-    /// The application.
+    /// Key of its state.
     pub key: AppKey,
-    /// The cluster.
+    /// The cluster that keeps the state.
     pub destination: ConnectedCluster,
 }
 
@@ -40,7 +41,8 @@ enum RemovedApplicationError {
     Job(#[from] PrepareError),
 }
 
-/// The applications that left `root`: one list a cluster. A cluster that can't be asked is only logged.
+/// Lists the applications that were removed from `root`, with one request per cluster. A cluster that can't be reached
+/// is only logged.
 pub async fn find(engine: &Services, root: &Root) -> Vec<RemovedApplication> {
     let own = engine.root.to_string();
     let mut removed = Vec::new();
@@ -59,15 +61,15 @@ pub async fn find(engine: &Services, root: &Root) -> Vec<RemovedApplication> {
             }
             (_, listed) => {
                 let error = listed.err().unwrap_or_default();
-                tracing::warn!(error, "a cluster could not be asked for applications that left the root");
+                tracing::warn!(error, "failed to list the applications of a cluster");
             }
         }
     }
     removed
 }
 
-/// Deletes `removed` as far as that is approved, and tells of it; `projects` are those of the root as it is. `None`
-/// where there is nothing to do, or nothing new to say.
+/// Deletes `removed` as far as that is approved, and reports it; `projects` are those of the current root. `None` where
+/// there is nothing to do or nothing new to report.
 pub async fn delete_application(
     engine: &Services,
     projects: &Projects,
@@ -80,15 +82,15 @@ pub async fn delete_application(
         Ok(recorded) => recorded?,
         Err(error) => return Some(SyncOutcome::failed(chain(&error), true)),
     };
-    // Who was told already has to do something first.
+    // Reported already: a person has to act first.
     if delete::held(&recorded.state).is_some() {
         return None;
     }
-    let about = recorded.state.notes.get("application");
-    let Some(sha) = about.and_then(|about| about.get("rootRevision")?.as_str()).map(str::to_owned) else {
+    let about = ApplicationSummary::of(&recorded.state);
+    let Some(sha) = about.and_then(|about| about.0.get("rootRevision")?.as_str().map(str::to_owned)) else {
         tracing::warn!(
             app = key.instance(),
-            "it left the root, and nobody remembers its manifest: it is left as it is"
+            "removed from the root, but its last manifest is not recorded: nothing is deleted"
         );
         return None;
     };
@@ -112,7 +114,7 @@ pub async fn delete_application(
     Some(outcome)
 }
 
-/// The Application as the root had it at `sha`.
+/// Loads the Application as it was in the root at `sha`.
 async fn recorded_application(
     engine: &Services,
     projects: &Projects,
@@ -128,11 +130,12 @@ async fn recorded_application(
     root.members.into_iter().find(is_it).ok_or(RemovedApplicationError::Missing(sha))
 }
 
-/// What is said of an application that left the root while it was left alone.
+/// The message for an application that was removed from the root while it was skipped.
 fn untouched(AppKey { namespace, name, .. }: &AppKey) -> String {
     format!(
-        "nothing is deleted: it was left alone by its annotation {} when it left; put its manifest back without that, \
-         and take it away again, or run `slipway app delete {namespace}/{name} --cascade=false` to keep its objects \
+        "nothing is deleted: it was removed from the root while skipped by its annotation {}; restore its manifest \
+         without that, and remove it again, or run `slipway app delete {namespace}/{name} --cascade=false` to keep \
+         its objects \
          and forget it",
         skip::ANNOTATION
     )
@@ -158,7 +161,7 @@ async fn delete_removed(
     } else {
         prepare::for_deletion(recorded, destination.clone(), Some(member))
     };
-    // Argo CD's controller leaves it alone also when it is to be deleted, whatever it waits for.
+    // Argo CD's controller skips such an Application also when it is to be deleted.
     let approval = if member.app.is_skipped {
         Approval::Never(untouched(&recorded.app))
     } else {

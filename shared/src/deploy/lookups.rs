@@ -1,5 +1,5 @@
-//! What a chart may know of its cluster, and what makes its render the same each time: seed, time, version, API
-//! versions, and the objects that its templates look up.
+//! Gathers what a chart may ask of its cluster and what keeps its render repeatable: seed, time, version, API versions,
+//! and the objects that its templates look up.
 
 use std::collections::BTreeSet;
 
@@ -17,31 +17,29 @@ use slipway_helm::Lookup;
 use slipway_manifest::ObjectId;
 use slipway_manifest::names::NameError;
 
-use super::sync::AppOwner;
 use crate::app::lookup::{Query, hidden, is_own, is_readable};
+use crate::reconcile::notes::{FirstDeployedAt, Note as _};
+use crate::reconcile::sync::AppOwner;
 use crate::render::ClusterFacts;
 use crate::root::ResolvedApplication;
 use crate::secret::SecretError;
 use crate::services::Services;
 
-/// Times that a chart is rendered because its answers made it ask for more.
+/// Renders of one chart: each answer of `lookup` may lead to another question, and a chart may ask without end.
 pub(super) const MAX_LOOKUP_ROUNDS: usize = 5;
-
-/// Under this name the state remembers when an application was first deployed.
-const FIRST_DEPLOYED_NOTE: &str = "firstDeployedAt";
 
 /// Why a chart can't be told what it may know.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LookupError {
-    /// The key of the seed is not to be had.
+    /// The secret from which the seed is derived could not be read.
     #[error("failed to get the key from which random values are made")]
     Key(#[from] SecretError),
-    /// The time of the first deployment is not to be had.
+    /// The state, which keeps the time of the first deployment, could not be read.
     #[error("failed to read when the application was first deployed")]
     State(#[from] StateError),
-    /// Version and kinds of the cluster are not to be had.
-    #[error("failed to ask the cluster for its version and kinds")]
+    /// Discovery failed.
+    #[error("failed to discover the cluster's version and kinds")]
     Capabilities(#[source] ApiError),
     /// A kind that is looked up could not be resolved.
     #[error(transparent)]
@@ -49,15 +47,15 @@ pub enum LookupError {
     /// An object that is looked up could not be read.
     #[error("failed to look up what a template asks for")]
     Lookup(#[from] Failure),
-    /// What is looked up can't be named.
+    /// The looked-up name or kind is not a valid one.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// Each answer leads to further questions.
-    #[error("the chart's `lookup`s come to no end: after {MAX_LOOKUP_ROUNDS} renders it asks for {kind} `{name}`, too")]
+    /// The chart still asks for more after the last render.
+    #[error("the chart's `lookup`s never end: after {MAX_LOOKUP_ROUNDS} renders it asks for {kind} `{name}`, too")]
     Endless {
-        /// Kind of the object it asked for last.
+        /// Kind of the last object that the chart asked for.
         kind: String,
-        /// Its name.
+        /// Name of that object.
         name: String,
     },
 }
@@ -77,7 +75,7 @@ impl LookupError {
     }
 }
 
-/// Everything that charts of the application may know, but for what they look up.
+/// Gathers everything that charts of the application may ask for, except the objects that they look up.
 pub(super) async fn gather(
     engine: &Services,
     owner: &AppOwner,
@@ -86,33 +84,28 @@ pub(super) async fn gather(
 ) -> Result<ClusterFacts, LookupError> {
     let key = engine.state_key().await?;
     let recorded = state::read(cluster, &owner.key).await?;
-    let first = recorded
-        .and_then(|recorded| serde_json::from_value(recorded.state.notes.get(FIRST_DEPLOYED_NOTE)?.clone()).ok());
+    let first = recorded.and_then(|recorded| FirstDeployedAt::of(&recorded.state));
     let capabilities = cluster.capabilities().await.map_err(LookupError::Capabilities)?;
     Ok(ClusterFacts {
         seed: seed(&key, owner, destination),
-        now: first.unwrap_or_else(Timestamp::now),
+        now: first.map_or_else(Timestamp::now, |FirstDeployedAt(at)| at),
         kube_version: Some(capabilities.version),
         api_versions: capabilities.api_versions,
         ..ClusterFacts::default()
     })
 }
 
-/// Keeps the time of the first deployment: what it was is not changed by later ones.
-pub(super) fn remember(notes: &mut serde_json::Map<String, Value>, first: Timestamp) {
-    notes.entry(FIRST_DEPLOYED_NOTE).or_insert_with(|| json!(first));
-}
-
 /// Other for each root, cluster and application; without the key it can't be guessed, and with it never changes.
 fn seed(key: &SecretString, owner: &AppOwner, destination: &str) -> [u8; 32] {
     let state::AppKey { root, namespace, name } = &owner.key;
-    // A key of any length is fine for HMAC, so that this never falls back.
+    // HMAC takes a key of any length, so that this branch is never taken.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.expose_secret().as_bytes()) else { return [0; 32] };
     mac.update(json!(["chart", root, destination, namespace, name]).to_string().as_bytes());
     mac.finalize().into_bytes().into()
 }
 
-/// Answers `needs` of charts of `member` from the cluster. What they may not read counts as absent: with a warning.
+/// Answers `needs` of charts of `member` from the cluster. Objects that Slipway may not read count as absent, with a
+/// warning.
 pub(super) async fn resolve_lookups(
     facts: &mut ClusterFacts,
     needs: BTreeSet<Lookup>,
@@ -172,7 +165,7 @@ fn gvk(need: &Lookup) -> GroupVersionKind {
     GroupVersionKind { group: group.to_owned(), version: version.to_owned(), kind: need.kind.clone() }
 }
 
-/// What `need` asks for; of a cluster-scoped kind in no namespace.
+/// Turns `need` into a request; cluster-scoped kinds have no namespace.
 fn query(need: &Lookup, namespaced: bool) -> Query<'_> {
     let Lookup { api_version, kind, namespace, name } = need;
     Query { api_version, kind, namespaced, namespace: if namespaced { namespace } else { "" }, name }
@@ -199,13 +192,5 @@ mod tests {
         {
             assert_ne!(one, different);
         }
-    }
-
-    #[test]
-    fn the_first_time_stays() {
-        let mut notes = serde_json::Map::new();
-        remember(&mut notes, "2026-01-01T00:00:00Z".parse().unwrap());
-        remember(&mut notes, "2026-02-01T00:00:00Z".parse().unwrap());
-        assert_eq!(notes["firstDeployedAt"], "2026-01-01T00:00:00Z");
     }
 }

@@ -1,17 +1,17 @@
-//! Plan, apply, prune, health (6): the worker half of `github-webhook`. A message says that a branch moved; what
-//! follows from that is read from the branch head itself, so that late, doubled and reordered messages do no harm.
+//! Handles the two halves of `github-webhook`: requests of its URL, and messages of its queue. A message says that a
+//! branch moved; everything else is read from the branch head itself, so that late, doubled and reordered messages do
+//! no harm.
 
 pub mod app_deletion;
 pub mod lookups;
 pub mod prepare;
 pub mod selection;
 pub(crate) mod skip;
-pub mod sync;
 
 mod manual;
 mod select;
 mod statuses;
-mod unrendered;
+pub(crate) mod unrendered;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -33,44 +33,44 @@ use crate::event::webhook_queue::WebhookQueue;
 use crate::notify::report::{self, AppSyncStatus};
 use crate::notify::reporter::Reporter;
 use crate::notify::subscribe::Subscriptions;
+use crate::reconcile::sync::dependencies::{Dependencies, DependencyStatus, ReadyCache};
+use crate::reconcile::sync::{self, Continuation, Deadlines, Resume, SyncOutcome};
 use crate::root::{Dependency, ResolvedApplication};
 use crate::secret::Secrets;
 use crate::services::Services;
 use crate::source::{Checkouts, Repo};
 use crate::time;
 use app_deletion::RemovedApplication;
-use sync::dependencies::{Dependencies, DependencyStatus, ReadyCache};
-use sync::{Continuation, Deadlines, SyncOutcome};
 
-/// Applications brought to their commit at the same time: most of them wait for the cluster at any moment.
+/// Applications that are synced concurrently: most of them wait for the cluster at any moment.
 const APPLICATION_CONCURRENCY: usize = 32;
-/// How often a worker that waits looks whether the branch has moved on.
+/// How often a waiting worker checks whether the branch has moved on.
 const BRANCH_POLL_INTERVAL: Duration = Duration::from_secs(10);
-/// Time kept for recording and telling, at most.
+/// Upper bound of the time that is reserved for recording and notifying.
 const REPORTING_RESERVE: Duration = Duration::from_secs(15);
-/// How long a push waits for hooks and waves itself.
+/// How long a push waits for hooks and waves in its own invocation, before it hands over.
 const IN_INVOCATION_WAIT: Duration = Duration::from_mins(1);
-/// Rounds in which applications are done again because somebody found us at work on them.
+/// Maximum re-runs when another worker requested the same application while we held its Lease.
 const MAX_REQUEUES: usize = 3;
 
-/// The function `github-webhook`: answers requests of its URL, works off messages of its queue.
+/// The function `github-webhook`: answers requests of its URL, processes messages of its queue.
 #[derive(Clone)]
 pub struct WebhookWorker {
     queue: WebhookQueue,
     engine: Services,
 }
 
-/// What a message led to, for the log and the tests.
+/// The result of a message, for the log and the tests.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// How each application ended.
+    /// The outcome of each application.
     pub outcomes: BTreeMap<String, SyncOutcome>,
-    /// Whether the message shall come again.
+    /// Whether the message must be delivered again.
     pub retry: bool,
 }
 
 impl WebhookWorker {
-    /// A deployer with these settings; nothing is asked yet.
+    /// Creates the worker; sends no request yet.
     pub fn new(settings: config::GithubWebhook, aws: Aws) -> Self {
         let config::GithubWebhook { webhook, engine } = settings;
         let secrets = Secrets::new(aws.clone());
@@ -78,8 +78,7 @@ impl WebhookWorker {
         Self { queue: WebhookQueue::new(webhook, secrets, aws), engine }
     }
 
-    /// Handles an event: messages of the queue (`Records`), or else a request of the URL. `deadline` is when the
-    /// invocation ends.
+    /// Handles an event: messages of the queue (`Records`), or a request of the URL. The invocation ends at `deadline`.
     pub async fn handle(&self, event: Value, deadline: Instant, id: &str) -> Result<Value, Failure> {
         if event.get("Records").is_none() {
             return Ok(self.queue.answer(event).await);
@@ -103,7 +102,7 @@ impl WebhookWorker {
                     continue;
                 }
             };
-            // A group keeps its order: what comes after a failed message waits for it.
+            // Messages of one group stay in order: those behind a failed one wait for it.
             if stuck.contains(&message.group()) || self.process_message(&message, deadline, id).await.retry {
                 stuck.insert(message.group());
                 failed.push(record.id);
@@ -119,7 +118,7 @@ impl WebhookWorker {
         }
     }
 
-    /// Goes on with a sync that an invocation before left.
+    /// Resumes a sync that an earlier invocation handed over.
     pub async fn resume(&self, rest: &ResumeMessage, deadline: Instant, id: &str) -> Summary {
         let until = report_deadline(deadline);
         tracing::info!(app = rest.app, operation = rest.operation, attempt = rest.attempt, "going on");
@@ -139,7 +138,7 @@ impl WebhookWorker {
             let head = checkouts.resolve(&member.repo, member.revision()).await;
             let head = head.map_err(|error| Failure::of(&error, error.is_retryable()))?;
             let branch = BranchRef { repo: member.repo.clone(), reference: member.revision().to_owned() };
-            let resumes = Some(rest.operation.clone()).filter(|operation| !operation.starts_with(sync::REFRESH_PREFIX));
+            let resumes = Some(rest.operation.clone()).filter(|id| Resume::of(id) != Resume::RefreshHealth);
             let reporter = self.engine.reporter();
             Ok::<_, Failure>(PushBatch {
                 members: vec![member],
@@ -154,14 +153,14 @@ impl WebhookWorker {
         match tokio::time::timeout_at(until, Box::pin(work)).await {
             Ok(Ok(work)) => Box::pin(self.sync_applications(work, until, id)).await,
             Ok(Err(failure)) => {
-                tracing::error!(error = failure.message, "the sync can't go on");
+                tracing::error!(error = failure.message, "failed to resume the sync");
                 Summary { outcomes: BTreeMap::new(), retry: failure.class == crate::error::Class::Retryable }
             }
             Err(_) => Summary { outcomes: BTreeMap::new(), retry: true },
         }
     }
 
-    /// Brings every application that follows the branch of `push` to its head.
+    /// Syncs every application that tracks the branch of `push` to its head.
     pub async fn run(&self, push: &Push, deadline: Instant, id: &str) -> Summary {
         let until = report_deadline(deadline);
         tracing::info!(repo = %push.repo, branch = push.branch(), after = push.after, delivery = push.delivery,
@@ -170,7 +169,7 @@ impl WebhookWorker {
             Ok(Ok(work)) => Box::pin(self.sync_applications(work, until, id)).await,
             Ok(Err(failure)) => {
                 let retry = failure.class == crate::error::Class::Retryable;
-                tracing::error!(error = failure.message, retry, "the push can't be deployed");
+                tracing::error!(error = failure.message, retry, "failed to deploy the push");
                 if !retry {
                     let what = format!("{} of {} can't be deployed", push.branch(), push.repo);
                     self.engine.notify(&report::problem(&what, &[failure.message])).await;
@@ -181,7 +180,7 @@ impl WebhookWorker {
         }
     }
 
-    /// What follows the branch, at which commit.
+    /// Selects the applications that track the branch, each with its commit.
     async fn select(&self, push: &Push) -> Result<PushBatch, Failure> {
         let checkouts = Checkouts::new(self.engine.github.clone());
         let branch = BranchRef { repo: push.repo.clone(), reference: format!("heads/{}", push.branch()) };
@@ -267,19 +266,19 @@ impl WebhookWorker {
         summary
     }
 
-    /// Queues what is left of a sync; whether that went well.
+    /// Queues the continuation of a sync; returns whether that succeeded.
     async fn enqueue_continuation(&self, app: &str, outcome: &SyncOutcome) -> bool {
         let Some(Continuation { operation, attempt, not_before }) = outcome.next.clone() else { return true };
         match self.queue.send_resume(&ResumeMessage { app: app.to_owned(), operation, attempt }, not_before).await {
             Ok(()) => true,
             Err(error) => {
-                tracing::error!(app, error = chain(&error), "the rest of a sync was not queued");
+                tracing::error!(app, error = chain(&error), "failed to queue the continuation of a sync");
                 false
             }
         }
     }
 
-    /// Has those looked at that wait for what was brought to its commit just now, and are not part of this work.
+    /// Requeues the applications that wait for one that was just synced and that are not part of this batch.
     async fn requeue_dependents(&self, work: &PushBatch, done: &[(String, Option<CommitStatusTarget>, SyncOutcome)]) {
         let here: BTreeSet<String> = work.members.iter().map(ResolvedApplication::instance).collect();
         let well = done
@@ -290,17 +289,17 @@ impl WebhookWorker {
             for waiting in work.waiting.get(app).into_iter().flatten().filter(|waiting| !here.contains(*waiting)) {
                 let look = ResumeMessage {
                     app: waiting.clone(),
-                    operation: format!("{}{app}-{sha}", sync::REFRESH_PREFIX),
+                    operation: Resume::refresh_id(&format!("{app}-{sha}")),
                     attempt: 0,
                 };
                 if let Err(error) = self.queue.send_resume(&look, None).await {
-                    tracing::warn!(app = waiting, error = chain(&error), "nobody looks at what waits for {app}");
+                    tracing::warn!(app = waiting, error = chain(&error), "failed to requeue a dependent of {app}");
                 }
             }
         }
     }
 
-    /// One application; again while somebody left a wish on its Lease.
+    /// Syncs one application; repeats while the Lease carries a pending request.
     async fn sync_application(
         &self,
         member: &ResolvedApplication,
@@ -332,9 +331,13 @@ impl WebhookWorker {
     ) -> (SyncOutcome, Option<CommitStatusTarget>) {
         let reporter = work.reporter.as_ref();
         if member.app.is_skipped {
-            // Told when it begins; nobody wants to hear it again with every push.
+            // Reported when the annotation appears, not again with every push.
             let reporter = if skip::note(&self.engine, member, id).await { reporter } else { None };
-            let outcome = SyncOutcome { phase: AppSyncStatus::Skipped, ..SyncOutcome::failed(skipped(member), false) };
+            let outcome = SyncOutcome {
+                phase: AppSyncStatus::Skipped,
+                problems: vec![skipped(member)],
+                ..SyncOutcome::default()
+            };
             let revision = checkouts.resolve(&member.repo, member.revision()).await;
             let revision = revision.unwrap_or_else(|_| member.revision().to_owned());
             return (self.report(member, &revision, reporter, outcome, id).await, None);
@@ -351,7 +354,7 @@ impl WebhookWorker {
         if member.is_automated()
             && let Some(held) = member.blocked_by_window(false, Timestamp::now())
         {
-            let outcome = SyncOutcome { phase: AppSyncStatus::Held, ..SyncOutcome::failed(held, false) };
+            let outcome = SyncOutcome { phase: AppSyncStatus::Held, problems: vec![held], ..SyncOutcome::default() };
             return (self.report(member, &revision, reporter, outcome, id).await, target);
         }
         let outcome = match Box::pin(prepare::prepare(&self.engine, checkouts, member, &revision)).await {
@@ -360,7 +363,8 @@ impl WebhookWorker {
             }
             Ok(mut request) => {
                 request.resume_operation.clone_from(&work.resume_operation);
-                // What takes long goes on in the application's own group, and holds up no other commit of the branch.
+                // A long sync goes on in the application's own message group, so that it does not delay other commits
+                // of the branch.
                 let times = Deadlines { attempt: work.attempt, ..self.times(until, work.is_continuation) };
                 request.policy.depends_on = match self.dependencies(member, checkouts, &work.ready).await {
                     Ok(after) => after,
@@ -380,7 +384,7 @@ impl WebhookWorker {
         (outcome, target)
     }
 
-    /// What the application waits for, or why it can't.
+    /// Resolves the applications that this one depends on, or says why that fails.
     async fn dependencies(
         &self,
         member: &ResolvedApplication,
@@ -403,14 +407,14 @@ impl WebhookWorker {
         Ok(Dependencies { on, known: ReadyCache::clone(known) })
     }
 
-    /// How long to wait in this invocation.
+    /// Derives the deadlines of this invocation.
     fn times(&self, until: Instant, resumes: bool) -> Deadlines {
         let rests = self.queue.has_scheduler();
         let hand_over_at = if resumes && !rests { until } else { until.min(time::after(IN_INVOCATION_WAIT)) };
         Deadlines { hand_over_at, timeout: self.engine.sync_timeout, reschedules: rests, ..Deadlines::until(until) }
     }
 
-    /// Tells of an application that is not even tried, unless it will be tried again.
+    /// Reports an application that is not even tried, unless a retry follows.
     async fn report(
         &self,
         member: &ResolvedApplication,
@@ -438,7 +442,7 @@ impl WebhookWorker {
         outcome
     }
 
-    /// Says `moved` when the branch is no longer at its head: its next message is waiting behind this one.
+    /// Sets `moved` when the branch is no longer at its head: the message of the newer commit waits behind this one.
     async fn watch_branch(&self, work: &PushBatch, moved: &watch::Sender<bool>) -> std::convert::Infallible {
         loop {
             tokio::time::sleep(BRANCH_POLL_INTERVAL).await;
@@ -451,10 +455,10 @@ impl WebhookWorker {
     }
 }
 
-/// What a commit status is for: repository, commit and cluster.
+/// The target of a commit status: repository, commit and cluster.
 type CommitStatusTarget = (Repo, String, String);
 
-/// What is followed.
+/// A tracked branch.
 struct BranchRef {
     repo: Repo,
     reference: String,
@@ -466,22 +470,22 @@ struct PushBatch {
     head: String,
     members: Vec<ResolvedApplication>,
     reporter: Option<Reporter>,
-    /// The sync to go on with, where it is not a new commit that is to be deployed.
+    /// The id of the operation to resume, where the batch is not a new commit.
     resume_operation: Option<String>,
-    /// Applications that the root has no more.
+    /// Applications whose manifests were removed from the root.
     removed: Vec<RemovedApplication>,
     projects: Projects,
-    /// How often somebody came to look already.
+    /// How many times this health check was rescheduled.
     attempt: u32,
-    /// Whether it is the rest of what another invocation began.
+    /// Whether an earlier invocation began this batch.
     is_continuation: bool,
     ready: ReadyCache,
-    /// Who waits for whom: names of applications by the name of what they wait for.
+    /// Names of dependent applications, by the name of the application that they wait for.
     waiting: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl PushBatch {
-    /// Nothing to do yet for what follows `branch`, which is at `head`.
+    /// Creates an empty batch for `branch`, whose head is `head`.
     fn new(checkouts: Checkouts, branch: BranchRef, head: String) -> Self {
         let (members, removed, projects) = (Vec::new(), Vec::new(), Projects::default());
         Self {
@@ -501,12 +505,12 @@ impl PushBatch {
     }
 }
 
-/// What is said of an Application that is left alone.
+/// The message for an Application with the annotation to skip it.
 fn skipped(member: &ResolvedApplication) -> String {
     format!("{} {SKIPPED}", member.instance())
 }
 
-/// Who waits for whom.
+/// Maps each application to those that depend on it.
 fn waiting(members: &[ResolvedApplication]) -> BTreeMap<String, BTreeSet<String>> {
     let mut waiting: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for member in members {
@@ -517,7 +521,7 @@ fn waiting(members: &[ResolvedApplication]) -> BTreeMap<String, BTreeSet<String>
     waiting
 }
 
-/// When to stop, so that there is time to record and tell.
+/// The deadline that leaves time to record and notify.
 fn report_deadline(deadline: Instant) -> Instant {
     let remaining = deadline.saturating_duration_since(Instant::now());
     deadline.checked_sub(REPORTING_RESERVE.min(remaining / 4)).unwrap_or(deadline)

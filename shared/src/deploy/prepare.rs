@@ -1,14 +1,17 @@
-//! From an Application to what is applied: its commit fetched, its source rendered, its policy read.
+//! Prepares the sync of an Application: fetches its commit, renders its source, reads its sync policy.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
+use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
+use sha2::Sha256;
 use slipway_cluster::Cluster;
 use slipway_cluster::state::{AppKey, State, StoredState};
 use slipway_gitops::GroupVersionKind;
 use slipway_gitops::annotations::{self, HookType};
-use slipway_gitops::comparison::Rules;
 use slipway_gitops::normalize::NormalizeError;
 use slipway_gitops::prune_guard::Propagation;
 use slipway_gitops::status::Initiator;
@@ -17,13 +20,14 @@ use slipway_manifest::Object;
 use slipway_manifest::names::{self, NameError};
 
 use super::lookups::{self, LookupError};
-pub use super::sync::SyncRequest;
-use super::sync::retry::Backoff;
-use super::sync::{AppOwner, SyncPolicy};
 use crate::app::project::Denied;
 use crate::app::{Application, ProjectPermissions, skip};
 use crate::clusters::{ClusterError, ConnectedCluster};
 use crate::notify::subscribe::Subscriptions;
+use crate::reconcile::notes::{ApplicationSummary, Note as _};
+pub use crate::reconcile::sync::SyncRequest;
+use crate::reconcile::sync::retry::Backoff;
+use crate::reconcile::sync::{AppOwner, SyncPolicy};
 use crate::render::{self, Context, RenderError, Rendered, SourceType};
 use crate::root::ResolvedApplication;
 use crate::services::Services;
@@ -38,11 +42,11 @@ const DELETION_HOOKS: [(HookType, &str); 2] = [
     (HookType::PostDelete, "post-delete-finalizer.argocd.argoproj.io"),
 ];
 
-/// Why an Application can't be brought to its commit.
+/// Why an Application could not be prepared for a sync.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PrepareError {
-    /// GitHub did not give the commit.
+    /// GitHub did not return the commit.
     #[error(transparent)]
     Github(#[from] GithubError),
     /// The source needs files that the commit does not hold.
@@ -51,40 +55,40 @@ pub enum PrepareError {
     /// The source can't be rendered.
     #[error("failed to render {app} at {revision}")]
     Render {
-        /// The application.
+        /// The application's name.
         app: String,
-        /// The commit.
+        /// The commit's SHA.
         revision: String,
-        /// The cause.
+        /// The tool's error.
         #[source]
         source: Box<RenderError>,
     },
-    /// An object that was rendered has no place in a cluster.
+    /// A rendered object has no valid kind, name or namespace.
     #[error("failed to render {app} at {revision}")]
     Name {
-        /// The application.
+        /// The application's name.
         app: String,
-        /// The commit.
+        /// The commit's SHA.
         revision: String,
-        /// The cause.
+        /// The object's error.
         #[source]
         source: Box<NameError>,
     },
-    /// A chart can't be told what it may know.
+    /// The cluster's facts could not be gathered for a chart.
     #[error("failed to render {app} at {revision}")]
     Facts {
-        /// The application.
+        /// The application's name.
         app: String,
-        /// The commit.
+        /// The commit's SHA.
         revision: String,
-        /// The cause.
+        /// The error of the lookup.
         #[source]
         source: Box<LookupError>,
     },
-    /// What is to be ignored can't be understood.
+    /// An `ignoreDifferences` rule is invalid.
     #[error(transparent)]
     Rules(#[from] NormalizeError),
-    /// The destination can't be reached.
+    /// The destination cluster is unknown or unreachable.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     /// The project does not allow it.
@@ -104,18 +108,18 @@ impl PrepareError {
     }
 }
 
-/// What a member renders to, and what that depended on.
+/// The rendered objects of an application, and what the render depended on.
 pub struct Render {
-    /// The objects.
+    /// Everything that the source renders to, hooks included.
     pub rendered: Rendered,
-    /// The tool's name: `Kustomize`, `Helm`, `Directory`.
+    /// Argo CD's name of the source type: `Kustomize`, `Helm`, `Directory`.
     pub source_type: String,
-    /// The time of the first deployment, where charts could ask for it.
+    /// The time of the first deployment, where a chart could use it.
     pub first: Option<Timestamp>,
 }
 
-/// Fetches and renders `member` at the commit `revision` for the cluster that people call `destination`, which is
-/// asked for what charts look up.
+/// Fetches and renders `member` at the commit `revision`. `destination` is the cluster's display name; `cluster`
+/// answers the charts' lookups.
 pub async fn render(
     engine: &Services,
     member: &ResolvedApplication,
@@ -179,7 +183,7 @@ pub async fn render(
     Ok(Render { rendered, source_type: format!("{source_type:?}"), first })
 }
 
-/// Leaves out what `argocd-cm` excludes, as Argo CD does; a warning for each kind.
+/// Drops the kinds that `argocd-cm` excludes, as Argo CD does, with a warning for each kind.
 fn leave_out(objects: &mut Vec<Object>, permit: &ProjectPermissions) -> Vec<String> {
     let mut kinds: BTreeMap<GroupVersionKind, (Denied, usize)> = BTreeMap::new();
     objects.retain(|object| {
@@ -194,19 +198,19 @@ fn leave_out(objects: &mut Vec<Object>, permit: &ProjectPermissions) -> Vec<Stri
     kinds.into_values().map(told).collect()
 }
 
-/// Whose objects an application's are.
+/// Names the application as the owner of its objects.
 pub fn owner(engine: &Services, member: &ResolvedApplication) -> AppOwner {
     let (namespace, name) = member.identity();
     let key = AppKey { root: engine.root.to_string(), namespace, name };
     AppOwner { instance: key.instance(), key, namespace: member.app.destination.namespace.clone() }
 }
 
-/// What its project refuses is neither fetched nor rendered.
+/// Checks the project first: a source that the project refuses is neither fetched nor rendered.
 fn allowed(member: &ResolvedApplication) -> Result<(), Denied> {
     member.permit.denied.clone().map_or(Ok(()), Err)
 }
 
-/// Everything that it takes to bring `member` to the commit `revision`.
+/// Builds the request that syncs `member` to the commit `revision`.
 pub async fn prepare(
     engine: &Services,
     checkouts: &Checkouts,
@@ -228,6 +232,7 @@ pub async fn prepare(
         destination,
         repo: member.repo.to_string(),
         revision: revision.to_owned(),
+        spec_digest: spec_digest(engine, app).await,
         objects: rendered.objects,
         warnings,
         policy: policy_of(app),
@@ -235,12 +240,22 @@ pub async fn prepare(
         resume_operation: None,
         source_type,
         permit: member.permit.clone(),
-        rules: member.rules()?,
+        rules: Arc::new(member.rules()?),
         checks: member.checks(),
         subscriptions,
         first_deployed_at: first,
         application: about,
     })
+}
+
+/// Tells one version of an Application's own manifest from another: its `spec` may hold values, so that the digest is
+/// keyed. Its annotations count, too, because some approve of something.
+async fn spec_digest(engine: &Services, app: &Application) -> Option<String> {
+    let key = engine.state_key().await.ok()?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose_secret().as_bytes()).ok()?;
+    let annotations = app.object.metadata().and_then(|metadata| metadata.get("annotations"));
+    mac.update(json!([app.object.get("spec"), annotations]).to_string().as_bytes());
+    Some(hex::encode(mac.finalize().into_bytes().get(..16)?))
 }
 
 /// What it takes to delete an application that has no hooks for that: what its state remembers, and what a member
@@ -256,6 +271,7 @@ pub fn for_deletion(
         destination,
         repo: String::new(),
         revision: deployed(state),
+        spec_digest: None,
         objects: Vec::new(),
         warnings: Vec::new(),
         policy: member.map(|member| policy_of(&member.app)).unwrap_or_default(),
@@ -265,26 +281,27 @@ pub fn for_deletion(
         first_deployed_at: None,
         permit: member.map_or_else(ProjectPermissions::allow_all, |member| member.permit.clone()),
         subscriptions: Subscriptions::default(),
-        application: state.notes.get("application").cloned().unwrap_or_default(),
-        rules: Rules::default(),
+        application: ApplicationSummary::of(state).map(|about| about.0).unwrap_or_default(),
+        rules: Arc::default(),
         checks: member.map(ResolvedApplication::checks).unwrap_or_default(),
     }
 }
 
-/// The commit that the cluster was brought to last, or tried to be; where none was, the one that it was compared with.
+/// Returns the commit that was last synced or tried; where there is none, the one that was last compared.
 pub fn deployed(state: &State) -> String {
     let tried = Some(&state.attempt.revision).filter(|revision| !revision.is_empty());
     tried.unwrap_or(&state.status.sync.revision).clone()
 }
 
-/// Whether what was deployed last has hooks for its deletion.
+/// Whether the last deployment has hooks for its deletion.
 pub fn has_deletion_hooks(state: &State) -> bool {
-    let finalizers = state.notes.get("application").and_then(|about| about.pointer("/metadata/finalizers")?.as_array());
+    let about = ApplicationSummary::of(state);
+    let finalizers = about.as_ref().and_then(|about| about.0.pointer("/metadata/finalizers")?.as_array());
     finalizers.into_iter().flatten().any(|name| DELETION_HOOKS.iter().any(|(_, finalizer)| name == finalizer))
 }
 
 /// What the Application asks for: `syncPolicy` and the annotations that approve of something.
-fn policy_of(app: &Application) -> SyncPolicy {
+pub fn policy_of(app: &Application) -> SyncPolicy {
     let automated = app.sync_policy.automated;
     let is = |option: &str| app.has_sync_option(option);
     let value = |key: &str| app.sync_policy.sync_options.iter().find_map(|option| option.strip_prefix(key));
@@ -327,13 +344,14 @@ fn policy_of(app: &Application) -> SyncPolicy {
     }
 }
 
-/// What `app get` shows of an Application that is left alone, or was until just now: its manifest, and of the
-/// deployment in `state` which hooks its deletion has.
+/// Builds what `app get` shows of an Application that is skipped, or was until now: its manifest, and which deletion
+/// hooks the deployment in `state` has.
 pub(super) fn about_untried(engine: &Services, member: &ResolvedApplication, state: &State) -> Value {
     let known = deployed(state);
     let revision = if known.is_empty() { member.revision() } else { &known };
     let mut about = application_summary(engine, member, revision, &[]);
-    let before = state.notes.get("application").and_then(|about| about.pointer("/metadata/finalizers")?.as_array());
+    let recorded = ApplicationSummary::of(state);
+    let before = recorded.as_ref().and_then(|about| about.0.pointer("/metadata/finalizers")?.as_array());
     let hooks = before.into_iter().flatten().filter(|name| DELETION_HOOKS.iter().any(|(_, hook)| name == hook));
     if let Some(finalizers) = about.pointer_mut("/metadata/finalizers").and_then(Value::as_array_mut) {
         let more: Vec<Value> = hooks.filter(|hook| !finalizers.contains(hook)).cloned().collect();
@@ -342,7 +360,7 @@ pub(super) fn about_untried(engine: &Services, member: &ResolvedApplication, sta
     about
 }
 
-/// What `app get` shows of the Application: no parameters and no values, which may be secret.
+/// Builds what `app get` shows of the Application, without parameters and values, which may be secret.
 fn application_summary(engine: &Services, member: &ResolvedApplication, revision: &str, objects: &[Object]) -> Value {
     let Application { name, project, source, destination, sync_policy, .. } = &member.app;
     let folder = source.folder().unwrap_or_default();

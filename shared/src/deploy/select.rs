@@ -1,14 +1,14 @@
-//! Which applications a push concerns, and what to say of a commit in one line.
+//! Selects the applications that a push concerns, and sums up their results for the commit status.
 
-use super::sync::SyncOutcome;
 use crate::event::queue::Push;
 use crate::notify::report::AppSyncStatus;
+use crate::reconcile::sync::SyncOutcome;
 use crate::root::ResolvedApplication;
 use crate::source::Checkouts;
 use crate::source::github::{CommitState, GithubError};
 
-/// Whether `member` follows the branch of `push`, whose head is `head`: by name, or by `HEAD` where it is the default
-/// branch.
+/// Whether `member` tracks the branch of `push`, whose head is `head`: by name, or by `HEAD` where the branch is the
+/// default one.
 pub(super) async fn tracks(
     member: &ResolvedApplication,
     push: &Push,
@@ -24,7 +24,7 @@ pub(super) async fn tracks(
     }
 }
 
-/// The state and description of a commit status: the worst of its applications decides.
+/// Derives the state and description of a commit status: the worst application decides.
 pub(super) fn commit_status(outcomes: &[&SyncOutcome]) -> (CommitState, String) {
     let count = |phase: AppSyncStatus| outcomes.iter().filter(|outcome| outcome.phase == phase).count();
     let (failed, waiting, healthy) =
@@ -39,9 +39,9 @@ pub(super) fn commit_status(outcomes: &[&SyncOutcome]) -> (CommitState, String) 
     let parts: Vec<String> = [
         (failed, "failed"),
         (waiting, "not healthy yet"),
-        (held, "held by a sync window"),
-        (queued, "waiting for others"),
-        (manual, "out of sync, to be synced by hand"),
+        (held, "blocked by sync window"),
+        (queued, "waiting for dependencies"),
+        (manual, "out of sync, needs manual sync"),
         (healthy, "deployed"),
     ]
     .into_iter()

@@ -1,6 +1,6 @@
-//! Some of an application's objects: what `slipway app sync` and `wait` name by `--resource`, read as argocd reads it
-//! (argoproj/argo-cd `cmd/argocd/commands/app.go`, parseSelectedResources; `util/argo/argo.go`, IncludeResource).
-//! Pure.
+//! Selects some of an application's objects: those that `slipway app sync` and `wait` name by `--resource`, in argocd's
+//! syntax (argoproj/argo-cd `cmd/argocd/commands/app.go`, parseSelectedResources; `util/argo/argo.go`,
+//! IncludeResource). Pure.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,37 +8,37 @@ use std::str::FromStr;
 
 use slipway_manifest::ObjectId;
 
-/// So many objects are named where none fits.
+/// Objects that the error lists where a pattern matches none; more would hide the message.
 const SHOWN: usize = 20;
 
-/// Why a choice can't be made.
+/// Why a selection is invalid.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PartialError {
-    /// It is not written as it has to be.
+    /// The pattern has the wrong syntax.
     #[error("write GROUP:KIND:NAME or GROUP:KIND:NAMESPACE/NAME, with `!` before what is to be left out")]
     Malformed,
-    /// It names nothing that there is.
-    #[error("`{pattern}` fits nothing of the application, which has {has}")]
+    /// The pattern matches no object.
+    #[error("`{pattern}` matches no object of the application, which has {has}")]
     Unmatched {
-        /// What was asked for.
+        /// The pattern, as given.
         pattern: String,
-        /// What there is, in the same words.
+        /// The objects that exist, in the same syntax.
         has: String,
     },
-    /// Everything is left out.
+    /// Every object is excluded.
     #[error("no resource is left: everything is excluded")]
     Empty,
 }
 
-/// Which objects are meant or, with `!`, left out: `GROUP:KIND:NAME` or `GROUP:KIND:NAMESPACE/NAME`. `*` stands for
-/// any; the group of core kinds is empty.
+/// A pattern that includes or, with `!`, excludes objects: `GROUP:KIND:NAME` or `GROUP:KIND:NAMESPACE/NAME`. `*`
+/// matches any; the core group is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     excludes: bool,
     group: String,
     kind: String,
-    /// Empty for any.
+    /// Empty matches any namespace.
     namespace: String,
     name: String,
 }
@@ -69,7 +69,7 @@ impl fmt::Display for Pattern {
 }
 
 impl Pattern {
-    /// The pattern of one object and no other.
+    /// Creates the pattern of exactly one object.
     pub fn of(id: &ObjectId) -> Self {
         let ObjectId { group, kind, namespace, name, .. } = id.clone();
         Self { excludes: false, group, kind, namespace, name }
@@ -84,10 +84,9 @@ impl Pattern {
     }
 }
 
-/// Those of `ids` that `patterns` mean: what any of them names, or everything where all of them leave out; less what
-/// one leaves out.
+/// Selects from `ids`: objects that any pattern includes, or all where every pattern excludes; less the excluded ones.
 ///
-/// A pattern that names nothing there is, is an error: a part of an application that is not there can't be synced.
+/// A pattern that matches nothing is an error: a missing part of an application can't be synced.
 pub fn choose(patterns: &[Pattern], ids: &BTreeSet<ObjectId>) -> Result<BTreeSet<ObjectId>, PartialError> {
     let (less, meant): (Vec<&Pattern>, Vec<&Pattern>) = patterns.iter().partition(|pattern| pattern.excludes);
     if let Some(idle) = meant.iter().find(|pattern| !ids.iter().any(|id| pattern.fits(id))) {
@@ -125,7 +124,7 @@ mod tests {
             (&["*:*:web", "!*:*:other/web"], &["ConfigMap/shop/web", "Deployment/shop/web"]),
             (&["!*:*:web"], &["Namespace/shop"]),
             (&[":Namespace:*", "apps:*:*"], &["Namespace/shop", "Deployment/shop/web"]),
-            // What is left out wins.
+            // Exclusion wins.
             (&[":ConfigMap:*", "!:ConfigMap:shop/*"], &["ConfigMap/other/web"]),
         ];
         for (patterns, expected) in cases {
@@ -139,7 +138,7 @@ mod tests {
             assert_eq!(text.parse::<Pattern>().unwrap_err(), PartialError::Malformed, "{text}");
         }
         let error = chosen(&["apps:Deployment:web", "apps:Deployment:db"]).unwrap_err().to_string();
-        assert!(error.starts_with("`apps:Deployment:db` fits nothing"), "{error}");
+        assert!(error.starts_with("`apps:Deployment:db` matches no object"), "{error}");
         assert!(error.contains(":ConfigMap:shop/web") && error.contains("apps:Deployment:shop/web"), "{error}");
         assert_eq!(chosen(&["!*:*:*"]).unwrap_err(), PartialError::Empty);
     }

@@ -1,22 +1,18 @@
-//! Applications that are left alone: nothing is done about them but to remember that, so that `app get` and `app
-//! list` say so. Their status stays as it was, as with Argo CD.
+//! Remembers applications with the annotation to skip them, so that `app get` and `app list` say so. Nothing else is
+//! done; their status stays as it was, as in Argo CD.
 
-use std::time::Duration;
-
-use serde_json::Value;
-use slipway_cluster::lease::{self, Acquisition, LockError};
+use slipway_cluster::lease::LockError;
 use slipway_cluster::state::{self, StateError};
 
 use super::prepare;
-use super::sync::delete;
 use crate::app::skip;
 use crate::clusters::ClusterError;
 use crate::error::chain;
+use crate::reconcile::notes::{ApplicationSummary, Note as _};
+use crate::reconcile::session::{Opened, Session};
+use crate::reconcile::sync::delete;
 use crate::root::ResolvedApplication;
 use crate::services::Services;
-
-/// How long the Lease lasts: for one write.
-const LEASE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
 enum NoteError {
@@ -28,7 +24,7 @@ enum NoteError {
     State(#[from] StateError),
 }
 
-/// Remembers whether `member` is left alone; whether it is, and was not before. That it can't be remembered is only
+/// Records whether `member` is skipped; returns whether it is now and was not before. A failure to record is only
 /// logged.
 pub(crate) async fn note(engine: &Services, member: &ResolvedApplication, holder: &str) -> bool {
     if member.permit.denied.is_some() {
@@ -37,7 +33,7 @@ pub(crate) async fn note(engine: &Services, member: &ResolvedApplication, holder
     match write(engine, member, holder).await {
         Ok(is_new) => is_new,
         Err(error) => {
-            tracing::warn!(app = member.instance(), error = chain(&error), "nobody remembers whether it is left alone");
+            tracing::warn!(app = member.instance(), error = chain(&error), "failed to record whether it is skipped");
             false
         }
     }
@@ -47,35 +43,27 @@ async fn write(engine: &Services, member: &ResolvedApplication, holder: &str) ->
     let destination = engine.clusters.get(&member.app.destination.server, &member.app.destination.name).await?;
     let key = prepare::owner(engine, member).key;
     let recorded = state::read(&destination.cluster, &key).await?;
-    let about = recorded.as_ref().and_then(|recorded| recorded.state.notes.get("application"));
-    let was_skipped = about.is_some_and(skip::is_remembered);
-    let is_of_this_root = about.and_then(|about| about.get("rootRevision")?.as_str()) == Some(&member.root);
+    let about = recorded.as_ref().and_then(|recorded| ApplicationSummary::of(&recorded.state)).map(|about| about.0);
+    let was_skipped = about.as_ref().is_some_and(skip::is_remembered);
+    let is_of_this_root = about.as_ref().and_then(|about| about.get("rootRevision")?.as_str()) == Some(&member.root);
     if was_skipped == member.app.is_skipped && (is_of_this_root || !was_skipped) {
         return Ok(false);
     }
-    let options = lease::Options {
-        holder: holder.to_owned(),
-        duration: LEASE,
-        expires_after: Duration::ZERO,
-        pending_request: String::new(),
-    };
-    // Who is at work on it lets it go by itself; the next look remembers it.
-    let Acquisition::Acquired(lease) = lease::acquire(&destination.cluster, &key, &options).await? else {
+    // The worker that holds the application goes on without that; the next look records it.
+    let Opened::Ours(session) = Session::open(&destination.cluster, &key, holder).await? else {
         return Ok(false);
     };
-    let cluster = lease.cluster();
-    let noted = async {
-        let recorded = state::read(&cluster, &key).await?;
-        let version = recorded.as_ref().map(|recorded| recorded.version().to_owned());
-        let mut state = recorded.map(|recorded| recorded.state).unwrap_or_default();
-        delete::cancel_deletion(&mut state);
-        state.lease_transitions = lease.transitions();
-        let about: Value = prepare::about_untried(engine, member, &state);
-        state.notes.insert("application".to_owned(), about);
-        state::write(&cluster, &key, &state, version.as_deref()).await
-    };
-    let noted = noted.await;
-    lease.release().await?;
+    let noted = note_skipped(engine, member, &session).await;
+    session.close().await;
     noted?;
     Ok(member.app.is_skipped && !was_skipped)
+}
+
+async fn note_skipped(engine: &Services, member: &ResolvedApplication, session: &Session) -> Result<(), StateError> {
+    let stored = session.read().await?;
+    let version = stored.as_ref().map(|stored| stored.version().to_owned());
+    let mut state = stored.map(|stored| stored.state).unwrap_or_default();
+    delete::cancel_deletion(&mut state);
+    ApplicationSummary(prepare::about_untried(engine, member, &state)).keep(&mut state);
+    session.write(&mut state, version.as_deref()).await
 }

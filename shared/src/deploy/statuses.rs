@@ -1,25 +1,25 @@
-//! Commit statuses: one a commit and cluster with counts and the worst state, and one for each of a few applications
-//! that failed. Only what differs from what GitHub has is set.
+//! Sets commit statuses: one for each commit and cluster with counts and the worst state, and one for each of a few
+//! failed applications. Only statuses that differ from those at GitHub are written.
 
 use std::collections::BTreeMap;
 
 use super::CommitStatusTarget;
 use super::select::commit_status;
-use super::sync::SyncOutcome;
 use crate::error::chain;
 use crate::notify::report::AppSyncStatus;
+use crate::reconcile::sync::SyncOutcome;
 use crate::source::github::{CommitState, GitHub};
 
-/// Failed applications that get a status of their own: GitHub takes 80 writes a minute.
+/// Failed applications with a status of their own: GitHub accepts 80 writes a minute.
 const MAX_FAILED: usize = 10;
 
-/// Sets the statuses of every commit and cluster; that GitHub can't be told is only logged.
+/// Sets the statuses of every commit and cluster; a failure to set one is only logged.
 pub(super) async fn set(github: &GitHub, outcomes: BTreeMap<CommitStatusTarget, Vec<(&str, &SyncOutcome)>>) {
     for ((repo, sha, cluster), apps) in outcomes {
         let known = match github.statuses(&repo, &sha).await {
             Ok(known) => known,
             Err(error) => {
-                tracing::warn!(error = chain(&error), "the commit statuses were not read");
+                tracing::warn!(error = chain(&error), "failed to read the commit statuses");
                 BTreeMap::new()
             }
         };
@@ -28,7 +28,7 @@ pub(super) async fn set(github: &GitHub, outcomes: BTreeMap<CommitStatusTarget, 
                 continue;
             }
             if let Err(error) = github.set_status(&repo, &sha, &context, state, &description).await {
-                tracing::warn!(context, error = chain(&error), "the commit status was not set");
+                tracing::warn!(context, error = chain(&error), "failed to set the commit status");
             }
         }
     }
@@ -36,8 +36,8 @@ pub(super) async fn set(github: &GitHub, outcomes: BTreeMap<CommitStatusTarget, 
 
 type Statuses = BTreeMap<String, (CommitState, String)>;
 
-/// The statuses that one commit should have for one cluster. Pure. An application that failed before and is well now
-/// says so.
+/// Computes the statuses of one commit for one cluster. Pure. An application that failed before and is healthy now is
+/// reported as such.
 fn wanted(cluster: &str, apps: &[(&str, &SyncOutcome)], known: &Statuses) -> Statuses {
     let outcomes: Vec<&SyncOutcome> = apps.iter().map(|(_, outcome)| *outcome).collect();
     let (state, words) = commit_status(&outcomes);
@@ -58,7 +58,7 @@ fn wanted(cluster: &str, apps: &[(&str, &SyncOutcome)], known: &Statuses) -> Sta
     wanted
 }
 
-/// GitHub takes 140 characters.
+/// Cuts `text` to the 140 characters that GitHub accepts.
 fn cut(text: &str) -> String {
     text.chars().take(140).collect()
 }

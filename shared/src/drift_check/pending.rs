@@ -1,8 +1,8 @@
-//! Tells what a commit did not bring yet from what somebody changed behind Git's back. Pure.
+//! Tells changes of a commit that are not applied yet from out-of-band changes. Pure.
 //!
-//! Where a sync failed half-way, or only a part was synced, the rest is as an earlier commit left it: that is Git's
-//! own change. What tells a change of somebody else apart is who owns the field, and for an object that is gone
-//! whether it was there when the sync ended.
+//! After a failed or selective sync the rest of the objects is as an earlier commit left it: that is Git's own change.
+//! An out-of-band change shows by the owner of the field, and for a missing object by whether it existed when the sync
+//! ended.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,9 @@ use slipway_cluster::state::{Reached, State};
 use slipway_gitops::health::Health;
 use slipway_gitops::status::ResultCode;
 
-use super::drift::DriftedField;
+use crate::reconcile::drift::DriftedField;
 
-/// Leaves of `found` what is drift: where all of the commit was in the cluster once, that is all of it.
+/// Keeps the differences in `found` that are drift: all of them where the commit was once applied completely.
 pub(super) fn retain_drift(found: &mut Vec<DriftedField>, state: &State) {
     if state.attempt.reached == Reached::All {
         return;
@@ -20,14 +20,14 @@ pub(super) fn retain_drift(found: &mut Vec<DriftedField>, state: &State) {
     let applied = applied(state);
     found.retain(|one| {
         let is_gone = one.drift.field.is_empty();
-        // What was told stays told until it is as in Git.
+        // A reported difference stays reported until it is resolved.
         applied.contains(&one.drift.object)
             || state.drift.contains_key(&one.key)
             || if is_gone { was_there(state, &one.drift.object) } else { one.by_others }
     });
 }
 
-/// The objects that the last operation applied of the commit.
+/// The objects of the commit that the last operation applied.
 fn applied(state: &State) -> BTreeSet<String> {
     let last = state.status.operation_state.as_ref().and_then(|last| last.sync_result.as_ref());
     let results = last.filter(|result| result.revision == state.attempt.revision).map(|result| &result.resources);
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(left(&state), ["applied data.a", "refused data.b", "known data.a", "deleted "]);
         state.attempt.reach("new", Reached::All);
         assert_eq!(left(&state).len(), all.len(), "it was all there once");
-        // Another commit: what the last operation did says nothing of it.
+        // For another commit the last operation proves nothing.
         state.attempt.reach("newer", Reached::Tried);
         assert_eq!(left(&state), ["refused data.b", "known data.a", "deleted "]);
     }

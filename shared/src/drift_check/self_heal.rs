@@ -1,76 +1,63 @@
-//! Undoing what was changed behind Git's back, where the Application asks for it (`automated.selfHeal`): a partial
-//! sync of the commit that is deployed, of nothing but what differs, without hooks.
+//! Re-applies what was changed out of band, where the Application asks for it (`automated.selfHeal`): a selective sync
+//! of the deployed commit, of only the objects that differ, without hooks.
 //!
 //! Argo CD heals without end, with a back-off (argoproj/argo-cd `controller/appcontroller.go`, shouldSelfHeal; 2 s,
-//! times 3, at most 5 min). Here whoever is changed again and again at every check is healed a few times, and then
-//! left to people.
+//! times 3, at most 5 min). Here an application that is changed again at every check is healed `MAX_HEAL_ATTEMPTS`
+//! times, then only reported.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
 use slipway_cluster::state::{Attempt, Reached, State};
 use slipway_gitops::status::SyncStatus;
-use slipway_manifest::ObjectId;
+use slipway_gitops::sync::{is_being_deleted, kept_reason};
+use slipway_manifest::{Object, ObjectId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::drift::{self, DriftedField};
-use super::{AppComparison, DriftChecker, now};
+use super::{DriftChecker, now};
 use crate::deploy::prepare;
-use crate::deploy::sync::{self, Deadlines, OperationKind};
 use crate::error::chain;
 use crate::notify::report::{self, AppSyncStatus, Drift};
+use crate::reconcile::comparison::AppComparison;
+use crate::reconcile::drift::{self, DriftedField};
+use crate::reconcile::notes::{Note as _, SelfHealAttempts};
+use crate::reconcile::sync::{self, Deadlines, OperationKind};
 use crate::root::ResolvedApplication;
 use crate::source::Checkouts;
 
-/// Heals in a row, without a check that finds nothing in between.
+/// Self-heals in a row, without a check between them that finds nothing: beyond that another controller is fighting.
 const MAX_HEAL_ATTEMPTS: u32 = 5;
 const BACKOFF_BASE: Duration = Duration::from_secs(2);
 const BACKOFF_FACTOR: u32 = 3;
 const BACKOFF_MAX: Duration = Duration::from_mins(5);
-/// Where the state remembers it.
-const SELF_HEAL_NOTE: &str = "selfHeal";
-
-/// What the state remembers.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-struct SelfHealAttempts {
-    revision: String,
-    attempts: u32,
-    at: Timestamp,
-    /// What was told of, by object and field: fingerprints.
-    told: BTreeMap<String, String>,
-}
-
 /// What is to be done about what differs.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SelfHealDecision {
-    /// Nothing: it is told as drift.
+    /// No self-heal: they are reported as drift.
     No,
-    /// Nothing yet: the last time was only just now.
+    /// Not yet: the back-off after the last self-heal has not passed.
     Later,
-    /// Nothing any more, from now on.
+    /// The limit is reached: no further self-heals.
     GivenUp,
-    /// It is undone.
+    /// Re-apply the objects.
     Now(SelfHealPlan),
 }
 
-/// A heal.
+/// A self-heal to carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SelfHealPlan {
     revision: String,
     resources: BTreeSet<ObjectId>,
-    /// What was not told yet.
+    /// The differences that were not reported yet.
     drifts: Vec<Drift>,
 }
 
-/// Decides, and notes in `state` that it begins. Nothing is healed that could not be compared as a whole, that a
-/// window holds, that is about to get another commit (`is_behind`), or whose commit is not all there: as in Argo CD,
-/// a sync that failed is for a person or a commit to mend (argoproj/argo-cd `controller/appcontroller.go`, autoSync),
-/// and so is a heal.
+/// Decides, and records in `state` that a self-heal begins. Excluded are applications that could not be compared
+/// completely, that a sync window blocks, that are about to get another commit (`is_behind`), or whose commit was not
+/// applied completely: as in Argo CD, a failed sync, and so a failed self-heal, is fixed by a person or a commit
+/// (argoproj/argo-cd `controller/appcontroller.go`, autoSync).
 pub(super) fn plan(
     state: &mut State,
     app: &ResolvedApplication,
@@ -78,25 +65,26 @@ pub(super) fn plan(
     is_behind: bool,
     at: Timestamp,
 ) -> SelfHealDecision {
-    let automated = app.app.sync_policy.automated.filter(|automated| automated.enabled && automated.self_heal);
-    let Some(automated) = automated else { return SelfHealDecision::No };
-    let is_extra = |id: &ObjectId| !compared.objects.contains_key(id);
-    let differs =
-        compared.verdicts.iter().filter(|(_, verdict)| verdict.status != SyncStatus::Synced && verdict.counts);
-    let resources: BTreeSet<ObjectId> =
-        differs.map(|(id, _)| id.clone()).filter(|id| automated.prune || !is_extra(id)).collect();
-    if resources.is_empty() {
-        state.notes.shift_remove(SELF_HEAL_NOTE);
+    if !app.app.sync_policy.automated.is_some_and(|automated| automated.enabled && automated.self_heal) {
         return SelfHealDecision::No;
     }
-    let Attempt { revision, reached } = state.attempt.clone();
+    let differs =
+        compared.verdicts.iter().filter(|(_, verdict)| verdict.status != SyncStatus::Synced && verdict.counts);
+    let options = prepare::policy_of(&app.app).options;
+    let is_pruned = |live: &Object| !is_being_deleted(live) && kept_reason(live, &options).is_none();
+    let heals = |id: &&ObjectId| compared.extras.get(*id).is_none_or(is_pruned);
+    let resources: BTreeSet<ObjectId> = differs.map(|(id, _)| id).filter(heals).cloned().collect();
+    if resources.is_empty() {
+        SelfHealAttempts::forget(state);
+        return SelfHealDecision::No;
+    }
+    let Attempt { revision, reached, .. } = state.attempt.clone();
     let is_failed = reached != Reached::All || state.status.failed(&revision).is_some();
     let is_busy = is_behind || state.operation.is_some();
     if is_failed || is_busy || !compared.problems.is_empty() || app.blocked_by_window(false, at).is_some() {
         return SelfHealDecision::No;
     }
-    let known = state.notes.get(SELF_HEAL_NOTE).and_then(|note| serde_json::from_value(note.clone()).ok());
-    let mut heals = known.filter(|heals: &SelfHealAttempts| heals.revision == revision).unwrap_or_default();
+    let mut heals = SelfHealAttempts::of(state).filter(|heals| heals.revision == revision).unwrap_or_default();
     if heals.attempts > MAX_HEAL_ATTEMPTS {
         return SelfHealDecision::No;
     }
@@ -112,7 +100,7 @@ pub(super) fn plan(
     let tell = |found: &DriftedField| (found.key.clone(), found.fingerprint.clone());
     heals.told.extend(compared.found.iter().map(tell));
     let is_over = heals.attempts > MAX_HEAL_ATTEMPTS;
-    state.notes.insert(SELF_HEAL_NOTE.to_owned(), json!(heals));
+    heals.keep(state);
     if is_over {
         SelfHealDecision::GivenUp
     } else {
@@ -121,8 +109,8 @@ pub(super) fn plan(
 }
 
 impl DriftChecker {
-    /// Undoes what `plan` names, and tells of it; whether it did: not where another commit came in between, or
-    /// another invocation goes on with it. What could not be undone is an error, in words.
+    /// Re-applies the objects of `plan` and reports it. Returns whether it did: not where another commit came in
+    /// between, or another invocation resumes the sync. A failure is returned as a message.
     pub(super) async fn heal(
         &self,
         app: &ResolvedApplication,
@@ -143,7 +131,7 @@ impl DriftChecker {
         let outcome = Box::pin(sync::sync(&request, None, id, Deadlines::until(until), stop)).await;
         let cluster = &request.destination.name;
         if outcome.phase == AppSyncStatus::Failed {
-            let what = format!("{} on {cluster} could not be brought back to what Git says", app.instance());
+            let what = format!("{} on {cluster} failed to self-heal", app.instance());
             if !drifts.is_empty() {
                 self.engine.notify(&report::problem(&what, &outcome.problems)).await;
             }
@@ -156,15 +144,15 @@ impl DriftChecker {
         Ok(is_healed)
     }
 
-    /// Says that somebody else is at work.
+    /// Reports that another manager keeps changing the application.
     pub(super) async fn give_up(&self, app: &ResolvedApplication, cluster: &str, drifts: &[Drift]) {
         let by: BTreeSet<&str> = drifts.iter().filter_map(|drift| drift.manager.as_deref()).collect();
         let by: Vec<&str> = by.into_iter().collect();
         let what = format!(
-            "{} on {cluster} was brought back to what Git says {MAX_HEAL_ATTEMPTS} times and is changed again and \
-             again by {}: it is left as it is until it stays, or Git says something else",
+            "{} on {cluster} was self-healed {MAX_HEAL_ATTEMPTS} times and is still being changed by {}: self-heal is \
+             suspended until the application is Synced or has a new commit",
             app.instance(),
-            if by.is_empty() { "somebody".to_owned() } else { by.join(", ") }
+            if by.is_empty() { "an unknown manager".to_owned() } else { by.join(", ") }
         );
         let lines: Vec<String> = drifts.iter().map(|drift| format!("{} {}", drift.object, drift.field)).collect();
         self.engine.notify(&report::problem(&what, &lines)).await;

@@ -1,5 +1,5 @@
-//! EventBridge's "ECR Image Action": which image was pushed. Everything in it is checked before it is used, because a
-//! function can also be invoked directly (attack 21).
+//! Parses EventBridge's "ECR Image Action". Everything in it is validated, because a function can also be invoked
+//! directly.
 
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use serde::Deserialize;
@@ -21,19 +21,19 @@ pub struct ImagePush {
 }
 
 impl ImagePush {
-    /// Registry and repository as manifests name them, without tag.
+    /// Registry and repository as in manifests, without tag.
     pub fn image(&self) -> String {
         let suffix = if self.region.starts_with("cn-") { ".cn" } else { "" };
         format!("{}.dkr.ecr.{}.amazonaws.com{suffix}/{}", self.account, self.region, self.repository)
     }
 }
 
-/// What an event asks for.
+/// What an event triggers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EcrTrigger {
-    /// Look at who uses this image.
+    /// Update the Applications that use this image.
     Push(ImagePush),
-    /// Nothing to do, and why.
+    /// Nothing, with the reason.
     Ignored(&'static str),
 }
 
@@ -41,7 +41,7 @@ pub enum EcrTrigger {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EcrEventError {
-    /// Not an ECR event at all.
+    /// The event is not from ECR.
     #[error("expected an `ECR Image Action` from `aws.ecr`, found {detail_type:?} from {origin:?}")]
     NotEcr {
         /// The event's `detail-type`.
@@ -52,12 +52,12 @@ pub enum EcrEventError {
     /// A field is missing or of the wrong type.
     #[error("unreadable ECR event: {0}")]
     Shape(String),
-    /// A field holds what ECR never sends.
+    /// A field has a value that ECR never sends.
     #[error("ECR event with an impossible {field}: {value:?}")]
     Value {
         /// The field.
         field: &'static str,
-        /// What it holds, cut to 200 characters.
+        /// The value, cut to 200 characters.
         value: String,
     },
 }
@@ -73,8 +73,8 @@ struct Detail {
     artifact_media_type: Option<String>,
 }
 
-/// Reads an event. Deletions, failures, untagged pushes and what is pushed beside images (signatures, attestations,
-/// SBOMs) ask for nothing.
+/// Parses an event. Deletions, failures, untagged pushes and companions of images (signatures, attestations, SBOMs)
+/// trigger nothing.
 pub fn read(event: Value) -> Result<EcrTrigger, EcrEventError> {
     let event: EventBridgeEvent = serde_json::from_value(event).map_err(|e| EcrEventError::Shape(e.to_string()))?;
     if event.source != "aws.ecr" || event.detail_type != "ECR Image Action" {
@@ -126,7 +126,7 @@ fn is_region(text: &str) -> bool {
         && parts.iter().all(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
 }
 
-/// ECR's own rule for names of repositories: lower-case words, joined by one separator, in folders.
+/// ECR's own rule for repository names: lower-case words, joined by one separator, in folders.
 fn is_repository(text: &str) -> bool {
     let is_word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     (2..=256).contains(&text.len())
@@ -149,7 +149,7 @@ fn is_digest(text: &str) -> bool {
     text.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// `sha256-<digest>`, with or without `.sig` and the like: how cosign and OCI referrers tag what belongs to an image.
+/// `sha256-<digest>`, with or without `.sig` and the like: cosign's and OCI referrers' tags for companions of an image.
 fn is_companion_tag(tag: &str) -> bool {
     tag.strip_prefix("sha256-")
         .and_then(|rest| rest.get(..64))

@@ -1,6 +1,6 @@
-//! GitHub's webhook behind a Lambda Function URL: size, then signature, and only then what it says.
+//! Checks GitHub's webhook requests behind a Lambda Function URL: size, then signature, and only then the content.
 //!
-//! Pure: a request and the secret in, an answer or a message for the queue out.
+//! Pure: request and secret in, a response or a message for the queue out.
 
 use aws_lambda_events::lambda_function_urls::LambdaFunctionUrlRequest;
 use base64::Engine as _;
@@ -12,26 +12,26 @@ use sha2::Sha256;
 
 use super::queue::Push;
 
-/// The largest body we look at, counted as it arrives (base64 or not). The URL itself stops at 6 MB with envelope and
-/// base64 counted, so that ours answers with words first. A push event is a fraction of it.
+/// Size of a body as it arrives (base64 or not). The URL itself stops at 6 MB with envelope and base64 counted, so that
+/// our response comes first, with a message. A push event is a fraction of it.
 pub const MAX_BODY: usize = 5 << 20;
 
-/// An HTTP answer: a status and a line of text.
+/// An HTTP response: a status and a line of text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// HTTP status.
     pub status: u16,
-    /// What to tell the caller; shown in GitHub's list of deliveries.
+    /// The text for the caller; GitHub shows it in the list of deliveries.
     pub text: String,
 }
 
 impl Reply {
-    /// An answer.
+    /// Creates a response.
     pub fn new(status: u16, text: impl Into<String>) -> Self {
         Self { status, text: text.into() }
     }
 
-    /// The answer as a Function URL wants it.
+    /// The response in the format of a Function URL.
     pub fn into_value(self) -> Value {
         let allow = if self.status == 405 {
             json!({"content-type": "text/plain", "allow": "POST"})
@@ -42,16 +42,16 @@ impl Reply {
     }
 }
 
-/// What becomes of a request.
+/// The result of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WebhookResult {
-    /// It is answered at once.
+    /// Respond at once.
     Reply(Reply),
-    /// A branch moved: queue this, then answer 202.
+    /// A branch was pushed: queue this, then respond with 202.
     Enqueue(Push),
 }
 
-/// A request of which nothing but its size and form was looked at.
+/// A request of which only size and form were checked.
 #[derive(Debug)]
 pub struct Request {
     body: Vec<u8>,
@@ -61,8 +61,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// Checks method and size and decodes the body; the error is the answer. No secret is needed for this, so that a
-    /// request which can't be genuine costs nothing.
+    /// Checks method and size and decodes the body; the error is the response. Needs no secret, so that a request that
+    /// can't be genuine costs nothing.
     pub fn read(event: Value) -> Result<Self, Reply> {
         let request: LambdaFunctionUrlRequest =
             serde_json::from_value(event).map_err(|_| Reply::new(400, "not a Function URL request"))?;
@@ -78,7 +78,7 @@ impl Request {
         } else {
             text.into_bytes()
         };
-        // `HeaderMap` compares names without case.
+        // `HeaderMap` ignores case.
         let header =
             |name| request.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().trim().to_owned();
         let signature = header("x-hub-signature-256");
@@ -239,7 +239,7 @@ mod tests {
         {
             assert_eq!(with(json!({"x-github-event": "push", "x-hub-signature-256": signature})), 401, "{signature}");
         }
-        // The signature is over the bytes, not over what they mean.
+        // The signature is over the bytes, not over their meaning.
         let mut spaced = signed("push", &body);
         spaced["body"] = json!(format!("{body} "));
         assert_eq!(status(spaced), 401);

@@ -1,5 +1,5 @@
-//! What woke us (1). An event only says *look*: nothing of it is believed beyond which branch, image or application to
-//! look at.
+//! Parses events and exchanges messages of the queue. An event only triggers a look: nothing in it is trusted beyond
+//! which branch, image or application it names.
 
 pub mod ecr;
 pub mod github;

@@ -1,4 +1,4 @@
-//! The SQS FIFO queue between the webhook and its worker: what a message says, and which messages come back.
+//! Defines the messages of the SQS FIFO queue between the webhook and its worker.
 
 use aws_lambda_events::sqs::SqsEvent;
 use serde::{Deserialize, Serialize};
@@ -15,56 +15,56 @@ pub struct Push {
     /// The branch, as `refs/heads/…`.
     #[serde(rename = "ref")]
     pub reference: String,
-    /// Where the branch was when the event was sent.
+    /// Head of the branch when the event was sent.
     pub after: String,
-    /// GUID of the delivery.
+    /// GUID of the webhook delivery.
     pub delivery: String,
 }
 
 impl Push {
-    /// The branch's name.
+    /// The branch without `refs/heads/`.
     pub fn branch(&self) -> &str {
         self.reference.strip_prefix("refs/heads/").unwrap_or(&self.reference)
     }
 
-    /// The FIFO group: one for each repository and branch, so that a branch's pushes keep their order and branches
-    /// don't wait for each other. A hash, because a group's name is short and ASCII.
+    /// The FIFO group: one for each repository and branch, so that the pushes of a branch stay in order and branches
+    /// don't wait for each other. A hash, because the name of a group is short and ASCII.
     pub fn group(&self) -> String {
         let repo = self.repo.to_string().to_ascii_lowercase();
         hex::encode(Sha256::digest(format!("{repo}\0{}", self.reference)))
     }
 }
 
-/// A sync that was left for another invocation to go on with. The worker resolves the branch head itself here, too.
+/// Resumes a sync in another invocation. The worker resolves the branch head itself here, too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResumeMessage {
-    /// The application, as its tracking ids name it.
+    /// The application's name in tracking ids.
     pub app: String,
-    /// The sync's id: once it has ended, the message says nothing.
+    /// The operation's id: where it has completed, the message has no effect.
     pub operation: String,
-    /// How often it was taken up.
+    /// How many times it was resumed.
     pub attempt: u32,
 }
 
 impl ResumeMessage {
-    /// The FIFO group: one for each application, so that none waits for another's rollout.
+    /// The FIFO group: one for each application, so that none waits for another one's rollout.
     pub fn group(&self) -> String {
         hex::encode(Sha256::digest(format!("continue\0{}", self.app)))
     }
 
-    /// The deduplication id: sent twice, it comes once. A queue has them for all its groups, so that the application
-    /// is part of it.
+    /// The deduplication id: a message that is sent twice is delivered once. A queue deduplicates over all its groups,
+    /// so that the application is a part of the id.
     pub fn deduplication(&self) -> String {
         hex::encode(Sha256::digest(format!("continue\0{}\0{}\0{}", self.app, self.operation, self.attempt)))
     }
 }
 
-/// What a message asks for.
+/// The content of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
-    /// A branch moved.
+    /// A branch was pushed.
     Push(Push),
-    /// A sync goes on.
+    /// A sync is to be resumed.
     Resume(ResumeMessage),
 }
 
@@ -78,7 +78,7 @@ impl Message {
         }
     }
 
-    /// The FIFO group that it came in.
+    /// The message's FIFO group.
     pub fn group(&self) -> String {
         match self {
             Self::Push(push) => push.group(),
@@ -87,18 +87,18 @@ impl Message {
     }
 }
 
-/// A message as it came, or why it can't be read (it will never be readable, so it is not asked for again).
+/// A received message, or why it is invalid (that will not change, so it is not requested again).
 #[derive(Debug)]
 pub struct Record {
-    /// SQS' id of the message, for the answer.
+    /// SQS' message id, for the response.
     pub id: String,
-    /// What SQS knows this delivery of it by.
+    /// SQS' handle of this delivery.
     pub receipt: String,
-    /// What it says.
+    /// The parsed content.
     pub message: Result<Message, String>,
 }
 
-/// Why an event is not one of SQS.
+/// The event is not from SQS.
 #[derive(Debug, thiserror::Error)]
 #[error("unreadable SQS event")]
 pub struct QueueEventError(#[source] serde_json::Error);
@@ -117,7 +117,7 @@ pub fn read(event: Value) -> Result<Vec<Record>, QueueEventError> {
         .collect())
 }
 
-/// The answer to SQS (`ReportBatchItemFailures`): the messages that shall come again. In a FIFO queue that must be all
+/// The response to SQS (`ReportBatchItemFailures`): the messages to deliver again. In a FIFO queue that must be all
 /// messages of a group from the first failed one on, or their order is lost.
 pub fn failures<'a>(ids: impl IntoIterator<Item = &'a str>) -> Value {
     let items: Vec<Value> = ids.into_iter().map(|id| json!({"itemIdentifier": id})).collect();

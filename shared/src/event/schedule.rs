@@ -1,19 +1,19 @@
-//! The schedule that wakes `drift-check`: all applications, or the one that its input names.
+//! Parses the schedule event of `drift-check`: all applications, or the one that its input names.
 
 use serde_json::Value;
 
-/// What to check.
+/// What an event triggers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ScheduleTrigger {
     /// Every application.
     All,
     /// The application of this name.
     App(String),
-    /// Nothing, and why.
+    /// Nothing, with the reason.
     Ignored(&'static str),
 }
 
-/// Reads the event of EventBridge Scheduler (`Scheduled Event` from `aws.scheduler` or `aws.events`), or a direct
+/// Parses the event of EventBridge Scheduler (`Scheduled Event` from `aws.scheduler` or `aws.events`), or a direct
 /// invocation `{"app": NAME}` or `{}`.
 pub fn read(event: &Value) -> ScheduleTrigger {
     let text = |key| event.get(key).and_then(Value::as_str);

@@ -1,7 +1,6 @@
-//! A message of the queue at a later time: a schedule of EventBridge Scheduler that fires once and then is gone.
+//! Schedules a message of the queue: a one-time schedule of EventBridge Scheduler that deletes itself.
 //!
-//! It calls SQS's own `SendMessage` (a universal target), because the target made for queues can't name a
-//! deduplication id.
+//! It calls SQS's own `SendMessage` (a universal target), because the target for queues can't set a deduplication id.
 
 use std::time::Duration;
 
@@ -18,15 +17,15 @@ use crate::http::HttpError;
 
 const SCHEDULER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a message could not be put off.
+/// Why a message could not be scheduled.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchedulerError {
     /// No region or credentials.
     #[error(transparent)]
     Sign(#[from] SignError),
-    /// No answer.
-    #[error("failed to schedule the rest of a sync of {app}")]
+    /// No response.
+    #[error("failed to schedule the continuation of the sync of {app}")]
     Http {
         /// The application.
         app: String,
@@ -34,26 +33,26 @@ pub enum SchedulerError {
         #[source]
         source: HttpError,
     },
-    /// Scheduler says no.
-    #[error("failed to schedule the rest of a sync of {app}: HTTP {status}: {message}")]
+    /// The scheduler refused the request.
+    #[error("failed to schedule the continuation of the sync of {app}: HTTP {status}: {message}")]
     Refused {
         /// The application.
         app: String,
         /// HTTP status.
         status: u16,
-        /// Its own words.
+        /// The scheduler's message.
         message: String,
     },
 }
 
-/// The schedule's name: the same for the same message, so that a second one does no harm.
+/// The schedule's name: the same for the same message, so that a duplicate has no effect.
 pub fn name(queue_url: &str, rest: &ResumeMessage) -> String {
     let hash = Sha256::digest(format!("{queue_url}\0{}\0{}", rest.app, rest.deduplication()));
     format!("slipway-{}", hex::encode(hash.iter().copied().take(16).collect::<Vec<u8>>()))
 }
 
-/// Has `rest` sent to `queue_url` at `at`, to the second, in the name of `role` (its ARN). That it is scheduled
-/// already is no error.
+/// Schedules `rest` to be sent to `queue_url` at `at`, to the second, as `role` (its ARN). An existing schedule of that
+/// name is no error.
 pub async fn send(
     aws: &Aws,
     role: &str,

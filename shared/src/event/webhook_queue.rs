@@ -1,4 +1,4 @@
-//! The answering half of `github-webhook`: a request in, one queue call, an HTTP answer out.
+//! Answers webhook requests with one queue call, and sends the queue's other messages.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use crate::error::chain;
 use crate::secret::Secrets;
 use crate::time;
 
-/// For how many seconds a message stays invisible after a sign of life: a killed worker's comes back then.
+/// Seconds for which a message stays invisible after each heartbeat: a killed worker's message is delivered again then.
 const VISIBILITY_SECONDS: i32 = 120;
-/// How often a sign of life is given.
+/// Interval of the heartbeats: two may fail before the message becomes visible.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(40);
 
-/// Answers webhooks, and sends and keeps the messages of the queue.
+/// Answers webhooks, and sends and extends messages of the queue.
 #[derive(Debug, Clone)]
 pub struct WebhookQueue {
     settings: config::Webhook,
@@ -28,7 +28,7 @@ pub struct WebhookQueue {
     aws: Aws,
 }
 
-/// What is due as soon as this is not worth a schedule, which is as exact as a minute.
+/// Shorter delays are not worth a schedule, whose precision is a minute.
 const MIN_SCHEDULE_DELAY: Duration = Duration::from_secs(10);
 
 /// Why a message could not be queued.
@@ -41,13 +41,13 @@ pub struct QueueError {
 }
 
 impl WebhookQueue {
-    /// An intake with these settings; nothing is asked of AWS yet.
+    /// Creates it with these settings; sends no request to AWS yet.
     pub fn new(settings: config::Webhook, secrets: Secrets, aws: Aws) -> Self {
         Self { settings, secrets, aws }
     }
 
-    /// Answers the request of a Function URL (payload version 2.0). What fails on our side is a 500, which GitHub shows
-    /// beside the delivery, with a button to send it again; causes go to the log only.
+    /// Answers the request of a Function URL (payload version 2.0). Failures on our side are a 500, which GitHub shows
+    /// beside the delivery, with a button to redeliver it; causes are only logged.
     pub async fn answer(&self, event: Value) -> Value {
         let request = match Request::read(event) {
             Ok(request) => request,
@@ -81,12 +81,12 @@ impl WebhookQueue {
         self.send(push, push.group(), &push.delivery).await
     }
 
-    /// Whether what waits for long can be put off to a later time.
+    /// Whether messages can be delayed for long.
     pub fn has_scheduler(&self) -> bool {
         self.settings.schedule_role.is_some()
     }
 
-    /// Queues the rest of a sync, at `at` where that is some time ahead; at once where it can't be put off.
+    /// Queues the continuation of a sync, at `at` where that is some time ahead; at once where it can't be delayed.
     pub async fn send_resume(&self, rest: &ResumeMessage, at: Option<Timestamp>) -> Result<(), QueueError> {
         let is_ahead = |at: &Timestamp| time::until(*at) > MIN_SCHEDULE_DELAY;
         if let (Some(role), Some(at)) = (&self.settings.schedule_role, at.filter(is_ahead)) {
@@ -113,7 +113,7 @@ impl WebhookQueue {
             .map_err(|error| QueueError { code: crate::aws::error_code(&error), source: Box::new(error) })
     }
 
-    /// Keeps messages from coming again as long as it runs, and lets those of a killed worker come back soon.
+    /// Keeps messages invisible as long as it runs, and lets those of a killed worker become visible soon.
     pub async fn extend_visibility(&self, receipts: &[String]) -> std::convert::Infallible {
         loop {
             for receipt in receipts.iter().filter(|receipt| !receipt.is_empty()) {

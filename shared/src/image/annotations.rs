@@ -1,4 +1,4 @@
-//! The annotations of Argo CD Image Updater on an Application (argoproj-labs/argocd-image-updater
+//! Reads Argo CD Image Updater's annotations of an Application (argoproj-labs/argocd-image-updater
 //! `docs/configuration/`, `pkg/argocd/annotations.go`).
 
 use slipway_manifest::tree;
@@ -10,22 +10,22 @@ use crate::source::RepoUrl;
 
 const PREFIX: &str = "argocd-image-updater.argoproj.io/";
 
-/// An image of an Application that wants its tag kept up to date, and where that is written.
+/// An image of an Application to keep up to date, and where to write its tag.
 #[derive(Debug, Clone)]
 pub struct Update {
     /// Name of the Application.
     pub app: String,
     /// Registry and repository, as in `image-list`.
     pub image: String,
-    /// What stands behind the image in `image-list`: a constraint on versions; may be empty.
+    /// The version constraint after the image in `image-list`; may be empty.
     pub constraint: String,
-    /// How a tag is chosen.
+    /// The strategy that chooses a tag.
     pub strategy: Strategy,
-    /// Which tags may be chosen.
+    /// Tags that may be chosen.
     pub allow: Allow,
-    /// Patterns of tags that may not.
+    /// Patterns of tags that may not be chosen.
     pub ignore: Vec<String>,
-    /// The image's name in the manifests, where it is another one.
+    /// The image's name in the manifests, where it differs.
     pub kustomize_name: Option<String>,
     /// The repository to commit to.
     pub repo: RepoUrl,
@@ -35,8 +35,8 @@ pub struct Update {
     pub folder: String,
 }
 
-/// The images among those of `apps` that `push` is about: registry and repository are the same to the letter.
-/// Applications that name the image, but can't be updated, are errors; all others are passed over.
+/// The images of `apps` that `push` concerns: registry and repository are equal. Applications that name the image, but
+/// can't be updated, are errors; all others are ignored.
 pub fn updates(push: &ImagePush, apps: &[Application]) -> (Vec<Update>, Vec<ImageError>) {
     let pushed = push.image();
     let (mut updates, mut errors) = (Vec::new(), Vec::new());
@@ -54,7 +54,7 @@ pub fn updates(push: &ImagePush, apps: &[Application]) -> (Vec<Update>, Vec<Imag
     (updates, errors)
 }
 
-/// `[alias=]registry/name[:constraint]`; a constraint may itself hold `=`, as in `name:>=1`.
+/// `[alias=]registry/name[:constraint]`; a constraint may contain `=`, as in `name:>=1`.
 fn entry_parts(entry: &str) -> (&str, &str, &str) {
     let (alias, rest) = match entry.split_once('=') {
         Some((alias, rest)) if !alias.contains(':') => (alias.trim(), rest.trim()),
@@ -74,7 +74,7 @@ struct Annotations<'a> {
 }
 
 impl Annotations<'_> {
-    /// The setting of the image, else that of the Application.
+    /// The image's setting, else the Application's.
     fn get(&self, name: &str) -> Option<&str> {
         let own = || self.app.annotation(&format!("{PREFIX}{}.{name}", self.alias)).filter(|_| !self.alias.is_empty());
         own().or_else(|| self.app.annotation(&format!("{PREFIX}{name}"))).map(str::trim)
@@ -110,7 +110,7 @@ fn update(app: &Application, alias: &str, image: &str, constraint: &str) -> Resu
     })
 }
 
-/// Credentials behind `git:` are Slipway's own, whatever stands there.
+/// Credentials after `git:` are ignored: Slipway uses its own.
 fn repository(annotations: &Annotations<'_>) -> Result<RepoUrl, ImageError> {
     let method = annotations.get("write-back-method").unwrap_or("argocd");
     if method.split(':').next() != Some("git") {
@@ -120,7 +120,7 @@ fn repository(annotations: &Annotations<'_>) -> Result<RepoUrl, ImageError> {
     url.parse().map_err(|e: crate::source::LocationError| annotations.wrong("git-repository", e.to_string()))
 }
 
-/// `main` and `main:main` are branches; `base:other` is one to push to a branch of its own.
+/// `main` and `main:main` are branches; `base:other` asks for a new branch to push to.
 fn branch(annotations: &Annotations<'_>) -> Result<Option<String>, ImageError> {
     let wanted = match annotations.get("git-branch").filter(|branch| !branch.is_empty()) {
         None => annotations.app.source.target_revision.as_str(),

@@ -1,4 +1,4 @@
-//! Which tag an image gets (argoproj-labs/argocd-image-updater `registry-scanner/pkg/image/version.go`).
+//! Chooses an image's tag (argoproj-labs/argocd-image-updater `registry-scanner/pkg/image/version.go`).
 
 use slipway_gocompat::filepath;
 use slipway_gocompat::regexp::{self, Regex};
@@ -11,28 +11,28 @@ use super::{ImageError, Update};
 pub struct TagInfo {
     /// The tag.
     pub tag: String,
-    /// When its image was pushed, in milliseconds since 1970.
+    /// Time of the image's push, in milliseconds since 1970.
     pub pushed_at_ms: i64,
     /// The image's digest.
     pub digest: String,
 }
 
-/// `update-strategy`.
+/// The annotation `update-strategy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
     /// The highest version that the constraint allows.
     Semver,
-    /// The image pushed last. Image Updater goes by the date inside the image, which costs a request a tag and which
-    /// reproducible builds set to 1970; ECR lists push times for nothing. Ties go by tag.
+    /// The image pushed last. Image Updater uses the date inside the image, which costs one request per tag and which
+    /// reproducible builds set to 1970; ECR lists push times at no cost. Ties are resolved by tag.
     NewestBuild,
-    /// The tag that is last in the alphabet.
+    /// The last tag in alphabetical order.
     Alphabetical,
-    /// Whatever the one tag of the constraint points at.
+    /// The image that the constraint's only tag points at.
     Digest,
 }
 
 impl Strategy {
-    /// Reads the annotation; old names count, and what nobody knows is semver.
+    /// Accepts legacy names; unknown strategies fall back to semver (as Image Updater does).
     pub fn parse(text: &str) -> Self {
         match text.to_lowercase().as_str() {
             "newest-build" | "latest" => Self::NewestBuild,
@@ -43,19 +43,19 @@ impl Strategy {
     }
 }
 
-/// `allow-tags`.
+/// The annotation `allow-tags`.
 #[derive(Debug, Clone)]
 pub enum Allow {
-    /// `any`, or nothing.
+    /// `any`, or no annotation.
     Any,
-    /// `regexp:…`, found anywhere in the tag.
+    /// `regexp:…`, which may match any part of the tag.
     Regexp(Regex),
-    /// What can't be read allows nothing.
+    /// An invalid annotation allows no tag.
     Nothing,
 }
 
 impl Allow {
-    /// Reads the annotation.
+    /// Parses the annotation.
     pub fn parse(text: &str) -> Self {
         if text.is_empty() || text.eq_ignore_ascii_case("any") {
             return Self::Any;
@@ -78,7 +78,7 @@ impl Allow {
     }
 }
 
-/// The tag that the image should have now; `None` where none is allowed. A constraint that can't be read is an error.
+/// The tag that the image should have now; `None` where none is allowed. An invalid constraint is an error.
 ///
 /// Without a constraint, semver takes any version but pre-releases.
 pub fn choose<'a>(update: &Update, tags: &'a [TagInfo]) -> Result<Option<&'a TagInfo>, ImageError> {
@@ -104,9 +104,9 @@ pub fn choose<'a>(update: &Update, tags: &'a [TagInfo]) -> Result<Option<&'a Tag
     })
 }
 
-/// Whether `chosen` is newer than the tag `current`, by the strategy: a higher version, a later push, or later in the
-/// alphabet. Where they can't be compared (a tag that is no version, or that ECR does not list any more) it counts as
-/// newer.
+/// Whether `chosen` is newer than the tag `current`, by the strategy: a higher version, a later push, or later in
+/// alphabetical order. Where they can't be compared (a tag that is no version, or that ECR no longer lists) it counts
+/// as newer.
 pub fn is_forward(strategy: Strategy, current: &str, chosen: &TagInfo, tags: &[TagInfo]) -> bool {
     match strategy {
         Strategy::Semver => match (Version::parse(current), Version::parse(&chosen.tag)) {

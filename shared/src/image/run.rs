@@ -1,6 +1,6 @@
-//! The function `ecr-push`: an image push becomes one commit for each branch that names the image. What to change is
-//! decided by [`super::plan`], again with each new head of the branch; here are the root, the list of tags, and the
-//! commit.
+//! Runs the function `ecr-push`: an image push becomes one commit for each branch that names the image. The changes are
+//! planned by [`super::plan_updates`], again with each new head of the branch; this module reads the root, lists the
+//! tags, and commits.
 
 use std::collections::BTreeMap;
 
@@ -20,10 +20,10 @@ use crate::source::commit::{self, Committed};
 use crate::source::github::GitHub;
 use crate::source::{Checkouts, Location, Repo, RepoUrl};
 
-/// Tags listed of one repository at most: ECR keeps 20,000 images unless a limit was raised.
+/// Tags of one repository that are listed: ECR keeps 20,000 images unless a quota was raised.
 const MAX_TAGS: usize = 20_000;
 
-/// The function `ecr-push`.
+/// The function `ecr-push`: its settings and clients.
 #[derive(Clone)]
 pub struct ImageUpdater {
     root: Location,
@@ -32,20 +32,20 @@ pub struct ImageUpdater {
     slack: Option<Slack>,
 }
 
-/// What became of one branch.
+/// The result of one branch.
 #[derive(Debug, Default)]
 pub struct UpdateResult {
-    /// The commit that was made.
+    /// The commit, where one was created.
     pub commit: Option<Committed>,
-    /// What changed: `web: 1.2.3 → 1.2.4`.
+    /// The changes: `web: 1.2.3 → 1.2.4`.
     pub changes: Vec<String>,
-    /// Why Applications stay as they are.
+    /// Why Applications were not changed.
     pub unchanged: Vec<String>,
-    /// What users should know.
+    /// Problems to report to users.
     pub problems: Vec<String>,
 }
 
-/// Why the tags of an image can't be listed.
+/// Why the tags of an image could not be listed.
 #[derive(Debug, thiserror::Error)]
 enum TagsError {
     #[error("failed to list the tags of {image} ({code})")]
@@ -60,7 +60,7 @@ enum TagsError {
 }
 
 impl ImageUpdater {
-    /// A pusher with these settings; nothing is asked yet.
+    /// Creates the updater; sends no request yet.
     pub fn new(settings: config::EcrPush, aws: Aws) -> Self {
         let config::EcrPush { root, github, slack } = settings;
         let secrets = Secrets::new(aws.clone());
@@ -72,7 +72,7 @@ impl ImageUpdater {
         }
     }
 
-    /// Handles an event of EventBridge; gives the commits made. What asks for nothing is answered with why.
+    /// Handles an event of EventBridge; returns the commits, or why the event triggers nothing.
     pub async fn handle(&self, event: Value) -> Result<Value, Failure> {
         match ecr::read(event).map_err(|error| Failure::terminal(&error))? {
             EcrTrigger::Ignored(reason) => {
@@ -89,16 +89,25 @@ impl ImageUpdater {
         }
     }
 
-    /// Brings every kustomization that names the pushed image to the tag that its Application wants; gives what
-    /// became of each `OWNER/REPO branch`.
+    /// Updates every kustomization that names the pushed image to the tag that its Application wants; returns the
+    /// result of each `OWNER/REPO branch`.
     pub async fn run(&self, push: &ImagePush) -> Result<BTreeMap<String, UpdateResult>, Failure> {
         let checkouts = Checkouts::new(self.github.clone());
         let root = root::load(&self.root, &checkouts).await?;
-        // What may not be deployed is not written to either.
-        let permitted = root.members.into_iter().filter(|member| member.permit.denied.is_none());
-        let apps: Vec<_> = permitted.map(|member| member.app).collect();
-        let (wanted, errors) = updates(push, &apps);
-        let refused: Vec<String> = errors.iter().map(|error| chain(error)).collect();
+        // Applications that may not be deployed are not updated either.
+        let (mut wanted, mut refused) = (Vec::new(), Vec::new());
+        for member in root.members.iter().filter(|member| member.permit.denied.is_none()) {
+            let (updates, errors) = updates(push, std::slice::from_ref(&member.app));
+            refused.extend(errors.iter().map(|error| chain(error)));
+            for update in updates {
+                let url = format!("https://{}/{}", update.repo.host, update.repo.repo);
+                // Slipway's credential writes to more repositories than the Application's project allows.
+                match member.permit.refused_source(&url) {
+                    Some(denied) => refused.push(format!("{}: {denied}", member.instance())),
+                    None => wanted.push(update),
+                }
+            }
+        }
         self.notify(push, &refused).await;
         let mut outcomes = BTreeMap::new();
         if !refused.is_empty() {
@@ -116,7 +125,7 @@ impl ImageUpdater {
         Ok(outcomes)
     }
 
-    /// The updates of each branch; those on another host than the root's are not supported yet.
+    /// Groups the updates by branch; other hosts than the root's are not supported yet.
     async fn by_branch(
         &self,
         wanted: Vec<Update>,
@@ -158,7 +167,7 @@ impl ImageUpdater {
         Ok(outcome)
     }
 
-    /// Every tag of the pushed repository, with the time of its push.
+    /// Lists every tag of the pushed repository, with the time of its push.
     async fn tags(&self, push: &ImagePush) -> Result<Vec<TagInfo>, Failure> {
         let config = self.aws.config().await.to_builder();
         let region = aws_config::Region::new(push.region.clone());
@@ -187,7 +196,7 @@ impl ImageUpdater {
         let (Some(slack), false) = (&self.slack, problems.is_empty()) else { return };
         let what = format!("{}:{} was pushed, but not everything that names it can be updated", push.image(), push.tag);
         if let Err(error) = slack.post(&report::problem(&what, problems)).await {
-            tracing::warn!(error = chain(&error), "Slack was not told");
+            tracing::warn!(error = chain(&error), "failed to notify Slack");
         }
     }
 }

@@ -53,7 +53,7 @@ fn tree(files: &[(&str, &str)]) -> Tree {
     tree
 }
 
-/// Attack 24: only who lists exactly this registry and repository is touched.
+/// Only Applications that list exactly this registry and repository are updated.
 #[test]
 fn only_exact_names_are_concerned() {
     let evil = |image: &str| app("evil", &[("image-list", image)]);
@@ -145,7 +145,7 @@ fn one_scalar_changes() {
     assert_eq!(plan.message(), "build: automatic update of web\n\nupdates image team/app tag '1.0' to '1.10'\n");
 }
 
-/// The kustomization may lie in the repository's top folder.
+/// The kustomization may be in the repository's root.
 #[test]
 fn the_top_folder_is_written_to() {
     let tree = tree(&[("kustomization.yaml", &format!("images:\n- name: {IMAGE}\n  newTag: \"1.0\"\n"))]);
@@ -198,7 +198,7 @@ fn applications_share_a_commit() {
     assert_eq!(plan.errors[0].to_string(), "d: there is no kustomization in `apps/d`");
 }
 
-/// Image Updater's own answers (`vectors/README.argo.md`), where they are at hand.
+/// Image Updater's recorded answers, where they are present.
 #[test]
 fn tags_are_chosen_as_image_updater_chooses() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors/imageupdater.jsonl");
@@ -243,7 +243,7 @@ fn chosen(record: &Value) -> Result<Option<String>, String> {
             digest: tag["digest"].as_str().unwrap_or_default().to_owned(),
         }
     };
-    // Image Updater may find no date for a tag; ECR always lists one.
+    // Image Updater may have no date for a tag; ECR always has one.
     let dated = |tag: &&Value| strategy != Strategy::NewestBuild || tag["created"].is_string();
     let list: Vec<TagInfo> = record["tags"].as_array().into_iter().flatten().filter(dated).map(info).collect();
     choose(&update, &list).map(|found| found.map(|info| info.tag.clone())).map_err(|e| e.to_string())

@@ -1,20 +1,20 @@
-//! What one commit does, in one message: an application alone with its details, several as lines under a count. Pure.
+//! Builds the message of one commit: a single application with its details, several as lines under a count. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::report::{self, AppSyncStatus, SyncReport};
 
-/// Slack shortens texts over 4,000 characters.
+/// Slack truncates texts over 4,000 characters.
 const MAX_TEXT: usize = 3_900;
-/// Characters that the line about what is left out takes.
+/// Characters of the line that counts the omitted applications.
 const OMISSION_RESERVE: usize = 40;
-/// Texts in the thread of one message: about one a second gets through.
+/// Replies in the thread of one message: Slack accepts about one a second.
 const MAX_DETAILS: usize = 10;
-/// Words of a line about one application.
+/// Length of one application's line, in characters.
 const MAX_WORDS: usize = 160;
 
-/// The applications of one commit, as far as one channel hears of them.
+/// The applications of one commit that one channel subscribes to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommitReport {
     repo: String,
@@ -26,20 +26,20 @@ pub struct CommitReport {
 struct ReportLine {
     phase: Option<AppSyncStatus>,
     cluster: String,
-    /// Everything about it, as the message of one application.
+    /// The message about this application alone.
     whole: String,
-    /// What matters most, in a line.
+    /// Its most important line.
     words: String,
     has_details: bool,
 }
 
 impl CommitReport {
-    /// An empty board of a commit.
+    /// Creates an empty report of a commit.
     pub fn new(repo: &str, sha: &str) -> Self {
         Self { repo: repo.to_owned(), sha: sha.to_owned(), apps: BTreeMap::new() }
     }
 
-    /// Writes down how an application stands now.
+    /// Sets the current result of an application.
     pub fn put(&mut self, deployment: &SyncReport<'_>) {
         let SyncReport { app, cluster, phase, changes, problems, warnings, .. } = deployment;
         let words = match (problems.split_first(), changes.len()) {
@@ -60,22 +60,22 @@ impl CommitReport {
         self.apps.insert((*app).to_owned(), entry);
     }
 
-    /// Whether it speaks of `app`.
+    /// Whether the report contains `app`.
     pub fn has(&self, app: &str) -> bool {
         self.apps.contains_key(app)
     }
 
-    /// How many applications it speaks of.
+    /// Number of applications.
     pub fn len(&self) -> usize {
         self.apps.len()
     }
 
-    /// Whether it speaks of none.
+    /// Whether it has no applications.
     pub fn is_empty(&self) -> bool {
         self.apps.is_empty()
     }
 
-    /// The message: what fails comes first, what is well last; what does not fit is counted.
+    /// Formats the message: failures first, healthy applications last; those that do not fit are counted.
     pub fn text(&self) -> String {
         if let (1, Some(entry)) = (self.apps.len(), self.apps.values().next()) {
             return entry.whole.clone();
@@ -111,8 +111,8 @@ impl CommitReport {
         text
     }
 
-    /// What the thread says when all is done: each application that changed or failed, several to a text as they fit.
-    /// A board of one has no need of it.
+    /// Formats the replies for the thread: every application that changed or failed, several to a text as they fit. A
+    /// report of one application needs none.
     pub fn details(&self) -> Vec<String> {
         let mut entries: Vec<&ReportLine> = self.apps.values().filter(|entry| entry.has_details).collect();
         if self.apps.len() < 2 {
@@ -138,7 +138,7 @@ impl CommitReport {
     }
 }
 
-/// Phases as they are listed: what needs people first.
+/// The order of results in the message: first those that need a person.
 const ORDER: [AppSyncStatus; 8] = [
     AppSyncStatus::Failed,
     AppSyncStatus::Waiting,
@@ -158,10 +158,10 @@ fn word(phase: AppSyncStatus) -> &'static str {
     match phase {
         AppSyncStatus::Failed => "failed",
         AppSyncStatus::Waiting => "not healthy yet",
-        AppSyncStatus::Held => "held by a window",
-        AppSyncStatus::Queued => "waiting for others",
-        AppSyncStatus::OutOfSync => "to be synced by hand",
-        AppSyncStatus::Skipped => "left alone",
+        AppSyncStatus::Held => "blocked by sync window",
+        AppSyncStatus::Queued => "waiting for dependencies",
+        AppSyncStatus::OutOfSync => "needs manual sync",
+        AppSyncStatus::Skipped => "skipped",
         AppSyncStatus::Progressing => "being deployed",
         AppSyncStatus::Healthy => "deployed",
     }

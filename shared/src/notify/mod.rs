@@ -1,5 +1,5 @@
-//! What to say (8), and where: [`report`] and [`board`] build texts and [`subscribe`] chooses channels, all pure;
-//! [`slack`] sends them, [`reporter`] decides when. Commit statuses go through [`crate::source::github`].
+//! Notifies people: [`report`] and [`commit_report`] build the texts and [`subscribe`] selects the channels, all pure;
+//! [`slack`] sends them, [`reporter`] decides when. Commit statuses are set by [`crate::source::github`].
 
 pub mod commit_report;
 pub mod report;

@@ -1,38 +1,39 @@
-//! The texts for Slack, pure: what happened in, `mrkdwn` out. Everything from outside is escaped, so that a name or a
-//! value can't mention a channel or make a link (attack 28), and cut, so that a message always fits.
+//! Formats the Slack texts (`mrkdwn`). Pure. All input is escaped, so that a name or value can't mention a channel or
+//! make a link, and cut, so that a message always fits.
 
 use std::fmt::Write as _;
 
-/// Slack shortens texts over 4,000 characters.
+/// Slack truncates texts over 4,000 characters.
 const MAX_TEXT: usize = 3_900;
-/// Lines about single objects or fields before "and N more".
+/// Lines about single objects or fields before "and N more": readers need the first.
 const MAX_LINES: usize = 20;
-/// Characters of one value.
+/// Length of one value, in characters.
 const MAX_VALUE: usize = 120;
 
 /// How a deployment stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AppSyncStatus {
     /// Applied, waiting for health.
     Progressing,
     /// Applied and healthy.
+    #[default]
     Healthy,
-    /// It waits: for others, or applied, for its health.
+    /// Waiting: for other applications or, applied, for health.
     Waiting,
-    /// Not begun: a sync window holds it.
+    /// Not begun: blocked by a sync window.
     Held,
-    /// Not begun: it comes after other applications.
+    /// Not begun: waits for its dependencies.
     Queued,
-    /// Left alone, as its annotation asks.
+    /// Skipped, because of its annotation.
     Skipped,
-    /// Compared only: people sync it.
+    /// Compared only: needs a manual sync.
     OutOfSync,
-    /// Something failed.
+    /// The sync or its health failed.
     Failed,
 }
 
 impl AppSyncStatus {
-    /// Its picture.
+    /// Slack emoji.
     pub fn icon(self) -> &'static str {
         match self {
             Self::Progressing => ":hourglass_flowing_sand:",
@@ -45,45 +46,45 @@ impl AppSyncStatus {
     }
 }
 
-/// One deployment of one application.
+/// One application's part of a deployment.
 #[derive(Debug, Clone)]
 pub struct SyncReport<'a> {
-    /// The application.
+    /// The application's name.
     pub app: &'a str,
-    /// The destination cluster's name.
+    /// The destination cluster's display name.
     pub cluster: &'a str,
-    /// The repository.
+    /// `owner/repository`.
     pub repo: &'a str,
-    /// The commit.
+    /// The commit's full SHA.
     pub sha: &'a str,
-    /// How it stands.
+    /// Overall result.
     pub phase: AppSyncStatus,
-    /// What changed, one line an object: `Deployment/shop/web configured`.
+    /// What changed, one line per object: `Deployment/shop/web configured`.
     pub changes: &'a [String],
     /// What failed or is not healthy, one line each.
     pub problems: &'a [String],
-    /// What users should know: unsupported fields and the like.
+    /// What users should know: unsupported fields, for example.
     pub warnings: &'a [String],
 }
 
-/// One field that differs.
+/// One difference between Git and the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift {
-    /// The object, as it prints.
+    /// The object's id, as text.
     pub object: String,
     /// The field's path; empty for the object itself.
     pub field: String,
-    /// What Git says; `None` where Git says nothing.
+    /// The value in Git; `None` where Git does not set the field.
     pub desired: Option<String>,
-    /// What the cluster has; `None` where it has nothing.
+    /// The value in the cluster; `None` where it is missing.
     pub live: Option<String>,
-    /// Who: the field manager.
+    /// The field manager that wrote it.
     pub manager: Option<String>,
-    /// When, as the API server recorded it.
+    /// When it was written, as the API server recorded it.
     pub time: Option<String>,
 }
 
-/// Escapes `&`, `<`, `>` (docs.slack.dev, "Escaping text") and takes line breaks out.
+/// Escapes `&`, `<`, `>` (docs.slack.dev, "Escaping text") and removes line breaks.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -98,7 +99,7 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// A value in a code span: escaped, cut, without backticks of its own.
+/// Formats a value as a code span: escaped, cut, without backticks of its own.
 pub(super) fn code(text: &str) -> String {
     let cut: String = text.chars().take(MAX_VALUE).collect();
     let dots = if cut.len() < text.len() { "…" } else { "" };
@@ -106,17 +107,17 @@ pub(super) fn code(text: &str) -> String {
     if plain.is_empty() { "`\"\"`".to_owned() } else { format!("`{plain}{dots}`") }
 }
 
-/// A bold name.
+/// Formats a bold name.
 pub(super) fn bold(text: &str) -> String {
     format!("*{}*", escape(text).replace('*', "∗"))
 }
 
-/// Commit ids as people write them.
+/// The first seven characters of a commit's SHA.
 pub fn short(sha: &str) -> &str {
     sha.get(..7).unwrap_or(sha)
 }
 
-/// Bullet lines, `MAX_LINES` of them at most.
+/// Appends bullet lines, at most `MAX_LINES`.
 fn bullets(text: &mut String, lines: impl ExactSizeIterator<Item = String>) {
     let total = lines.len();
     let mut shown = 0;
@@ -132,16 +133,16 @@ fn bullets(text: &mut String, lines: impl ExactSizeIterator<Item = String>) {
     }
 }
 
-/// The message of a deployment; the same message is edited while it goes on.
+/// Formats the message of a deployment, which is edited while the deployment goes on.
 pub fn deployment(d: &SyncReport<'_>) -> String {
     let words = match d.phase {
         AppSyncStatus::Progressing => "is being deployed to",
         AppSyncStatus::Healthy => "is deployed to",
-        AppSyncStatus::Waiting => "is not there yet on",
-        AppSyncStatus::Held => "waits for a sync window to be deployed to",
-        AppSyncStatus::Skipped => "is left alone, and is not deployed to",
+        AppSyncStatus::Waiting => "is not healthy yet on",
+        AppSyncStatus::Held => "is blocked by a sync window, and is not deployed to",
+        AppSyncStatus::Skipped => "is skipped, and is not deployed to",
         AppSyncStatus::Queued => "waits for other applications to be deployed to",
-        AppSyncStatus::OutOfSync => "is out of sync, and waits to be synced by hand, on",
+        AppSyncStatus::OutOfSync => "is OutOfSync, and needs a manual sync, on",
         AppSyncStatus::Failed => "could not be deployed to",
     };
     let icon = d.phase.icon();
@@ -153,8 +154,8 @@ pub fn deployment(d: &SyncReport<'_>) -> String {
     text
 }
 
-/// The message about differences that are new; `noticed` is the time of the check, for writes of which the API server
-/// records no time (those of the scale subresource).
+/// Formats the message about new differences; `noticed` is the time of the check, for writes without a recorded time
+/// (those of the scale subresource).
 pub fn drift(app: &str, cluster: &str, sha: &str, drifts: &[Drift], noticed: &str) -> String {
     let mut text = format!(
         ":rotating_light: {} on {} differs from Git at {}: {}",
@@ -167,7 +168,7 @@ pub fn drift(app: &str, cluster: &str, sha: &str, drifts: &[Drift], noticed: &st
     text
 }
 
-/// The message about differences that were undone; as [`drift`].
+/// Formats the message about self-healed differences; arguments as for [`drift`].
 pub fn healed(app: &str, cluster: &str, sha: &str, drifts: &[Drift], noticed: &str) -> String {
     let (app, cluster, sha) = (bold(app), bold(cluster), code(short(sha)));
     let mut text =
@@ -201,7 +202,7 @@ fn drift_line(d: &Drift, noticed: &str) -> String {
     line
 }
 
-/// The message about differences that are gone.
+/// Formats the message about resolved differences.
 pub fn resolved(app: &str, cluster: &str, gone: &[String]) -> String {
     let mut text =
         format!(":white_check_mark: {} on {}: resolved, the cluster is as Git says again", bold(app), bold(cluster));
@@ -209,7 +210,8 @@ pub fn resolved(app: &str, cluster: &str, gone: &[String]) -> String {
     text
 }
 
-/// The message about an application that left the root: how that stands, what is gone, and what is to be said of it.
+/// Formats the message about an application that was removed from the root: its result, the deleted objects, other
+/// lines.
 pub fn deletion(app: &str, cluster: &str, phase: AppSyncStatus, changes: &[String], lines: &[String]) -> String {
     let (icon, words) = match phase {
         AppSyncStatus::Healthy => (":wastebasket:", "is deleted from"),
@@ -228,7 +230,7 @@ pub fn deletion(app: &str, cluster: &str, phase: AppSyncStatus, changes: &[Strin
     text
 }
 
-/// The message about something that needs a person: `what` names it, `lines` say why.
+/// Formats a problem that needs a person: `what` names it, `lines` give the reasons.
 pub fn problem(what: &str, lines: &[String]) -> String {
     let mut text = format!(":x: {}", escape(what));
     bullets(&mut text, lines.iter().map(|line| escape(line)));

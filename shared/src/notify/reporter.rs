@@ -1,8 +1,8 @@
-//! One message a commit and channel, edited in place while its applications go on; the details in its thread at the
-//! end.
+//! Posts one message for each commit and channel, edits it in place while the applications progress, and adds the
+//! details in its thread at the end.
 //!
-//! A message is edited at most once in [`PACE`], as Slack's limits have it; what is left to say then is said by
-//! [`Reporter::finish`].
+//! A message is edited at most once in `UPDATE_INTERVAL`, because of Slack's rate limits; [`Reporter::finish`] sends
+//! what is left.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,23 +17,23 @@ use super::slack::{MessageRef, Slack};
 use super::subscribe::Subscriptions;
 use crate::error::chain;
 
-/// The least time between two edits of a message.
+/// Minimum time between two edits of a message: Slack allows about one write a second.
 const UPDATE_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Where the message about an application's commit stands, as its state remembers it.
+/// The message about an application's commit, as its state remembers it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct LastNotification {
-    /// The message.
+    /// Where it was posted.
     #[serde(flatten)]
     pub posted: MessageRef,
-    /// The commit.
+    /// The commit's SHA.
     pub revision: String,
-    /// How many applications it speaks of: one of several can't be edited by who knows only one of them.
+    /// Number of applications in it: a message about several can't be edited by a worker that knows only one of them.
     #[serde(default)]
     pub apps: usize,
 }
 
-/// Tells Slack of one event; cheap to clone.
+/// Notifies Slack about one event; cheap to clone.
 #[derive(Clone)]
 pub struct Reporter {
     slack: Slack,
@@ -45,23 +45,23 @@ type Key = (String, String, String);
 
 struct PostedReport {
     board: CommitReport,
-    /// The message, where it is posted.
+    /// The message, once it is posted.
     posted: Option<MessageRef>,
-    /// Whether we only answer in the thread of a message that others wrote too.
+    /// Whether other workers wrote the message, too, so that this one only replies in its thread.
     threaded: bool,
     text: String,
     edited: Instant,
 }
 
 impl Reporter {
-    /// A reporter that has said nothing yet.
+    /// Creates a reporter without messages.
     pub fn new(slack: Slack) -> Self {
         Self { slack, boards: Arc::default() }
     }
 
-    /// Tells how an application stands, in the channels that want to hear it. `known` is where an earlier invocation
-    /// told of this commit. Where nothing changed and nothing is wrong there is nothing to tell. Gives what to
-    /// remember; that Slack can't be reached is only logged.
+    /// Reports the result of an application to its subscribed channels. `known` is the message of an earlier invocation
+    /// about this commit. Without changes and problems nothing is sent. Returns the message to remember; a failure to
+    /// send is only logged.
     pub async fn notify(
         &self,
         deployment: &SyncReport<'_>,
@@ -101,7 +101,7 @@ impl Reporter {
         told
     }
 
-    /// Brings every message to what is known, and says the details in its thread.
+    /// Brings every message up to date, and adds the details in its thread.
     pub async fn finish(&self) {
         let mut boards = self.boards.lock().await;
         for ((_, _, channel), shown) in boards.iter_mut() {
@@ -114,7 +114,7 @@ impl Reporter {
             let Some(posted) = &shown.posted else { continue };
             for text in details {
                 if let Err(error) = self.slack.reply(posted, &text).await {
-                    tracing::warn!(error = chain(&error), "Slack was not told the details");
+                    tracing::warn!(error = chain(&error), "failed to send the details to Slack");
                     break;
                 }
             }
@@ -137,7 +137,7 @@ impl Reporter {
                 shown.posted = Some(posted);
                 shown.text = text;
             }
-            Err(error) => tracing::warn!(channel, error = chain(&error), "Slack was not told"),
+            Err(error) => tracing::warn!(channel, error = chain(&error), "failed to notify Slack"),
         }
     }
 }

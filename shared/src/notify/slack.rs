@@ -1,4 +1,4 @@
-//! Slack's Web API: post a message, edit it in place.
+//! Calls Slack's Web API: posts messages, edits them in place, replies in threads.
 
 use std::time::Duration;
 
@@ -8,25 +8,25 @@ use crate::config;
 use crate::http::{Http, HttpError};
 use crate::secret::{SecretError, Secrets};
 
-/// An answer comes within this time, or never.
+/// Limit of one request; Slack answers within a second, or not at all.
 const SLACK_TIMEOUT: Duration = Duration::from_secs(10);
-/// A `Retry-After` up to this many seconds is waited for, once.
+/// A `Retry-After` up to this many seconds is waited for, once: longer ones would use up the invocation.
 const MAX_SLACK_ATTEMPTS: u64 = 5;
 
-/// Where a message stands: what is needed to edit it.
+/// A posted message: what is needed to edit it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct MessageRef {
-    /// The channel's id, as Slack answered it.
+    /// The channel's id, as Slack returned it.
     pub channel: String,
-    /// The message's time stamp, which is its name.
+    /// The message's timestamp, which is its id.
     pub ts: String,
 }
 
-/// Why a message did not get through.
+/// Why a message was not delivered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SlackError {
-    /// The token can't be read.
+    /// The secret with the token could not be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// Slack could not be reached.
@@ -37,12 +37,12 @@ pub enum SlackError {
     Refused {
         /// Slack's error code.
         code: String,
-        /// What to do about it, where we know.
+        /// The remedy, where one is known.
         hint: &'static str,
     },
 }
 
-/// A channel to report to.
+/// A Slack client with its default channel.
 #[derive(Debug, Clone)]
 pub struct Slack {
     settings: config::Slack,
@@ -51,7 +51,7 @@ pub struct Slack {
 }
 
 impl Slack {
-    /// The channel of `settings`; nothing is asked yet.
+    /// Creates the client for the channel of `settings`; sends no request yet.
     pub fn new(settings: config::Slack, secrets: Secrets, http: Http) -> Self {
         Self { settings, secrets, http }
     }
@@ -61,17 +61,17 @@ impl Slack {
         &self.settings.channel
     }
 
-    /// Posts `text` (mrkdwn, built by [`super::report`]) and says where it stands.
+    /// Posts `text` (mrkdwn, built by [`super::report`]); returns where it was posted.
     pub async fn post(&self, text: &str) -> Result<MessageRef, SlackError> {
         self.post_to(&self.settings.channel, text).await
     }
 
-    /// As [`Slack::post`], to another channel.
+    /// Like [`Slack::post`], to another channel.
     pub async fn post_to(&self, channel: &str, text: &str) -> Result<MessageRef, SlackError> {
         self.send(channel, None, text).await
     }
 
-    /// Answers in the thread of a message.
+    /// Replies in the thread of a message.
     pub async fn reply(&self, posted: &MessageRef, text: &str) -> Result<MessageRef, SlackError> {
         self.send(&posted.channel, Some(&posted.ts), text).await
     }

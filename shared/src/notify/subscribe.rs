@@ -1,6 +1,5 @@
-//! Who hears of an application: Argo CD's notification annotations (argoproj/argo-cd
-//! `docs/operator-manual/notifications/ subscriptions.md`), as far as they name Slack channels; what else they name
-//! is told. Pure.
+//! Reads Argo CD's notification annotations (argoproj/argo-cd `docs/operator-manual/notifications/subscriptions.md`) as
+//! far as they name Slack channels; other services and triggers are reported as unsupported. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +9,11 @@ use slipway_manifest::{Object, yaml};
 use super::report::AppSyncStatus;
 
 const PREFIX: &str = "notifications.argoproj.io/subscribe.";
-/// The same as a list, with several triggers and services.
+/// The list form, with several triggers and services.
 const LIST: &str = "notifications.argoproj.io/subscriptions";
-/// Channels that one application may name.
+/// Channels of one application: each costs a message for every commit.
 const MAX_CHANNELS: usize = 20;
-/// The triggers of Argo CD's catalogue that fire here.
+/// The triggers of Argo CD's catalogue that Slipway fires.
 const TRIGGERS: [&str; 6] = [
     "on-deployed",
     "on-health-degraded",
@@ -24,11 +23,11 @@ const TRIGGERS: [&str; 6] = [
     "on-sync-succeeded",
 ];
 
-/// The channels of an application by trigger; an empty trigger stands for all of them.
+/// The channels of an application by trigger; the empty trigger stands for all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Subscriptions {
     channels: BTreeMap<String, BTreeSet<String>>,
-    /// What of the annotations has no effect, one line each.
+    /// Parts of the annotations without effect, one line each.
     pub ignored: Vec<String>,
 }
 
@@ -84,7 +83,7 @@ impl Subscriptions {
         self.channels.entry(trigger.to_owned()).or_default().extend(channels);
     }
 
-    /// The channels that hear of `phase`; `default` where the application subscribes to nothing.
+    /// The channels subscribed to `phase`; `default` where the application has no subscriptions.
     pub fn channels(&self, phase: AppSyncStatus, default: &str) -> BTreeSet<String> {
         if self.channels.is_empty() {
             return BTreeSet::from([default.to_owned()]);
@@ -96,7 +95,7 @@ impl Subscriptions {
     }
 }
 
-/// The keys of the ConfigMap `argocd-notifications-cm` that have no effect: what is said, and when, is Slipway's own.
+/// The keys of the ConfigMap `argocd-notifications-cm` that have no effect: Slipway has its own triggers and templates.
 pub fn unsupported(data: &Map<String, Value>) -> Vec<&str> {
     let is_idle = |key: &str| match key.split_once('.') {
         Some(("trigger", trigger)) => !TRIGGERS.contains(&trigger),
@@ -106,7 +105,7 @@ pub fn unsupported(data: &Map<String, Value>) -> Vec<&str> {
     data.keys().map(String::as_str).filter(|key| is_idle(key)).collect()
 }
 
-/// The triggers of Argo CD's catalogue that fire in a phase.
+/// The triggers of Argo CD's catalogue that `phase` fires.
 fn triggers(phase: AppSyncStatus) -> &'static [&'static str] {
     match phase {
         AppSyncStatus::Progressing | AppSyncStatus::Waiting | AppSyncStatus::Held | AppSyncStatus::Queued => {

@@ -1,4 +1,4 @@
-//! A GitHub tarball unpacked in memory, bounded. What comes out is not yet trusted: [`super::verify`] compares it with
+//! Unpacks a GitHub tarball in memory, within limits. The result is not trusted yet: [`super::verify`] compares it with
 //! the commit.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use flate2::read::GzDecoder;
 use slipway_manifest::Limits;
 use tar::EntryType;
 
-/// What stands at a path of the archive.
+/// The content of one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     /// A file's bytes.
@@ -18,7 +18,7 @@ pub enum Entry {
 }
 
 impl Entry {
-    /// The bytes that git stores: the file's, or the symlink's target.
+    /// The bytes that git stores: of the file, or the symlink's target.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::File(bytes) => bytes,
@@ -31,30 +31,30 @@ impl Entry {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchiveError {
-    /// Not a gzipped tar, or it breaks off.
+    /// The data is no gzipped tar, or ends early.
     #[error("failed to unpack the repository's archive")]
     Read(#[source] io::Error),
     /// A name is not UTF-8.
     #[error("the archive holds a path that is not UTF-8: {0:?}")]
     Name(String),
-    /// One of the limits is reached.
+    /// A limit is exceeded.
     #[error("the archive goes over the limit of {limit} {what} at `{path}`")]
     OverLimit {
-        /// Where.
+        /// The path at which it is exceeded.
         path: String,
         /// The limit.
         limit: usize,
-        /// What is counted.
+        /// The counted unit.
         what: &'static str,
     },
-    /// Something that git never stores: a device, a hard link.
+    /// An entry that git never stores: a device, a hard link.
     #[error("the archive holds `{0}`, which is neither a file nor a folder nor a symlink")]
     Special(String),
 }
 
-/// Unpacks a tar.gz; the folder at its top, in which GitHub puts everything, is stripped.
+/// Unpacks a tar.gz, without the top folder that GitHub adds.
 pub fn unpack(archive: impl Read, limits: Limits) -> Result<BTreeMap<String, Entry>, ArchiveError> {
-    // Headers and padding come on top of the contents; a bomb of nothing but headers ends here too.
+    // Headers and padding add to the contents; a bomb of nothing but headers is stopped here, too.
     let most = limits.total_bytes.saturating_add(limits.files.saturating_mul(2048));
     let plain = GzDecoder::new(archive).take(u64::try_from(most).unwrap_or(u64::MAX));
     let mut archive = tar::Archive::new(plain);

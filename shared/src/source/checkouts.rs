@@ -1,4 +1,4 @@
-//! Commits fetched once each, however many applications are made of them.
+//! Fetches each commit once, however many applications use it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use super::verify::UnfetchedPaths;
 
 type Cells<K, V> = Mutex<BTreeMap<K, Arc<OnceCell<V>>>>;
 
-/// What one event looks at: revisions resolved and commits fetched, each once. Made for each event, so that a warm
-/// function neither remembers an old branch head nor keeps trees that nobody needs.
+/// The commits of one event: each revision is resolved once, each commit fetched once. Created for each event, so that
+/// a warm function neither keeps an old branch head nor unused trees.
 #[derive(Debug)]
 pub struct Checkouts {
     github: GitHub,
@@ -24,13 +24,13 @@ pub struct Checkouts {
 }
 
 impl Checkouts {
-    /// Nothing fetched yet.
+    /// Creates an empty cache.
     pub fn new(github: GitHub) -> Self {
         Self { github, revisions: Mutex::default(), commits: Mutex::default(), local: None }
     }
 
-    /// As [`Checkouts::new`], but every revision of `repo` is `tree`, a folder of this machine; it is named by its
-    /// content.
+    /// Like [`Checkouts::new`], but every revision of `repo` is `tree`, a local folder, whose commit id is a hash of
+    /// its content.
     pub fn of_folder(github: GitHub, repo: Repo, tree: Tree) -> Result<Self, TreeError> {
         let mut hash = Sha1::new();
         for path in tree.files_below("")? {
@@ -45,7 +45,7 @@ impl Checkouts {
         self.local.as_ref().filter(|checkout| checkout.repo == *repo)
     }
 
-    /// The commit that `revision` of `repo` stands for; asked once.
+    /// The commit of `revision` in `repo`; requested once.
     pub async fn resolve(&self, repo: &Repo, revision: &str) -> Result<String, GithubError> {
         if let Some(local) = self.local(repo) {
             return Ok(local.sha.clone());
@@ -54,7 +54,7 @@ impl Checkouts {
         cell.get_or_try_init(|| self.github.resolve(repo, revision)).await.cloned()
     }
 
-    /// The files of the commit `sha`; fetched once, also by callers at the same time.
+    /// The files of the commit `sha`; fetched once, also by concurrent callers.
     pub async fn get(&self, repo: &Repo, sha: &str) -> Result<Arc<Checkout>, GithubError> {
         if let Some(local) = self.local(repo) {
             return Ok(Arc::clone(local));

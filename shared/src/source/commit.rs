@@ -1,5 +1,5 @@
-//! The only way to change a repository: one commit on a branch, and only if the branch is where we read it
-//! (compare-and-swap). GitHub makes and signs it (GraphQL `createCommitOnBranch`).
+//! Commits to a branch, only if it is still where we read it (compare-and-swap): the only way to change a repository.
+//! GitHub creates and signs the commit (GraphQL `createCommitOnBranch`).
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
@@ -12,49 +12,49 @@ use serde_json::{Value, json};
 use super::Repo;
 use super::github::{Checkout, GitHub, GithubError};
 
-/// Attempts in all. Each time that we lose, somebody else has won, so that many writers at once still get through.
+/// Attempts in all. Each time that we lose, another writer has won, so that many concurrent writers still get through.
 const ATTEMPTS: u32 = 10;
 
 const MUTATION: &str =
     "mutation($input: CreateCommitOnBranchInput!) { createCommitOnBranch(input: $input) { commit { oid url } } }";
 
-/// What a commit shall change.
+/// The content of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileEdit {
     /// New contents by path.
     pub files: BTreeMap<String, Vec<u8>>,
     /// The message's first line.
     pub headline: String,
-    /// The rest of the message.
+    /// The message's body, after a blank line.
     pub body: String,
 }
 
-/// A commit that was made.
+/// A created commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
-    /// Its id.
+    /// The commit's SHA.
     pub sha: String,
-    /// Its page.
+    /// The commit's web page.
     pub url: String,
 }
 
-/// Why no commit was made.
+/// Why no commit was created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError<E: StdError + 'static> {
-    /// GitHub did not answer as it should.
+    /// A request to GitHub failed.
     #[error(transparent)]
     Github(#[from] GithubError),
-    /// The edit could not be made.
+    /// The edit failed.
     #[error("failed to edit {repo}")]
     Edit {
         /// The repository.
         repo: Repo,
-        /// The cause.
+        /// The edit's error.
         #[source]
         source: E,
     },
-    /// The branch moved each time between our reading and our commit.
+    /// The branch moved between reading and committing, in every attempt.
     #[error("failed to commit to `{branch}` of {repo}: the branch moved {ATTEMPTS} times")]
     Moving {
         /// The repository.
@@ -69,7 +69,7 @@ pub enum CommitError<E: StdError + 'static> {
         repo: Repo,
         /// The branch.
         branch: String,
-        /// GitHub's words.
+        /// GitHub's message.
         message: String,
     },
 }
@@ -85,10 +85,9 @@ impl<E: StdError + 'static> CommitError<E> {
     }
 }
 
-/// Commits to `branch` what `edit` makes of its head; `None` where that is nothing.
+/// Commits to `branch` the result of `edit` for its head; `None` where there is no change.
 ///
-/// Where the head moved meanwhile, `edit` is asked again with the new head: it must decide from the tree that it is
-/// given and from nothing it saw before.
+/// Where the head moved meanwhile, `edit` is called again with the new head: it must decide from the given tree alone.
 pub async fn commit<E: StdError + 'static>(
     github: &GitHub,
     repo: &Repo,

@@ -1,5 +1,5 @@
-//! GitHub: commits, archives, blobs, commit statuses. Each request has a time limit and each answer a size limit; the
-//! token goes to the API's host only (octocrab leaves it out where a redirect leads elsewhere).
+//! Calls GitHub: commits, archives, blobs, commit statuses. Each request has a time limit and each response a size
+//! limit; the token is sent to the API's host only (octocrab omits it where a redirect leads elsewhere).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,51 +20,50 @@ use tokio::sync::Mutex;
 
 use super::verify::{UnfetchedPaths, VerifyError};
 use super::{Repo, archive, verify};
-use crate::config;
 use crate::secret::{GithubCredential, SecretError, Secrets};
 
-/// A request that is no download ends within this time.
+/// Limit of a request that is no download.
 const REQUEST: Duration = Duration::from_secs(20);
-/// A download ends within this time.
+/// Limit of a download.
 const DOWNLOAD: Duration = Duration::from_mins(2);
-/// The largest answer that is no archive: a tree listing of 100,000 files has some 30 MB.
+/// Size of a response that is no archive: a tree listing of 100,000 files has some 30 MB.
 const MAX_ANSWER: usize = 64 << 20;
-/// The largest archive, compressed.
+/// Size of an archive, compressed: the unpacked tree has to fit the function's memory.
 const MAX_ARCHIVE: usize = 256 << 20;
-/// Blobs fetched at a time; GitHub allows 100 requests at once in all.
+/// Concurrent downloads of blobs; GitHub allows 100 concurrent requests in all.
 const AT_ONCE: usize = 8;
 
-/// Why GitHub did not give what we asked for.
+/// Why a request to GitHub failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GithubError {
-    /// The credential can't be read.
+    /// The secret with the credential could not be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// No client can be made of the settings.
+    /// The settings are invalid.
     #[error("failed to set up the GitHub client")]
     Client(#[source] Box<octocrab::Error>),
-    /// The request did not get through.
+    /// The request did not reach GitHub.
     #[error("failed to {what}")]
     Send {
-        /// What was asked, as a verb phrase.
+        /// The request, as a verb phrase.
         what: String,
-        /// The cause.
+        /// The transport's error.
         #[source]
         source: Box<octocrab::Error>,
     },
-    /// No answer in time.
+    /// No response in time.
     #[error("failed to {what}: no answer within {seconds} s")]
     Timeout {
-        /// What was asked.
+        /// The request, as a verb phrase.
         what: String,
-        /// The limit.
+        /// The time limit.
         seconds: u64,
     },
-    /// GitHub says no.
+    /// GitHub responded with an error.
     #[error("failed to {what}: GitHub answered {status}{message}")]
     Status {
-        /// What was asked.
+        /// The request, as a verb phrase.
         what: String,
         /// HTTP status.
         status: u16,
@@ -73,15 +72,15 @@ pub enum GithubError {
         /// Whether it is a rate limit.
         limited: bool,
     },
-    /// The answer is too large, breaks off or has another shape than GitHub documents.
+    /// The response is too large, ends early or differs from GitHub's documentation.
     #[error("failed to {what}: {problem}")]
     Answer {
-        /// What was asked.
+        /// The request, as a verb phrase.
         what: String,
         /// What is wrong with it.
         problem: String,
     },
-    /// The archive can't be unpacked.
+    /// The archive could not be unpacked.
     #[error("failed to unpack {repo} at {sha}")]
     Archive {
         /// The repository.
@@ -92,7 +91,7 @@ pub enum GithubError {
         #[source]
         source: archive::ArchiveError,
     },
-    /// The archive is not the commit.
+    /// The archive does not match the commit.
     #[error("failed to verify {repo} at {sha}")]
     Verify {
         /// The repository.
@@ -116,7 +115,7 @@ impl GithubError {
         }
     }
 
-    /// Whether GitHub does not know what was asked for.
+    /// Whether the requested thing does not exist, or may not be seen.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Status { status: 404 | 422, .. })
     }
@@ -131,20 +130,20 @@ pub struct Checkout {
     pub sha: String,
     /// The files.
     pub tree: Tree,
-    /// What the commit does not hold itself.
+    /// Paths whose content is not in the commit.
     pub special: UnfetchedPaths,
 }
 
 /// State of a commit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitState {
-    /// Work goes on.
+    /// Deployment in progress.
     Pending,
-    /// All is well.
+    /// Deployed and healthy.
     Success,
     /// The deployment failed.
     Failure,
-    /// It could not be tried.
+    /// Could not be tried.
     Error,
 }
 
@@ -165,21 +164,30 @@ impl CommitState {
     }
 }
 
-/// The secret that a client was made with (a rotated secret makes a new one), and the client. Shared: a clone of
+/// The secret that a client was created with (a rotated secret creates a new one), and the client. Shared: a clone of
 /// octocrab's would log in as an App once more.
 type Client = (SecretString, Arc<Octocrab>);
+
+/// GitHub's API and the secret with its credential.
+#[derive(Debug, Clone)]
+pub struct GitHubSettings {
+    /// [`GITHUB_API`].
+    pub api: String,
+    /// [`GITHUB_SECRET`].
+    pub secret: String,
+}
 
 /// GitHub's API with our credential.
 #[derive(Debug, Clone)]
 pub struct GitHub {
-    settings: config::GitHub,
+    settings: GitHubSettings,
     secrets: Secrets,
     client: Arc<Mutex<Option<Client>>>,
 }
 
 impl GitHub {
-    /// The API of `settings`; nothing is asked yet.
-    pub fn new(settings: config::GitHub, secrets: Secrets) -> Self {
+    /// Creates a client of `settings`; sends no request yet.
+    pub fn new(settings: GitHubSettings, secrets: Secrets) -> Self {
         Self { settings, secrets, client: Arc::default() }
     }
 
@@ -201,7 +209,7 @@ impl GitHub {
         let builder = Octocrab::builder()
             .base_uri(self.settings.api.as_str())
             .map_err(failed)?
-            // Uploads are not used; leaving the default would send the token there.
+            // Uploads are not used, but the default host would get the token.
             .upload_uri(self.settings.api.as_str())
             .map_err(failed)?
             .add_header(http::HeaderName::from_static("x-github-api-version"), "2022-11-28".to_owned())
@@ -219,7 +227,7 @@ impl GitHub {
         }
     }
 
-    /// Sends a request and reads its answer within `limit`, up to `most` bytes. `what` is a verb phrase for errors.
+    /// Sends a request and reads up to `most` bytes of its response within `limit`. `what` is a verb phrase for errors.
     async fn send(
         &self,
         what: &str,
@@ -259,13 +267,13 @@ impl GitHub {
         decode(what, &bytes)
     }
 
-    /// The commit that `revision` (`heads/BRANCH`, a tag, a commit, `HEAD`) stands for now.
+    /// The current commit of `revision` (`heads/BRANCH`, a tag, a commit, `HEAD`).
     pub async fn resolve(&self, repo: &Repo, revision: &str) -> Result<String, GithubError> {
         if is_sha(revision) {
             return Ok(revision.to_ascii_lowercase());
         }
         let what = format!("resolve `{revision}` of {repo}");
-        // `per_page` is of the commit's changed files, of which we want none.
+        // `per_page` limits the commit's changed files, which are not needed.
         let path = format!("/repos/{repo}/commits/{}?per_page=1", escape(revision));
         let commit: Value = self.get(&what, &path).await?;
         match commit.get("sha").and_then(Value::as_str) {
@@ -274,7 +282,7 @@ impl GitHub {
         }
     }
 
-    /// The branch that `HEAD` stands for.
+    /// The default branch, which `HEAD` stands for.
     pub async fn default_branch(&self, repo: &Repo) -> Result<String, GithubError> {
         let what = format!("read {repo}");
         let answer: Value = self.get(&what, &format!("/repos/{repo}")).await?;
@@ -283,8 +291,8 @@ impl GitHub {
         branch.ok_or_else(|| GithubError::Answer { what, problem: "the answer has no default branch".to_owned() })
     }
 
-    /// The files of the commit `sha`: its archive, held against its tree listing, with what is missing fetched blob by
-    /// blob.
+    /// The files of the commit `sha`: its archive, verified against its tree listing, with missing files fetched blob
+    /// by blob.
     pub async fn checkout(&self, repo: &Repo, sha: &str) -> Result<Checkout, GithubError> {
         let limits = Limits::default();
         let fetch = format!("fetch {repo} at {sha}");
@@ -322,14 +330,14 @@ impl GitHub {
         STANDARD.decode(text).map_err(|error| GithubError::Answer { what, problem: error.to_string() })
     }
 
-    /// Runs a GraphQL query; errors that GitHub puts into its answer are the caller's to read.
+    /// Runs a GraphQL query; errors inside the response are left to the caller.
     pub(super) async fn graphql(&self, what: &str, query: &str, variables: Value) -> Result<Value, GithubError> {
         let body = json!({ "query": query, "variables": variables });
         let bytes = self.send(what, "/graphql", Some(&body), (REQUEST, MAX_ANSWER)).await?;
         decode(what, &bytes)
     }
 
-    /// The latest commit status of each context of `sha`, a hundred at most; states that are not GitHub's are left out.
+    /// The latest commit status of each context of `sha`, at most a hundred; unknown states are left out.
     pub async fn statuses(
         &self,
         repo: &Repo,
@@ -377,7 +385,7 @@ fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, GithubErro
         .map_err(|error| GithubError::Answer { what: what.to_owned(), problem: error.to_string() })
 }
 
-/// GitHub's own words of an error, cut to a line.
+/// GitHub's error message, cut to one line.
 fn message(bytes: &[u8]) -> String {
     let body: Value = serde_json::from_slice(bytes).unwrap_or_default();
     let text = body.get("message").and_then(Value::as_str).unwrap_or_default();
@@ -390,7 +398,7 @@ pub fn is_sha(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// Percent-encodes what may not stand in a URL's path; slashes stay.
+/// Percent-encodes a URL path; slashes stay.
 fn escape(text: &str) -> String {
     text.bytes()
         .map(|b| match b {

@@ -1,4 +1,4 @@
-//! A folder of this machine as a tree, for the command line.
+//! Reads a local folder as a tree, for the command line.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,33 +10,33 @@ use slipway_manifest::{Limits, Tree, TreeError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LocalError {
-    /// The operating system refused.
+    /// The operating system refused the access.
     #[error("failed to read `{}`", path.display())]
     Read {
         /// The file or folder.
         path: PathBuf,
-        /// The cause.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
     /// A file's name is not UTF-8.
     #[error("the name of `{}` is not valid UTF-8", path.display())]
     Name {
-        /// The file.
+        /// The file, as far as it can be printed.
         path: PathBuf,
     },
-    /// Too many files, or too large, or too deep.
+    /// Too many or too large files, or too many levels.
     #[error("`{}` does not fit", root.display())]
     Tree {
         /// The folder.
         root: PathBuf,
-        /// The cause.
+        /// The exceeded limit.
         #[source]
         source: TreeError,
     },
 }
 
-/// Reads the folder `root` as a commit of it would be: without `.git` and, in a git repository, without what git
+/// Reads the folder `root` as a commit of it would be: without `.git` and, in a git repository, without files that git
 /// ignores. Below `whole`, a path in it, everything is read. Symlinks stay symlinks: the tree decides whether one
 /// leaves it.
 pub fn read(root: &Path, whole: Option<&str>, limits: Limits) -> Result<Tree, LocalError> {
@@ -70,7 +70,7 @@ fn add(tree: &mut Tree, root: &Path, walk: &WalkBuilder, limits: Limits) -> Resu
         if kind.is_symlink() {
             tree.insert_link(&inner, &text(&std::fs::read_link(path).map_err(failed)?)?).map_err(full)?;
         } else if kind.is_dir() {
-            // A folder without files counts nowhere else, so that depth is checked here.
+            // A folder without files is not counted otherwise, so that its depth is checked here.
             if inner.matches('/').count() >= limits.depth {
                 return Err(over(inner, limits.depth, "folders above a file"));
             }

@@ -1,5 +1,4 @@
-//! The repository (2): which one, at which commit, as a verified [`Tree`](slipway_manifest::Tree); and the one way to
-//! change it.
+//! Fetches a commit of a repository as a verified [`Tree`](slipway_manifest::Tree), and commits to a branch.
 
 pub mod archive;
 pub mod checkouts;
@@ -8,7 +7,5 @@ pub mod github;
 pub mod local;
 pub mod verify;
 
-mod location;
-
 pub use checkouts::Checkouts;
-pub use location::{Location, LocationError, Repo, RepoUrl, is_revision};
+pub use slipway_gitops::location::{Location, LocationError, Repo, RepoUrl, is_revision};

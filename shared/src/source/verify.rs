@@ -1,6 +1,7 @@
-//! A tarball is not a checkout: `export-ignore` leaves files out, `export-subst` changes them, submodules and LFS files
-//! are missing. So each file is compared with the commit's tree listing by git's own blob id, and only what fits gets
-//! into the tree. Pure: the listing and the archive in, a tree and the blobs still to fetch out.
+//! Verifies a tarball against the commit. It is no checkout: `export-ignore` leaves files out, `export-subst` changes
+//! them, submodules and LFS files are missing. So each file is compared with the commit's tree listing by git's own
+//! blob id, and only matching files get into the tree. Pure: listing and archive in, a tree and the blobs still to
+//! fetch out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +11,7 @@ use slipway_manifest::{Limits, Tree, TreeError, tree};
 
 use super::archive::Entry;
 
-/// Blobs fetched one by one for a commit at most: beyond it, the archive is not this commit's.
+/// Blobs of one commit that are fetched one by one: beyond it, the archive is not this commit's.
 const MAX_FETCHED_BLOBS: usize = 500;
 
 /// How a Git LFS pointer begins (git-lfs docs/spec.md).
@@ -25,14 +26,14 @@ pub struct GitTree {
     pub tree: Vec<GitTreeEntry>,
 }
 
-/// One row of a listing.
+/// One entry of a listing.
 #[derive(Debug, Clone, Deserialize)]
 pub struct GitTreeEntry {
     /// Path from the root.
     pub path: String,
     /// `100644`, `100755`, `120000` (symlink), `040000` (folder), `160000` (submodule).
     pub mode: String,
-    /// The object's id.
+    /// The object's git id.
     pub sha: String,
     /// Size of a blob.
     #[serde(default)]
@@ -42,63 +43,63 @@ pub struct GitTreeEntry {
 /// A file that the archive does not have, or has with other bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingEntry {
-    /// Its path.
+    /// The file's path.
     pub path: String,
-    /// Its blob.
+    /// The blob's git id.
     pub sha: String,
     /// Whether it is a symlink.
     pub link: bool,
 }
 
-/// A tree of verified files only, and what it still lacks.
+/// A tree of verified files only, and what is still missing.
 #[derive(Debug)]
 pub struct Verified {
-    /// The files that are as the commit has them.
+    /// The files that match the commit.
     pub tree: Tree,
     /// Blobs to fetch and [`add`](Self::add).
     pub missing: Vec<MissingEntry>,
     special: UnfetchedPaths,
 }
 
-/// Paths whose contents a commit does not hold.
+/// Paths whose content is not in the commit.
 #[derive(Debug, Clone, Default)]
 pub struct UnfetchedPaths {
     submodules: BTreeSet<String>,
     lfs: BTreeSet<String>,
 }
 
-/// Why a commit can't be verified, or a path of it not used.
+/// Why a commit can't be verified, or a path of it can't be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// The repository is too large for one listing.
     #[error("GitHub's listing of the commit is truncated: the repository has too many files to verify")]
     Truncated,
-    /// So much differs that the archive can't be this commit's.
+    /// Too many files differ for the archive to be this commit's.
     #[error(
         "{count} files of the commit are missing from its archive or differ (limit {MAX_FETCHED_BLOBS}), the first is \
          `{first}`"
     )]
     TooDifferent {
-        /// How many.
+        /// The number of differing files.
         count: usize,
-        /// One of them.
+        /// One of their paths.
         first: String,
     },
-    /// A fetched blob has another id than asked for.
+    /// A fetched blob has another id than requested.
     #[error("the blob fetched for `{path}` is not `{sha}`")]
     Blob {
         /// The file.
         path: String,
-        /// The id asked for.
+        /// The requested id.
         sha: String,
     },
-    /// A submodule stands under a used path.
+    /// A submodule is below a used path.
     #[error("`{path}` needs the submodule `{submodule}`, which is not supported: put its files into the repository")]
     Submodule {
-        /// The path in use.
+        /// The used path.
         path: String,
-        /// The submodule.
+        /// The submodule's path.
         submodule: String,
     },
     /// A used file is only a pointer to Git LFS.
@@ -163,7 +164,7 @@ impl Verified {
         self.insert(&missing.path, content)
     }
 
-    /// The tree, and what a commit does not hold.
+    /// The tree, and the paths whose content is not in the commit.
     pub fn into_parts(self) -> (Tree, UnfetchedPaths) {
         (self.tree, self.special)
     }

@@ -1,4 +1,4 @@
-//! The way to the cluster and to Git, from flags and the environment.
+//! Connects to the cluster and to Git, by flags and the environment.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use slipway::app::IN_CLUSTER_SERVER;
 use slipway::aws::Aws;
-use slipway::clusters::{Clusters, IN_CLUSTER_SERVER};
+use slipway::clusters::Clusters;
 use slipway::config;
-use slipway::deploy::sync;
 use slipway::error::chain;
+use slipway::reconcile::sync;
 use slipway::root::{self, ResolvedApplication, Root};
 use slipway::secret::Secrets;
 use slipway::services::Services;
@@ -23,14 +24,14 @@ use slipway_manifest::Limits;
 
 use super::{ClusterFlags, SourceFlags};
 
-/// The name under which the token of the environment is given to the engine.
+/// The secret name under which the environment's token is given to the services.
 const TOKEN: &str = "GITHUB_TOKEN";
-/// The name of a key that only this process needs.
+/// The name of a secret that only this process needs.
 const STATE_KEY: &str = "local";
-/// How long the cluster may take to say who asks: a sync does not wait for that.
+/// Limit of the request for the username: a sync does not wait for it.
 const ASK_WHO: Duration = Duration::from_secs(5);
 
-/// The connection that the flags ask for.
+/// Connects to the cluster of the flags.
 pub(super) async fn cluster(flags: &ClusterFlags) -> anyhow::Result<Cluster> {
     let clusters = Clusters::new(settings(flags)?, Aws::default());
     let found = clusters.get(IN_CLUSTER_SERVER, "").await.map_err(|error| anyhow!(chain(&error)))?;
@@ -58,7 +59,7 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Where kubectl looks: the first file that `KUBECONFIG` names, or the one in the home folder.
+/// kubectl's default: the first file in `KUBECONFIG`, or the one in the home folder.
 fn default_kubeconfig() -> anyhow::Result<PathBuf> {
     let named = std::env::var_os("KUBECONFIG");
     let first = named.as_deref().and_then(|paths| std::env::split_paths(paths).find(|p| !p.as_os_str().is_empty()));
@@ -66,20 +67,20 @@ fn default_kubeconfig() -> anyhow::Result<PathBuf> {
     first.or_else(home).context("name a kubeconfig by --kubeconfig or KUBECONFIG")
 }
 
-/// Who runs this: as the cluster knows them, which nobody can make up, or else as the machine does. It is recorded
-/// with what they begin.
+/// The person who runs this: the cluster's username, which can't be forged, or else the machine's. It is recorded as
+/// the initiator of operations.
 pub(super) async fn person(cluster: &Cluster) -> Initiator {
     let known = tokio::time::timeout(ASK_WHO, cluster.username()).await.ok().and_then(Result::ok);
     let name = known.or_else(|| variable("USER")).or_else(|| variable("USERNAME")).or_else(|| variable("LOGNAME"));
     Initiator::person(&name.unwrap_or_default())
 }
 
-/// The applications that the cluster remembers.
+/// The applications that have a state in the cluster.
 pub(super) async fn keys(cluster: &Cluster) -> anyhow::Result<Vec<AppKey>> {
     state::list(cluster).await.with_context(|| format!("failed to read the states in {}", cluster.server()))
 }
 
-/// What the cluster remembers of the one application of that name.
+/// The recorded state of the one application of that name.
 pub(super) async fn recorded(cluster: &Cluster, name: &str) -> anyhow::Result<StoredState> {
     let keys = keys(cluster).await?;
     let key = find(&keys, name)?;
@@ -95,7 +96,7 @@ pub(super) fn application(recorded: &StoredState) -> anyhow::Result<Value> {
     Ok(application)
 }
 
-/// The one application of that name.
+/// Finds the one application of that name.
 fn find<'a>(keys: &'a [AppKey], name: &str) -> anyhow::Result<&'a AppKey> {
     let is_meant = |key: &&AppKey| key.name == name || format!("{}/{}", key.namespace, key.name) == name;
     let meant: Vec<&AppKey> = keys.iter().filter(is_meant).collect();
@@ -115,7 +116,7 @@ fn find<'a>(keys: &'a [AppKey], name: &str) -> anyhow::Result<&'a AppKey> {
     }
 }
 
-/// The functions' engine, with what it reads.
+/// The functions' services, with the root that they read.
 pub(super) struct CliContext {
     pub(super) engine: Services,
     pub(super) checkouts: Checkouts,
@@ -123,8 +124,8 @@ pub(super) struct CliContext {
 }
 
 impl CliContext {
-    /// The engine that the flags ask for, with the root read. Where no flag and no variable names the root, it is the
-    /// one by which the application `name` was deployed.
+    /// Creates the services of the flags, with the root read. Without a flag or variable for the root, it is the one by
+    /// which the application `name` was deployed.
     pub(super) async fn open(flags: &SourceFlags, name: &str) -> anyhow::Result<Self> {
         let cluster = settings(&flags.cluster)?;
         let root = match flags.root.clone().or_else(|| variable(config::ROOT.name)) {
@@ -152,7 +153,7 @@ impl CliContext {
         let api = api.unwrap_or_default().trim_end_matches('/').to_owned();
         let aws = Aws::default();
         let settings = config::Settings {
-            github: config::GitHub { api, secret },
+            github: slipway::source::github::GitHubSettings { api, secret },
             cluster,
             state_secret: variable(config::STATE_SECRET.name).unwrap_or_else(|| STATE_KEY.to_owned()),
             sync_timeout: sync::SYNC_TIMEOUT,
@@ -195,7 +196,7 @@ impl CliContext {
         }
     }
 
-    /// The application that `found` tells of, as the root has it, or had it when it was deployed last.
+    /// The application of the state `found` as in the root, or as in the root of its last deployment.
     pub(super) async fn last_member(&self, found: &StoredState) -> anyhow::Result<ResolvedApplication> {
         let is_it =
             |member: &&ResolvedApplication| member.identity() == (found.app.namespace.clone(), found.app.name.clone());
@@ -208,7 +209,7 @@ impl CliContext {
         root.members.iter().find(is_it).cloned().with_context(|| format!("the root at {sha} does not have it"))
     }
 
-    /// The commit of `member`: `wanted`, or what it follows.
+    /// The commit of `member`: `wanted`, or the tracked revision.
     pub(super) async fn revision(&self, member: &ResolvedApplication, wanted: Option<&str>) -> anyhow::Result<String> {
         let revision = wanted.unwrap_or(member.revision());
         self.checkouts.resolve(&member.repo, revision).await.map_err(|error| anyhow!(chain(&error)))

@@ -1,4 +1,4 @@
-//! `slipway app delete`: the application's hooks for that, its objects, then what is remembered of it.
+//! Implements `slipway app delete`: runs the application's deletion hooks, deletes its objects, then its state.
 
 use std::io::{BufRead as _, IsTerminal as _};
 use std::time::Duration;
@@ -6,13 +6,14 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use clap::{ArgAction, Args, ValueEnum};
 use jiff::Timestamp;
+use slipway::app::IN_CLUSTER_NAME;
 use slipway::app::skip;
-use slipway::clusters::{ConnectedCluster, IN_CLUSTER_NAME};
+use slipway::clusters::ConnectedCluster;
 use slipway::deploy::prepare;
-use slipway::deploy::sync::Deadlines;
-use slipway::deploy::sync::delete::{self, Approval, DeletionRequest};
 use slipway::error::chain;
 use slipway::notify::report::AppSyncStatus;
+use slipway::reconcile::sync::Deadlines;
+use slipway::reconcile::sync::delete::{self, Approval, DeletionRequest};
 use slipway_cluster::Cluster;
 use slipway_cluster::state::StoredState;
 use slipway_gitops::prune_guard::Propagation;
@@ -21,7 +22,7 @@ use tokio::time::Instant;
 use super::SourceFlags;
 use super::connect::{self, CliContext, person, recorded};
 
-/// How long a deletion may take: finalizers and hooks take their time.
+/// Limit of a deletion: finalizers and hooks take their time.
 const LIMIT: Duration = Duration::from_hours(1);
 
 #[derive(Args)]
@@ -31,11 +32,10 @@ pub(crate) struct Arguments {
     /// Delete its objects too.
     #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     cascade: bool,
-    /// What happens to what its objects own.
+    /// How dependents of its objects are deleted.
     #[arg(short, long, value_enum, default_value = "foreground")]
     propagation_policy: Policy,
-    /// Approve the deletion of exactly what this digest names, also of objects with `Delete=confirm`; nobody is asked
-    /// then.
+    /// Approve the deletion of exactly what this digest names, also of objects with `Delete=confirm`, without asking.
     #[arg(long, value_name = "DIGEST")]
     approve_prune: Option<String>,
     /// Do not ask.
@@ -86,7 +86,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is to be deleted. Only hooks need the sources: as the root has the application, or as it had it last.
+/// Prepares the deletion. Only hooks need the source: of the application in the root, or as it last was there.
 async fn prepare(
     source: &SourceFlags,
     cluster: Cluster,

@@ -1,5 +1,5 @@
-//! `slipway app diff`: what a sync would change, as `argocd app diff` prints it: an object a heading, then the lines as
-//! `diff` prints them (argoproj/argo-cd `cmd/argocd/commands/app.go`, findAndPrintDiff). Secrets are masked.
+//! Implements `slipway app diff` in the layout of `argocd app diff`: one heading per object, then the lines of `diff`
+//! (argoproj/argo-cd `cmd/argocd/commands/app.go`, findAndPrintDiff). Secrets are masked.
 
 use slipway_gitops::prune_guard;
 use std::collections::BTreeSet;
@@ -9,14 +9,14 @@ use anyhow::anyhow;
 use clap::Args;
 use slipway::app::skip::SKIPPED;
 use slipway::deploy::prepare;
-use slipway::deploy::sync::SyncRequest;
 use slipway::error::chain;
+use slipway::reconcile::sync::SyncRequest;
 use slipway::root::ResolvedApplication;
 use slipway_cluster::objects::{self, ObjectRef};
 use slipway_cluster::{Cluster, apply, dry_run, state};
 use slipway_gitops::api_resources::{GroupKind, GroupVersionKind};
 use slipway_gitops::plan::{self, Desired};
-use slipway_gitops::{ApiResources, Redactor, annotations, diff, redact, sync};
+use slipway_gitops::{ApiResources, Class, Failure, Redactor, annotations, diff, redact, sync};
 use slipway_manifest::{Object, ObjectId, yaml};
 
 use super::CommitFlags;
@@ -34,10 +34,14 @@ pub(crate) struct Arguments {
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let Arguments { no_exit_code, commit } = arguments;
     match found(commit).await {
-        Ok(text) if text.is_empty() => Ok(0),
-        Ok(text) => {
-            crate::println(text.trim_end_matches('\n'));
-            Ok(u8::from(!no_exit_code))
+        Ok(found) => {
+            if !found.text.is_empty() {
+                crate::println(found.text.trim_end_matches('\n'));
+            }
+            Ok(match found.refused {
+                0 => u8::from(!found.text.is_empty() && !no_exit_code),
+                _ => 2,
+            })
         }
         Err(error) => {
             crate::eprintln(&format!("slipway: {error:#}"));
@@ -46,7 +50,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     }
 }
 
-async fn found(CommitFlags { name, revision, source }: &CommitFlags) -> anyhow::Result<String> {
+async fn found(CommitFlags { name, revision, source }: &CommitFlags) -> anyhow::Result<Differences> {
     let context = CliContext::open(source, name).await?;
     let member = context.member(name)?;
     warn(member);
@@ -56,14 +60,22 @@ async fn found(CommitFlags { name, revision, source }: &CommitFlags) -> anyhow::
     text(&request, Sides::of(&request).await?, false).await
 }
 
-/// Says that a sync of `member` would not be one, where it is left alone.
+/// What a comparison prints.
+pub(super) struct Differences {
+    /// The differing objects, each under its heading.
+    pub(super) text: String,
+    /// How many objects the API server refused to compare; each was told as an error.
+    pub(super) refused: usize,
+}
+
+/// Warns that `member` is skipped, so that a sync would do nothing.
 pub(super) fn warn(member: &ResolvedApplication) {
     if member.app.is_skipped {
         crate::eprintln(&format!("warning: {} {SKIPPED}", member.instance()));
     }
 }
 
-/// What Git has, and what the application has by what is remembered of it.
+/// Git's objects, and the recorded objects of the application.
 pub(super) struct Sides {
     kinds: ApiResources,
     desired: Desired,
@@ -82,27 +94,27 @@ impl Sides {
         Ok(Self { kinds, desired, inventory })
     }
 
-    /// What Git has, but for hooks, which are not synced for themselves.
+    /// Git's objects without hooks, which are not synced on their own.
     pub(super) fn members(&self) -> impl Iterator<Item = &Object> {
         self.desired.objects.iter().filter(|object| !annotations::is_hook(object))
     }
 
-    /// All that can be synced for itself.
+    /// All objects that can be selected.
     pub(super) fn ids(&self) -> BTreeSet<ObjectId> {
         self.inventory.iter().cloned().chain(self.members().map(Object::id)).collect()
     }
 }
 
-/// How what Git has differs from what there is, or with `dry_run` what a sync of `request` would change of it; empty
-/// where that is nothing. Why something stays that Git has no more is a warning.
+/// The differences between Git and the cluster, or with `dry_run` what a sync of `request` would change; empty where
+/// there are none. An object that is kept although Git no longer has it is a warning.
 pub(super) async fn text(
     request: &SyncRequest,
     Sides { kinds, desired, inventory }: Sides,
     dry_run: bool,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<Differences> {
     let cluster = &request.destination.cluster.redacting(Redactor::of(&request.objects));
     let is_meant = |id: &ObjectId| request.policy.selects(id);
-    let mut out = String::new();
+    let (mut out, mut refused) = (String::new(), 0);
     for (object, error) in &desired.unresolved {
         crate::eprintln(&format!("warning: {} can't be compared: {}", object.id(), chain(error)));
     }
@@ -113,8 +125,17 @@ pub(super) async fn text(
         if !is_meant(&place.id()) {
             continue;
         }
-        let (live, target) = pair(request, cluster, &place, object).await?;
-        one(&mut out, &place.id(), live, target);
+        match pair(request, cluster, &place, object).await {
+            Ok((live, target)) => one(&mut out, &place.id(), live, target),
+            Err(failure) => {
+                refused += 1;
+                crate::eprintln(&format!(
+                    "slipway: {}{}",
+                    failure.with_remedy(),
+                    provisional(object, &desired.objects)
+                ));
+            }
+        }
     }
     for id in inventory.difference(&ids).filter(|id| is_meant(id)) {
         let Ok(resource) = kinds.of_group_kind(&GroupKind::of(id)) else { continue };
@@ -135,24 +156,41 @@ pub(super) async fn text(
             one(&mut out, id, Some(live), None);
         }
     }
-    Ok(out)
+    Ok(Differences { text: out, refused })
 }
 
-/// The object as it is and as an apply would make it.
+/// Says of a refused object that a sync asks again, where what the sync applies before it may change the answer.
+fn provisional(object: &Object, objects: &[Object]) -> &'static str {
+    let step = |object: &Object| (annotations::phases(object).into_iter().min(), annotations::wave(object));
+    let is_crd = |other: &Object| other.kind() == "CustomResourceDefinition" && object.group().contains('.');
+    if objects.iter().any(|other| step(other) < step(object) || is_crd(other)) {
+        "; provisional: a sync asks again right before it applies this object"
+    } else {
+        ""
+    }
+}
+
+/// The live object and the result of an apply.
 async fn pair(
     request: &SyncRequest,
     cluster: &Cluster,
     place: &ObjectRef,
     object: &Object,
-) -> anyhow::Result<(Option<Object>, Option<Object>)> {
-    let failed = |failure: slipway_gitops::Failure| anyhow!(failure.with_remedy());
-    let live = objects::get(cluster, place).await.map_err(failed)?;
-    let options = apply::Options::default();
-    let settled = dry_run::dry_run(cluster, &place.resource, object, live, &options, &request.rules);
-    Ok(match settled.await.map_err(failed)? {
-        Some(pair) => (Some(pair.live), Some(pair.predicted)),
-        None => (None, Some(object.clone())),
-    })
+) -> Result<(Option<Object>, Option<Object>), Failure> {
+    let live = objects::get(cluster, place).await?;
+    let has = |option| annotations::has_sync_option(object, option);
+    let options = &request.policy.options;
+    let validate = !options.no_validate && !has("Validate=false");
+    let asked = apply::Options { validate, ..apply::Options::default() };
+    match dry_run::dry_run(cluster, &place.resource, object, live.clone(), &asked, &request.rules).await {
+        Ok(Some(pair)) => Ok((Some(pair.live), Some(pair.predicted))),
+        Ok(None) => Ok((None, Some(object.clone()))),
+        // With Force=true what can't be changed is deleted and created.
+        Err(failure) if failure.source.class == Class::Immutable && (options.force || has("Force=true")) => {
+            Ok((live, Some(object.clone())))
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 fn one(out: &mut String, id: &ObjectId, mut live: Option<Object>, mut target: Option<Object>) {

@@ -1,4 +1,4 @@
-//! `list`, `get` and `history`: what the cluster remembers.
+//! Implements `list`, `get` and `history`: prints the recorded state in the cluster.
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;

@@ -1,4 +1,4 @@
-//! `slipway app sync` and `rollback`: a deployment by hand, by the engine of the functions.
+//! Implements `slipway app sync` and `rollback`: a manual deployment by the code of the functions.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use serde_json::Value;
 use slipway::app::skip::SKIPPED;
 use slipway::deploy::prepare;
 use slipway::deploy::selection::{self, Pattern};
-use slipway::deploy::sync::{self, Deadlines, OperationKind, SyncRequest};
 use slipway::error::chain;
 use slipway::notify::report::AppSyncStatus;
+use slipway::reconcile::sync::{self, Deadlines, OperationKind, SyncRequest};
 use slipway::root::ResolvedApplication;
 use slipway::time;
 use slipway_cluster::state;
@@ -31,19 +31,19 @@ pub(crate) struct Arguments {
     /// `*` is any. May be given repeatedly.
     #[arg(long, value_name = "[!]GROUP:KIND:NAME")]
     resource: Vec<Pattern>,
-    /// Sync only what Git has with this label, too; may be given repeatedly, and any of them will do.
+    /// Sync objects in Git with this label, too; may be given repeatedly, and one matching label is enough.
     #[arg(long, value_name = "KEY=VALUE")]
     label: Vec<String>,
     /// Apply only what differs from Git.
     #[arg(long)]
     apply_out_of_sync_only: bool,
-    /// Delete and re-create what can't be changed.
+    /// Delete and re-create objects whose immutable fields differ.
     #[arg(long)]
     force: bool,
     /// Replace objects instead of applying them.
     #[arg(long)]
     replace: bool,
-    /// Approve the deletions of this very plan, which the prune guard holds; implies --prune.
+    /// Approve exactly this plan of deletions, which the prune guard blocks; implies --prune.
     #[arg(long, value_name = "DIGEST")]
     approve_prune: Option<String>,
     /// Print what would change, and change nothing.
@@ -55,10 +55,10 @@ pub(crate) struct Arguments {
     commit: CommitFlags,
 }
 
-/// How it is done, whatever the commit.
+/// Flags of a sync that are independent of its commit.
 #[derive(Args)]
 struct Manner {
-    /// Delete what that commit has not.
+    /// Delete objects that the commit does not have.
     #[arg(long)]
     prune: bool,
     /// Give up after this many seconds; 0 is never.
@@ -106,14 +106,15 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     }
     if let Some(sides) = sides.filter(|_| *dry_run) {
         diff::warn(member);
-        let text = diff::text(&request, sides, true).await?;
-        crate::println(if text.is_empty() { "nothing would change" } else { text.trim_end_matches('\n') });
-        return Ok(0);
+        let found = diff::text(&request, sides, true).await?;
+        let text = found.text.trim_end_matches('\n');
+        crate::println(if text.is_empty() && found.refused == 0 { "nothing would change" } else { text });
+        return Ok(u8::from(found.refused > 0));
     }
     carry_out(member, request, manner).await
 }
 
-/// What `--resource` and `--label` name together.
+/// The objects that `--resource` and `--label` select together.
 fn part(Arguments { resource, label, .. }: &Arguments, sides: &Sides) -> anyhow::Result<BTreeSet<ObjectId>> {
     let mut patterns = resource.clone();
     for label in label {
@@ -155,7 +156,7 @@ async fn prepare(context: &CliContext, member: &ResolvedApplication, revision: &
     request.map_err(|error| anyhow!(chain(&error)))
 }
 
-/// Syncs and prints the application as it is then.
+/// Syncs, and prints the application afterwards.
 async fn carry_out(member: &ResolvedApplication, request: SyncRequest, manner: &Manner) -> anyhow::Result<u8> {
     if member.app.is_skipped {
         bail!("{} {SKIPPED}", member.instance());
@@ -164,7 +165,7 @@ async fn carry_out(member: &ResolvedApplication, request: SyncRequest, manner: &
         bail!("{} is {held}", member.instance());
     }
     let request = SyncRequest { initiator: person(&request.destination.cluster).await, ..request };
-    // "Never" is a day.
+    // An unlimited timeout is a day.
     let limit = if manner.timeout == 0 { time::LONGEST } else { Duration::from_secs(manner.timeout) };
     let holder = format!("slipway-cli-{}-{}", std::process::id(), Timestamp::now().as_millisecond());
     let (_never, stop) = watch::channel(false);

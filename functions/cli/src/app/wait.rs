@@ -1,4 +1,4 @@
-//! `slipway app wait`: until what the cluster remembers, and what is live in it, is as wanted.
+//! Implements `slipway app wait`: waits until recorded state and live objects are as requested.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use super::connect::{self, application, recorded};
 use super::{ClusterFlags, Output};
 use crate::view;
 
-/// How often the cluster is asked.
+/// Polling interval.
 const ASK: Duration = Duration::from_secs(2);
 
 #[derive(Args)]
@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     /// Wait until it is degraded, or as well as `--health` says.
     #[arg(long)]
     degraded: bool,
-    /// Wait until no operation is under way.
+    /// Wait until no operation is in progress.
     #[arg(long)]
     operation: bool,
     /// Wait for this only: GROUP:KIND:NAME or GROUP:KIND:NAMESPACE/NAME, with `!` before it for all but this; `*` is
@@ -60,7 +60,8 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// What it may be at the end; empty where that is not asked. Without a wish everything is asked, as argocd has it.
+    /// The accepted health states; empty where health is not requested. Without any flag everything is requested, as in
+    /// argocd.
     fn healths(&self, all: bool) -> Vec<Health> {
         let wishes = [
             (self.health || all, Health::Healthy),
@@ -76,7 +77,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let all = !(*sync || *health || *suspended || *degraded || *operation);
     let healths = arguments.healths(all);
     let cluster = connect::cluster(flags).await?;
-    // Beyond what the clock can count is never.
+    // A timeout beyond the clock's range is unlimited.
     let until = Instant::now().checked_add(Duration::from_secs(*timeout)).filter(|_| *timeout > 0);
     loop {
         let recorded = recorded(&cluster, name).await?;
@@ -89,7 +90,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         };
         let mut missing = Vec::new();
         if (*operation || all) && state.operation.is_some() {
-            missing.push("an operation is under way".to_owned());
+            missing.push("an operation is in progress".to_owned());
         }
         if *sync || all {
             missing.extend(unsynced(state, part.as_ref()));
@@ -111,7 +112,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// What is not synced: the application, or which of its part.
+/// What is not synced: the application, or which objects of the selection.
 fn unsynced(state: &State, part: Option<&BTreeSet<ObjectId>>) -> Vec<String> {
     let Some(part) = part else {
         let status = state.status.sync.status;
@@ -122,8 +123,8 @@ fn unsynced(state: &State, part: Option<&BTreeSet<ObjectId>>) -> Vec<String> {
     open.map(|row| format!("{} is {:?}", row.id(), row.status.unwrap_or(SyncStatus::Unknown))).collect()
 }
 
-/// Which of the objects are not as one of `wanted`, one line each; and what they are together, where that is not
-/// wanted either.
+/// The objects whose health is not one of `wanted`, one line each; and their aggregate, where that is not wanted
+/// either.
 async fn unhealthy(cluster: &Cluster, ids: &BTreeSet<ObjectId>, wanted: &[Health]) -> Vec<String> {
     let known: BTreeSet<GroupKind> = ids.iter().map(GroupKind::of).collect();
     let kinds = cluster.resolve(&BTreeSet::new(), &known).await;

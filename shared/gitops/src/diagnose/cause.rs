@@ -1,4 +1,4 @@
-//! From evidence to the root cause. Pure.
+//! Derives the root cause from the evidence. Pure.
 
 use std::fmt;
 
@@ -8,19 +8,19 @@ use slipway_manifest::{Object, ObjectId};
 use crate::diagnose::{Event, Evidence};
 use crate::health::{self, Health, text};
 
-/// What kind of trouble it is.
+/// The kind of a cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Reason {
     /// An image can't be pulled.
     ImagePull,
-    /// A container ends again and again.
+    /// A container crashes repeatedly.
     CrashLoop,
-    /// A container needs more memory than it may have.
+    /// A container exceeds its memory limit.
     OutOfMemory,
-    /// A ConfigMap, Secret or key that a container names does not exist, or its settings contradict each other.
+    /// A ConfigMap, Secret or key of a container does not exist, or its settings contradict each other.
     Configuration,
-    /// No node takes the pod.
+    /// No node fits the pod.
     Unschedulable,
     /// A volume can't be mounted.
     Mount,
@@ -30,31 +30,31 @@ pub enum Reason {
     Quota,
     /// An admission rule refuses the pods.
     Denied,
-    /// The pods can't be made for another reason.
+    /// The pods can't be created for another reason.
     PodsRefused,
-    /// A finalizer holds the deletion.
+    /// A finalizer blocks the deletion.
     Finalizer,
-    /// A disruption budget lets no pod go.
+    /// A disruption budget blocks every eviction.
     DisruptionBudget,
     /// A Job has failed.
     JobFailed,
-    /// A Job took longer than it may.
+    /// A Job exceeded its deadline.
     Deadline,
-    /// A volume can't be made.
+    /// A volume can't be provisioned.
     Provisioning,
-    /// A volume is made once a pod uses it, and none does.
+    /// A volume is provisioned once a pod uses it, and no pod does.
     NoConsumer,
-    /// No controller takes care of it.
+    /// No controller handles the object.
     NoController,
-    /// The names of a CustomResourceDefinition are taken, or its schema is refused.
+    /// The names of a CustomResourceDefinition conflict, or its schema is refused.
     Definition,
-    /// The service behind an APIService does not answer.
+    /// The service behind an APIService does not respond.
     ApiUnavailable,
-    /// A rollout waits for a person.
+    /// A rollout is paused until a person resumes it.
     Paused,
-    /// A condition of its own says so.
+    /// One of the object's conditions says so.
     Condition,
-    /// It does not exist (any more).
+    /// The object does not exist (any more).
     Gone,
 }
 
@@ -71,7 +71,7 @@ impl Reason {
             Self::Probe => "correct the probe or what it asks",
             Self::Quota => "raise the ResourceQuota or lower the request",
             Self::Denied => "satisfy the admission rule that the message names, or exempt the object from it",
-            Self::Finalizer => "let the controller behind the finalizer do its work, or remove the finalizer by hand",
+            Self::Finalizer => "let the controller behind the finalizer do its work, or remove the finalizer manually",
             Self::DisruptionBudget => "add replicas, or allow a disruption",
             Self::JobFailed => {
                 "see the log; the next sync re-creates the Job if it is a hook, else by Force=true,Replace=true"
@@ -92,22 +92,22 @@ impl Reason {
 /// The root cause. Prints as `Pod/shop/web-1: container web can't pull …  (check …)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
-    /// The object that is wrong: the pod rather than its Deployment.
+    /// The object with the cause: the pod rather than its Deployment.
     pub object: ObjectId,
-    /// What kind of trouble.
+    /// The kind of cause.
     pub reason: Reason,
-    /// In words.
+    /// The cause, for people.
     pub message: String,
-    /// The container whose log tells more.
+    /// The container whose log says more.
     pub container: Option<Container>,
 }
 
-/// A container whose log tells more.
+/// A container whose log says more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Container {
-    /// Its name.
+    /// The container's name.
     pub name: String,
-    /// Whether the log of its last run is meant.
+    /// Whether the log of the previous run is needed.
     pub previous: bool,
 }
 
@@ -125,20 +125,20 @@ impl Cause {
     }
 }
 
-/// What is wrong, as deep down as it can be found; `None` where nothing is. The pod before its owner, a named reason
-/// before a mere condition.
+/// The root cause, as deep as it can be found; `None` where there is none. A pod comes before its owner, a specific
+/// reason before a mere condition.
 pub fn cause(evidence: &Evidence) -> Option<Cause> {
     let all = || evidence.objects.iter().rev();
     let event = |object: &Object| by_event(object, &evidence.events);
     let first = evidence.objects.first()?;
-    // What is on its way out comes first: it is what the others wait for.
+    // An object that is being deleted comes first: the others wait for it.
     let found = deleting(first)
         .or_else(|| all().find_map(pod))
         .or_else(|| all().find_map(refused_pods))
         .or_else(|| all().find_map(event))
         .or_else(|| all().find_map(of_kind))
         .or_else(|| all().find_map(by_health))?;
-    // A Job's pod says why, the Job that it is not tried again.
+    // A Job's pod has the reason, the Job that it is not retried.
     Some(match failed_job(first).filter(|job| job.object != found.object) {
         Some(job) => Cause { message: format!("{}; {} ended: {}", found.message, job.object, job.message), ..found },
         None => found,
@@ -157,7 +157,7 @@ fn failed_job(object: &Object) -> Option<Cause> {
     Some(Cause::new(object, reason, format!("{}: {}", failed.reason, failed.message)))
 }
 
-/// A deletion that something holds.
+/// A blocked deletion.
 fn deleting(object: &Object) -> Option<Cause> {
     object.pointer("/metadata/deletionTimestamp").filter(|time| !time.is_null())?;
     let names = |pointer: &str| -> Vec<&str> {
@@ -167,7 +167,7 @@ fn deleting(object: &Object) -> Option<Cause> {
     if finalizers.is_empty() {
         return None;
     }
-    // A Namespace says itself what remains in it.
+    // A Namespace lists in its conditions what remains in it.
     let remaining = health::status_conditions(object)
         .filter(|condition| condition.status == "True" && condition.kind.starts_with("Namespace"))
         .map(|condition| condition.message)
@@ -178,7 +178,7 @@ fn deleting(object: &Object) -> Option<Cause> {
     Some(Cause::new(object, Reason::Finalizer, message))
 }
 
-/// What a pod's own status says.
+/// The cause in a pod's own status.
 fn pod(object: &Object) -> Option<Cause> {
     if !(object.group().is_empty() && object.kind() == "Pod") {
         return None;
@@ -188,7 +188,7 @@ fn pod(object: &Object) -> Option<Cause> {
         .map(|condition| Cause::new(object, Reason::Unschedulable, format!("no node takes it: {}", condition.message)));
     let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"];
     let containers = || statuses.iter().filter_map(|list| object.pointer(list)?.as_array()).flatten();
-    // What a deletion ended did not fail by itself.
+    // A container that was killed by the deletion did not fail.
     let is_killed = object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null());
     let evicted =
         (text(object, "/status/phase") == "Failed" && !text(object, "/status/reason").is_empty()).then(|| {
@@ -237,7 +237,7 @@ fn waiting(pod: &Object, status: &Value) -> Option<Cause> {
     }
 }
 
-/// A container that ended badly and is not started again, or not yet.
+/// A container that failed and is not restarted, or not yet.
 fn terminated(pod: &Object, status: &Value) -> Option<Cause> {
     let now = status.pointer("/state/terminated");
     let before = status.pointer("/lastState/terminated").filter(|_| status.get("ready") != Some(&Value::Bool(true)));
@@ -260,14 +260,14 @@ fn crashed(pod: &Object, name: &str, ended: Option<&Value>, previous: bool) -> O
     })
 }
 
-/// A controller that may not make pods says so in a condition.
+/// A controller that may not create pods says so in a condition.
 fn refused_pods(object: &Object) -> Option<Cause> {
     let condition = health::status_conditions(object)
         .find(|condition| condition.kind == "ReplicaFailure" && condition.status == "True")?;
     Some(Cause::new(object, refusal(condition.message), condition.message))
 }
 
-/// What kind of refusal the API server's words are.
+/// Classifies the API server's message of a refusal.
 fn refusal(message: &str) -> Reason {
     let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
     if says(&["exceeded quota", "failed quota", "must specify", "LimitRange", "maximum cpu", "maximum memory"]) {
@@ -281,15 +281,15 @@ fn refusal(message: &str) -> Reason {
     }
 }
 
-/// What controllers of volumes wait for, and tell as something normal.
+/// Events of type `Normal` by which volume controllers say what they wait for.
 const WAITS: [&str; 3] = ["WaitForFirstConsumer", "WaitForPodScheduled", "FailedBinding"];
 
-/// What the last warning about the object says, where its status says nothing.
+/// The last warning about the object, where its status says nothing.
 fn by_event(object: &Object, events: &[Event]) -> Option<Cause> {
     let id = object.id();
     let tells = |event: &&Event| (event.warning || WAITS.contains(&event.reason.as_str())) && event.object == id;
     let last = events.iter().filter(tells).max_by_key(|event| &event.time)?;
-    // Told before it was bound.
+    // The event is older than the binding.
     if object.kind() == "PersistentVolumeClaim" && text(object, "/status/phase") == "Bound" {
         return None;
     }
@@ -314,7 +314,7 @@ fn first_container(pod: &Object) -> Option<Container> {
     Some(Container { name, previous: false })
 }
 
-/// What kinds say about themselves.
+/// The cause in a kind's own status.
 fn of_kind(object: &Object) -> Option<Cause> {
     let condition = |kind: &str, status: &str| {
         health::status_conditions(object).find(|condition| condition.kind == kind && condition.status == status)
@@ -339,7 +339,7 @@ fn of_kind(object: &Object) -> Option<Cause> {
             let blocked = condition("DisruptionAllowed", "False")?;
             let number = |pointer| object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
             let (healthy, wanted) = (number("/status/currentHealthy"), number("/status/desiredHealthy"));
-            // What it can't count it does not protect: then the controller says why.
+            // Pods that the budget can't count are not protected: then the controller has the reason.
             let tail = if blocked.reason == "SyncFailed" { format!(": {}", blocked.message) } else { String::new() };
             let counted = match number("/status/expectedPods") {
                 0 => "no pod is counted by its selector".to_owned(),
@@ -363,7 +363,7 @@ fn has_address(object: &Object) -> bool {
     object.pointer("/status/loadBalancer/ingress").and_then(Value::as_array).is_some_and(|list| !list.is_empty())
 }
 
-/// Where nothing else is known: what its health says.
+/// The health's message, where nothing else is known.
 fn by_health(object: &Object) -> Option<Cause> {
     let verdict = health::of(object)?;
     let reason = match verdict.health {

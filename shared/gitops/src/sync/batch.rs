@@ -1,4 +1,4 @@
-//! Tasks that run together: prunes first, then hooks that are deleted before re-creation, then kind after kind.
+//! Runs tasks together: prunes first, then hooks that are deleted before re-creation, then kind after kind.
 
 use std::collections::BTreeSet;
 
@@ -11,22 +11,22 @@ use crate::health::HOOK_FINALIZER;
 use crate::plan::{Task, TaskAction};
 use crate::status::{OperationPhase, ResultCode};
 
-/// What came of running tasks, the worst last.
+/// The result of running tasks, the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum BatchResult {
     Succeeded,
-    /// Something has to go first.
+    /// An earlier object has to be deleted first.
     Pending,
     Failed,
 }
 
 impl<D: Executor> Step<'_, D> {
-    /// Runs `tasks`, or asks whether they could be.
+    /// Runs `tasks`, or dry-runs them.
     pub(super) async fn run(&mut self, tasks: &[&Task], dry_run: bool) -> BatchResult {
         let dry_run = dry_run || self.input.options.dry_run;
         let (prunes, creates): (Vec<&Task>, Vec<&Task>) = tasks.iter().partition(|task| task.is_prune());
         if !dry_run {
-            // What a sync before left over must be deletable.
+            // What an earlier sync left over must be deletable.
             let old = |task: &&Task| task.hook && self.progress.is_pending(task) && has_finalizer(task);
             let held: Vec<&Task> = creates.iter().copied().filter(old).collect();
             let answers = self.act_on_all(&held, ActionKind::RemoveHookFinalizer, false).await;
@@ -51,7 +51,7 @@ impl<D: Executor> Step<'_, D> {
         ran
     }
 
-    /// The prunes that somebody has to confirm first; Argo CD asks for them in a sync that does not prune, too.
+    /// The prunes that need a person's confirmation first; as in Argo CD, also in a sync that does not prune.
     pub(super) fn needs_confirmation<'t>(&self, tasks: &[&'t Task]) -> Vec<&'t Task> {
         let options = self.input.options;
         let asks = |live: &Object| prune_option(live, options.default_prune) == Prune::Confirm;
@@ -88,7 +88,7 @@ impl<D: Executor> Step<'_, D> {
             return BatchResult::Succeeded;
         }
         // No second deletion is sent: it would wake whoever works on the first.
-        let is_going = |task: &&Task| task.live.as_ref().is_some_and(is_deleting);
+        let is_going = |task: &&Task| task.live.as_ref().is_some_and(is_being_deleted);
         let (going, doomed): (Vec<&Task>, Vec<&Task>) = doomed.into_iter().partition(is_going);
         for task in going {
             self.note_pruned(task, ResultCode::Pruned, "pruned");
@@ -114,8 +114,8 @@ impl<D: Executor> Step<'_, D> {
         self.progress.note(task, Some(code), Some(OperationPhase::Succeeded), message);
     }
 
-    /// Deletes what earlier syncs left of hooks that are deleted before re-creation.
-    /// What is not there any more joins `gone`.
+    /// Deletes what earlier syncs left of hooks that are deleted before re-creation; hooks that no longer exist are
+    /// added to `gone`.
     async fn delete_before(&mut self, tasks: &[&Task], gone: &mut BTreeSet<ObjectId>) -> BatchResult {
         let goes = |task: &&Task| self.progress.is_pending(task) && is_recreated(task);
         let old: Vec<&Task> = tasks.iter().copied().filter(goes).collect();
@@ -141,7 +141,7 @@ impl<D: Executor> Step<'_, D> {
                     self.progress.note(task, Some(ResultCode::SyncFailed), Some(OperationPhase::Failed), &error);
                 }
                 Ok(done) if !dry_run || options.dry_run => {
-                    // A sync that changes nothing has nothing to wait for.
+                    // A dry run has nothing to wait for.
                     let state = if dry_run { OperationPhase::Succeeded } else { OperationPhase::Running };
                     let said = if let ActionResult::Performed(said) = done { said } else { String::new() };
                     self.progress.note(task, Some(ResultCode::Synced), Some(state), &said);
@@ -176,7 +176,7 @@ impl<D: Executor> Step<'_, D> {
         }
     }
 
-    /// Gives the same order for all of `tasks`, at the same time.
+    /// Executes the same action for all of `tasks`, concurrently.
     pub(super) async fn act_on_all(
         &mut self,
         tasks: &[&Task],
@@ -192,7 +192,7 @@ impl<D: Executor> Step<'_, D> {
         if orders.is_empty() { Vec::new() } else { self.executor.execute(orders).await }
     }
 
-    /// Notes the answers that are errors; whether there was none.
+    /// Records failed results; returns whether there was none.
     pub(super) fn note_errors(
         &mut self,
         tasks: &[&Task],
@@ -213,15 +213,15 @@ pub(super) fn has_policy(task: &Task, policy: DeletePolicy) -> bool {
     task.hook && task.object().is_some_and(|object| annotations::delete_policies(object).contains(&policy))
 }
 
-/// Whether the task is a hook of which an earlier sync left something that goes first: by its policy, because it is
-/// on its way out, or because it ran for another sync than this, which failed or was cut off before it was cleared
-/// away. Argo CD applies over the last two.
+/// Whether the task is a hook whose earlier object is deleted first: by its policy, because it is being deleted, or
+/// because it ran for another sync, which failed or was interrupted before the clean-up. In the last two cases Argo CD
+/// applies over the object.
 pub fn is_recreated(task: &Task) -> bool {
-    let is_left = |live: &Object| task.hook && (is_deleting(live) || is_completed_hook(task, live));
+    let is_left = |live: &Object| task.hook && (is_being_deleted(live) || is_completed_hook(task, live));
     task.live.as_ref().is_some_and(|live| has_policy(task, DeletePolicy::BeforeHookCreation) || is_left(live))
 }
 
-/// Whether `live` is something that runs once, and did so for another operation or phase.
+/// Whether `live` runs only once (Job, Pod), and did so for another operation or phase.
 fn is_completed_hook(task: &Task, live: &Object) -> bool {
     let made_for = |object: &Object| object.annotation(OPERATION).map(str::to_owned);
     let runs_once = matches!((live.group(), live.kind()), ("batch", "Job") | ("", "Pod"));
@@ -229,7 +229,8 @@ fn is_completed_hook(task: &Task, live: &Object) -> bool {
     runs_once && before.is_some() && now.is_some() && before != now
 }
 
-pub(super) fn is_deleting(object: &Object) -> bool {
+/// Whether the API server waits for finalizers before `object` is gone.
+pub fn is_being_deleted(object: &Object) -> bool {
     object.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null())
 }
 

@@ -1,10 +1,10 @@
-//! A sync as Argo CD does it, one step a call: phases, waves, hooks, prunes. Knows no cluster, no clock and no
+//! Implements a sync as Argo CD does it, one step per call: phases, waves, hooks, prunes. Has no cluster, clock or
 //! deadline.
 //!
-//! [`step`] looks at what is desired, what is live and what became of it so far, gives [`Action`]s in batches to a
-//! [`Executor`], and tells in [`Progress`] how far the sync is; whoever calls waits for what the message names and
-//! calls again. Because all that it remembers is in `Progress`, another worker can go on from there. The behaviour is
-//! that of argoproj/argo-cd `gitops-engine/pkg/sync/sync_context.go`.
+//! [`step`] reads the desired and live objects and the results so far, passes [`Action`]s in batches to an
+//! [`Executor`], and updates [`Progress`]; the caller waits for what its message names and calls again. All memory is
+//! in `Progress`, so that another worker can resume the sync. The behaviour is that of argoproj/argo-cd
+//! `gitops-engine/pkg/sync/sync_context.go`.
 
 mod batch;
 mod step;
@@ -21,30 +21,30 @@ use crate::health::HealthStatus;
 use crate::plan::{PruneCandidate, Task};
 use crate::status::{OperationPhase, ResourceResult, ResultCode};
 
-pub use batch::is_recreated;
+pub use batch::{is_being_deleted, is_recreated};
 pub use step::{hook_phase, step, terminate};
 pub use tasks::tasks;
 
-/// The annotation by which whoever resumes a sync knows its own hooks: `<operation>.<phase>`.
+/// The annotation by which a resumed sync recognizes its own hooks: `<operation>.<phase>`.
 pub const OPERATION: &str = "slipway.dev/operation";
 
-/// Argo CD's words for an object that stays because the sync does not prune.
+/// Argo CD's message for an object that is kept because the sync does not prune.
 const REQUIRES_PRUNING: &str = "ignored (requires pruning)";
 
-/// What happens to objects that Git has no more, unless they say otherwise themselves.
+/// The prune option of objects that Git no longer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Prune {
-    /// They are deleted.
+    /// Deleted.
     #[default]
     Yes,
-    /// They stay.
+    /// Kept.
     No,
-    /// They are deleted when somebody confirmed it.
+    /// Deleted after a person's confirmation.
     Confirm,
 }
 
 impl Prune {
-    /// What `Prune=VALUE` asks for.
+    /// Parses the value of `Prune=`.
     pub fn of(value: &str) -> Self {
         match value {
             "false" => Self::No,
@@ -54,106 +54,106 @@ impl Prune {
     }
 }
 
-/// How to sync: an application's options and an operation's, as Argo CD names them.
+/// Options of a sync: an application's and an operation's, under Argo CD's names.
 #[derive(Debug, Clone, Default)]
-// Each is a switch of Argo CD's.
+// Each bool is a separate switch of Argo CD's.
 #[allow(clippy::struct_excessive_bools)]
 pub struct Options {
-    /// The destination's namespace.
+    /// The destination's namespace, for objects without one.
     pub namespace: String,
-    /// The commit.
+    /// The commit's SHA: part of a generated name.
     pub revision: String,
-    /// When the operation began, in seconds since 1970: part of a generated name.
+    /// Start of the operation, in seconds since 1970: part of a generated name.
     pub started_at: i64,
     /// The operation's id; hooks carry it.
     pub operation: String,
-    /// Delete what Git has no more.
+    /// Delete objects that Git no longer has.
     pub prune: bool,
-    /// Delete it after everything else.
+    /// `PruneLast`: prune after everything else.
     pub prune_last: bool,
-    /// Somebody confirmed the prunes that ask for it.
+    /// A person confirmed the prunes with `Prune=confirm`.
     pub prune_confirmed: bool,
-    /// What holds for objects that say nothing about pruning.
+    /// The prune option of objects without one of their own.
     pub default_prune: Prune,
     /// Change nothing.
     pub dry_run: bool,
-    /// Delete and re-create what can't be changed.
+    /// Delete and re-create objects whose immutable fields differ.
     pub force: bool,
     /// Replace objects instead of applying them.
     pub replace: bool,
-    /// Do not refuse unknown fields.
+    /// `Validate=false`: do not refuse unknown fields.
     pub no_validate: bool,
-    /// The application asks for server-side apply.
+    /// `ServerSideApply=true` on the application.
     pub server_side: bool,
     /// Leave hooks out.
     pub skip_hooks: bool,
-    /// Do not mind kinds that are not served yet.
+    /// `SkipDryRunOnMissingResource`: accept kinds that are not served yet.
     pub skip_dry_run_on_missing: bool,
-    /// Apply only these (and what does not exist): the option ApplyOutOfSyncOnly.
+    /// `ApplyOutOfSyncOnly`: apply only these objects, and missing ones.
     pub modified: Option<BTreeSet<ObjectId>>,
-    /// Sync only these: a selective sync.
+    /// Selective sync: sync only these objects.
     pub resources: Option<BTreeSet<ObjectId>>,
-    /// Make the destination's namespace.
+    /// `CreateNamespace=true`: create the destination's namespace with this metadata.
     pub create_namespace: Option<NamespaceMetadata>,
 }
 
-/// What the sync option CreateNamespace gives the namespace: `managedNamespaceMetadata`.
+/// Metadata for the namespace that CreateNamespace creates: `managedNamespaceMetadata`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct NamespaceMetadata {
-    /// Labels.
+    /// Labels to set.
     pub labels: Map<String, Value>,
-    /// Annotations.
+    /// Annotations to set.
     pub annotations: Map<String, Value>,
 }
 
 impl NamespaceMetadata {
-    /// Whether a namespace that exists is left as it is.
+    /// Whether an existing namespace stays as it is.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty() && self.annotations.is_empty()
     }
 }
 
-/// What a step looks at.
+/// The input of a step.
 pub struct Input<'a> {
-    /// What Git has, hooks among it, with namespaces.
+    /// Git's objects, hooks included, with namespaces.
     pub targets: &'a [Object],
-    /// What the cluster has of it, and the live hooks.
+    /// Their live counterparts, and the live hooks.
     pub live: &'a BTreeMap<ObjectId, Object>,
-    /// What the application has in the cluster and Git has no more.
+    /// Live objects of the application that Git no longer has.
     pub extras: &'a BTreeMap<ObjectId, PruneCandidate>,
-    /// The destination's namespace as it is, for CreateNamespace.
+    /// The live namespace of the destination, for CreateNamespace.
     pub namespace: Option<&'a Object>,
-    /// Kinds that the cluster does not serve yet (a CRD of this very sync may bring them), with what it said.
+    /// Kinds that the cluster does not serve yet (a CRD of this very sync may define them), with the error.
     pub missing: &'a BTreeMap<ObjectId, String>,
-    /// Objects that must not be applied, such as those a project forbids: the sync is not valid with them.
+    /// Objects that must not be applied, for example forbidden by a project: they make the sync invalid.
     pub denied: &'a BTreeMap<ObjectId, String>,
-    /// How well a live object is.
+    /// Evaluates the health of a live object.
     pub health: &'a (dyn Fn(&Object) -> Option<HealthStatus> + Sync),
-    /// How to sync.
+    /// Options of the sync.
     pub options: &'a Options,
 }
 
-/// What is to be done with an object.
+/// The kind of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ActionKind {
     /// Server-side apply.
     Apply,
-    /// Create what does not exist (with Replace=true).
+    /// Create a missing object (with Replace=true).
     Create,
     /// Replace, or delete and create (with Replace=true).
     Replace,
     /// Replace, but never delete: CRDs and Namespaces.
     Update,
-    /// Delete what Git has no more.
+    /// Delete an object that Git no longer has.
     Prune,
     /// Delete a hook's object.
     DeleteHook,
-    /// Let a hook's object go.
+    /// Remove the finalizer from a hook's object.
     RemoveHookFinalizer,
 }
 
 impl ActionKind {
-    /// Its name.
+    /// The kind's name in messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Apply => "apply",
@@ -167,71 +167,71 @@ impl ActionKind {
     }
 }
 
-/// One thing to do.
+/// One action on the cluster.
 #[derive(Debug, Clone, Copy)]
-// Each is a switch of Argo CD's.
+// Each bool is a separate switch of Argo CD's.
 #[allow(clippy::struct_excessive_bools)]
 pub struct Action<'a> {
-    /// What.
+    /// The kind of action.
     pub kind: ActionKind,
-    /// With which object.
+    /// The task, with its object.
     pub task: &'a Task,
-    /// Only ask whether it could be done.
+    /// Only check whether the action is possible.
     pub dry_run: bool,
-    /// Delete and re-create what can't be changed.
+    /// Delete and re-create an object whose immutable fields differ.
     pub force: bool,
     /// Refuse unknown fields.
     pub validate: bool,
-    /// Whether the manifests ask for server-side apply; where not, ours is one all the same.
+    /// `ServerSideApply=true` was requested. Every apply is server-side anyway: only the conformance test reads this,
+    /// to compare with gitops-engine's calls.
     pub server_side: bool,
 }
 
-/// How an order was carried out.
+/// The result of a successful action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ActionResult {
-    /// It was, and this is to be said of it.
+    /// Performed; message for the result.
     Performed(String),
-    /// There was nothing to delete any more.
+    /// Nothing to delete: the object was gone.
     NotFound,
-    /// It was not deleted, for this reason.
+    /// Skipped, with the reason.
     PruneSkipped(String),
 }
 
-/// The only way by which a step changes anything.
+/// Executes actions: the only way by which a step changes anything.
 pub trait Executor: Send {
-    /// Carries out orders that may run at the same time; gives an answer to each, in their order. An error is told in
-    /// words.
+    /// Executes a batch concurrently; returns a result for each action, in order. Errors are messages.
     fn execute(&mut self, batch: &[Action<'_>]) -> impl Future<Output = Vec<Result<ActionResult, String>>> + Send;
 
-    /// The object of a task as it is now.
+    /// Reads the live object of a task.
     fn live(&mut self, task: &Task) -> impl Future<Output = Result<Option<Object>, String>> + Send;
 
-    /// Keeps what became of the tasks so far: what follows makes it impossible to see again.
+    /// Persists results before hooks are deleted, because afterwards they can no longer be observed.
     fn record(&mut self, progress: &Progress) -> impl Future<Output = Result<(), String>> + Send;
 
-    /// Is told that all tasks of a wave went out; an error ends the sync.
+    /// Called after all tasks of a wave were executed; an error ends the sync.
     fn end_wave(&mut self, phase: Phase, wave: i64, last: bool) -> impl Future<Output = Result<(), String>> + Send;
 }
 
-/// What a sync waits for.
+/// The condition that a sync waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// That hooks end and objects are healthy.
+    /// Hooks to complete and objects to become healthy.
     Completion,
-    /// That objects are gone.
+    /// Objects to be gone.
     Deletion,
-    /// That somebody confirms their deletion.
+    /// A person's confirmation of their deletion.
     Confirmation,
 }
 
-/// How far a sync is: all that has to be carried from step to step.
+/// The progress of a sync: everything that is carried from step to step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
-    /// Whether it goes on, and how it ended.
+    /// Whether the sync goes on, or its result.
     pub phase: OperationPhase,
     /// What it waits for, or why it failed.
     pub message: String,
-    /// What has to become of which objects before the next step can do more.
+    /// The condition, and the objects, that the next step needs.
     pub waiting: Option<(Wait, Vec<ObjectId>)>,
     results: BTreeMap<Phase, BTreeMap<ObjectId, ResourceResult>>,
 }
@@ -243,7 +243,7 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// How far a sync was whose `results` were recorded.
+    /// Restores the progress from recorded `results`.
     pub fn resume(results: impl IntoIterator<Item = ResourceResult>) -> Self {
         let mut progress = Self::default();
         for result in results {
@@ -256,24 +256,24 @@ impl Progress {
         progress
     }
 
-    /// What became of each object, by phase.
+    /// The result of each object, by phase.
     pub fn results(&self) -> impl Iterator<Item = &ResourceResult> {
         self.results.values().flat_map(BTreeMap::values)
     }
 
-    /// Whether nothing was done yet.
+    /// Whether no task was executed yet.
     pub fn is_fresh(&self) -> bool {
         self.results.is_empty()
     }
 
-    /// The objects that are applied and not yet known to be well, and whether each is a hook.
+    /// Applied objects that are not known to be healthy yet, each with whether it is a hook.
     pub fn running(&self) -> impl Iterator<Item = (&ObjectId, bool)> {
         let all = self.results.values().flatten();
         let running = all.filter(|(_, result)| result.hook_phase == Some(OperationPhase::Running));
         running.map(|(id, result)| (id, !result.hook_type.is_empty()))
     }
 
-    /// What became of the objects that failed.
+    /// The results of failed objects.
     pub fn failed(&self) -> impl Iterator<Item = &ResourceResult> {
         let is_failed = |state| matches!(state, OperationPhase::Failed | OperationPhase::Error);
         self.results().filter(move |result| result.hook_phase.is_some_and(is_failed))
@@ -309,7 +309,7 @@ impl Progress {
         self.waiting = None;
     }
 
-    /// Notes what became of `task`; an empty message keeps the last one.
+    /// Records the result of `task`; an empty message keeps the previous one.
     fn note(&mut self, task: &Task, status: Option<ResultCode>, state: Option<OperationPhase>, message: &str) {
         let results = self.results.entry(task.phase).or_default();
         let result = results.entry(task.id.clone()).or_insert_with(|| ResourceResult {
@@ -328,7 +328,7 @@ impl Progress {
         }
     }
 
-    /// Notes how far `task` is, leaving the rest.
+    /// Records the state of `task` only.
     fn note_state(&mut self, task: &Task, state: OperationPhase, message: &str) {
         let status = self.of(task).and_then(|result| result.status);
         self.note(task, status, Some(state), message);
@@ -339,13 +339,13 @@ impl Progress {
     }
 }
 
-/// Whether a prune of `live` is wanted, as its own annotation says or else the application's option.
+/// The prune option of `live`: its own annotation's, or the application's.
 fn prune_option(live: &Object, default: Prune) -> Prune {
     annotations::sync_option(live, "Prune").map_or(default, Prune::of)
 }
 
-/// Why `live`, which Git has no more, stays by the options; `None` where a sync deletes it. Whatever the object says
-/// of itself, only a sync that prunes deletes it: `Prune=true` outdoes the application's `Prune=false`, not that.
+/// Why the options keep `live`, which Git no longer has; `None` where a sync deletes it. Only a sync that prunes
+/// deletes it: `Prune=true` on the object overrides the application's `Prune=false`, not that.
 pub fn kept_reason(live: &Object, options: &Options) -> Option<&'static str> {
     if !options.prune {
         return Some(REQUIRES_PRUNING);

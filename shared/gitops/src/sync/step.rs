@@ -1,10 +1,10 @@
-//! One step of a sync, and its early end.
+//! Runs one step of a sync, or terminates the sync.
 
 use std::collections::BTreeSet;
 
 use slipway_manifest::{Object, ObjectId};
 
-use super::batch::{BatchResult, has_finalizer, has_policy, is_deleting, is_recreated};
+use super::batch::{BatchResult, has_finalizer, has_policy, is_being_deleted, is_recreated};
 use super::tasks::{tasks, was_created_by_operation};
 use super::{ActionKind, ActionResult, Executor, Input, Progress, Wait};
 use crate::annotations::{DeletePolicy, Phase};
@@ -12,14 +12,14 @@ use crate::health::{Health, HealthStatus};
 use crate::plan::Task;
 use crate::status::{OperationPhase, ResultCode};
 
-/// What a step works with.
+/// The state of a running step.
 pub(super) struct Step<'a, D> {
     pub(super) input: &'a Input<'a>,
     pub(super) progress: &'a mut Progress,
     pub(super) executor: &'a mut D,
 }
 
-/// Carries the sync as far as it goes without waiting; `progress` says how far that is.
+/// Advances the sync as far as possible without waiting, and updates `progress`.
 pub async fn step<D: Executor>(input: &Input<'_>, progress: &mut Progress, door: &mut D) {
     let tasks = tasks(input);
     let mut step = Step { input, progress, executor: door };
@@ -39,7 +39,7 @@ pub async fn step<D: Executor>(input: &Input<'_>, progress: &mut Progress, door:
     step.advance(&tasks).await;
 }
 
-/// Ends the sync early: hooks that run are deleted, those that ended are let go.
+/// Terminates the sync: deletes running hooks, removes the finalizers of completed ones.
 pub async fn terminate<D: Executor>(input: &Input<'_>, progress: &mut Progress, door: &mut D) {
     let tasks = tasks(input);
     let mut step = Step { input, progress, executor: door };
@@ -53,7 +53,7 @@ pub async fn terminate<D: Executor>(input: &Input<'_>, progress: &mut Progress, 
     }
 }
 
-/// How far a hook is whose health is this.
+/// Derives a hook's phase from its health.
 pub fn hook_phase(verdict: Option<&HealthStatus>) -> OperationPhase {
     match verdict.map(|verdict| verdict.health) {
         Some(Health::Unknown | Health::Degraded) => OperationPhase::Failed,
@@ -63,7 +63,7 @@ pub fn hook_phase(verdict: Option<&HealthStatus>) -> OperationPhase {
 }
 
 impl<D: Executor> Step<'_, D> {
-    /// Why the sync can't even be tried.
+    /// Why the sync is invalid and can't start.
     fn invalid(&mut self, tasks: &[Task]) -> Option<String> {
         let crds: Vec<String> = self.input.targets.iter().filter_map(crate::plan::defined_kind).collect();
         let mut reasons = Vec::new();
@@ -86,18 +86,17 @@ impl<D: Executor> Step<'_, D> {
         (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 
-    /// Takes up hooks that this operation made and that nobody lived to tell of.
+    /// Hooks created by this operation whose creation was not recorded because the worker died.
     fn resume_hooks(&mut self, tasks: &[Task]) {
         for task in tasks {
             if self.progress.is_pending(task) && was_created_by_operation(task, self.input.options) {
-                let message = format!("{} taken up", task.id);
+                let message = format!("{} resumed", task.id);
                 self.progress.note(task, Some(ResultCode::Synced), Some(OperationPhase::Running), &message);
             }
         }
     }
 
-    /// Makes the namespace if it is missing, then asks of all tasks whether they could be done; whether the sync may
-    /// begin.
+    /// Creates the namespace if it is missing, then dry-runs all tasks; returns whether the sync may begin.
     async fn dry_run_tasks(&mut self, tasks: &[Task]) -> bool {
         let mut to_dry_run = self.out_of_sync(tasks.iter().collect());
         let namespace = ObjectId::new("", "Namespace", "", &self.input.options.namespace);
@@ -125,7 +124,7 @@ impl<D: Executor> Step<'_, D> {
         tasks.into_iter().filter(counts).collect()
     }
 
-    /// Sees how the running tasks are by now.
+    /// Updates the running tasks from their live objects.
     fn assess_running(&mut self, tasks: &[Task]) {
         for task in tasks {
             let Some(live) = task.live.as_ref().filter(|_| self.progress.is_running(task)) else { continue };
@@ -151,17 +150,17 @@ impl<D: Executor> Step<'_, D> {
         (hook_phase(verdict.as_ref()), message)
     }
 
-    /// Whether something has to be waited for; the message says what.
+    /// Whether the sync has to wait; sets the message.
     async fn must_wait(&mut self, tasks: &[Task]) -> bool {
         let ends = tasks.first().zip(tasks.last());
         let is_multi_step = ends.is_some_and(|(a, b)| (a.phase, a.wave) != (b.phase, b.wave));
         let running: Vec<&Task> =
             tasks.iter().filter(|task| (is_multi_step || task.hook) && self.progress.is_running(task)).collect();
         if running.is_empty() {
-            // What was deleted has to be gone before the next wave.
+            // Deleted objects have to be gone before the next wave.
             let is_going = |task: &&Task| {
                 let pruned = self.progress.of(task).is_some_and(|r| r.status == Some(ResultCode::Pruned));
-                pruned && task.live.as_ref().is_some_and(is_deleting)
+                pruned && task.live.as_ref().is_some_and(is_being_deleted)
             };
             let going: Vec<&Task> = tasks.iter().filter(is_going).collect();
             if !going.is_empty() {
@@ -190,7 +189,7 @@ impl<D: Executor> Step<'_, D> {
         true
     }
 
-    /// Nothing runs any more: failure, the next wave, or the end.
+    /// With no task running: fails, starts the next wave, or completes the sync.
     async fn advance(&mut self, tasks: &[Task]) {
         if !self.remove_hook_finalizers(tasks).await {
             return;
@@ -267,7 +266,7 @@ impl<D: Executor> Step<'_, D> {
         self.wait_for(&running, Wait::Completion);
     }
 
-    /// Fails the sync, once the hooks for that ran; whether they did.
+    /// Fails the sync after its SyncFail hooks; returns whether they have run.
     async fn fail(&mut self, sync_fail: &[&Task], refused: &[&Task], what: &str) -> bool {
         let message = self.reasoned(what, refused);
         if sync_fail.iter().all(|task| self.progress.is_completed(task)) {
@@ -292,7 +291,7 @@ impl<D: Executor> Step<'_, D> {
         if reasons.is_empty() { what.to_owned() } else { format!("{what}, reason: {}", reasons.join(",")) }
     }
 
-    /// Lets hooks go that have ended, once that is recorded; whether it could be.
+    /// Removes the finalizers of completed hooks, once that is recorded; returns whether it succeeded.
     async fn remove_hook_finalizers(&mut self, tasks: &[Task]) -> bool {
         let ended: Vec<&Task> = tasks.iter().filter(|task| task.hook && self.progress.is_completed(task)).collect();
         if !ended.is_empty()
@@ -313,7 +312,7 @@ impl<D: Executor> Step<'_, D> {
         self.note_errors(&tasks, &answers, OperationPhase::Error, "failed to delete resource: ");
     }
 
-    /// Ends running hooks before their time; whether that went well.
+    /// Deletes running hooks; returns whether that succeeded.
     async fn stop_hooks(&mut self, tasks: &[&Task]) -> bool {
         let mut is_well = true;
         for task in tasks {
@@ -362,7 +361,7 @@ impl<D: Executor> Step<'_, D> {
         true
     }
 
-    /// Says what is waited for: the first hook, or else the first object, and how many more.
+    /// Sets the message: the first hook, or else the first object, and how many more.
     fn wait_for(&mut self, tasks: &[&Task], wait: Wait) {
         let any_hook = tasks.iter().any(|task| task.hook);
         let Some(first) = tasks.iter().find(|task| task.hook == any_hook) else {
@@ -393,7 +392,7 @@ fn unique<'t>(tasks: impl Iterator<Item = &'t Task>) -> Vec<&'t Task> {
     tasks.filter(|task| seen.insert(&task.id)).collect()
 }
 
-/// `group/Kind/name`, as Argo CD's messages have it.
+/// `group/Kind/name`, as in Argo CD's messages.
 fn name_of(task: &Task) -> String {
     format!("{}/{}/{}", task.id.group, task.id.kind, task.id.name)
 }

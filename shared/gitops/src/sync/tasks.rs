@@ -1,4 +1,4 @@
-//! The tasks of a sync, in order.
+//! Derives the tasks of a sync, in order.
 
 use serde_json::{Value, json};
 use slipway_manifest::{Object, ObjectId};
@@ -8,7 +8,7 @@ use crate::annotations::{self, Phase};
 use crate::health::HOOK_FINALIZER;
 use crate::plan::{self, Task, TaskAction};
 
-/// Everything that the sync has to do, in order, done or not.
+/// All tasks of the sync, in order, done or not.
 pub fn tasks(input: &Input<'_>) -> Vec<Task> {
     let Input { targets, live, options, .. } = input;
     let is_selected = |id: &ObjectId| options.resources.as_ref().is_none_or(|selected| selected.contains(id));
@@ -30,7 +30,7 @@ pub fn tasks(input: &Input<'_>) -> Vec<Task> {
     }
     for (_, extra) in input.extras.iter().filter(|(id, _)| is_selected(id)) {
         let mut task = Task::prune(extra.live.clone());
-        // What stays whatever the options say is not to wait for them.
+        // Objects that are kept in any case need no confirmation.
         if let Some(reason) = extra.skip_reason.as_deref().or_else(|| kept_reason(&extra.live, options)) {
             task.action = TaskAction::Keep(reason.to_owned());
         }
@@ -45,7 +45,7 @@ pub fn tasks(input: &Input<'_>) -> Vec<Task> {
     tasks
 }
 
-/// A hook as it is applied in `phase`: with a name, our finalizer and the operation that it belongs to.
+/// A hook as applied in `phase`: with a name, our finalizer and the annotation of its operation.
 fn named_hook(target: &Object, phase: Phase, options: &Options) -> Object {
     let mut hook = target.clone();
     if hook.name().is_empty() {
@@ -69,18 +69,19 @@ fn named_hook(target: &Object, phase: Phase, options: &Options) -> Object {
     hook
 }
 
-/// What a hook of this operation carries.
+/// The value of the annotation [`OPERATION`](super::OPERATION).
 fn operation_mark(options: &Options, phase: Phase) -> String {
     format!("{}.{}", options.operation, phase.as_str())
 }
 
-/// Whether the live object of `task`, a hook, was made by this very operation: by a worker that did not live to tell.
+/// Whether this operation created the live hook of `task`, by a worker that died before it recorded that.
 pub(super) fn was_created_by_operation(task: &Task, options: &Options) -> bool {
     let made_by = task.live.as_ref().and_then(|live| live.annotation(OPERATION));
     task.hook && !options.operation.is_empty() && made_by == Some(&operation_mark(options, task.phase))
 }
 
-/// The task that makes the destination's namespace, or gives it its metadata. A Namespace among the manifests wins.
+/// The task that creates the destination's namespace, or applies its metadata. A Namespace in the manifests takes
+/// precedence.
 fn namespace(input: &Input<'_>, metadata: &NamespaceMetadata) -> Option<Task> {
     let name = &input.options.namespace;
     let id = ObjectId::new("", "Namespace", "", name);

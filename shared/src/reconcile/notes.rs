@@ -1,0 +1,164 @@
+//! Keeps what the state of an application remembers besides its status: each note a type of its own under one key.
+//!
+//! A note that can't be read counts as none: it only says what was told or tried before.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use slipway_cluster::state::State;
+
+use crate::notify::reporter::LastNotification;
+
+/// What the state remembers under [`Note::KEY`].
+pub trait Note: Serialize + DeserializeOwned {
+    /// The key among the state's notes; part of the recorded format.
+    const KEY: &'static str;
+
+    /// Reads the note.
+    fn of(state: &State) -> Option<Self> {
+        state.notes.get(Self::KEY).and_then(|note| Self::deserialize(note).ok())
+    }
+
+    /// Writes the note in the place of the one before.
+    fn keep(&self, state: &mut State) {
+        state.notes.insert(Self::KEY.to_owned(), json!(self));
+    }
+
+    /// Removes the note.
+    fn forget(state: &mut State) {
+        state.notes.shift_remove(Self::KEY);
+    }
+}
+
+/// The Application's `metadata` and `spec` as far as `app get` shows them; no values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ApplicationSummary(pub Value);
+
+impl Note for ApplicationSummary {
+    const KEY: &'static str = "application";
+}
+
+/// The digest of what was told of an application that people sync.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldOutOfSync(pub String);
+
+impl Note for ToldOutOfSync {
+    const KEY: &'static str = "manual";
+}
+
+/// The head of the branch of which was told that the application is behind it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldBehind(pub String);
+
+impl Note for ToldBehind {
+    const KEY: &'static str = "behind";
+}
+
+/// The objects of which was told that they can't be compared with Git.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldUncompared(pub Vec<String>);
+
+impl Note for ToldUncompared {
+    const KEY: &'static str = "uncompared";
+}
+
+/// How far a deletion is, or what holds it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deletion {
+    /// The stage that goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// Why nothing goes on until a person acts, as it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
+}
+
+impl Note for Deletion {
+    const KEY: &'static str = "deletion";
+}
+
+/// The root causes found for a sync that waits, asked for once while what they were read from stays the same.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Diagnosed {
+    /// What they were read from.
+    pub key: Value,
+    /// The causes, in words.
+    pub lines: Vec<String>,
+}
+
+impl Note for Diagnosed {
+    const KEY: &'static str = "explained";
+}
+
+/// The self-heals of a commit, in a row.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SelfHealAttempts {
+    /// The commit.
+    pub revision: String,
+    /// How many there were, without a check between them that found nothing.
+    pub attempts: u32,
+    /// The last one.
+    pub at: Timestamp,
+    /// What was told of, by object and field: fingerprints.
+    pub told: BTreeMap<String, String>,
+}
+
+impl Note for SelfHealAttempts {
+    const KEY: &'static str = "selfHeal";
+}
+
+/// The time that charts get as that of the first deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstDeployedAt(pub Timestamp);
+
+impl Note for FirstDeployedAt {
+    const KEY: &'static str = "firstDeployedAt";
+
+    /// Writes the note once: later deployments do not change what the first one was.
+    fn keep(&self, state: &mut State) {
+        state.notes.entry(Self::KEY).or_insert_with(|| json!(self));
+    }
+}
+
+impl Note for LastNotification {
+    const KEY: &'static str = "slack";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_keep_their_recorded_form() {
+        let mut state = State::default();
+        ToldBehind("abc".to_owned()).keep(&mut state);
+        Deletion { stage: Some("PreDelete".to_owned()), held: None }.keep(&mut state);
+        FirstDeployedAt("2026-01-01T00:00:00Z".parse().unwrap()).keep(&mut state);
+        let notes = json!({"behind": "abc", "deletion": {"stage": "PreDelete"},
+            "firstDeployedAt": "2026-01-01T00:00:00Z"});
+        assert_eq!(json!(state.notes), notes);
+        assert_eq!(ToldBehind::of(&state), Some(ToldBehind("abc".to_owned())));
+        ToldBehind::forget(&mut state);
+        assert_eq!(ToldBehind::of(&state), None);
+    }
+
+    #[test]
+    fn the_first_deployment_stays_the_first() {
+        let mut state = State::default();
+        for at in ["2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"] {
+            FirstDeployedAt(at.parse().unwrap()).keep(&mut state);
+        }
+        assert_eq!(state.notes["firstDeployedAt"], "2026-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn a_damaged_note_counts_as_none() {
+        let mut state = State::default();
+        state.notes.insert("selfHeal".to_owned(), json!("x"));
+        assert_eq!(SelfHealAttempts::of(&state), None);
+    }
+}

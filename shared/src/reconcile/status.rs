@@ -1,0 +1,236 @@
+//! Writes an Application's status: the only place where it changes, so that `app get`, Slack and commit statuses agree.
+//!
+//! Sync and health come from a comparison, whatever became of the operation: an application whose last sync failed is
+//! Synced where nothing differs, and one that is as in Git may be Degraded (argoproj/argo-cd `controller/state.go`,
+//! `controller/health.go`).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use slipway_cluster::state::State;
+use slipway_gitops::health::{self, HealthStatus};
+use slipway_gitops::status::{
+    COMPARISON_ERROR, Condition, Deployment, OperationPhase, OperationState, ResourceStatus, Status, SyncStatus,
+};
+use slipway_gitops::sync_status;
+use slipway_manifest::ObjectId;
+
+use super::comparison::AppComparison;
+
+/// The condition of an application whose deletion waits for a person (argoproj/argo-cd
+/// `pkg/apis/application/v1alpha1/types.go`).
+const DELETION_ERROR: &str = "DeletionError";
+/// The most characters of a condition's message.
+const MAX_MESSAGE: usize = 2_000;
+
+/// What is known of the objects of an application at one commit.
+pub(crate) struct Observed {
+    /// A row for each object that counts: those of Git, and what is live and requires pruning.
+    pub resources: Vec<ResourceStatus>,
+    /// Whether the cluster has what Git has.
+    pub sync: SyncStatus,
+    /// Whether every object could be compared; where not, the health of the application stays as it was.
+    pub is_whole: bool,
+}
+
+impl Observed {
+    /// What `compared` says, with the health that `known` rows had where an object could not be read.
+    pub(crate) fn of(compared: &AppComparison, known: &[ResourceStatus]) -> Self {
+        let unhealthy: BTreeMap<ObjectId, Option<HealthStatus>> =
+            known.iter().map(|row| (row.id(), row.health.clone())).collect();
+        let row = |id: &ObjectId, version: &str| ResourceStatus {
+            status: Some(match compared.verdicts.get(id) {
+                Some(verdict) => verdict.status,
+                None if compared.uncompared.contains(&id.to_string()) => SyncStatus::Unknown,
+                None => SyncStatus::Synced,
+            }),
+            health: compared.health.get(id).or_else(|| unhealthy.get(id)).cloned().flatten(),
+            requires_pruning: compared.extras.contains_key(id),
+            ..ResourceStatus::of(id, version)
+        };
+        let desired = compared.objects.iter().map(|(id, version)| row(id, version));
+        let extras = compared.extras.iter().map(|(id, live)| row(id, live.version()));
+        let verdicts = compared.verdicts.values().copied().map(Some);
+        Self {
+            resources: desired.chain(extras).collect(),
+            sync: sync_status::aggregate(verdicts, !compared.problems.is_empty()),
+            is_whole: compared.problems.is_empty(),
+        }
+    }
+
+    /// Writes it as the comparison with the commit `revision`.
+    pub(crate) fn write(self, status: &mut Status, revision: &str, now: Timestamp) {
+        if self.is_whole {
+            let health = health::aggregate(self.resources.iter().map(|row| row.health.as_ref()));
+            status.health.set(health, now);
+        }
+        status.resources = self.resources;
+        status.sync.status = self.sync;
+        revision.clone_into(&mut status.sync.revision);
+        status.conditions.retain(|condition| condition.kind != COMPARISON_ERROR);
+        status.reconciled_at = Some(now);
+    }
+
+    /// Writes of it how well the objects are, where the status tells of another commit than was compared with.
+    pub(crate) fn write_health(self, status: &mut Status, now: Timestamp) {
+        if self.is_whole {
+            let health = health::aggregate(self.resources.iter().map(|row| row.health.as_ref()));
+            status.health.set(health, now);
+        }
+        let seen: BTreeMap<ObjectId, Option<HealthStatus>> =
+            self.resources.into_iter().map(|row| (row.id(), row.health)).collect();
+        for row in &mut status.resources {
+            if let Some(health) = seen.get(&row.id()) {
+                row.health.clone_from(health);
+            }
+        }
+        status.reconciled_at = Some(now);
+    }
+}
+
+/// Writes that the cluster could not be compared with Git. `revision` is the commit, where one is meant.
+pub(crate) fn write_unknown(status: &mut Status, revision: Option<&str>, now: Timestamp) {
+    status.sync.status = SyncStatus::Unknown;
+    if let Some(revision) = revision {
+        revision.clone_into(&mut status.sync.revision);
+    }
+    status.reconciled_at = Some(now);
+}
+
+/// Writes why the commit `revision` can't be compared with the cluster.
+pub(crate) fn write_comparison_error(status: &mut Status, revision: &str, problem: &str, now: Timestamp) {
+    write_unknown(status, Some(revision), now);
+    set_condition(status, COMPARISON_ERROR, problem, now);
+}
+
+/// Writes the last operation, or the one under way.
+pub(crate) fn write_operation(status: &mut Status, operation: OperationState) {
+    status.operation_state = Some(operation);
+}
+
+/// Writes what rendered the objects and which images they name.
+pub(crate) fn write_source(status: &mut Status, source_type: &str, images: Option<&[String]>) {
+    source_type.clone_into(&mut status.source_type);
+    if let Some(images) = images {
+        status.summary.images = images.to_vec();
+    }
+}
+
+/// Appends a deployment to the history, under the next number.
+pub(crate) fn push_history(status: &mut Status, deployment: Deployment) {
+    let id = status.history.last().map_or(0, |last| last.id.saturating_add(1));
+    status.history.push(Deployment { id, ..deployment });
+}
+
+/// Ends the operation of a worker that is gone: where a person began it, nothing else goes on with it.
+pub(crate) fn end_abandoned(state: &mut State, message: &str, now: Timestamp) {
+    state.operation = None;
+    if let Some(last) = state.status.operation_state.as_mut().filter(|last| !last.phase.is_completed()) {
+        last.phase = OperationPhase::Failed;
+        message.clone_into(&mut last.message);
+        last.finished_at = Some(now);
+    }
+}
+
+/// Writes that a deletion begins: the operation before says nothing of it.
+pub(crate) fn begin_deletion(status: &mut Status) {
+    status.operation_state = None;
+}
+
+/// Writes what holds a deletion.
+pub(crate) fn write_deletion_error(status: &mut Status, problem: &str, now: Timestamp) {
+    set_condition(status, DELETION_ERROR, problem, now);
+}
+
+/// Writes that nothing is deleted any more; `is_begun` where the deletion was an operation.
+pub(crate) fn end_deletion(status: &mut Status, is_begun: bool) {
+    status.conditions.retain(|condition| condition.kind != DELETION_ERROR);
+    if is_begun {
+        status.operation_state = None;
+    }
+}
+
+/// A condition stands once for each type.
+fn set_condition(status: &mut Status, kind: &str, message: &str, now: Timestamp) {
+    status.conditions.retain(|condition| condition.kind != kind);
+    status.conditions.push(Condition {
+        kind: kind.to_owned(),
+        message: message.chars().take(MAX_MESSAGE).collect(),
+        last_transition_time: Some(now),
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use slipway_gitops::health::Health;
+    use slipway_gitops::sync_status::ComparisonResult;
+
+    use super::*;
+
+    fn id(name: &str) -> ObjectId {
+        ObjectId::new("", "ConfigMap", "shop", name)
+    }
+
+    fn compared() -> AppComparison {
+        let mut compared = AppComparison::default();
+        for (name, status) in [("same", SyncStatus::Synced), ("differs", SyncStatus::OutOfSync)] {
+            compared.objects.insert(id(name), "v1".to_owned());
+            compared.verdicts.insert(id(name), ComparisonResult { status, counts: true });
+            compared.health.insert(id(name), None);
+        }
+        compared
+    }
+
+    #[test]
+    fn rows_and_sync_status_come_from_the_comparison() {
+        let mut status = Status::default();
+        let now = Timestamp::UNIX_EPOCH;
+        Observed::of(&compared(), &[]).write(&mut status, "abc", now);
+        let rows: Vec<_> = status.resources.iter().map(|row| (row.name.as_str(), row.status)).collect();
+        assert_eq!(rows, [("differs", Some(SyncStatus::OutOfSync)), ("same", Some(SyncStatus::Synced))]);
+        assert_eq!((status.sync.status, status.sync.revision.as_str()), (SyncStatus::OutOfSync, "abc"));
+        assert_eq!(status.health.status, Health::Healthy);
+    }
+
+    #[test]
+    fn what_could_not_be_compared_is_unknown_and_keeps_its_health() {
+        let mut compared = compared();
+        compared.objects.insert(id("unread"), "v1".to_owned());
+        compared.uncompared.push(id("unread").to_string());
+        compared.problems.push("failed to read".to_owned());
+        let health = Some(HealthStatus::new(Health::Degraded, "as before"));
+        let known = ResourceStatus { health: health.clone(), ..ResourceStatus::of(&id("unread"), "v1") };
+        let mut status = Status::default();
+        Observed::of(&compared, &[known]).write(&mut status, "abc", Timestamp::UNIX_EPOCH);
+        let unread = status.resources.iter().find(|row| row.name == "unread").unwrap();
+        assert_eq!((unread.status, &unread.health), (Some(SyncStatus::Unknown), &health));
+        assert_eq!((status.sync.status, status.health.last_transition_time), (SyncStatus::Unknown, None));
+    }
+
+    #[test]
+    fn a_condition_stands_once() {
+        let mut status = Status::default();
+        write_comparison_error(&mut status, "a", "first", Timestamp::UNIX_EPOCH);
+        write_comparison_error(&mut status, "b", &"x".repeat(3_000), Timestamp::UNIX_EPOCH);
+        assert_eq!(status.conditions.len(), 1);
+        assert_eq!(status.conditions[0].message.len(), MAX_MESSAGE);
+        assert_eq!(status.sync.status, SyncStatus::Unknown);
+    }
+
+    #[test]
+    fn history_counts_up() {
+        let mut status = Status::default();
+        for revision in ["a", "b"] {
+            let deployment = Deployment {
+                id: 0,
+                revision: revision.to_owned(),
+                deployed_at: Timestamp::UNIX_EPOCH,
+                deploy_started_at: None,
+                source: serde_json::Map::new(),
+                initiated_by: slipway_gitops::status::Initiator::automated(),
+            };
+            push_history(&mut status, deployment);
+        }
+        assert_eq!(status.history.iter().map(|one| one.id).collect::<Vec<_>>(), [0, 1]);
+    }
+}
