@@ -223,7 +223,7 @@ async fn a_part_is_synced_for_itself_without_hooks_and_no_history() {
     shop.settle().await;
     let typo = shop.run("sync shop --resource apps:Deployment:wbe").await;
     assert!(
-        typo.err.contains("`apps:Deployment:wbe` fits nothing") && typo.err.contains("apps:Deployment:shop/web"),
+        typo.err.contains("`apps:Deployment:wbe` matches no object") && typo.err.contains("apps:Deployment:shop/web"),
         "{}",
         typo.err
     );
@@ -393,7 +393,7 @@ async fn a_deletion_that_stands_still_tells_who_began_it() {
     shop.push(&[("shop/kustomization.yaml", &with), ("shop/test.json", &smoke_test("PreDelete"))]);
     shop.settle().await;
     let held = shop.run("delete shop --yes").await;
-    assert!(held.code == 1 && held.err.contains("stands still at PreDelete"), "{}{}", held.out, held.err);
+    assert!(held.code == 1 && held.err.contains("blocked at PreDelete"), "{}{}", held.out, held.err);
     let began = shop.status("shop").await["operationState"]["operation"]["initiatedBy"].clone();
     assert_eq!(began, json!({"username": "sandbox"}));
 }
@@ -615,5 +615,5 @@ async fn windows_hold_people_too() {
     shop.push(&[("applications/shop.yaml", &application), ("applications/project.yaml", &project.to_string())]);
     let held = shop.run("sync shop").await;
     assert_eq!(held.code, 1);
-    assert!(held.err.starts_with("slipway: shop is held by the sync window `deny * * * * *` for 1h"), "{}", held.err);
+    assert!(held.err.starts_with("slipway: shop is blocked by sync window `deny * * * * *` for 1h"), "{}", held.err);
 }

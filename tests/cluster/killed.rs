@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
-use slipway::deploy::sync::Deadlines;
 use slipway::notify::report::AppSyncStatus;
+use slipway::reconcile::sync::Deadlines;
 use slipway_cluster::lease::{self, Acquisition};
 use slipway_gitops::status::SyncStatus;
 use slipway_manifest::ObjectId;

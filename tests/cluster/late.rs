@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use slipway::deploy::sync::{self, Deadlines};
 use slipway::notify::report::AppSyncStatus;
+use slipway::reconcile::sync::{self, Deadlines};
 use slipway_gitops::status::SyncStatus;
 use tokio::sync::watch;
 use tokio::time::Instant;

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use slipway::deploy::sync::delete::{self, Approval, DeletionRequest};
-use slipway::deploy::sync::{Deadlines, OperationKind, SyncOutcome, SyncRequest};
 use slipway::notify::report::AppSyncStatus;
+use slipway::reconcile::sync::delete::{self, Approval, DeletionRequest};
+use slipway::reconcile::sync::{Deadlines, OperationKind, SyncOutcome, SyncRequest};
 use slipway_cluster::state;
 use slipway_gitops::argocd_cm::Overrides;
 use slipway_gitops::health::Checks;

@@ -16,14 +16,17 @@ mod lifecycle;
 mod lock;
 mod names;
 mod options;
+mod ownership;
 mod prune;
 mod refused;
 mod replay;
 mod replay_flow;
 mod secrets;
+mod situations;
 mod state;
 mod sync;
 mod takeover;
+mod three_way;
 mod token;
 mod ttl;
 mod wait;
@@ -52,7 +55,11 @@ struct Place {
 impl Place {
     /// `None` where there is no control plane.
     async fn new(test: &str) -> Option<Self> {
-        let plane = ControlPlane::shared()?;
+        Some(Self::on(ControlPlane::shared()?, test).await)
+    }
+
+    /// On a control plane of the test's own.
+    async fn on(plane: &'static ControlPlane, test: &str) -> Self {
         let namespace = plane.namespace(test).await;
         let server = Server {
             url: plane.endpoint.clone(),
@@ -64,7 +71,7 @@ impl Place {
         let kinds = cluster.resolve(&gvks(), &BTreeSet::new()).await;
         let key = AppKey { root: "test".to_owned(), namespace: "argocd".to_owned(), name: namespace.clone() };
         let owner = AppIdentity { app: namespace.clone(), applyset: key.applyset_id(), namespace };
-        Some(Self { plane, cluster, kinds, key, owner })
+        Self { plane, cluster, kinds, key, owner }
     }
 
     fn namespace(&self) -> &str {

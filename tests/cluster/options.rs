@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use slipway::deploy::sync::Deadlines;
 use slipway::notify::report::AppSyncStatus;
+use slipway::reconcile::sync::Deadlines;
 use slipway_cluster::state;
 use slipway_gitops::status::{OperationPhase, SyncStatus};
 use slipway_gitops::sync::NamespaceMetadata;
@@ -136,7 +136,7 @@ async fn assert_ended(place: &Place) {
     assert_eq!(state.operation, None);
     let last = state.status.operation_state.unwrap();
     assert_eq!(last.phase, OperationPhase::Failed);
-    assert!(last.message.contains("the sync took too long: waiting for completion of hook"), "{}", last.message);
+    assert!(last.message.contains("sync timeout exceeded: waiting for completion of hook"), "{}", last.message);
     assert!(list(place, "jobs").is_empty(), "the hook is ended");
     assert!(!list(place, "configmaps").iter().any(|map| map["metadata"]["name"] == "later"));
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use slipway::app::{Application, ProjectPermissions, Projects};
 use slipway::clusters::ConnectedCluster;
-use slipway::deploy::sync::{self, AppOwner, Deadlines, SyncOutcome, SyncPolicy, SyncRequest};
 use slipway::notify::report::AppSyncStatus;
+use slipway::reconcile::sync::{self, AppOwner, Deadlines, SyncOutcome, SyncPolicy, SyncRequest};
 use slipway_cluster::objects;
 use slipway_cluster::state::{self, State};
 use slipway_gitops::status::{Initiator, OperationPhase};
@@ -20,6 +20,8 @@ use crate::{Place, config_map};
 pub(crate) fn job(place: &Place, revision: &str, objects: Vec<Object>) -> SyncRequest {
     let mut policy = SyncPolicy::default();
     policy.options.prune = true;
+    // What fails here is told at once.
+    policy.retry.limit = 0;
     SyncRequest {
         first_deployed_at: None,
         owner: AppOwner {
@@ -30,6 +32,7 @@ pub(crate) fn job(place: &Place, revision: &str, objects: Vec<Object>) -> SyncRe
         destination: ConnectedCluster { name: "in-cluster".to_owned(), cluster: place.cluster.clone() },
         repo: "acme/gitops".to_owned(),
         revision: revision.to_owned(),
+        spec_digest: None,
         objects,
         warnings: Vec::new(),
         policy,
@@ -39,7 +42,7 @@ pub(crate) fn job(place: &Place, revision: &str, objects: Vec<Object>) -> SyncRe
         permit: permit(),
         application: json!({}),
         subscriptions: slipway::notify::subscribe::Subscriptions::default(),
-        rules: slipway_gitops::comparison::Rules::default(),
+        rules: std::sync::Arc::default(),
         checks: slipway_gitops::health::Checks::default(),
     }
 }
@@ -161,7 +164,8 @@ async fn what_needs_a_crd_of_the_sync_is_dry_run_once_that_is_there() {
     let told = outcome.problems.join("\n");
     assert!(told.contains("failed to dry-run Widget") && told.contains("/bad: ") && told.contains("size"), "{told}");
     let kind = format!("widgets.{}.example.com", place.namespace());
-    assert!(list(&place, &kind).is_empty(), "a later wave's refusal comes before the first is written");
+    let names: Vec<Value> = list(&place, &kind).iter().map(|widget| widget["metadata"]["name"].clone()).collect();
+    assert_eq!(names, ["good"], "a later wave's refusal counts at its own step");
 }
 
 #[tokio::test]

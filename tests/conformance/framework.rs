@@ -10,6 +10,37 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use slipway_manifest::Tree;
 
+/// Makes a test of each suite, so that `cargo test` counts them and one can be asked for by name.
+macro_rules! suites {
+    ($($name:ident),* $(,)?) => {
+        $(#[test]
+        fn $name() {
+            framework::judge(&stringify!($name).replace('_', "-"), $name::run);
+        })*
+    };
+}
+
+/// Makes two tests of each suite: over the shared records, and over our own, which are always there.
+macro_rules! record_suites {
+    ($($name:ident),* $(,)?) => {
+        $(#[test]
+        fn $name() {
+            let suite = stringify!($name).replace('_', "-");
+            framework::judge(&suite, |shared| framework::shared_records(shared, &suite, $name::check));
+        })*
+
+        mod reference {
+            $(#[test]
+            fn $name() {
+                let suite = stringify!($name).replace('_', "-");
+                super::framework::judge_reference(&suite, |folder| {
+                    super::framework::own_records(folder, &suite, super::$name::check)
+                });
+            })*
+        }
+    };
+}
+
 /// What came of one suite.
 pub(crate) struct Outcome {
     /// Name, as in `tests/conformance.toml`.
@@ -163,7 +194,9 @@ fn say(line: &str) {
 
 /// The root of the workspace: cargo runs tests in the package's folder.
 pub(crate) fn workspace_root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lie in the workspace").to_path_buf()
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let root = above.into_iter().find(|folder| folder.join("Cargo.lock").exists());
+    root.expect("tests lie in the workspace").to_path_buf()
 }
 
 fn shared_folder(root: &Path, named: Option<&str>) -> Result<Option<PathBuf>> {

@@ -72,7 +72,7 @@ async fn an_object_that_claims_another_applications_id_is_neither_pruned_nor_ado
     flow.push("Lie", &[files, vec![("applications/two.yaml", &two)]].concat());
     flow.settle().await;
     let told = flow.messages().join("\n");
-    assert!(told.contains("ConfigMap/shop/web belongs to the application shop"), "{told}");
+    assert!(told.contains("SharedResourceWarning: ConfigMap/shop/web is part of applications"), "{told}");
     let get = |name: &str| flow.sandbox.cluster.get(&format!("{MAPS}/{name}")).unwrap();
     assert_eq!(get("web")["data"], json!({"GREETING": "Welcome to the shop"}), "it is not adopted");
     let liar = get("liar")["metadata"].clone();

@@ -24,7 +24,7 @@ pub(crate) fn application(name: &str, policy: &Value) -> (String, String) {
 }
 
 pub(crate) fn automated(self_heal: bool) -> Value {
-    json!({"automated": {"prune": true, "selfHeal": self_heal}})
+    json!({"automated": {"prune": true, "selfHeal": self_heal}, "retry": {"limit": 0}})
 }
 
 pub(crate) fn map(name: &str, value: &str, annotations: &Value) -> String {
@@ -309,13 +309,13 @@ async fn an_application_of_which_nothing_exists_is_missing() {
         }
         flow.check().await;
     }
-    // Some of it is enough.
+    // It is Healthy only where everything is.
     flow.deploy(&[("failing/b.yaml", map("b", "1", &json!({})))]).await;
     assert_eq!(flow.recorded("failing").await.status.health.status, Health::Healthy);
     flow.delete("/api/v1/namespaces/failing/configmaps/b");
     flow.deploy(&[("failing/c.yaml", refused.to_string().replace(r#""b""#, r#""c""#))]).await;
     let status = flow.recorded("failing").await.status;
-    assert_eq!(status.health.status, Health::Healthy);
+    assert_eq!(status.health.status, Health::Missing);
     let row = status.resources.iter().find(|row| row.name == "b").unwrap();
     assert_eq!(row.health.as_ref().map(|verdict| verdict.health), Some(Health::Missing));
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use slipway::aws::Aws;
 use slipway::config;
 use slipway::deploy::prepare;
-use slipway::deploy::sync::{self, Deadlines, OperationKind};
+use slipway::reconcile::sync::{self, Deadlines, OperationKind};
 use slipway::secret::Secrets;
 use slipway::services::Services;
 use slipway::source::Checkouts;
@@ -82,7 +82,7 @@ async fn a_commit_that_the_project_refuses_is_unknown_and_not_called_lost() {
 }
 
 #[tokio::test]
-async fn a_push_that_the_cluster_never_heard_of_is_called_lost() {
+async fn a_push_that_the_cluster_never_heard_of_is_made_up_for() {
     let mut flow = Flow::deployed().await;
     flow.push("Say hello", &[("NOTES.md", "hello")]);
     let message = flow.message().await;
@@ -99,16 +99,13 @@ async fn a_push_that_the_cluster_never_heard_of_is_called_lost() {
     // The queue gave up on it.
     let found = flow.check().await;
     assert_eq!(found["applications"]["shop"]["behind"], json!(flow.head()), "{found}");
-    assert!(flow.messages().last().unwrap().contains("was never deployed"), "{:?}", flow.messages());
-    assert_eq!(
-        flow.state("shop").await.unwrap().status.sync.status,
-        SyncStatus::Synced,
-        "with what it was compared with"
-    );
+    let status = flow.state("shop").await.unwrap().status;
+    assert_eq!((status.sync.status, &status.sync.revision), (SyncStatus::Synced, &flow.head()));
+    assert_eq!(flow.check().await["applications"]["shop"]["behind"], Value::Null);
 }
 
 #[tokio::test]
-async fn a_branch_that_went_back_is_not_called_lost() {
+async fn a_branch_that_went_back_is_followed() {
     let mut flow = Flow::deployed().await;
     let first = flow.sandbox.head().unwrap().unwrap();
     flow.push("Greet", &[("shop/configmap.yaml", &flow.read("shop/configmap.yaml").replace("Welcome", "Hello"))]);
@@ -118,8 +115,9 @@ async fn a_branch_that_went_back_is_not_called_lost() {
     assert!(objects.move_reference("refs/heads/main", Some(second), first).unwrap());
     let found = flow.check().await;
     assert_eq!(found["applications"]["shop"]["behind"], json!(first.to_string()), "{found}");
-    let told = flow.messages().pop().unwrap();
-    assert!(told.contains("to which the branch went back") && !told.contains("never deployed"), "{told}");
+    assert_eq!(flow.state("shop").await.unwrap().status.sync.revision, first.to_string());
+    let map = flow.sandbox.cluster.get("/api/v1/namespaces/shop/configmaps/web").unwrap();
+    assert!(map.to_string().contains("Welcome"), "{map}");
 }
 
 #[tokio::test]
@@ -137,7 +135,7 @@ async fn while_a_sync_goes_on_nothing_is_drift() {
     flow.edit_state(|state| state.operation = Some(operation)).await;
     scale(&flow, 5);
     let found = flow.check().await;
-    assert_eq!(found["applications"]["shop"], json!({"skipped": "it is being deployed"}), "{found}");
+    assert_eq!(found["applications"]["shop"], json!({"skipped": "operation already in progress"}), "{found}");
     assert_eq!(flow.messages().len(), 1);
 }
 

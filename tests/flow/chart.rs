@@ -18,7 +18,7 @@ spec:
     targetRevision: main
     helm: {valueFiles: [prod.yaml]}
   destination: {name: in-cluster, namespace: shop}
-  syncPolicy: {automated: {prune: true}}
+  syncPolicy: {automated: {prune: true}, retry: {limit: 0}}
 ";
 const TEMPLATE: &str = r#"apiVersion: v1
 kind: Secret
@@ -65,7 +65,7 @@ async fn a_chart_is_deployed_and_stays_as_it_is() {
     assert!(text(&first, "kube").starts_with("v1."));
     let said = flow.messages().join("\n");
     assert!(said.contains("slipway.dev/lookup-namespaces"), "{said}");
-    assert!(said.contains("what Slipway keeps in the namespace `slipway` is nobody's to read"), "{said}");
+    assert!(said.contains("the namespace `slipway` holds Slipway's own state, which charts may not read"), "{said}");
 
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     flow.push("Change a value", &[("chart/prod.yaml", "env: two\n")]);

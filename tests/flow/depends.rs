@@ -17,7 +17,8 @@ fn app(name: &str, annotations: &Value, object: &Value) -> Vec<(String, String)>
         "spec": {
             "source": {"repoURL": "https://github.com/acme/gitops", "path": name, "targetRevision": "main"},
             "destination": {"server": "https://kubernetes.default.svc", "namespace": "shop"},
-            "syncPolicy": {"automated": {}, "syncOptions": ["CreateNamespace=true"]}}});
+            "syncPolicy": {"automated": {}, "retry": {"limit": 0},
+                "syncOptions": ["CreateNamespace=true"]}}});
     vec![
         (format!("applications/{name}.yaml"), application.to_string()),
         (format!("{name}/object.yaml"), object.to_string()),
@@ -78,7 +79,7 @@ async fn an_application_comes_after_what_it_depends_on() {
     hurry(&mut flow, 8, 2).await;
     assert_eq!(version(&flow, "configmaps/late"), None);
     let told = flow.messages().join("\n");
-    assert!(told.contains("waits for application shop (Progressing)"), "{told}");
+    assert!(told.contains("waiting for application shop (Progressing)"), "{told}");
 }
 
 #[tokio::test]
@@ -91,8 +92,8 @@ async fn a_wait_is_named_goes_on_and_ends_with_what_it_waits_for() {
     let state = flow.state("top").await.unwrap();
     assert!(state.operation.is_some());
     let message = state.status.operation_state.unwrap().message;
-    assert_eq!(message, "waits for application base (Progressing)");
-    assert!(flow.messages().join("\n").contains("waits for application base (Progressing)"), "{:?}", flow.messages());
+    assert_eq!(message, "waiting for application base (Progressing)");
+    assert!(flow.messages().join("\n").contains("waiting for application base (Progressing)"), "{:?}", flow.messages());
 
     let body = json!({"status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}}});
     let path = "/api/v1/namespaces/shop/services/base/status";

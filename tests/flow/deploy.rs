@@ -69,7 +69,7 @@ async fn no_sync_begins_while_the_cluster_does_not_answer() {
         assert_eq!(unknown.sync.status, SyncStatus::Unknown, "{what}");
         assert_eq!(unknown.operation_state, before.operation_state, "{what}: the last sync stays as it was told");
         let told = flow.messages();
-        assert!(told[1].contains("nothing is changed: not everything"), "{what}: {told:?}");
+        assert!(told[1].contains("nothing is changed: failed to read"), "{what}: {told:?}");
 
         flow.sandbox.cluster.failures().clear();
         flow.deployer.handle(message, soon(), "test").await.unwrap();
@@ -128,7 +128,7 @@ async fn a_broken_render_changes_nothing_and_is_told() {
 
 /// Attack 32: an empty render.
 #[tokio::test]
-async fn an_emptied_source_is_held_by_the_brake() {
+async fn an_emptied_source_is_held_by_the_prune_guard() {
     let mut flow = Flow::deployed().await;
     let files = [(KUSTOMIZATION, "resources: [nothing.yaml]\n"), ("shop/nothing.yaml", "# nothing is left\n")];
     flow.push("Empty it", &files);

@@ -57,7 +57,7 @@ async fn nobody_is_fought_for_ever() {
     }
     let messages = flow.messages();
     assert_eq!(messages.len(), 3, "{messages:?}");
-    assert!(messages[2].contains("again and again by kubectl-edit"), "{messages:?}");
+    assert!(messages[2].contains("is still being changed by kubectl-edit"), "{messages:?}");
 }
 
 #[tokio::test]

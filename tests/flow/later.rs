@@ -35,7 +35,7 @@ async fn the_check_takes_up_what_is_overdue() {
         })
         .await;
         let found = flow.check().await;
-        assert!(found["applications"]["shop"]["skipped"].to_string().contains("taken up"), "{due}: {found}");
+        assert!(found["applications"]["shop"]["skipped"].to_string().contains("abandoned operation"), "{due}: {found}");
         assert_eq!(flow.state("shop").await.unwrap().operation, None, "{due}");
     }
     let image = &flow.deployment()["spec"]["template"]["spec"]["containers"][0]["image"];

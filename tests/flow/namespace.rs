@@ -18,7 +18,7 @@ fn application(options: &[&str], metadata: &Value, more: &Value) -> String {
         "project": "default",
         "source": {"repoURL": "https://github.com/acme/gitops", "path": "plain", "targetRevision": "main"},
         "destination": {"server": "https://kubernetes.default.svc", "namespace": "place"},
-        "syncPolicy": {"automated": {"prune": true}, "syncOptions": options}});
+        "syncPolicy": {"automated": {"prune": true}, "retry": {"limit": 0}, "syncOptions": options}});
     if !metadata.is_null() {
         spec["syncPolicy"]["managedNamespaceMetadata"] = metadata.clone();
     }
@@ -83,7 +83,9 @@ async fn the_destinations_namespace_stays_when_it_leaves_git() {
         let results = state.status.operation_state.unwrap().sync_result.unwrap().resources;
         let said = results.iter().find(|result| result.status == Some(ResultCode::PruneSkipped)).unwrap();
         assert_eq!((said.name.as_str(), said.message.contains(CREATE)), ("place", true), "{said:?}");
-        assert!(flow.messages().last().unwrap().contains("Namespace/place left Git and stays, as CreateNamespace"));
+        assert!(
+            flow.messages().last().unwrap().contains("Namespace/place was removed from Git and is kept, unmanaged")
+        );
         // It is one that the option made: nobody's, with all that it had.
         assert!(!state.inventory.iter().any(|id| id.name == "place"), "{:?}", state.inventory);
         let live = flow.sandbox.cluster.get(PLACE).unwrap();

@@ -82,7 +82,7 @@ async fn a_control_that_is_not_obeyed_refuses() {
         assert!(flow.sandbox.cluster.get(DEPLOYMENT).is_none(), "{field}");
         let told = flow.messages().join("\n");
         assert!(
-            told.contains("AppProject `shop` restricts what") && told.contains(&format!("`spec.{field}`")),
+            told.contains("AppProject `shop` sets restrictions") && told.contains(&format!("`spec.{field}`")),
             "{told}"
         );
         assert_eq!(flow.statuses()[0]["state"], "failure", "{field}");
@@ -129,7 +129,11 @@ async fn what_argocd_cm_excludes_is_left_alone() {
 #[tokio::test]
 async fn what_argocd_cm_restricts_for_all_refuses_all() {
     for (key, value, said) in [
-        ("application.sync.impersonation.enabled", "true", "the ConfigMap argocd-cm restricts what Slipway does not"),
+        (
+            "application.sync.impersonation.enabled",
+            "true",
+            "the ConfigMap argocd-cm sets restrictions that Slipway does not",
+        ),
         ("globalProjects", "- projectName: all\n", "`globalProjects`"),
         ("resource.exclusions", "- kinds: Ingress", "`resource.exclusions` (`kinds` is no list of strings)"),
         ("cluster.inClusterEnabled", "false", "`cluster.inClusterEnabled`"),
@@ -161,8 +165,8 @@ async fn a_window_holds_a_sync_and_the_check_after_it_catches_up() {
     assert!(flow.sandbox.cluster.get(DEPLOYMENT).is_none());
     let told = flow.messages().join("\n");
     assert!(
-        told.contains("*shop* waits for a sync window")
-            && told.contains("held by the sync window `deny * * * * *` for 1h"),
+        told.contains("*shop* is blocked by a sync window")
+            && told.contains("blocked by sync window `deny * * * * *` for 1h"),
         "{told}"
     );
     assert_eq!(flow.statuses()[0]["state"], "pending");
@@ -185,7 +189,7 @@ async fn what_people_sync_is_told_with_its_diff_and_waits() {
     flow.settle().await;
     assert_eq!(flow.deployment()["spec"]["replicas"], 2);
     let messages = flow.messages();
-    assert!(messages[1].contains("waits to be synced by hand"), "{messages:?}");
+    assert!(messages[1].contains("needs a manual sync"), "{messages:?}");
     assert!(messages[1].contains("Deployment/shop/web spec.replicas differs"), "{messages:?}");
     let statuses = flow.statuses();
     assert_eq!(statuses[0]["state"], "pending", "{statuses:?}");
@@ -265,4 +269,24 @@ async fn a_declared_cluster_is_deployed_to() {
     let checked = flow.check().await["applications"]["shop"].clone();
     assert!(checked["problems"].to_string().contains("does not take Deployment/shop/web"), "{checked}");
     assert_eq!(checked["differs"], Value::Null, "{checked}");
+}
+
+/// Slipway's credential writes to repositories that another team's Application may not change.
+#[tokio::test]
+async fn an_image_is_committed_only_where_the_project_lets_the_application_read() {
+    let mut flow = pushed(&with("sourceRepos", json!(["https://github.com/acme/gitops"]))).await;
+    let before = flow.head();
+    let annotation = "argocd-image-updater.argoproj.io/git-repository: https://github.com/acme/other";
+    let application =
+        flow.read(APPLICATION).replace("  annotations:\n", &format!("  annotations:\n    {annotation}\n"));
+    flow.push("Write elsewhere", &[(APPLICATION, &application)]);
+    flow.settle().await;
+    let image = flow.read("applications/shop.yaml");
+    let image = image.lines().find_map(|line| line.split_once("web=")).map(|(_, image)| image.trim()).unwrap();
+    let repository = image.split_once('/').unwrap().1.to_owned();
+    let event = flow.sandbox.aws.push_image(&repository, "1.1.0");
+    flow.pusher.handle(event).await.unwrap();
+    let told = flow.messages().join("\n");
+    assert!(told.contains("does not allow the source `https://github.com/acme/other`"), "{told}");
+    assert_ne!(flow.head(), before, "the test's own push");
 }

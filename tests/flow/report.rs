@@ -19,7 +19,8 @@ fn many(count: usize) -> Vec<(String, String)> {
             "spec": {
                 "source": {"repoURL": "https://github.com/acme/gitops", "path": name, "targetRevision": "main"},
                 "destination": {"server": "https://kubernetes.default.svc", "namespace": "shop"},
-                "syncPolicy": {"automated": {}, "syncOptions": ["CreateNamespace=true"]}}});
+                "syncPolicy": {"automated": {}, "retry": {"limit": 0},
+                "syncOptions": ["CreateNamespace=true"]}}});
         files.push((format!("applications/{name}.yaml"), application.to_string()));
         let broken = n % 10 == 0;
         files.push((

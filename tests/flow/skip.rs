@@ -40,7 +40,7 @@ async fn it_is_neither_synced_nor_compared_nor_healed() {
     assert_eq!(state.notes["application"]["metadata"]["annotations"][ANNOTATION], "true");
     let messages = flow.messages();
     assert_eq!(messages.len(), 2, "{messages:?}");
-    for part in ["*shop* is left alone", ANNOTATION, "remove the annotation at the root, or set it to \"false\""] {
+    for part in ["*shop* is skipped", ANNOTATION, "remove the annotation at the root, or set it to \"false\""] {
         assert!(messages[1].contains(part), "{part} in {messages:?}");
     }
     assert!(flow.statuses().is_empty(), "nobody promises a deployment");
@@ -88,7 +88,7 @@ async fn its_value_is_read_as_argo_cd_reads_it() {
         assert_eq!(flow.sandbox.cluster.get(DEPLOYMENT).is_some(), is_deployed, "{value}");
         let told = flow.messages().join("\n");
         let words = match value {
-            _ if skips => "is left alone",
+            _ if skips => "is skipped",
             "TRUE" => "must be a string, found a boolean",
             _ => "is no boolean and has no effect",
         };
@@ -126,7 +126,7 @@ async fn it_is_not_deleted_when_it_leaves_the_root() {
     let messages = flow.messages();
     assert_eq!(messages.len(), 3, "told once: {messages:?}");
     for part in
-        ["*shop* left Git, and is not deleted", ANNOTATION, "put its manifest back", "argocd/shop --cascade=false"]
+        ["*shop* left Git, and is not deleted", ANNOTATION, "restore its manifest", "argocd/shop --cascade=false"]
     {
         assert!(messages[2].contains(part), "{part} in {messages:?}");
     }

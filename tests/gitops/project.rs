@@ -2,8 +2,8 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use slipway::app::project::{SyncWindow, WindowError};
-use slipway::app::{AppProject, Application, ClusterName};
+use slipway_gitops::app::project::{SyncWindow, WindowError};
+use slipway_gitops::app::{AppProject, Application, ClusterName};
 use slipway_manifest::Object;
 
 pub(crate) fn check(case: &Value) -> Result<()> {

@@ -1,0 +1,1 @@
+//! The tests of this package are its content: see `main.rs`.
