@@ -6,9 +6,9 @@
 //!
 //! * `commit`: the objects that Git has from now on, under the next commit;
 //! * `sync`: brings that commit to the cluster, `by: push` or a person's name, with the options of `slipway app sync`
-//!   (`prune`, `force`, `replace`, `timeout` in seconds, `resources`: `Kind.group/name` of a selective sync), and with what
-//!   is expected of it: `phase` of the operation, `status`, `health`, `retried`, `rows` (`Kind/name: status`), `told` (what
-//!   a problem says), `changes` (how many);
+//!   (`prune`, `force`, `replace`, `timeout` in seconds, `resources`: `Kind.group/name` of a selective sync), and with
+//!   what is expected of it: `phase` of the operation, `status`, `health`, `retried`, `rows` (`Kind/name: status`),
+//!   `told` (what a problem says), `changes` (how many);
 //! * `application`: the Application's `spec` is changed by this merge patch;
 //! * `owner`: from now on it is another application of that name, in the same namespace;
 //! * `kubectl`: runs it in the namespace, `stdin` is applied with `-f -`, and `after` seconds later in the background;
