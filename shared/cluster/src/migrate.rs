@@ -1,8 +1,8 @@
 //! Takes over managed fields before an apply: of Argo CD and `kubectl apply`, and what others own of what Git gives up
 //! ([`slipway_gitops::managed_fields::migrate`] has the rules).
 
-use crate::connect::Cluster;
-use crate::objects::{self, ObjectRef};
+use std::time::Duration;
+
 use http::header::CONTENT_TYPE;
 use serde_json::Value;
 use slipway_gitops::error::{ApiError, Class, Failure, Verb};
@@ -10,8 +10,14 @@ use slipway_gitops::managed_fields::FIELD_MANAGER;
 use slipway_gitops::managed_fields::migrate::{patch, whole_patch};
 use slipway_manifest::Object;
 
-/// How often a take-over is tried when others write at the same time.
-const MAX_PATCH_ATTEMPTS: usize = 4;
+use crate::connect::Cluster;
+use crate::objects::{self, ObjectRef};
+
+/// How often a take-over is tried when others write at the same time: a controller that follows a change writes several
+/// times within a second.
+const MAX_PATCH_ATTEMPTS: u32 = 8;
+/// The wait after the first conflict; each further one is twice as long, up to a second.
+const CONFLICT_BACKOFF: Duration = Duration::from_millis(40);
 
 /// What is taken over, for which apply.
 pub(crate) struct TakeOver<'a> {
@@ -61,6 +67,8 @@ impl TakeOver<'_> {
             match send(cluster, self.place, &patch, query).await {
                 Ok(answer) => return Ok(Some(answer)),
                 Err(error) if error.class == Class::Conflict && attempt < MAX_PATCH_ATTEMPTS => {
+                    let delay = CONFLICT_BACKOFF.saturating_mul(2_u32.saturating_pow(attempt - 1));
+                    tokio::time::sleep(delay.min(Duration::from_secs(1))).await;
                     match objects::get(cluster, self.place).await? {
                         Some(object) => current = object,
                         None => return Ok(None),
