@@ -5,8 +5,13 @@
 //!
 //! `cargo bench -p slipway-tests --bench helm [-- ROUNDS]`
 
-// A benchmark may stop by panicking.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a benchmark may stop by panicking"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -8,132 +8,15 @@
     reason = "a test that can't go on fails"
 )]
 
-use std::path::PathBuf;
-use std::process::Command;
-use std::time::Duration;
+mod shop;
 
-use http::Method;
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
-use slipway::aws::Aws;
-use slipway::config::{self, GithubWebhook};
-use slipway::deploy::WebhookWorker;
-use slipway::drift_check::DriftChecker;
 use slipway::notify::report::short;
 use slipway_sandbox::faults::Failure;
-use slipway_sandbox::forge::{Change, Delivery};
-use slipway_sandbox::{Options, Sandbox, aws};
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::Instant;
 
-const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/web";
-
-/// The sandbox with the shop deployed.
-struct Shop {
-    sandbox: Sandbox,
-    webhooks: UnboundedReceiver<Delivery>,
-    deployer: WebhookWorker,
-    checker: DriftChecker,
-    folder: tempfile::TempDir,
-}
-
-/// What a run of the binary left.
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Shop {
-    async fn open() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (sandbox, webhooks) = Sandbox::start(Options::new(folder.path())).await.unwrap();
-        let environment = sandbox.environment();
-        let settings = GithubWebhook::load(|name: &str| environment.get(name).cloned()).unwrap();
-        let deployer = WebhookWorker::new(settings, Aws::at(&sandbox.aws.url(), aws::REGION).await);
-        let settings = config::Settings::load(|name: &str| environment.get(name).cloned()).unwrap();
-        let checker = DriftChecker::new(settings, Aws::at(&sandbox.aws.url(), aws::REGION).await);
-        let mut shop = Self { sandbox, webhooks, deployer, checker, folder };
-        shop.settle().await;
-        shop
-    }
-
-    async fn settle(&mut self) {
-        loop {
-            let webhook =
-                self.webhooks.try_recv().ok().map(|one| one.to_function_url_event(false, jiff::Timestamp::now()));
-            let Some(event) = webhook.or_else(|| self.sandbox.aws.next_event()) else { return };
-            self.deployer.handle(event, Instant::now() + Duration::from_mins(1), "test").await.unwrap();
-        }
-    }
-
-    /// The same shop, but synced by hand.
-    async fn by_hand() -> Self {
-        let mut shop = Self::open().await;
-        let path = "applications/shop.yaml";
-        let manual = shop.read(path).replace("    automated:\n      prune: true\n", "");
-        shop.push(&[(path, &manual)]);
-        shop.settle().await;
-        shop
-    }
-
-    fn read(&self, path: &str) -> String {
-        self.sandbox.read(path).unwrap().unwrap()
-    }
-
-    fn push(&self, files: &[(&str, &str)]) {
-        let changes: Vec<Change> = files.iter().map(|(path, text)| Change::write(*path, *text)).collect();
-        self.sandbox.forge.push(&self.sandbox.repository, "main", "Change", &changes).unwrap();
-    }
-
-    fn replicas(&self) -> Value {
-        self.sandbox.cluster.get(DEPLOYMENT).unwrap()["spec"]["replicas"].clone()
-    }
-
-    fn scale(&self, replicas: u32) {
-        let body = json!({"spec": {"replicas": replicas}});
-        let path = format!("{DEPLOYMENT}?fieldManager=kubectl-edit");
-        assert!(self.sandbox.cluster.call(Method::PATCH, &path, "application/merge-patch+json", &body).0.is_success());
-    }
-
-    /// `slipway app LINE`, with a kubeconfig and a token and nothing else.
-    async fn run(&self, line: &str) -> Ran {
-        self.run_as(&[], line).await
-    }
-
-    /// As [`Shop::run`], with more of an environment.
-    async fn run_as(&self, more: &[(&str, &str)], line: &str) -> Ran {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
-        command.arg("app").args(line.split(' ')).env_clear();
-        command.env("KUBECONFIG", self.sandbox.kubeconfig()).env("GITHUB_TOKEN", "sandbox-token");
-        command.env("SLIPWAY_GITHUB_API", self.sandbox.forge.url()).stdin(std::process::Stdio::null());
-        command.envs(more.iter().copied());
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Ran { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
-    }
-
-    /// What `get` prints as JSON.
-    async fn status(&self, name: &str) -> Value {
-        let get: Value = serde_json::from_str(&self.well(&format!("get {name} -o json")).await).unwrap();
-        get["status"].clone()
-    }
-
-    /// What drift-check says of the shop.
-    async fn check(&self) -> Value {
-        let found = self.checker.handle(json!({}), Instant::now() + Duration::from_mins(1), "check").await.unwrap();
-        found["applications"]["shop"].clone()
-    }
-
-    fn told(&self) -> Vec<String> {
-        self.sandbox.slack.messages().into_iter().map(|message| message.text).collect()
-    }
-
-    async fn well(&self, line: &str) -> String {
-        let Ran { code, out, err } = self.run(line).await;
-        assert_eq!(code, 0, "{line}: {out}{err}");
-        out
-    }
-}
+use shop::{DEPLOYMENT, Ran, Shop};
 
 #[tokio::test]
 async fn what_the_cluster_remembers_is_printed_as_argocd_prints_it() {
@@ -362,6 +245,32 @@ async fn a_commit_whose_hook_failed_is_tried_again_by_a_person_and_by_nobody_els
     assert_eq!(shop.well("history shop -o id").await, "0\n1\n");
     assert_eq!(status["history"][1]["initiatedBy"], json!({"username": "sandbox"}));
     assert_eq!(shop.check().await, json!({}));
+}
+
+#[tokio::test]
+async fn a_sync_that_its_timeout_cuts_off_is_recorded_and_can_be_done_again() {
+    let mut shop = Shop::by_hand().await;
+    shop.sandbox.cluster.hold_image(HELD);
+    // What is of a later wave waits for the Deployment, which can't become healthy, and would for an Ingress, too.
+    let without = shop.read("shop/kustomization.yaml").replace("  - ingress.yaml\n", "");
+    let deployment = shop.read("shop/deployment.yaml");
+    let tag = deployment.lines().find_map(|line| line.trim().strip_prefix("image: ")).unwrap();
+    let held = deployment.replace(tag, HELD);
+    let later = "metadata:\n  annotations: {argocd.argoproj.io/sync-wave: \"1\"}\n";
+    let map = shop.read("shop/configmap.yaml").replacen("metadata:\n", later, 1).replace("Welcome", "Hello");
+    let files =
+        [("shop/kustomization.yaml", without.as_str()), ("shop/deployment.yaml", &held), ("shop/configmap.yaml", &map)];
+    shop.push(&files);
+    shop.settle().await;
+
+    let cut_off = shop.run("sync shop --timeout 3").await;
+    assert_eq!(cut_off.code, 1, "{}{}", cut_off.out, cut_off.err);
+    let last = shop.status("shop").await["operationState"].clone();
+    assert_eq!((&last["phase"], &last["operation"]["initiatedBy"]["username"]), (&json!("Failed"), &json!("sandbox")));
+
+    shop.sandbox.cluster.release_images();
+    shop.run("sync shop --timeout 30").await;
+    assert_eq!(shop.status("shop").await["operationState"]["phase"], "Succeeded");
 }
 
 #[tokio::test]

@@ -3,11 +3,15 @@
 
 mod compile;
 mod draft;
+mod failure;
 mod format;
 mod number;
+mod object;
 #[cfg(test)]
 mod tests;
+mod unevaluated;
 mod validate;
+mod values;
 
 use std::fmt::Write as _;
 
@@ -15,7 +19,7 @@ use serde_json::Value as Json;
 use slipway_gotmpl::{Map, Value};
 
 use self::compile::Refusal;
-use self::validate::Failure;
+use self::failure::Failure;
 use crate::chart::Chart;
 use crate::error::HelmError;
 

@@ -2,56 +2,21 @@
 //! library's words, but for the value itself, which may be a password.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 
 use super::compile::{self, Additional, Compiled, Dependency, Items, Part, Schema};
 use super::draft::{Draft, escape};
+use super::failure::{Failure, Kind};
 use super::number::Decimal;
+use super::unevaluated::Unevaluated;
+use super::values::{all_quoted, duplicates, equal, is_integer, missing, quoted, shown, type_of};
 
 /// Schemas that are looked at, each at each value.
 const MAX_STEPS: u64 = 1_000_000;
 /// How deep schemas lead to others.
 const MAX_DEPTH: usize = 1_500;
-
-/// What is wrong, and where.
-#[derive(Debug, Default)]
-pub(super) struct Failure {
-    at: String,
-    kind: Kind,
-    causes: Vec<Failure>,
-}
-
-#[derive(Debug, Default)]
-enum Kind {
-    /// Nobody asks what it is.
-    #[default]
-    Unknown,
-    /// Several things are.
-    Group,
-    /// What a reference leads to is not met.
-    Reference,
-    Told(String),
-}
-
-impl Failure {
-    /// Writes it and its causes as lines, each with `indent` more than its cause's.
-    pub(super) fn write(&self, out: &mut String, indent: usize) {
-        let shown = !(self.causes.len() == 1 && matches!(self.kind, Kind::Reference));
-        if shown {
-            let words = match &self.kind {
-                Kind::Told(words) => words,
-                Kind::Unknown | Kind::Group | Kind::Reference => "validation failed",
-            };
-            let _ = writeln!(out, "{}- at {}: {words}", "  ".repeat(indent), quoted(&self.at));
-        }
-        for cause in &self.causes {
-            cause.write(out, indent + usize::from(shown));
-        }
-    }
-}
 
 /// Validates `value`; `Ok(Err(…))` is what is wrong with it. Fails where that would take too long.
 pub(super) fn validate(compiled: &Compiled, value: &Json) -> Result<Result<(), Vec<Failure>>, String> {
@@ -86,24 +51,6 @@ struct Scope<'s> {
     value: usize,
     parent: Option<&'s Scope<'s>>,
     depth: usize,
-}
-
-/// The properties and items that no schema has looked at.
-#[derive(Default)]
-struct Unevaluated<'v> {
-    keys: BTreeSet<&'v str>,
-    items: BTreeSet<usize>,
-}
-
-impl Unevaluated<'_> {
-    fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.items.is_empty()
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.keys.retain(|key| other.keys.contains(key));
-        self.items.retain(|item| other.items.contains(item));
-    }
 }
 
 /// A value on its way through one schema.
@@ -157,33 +104,6 @@ impl<'r> Run<'r> {
         let unevaluated = schema.unevaluated(value, caller_needs);
         let at = At { run: self, schema, value, place, scope, unevaluated, quiet, failures: Vec::new() };
         at.validate()
-    }
-}
-
-impl Schema {
-    fn unevaluated<'v>(&self, value: &'v Json, caller_needs: bool) -> Unevaluated<'v> {
-        let mut unevaluated = Unevaluated::default();
-        match value {
-            Json::Object(map) => {
-                let needed = caller_needs || self.unevaluated_properties.is_some();
-                if self.additional_properties.is_none() && needed {
-                    unevaluated.keys = map.keys().map(String::as_str).collect();
-                }
-            }
-            Json::Array(list) => {
-                let (all, some) = match (&self.items, self.draft) {
-                    (_, Draft::D2020) => (self.rest_items.is_some(), self.prefix_items.len()),
-                    (Some(Items::All(_)), _) => (true, 0),
-                    (Some(Items::Each(parts)), _) => (self.additional_items.is_some(), parts.len()),
-                    (None, _) => (self.additional_items.is_some(), 0),
-                };
-                if !all && (caller_needs || self.unevaluated_items.is_some()) {
-                    unevaluated.items = (some..list.len()).collect();
-                }
-            }
-            _ => {}
-        }
-        unevaluated
     }
 }
 
@@ -642,95 +562,4 @@ impl<'v> At<'_, 'v, '_> {
             }
         }
     }
-}
-
-fn missing<'k>(map: &Map<String, Json>, keys: &'k [String]) -> Option<Vec<&'k String>> {
-    let missing: Vec<&String> = keys.iter().filter(|key| !map.contains_key(*key)).collect();
-    (!missing.is_empty()).then_some(missing)
-}
-
-fn type_of(value: &Json) -> &'static str {
-    match value {
-        Json::Null => "null",
-        Json::Bool(_) => "boolean",
-        Json::Number(_) => "number",
-        Json::String(_) => "string",
-        Json::Array(_) => "array",
-        Json::Object(_) => "object",
-    }
-}
-
-fn is_integer(value: &Json) -> bool {
-    matches!(value, Json::Number(number) if Decimal::new(number).is_integer())
-}
-
-/// Whether two values are the same; numbers however they are written.
-fn equal(a: &Json, b: &Json) -> bool {
-    match (a, b) {
-        (Json::Number(a), Json::Number(b)) => Decimal::new(a) == Decimal::new(b),
-        (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
-        (Json::Object(a), Json::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| equal(a, b)))
-        }
-        (a, b) => a == b,
-    }
-}
-
-/// The places of the first two items that are the same.
-fn duplicates(list: &[Json]) -> Option<(usize, usize)> {
-    let mut seen: HashMap<String, usize> = HashMap::new();
-    list.iter().enumerate().find_map(|(at, item)| {
-        let mut text = String::new();
-        canonical(item, &mut text);
-        seen.insert(text, at).map(|first| (first, at))
-    })
-}
-
-/// `value` as a text that equal values share.
-fn canonical(value: &Json, out: &mut String) {
-    match value {
-        Json::Number(number) => {
-            let _ = write!(out, "{}", Decimal::new(number));
-        }
-        Json::Array(list) => {
-            out.push('[');
-            for item in list {
-                canonical(item, out);
-                out.push(',');
-            }
-            out.push(']');
-        }
-        Json::Object(map) => {
-            out.push('{');
-            let sorted: BTreeMap<_, _> = map.iter().collect();
-            for (key, value) in sorted {
-                let _ = write!(out, "{}:", Json::from(key.as_str()));
-                canonical(value, out);
-                out.push(',');
-            }
-            out.push('}');
-        }
-        scalar => {
-            let _ = write!(out, "{scalar}");
-        }
-    }
-}
-
-/// A value of the schema, unless it is a list or a mapping.
-fn shown(value: &Json) -> Option<String> {
-    match value {
-        Json::Array(_) | Json::Object(_) => None,
-        Json::String(text) => Some(quoted(text)),
-        Json::Null => Some("<nil>".to_owned()),
-        other => Some(other.to_string()),
-    }
-}
-
-fn quoted(text: &str) -> String {
-    let text = slipway_gocompat::strconv::quote(text.as_bytes()).replace("\\\"", "\"").replace('\'', "\\'");
-    format!("'{}'", text.get(1..text.len() - 1).unwrap_or_default())
-}
-
-fn all_quoted(keys: &[&String]) -> String {
-    keys.iter().map(|key| quoted(key)).collect::<Vec<_>>().join(", ")
 }
