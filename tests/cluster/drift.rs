@@ -1,28 +1,38 @@
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use slipway_cluster::apply;
-use slipway_cluster::dry_run;
-use slipway_gitops::comparison::{Comparison, Rules};
-use slipway_gitops::status::SyncStatus;
+use secrecy::SecretString;
+use serde_json::json;
+use slipway::reconcile::comparison::{self, Compared, Pair};
+use slipway::reconcile::drift::{self, DriftedField, FingerprintKey};
+use slipway_gitops::Redactor;
+use slipway_gitops::comparison::Rules;
 use slipway_manifest::Object;
 
 use crate::{Place, config_map, deployment};
 
-async fn compare(place: &Place, desired: &Object) -> Comparison {
+/// What differs from `desired`; `None` where nothing is there.
+async fn compare(place: &Place, desired: &Object) -> Option<Vec<DriftedField>> {
     let live = place.live(desired).await;
-    let (options, rules) = (apply::Options::default(), Rules::default());
-    dry_run::compare(&place.cluster, place.resource(desired), desired, live, &options, &rules).await.unwrap()
+    let at = place.at(desired);
+    let pair = Pair { object: desired, place: &at, live: live.as_ref(), validate: true };
+    let answer = comparison::compare(&place.cluster, vec![pair], &Rules::default()).await.remove(0).unwrap();
+    let secret = SecretString::from("key");
+    match answer {
+        Compared::Missing => None,
+        Compared::Same => Some(Vec::new()),
+        Compared::Differs(pair) => {
+            Some(drift::compare(&pair.live, &pair.predicted, &FingerprintKey(&secret), &Redactor::default()))
+        }
+    }
 }
 
 #[tokio::test]
 async fn what_others_changed_is_found_with_who_and_when() {
     let Some(place) = Place::new("drift").await else { return };
     let web = place.one(deployment("web", "nginx:1"));
-    assert_eq!(compare(&place, &web).await.status(), SyncStatus::OutOfSync);
+    assert_eq!(compare(&place, &web).await, None);
     place.apply(&web).await;
-    let same = compare(&place, &web).await;
-    assert_eq!((same.status(), same.findings), (SyncStatus::Synced, vec![]));
+    assert_eq!(compare(&place, &web).await, Some(vec![]));
 
     let namespace = place.namespace().to_owned();
     if place.plane.kubectl(&["-n", &namespace, "scale", "deployment/web", "--replicas=3"]).is_none() {
@@ -33,31 +43,29 @@ async fn what_others_changed_is_found_with_who_and_when() {
     place.plane.kubectl(&["-n", &namespace, "annotate", "deployment/web", "by.hand/note=yes", "--field-manager=alice"]);
 
     // The time of a scaling comes from the controller's event, which comes a moment later.
-    let mut found = compare(&place, &web).await;
+    let mut found = compare(&place, &web).await.unwrap();
     for _ in 0..50 {
-        if !found.findings[0].owners[0].time.is_empty() {
+        if found[0].drift.time.is_some() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
-        found = compare(&place, &web).await;
+        found = compare(&place, &web).await.unwrap();
     }
-    assert_eq!(found.status(), SyncStatus::OutOfSync);
-    let text = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), ToString::to_string);
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
     let lines: Vec<String> = found
-        .findings
         .iter()
-        .map(|finding| {
-            let owner = &finding.owners[0];
-            let (desired, live) = (text(&finding.difference.desired), text(&finding.difference.live));
-            let timed = if owner.time.is_empty() { "" } else { " timed" };
-            format!("{}: {desired} -> {live} by {}{}{timed}", finding.difference.path, owner.manager, owner.subresource)
+        .map(|one| {
+            let drift = &one.drift;
+            let timed = if drift.time.is_some() { " timed" } else { "" };
+            let (desired, live, manager) = (text(&drift.desired), text(&drift.live), text(&drift.manager));
+            format!("{}: {desired} -> {live} by {manager}{timed}", drift.field)
         })
         .collect();
     assert_eq!(
         lines,
         [
-            "spec.replicas: 1 -> 3 by kubectlscale timed",
-            r#"spec.template.spec.containers[name=web].image: "nginx:1" -> "nginx:hacked" by mallory timed"#,
+            "spec.replicas: 1 -> 3 by kubectl timed",
+            "spec.template.spec.containers[name=web].image: nginx:1 -> nginx:hacked by mallory timed",
         ]
     );
 }
@@ -76,10 +84,10 @@ async fn a_secret_differs_without_showing_its_values() {
     if place.plane.kubectl(&["-n", &namespace, "patch", "secret", "s", "-p", &patch]).is_none() {
         return;
     }
-    let findings = compare(&place, &secret).await.findings;
-    assert_eq!(findings.iter().map(|finding| finding.difference.path.to_string()).collect::<Vec<_>>(), ["data.a"]);
-    assert_ne!(findings[0].difference.live, findings[0].difference.desired);
-    let shown = format!("{findings:?}");
+    let found = compare(&place, &secret).await.unwrap();
+    assert_eq!(found.iter().map(|one| one.drift.field.as_str()).collect::<Vec<_>>(), ["data.a"]);
+    assert_ne!(found[0].drift.live, found[0].drift.desired);
+    let shown = format!("{found:?}");
     assert!(!shown.contains(CANARY) && !shown.contains(ENCODED), "{shown}");
 }
 
@@ -93,7 +101,7 @@ async fn a_removed_field_is_missed() {
     if place.plane.kubectl(&["-n", &namespace, "patch", "configmap", "c", "--type=json", "-p", patch]).is_none() {
         return;
     }
-    let findings = compare(&place, &map).await.findings;
-    assert_eq!(findings.len(), 1);
-    assert_eq!(findings[0].difference.live, None);
+    let found = compare(&place, &map).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].drift.live, None);
 }

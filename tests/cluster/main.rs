@@ -1,7 +1,12 @@
 //! `slipway-cluster` on a real Kubernetes control plane.
 
-// A test may stop by panicking.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop by panicking"
+)]
 
 mod apply;
 mod connect;

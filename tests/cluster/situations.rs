@@ -13,8 +13,8 @@
 //! * `owner`: from now on it is another application of that name, in the same namespace;
 //! * `kubectl`: runs it in the namespace, `stdin` is applied with `-f -`, and `after` seconds later in the background;
 //! * `drift`: what differs, as `drift-check` compares: `Kind/name field`, or `Kind/name` for whatever fields of it;
-//! * `expect`: `OBJECT PATH: value` as `kubectl get -o jsonpath` prints it; `absent` where there is no such object. A
-//!   PATH of a plural, `jobs .items[*].metadata.name`, is of all in the namespace.
+//! * `expect`: `OBJECT PATH: value` as `kubectl get -o jsonpath` prints it; `absent` where there is no such object. An
+//!   OBJECT of another namespace is `NAMESPACE/PLURAL/NAME`. A PATH of a plural, `jobs .items[*].metadata.name`, is of all in the namespace.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -273,7 +273,11 @@ impl Situation {
         for (what, wanted) in wanted.as_object().unwrap() {
             let (object, path) = what.split_once(' ').unwrap_or((what, ""));
             let path = format!("jsonpath={{{path}}}");
-            let get = ["-n", self.place.namespace(), "get", object, "--ignore-not-found", "-o"];
+            let (namespace, object) = match object.split_once('/') {
+                Some((namespace, object)) if object.contains('/') => (namespace, object),
+                _ => (self.place.namespace(), object),
+            };
+            let get = ["-n", namespace, "get", object, "--ignore-not-found", "-o"];
             let found = self.place.plane.kubectl(&[&get[..], &["name"]].concat()).unwrap_or_default();
             let found = match (found.trim().is_empty(), wanted.as_str()) {
                 (true, _) => "absent".to_owned(),

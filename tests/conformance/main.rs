@@ -9,8 +9,13 @@
 //!
 //! Floors are in `tests/conformance.toml`; the cases that fail are written to `target/conformance/SUITE.txt`.
 
-// A test may stop by panicking.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop by panicking"
+)]
 
 #[macro_use]
 mod framework;

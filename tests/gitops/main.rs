@@ -2,8 +2,13 @@
 //! what Argo CD's own modules answered. The same settings and floors as `tests/conformance`; this binary links
 //! `slipway-gitops` and no client, no runtime, no AWS.
 
-// A test may stop by panicking.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop by panicking"
+)]
 
 mod diff;
 #[allow(dead_code, reason = "tests/conformance uses the rest of it")]

@@ -1,4 +1,4 @@
-//! Compares an object with Git by a dry run, redacts the differences and names their field managers. Changes nothing.
+//! Predicts by a dry run what an apply would make of an object. Changes nothing.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::connect::Cluster;
 use crate::objects::{self, ObjectRef};
 use crate::scale::scaled_at;
 use slipway_gitops::api_resources::ApiResource;
-use slipway_gitops::comparison::{Comparison, LiveAndPredicted, Rules, findings};
+use slipway_gitops::comparison::{LiveAndPredicted, Rules};
 use slipway_gitops::diff;
 use slipway_gitops::error::{ApiError, Class, Failure, Verb};
 use slipway_gitops::managed_fields::FIELD_MANAGER;
@@ -19,23 +19,6 @@ use slipway_gitops::sync_status::CompareOptions;
 
 /// Attempts for an object that keeps changing between read and dry run.
 const MAX_CONFLICT_ATTEMPTS: usize = 4;
-
-/// Compares `desired`, a `resource`, with `live` by a dry run ([`dry_run`]); redacts, and names field managers.
-pub async fn compare(
-    cluster: &Cluster,
-    resource: &Arc<ApiResource>,
-    desired: &Object,
-    live: Option<Object>,
-    options: &Options,
-    rules: &Rules,
-) -> Result<Comparison, Failure> {
-    Ok(match dry_run(cluster, resource, desired, live, options, rules).await? {
-        Some(LiveAndPredicted { live, predicted }) => {
-            Comparison { findings: findings(&live, predicted), live: Some(live) }
-        }
-        None => Comparison { live: None, findings: Vec::new() },
-    })
-}
 
 /// Returns `live` and the predicted result of applying `desired`, a `resource`; `None` where the object does not exist.
 ///

@@ -290,7 +290,7 @@ fn end(asked: Instant, duration: Duration) -> Instant {
     asked.checked_add(duration.saturating_sub(MARGIN)).unwrap_or(asked)
 }
 
-/// The Lease as it is written. Its times are only informative: expiry is never derived from them.
+/// The Lease to write. Its times are informative: expiry is never derived from them.
 fn body(
     app: &AppKey,
     holder: &str,
@@ -361,7 +361,7 @@ fn params() -> PostParams {
     PostParams { dry_run: false, field_manager: Some(FIELD_MANAGER.to_owned()) }
 }
 
-/// Leaves the pending request on the Lease and touches nothing else; returns the Lease as it is then.
+/// Writes the pending request to the Lease and nothing else; returns the resulting Lease.
 async fn request_handover(cluster: &Cluster, app: &AppKey, wanted: &str) -> Result<ObservedLease, ApiError> {
     let url = format!("{}/{}?fieldManager={FIELD_MANAGER}", leases().url_path, app.object_name());
     let request = http::Request::patch(url)

@@ -30,16 +30,16 @@ pub(crate) struct TakeOver<'a> {
 }
 
 impl TakeOver<'_> {
-    /// Makes ours on `live` what is to be ours, and removes the last-applied annotation.
+    /// Moves the fields that we take over on `live` to our manager, and removes the last-applied annotation.
     ///
-    /// Gives the object as it is then; `None` if there was nothing to take over.
+    /// Returns the resulting object; `None` where there was nothing to take over.
     pub(crate) async fn migrate(&self, cluster: &Cluster, live: &Object) -> Result<Option<Object>, Failure> {
         let taken = self.patch(cluster, live, Verb::TakeOver, patch, "").await?;
         Ok(taken.map(|(object, _)| object))
     }
 
-    /// What taking over and applying would make of `live`, and the API server's warnings; `None` if there is nothing
-    /// to take over.
+    /// Predicts the result of taking over and applying on `live`, with the API server's warnings; `None` where there
+    /// is nothing to take over.
     pub(crate) async fn dry_run(
         &self,
         cluster: &Cluster,
@@ -50,7 +50,7 @@ impl TakeOver<'_> {
         self.patch(cluster, live, Verb::DryRun, whole_patch, query).await
     }
 
-    /// Sends what `patch` makes of `live`; if somebody else wrote since, of what is there now.
+    /// Sends the patch that `patch` computes from `live`; after a conflict, the one for the present object.
     async fn patch(
         &self,
         cluster: &Cluster,

@@ -91,8 +91,9 @@ pub async fn get(cluster: &Cluster, place: &ObjectRef) -> Result<Option<Object>,
 pub async fn get_all(cluster: &Cluster, places: &[ObjectRef]) -> (BTreeMap<ObjectId, Object>, Vec<Failure>) {
     let mut found = BTreeMap::new();
     let mut failures = Vec::new();
-    let mut answers = futures::stream::iter(places)
-        .map(|place| async move { (place.id(), get(cluster, place).await) })
+    // Owned, so that a caller's future may be sent.
+    let mut answers = futures::stream::iter(places.to_vec())
+        .map(|place| async move { (place.id(), get(cluster, &place).await) })
         .buffer_unordered(READ_CONCURRENCY);
     while let Some((id, answer)) = answers.next().await {
         match answer {

@@ -4,6 +4,8 @@
 //! truncated. It holds no values, because the role `view` may read it. The ApplySet side is KEP-3659 of
 //! kubernetes/enhancements.
 
+mod attempt;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 
@@ -21,6 +23,8 @@ use sha2::{Digest as _, Sha256};
 use slipway_manifest::names::Form;
 use slipway_manifest::{Object, ObjectId};
 
+pub use attempt::{Attempt, Reached};
+
 use crate::apply;
 use crate::connect::Cluster;
 use crate::objects::ObjectRef;
@@ -28,7 +32,7 @@ use slipway_gitops::api_resources::GroupKind;
 use slipway_gitops::error::{ApiError, Class};
 use slipway_gitops::identity::STATE_NAMESPACE;
 use slipway_gitops::managed_fields;
-use slipway_gitops::status::{Initiator, OperationPhase, Status};
+use slipway_gitops::status::{Initiator, Status};
 use slipway_gitops::tracking;
 
 /// Size of the packed state: etcd refuses 1.5 MiB, and base64 adds a third.
@@ -133,78 +137,6 @@ pub struct Operation {
     /// Not to be resumed before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
-}
-
-/// How far a commit was applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-pub enum Reached {
-    /// A selective sync applied some objects.
-    #[default]
-    Part,
-    /// A complete sync was tried.
-    Tried,
-    /// It was applied completely: its sync succeeded, or nothing differed.
-    All,
-}
-
-/// The commit that the cluster was last synced to, or tried to be, and that it is compared with. Not the last
-/// successful one, which would undo a failed one; nor [`slipway_gitops::status::Sync::revision`] of an application with
-/// manual sync, which may not be synced yet.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Attempt {
-    /// The commit's SHA; empty before the first sync.
-    pub revision: String,
-    /// How far the commit was applied.
-    pub reached: Reached,
-    /// The Application's `spec` that it was tried with, as a keyed digest; `None` where it is not known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub spec_digest: Option<String>,
-}
-
-impl Attempt {
-    /// Whether it is one with the commit `revision` and the `spec` of this digest. A digest that is not known may be
-    /// any.
-    pub fn is_of(&self, revision: &str, spec_digest: Option<&str>) -> bool {
-        let known = self.spec_digest.as_deref();
-        self.revision == revision && (known.is_none() || spec_digest.is_none() || known == spec_digest)
-    }
-
-    /// Whether none was tried yet.
-    pub fn is_none(&self) -> bool {
-        self.revision.is_empty()
-    }
-
-    /// Records how far the commit `revision` was applied; never less than before for the same commit.
-    pub fn reach(&mut self, revision: &str, reached: Reached) {
-        if self.revision == revision {
-            self.reached = self.reached.max(reached);
-        } else {
-            *self = Self { revision: revision.to_owned(), reached, spec_digest: None };
-        }
-    }
-
-    /// Derives it from a status of an older version, whose history held every commit that the cluster was seen at.
-    fn of(status: &Status) -> Self {
-        let deployed = status.history.last().map(|last| last.revision.as_str()).filter(|last| !last.is_empty());
-        let all = |revision: &str| Self { revision: revision.to_owned(), reached: Reached::All, spec_digest: None };
-        if let Some(deployed) = deployed.filter(|deployed| *deployed == status.sync.revision) {
-            return all(deployed);
-        }
-        let last = status.operation_state.as_ref();
-        match last.and_then(|last| Some((last, last.attempted()?))) {
-            Some((_, revision)) if deployed == Some(revision) => all(revision),
-            Some((last, revision)) => {
-                let reached = match (last.is_part(), last.phase) {
-                    (true, _) => Reached::Part,
-                    (false, OperationPhase::Succeeded) => Reached::All,
-                    (false, _) => Reached::Tried,
-                };
-                Self { revision: revision.to_owned(), reached, spec_digest: None }
-            }
-            None => deployed.map(all).unwrap_or_default(),
-        }
-    }
 }
 
 /// The recorded state of an application.
@@ -588,21 +520,6 @@ mod tests {
         assert_eq!(metadata["annotations"]["applyset.kubernetes.io/additional-namespaces"], "back,shop");
         assert_eq!(metadata["labels"]["applyset.kubernetes.io/id"], key("shop").applyset_id());
         assert_eq!(metadata["resourceVersion"], "7");
-    }
-
-    #[test]
-    fn a_commit_gets_further_and_another_begins_anew() {
-        let mut attempt = Attempt::default();
-        for (revision, reached, expected) in [
-            ("a", Reached::Tried, Reached::Tried),
-            ("a", Reached::All, Reached::All),
-            ("a", Reached::Part, Reached::All),
-            ("b", Reached::Part, Reached::Part),
-            ("b", Reached::Tried, Reached::Tried),
-        ] {
-            attempt.reach(revision, reached);
-            assert_eq!(attempt, Attempt { revision: revision.to_owned(), reached: expected, spec_digest: None });
-        }
     }
 
     #[test]

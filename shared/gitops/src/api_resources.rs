@@ -53,6 +53,13 @@ pub struct GroupKind {
 }
 
 impl GroupKind {
+    /// The kind that a CustomResourceDefinition defines; `None` for other objects.
+    pub fn defined_by(object: &Object) -> Option<Self> {
+        let is_crd = object.group() == "apiextensions.k8s.io" && object.kind() == "CustomResourceDefinition";
+        let text = |pointer| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        Some(Self { group: text("/spec/group")?, kind: text("/spec/names/kind")? }).filter(|_| is_crd)
+    }
+
     /// The kind of the object with this id.
     pub fn of(id: &ObjectId) -> Self {
         Self { group: id.group.clone(), kind: id.kind.clone() }
@@ -208,14 +215,14 @@ impl ApiResources {
 
 /// The kinds that a CustomResourceDefinition defines, one per version; none for other objects.
 fn defined(object: &Object) -> Vec<ApiResource> {
+    let Some(GroupKind { group, kind }) = GroupKind::defined_by(object) else { return Vec::new() };
     let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let is_crd = object.group() == "apiextensions.k8s.io" && object.kind() == "CustomResourceDefinition";
-    let versions = object.pointer("/spec/versions").and_then(Value::as_array).filter(|_| is_crd);
+    let versions = object.pointer("/spec/versions").and_then(Value::as_array);
     let verbs = ["create", "delete", "get", "list", "patch", "update", "watch"];
     let resource = |version: &Value| {
         let version = version.get("name")?.as_str()?.to_owned();
         Some(ApiResource {
-            gvk: GroupVersionKind { group: text("/spec/group"), version, kind: text("/spec/names/kind") },
+            gvk: GroupVersionKind { group: group.clone(), version, kind: kind.clone() },
             plural: text("/spec/names/plural"),
             namespaced: text("/spec/scope") == "Namespaced",
             verbs: verbs.into_iter().map(str::to_owned).collect(),

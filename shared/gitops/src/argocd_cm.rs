@@ -56,8 +56,8 @@ impl Overrides {
         overrides
     }
 
-    /// Parses `group/Kind` → `ignoreDifferences`, `knownTypeFields`, `health.lua`, `health.lua.useOpenLibs`, as the old
-    /// key `resource.customizations` has them.
+    /// Parses the old key `resource.customizations`: by `group/Kind` the fields `ignoreDifferences`, `knownTypeFields`,
+    /// `health.lua` and `health.lua.useOpenLibs`.
     pub fn from_map(map: &Map<String, Value>) -> Self {
         let mut overrides = Self::default();
         for (kind, value) in map {
@@ -71,7 +71,7 @@ impl Overrides {
         self.by_kind.iter().map(|(key, one)| (key.as_str(), one))
     }
 
-    /// The health check of a kind: of its own key, else of the first matching pattern.
+    /// The health check of a kind: the one under its exact key, else under the first matching pattern.
     pub fn health(&self, group: &str, kind: &str) -> Option<&Override> {
         let key = if group.is_empty() { kind.to_owned() } else { format!("{group}/{kind}") };
         let has_check = |one: &&Override| !one.health.is_empty();

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use slipway_manifest::{Object, ObjectId, kind_order};
 
 use crate::annotations::{self, Phase};
-use crate::api_resources::{ApiResources, DiscoverError};
+use crate::api_resources::{ApiResources, DiscoverError, GroupKind};
 
 use crate::identity::AppIdentity;
 use crate::tracking;
@@ -211,14 +211,8 @@ pub fn sort(tasks: &mut Vec<Task>) {
         |object| (object.group().is_empty() && object.kind() == "Namespace").then(|| object.name().to_owned()),
         |object| Some(object.namespace().to_owned()).filter(|namespace| !namespace.is_empty()),
     );
-    promote_prerequisites(tasks, defined_kind, |object| Some(format!("{}/{}", object.group(), object.kind())));
-}
-
-/// The group and kind that a CustomResourceDefinition defines, as `group/Kind`.
-pub(crate) fn defined_kind(object: &Object) -> Option<String> {
-    let is_crd = object.group() == "apiextensions.k8s.io" && object.kind() == "CustomResourceDefinition";
-    let text = |pointer| object.pointer(pointer).and_then(serde_json::Value::as_str);
-    is_crd.then(|| Some(format!("{}/{}", text("/spec/group")?, text("/spec/names/kind")?))).flatten()
+    let defined = |object: &Object| GroupKind::defined_by(object).map(|kind| kind.to_string());
+    promote_prerequisites(tasks, defined, |object| Some(GroupKind::of(&object.id()).to_string()));
 }
 
 fn promote_prerequisites(

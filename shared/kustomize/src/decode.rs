@@ -2,6 +2,7 @@
 //! refused; errors name the field, and never quote its value: what stands where a list of literals belongs may be a
 //! password.
 
+use slipway_manifest::object::type_name;
 use std::fmt;
 
 use serde::de::value::StrDeserializer;
@@ -92,7 +93,7 @@ impl<'de> Deserializer<'de> for Json {
         let map = match self.0 {
             Value::Object(map) => map,
             Value::Null => Map::new(),
-            other => return Err(Problem::custom(format!("cannot read {} as {name}", brief(&other)))),
+            other => return Err(Problem::custom(format!("cannot read {} as {name}", type_name(&other)))),
         };
         let mut known = Map::new();
         for (key, value) in map {
@@ -116,7 +117,7 @@ impl<'de> Deserializer<'de> for Json {
             Value::Null => visitor.visit_string(String::new()),
             other => Err(Problem::custom({
                 let quote = if matches!(other, Value::Bool(_) | Value::Number(_)) { ": quote it" } else { "" };
-                format!("cannot read {} as a string{quote}", brief(&other))
+                format!("cannot read {} as a string{quote}", type_name(&other))
             })),
         }
     }
@@ -128,7 +129,7 @@ impl<'de> Deserializer<'de> for Json {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         match self.0 {
             Value::Array(list) => visitor.visit_seq(Items { rest: list.into_iter(), index: 0, unknown: self.1 }),
-            other => Err(Problem::custom(format!("cannot read {} as a list", brief(&other)))),
+            other => Err(Problem::custom(format!("cannot read {} as a list", type_name(&other)))),
         }
     }
 
@@ -140,24 +141,13 @@ impl<'de> Deserializer<'de> for Json {
     ) -> Result<V::Value, Problem> {
         match self.0 {
             Value::String(text) => visitor.visit_enum(text.into_deserializer()),
-            other => Err(Problem::custom(format!("cannot read {} as {name}", brief(&other)))),
+            other => Err(Problem::custom(format!("cannot read {} as {name}", type_name(&other)))),
         }
     }
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct newtype_struct
         tuple tuple_struct map identifier ignored_any
-    }
-}
-
-fn brief(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "nothing",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a mapping",
     }
 }
 

@@ -72,7 +72,7 @@ async fn compare_live(
         SyncStatus::Synced => AppSyncStatus::Healthy,
     };
     if outcome.phase == AppSyncStatus::Healthy {
-        state.attempt.reach(&request.revision, Reached::All);
+        state.attempt.reach(&request.revision, request.spec_digest.as_deref(), Reached::All);
     }
     let told = ToldOutOfSync(digest(request, &outcome, &compared));
     if ToldOutOfSync::of(&state).as_ref() != Some(&told) && outcome.phase != AppSyncStatus::Healthy {

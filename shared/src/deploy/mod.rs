@@ -49,7 +49,7 @@ const BRANCH_POLL_INTERVAL: Duration = Duration::from_secs(10);
 /// Upper bound of the time that is reserved for recording and notifying.
 const REPORTING_RESERVE: Duration = Duration::from_secs(15);
 /// How long a push waits for hooks and waves in its own invocation, before it hands over.
-const IN_INVOCATION_WAIT: Duration = Duration::from_mins(1);
+pub(crate) const IN_INVOCATION_WAIT: Duration = Duration::from_mins(1);
 /// Maximum re-runs when another worker requested the same application while we held its Lease.
 const MAX_REQUEUES: usize = 3;
 
@@ -366,7 +366,7 @@ impl WebhookWorker {
                 // A long sync goes on in the application's own message group, so that it does not delay other commits
                 // of the branch.
                 let times = Deadlines { attempt: work.attempt, ..self.times(until, work.is_continuation) };
-                request.policy.depends_on = match self.dependencies(member, checkouts, &work.ready).await {
+                request.policy.depends_on = match dependencies(&self.engine, member, checkouts, &work.ready).await {
                     Ok(after) => after,
                     Err(problem) => {
                         let outcome = SyncOutcome::failed(problem, false);
@@ -382,29 +382,6 @@ impl WebhookWorker {
             }
         };
         (outcome, target)
-    }
-
-    /// Resolves the applications that this one depends on, or says why that fails.
-    async fn dependencies(
-        &self,
-        member: &ResolvedApplication,
-        checkouts: &Checkouts,
-        known: &ReadyCache,
-    ) -> Result<Dependencies, String> {
-        let mut on = Vec::new();
-        for sibling in member.after.as_ref().map_err(|error| chain(error))? {
-            let Dependency { instance, identity, repo, revision, destination } = &**sibling;
-            let wanted = match revision {
-                Some(revision) => checkouts.resolve(repo, revision).await.map_err(|error| chain(&error))?,
-                None => String::new(),
-            };
-            let found = self.engine.clusters.get(&destination.server, &destination.name).await;
-            let cluster = found.map_err(|error| chain(&error))?.cluster;
-            let (namespace, name) = identity.clone();
-            let key = AppKey { root: self.engine.root.to_string(), namespace, name };
-            on.push(DependencyStatus { name: instance.clone(), key, cluster, wanted });
-        }
-        Ok(Dependencies { on, known: ReadyCache::clone(known) })
     }
 
     /// Derives the deadlines of this invocation.
@@ -453,6 +430,29 @@ impl WebhookWorker {
             }
         }
     }
+}
+
+/// Resolves the applications that this one depends on, or says why that fails.
+pub(crate) async fn dependencies(
+    engine: &Services,
+    member: &ResolvedApplication,
+    checkouts: &Checkouts,
+    known: &ReadyCache,
+) -> Result<Dependencies, String> {
+    let mut on = Vec::new();
+    for sibling in member.after.as_ref().map_err(|error| chain(error))? {
+        let Dependency { instance, identity, repo, revision, destination } = &**sibling;
+        let wanted = match revision {
+            Some(revision) => checkouts.resolve(repo, revision).await.map_err(|error| chain(&error))?,
+            None => String::new(),
+        };
+        let found = engine.clusters.get(&destination.server, &destination.name).await;
+        let cluster = found.map_err(|error| chain(&error))?.cluster;
+        let (namespace, name) = identity.clone();
+        let key = AppKey { root: engine.root.to_string(), namespace, name };
+        on.push(DependencyStatus { name: instance.clone(), key, cluster, wanted });
+    }
+    Ok(Dependencies { on, known: ReadyCache::clone(known) })
 }
 
 /// The target of a commit status: repository, commit and cluster.

@@ -31,9 +31,10 @@ use crate::event::schedule::{self, ScheduleTrigger};
 use crate::notify::report;
 use crate::reconcile::comparison::{AppComparison, Scope, differences};
 use crate::reconcile::drift::{self, FingerprintKey};
-use crate::reconcile::notes::{Note as _, ToldBehind, ToldUncompared};
+use crate::reconcile::notes::{MadeUpFor, Note as _, ToldBehind, ToldUncompared};
 use crate::reconcile::session::{Opened, Session};
 use crate::reconcile::status::{self, Observed};
+use crate::reconcile::sync::dependencies::ReadyCache;
 use crate::reconcile::sync::{self, AppOwner, Deadlines};
 use crate::root::ResolvedApplication;
 use crate::secret::Secrets;
@@ -44,7 +45,7 @@ use self_heal::SelfHealDecision;
 
 /// Applications that are compared concurrently: a check has minutes and should leave the API server to syncs.
 const APPLICATION_CONCURRENCY: usize = 4;
-/// After this a sync that nobody works on is nobody's.
+/// A recorded operation without a Lease holder counts as abandoned after this.
 const ABANDONED_AFTER: Duration = Duration::from_mins(3);
 /// What is said of a sync that a person began and whose worker is gone.
 const CUT_OFF: &str = "the sync was cut off: sync the application again";
@@ -74,6 +75,14 @@ pub struct DriftReport {
     pub behind: Option<String>,
     /// Whether the differences were self-healed.
     pub healed: bool,
+}
+
+/// What a check of one application found, and what is to be done after it.
+struct Checked {
+    report: DriftReport,
+    heal: SelfHealDecision,
+    /// Whether the event of the branch's head got lost.
+    is_lost: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -177,7 +186,7 @@ impl DriftChecker {
         let catches_up = app.is_automated() && app.blocked_by_window(false, Timestamp::now()).is_none();
         let Some(recorded) = state::read(&destination.cluster, &owner.key).await.map_err(Box::new)? else {
             if catches_up {
-                self.deploy_pending(app, id, until).await;
+                Box::pin(self.deploy_pending(app, id, until)).await;
             }
             return skip("not deployed yet");
         };
@@ -187,69 +196,92 @@ impl DriftChecker {
         };
         if app.is_automated() && recorded.state.operation.as_ref().is_some_and(is_overdue) {
             session.close().await;
-            self.deploy_pending(app, id, until).await;
+            Box::pin(self.deploy_pending(app, id, until)).await;
             return skip("resumed an abandoned operation");
         }
         let work = Box::pin(self.compare(app, &owner, &destination.name, &session, checkouts, key));
         let compared = session.hold(work).await;
         if session.close().await.is_some_and(|pending_request| !pending_request.is_empty()) {
-            self.deploy_pending(app, id, until).await;
+            Box::pin(self.deploy_pending(app, id, until)).await;
         }
-        let (mut verdict, heal) = compared.map_err(Box::new)??;
+        let Checked { report: mut verdict, heal, is_lost } = compared.map_err(Box::new)??;
         if let SelfHealDecision::Now(plan) = heal {
             match Box::pin(self.heal(app, checkouts, plan, id, until)).await {
                 Ok(healed) => verdict.healed = healed,
                 Err(problems) => verdict.problems.extend(problems),
             }
         }
-        if let (true, Some(head)) = (catches_up, &verdict.behind)
-            && self.is_lost(app, &destination.cluster, &owner, head).await?
+        if let (true, true, Some(head)) = (catches_up, is_lost, &verdict.behind)
+            && !Box::pin(self.deploy_pending(app, id, until)).await
         {
-            self.deploy_pending(app, id, until).await;
+            self.note_made_up_for(&destination.cluster, &owner, head, id).await?;
         }
         Ok(verdict)
     }
 
-    /// Deploys the commit that a worker requested while the check held the Lease.
-    async fn deploy_pending(&self, app: &ResolvedApplication, id: &str, until: Instant) {
+    /// Notes that the lost commit `head` was tried and is still not there: it is not tried again and again.
+    async fn note_made_up_for(
+        &self,
+        cluster: &Cluster,
+        owner: &AppOwner,
+        head: &str,
+        id: &str,
+    ) -> Result<(), CheckError> {
+        let Opened::Ours(session) = Session::open(cluster, &owner.key, id).await.map_err(Box::new)? else {
+            return Ok(());
+        };
+        let noted = async {
+            let Some(mut stored) = session.read().await? else { return Ok(()) };
+            if stored.state.attempt.revision == head {
+                return Ok(());
+            }
+            MadeUpFor(head.to_owned()).keep(&mut stored.state);
+            let version = stored.version().to_owned();
+            session.write(&mut stored.state, Some(&version)).await
+        };
+        let noted = noted.await;
+        session.close().await;
+        Ok(noted.map_err(Box::new)?)
+    }
+
+    /// Deploys the head of the branch: a worker requested it while the check held the Lease, or its event got lost.
+    /// Gives whether the same may succeed later without a change.
+    async fn deploy_pending(&self, app: &ResolvedApplication, id: &str, until: Instant) -> bool {
         let checkouts = Checkouts::new(self.engine.github.clone());
         let request = async {
             let revision = checkouts.resolve(&app.repo, app.revision()).await?;
             Box::pin(prepare::prepare(&self.engine, &checkouts, app, &revision)).await
         };
         match Box::pin(request).await {
-            Ok(request) => {
+            Ok(mut request) => {
+                match deploy::dependencies(&self.engine, app, &checkouts, &ReadyCache::default()).await {
+                    Ok(depends_on) => request.policy.depends_on = depends_on,
+                    Err(problem) => {
+                        tracing::error!(app = app.instance(), problem, "failed to deploy a pending commit");
+                        return true;
+                    }
+                }
                 let (_never, stop) = watch::channel(false);
                 let reporter = self.engine.reporter();
-                Box::pin(sync::sync(&request, reporter.as_ref(), id, Deadlines::until(until), stop)).await;
+                // What takes longer goes on at a later check: there are other applications to look at.
+                let hand_over_at = until.min(time::after(deploy::IN_INVOCATION_WAIT));
+                let times = Deadlines { hand_over_at, timeout: self.engine.sync_timeout, ..Deadlines::until(until) };
+                let outcome = Box::pin(sync::sync(&request, reporter.as_ref(), id, times, stop)).await;
                 if let Some(reporter) = reporter {
                     reporter.finish().await;
                 }
+                outcome.retry
             }
             Err(error) => {
                 tracing::error!(app = app.instance(), error = chain(&error), "failed to deploy a pending commit");
-                let Ok(revision) = checkouts.resolve(&app.repo, app.revision()).await else { return };
+                let Ok(revision) = checkouts.resolve(&app.repo, app.revision()).await else { return true };
                 if deploy::unrendered::record(&self.engine, app, &revision, &error, id).await {
                     let what = format!("{} of {} can't be deployed", report::short(&revision), app.instance());
                     self.engine.notify(&report::problem(&what, &[chain(&error)])).await;
                 }
+                error.is_retryable()
             }
         }
-    }
-
-    /// Whether the event of the commit `head` got lost: nothing tried it, nothing is wrong with it, and no person chose
-    /// another.
-    async fn is_lost(
-        &self,
-        app: &ResolvedApplication,
-        cluster: &Cluster,
-        owner: &AppOwner,
-        head: &str,
-    ) -> Result<bool, CheckError> {
-        let Some(stored) = state::read(cluster, &owner.key).await.map_err(Box::new)? else { return Ok(true) };
-        let State { status, operation, .. } = &stored.state;
-        let is_told = app.permit.denied.is_some() || (status.sync.revision == head && status.has(COMPARISON_ERROR));
-        Ok(!is_told && operation.is_none() && was_chosen(&stored.state, head).is_none())
     }
 
     async fn compare(
@@ -260,8 +292,11 @@ impl DriftChecker {
         session: &Session,
         checkouts: &Checkouts,
         key: &FingerprintKey<'_>,
-    ) -> Result<(DriftReport, SelfHealDecision), CheckError> {
-        let skip = |reason| Ok((DriftReport { skipped: Some(reason), ..DriftReport::default() }, SelfHealDecision::No));
+    ) -> Result<Checked, CheckError> {
+        let skip = |reason| {
+            let report = DriftReport { skipped: Some(reason), ..DriftReport::default() };
+            Ok(Checked { report, heal: SelfHealDecision::No, is_lost: false })
+        };
         let cluster = &session.cluster();
         let Some(mut recorded) = session.read().await.map_err(Box::new)? else {
             return skip("not deployed yet");
@@ -275,10 +310,10 @@ impl DriftChecker {
         let version = recorded.version().to_owned();
         let revision = recorded.state.attempt.revision.clone();
         if revision.is_empty() {
-            let behind = self.behind(app, checkouts, &mut recorded.state).await?;
+            let (behind, is_lost) = self.behind(app, checkouts, &mut recorded.state).await?;
             session.write(&mut recorded.state, Some(&version)).await.map_err(Box::new)?;
-            let verdict = DriftReport { skipped: Some("not deployed yet"), behind, ..DriftReport::default() };
-            return Ok((verdict, SelfHealDecision::No));
+            let report = DriftReport { skipped: Some("not deployed yet"), behind, ..DriftReport::default() };
+            return Ok(Checked { report, heal: SelfHealDecision::No, is_lost });
         }
         let render = Box::pin(prepare::render(&self.engine, app, checkouts, &revision, destination, cluster));
         let rendered = render.await?.rendered;
@@ -297,7 +332,7 @@ impl DriftChecker {
         pending::retain_drift(&mut compared.found, &recorded.state);
         let (new, gone) = drift::new_since(&compared.found, &recorded.state.drift, &compared.uncompared);
         let drifts: Vec<report::Drift> = new.iter().map(|found| found.drift.clone()).collect();
-        let behind = self.behind(app, checkouts, &mut recorded.state).await?;
+        let (behind, is_lost) = self.behind(app, checkouts, &mut recorded.state).await?;
         let heal = self_heal::plan(&mut recorded.state, app, &compared, behind.is_some(), Timestamp::now());
         match &heal {
             SelfHealDecision::GivenUp => self.give_up(app, destination, &drifts_of(&compared)).await,
@@ -322,7 +357,7 @@ impl DriftChecker {
         verdict.differs.sort();
         record(&mut recorded.state, &compared, &gone);
         session.write(&mut recorded.state, Some(&version)).await.map_err(Box::new)?;
-        Ok((verdict, heal))
+        Ok(Checked { report: verdict, heal, is_lost })
     }
 
     /// Tells once which objects can't be compared with Git, and why; not of an outage, which passes.
@@ -343,36 +378,43 @@ impl DriftChecker {
         told.keep(state);
     }
 
-    /// The head of the tracked branch, where it was never tried: its event was lost, or a person synced another commit.
-    /// Reported once.
+    /// The head of the tracked branch, where it was never tried, and whether its event got lost: then it is deployed,
+    /// once a commit. What a person synced instead, and what is still behind after that, is reported once.
     async fn behind(
         &self,
         app: &ResolvedApplication,
         checkouts: &Checkouts,
         state: &mut State,
-    ) -> Result<Option<String>, CheckError> {
+    ) -> Result<(Option<String>, bool), CheckError> {
         let head = checkouts.resolve(&app.repo, app.revision()).await?;
         let Attempt { revision, reached, .. } = &state.attempt;
         if !app.is_automated() || (head == *revision && *reached > Reached::Part) {
             ToldBehind::forget(state);
-            return Ok(None);
+            MadeUpFor::forget(state);
+            return Ok((None, false));
         }
-        // Its problem, or the sync window, was reported; it is caught up as soon as the window allows.
+        // Its problem, or the sync window, was reported.
         let status = &state.status;
         let is_told = app.permit.denied.is_some() || (status.sync.revision == head && status.has(COMPARISON_ERROR));
-        if is_told || was_chosen(state, &head).is_none() {
-            return Ok(Some(head));
+        if is_told || app.blocked_by_window(false, Timestamp::now()).is_some() {
+            return Ok((Some(head), false));
+        }
+        let chosen = was_chosen(state, &head);
+        let made_up_for = MadeUpFor(head.clone());
+        if chosen.is_none() && MadeUpFor::of(state).as_ref() != Some(&made_up_for) {
+            return Ok((Some(head), true));
         }
         let told = ToldBehind(head.clone());
         let is_news = ToldBehind::of(state).as_ref() != Some(&told);
         told.keep(state);
         if is_news {
-            let why = was_chosen(state, &head).unwrap_or_default();
-            let advice = format!("`slipway app sync {}` brings it to {}", app.instance(), report::short(&head));
+            let short = report::short(&head);
+            let why = chosen.unwrap_or_else(|| format!("{short} could not be deployed"));
+            let advice = format!("`slipway app sync {}` brings it to {short}", app.instance());
             let what = format!("{} is behind its branch: {why}", app.instance());
             self.engine.notify(&report::problem(&what, &[advice])).await;
         }
-        Ok(Some(head))
+        Ok((Some(head), false))
     }
 }
 

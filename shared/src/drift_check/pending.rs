@@ -75,7 +75,7 @@ mod tests {
                 "revision": "new", "resources": [result("applied", "Synced"), result("refused", "SyncFailed")]}}});
         let mut state = State::default();
         state.status = serde_json::from_value(status).unwrap();
-        state.attempt.reach("new", Reached::Tried);
+        state.attempt.reach("new", None, Reached::Tried);
         state.drift.insert("known data.a".to_owned(), String::new());
         let all = [
             found("applied", "data.a", false),
@@ -92,10 +92,10 @@ mod tests {
             left.into_iter().map(|one| one.key).collect::<Vec<_>>()
         };
         assert_eq!(left(&state), ["applied data.a", "refused data.b", "known data.a", "deleted "]);
-        state.attempt.reach("new", Reached::All);
+        state.attempt.reach("new", None, Reached::All);
         assert_eq!(left(&state).len(), all.len(), "it was all there once");
         // For another commit the last operation proves nothing.
-        state.attempt.reach("newer", Reached::Tried);
+        state.attempt.reach("newer", None, Reached::Tried);
         assert_eq!(left(&state), ["refused data.b", "known data.a", "deleted "]);
     }
 }

@@ -16,7 +16,7 @@ use slipway_gitops::comparison::{LiveAndPredicted, Rules};
 use slipway_gitops::health::{self, Checks, Health, HealthStatus};
 use slipway_gitops::identity::AppIdentity;
 use slipway_gitops::managed_fields::subset::is_unchanged;
-use slipway_gitops::{Failure, Redactor, annotations, diff, plan, prune_guard, sync_status};
+use slipway_gitops::{DiscoverError, Failure, Redactor, annotations, diff, plan, prune_guard, sync_status};
 use slipway_manifest::{Object, ObjectId};
 
 use super::drift::{self, DriftedField, FingerprintKey};
@@ -93,11 +93,6 @@ pub struct AppComparison {
 }
 
 impl AppComparison {
-    /// How well the application is.
-    pub fn health(&self) -> Health {
-        health::aggregate(self.health.values().map(Option::as_ref))
-    }
-
     fn add_failure(&mut self, failure: &Failure) {
         self.is_outage |= failure.source.class.is_transient();
         self.failed.push(failure.id.to_string());
@@ -139,11 +134,22 @@ pub async fn differences(cluster: &Cluster, scope: &Scope<'_>, objects: Vec<Obje
     let known: BTreeSet<GroupKind> = scope.inventory.iter().map(GroupKind::of).collect();
     let kinds = cluster.resolve(&wanted, &known).await;
     let identity = owner.cluster();
-    let desired = plan::prepare(objects, &kinds, &identity);
+    let mut desired = plan::prepare(objects, &kinds, &identity);
     let rendered: BTreeSet<ObjectId> = desired.objects.iter().map(Object::id).collect();
-    for (object, error) in &desired.unresolved {
-        compared.add_problem(&object.id(), format!("{}: {}", object.id(), chain(error)));
+    for (object, error) in &mut desired.unresolved {
+        if object.namespace().is_empty() {
+            object.set_namespace(&identity.namespace);
+        }
+        let id = object.id();
+        if matches!(error, DiscoverError::UnknownKind { .. }) {
+            compared.failed.push(id.to_string());
+        } else {
+            compared.is_outage = true;
+        }
+        compared.add_problem(&id, format!("{id}: {}", chain(error)));
+        compared.objects.insert(id, object.version().to_owned());
     }
+    let rendered: BTreeSet<ObjectId> = rendered.into_iter().chain(compared.objects.keys().cloned()).collect();
     let objects: Vec<(Object, ObjectRef)> = desired
         .objects
         .into_iter()
@@ -171,7 +177,7 @@ pub async fn differences(cluster: &Cluster, scope: &Scope<'_>, objects: Vec<Obje
         Pair { object, place, live: live.as_ref(), validate }
     });
     let answers = compare(cluster, pairs.collect(), rules).await;
-    compared.objects = objects.iter().map(|(_, place)| (place.id(), place.resource.gvk.version.clone())).collect();
+    compared.objects.extend(objects.iter().map(|(_, place)| (place.id(), place.resource.gvk.version.clone())));
     let now = Timestamp::now();
     let health_of = |live: &Object| {
         let mut health = checks.of(live, now).filter(|_| !health::is_ignored(live));

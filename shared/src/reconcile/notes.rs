@@ -57,6 +57,14 @@ impl Note for ToldBehind {
     const KEY: &'static str = "behind";
 }
 
+/// The head of the branch that `drift-check` deployed, or tried to, because its event got lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeUpFor(pub String);
+
+impl Note for MadeUpFor {
+    const KEY: &'static str = "madeUpFor";
+}
+
 /// The objects of which was told that they can't be compared with Git.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToldUncompared(pub Vec<String>);

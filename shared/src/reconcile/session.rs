@@ -12,7 +12,7 @@ use crate::error::chain;
 /// that.
 pub const LEASE_DURATION: Duration = Duration::from_secs(30);
 
-/// The application is held by this session, and its state written by nobody else.
+/// Holds the application: no other worker writes its state meanwhile.
 pub struct Session {
     lease: Box<Lease>,
     key: AppKey,

@@ -60,10 +60,7 @@ impl Observed {
 
     /// Writes it as the comparison with the commit `revision`.
     pub(crate) fn write(self, status: &mut Status, revision: &str, now: Timestamp) {
-        if self.is_whole {
-            let health = health::aggregate(self.resources.iter().map(|row| row.health.as_ref()));
-            status.health.set(health, now);
-        }
+        self.set_health(status, now);
         status.resources = self.resources;
         status.sync.status = self.sync;
         revision.clone_into(&mut status.sync.revision);
@@ -71,12 +68,15 @@ impl Observed {
         status.reconciled_at = Some(now);
     }
 
+    fn set_health(&self, status: &mut Status, now: Timestamp) {
+        if self.is_whole {
+            status.health.set(health::aggregate(self.resources.iter().map(|row| row.health.as_ref())), now);
+        }
+    }
+
     /// Writes of it how well the objects are, where the status tells of another commit than was compared with.
     pub(crate) fn write_health(self, status: &mut Status, now: Timestamp) {
-        if self.is_whole {
-            let health = health::aggregate(self.resources.iter().map(|row| row.health.as_ref()));
-            status.health.set(health, now);
-        }
+        self.set_health(status, now);
         let seen: BTreeMap<ObjectId, Option<HealthStatus>> =
             self.resources.into_iter().map(|row| (row.id(), row.health)).collect();
         for row in &mut status.resources {

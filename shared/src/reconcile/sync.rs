@@ -93,8 +93,7 @@ impl OperationKind {
 
 /// What the Application asks for besides its objects.
 #[derive(Debug, Clone, Default)]
-// Each bool is a separate switch of Argo CD's.
-#[allow(clippy::struct_excessive_bools)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate switch of Argo CD's")]
 pub struct SyncPolicy {
     /// The kind of the operation that this policy is for.
     pub operation: OperationKind,
@@ -338,7 +337,7 @@ impl<'a> SyncOperation<'a> {
             is_observed: false,
             images: Vec::new(),
             health: BTreeMap::new(),
-            ailing: 0,
+            health_problems: 0,
             outcome,
         };
         Self {

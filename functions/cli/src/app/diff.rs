@@ -159,11 +159,14 @@ pub(super) async fn text(
     Ok(Differences { text: out, refused })
 }
 
-/// Says of a refused object that a sync asks again, where what the sync applies before it may change the answer.
+/// Says of a refused object that a sync asks again: an earlier step may mend it, or the CustomResourceDefinition of its
+/// kind that comes with it.
 fn provisional(object: &Object, objects: &[Object]) -> &'static str {
     let step = |object: &Object| (annotations::phases(object).into_iter().min(), annotations::wave(object));
-    let is_crd = |other: &Object| other.kind() == "CustomResourceDefinition" && object.group().contains('.');
-    if objects.iter().any(|other| step(other) < step(object) || is_crd(other)) {
+    let kind = GroupKind::of(&object.id());
+    let is_earlier =
+        |other: &Object| step(other) < step(object) || GroupKind::defined_by(other).as_ref() == Some(&kind);
+    if objects.iter().any(is_earlier) {
         "; provisional: a sync asks again right before it applies this object"
     } else {
         ""

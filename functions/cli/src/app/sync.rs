@@ -24,6 +24,9 @@ use super::diff::{self, Sides};
 use super::{CommitFlags, Output, SourceFlags};
 use crate::view;
 
+/// Time for ending a sync that reached its limit, and for recording that.
+const RECORDING_RESERVE: Duration = Duration::from_secs(30);
+
 #[derive(Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of argocd's")]
 pub(crate) struct Arguments {
@@ -164,12 +167,16 @@ async fn carry_out(member: &ResolvedApplication, request: SyncRequest, manner: &
     if let Some(held) = member.blocked_by_window(true, Timestamp::now()) {
         bail!("{} is {held}", member.instance());
     }
-    let request = SyncRequest { initiator: person(&request.destination.cluster).await, ..request };
+    // The functions have another key: their digests say nothing of ours.
+    let initiator = person(&request.destination.cluster).await;
+    let request = SyncRequest { initiator, spec_digest: None, ..request };
     // An unlimited timeout is a day.
     let limit = if manner.timeout == 0 { time::LONGEST } else { Duration::from_secs(manner.timeout) };
     let holder = format!("slipway-cli-{}-{}", std::process::id(), Timestamp::now().as_millisecond());
     let (_never, stop) = watch::channel(false);
-    let times = Deadlines { timeout: limit, ..Deadlines::until(time::after(limit)) };
+    // The sync ends itself at its limit: what runs is terminated, and the end recorded.
+    let until = time::after(limit.saturating_add(RECORDING_RESERVE));
+    let times = Deadlines { timeout: limit, ..Deadlines::until(until) };
     let outcome = Box::pin(sync::sync(&request, None, &holder, times, stop)).await;
     for warning in &outcome.warnings {
         crate::eprintln(&format!("warning: {warning}"));

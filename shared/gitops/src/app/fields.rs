@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 use slipway_manifest::Object;
 use slipway_manifest::names::Form;
+use slipway_manifest::object::type_name;
 
 use super::AppError;
 use super::controls::is_void;
@@ -32,14 +33,7 @@ impl<'a> Fields<'a> {
     }
 
     fn wrong(&self, field: &str, expected: &'static str, found: &Value) -> AppError {
-        let found = match found {
-            Value::Null => "nothing",
-            Value::Bool(_) => "a boolean",
-            Value::Number(_) => "a number",
-            Value::String(_) => "a string",
-            Value::Array(_) => "a list",
-            Value::Object(_) => "a mapping",
-        };
+        let found = type_name(found);
         AppError::WrongType { object: self.object.to_owned(), field: self.at(field), expected, found }
     }
 

@@ -1,7 +1,7 @@
 //! Decides which objects of its cluster the charts of an Application may look up. Pure.
 //!
-//! To read is not less than to write: what a chart looks up it can print into objects of its own. So an object may be
-//! read where
+//! A chart can print what it looks up into objects of its own, so reading needs the permission to deploy. An object may
+//! be read where
 //!
 //! 1. the Application's project would let it be deployed there: its kind by the white and black lists, its namespace
 //!    by `destinations`, both within what the cluster's Secret and `argocd-cm` leave,

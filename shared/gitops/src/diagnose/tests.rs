@@ -1,7 +1,11 @@
 //! Failures as they are recorded from clusters, each with its root cause.
 
-// A table of fixtures reads better so.
-#![allow(clippy::needless_pass_by_value, clippy::type_complexity, clippy::too_many_lines)]
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::type_complexity,
+    clippy::too_many_lines,
+    reason = "a table of fixtures reads better so"
+)]
 
 use serde_json::{Value, json};
 use slipway_manifest::{Object, ObjectId};

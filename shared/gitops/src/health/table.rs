@@ -1,5 +1,5 @@
-//! Judges the kinds for which Argo CD has a check of its own (argoproj/argo-cd `resource_customizations`), by data: a
-//! row a kind or a group, in it rules; the first that fits decides, and where none does the object is on its way.
+//! Evaluates the kinds for which Argo CD has a check in `resource_customizations` (argoproj/argo-cd), from data: one
+//! row per kind or group with rules; the first matching rule decides, and without one the object is Progressing.
 
 mod cloud;
 mod data;

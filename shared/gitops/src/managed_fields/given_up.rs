@@ -1,8 +1,8 @@
-//! Finds the fields that Git had, has no longer, and that somebody else owns by now. Pure.
+//! Finds the fields that were removed from Git and that another manager owns by now. Pure.
 //!
-//! Server-side apply removes what its manager owned and no longer applies; who updates a field in between takes it
-//! away from that manager, and the field stays for ever. `kubectl apply` removes it, whoever changed it since: so do
-//! we, by the rules of [`super::migrate`].
+//! Server-side apply removes what its manager owned and no longer applies. A manager that updates a field in between
+//! takes the ownership, and the field stays for ever; `kubectl apply` removes it regardless of later writers, and so
+//! do we, by the rules of [`super::migrate`].
 
 use serde_json::{Map, Value};
 

@@ -1,19 +1,19 @@
 //! Takes over the fields that others own of what Git has or had, so that what is removed in Git is removed in the
-//! cluster, whoever changed it since.
+//! cluster, regardless of later writers.
 //!
-//! Who loses what to us:
+//! Which managers lose which fields to ours:
 //! - Argo CD and client-side `kubectl apply` (and the managers that a caller names) all they have: Git was applied by
 //!   them. As client-go does it (kubernetes/client-go `util/csaupgrade/upgrade.go`), with the fields of a client-side
 //!   apply goes its annotation.
-//! - Whoever *updates* (`kubectl edit`, `patch`, `set`, `replace`, `scale`, Helm 3, operators, consoles) the fields
-//!   that Git had and has no longer, and the items of a keyed list that were made out of Git's by changing their key
-//!   ([`super::given_up`]). What Git had says our entry in managedFields and the record of the last apply
+//! - A manager that *updates* (`kubectl edit`, `patch`, `set`, `replace`, `scale`, Helm 3, operators, consoles) the
+//!   fields that Git had and has no longer, and the items of a keyed list that were made out of Git's by changing their
+//!   key ([`super::given_up`]). What Git had says our entry in managedFields and the record of the last apply
 //!   ([`super::record`]). What Git never had stays theirs.
 //! - A mapping that can hold one of several things (a volume's source, a Deployment's strategy) loses what it held when
-//!   Git asks for another, also what the API server filled in and nobody owns ([`super::exclusive`]).
-//! - Nobody loses what he *applies* (server-side apply: he declares it), what he writes by the subresource `status`,
-//!   and what a controller scaled (HorizontalPodAutoscaler): replicas go back to the default only where a person
-//!   scaled.
+//!   Git asks for another, also what the API server filled in and no manager owns ([`super::exclusive`]).
+//! - No manager loses what it *applies* (server-side apply: it declares it), what it writes to the subresource
+//!   `status`, and what a controller scaled (HorizontalPodAutoscaler): replicas go back to the default only where a
+//!   person scaled.
 //!
 //! The fields are moved by a JSON patch of `metadata.managedFields` that holds only for the resourceVersion read; the
 //! apply that follows removes what is ours alone and not in Git.
@@ -35,7 +35,7 @@ use crate::tracking::LAST_APPLIED;
 const ARGO_CD_MANAGER: &str = "argocd-controller";
 /// `kubectl apply`'s.
 const KUBECTL_APPLY_MANAGER: &str = "kubectl-client-side-apply";
-/// Tools by which people scale; whoever else writes the scale is a controller.
+/// Tools by which people scale; any other writer of the scale is a controller.
 const PEOPLES_TOOLS: [&str; 4] = ["kubectl", "k9s", "helm", "Mozilla"];
 
 /// Whether the fields of `entry` are to become ours.
@@ -148,7 +148,7 @@ fn take_given_up(fields: &mut Map<String, Value>, others: &mut Vec<Value>, live:
     !moved.is_empty()
 }
 
-/// Makes ours what can't stay beside what Git asks for, and nobody else applies; whether there was anything.
+/// Takes over what can't stay beside what Git asks for and no other manager applies; whether there was anything.
 fn claim_exclusive(fields: &mut Map<String, Value>, others: &mut [Value], live: &Object, desired: &Object) -> bool {
     let mut claimed = exclusive::outdone(live, desired);
     let is_applied = |path: &[String]| {

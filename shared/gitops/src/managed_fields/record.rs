@@ -1,7 +1,7 @@
 //! Remembers which fields were applied last, in an annotation of the object. Pure.
 //!
-//! managedFields forget: who updates a field that we applied takes it from us, and when Git gives it up nobody knows
-//! that Git ever had it. `kubectl apply` keeps a copy of the whole object for that
+//! managedFields forget: a manager that updates a field that we applied takes its ownership, and when the field leaves
+//! Git nothing tells that Git ever had it. `kubectl apply` keeps a copy of the whole object for that
 //! (`kubectl.kubernetes.io/last-applied-configuration`); this record holds names of fields and no value, and of list
 //! items short digests of whatever may be their keys. The annotation is written with the apply itself, so it is never
 //! about another version of the object.

@@ -8,6 +8,7 @@ use super::batch::{BatchResult, has_finalizer, has_policy, is_being_deleted, is_
 use super::tasks::{tasks, was_created_by_operation};
 use super::{ActionKind, ActionResult, Executor, Input, Progress, Wait};
 use crate::annotations::{DeletePolicy, Phase};
+use crate::api_resources::GroupKind;
 use crate::health::{Health, HealthStatus};
 use crate::plan::Task;
 use crate::status::{OperationPhase, ResultCode};
@@ -65,7 +66,7 @@ pub fn hook_phase(verdict: Option<&HealthStatus>) -> OperationPhase {
 impl<D: Executor> Step<'_, D> {
     /// Why the sync is invalid and can't start.
     fn invalid(&mut self, tasks: &[Task]) -> Option<String> {
-        let crds: Vec<String> = self.input.targets.iter().filter_map(crate::plan::defined_kind).collect();
+        let defined: Vec<GroupKind> = self.input.targets.iter().filter_map(GroupKind::defined_by).collect();
         let mut reasons = Vec::new();
         for task in tasks {
             let may_come = || {
@@ -73,7 +74,7 @@ impl<D: Executor> Step<'_, D> {
                 self.input.options.skip_dry_run_on_missing
                     || object
                         .is_some_and(|o| crate::annotations::has_sync_option(o, "SkipDryRunOnMissingResource=true"))
-                    || crds.contains(&format!("{}/{}", task.id.group, task.id.kind))
+                    || defined.contains(&GroupKind::of(&task.id))
             };
             let missing = self.input.missing.get(&task.id).filter(|_| !may_come());
             if let Some(reason) = self.input.denied.get(&task.id).or(missing) {

@@ -1,6 +1,11 @@
 //! The sandbox as its users meet it: over HTTP, and through the git command line.
-// A failing test should stop at once.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failing test should stop at once"
+)]
 
 mod all;
 mod client;

@@ -48,7 +48,7 @@ impl SyncOperation<'_> {
         let places: Vec<ObjectRef> = hooks.iter().filter_map(|id| objects::recorded(&kinds, id)).collect();
         self.executor.objects = places.iter().map(|place| (place.id(), place.clone())).collect();
         let until = self.deadlines.hand_over_at.min(time::after(self.deadlines.left(previous.started_at)));
-        let judge = self.executor.judge();
+        let judge = self.executor.health_check();
         let found = wait::wait(&self.executor.cluster, &places, until, |_, object| hook_ended(&judge, object)).await;
         let is_open = found.values().any(|outcome| matches!(outcome.progress, Seen::Waiting(_)));
         if is_open && time::since(previous.started_at) < self.deadlines.timeout {
@@ -72,7 +72,7 @@ impl SyncOperation<'_> {
     pub(super) async fn terminate(&mut self, operation: &Operation) {
         let options = self.options(operation);
         let (snapshot, executor) = (&self.snapshot, &mut self.executor);
-        let health = executor.judge();
+        let health = executor.health_check();
         sync::terminate(&input(snapshot, &options, &health), &mut self.progress, executor).await;
         self.merge();
     }
@@ -130,8 +130,8 @@ impl SyncOperation<'_> {
     pub(super) fn nothing_to_sync(&mut self, differs: bool) -> Option<String> {
         let executor = &mut self.executor;
         let SyncRequest { revision, spec_digest, initiator, policy, .. } = executor.request;
-        let is_automated = policy.operation == OperationKind::Sync && !initiator.is_person();
-        if policy.operation == OperationKind::Sync && !is_automated {
+        let is_sync = policy.operation == OperationKind::Sync;
+        if is_sync && initiator.is_person() {
             return None;
         }
         if !differs && executor.state.status.failed(revision).is_none_or(OperationState::is_part) {
@@ -140,7 +140,7 @@ impl SyncOperation<'_> {
         }
         let attempt = &executor.state.attempt;
         let is_done = attempt.is_of(revision, spec_digest.as_deref()) && attempt.reached == Reached::All;
-        (is_automated && is_done).then(|| format!("most recent sync already to {}", report::short(revision)))
+        (is_sync && is_done).then(|| format!("most recent sync already to {}", report::short(revision)))
     }
 
     /// Begins a sync; not of a commit that failed already, unless a person asks for it or the Application was changed
@@ -175,7 +175,7 @@ impl SyncOperation<'_> {
     pub(super) async fn record_intent(&mut self) -> Result<(), SyncError> {
         let Some(operation) = self.executor.state.operation.clone() else { return Ok(()) };
         let options = self.options(&operation);
-        let health = self.executor.judge();
+        let health = self.executor.health_check();
         let tasks = sync::tasks(&input(&self.snapshot, &options, &health));
         let ours = tasks.iter().filter(|task| {
             task.target().is_some_and(|object| object.label(slipway_gitops::tracking::PART_OF).is_some())

@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde_json::Value;
 use slipway_gitops::annotations::{self, Phase};
 use slipway_gitops::plan::Task;
 use slipway_gitops::sync::{Action, ActionKind, ActionResult};
@@ -63,7 +62,9 @@ pub(super) struct DeferredDryRuns {
     /// The objects that this sync applies or deletes and that are not done yet, with their steps.
     open: BTreeMap<ObjectId, Step>,
     /// The kinds that CustomResourceDefinitions among them define.
-    defined: BTreeMap<ObjectId, GroupKind>,
+    defined: BTreeSet<GroupKind>,
+    /// The objects whose own step brings what they need: each is asked right before it is applied.
+    last: BTreeSet<ObjectId>,
     /// The step that goes on.
     step: Option<Step>,
     /// Whether refusals count whatever else is still to be applied.
@@ -79,7 +80,7 @@ impl DeferredDryRuns {
     pub(super) fn begin(&mut self, tasks: &[Task], targets: &[Object], is_resumed: bool) {
         let namespaces: BTreeSet<&str> =
             targets.iter().filter(|object| object.id().kind == "Namespace").map(Object::name).collect();
-        let kinds: BTreeSet<GroupKind> = targets.iter().filter_map(defined).collect();
+        let kinds: BTreeSet<GroupKind> = targets.iter().filter_map(GroupKind::defined_by).collect();
         let depends = |task: &&Task| {
             let is_new = task.live.is_none();
             let needs = namespaces.contains(task.id.namespace.as_str()) || kinds.contains(&GroupKind::of(&task.id));
@@ -87,7 +88,8 @@ impl DeferredDryRuns {
         };
         self.tasks = tasks.iter().filter(depends).map(|task| (task.id.clone(), task.clone())).collect();
         self.open = tasks.iter().map(|task| (task.id.clone(), step_of(task))).collect();
-        self.defined = tasks.iter().filter_map(|task| Some((task.id.clone(), defined(task.target()?)?))).collect();
+        self.defined = tasks.iter().filter_map(|task| GroupKind::defined_by(task.target()?)).collect();
+        self.last.clear();
         self.step = if is_resumed { None } else { tasks.iter().map(step_of).min() };
         self.refusal = None;
     }
@@ -96,14 +98,17 @@ impl DeferredDryRuns {
     /// it is put off.
     pub(super) fn put_off(&mut self, task: &Task, failure: &Failure) -> bool {
         let class = failure.source.class;
-        let provides_namespace = self.namespaces.contains(&failure.id.namespace);
-        let is_put_off = class == Class::MissingNamespace && provides_namespace || self.may_be_mended(task, class);
-        if is_put_off {
-            self.tasks.insert(task.id.clone(), task.clone());
-        } else {
+        let awaits_namespace = class == Class::MissingNamespace && self.namespaces.contains(&failure.id.namespace);
+        let is_put_off = awaits_namespace || self.may_be_mended(task, class);
+        if !is_put_off {
             self.tasks.remove(&task.id);
+            return false;
         }
-        is_put_off
+        if !awaits_namespace && self.step == Some(step_of(task)) {
+            self.last.insert(task.id.clone());
+        }
+        self.tasks.insert(task.id.clone(), task.clone());
+        true
     }
 
     fn may_be_mended(&self, task: &Task, class: Class) -> bool {
@@ -111,7 +116,7 @@ impl DeferredDryRuns {
             return false;
         }
         let (kind, step) = (GroupKind::of(&task.id), step_of(task));
-        let is_defined_here = self.defined.values().any(|defined| *defined == kind);
+        let is_defined_here = self.defined.contains(&kind);
         if self.step.is_some_and(|now| now < step) {
             // No other object changes how a built-in kind is read.
             return is_defined_here || !matches!(class, Class::Malformed | Class::TooLarge);
@@ -145,22 +150,18 @@ impl DeferredDryRuns {
         if object.id().kind == "Namespace" {
             self.namespaces.remove(object.name());
         }
-        if let Some(kind) = defined(object) {
+        if let Some(kind) = GroupKind::defined_by(object) {
             self.kinds.remove(&kind);
         }
     }
 
-    /// Takes what is dry-run before anything of `step` is applied: at its beginning all of it, later what could not be
-    /// before a Namespace or kind was there.
+    /// Takes what is dry-run before anything more of `step` is applied: what belongs to it or was left over, once its
+    /// Namespace and its kind are there.
     fn drain(&mut self, step: Step) -> Vec<Task> {
-        let begins = self.step != Some(step);
         self.step = Some(step);
         let is_there =
             |id: &ObjectId| !self.namespaces.contains(&id.namespace) && !self.kinds.contains(&GroupKind::of(id));
-        let is_new = |task: &Task| task.live.is_none() && !task.is_served;
-        let is_ready = |task: &Task| {
-            is_there(&task.id) && (begins && step_of(task) == step || is_new(task) && step_of(task) <= step)
-        };
+        let is_ready = |task: &Task| step_of(task) <= step && is_there(&task.id) && !self.last.contains(&task.id);
         let (ready, open) = std::mem::take(&mut self.tasks).into_iter().partition(|(_, task)| is_ready(task));
         self.tasks = open;
         let ready: BTreeMap<ObjectId, Task> = ready;
@@ -175,13 +176,6 @@ impl DeferredDryRuns {
 
 fn step_of(task: &Task) -> Step {
     (task.phase, task.wave)
-}
-
-/// The kind that a CustomResourceDefinition defines.
-fn defined(object: &Object) -> Option<GroupKind> {
-    let is_crd = object.group() == "apiextensions.k8s.io" && object.kind() == "CustomResourceDefinition";
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    is_crd.then(|| Some(GroupKind { group: text("/spec/group")?, kind: text("/spec/names/kind")? })).flatten()
 }
 
 impl SyncExecutor<'_> {
@@ -206,13 +200,14 @@ impl SyncExecutor<'_> {
     /// it still refuses is asked again for as long as Argo CD waits between waves (`ARGOCD_SYNC_WAVE_DELAY`).
     async fn dry_run_patiently(&mut self, tasks: &[Task]) -> Option<String> {
         let until = self.until.min(time::after(WAVE_DELAY));
-        let (told, retry) = (self.outcome.problems.len(), self.outcome.retry);
+        let (told, warned, retry) = (self.outcome.problems.len(), self.outcome.warnings.len(), self.outcome.retry);
         loop {
             let refused = self.dry_run_again(tasks).await?;
             if Instant::now() >= until {
                 return Some(refused);
             }
             self.outcome.problems.truncate(told);
+            self.outcome.warnings.truncate(warned);
             self.outcome.retry = retry;
             tokio::time::sleep(DRY_RUN_PAUSE).await;
         }
@@ -284,6 +279,21 @@ mod tests {
             assert_eq!(deferred.put_off(task, &failure(task, class)), expected, "case {number}");
         }
         assert!(matches!(first.action, TaskAction::Apply(_)));
+    }
+
+    #[test]
+    fn what_a_namespace_of_the_step_holds_is_asked_together_once_that_is_there() {
+        let mut namespace = task("Namespace", "shop", 0);
+        namespace.id.namespace.clear();
+        let (early, late) = (task("ConfigMap", "early", 0), task("Pod", "late", 0));
+        let tasks = [namespace.clone(), early, late];
+        let made = namespace.target().unwrap().clone();
+        let mut deferred = DeferredDryRuns::default();
+        deferred.namespaces.insert("shop".to_owned());
+        deferred.begin(&tasks, std::slice::from_ref(&made), false);
+        assert_eq!(deferred.drain((Phase::Sync, 0)).len(), 0);
+        deferred.made(&made);
+        assert_eq!(deferred.drain((Phase::Sync, 0)).len(), 2);
     }
 
     #[test]

@@ -227,13 +227,7 @@ impl SyncOperation<'_> {
         }
         stage.record(&mut self.executor.state);
         self.refresh().await?;
-        let doomed: Vec<ObjectId> = self
-            .snapshot
-            .prune_candidates
-            .iter()
-            .filter(|(_, extra)| extra.skip_reason.is_none())
-            .map(|(id, _)| id.clone())
-            .collect();
+        let doomed = self.deletion_targets();
         self.record_intent().await?;
         if !self.operate().await? {
             return Ok(false);
@@ -276,19 +270,19 @@ impl SyncOperation<'_> {
         Ok(())
     }
 
+    /// The objects that the deletion deletes.
+    fn deletion_targets(&self) -> BTreeSet<ObjectId> {
+        let candidates = self.snapshot.prune_candidates.iter();
+        candidates.filter(|(_, extra)| extra.skip_reason.is_none()).map(|(id, _)| id.clone()).collect()
+    }
+
     /// Checks that exactly the objects to delete are approved.
     async fn approve(&mut self, deletion: &DeletionRequest) -> Result<(), SyncError> {
         if let Approval::Never(reason) = &deletion.approval {
             return Err(SyncError::Skipped(reason.clone()));
         }
         self.list_deletion_targets().await?;
-        let doomed: BTreeSet<ObjectId> = self
-            .snapshot
-            .prune_candidates
-            .iter()
-            .filter(|(_, extra)| extra.skip_reason.is_none())
-            .map(|(id, _)| id.clone())
-            .collect();
+        let doomed = self.deletion_targets();
         let digest = prune_guard::digest(&doomed);
         let default = self.executor.request.policy.confirms_deletion;
         let asks = |id: &&ObjectId| {
@@ -367,7 +361,7 @@ impl SyncOperation<'_> {
     }
 
     /// Waits until finalizers release the deleted objects; returns whether they are gone.
-    async fn wait_until_gone(&mut self, doomed: &[ObjectId]) -> Result<bool, SyncError> {
+    async fn wait_until_gone(&mut self, doomed: &BTreeSet<ObjectId>) -> Result<bool, SyncError> {
         let places: Vec<ObjectRef> = doomed.iter().filter_map(|id| self.executor.objects.get(id).cloned()).collect();
         let until = self.deadlines.hand_over_at.min(time::after(self.deadlines.left(self.executor.started)));
         let found = wait::wait(&self.executor.cluster, &places, until, |_, object| wait::gone(object)).await;
@@ -412,7 +406,7 @@ fn kept_reason(request: &SyncRequest, live: &Object) -> Option<String> {
     }
 }
 
-/// What the state says of a deletion that waits for somebody: what was told of it.
+/// The reported reason of a deletion that waits for a person.
 pub fn held(state: &State) -> Option<String> {
     Deletion::of(state)?.held
 }

@@ -2,6 +2,7 @@
 //! records their results.
 
 use slipway_gitops::identity;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use tokio::time::Instant;
 
 use super::deferred::DeferredDryRuns;
 use super::record::kubectl_line;
+use super::snapshot::foreign_line;
 use super::{REQUEST_CONCURRENCY, SyncOutcome, SyncRequest};
 use crate::error::chain;
 use crate::notify::reporter::Reporter;
@@ -78,7 +80,7 @@ pub(super) struct SyncExecutor<'a> {
     pub(super) images: Vec<String>,
     pub(super) health: BTreeMap<ObjectId, HealthStatus>,
     /// How many of the last problems are about health, and not about the sync.
-    pub(super) ailing: usize,
+    pub(super) health_problems: usize,
     pub(super) outcome: SyncOutcome,
 }
 
@@ -94,18 +96,18 @@ impl<'a> SyncExecutor<'a> {
     pub(super) fn note_extra(&mut self, id: &ObjectId, live: &Object) {
         let compared = sync_status::compare(&self.request.owner.instance, None, Some(live), false, None);
         if let Some(compared) = compared {
-            let health = self.judge()(live).filter(|_| !health::is_ignored(live));
+            let health = self.health_check()(live).filter(|_| !health::is_ignored(live));
             self.extras.insert(id.clone(), Extra { counts: compared.counts, health });
         }
     }
 
-    /// Keeps the values of the Secrets among `objects` out of all words from now on.
+    /// Redacts the values of the Secrets among `objects` from all messages from now on.
     pub(super) fn conceal<'o>(&mut self, objects: impl IntoIterator<Item = &'o Object>) {
         self.cluster = self.cluster.redacting(self.cluster.redactor().and(objects));
     }
 
     /// Health of an object by the checks of the request's Argo CD; no Secret value gets into its message.
-    pub(super) fn judge(&self) -> impl Fn(&Object) -> Option<HealthStatus> + Send + Sync + use<'a> {
+    pub(super) fn health_check(&self) -> impl Fn(&Object) -> Option<HealthStatus> + Send + Sync + use<'a> {
         let (checks, redactor) = (&self.request.checks, self.cluster.redactor().clone());
         move |object| {
             let HealthStatus { health, message } = checks.of(object, Timestamp::now())?;
@@ -234,16 +236,22 @@ impl<'a> SyncExecutor<'a> {
         let owner = self.owner();
         let is_ours = live.label(tracking::PART_OF) == Some(owner.applyset.as_str())
             || TrackingId::of(live).is_some_and(|id| id.app == owner.app);
-        let is_foreign = action.kind == ActionKind::DeleteHook && !is_ours;
-        is_foreign.then(|| {
+        let is_hook = matches!(action.kind, ActionKind::DeleteHook | ActionKind::RemoveHookFinalizer);
+        (is_hook && !is_ours).then(|| {
             let id = &action.task.id;
-            format!("{id} exists and is not a hook of {}: it is not deleted; rename the hook, or delete it", owner.app)
+            format!(
+                "{id} exists and is not a hook of {}: it is left as it is; rename the hook, or delete it",
+                owner.app
+            )
         })
     }
 
     async fn remove_hook_finalizer(&mut self, order: &Action<'_>) -> Result<ActionResult, String> {
         let (id, place) = (&order.task.id, self.object_ref(order.task)?);
         let Some(live) = &order.task.live else { return Ok(ActionResult::NotFound) };
+        if let Some(reason) = self.foreign_hook(order, live) {
+            return Err(reason);
+        }
         let released = hook_finalizer::remove_hook_finalizer(&self.cluster, &place, live)
             .await
             .map_err(|failure| failure.with_remedy())?;
@@ -256,8 +264,8 @@ impl<'a> SyncExecutor<'a> {
         self.objects.get(&task.id).cloned().ok_or_else(unknown)
     }
 
-    /// Asks again for kinds that were not served when the sync began: a step before, or somebody else, may have brought
-    /// them.
+    /// Asks again for kinds that were not served when the sync began: an earlier step, or another application, may have
+    /// brought them. What the project refuses, or another application owns, is only known by then.
     async fn resolve_kinds(&mut self, batch: &[Action<'_>]) {
         let is_open = |action: &&Action<'_>| !action.dry_run && !self.objects.contains_key(&action.task.id);
         let open: Vec<&Object> = batch.iter().filter(is_open).filter_map(|action| action.task.target()).collect();
@@ -267,10 +275,25 @@ impl<'a> SyncExecutor<'a> {
         self.cluster.invalidate_discovery();
         let wanted: BTreeSet<GroupVersionKind> = open.iter().map(|object| GroupVersionKind::of(object)).collect();
         let kinds = self.cluster.resolve(&wanted, &BTreeSet::new()).await;
+        let mut places: BTreeMap<ObjectId, (ObjectId, ObjectRef)> = BTreeMap::new();
         for object in open {
-            if let Ok(resource) = kinds.of(object) {
-                self.objects.insert(object.id(), ObjectRef::of(resource, object));
+            let Ok(resource) = kinds.of(object) else { continue };
+            let place = ObjectRef::of(resource, object);
+            match self.request.permit.refusal(&in_scope(object, &place)) {
+                Some(denied) => drop(self.foreign.insert(object.id(), denied.to_string())),
+                None => drop(places.insert(place.id(), (object.id(), place))),
             }
+        }
+        let asked: Vec<ObjectRef> = places.values().map(|(_, place)| place.clone()).collect();
+        let (found, failures) = objects::get_all(&self.cluster, &asked).await;
+        let unread = failures.into_iter().map(|failure| (failure.id.clone(), failure.with_remedy()));
+        let owned = found.iter().filter_map(|(id, live)| Some((id.clone(), foreign_line(self.request, live)?)));
+        let held: BTreeMap<ObjectId, String> = unread.chain(owned).collect();
+        for (place_id, (id, place)) in places {
+            if let Some(line) = held.get(&place_id) {
+                self.foreign.insert(id.clone(), line.clone());
+            }
+            self.objects.insert(id, place);
         }
     }
 
@@ -328,6 +351,16 @@ impl<'a> SyncExecutor<'a> {
     }
 }
 
+/// `object` as it is applied at `place`: cluster-scoped kinds have no namespace.
+fn in_scope<'o>(object: &'o Object, place: &ObjectRef) -> Cow<'o, Object> {
+    if place.resource.namespaced || object.namespace().is_empty() {
+        return Cow::Borrowed(object);
+    }
+    let mut object = object.clone();
+    object.metadata_mut().shift_remove("namespace");
+    Cow::Owned(object)
+}
+
 /// Executes one apply action.
 async fn write(
     cluster: &Cluster,
@@ -337,6 +370,7 @@ async fn write(
     until: Instant,
 ) -> Result<Applied, Failure> {
     let Some(target) = order.task.target() else { return Err(wait_failure(place, "there is nothing to apply")) };
+    let target = &*in_scope(target, place);
     // A hook is always re-created: what an earlier sync left of it must not be patched.
     let live = order.task.live.as_ref().filter(|_| !order.task.hook);
     let options = apply::Options { dry_run: order.dry_run, validate: order.validate, ..apply::Options::default() };

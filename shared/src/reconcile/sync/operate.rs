@@ -88,7 +88,7 @@ impl SyncOperation<'_> {
 
     async fn step(&mut self, operation: &Operation) {
         let options = self.options(operation);
-        let health = self.executor.judge();
+        let health = self.executor.health_check();
         sync::step(&input(&self.snapshot, &options, &health), &mut self.progress, &mut self.executor).await;
         self.merge();
     }
@@ -122,7 +122,7 @@ impl SyncOperation<'_> {
         if self.executor.extras.contains_key(&id) {
             self.executor.note_extra(&id, &object);
         }
-        let verdict = self.executor.judge()(&object).filter(|_| is_wanted && !health::is_ignored(&object));
+        let verdict = self.executor.health_check()(&object).filter(|_| is_wanted && !health::is_ignored(&object));
         if let Some(verdict) = verdict {
             self.executor.health.insert(id.clone(), verdict);
         }

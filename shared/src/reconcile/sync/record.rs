@@ -56,14 +56,17 @@ impl SyncOperation<'_> {
                     | SyncError::ConflictingController { .. }
             )
         );
+        // What the command line began, no message goes on with.
+        let is_cut_off = matches!(stopped, Some(SyncError::DeadlineExceeded)) && executor.initiator.is_person();
         if let Some(stop) = &stopped {
             executor.outcome.retry |= stop.is_retryable();
             // A sync that runs out of time resumes later: that is no failure.
-            if !(matches!(stop, SyncError::DeadlineExceeded) && executor.state.operation.is_some()) {
+            if !(matches!(stop, SyncError::DeadlineExceeded) && executor.state.operation.is_some()) || is_cut_off {
                 executor.outcome.problems.push(chain(stop));
             }
         }
-        let goes_on = !progress.phase.is_completed() && executor.state.operation.is_some() && !is_refused;
+        let goes_on =
+            !progress.phase.is_completed() && executor.state.operation.is_some() && !is_refused && !is_cut_off;
         if goes_on && matches!(stopped, Some(SyncError::DeadlineExceeded)) {
             executor.outcome.next = executor.state.operation.as_ref().map(Continuation::of);
             executor.outcome.retry = false;
@@ -84,7 +87,7 @@ impl SyncOperation<'_> {
                 lines.push(line);
             }
         }
-        executor.ailing = executor.outcome.problems.len() - faults;
+        executor.health_problems = executor.outcome.problems.len() - faults;
         executor.outcome.phase = if self.is_queued {
             AppSyncStatus::Queued
         } else if goes_on || executor.is_progressing(progress) {
@@ -173,7 +176,7 @@ impl SyncExecutor<'_> {
 
     /// The first problem of the sync itself, not of the objects' health.
     fn fault(&self) -> Option<&String> {
-        self.outcome.problems.first().filter(|_| self.outcome.problems.len() > self.ailing)
+        self.outcome.problems.first().filter(|_| self.outcome.problems.len() > self.health_problems)
     }
 
     /// Health of an object that Git has; Missing where the cluster lacks it.
@@ -217,8 +220,7 @@ impl SyncExecutor<'_> {
     /// Notes how far the commit got, as the Application asks for it now.
     pub(super) fn reach(&mut self, reached: Reached) {
         let SyncRequest { revision, spec_digest, .. } = self.request;
-        self.state.attempt.reach(revision, reached);
-        self.state.attempt.spec_digest.clone_from(spec_digest);
+        self.state.attempt.reach(revision, spec_digest.as_deref(), reached);
     }
 
     /// What the project refuses was tried for that, and how the cluster differs from it is not known.
@@ -236,10 +238,14 @@ impl SyncExecutor<'_> {
     fn observed(&self, progress: &Progress) -> Observed {
         let failed: BTreeSet<ObjectId> = with_status(progress, ResultCode::SyncFailed);
         let applied: BTreeSet<ObjectId> = with_status(progress, ResultCode::Synced);
-        let before = &self.state.status.resources;
+        let before = self.state.status.resources.iter().filter(|row| row.status == Some(SyncStatus::Synced));
+        let same_before: BTreeSet<ObjectId> = match &self.modified {
+            Some(_) => BTreeSet::new(),
+            None => before.map(ResourceStatus::id).collect(),
+        };
         let was_same = |id: &ObjectId| match &self.modified {
             Some(modified) => !modified.contains(id),
-            None => before.iter().any(|row| row.status == Some(SyncStatus::Synced) && row.id() == *id),
+            None => same_before.contains(id),
         };
         let is_same = |id: &ObjectId| {
             !self.unsynced.contains(id) && !failed.contains(id) && (applied.contains(id) || was_same(id))

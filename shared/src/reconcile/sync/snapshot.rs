@@ -14,7 +14,7 @@ use slipway_gitops::{ApiResources, DiscoverError, annotations};
 use slipway_manifest::{Object, ObjectId};
 
 use super::record::images;
-use super::{OperationKind, SyncError, SyncOperation, SyncPolicy};
+use super::{OperationKind, SyncError, SyncOperation, SyncPolicy, SyncRequest};
 use crate::error::chain;
 use crate::reconcile::comparison::{self, Compared, Pair};
 
@@ -205,12 +205,7 @@ impl SyncOperation<'_> {
         }
         let request = self.executor.request;
         for (id, object) in &snapshot.live {
-            let owner = TrackingId::of(object).filter(|id| id.describes(object));
-            let Some(other) = owner.filter(|owner| owner.app != request.owner.instance) else { continue };
-            let line = format!(
-                "SharedResourceWarning: {id} is part of applications {} and {}",
-                request.owner.instance, other.app
-            );
+            let Some(line) = foreign_line(request, object) else { continue };
             if request.policy.fail_on_shared_resource {
                 snapshot.denied.insert(id.clone(), line);
             } else {
@@ -327,6 +322,13 @@ impl SyncOperation<'_> {
         executor.modified = Some(modified);
         Ok(differs)
     }
+}
+
+/// What to say where another application owns `live`.
+pub(super) fn foreign_line(request: &SyncRequest, live: &Object) -> Option<String> {
+    let owner = TrackingId::of(live).filter(|id| id.describes(live) && id.app != request.owner.instance)?;
+    let (id, ours) = (live.id(), &request.owner.instance);
+    Some(format!("SharedResourceWarning: {id} is part of applications {ours} and {}", owner.app))
 }
 
 /// Whether the namespace is missing, or some of its metadata.

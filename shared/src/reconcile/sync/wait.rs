@@ -62,7 +62,7 @@ impl SyncOperation<'_> {
         if what == Wait::Confirmation {
             return WaitOutcome::NeedsPerson;
         }
-        let health = self.executor.judge();
+        let health = self.executor.health_check();
         let hooks: BTreeSet<ObjectId> =
             self.progress.running().filter(|(_, hook)| *hook).map(|(id, _)| id.clone()).collect();
         let running: BTreeSet<&ObjectId> = self.progress.running().map(|(id, _)| id).collect();
@@ -111,7 +111,7 @@ impl SyncOperation<'_> {
 
     /// Watches the workloads until none is progressing.
     pub(super) async fn wait_for_health(&mut self) {
-        let health = self.executor.judge();
+        let health = self.executor.health_check();
         let places = self.executor.progressing();
         let mut stop = self.stop.clone();
         let cluster = self.executor.cluster.clone();

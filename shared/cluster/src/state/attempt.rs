@@ -1,0 +1,109 @@
+//! Remembers which commit an application was brought to last, or tried to be, and how far that went.
+
+use serde::{Deserialize, Serialize};
+use slipway_gitops::status::{OperationPhase, Status};
+
+/// How far a commit was applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub enum Reached {
+    /// A selective sync applied some objects.
+    #[default]
+    Part,
+    /// A complete sync was tried.
+    Tried,
+    /// It was applied completely: its sync succeeded, or nothing differed.
+    All,
+}
+
+/// The commit that the cluster was last synced to, or tried to be, and that it is compared with. Not the last
+/// successful one, which would undo a failed one; nor [`slipway_gitops::status::Sync::revision`] of an application with
+/// manual sync, which may not be synced yet.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Attempt {
+    /// The commit's SHA; empty before the first sync.
+    pub revision: String,
+    /// How far the commit was applied.
+    pub reached: Reached,
+    /// The Application's `spec` that it was tried with, as a keyed digest; `None` where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spec_digest: Option<String>,
+}
+
+impl Attempt {
+    /// Whether it is one with the commit `revision` and the `spec` of this digest. A digest that is not known may be
+    /// any.
+    pub fn is_of(&self, revision: &str, spec_digest: Option<&str>) -> bool {
+        let known = self.spec_digest.as_deref();
+        self.revision == revision && (known.is_none() || spec_digest.is_none() || known == spec_digest)
+    }
+
+    /// Whether none was tried yet.
+    pub fn is_none(&self) -> bool {
+        self.revision.is_empty()
+    }
+
+    /// Records how far the commit `revision` was applied with the `spec` of this digest; never less than before for the
+    /// same attempt.
+    pub fn reach(&mut self, revision: &str, spec_digest: Option<&str>, reached: Reached) {
+        let before = if self.is_of(revision, spec_digest) { self.reached } else { reached };
+        let spec_digest = spec_digest.map(str::to_owned);
+        *self = Self { revision: revision.to_owned(), reached: before.max(reached), spec_digest };
+    }
+
+    /// Derives it from a status of an older version, whose history held every commit that the cluster was seen at.
+    pub(super) fn of(status: &Status) -> Self {
+        let deployed = status.history.last().map(|last| last.revision.as_str()).filter(|last| !last.is_empty());
+        let all = |revision: &str| Self { revision: revision.to_owned(), reached: Reached::All, spec_digest: None };
+        if let Some(deployed) = deployed.filter(|deployed| *deployed == status.sync.revision) {
+            return all(deployed);
+        }
+        let last = status.operation_state.as_ref();
+        match last.and_then(|last| Some((last, last.attempted()?))) {
+            Some((_, revision)) if deployed == Some(revision) => all(revision),
+            Some((last, revision)) => {
+                let reached = match (last.is_part(), last.phase) {
+                    (true, _) => Reached::Part,
+                    (false, OperationPhase::Succeeded) => Reached::All,
+                    (false, _) => Reached::Tried,
+                };
+                Self { revision: revision.to_owned(), reached, spec_digest: None }
+            }
+            None => deployed.map(all).unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_gets_further_and_another_begins_anew() {
+        let mut attempt = Attempt::default();
+        for (revision, reached, expected) in [
+            ("a", Reached::Tried, Reached::Tried),
+            ("a", Reached::All, Reached::All),
+            ("a", Reached::Part, Reached::All),
+            ("b", Reached::Part, Reached::Part),
+            ("b", Reached::Tried, Reached::Tried),
+        ] {
+            attempt.reach(revision, None, reached);
+            assert_eq!(attempt, Attempt { revision: revision.to_owned(), reached: expected, spec_digest: None });
+        }
+    }
+
+    #[test]
+    fn another_spec_of_the_same_commit_is_another_attempt() {
+        let mut attempt = Attempt::default();
+        for (spec_digest, reached, expected) in [
+            (None, Reached::All, Reached::All),
+            (Some("one"), Reached::Tried, Reached::All),
+            (Some("two"), Reached::Tried, Reached::Tried),
+            (Some("two"), Reached::All, Reached::All),
+        ] {
+            attempt.reach("a", spec_digest, reached);
+            assert_eq!((attempt.reached, attempt.spec_digest.as_deref()), (expected, spec_digest));
+        }
+    }
+}
