@@ -14,14 +14,10 @@ pub fn deadline(milliseconds: u64) -> Instant {
     time::after(end.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-/// Stack for everything except rendering.
-const OWN_STACK: usize = 8 << 20;
-
-/// Runs the async `main` of a program on a thread whose stack is large enough for rendering charts: one thread for all
-/// of them. Fails if thread or runtime can't be created.
-pub fn run<T: Send>(main: impl AsyncFnOnce() -> T + Send) -> io::Result<T> {
-    let size = slipway_helm::Limits::default().stack + OWN_STACK;
-    slipway_helm::on_stack(size, || Ok(Builder::new_current_thread().enable_all().build()?.block_on(main())))?
+/// Runs the async `main` of a program on this thread: all but rendering waits for others most of the time. Fails if the
+/// runtime can't be created.
+pub fn run<T>(main: impl AsyncFnOnce() -> T) -> io::Result<T> {
+    Ok(Builder::new_current_thread().enable_all().build()?.block_on(main()))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! [`render`] is the entry point. Its objects have no namespaces filled in: an object without one gets the
 //! destination's when it is applied, where discovery knows which kinds are namespaced.
 
+mod background;
 mod context;
 mod directory;
 mod helm;
@@ -17,6 +18,7 @@ use slipway_manifest::{NodeKind, Object, ObjectError, Tree, TreeError, YamlError
 
 use crate::app::{AppError, Application, Source};
 
+pub use background::in_background;
 pub use context::{BuildOptions, ClusterFacts, Context};
 
 /// The rendered objects of an Application, and their inputs.
@@ -107,6 +109,9 @@ pub enum RenderError {
         /// The limit.
         limit: usize,
     },
+    /// The system gives no thread to render on.
+    #[error("failed to start the rendering thread")]
+    Thread(#[source] std::io::Error),
     /// A source that Slipway can't render yet.
     #[error("{0} is not supported yet")]
     NotSupported(String),
@@ -177,8 +182,8 @@ fn render_with(tree: &Tree, app: &Application, context: &Context, asked: bool) -
     Ok(rendered)
 }
 
-/// Renders a folder without an Application, such as the root: by its content, with no settings but `build`.
-pub fn render_folder(tree: &Tree, path: &str, build: BuildOptions) -> Result<Rendered, RenderError> {
+/// Renders a folder without an Application, such as the root: by its content, with no settings but those of `context`.
+pub fn render_folder(tree: &Tree, path: &str, context: &Context) -> Result<Rendered, RenderError> {
     let source = serde_json::json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "root"},
         "spec": {
@@ -188,7 +193,7 @@ pub fn render_folder(tree: &Tree, path: &str, build: BuildOptions) -> Result<Ren
     });
     let object =
         Object::from_value(source).map_err(|source| RenderError::NoObject { file: path.to_owned(), source })?;
-    render_with(tree, &Application::from_object(&object)?, &Context { build, ..Context::default() }, false)
+    render_with(tree, &Application::from_object(&object)?, context, false)
 }
 
 /// The tool for a source (argoproj/argo-cd `util/app/discovery/discovery.go`): the one that the source names, else the

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use slipway_budget::Budget;
 use slipway_gitops::argocd_cm::Overrides;
 use slipway_gitops::comparison::Rules;
 use slipway_gitops::health::Checks;
@@ -17,7 +18,7 @@ use crate::app::depends::{self, DependsError};
 use crate::app::{self, Application, ClusterSecret, Destination, ProjectPermissions, Projects};
 use crate::error::{Failure, chain};
 use crate::notify::subscribe;
-use crate::render::{self, BuildOptions};
+use crate::render::{self, BuildOptions, Context};
 use crate::source::github::Checkout;
 use crate::source::{Checkouts, Location, Repo};
 
@@ -149,8 +150,11 @@ pub async fn load_at(
     let failed = |error: crate::source::github::GithubError| Failure::of(&error, error.is_retryable());
     let checkout = checkouts.get(repo, sha).await.map_err(failed)?;
     checkout.special.check_folder(&location.path).map_err(|error| Failure::terminal(&error))?;
-    let rendered = render::render_folder(&checkout.tree, &location.path, BuildOptions::default())
-        .map_err(|error| Failure::terminal(&error))?;
+    let (files, path) = (Arc::clone(&checkout), location.path.clone());
+    let work = move |budget: &Budget| {
+        render::render_folder(&files.tree, &path, &Context { budget: budget.clone(), ..Context::default() })
+    };
+    let rendered = render::in_background(work).await.map_err(|error| Failure::terminal(&error))?;
     checkout.special.check_files(&rendered.files).map_err(|error| Failure::terminal(&error))?;
     let found = app::find(&rendered.objects);
     let projects = Projects::new(found.projects, found.settings);

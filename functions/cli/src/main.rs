@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run<T: Send>(work: impl AsyncFnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
+fn run<T>(work: impl AsyncFnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     slipway::invocation::run(work)?
 }
 

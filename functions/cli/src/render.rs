@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use slipway::app::Source;
 use slipway::error;
-use slipway::render::{self, BuildOptions, SourceType};
+use slipway::render::{self, BuildOptions, Context, SourceType};
 use slipway::source::local;
 use slipway_manifest::{Limits, Tree, yaml};
 
@@ -37,7 +37,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         return chart::run(&tree, &inner, &arguments.chart);
     }
     let build = BuildOptions { enable_helm: arguments.enable_helm, ..BuildOptions::default() };
-    let rendered = render::render_folder(&tree, &inner, build).map_err(|e| anyhow::anyhow!(error::chain(&e)))?;
+    let context = Context { build, ..Context::default() };
+    let rendered = render::render_folder(&tree, &inner, &context).map_err(|e| anyhow::anyhow!(error::chain(&e)))?;
     for warning in &rendered.warnings {
         crate::eprintln(&format!("warning: {warning}"));
     }

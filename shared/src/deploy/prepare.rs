@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
+use slipway_budget::Budget;
 use slipway_cluster::Cluster;
 use slipway_cluster::state::{AppKey, State, StoredState};
 use slipway_gitops::GroupVersionKind;
@@ -160,8 +161,12 @@ pub async fn render(
     }
     let mut warnings = Vec::new();
     let mut round = 1;
+    let app = Arc::new(member.app.clone());
     let mut rendered = loop {
-        let rendered = render::render(&checkout.tree, &member.app, &context).map_err(failed)?;
+        let (checkout, app, inputs) = (Arc::clone(&checkout), Arc::clone(&app), context.clone());
+        let work =
+            move |budget: &Budget| render::render(&checkout.tree, &app, &Context { budget: budget.clone(), ..inputs });
+        let rendered = render::in_background(work).await.map_err(failed)?;
         let Some(need) = rendered.needs.first() else { break rendered };
         if round == lookups::MAX_LOOKUP_ROUNDS {
             return Err(unknown(LookupError::Endless { kind: need.kind.clone(), name: need.name.clone() }));

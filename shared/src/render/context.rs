@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use slipway_budget::Budget;
 use slipway_helm::Lookup;
 use slipway_kustomize::LoadRestrictions;
 
@@ -18,6 +19,8 @@ pub struct Context {
     pub build: BuildOptions,
     /// Facts for charts.
     pub facts: ClusterFacts,
+    /// What all stages of the render may use together.
+    pub budget: Budget,
 }
 
 /// Facts for charts besides their files and values; by default no cluster, and time zero.

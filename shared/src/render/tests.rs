@@ -212,9 +212,9 @@ fn plain_manifests_may_lie_at_the_top() {
         let touches = |file: &str| rendered.depends_on(file);
         assert!(touches("a.yaml") && touches("new.yaml") && touches(".argocd-source.yaml"), "`{path}`");
     }
-    let named = render_folder(&tree, "", BuildOptions::default()).unwrap();
+    let named = render_folder(&tree, "", &Context::default()).unwrap();
     assert_eq!(names(&named), ["a", "b", "c"]);
-    assert!(render_folder(&Tree::default(), "", BuildOptions::default()).unwrap().objects.is_empty());
+    assert!(render_folder(&Tree::default(), "", &Context::default()).unwrap().objects.is_empty());
 }
 
 #[test]
@@ -479,12 +479,12 @@ fn folders_that_fail_are_not_empty() {
         ("apps/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n"),
         ("apps/templates/a.yaml", "{{ fail (lookup \"v1\" \"Secret\" \"x\" \"y\" | toJson) }}"),
     ];
-    assert!(render_folder(&tree(&chart), "apps", BuildOptions::default()).is_err());
+    assert!(render_folder(&tree(&chart), "apps", &Context::default()).is_err());
     let inside = chart.map(|(path, text)| (path.replace("apps/", "apps/charts/web/"), text));
     let mut files: Vec<(&str, &str)> = inside.iter().map(|(path, text)| (path.as_str(), *text)).collect();
     files.push(("apps/kustomization.yaml", "helmCharts: [{name: web}]"));
     let build = BuildOptions { enable_helm: true, ..BuildOptions::default() };
-    assert!(render_folder(&tree(&files), "apps", build).is_err());
+    assert!(render_folder(&tree(&files), "apps", &Context { build, ..Context::default() }).is_err());
     let asked = render(&tree(&files), &app(json!({})), &Context { build, ..Context::default() }).unwrap();
     assert_eq!(asked.needs.len(), 1);
 }
@@ -528,14 +528,14 @@ fn the_example_applications_render() {
         }
     }
     let ids = |path: &str| {
-        let rendered = render_folder(&tree, path, BuildOptions::default()).unwrap();
+        let rendered = render_folder(&tree, path, &Context::default()).unwrap();
         rendered.objects.iter().map(|object| object.id().to_string()).collect::<Vec<_>>()
     };
     assert_eq!(ids("guestbook"), ["Deployment/guestbook-ui", "Service/guestbook-ui"]);
     assert_eq!(ids("kustomize-guestbook"), ["Service/kustomize-guestbook-ui", "Deployment/kustomize-guestbook-ui"]);
     assert_eq!(ids("sync-waves").len(), 7);
     assert!(
-        render_folder(&tree, "jsonnet-guestbook", BuildOptions::default())
+        render_folder(&tree, "jsonnet-guestbook", &Context::default())
             .unwrap_err()
             .to_string()
             .contains("Jsonnet is not supported yet")
