@@ -22,6 +22,7 @@ mod image;
 mod later;
 mod login;
 mod namespace;
+mod outage;
 mod project;
 mod report;
 mod retry;

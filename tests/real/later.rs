@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use slipway::aws::Aws;
-use slipway::event::queue::ResumeMessage;
+use slipway::event::queue::{Message, ResumeMessage};
 use slipway::event::scheduler;
 use slipway_tests::Moto;
 
@@ -13,13 +13,14 @@ async fn the_rest_of_a_sync_is_scheduled_once() {
     let (role, queue) =
         ("arn:aws:iam::123456789012:role/resume", "https://sqs.eu-central-1.amazonaws.com/123456789012/pushes.fifo");
     let rest = ResumeMessage { app: "shop".to_owned(), operation: "abc-1".to_owned(), attempt: 3 };
+    let message = Message::from(rest.clone());
     let at: Timestamp = "2031-02-03T04:05:06.7Z".parse().expect("a time");
     for _ in 0..2 {
-        scheduler::send(&aws, role, queue, &rest, at).await.expect("scheduled, or scheduled already");
+        scheduler::send(&aws, role, queue, &message, at).await.expect("scheduled, or scheduled already");
     }
     let list: Value = serde_json::from_str(&moto.aws(&["scheduler", "list-schedules"])).expect("JSON");
     assert_eq!(list["Schedules"].as_array().map(Vec::len), Some(1), "{list}");
-    let name = scheduler::name(queue, &rest);
+    let name = scheduler::name(queue, &message);
     let found: Value = serde_json::from_str(&moto.aws(&["scheduler", "get-schedule", "--name", &name])).expect("JSON");
     assert_eq!(found["ScheduleExpression"], "at(2031-02-03T04:05:06)");
     assert_eq!(found["ActionAfterCompletion"], "DELETE");
@@ -32,6 +33,6 @@ async fn the_rest_of_a_sync_is_scheduled_once() {
     let body: ResumeMessage = serde_json::from_str(input["MessageBody"].as_str().expect("a text")).expect("a message");
     assert_eq!(body, rest);
     let next = ResumeMessage { attempt: 4, ..rest };
-    assert_ne!(scheduler::name(queue, &next), name);
+    assert_ne!(scheduler::name(queue, &next.into()), name);
     assert!(name.len() <= 64, "{name}");
 }

@@ -1,4 +1,4 @@
-//! The little of AWS that the functions call: Secrets Manager, one SQS FIFO queue, ECR, EKS. The queue hands its
+//! The little of AWS that the functions call: Secrets Manager, one SQS FIFO queue, EventBridge Scheduler, ECR, EKS. The queue hands its
 //! messages out as Lambda's event source would, a push of an image gives the event that EventBridge would send.
 //!
 //! Signatures are not checked: the tests on real parts do that with moto.
@@ -8,6 +8,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -33,6 +34,8 @@ struct State {
     secrets: BTreeMap<String, String>,
     messages: VecDeque<Message>,
     deduplicated: BTreeSet<String>,
+    /// What schedules send to the queue, by their time and name.
+    schedules: BTreeMap<(Timestamp, String), Value>,
     sent: u64,
     /// Repository, tag and time in seconds.
     images: Vec<(String, String, i64)>,
@@ -92,6 +95,14 @@ impl Aws {
         }] }))
     }
 
+    /// Lets the next schedule fire, whatever the time is; gives the time that it was set for, `None` where there is none.
+    pub fn next_schedule(&self) -> Option<Timestamp> {
+        let mut state = lock(&self.state);
+        let ((at, _), input) = state.schedules.pop_first()?;
+        state.send(&input).ok()?;
+        Some(at)
+    }
+
     /// How many messages wait in the queue.
     pub fn waiting(&self) -> usize {
         lock(&self.state).messages.len()
@@ -141,10 +152,12 @@ fn digest(repository: &str, tag: &str) -> String {
 }
 
 fn answer(state: &Mutex<State>, request: &Request) -> Response {
-    if let ["clusters", name] = request.segments().iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        return lock(state).cluster(name);
-    }
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    match request.segments().iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["clusters", name] => return lock(state).cluster(name),
+        ["schedules", name] => return lock(state).schedule(name, &body),
+        _ => {}
+    }
     let action = request.header("x-amz-target").and_then(|target| target.rsplit('.').next()).unwrap_or_default();
     let mut state = lock(state);
     let result = match action {
@@ -180,6 +193,25 @@ impl State {
                 &json!({ "message": format!("No cluster found for name: {name}.") }),
             ),
         }
+    }
+
+    fn schedule(&mut self, name: &str, body: &Value) -> Response {
+        let at = text(body, "ScheduleExpression").strip_prefix("at(").and_then(|at| at.strip_suffix(')'));
+        let at = at.and_then(|at| format!("{at}Z").parse().ok());
+        let input =
+            body.pointer("/Target/Input").and_then(Value::as_str).and_then(|input| serde_json::from_str(input).ok());
+        let (Some(at), Some(input)) = (at, input) else {
+            return Response::json(StatusCode::BAD_REQUEST, &json!({ "Message": "Invalid Schedule Expression." }));
+        };
+        if self.schedules.keys().any(|(_, other)| other == name) {
+            return Response::json(
+                StatusCode::CONFLICT,
+                &json!({ "Message": format!("Schedule {name} already exists.") }),
+            );
+        }
+        self.schedules.insert((at, name.to_owned()), input);
+        let arn = format!("arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/default/{name}");
+        Response::json(StatusCode::OK, &json!({ "ScheduleArn": arn }))
     }
 
     fn secret(&self, body: &Value) -> Answer {

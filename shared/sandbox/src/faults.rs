@@ -17,7 +17,7 @@ pub struct Failures(Mutex<Vec<Failure>>);
 pub struct Failure {
     /// Only requests with this method; `None`: any.
     pub method: Option<Method>,
-    /// Only requests whose path contains this text.
+    /// Only requests whose path with its query, `/pods/a?force=true&…`, contains this text.
     pub path_contains: String,
     /// So many requests fail.
     pub count: usize,
@@ -42,10 +42,12 @@ impl Failures {
 
     pub(crate) fn take(&self, request: &Request) -> Option<Response> {
         let mut failures = lock(&self.0);
+        let query: Vec<String> = request.query.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let path = format!("{}?{}", request.path, query.join("&"));
         let fits = |failure: &Failure| {
             failure.count > 0
                 && failure.method.as_ref().is_none_or(|method| *method == request.method)
-                && request.path.contains(&failure.path_contains)
+                && path.contains(&failure.path_contains)
         };
         let failure = failures.iter_mut().find(|failure| fits(failure))?;
         failure.count -= 1;

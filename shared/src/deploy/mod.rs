@@ -27,8 +27,8 @@ use crate::app::Projects;
 use crate::app::skip::SKIPPED;
 use crate::aws::Aws;
 use crate::config;
-use crate::error::{Failure, chain};
-use crate::event::queue::{self, Message, Push, ResumeMessage};
+use crate::error::{Class, Failure, chain};
+use crate::event::queue::{self, Message, Push, Request, ResumeMessage};
 use crate::event::webhook_queue::WebhookQueue;
 use crate::notify::report::{self, AppSyncStatus};
 use crate::notify::reporter::Reporter;
@@ -50,6 +50,8 @@ const BRANCH_POLL_INTERVAL: Duration = Duration::from_secs(10);
 const REPORTING_RESERVE: Duration = Duration::from_secs(15);
 /// How long a push waits for hooks and waves in its own invocation, before it hands over.
 pub(crate) const IN_INVOCATION_WAIT: Duration = Duration::from_mins(1);
+/// The postponement of a message that people are told of: its service has been down for about 15 minutes.
+const TOLD_POSTPONEMENT: u32 = 4;
 /// Maximum re-runs when another worker requested the same application while we held its Lease.
 const MAX_REQUEUES: usize = 3;
 
@@ -67,6 +69,27 @@ pub struct Summary {
     pub outcomes: BTreeMap<String, SyncOutcome>,
     /// Whether the message must be delivered again.
     pub retry: bool,
+    /// Why not even the applications could be found, where that is so.
+    pub failure: Option<String>,
+}
+
+impl Summary {
+    /// Nothing could be done at all.
+    fn failed(failure: Failure) -> Self {
+        let retry = failure.class == Class::Retryable;
+        Self { retry, failure: Some(failure.message), ..Self::default() }
+    }
+
+    /// Nothing was done in time.
+    fn late() -> Self {
+        Self { retry: true, failure: Some("deadline of this invocation exceeded".to_owned()), ..Self::default() }
+    }
+
+    /// Why the message must be delivered again.
+    fn causes(&self) -> impl Iterator<Item = String> {
+        let retried = self.outcomes.values().filter(|outcome| outcome.retry);
+        self.failure.iter().chain(retried.filter_map(|outcome| outcome.problems.first())).cloned()
+    }
 }
 
 impl WebhookWorker {
@@ -103,7 +126,7 @@ impl WebhookWorker {
                 }
             };
             // Messages of one group stay in order: those behind a failed one wait for it.
-            if stuck.contains(&message.group()) || self.process_message(&message, deadline, id).await.retry {
+            if stuck.contains(&message.group()) || !self.process_message(&message, deadline, id).await {
                 stuck.insert(message.group());
                 failed.push(record.id);
             }
@@ -111,11 +134,24 @@ impl WebhookWorker {
         queue::failures(failed.iter().map(String::as_str))
     }
 
-    async fn process_message(&self, message: &Message, deadline: Instant, id: &str) -> Summary {
-        match message {
-            Message::Push(push) => self.run(push, deadline, id).await,
-            Message::Resume(rest) => self.resume(rest, deadline, id).await,
+    /// Returns whether the message is done with; else SQS delivers it again.
+    async fn process_message(&self, message: &Message, deadline: Instant, id: &str) -> bool {
+        let summary = match &message.request {
+            Request::Push(push) => self.run(push, deadline, id).await,
+            Request::Resume(rest) => self.resume(rest, deadline, id).await,
+        };
+        if !summary.retry {
+            return true;
         }
+        let Some(at) = self.queue.postpone(message).await else { return false };
+        tracing::warn!(%message, %at, "put off");
+        if message.postponed == TOLD_POSTPONEMENT {
+            let what = format!("{message} waits for a service that fails");
+            let hint = "it is tried again every 15 minutes; nothing is lost".to_owned();
+            let causes = summary.causes().chain([hint]).collect::<Vec<_>>();
+            self.engine.notify(&report::problem(&what, &causes)).await;
+        }
+        true
     }
 
     /// Resumes a sync that an earlier invocation handed over.
@@ -154,9 +190,9 @@ impl WebhookWorker {
             Ok(Ok(work)) => Box::pin(self.sync_applications(work, until, id)).await,
             Ok(Err(failure)) => {
                 tracing::error!(error = failure.message, "failed to resume the sync");
-                Summary { outcomes: BTreeMap::new(), retry: failure.class == crate::error::Class::Retryable }
+                Summary::failed(failure)
             }
-            Err(_) => Summary { outcomes: BTreeMap::new(), retry: true },
+            Err(_) => Summary::late(),
         }
     }
 
@@ -168,15 +204,14 @@ impl WebhookWorker {
         match tokio::time::timeout_at(until, Box::pin(self.select(push))).await {
             Ok(Ok(work)) => Box::pin(self.sync_applications(work, until, id)).await,
             Ok(Err(failure)) => {
-                let retry = failure.class == crate::error::Class::Retryable;
-                tracing::error!(error = failure.message, retry, "failed to deploy the push");
-                if !retry {
+                tracing::error!(error = failure.message, class = ?failure.class, "failed to deploy the push");
+                if failure.class == Class::Terminal {
                     let what = format!("{} of {} can't be deployed", push.branch(), push.repo);
-                    self.engine.notify(&report::problem(&what, &[failure.message])).await;
+                    self.engine.notify(&report::problem(&what, std::slice::from_ref(&failure.message))).await;
                 }
-                Summary { outcomes: BTreeMap::new(), retry }
+                Summary::failed(failure)
             }
-            Err(_) => Summary { outcomes: BTreeMap::new(), retry: true },
+            Err(_) => Summary::late(),
         }
     }
 
@@ -269,7 +304,7 @@ impl WebhookWorker {
     /// Queues the continuation of a sync; returns whether that succeeded.
     async fn enqueue_continuation(&self, app: &str, outcome: &SyncOutcome) -> bool {
         let Some(Continuation { operation, attempt, not_before }) = outcome.next.clone() else { return true };
-        match self.queue.send_resume(&ResumeMessage { app: app.to_owned(), operation, attempt }, not_before).await {
+        match self.queue.send_resume(ResumeMessage { app: app.to_owned(), operation, attempt }, not_before).await {
             Ok(()) => true,
             Err(error) => {
                 tracing::error!(app, error = chain(&error), "failed to queue the continuation of a sync");
@@ -292,7 +327,7 @@ impl WebhookWorker {
                     operation: Resume::refresh_id(&format!("{app}-{sha}")),
                     attempt: 0,
                 };
-                if let Err(error) = self.queue.send_resume(&look, None).await {
+                if let Err(error) = self.queue.send_resume(look, None).await {
                     tracing::warn!(app = waiting, error = chain(&error), "failed to requeue a dependent of {app}");
                 }
             }
@@ -368,8 +403,9 @@ impl WebhookWorker {
                 let times = Deadlines { attempt: work.attempt, ..self.times(until, work.is_continuation) };
                 request.policy.depends_on = match dependencies(&self.engine, member, checkouts, &work.ready).await {
                     Ok(after) => after,
-                    Err(problem) => {
-                        let outcome = SyncOutcome::failed(problem, false);
+                    Err(failure) => {
+                        let retry = failure.class == Class::Retryable;
+                        let outcome = SyncOutcome::failed(failure.message, retry);
                         return (self.report(member, &revision, reporter, outcome, id).await, target);
                     }
                 };
@@ -432,22 +468,25 @@ impl WebhookWorker {
     }
 }
 
-/// Resolves the applications that this one depends on, or says why that fails.
+/// Resolves the applications that this one depends on. Fails where the dependencies are wrong, or can't be asked for.
 pub(crate) async fn dependencies(
     engine: &Services,
     member: &ResolvedApplication,
     checkouts: &Checkouts,
     known: &ReadyCache,
-) -> Result<Dependencies, String> {
+) -> Result<Dependencies, Failure> {
     let mut on = Vec::new();
-    for sibling in member.after.as_ref().map_err(|error| chain(error))? {
+    for sibling in member.after.as_ref().map_err(|error| Failure::terminal(error))? {
         let Dependency { instance, identity, repo, revision, destination } = &**sibling;
         let wanted = match revision {
-            Some(revision) => checkouts.resolve(repo, revision).await.map_err(|error| chain(&error))?,
+            Some(revision) => {
+                let head = checkouts.resolve(repo, revision).await;
+                head.map_err(|error| Failure::of(&error, error.is_retryable()))?
+            }
             None => String::new(),
         };
         let found = engine.clusters.get(&destination.server, &destination.name).await;
-        let cluster = found.map_err(|error| chain(&error))?.cluster;
+        let cluster = found.map_err(|error| Failure::of(&error, error.is_retryable()))?.cluster;
         let (namespace, name) = identity.clone();
         let key = AppKey { root: engine.root.to_string(), namespace, name };
         on.push(DependencyStatus { name: instance.clone(), key, cluster, wanted });

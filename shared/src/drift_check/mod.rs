@@ -26,7 +26,7 @@ use crate::clusters::ClusterError;
 use crate::config;
 use crate::deploy::prepare::{self, PrepareError};
 use crate::deploy::{self, app_deletion};
-use crate::error::{Failure, chain};
+use crate::error::{Class, Failure, chain};
 use crate::event::schedule::{self, ScheduleTrigger};
 use crate::notify::report;
 use crate::reconcile::comparison::{AppComparison, Scope, differences};
@@ -256,9 +256,10 @@ impl DriftChecker {
             Ok(mut request) => {
                 match deploy::dependencies(&self.engine, app, &checkouts, &ReadyCache::default()).await {
                     Ok(depends_on) => request.policy.depends_on = depends_on,
-                    Err(problem) => {
+                    Err(failure) => {
+                        let problem = failure.message;
                         tracing::error!(app = app.instance(), problem, "failed to deploy a pending commit");
-                        return true;
+                        return failure.class == Class::Retryable;
                     }
                 }
                 let (_never, stop) = watch::channel(false);

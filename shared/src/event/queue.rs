@@ -1,11 +1,21 @@
 //! Defines the messages of the SQS FIFO queue between the webhook and its worker.
 
+use std::fmt;
+use std::time::Duration;
+
 use aws_lambda_events::sqs::SqsEvent;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::source::Repo;
+
+/// How long a message is put off first, when a service is down; doubled each time.
+const FIRST_POSTPONEMENT: Duration = Duration::from_mins(1);
+/// The longest pause of a message: what a deployment waits at most after the end of an outage.
+const LONGEST_POSTPONEMENT: Duration = Duration::from_mins(15);
+/// A day of pauses. What fails longer than that is broken, and becomes a dead letter.
+const MAX_POSTPONEMENTS: u32 = 100;
 
 /// A branch that moved. `after` and `delivery` are for the logs: the worker resolves the branch head itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,30 +69,88 @@ impl ResumeMessage {
     }
 }
 
-/// The content of a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Message {
+/// What a message asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Request {
     /// A branch was pushed.
     Push(Push),
     /// A sync is to be resumed.
     Resume(ResumeMessage),
 }
 
+/// A message of the queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Message {
+    /// What it asks for.
+    #[serde(flatten)]
+    pub request: Request,
+    /// How many times it was put off because a service was down.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub postponed: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+impl From<Push> for Message {
+    fn from(push: Push) -> Self {
+        Self { request: Request::Push(push), postponed: 0 }
+    }
+}
+
+impl From<ResumeMessage> for Message {
+    fn from(rest: ResumeMessage) -> Self {
+        Self { request: Request::Resume(rest), postponed: 0 }
+    }
+}
+
 impl Message {
-    fn read(body: &str) -> Result<Self, serde_json::Error> {
+    /// Parses the body of a message.
+    pub fn read(body: &str) -> Result<Self, serde_json::Error> {
         let value: Value = serde_json::from_str(body)?;
-        if value.get("operation").is_some() {
-            serde_json::from_value(value).map(Self::Resume)
+        let postponed = value.get("postponed").and_then(Value::as_u64);
+        let postponed = postponed.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX));
+        let request = if value.get("operation").is_some() {
+            Request::Resume(serde_json::from_value(value)?)
         } else {
-            serde_json::from_value(value).map(Self::Push)
-        }
+            Request::Push(serde_json::from_value(value)?)
+        };
+        Ok(Self { request, postponed })
     }
 
     /// The message's FIFO group.
     pub fn group(&self) -> String {
-        match self {
-            Self::Push(push) => push.group(),
-            Self::Resume(rest) => rest.group(),
+        match &self.request {
+            Request::Push(push) => push.group(),
+            Request::Resume(rest) => rest.group(),
+        }
+    }
+
+    /// The deduplication id: a message that is sent twice is delivered once.
+    pub fn deduplication(&self) -> String {
+        let id = match &self.request {
+            Request::Push(push) => push.delivery.clone(),
+            Request::Resume(rest) => rest.deduplication(),
+        };
+        if self.postponed == 0 { id } else { hex::encode(Sha256::digest(format!("{id}\0{}", self.postponed))) }
+    }
+
+    /// The message with one more postponement, and how long it waits; `None` after about a day, which no outage takes.
+    pub fn postpone(&self) -> Option<(Self, Duration)> {
+        let doubled = FIRST_POSTPONEMENT.saturating_mul(1 << self.postponed.min(8));
+        let next = Self { postponed: self.postponed.saturating_add(1), ..self.clone() };
+        (self.postponed < MAX_POSTPONEMENTS).then(|| (next, doubled.min(LONGEST_POSTPONEMENT)))
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.request {
+            Request::Push(push) => write!(f, "the push to {} of {}", push.branch(), push.repo),
+            Request::Resume(rest) => write!(f, "the sync of {}", rest.app),
         }
     }
 }
@@ -144,8 +212,8 @@ mod tests {
             {"messageId": "4", "receiptHandle": "r", "body": serde_json::to_string(&rest).unwrap()},
         ]});
         let records = read(event).unwrap();
-        assert_eq!(records[0].message.as_ref().unwrap(), &Message::Push(push.clone()));
-        assert_eq!(records[3].message.as_ref().unwrap(), &Message::Resume(rest.clone()));
+        assert_eq!(records[0].message.as_ref().unwrap(), &Message::from(push.clone()));
+        assert_eq!(records[3].message.as_ref().unwrap(), &Message::from(rest.clone()));
         assert_eq!(records[3].receipt, "r");
         let other = ResumeMessage { app: "db".into(), ..rest.clone() };
         assert_ne!(rest.deduplication(), other.deduplication());
@@ -153,6 +221,22 @@ mod tests {
         assert!(records[1].message.is_err() && records[2].message.is_err());
         assert_eq!(failures(["2"]), json!({"batchItemFailures": [{"itemIdentifier": "2"}]}));
         assert!(read(json!({"Records": 1})).is_err());
+    }
+
+    #[test]
+    fn what_is_put_off_is_the_same_request_later_and_later_for_a_day() {
+        let rest = ResumeMessage { app: "shop".into(), operation: "op".into(), attempt: 2 };
+        let (mut message, mut waited, mut ids) = (Message::from(rest), Vec::new(), std::collections::BTreeSet::new());
+        while let Some((next, pause)) = message.postpone() {
+            assert_eq!(Message::read(&json!(next).to_string()).unwrap(), next);
+            assert_eq!((&next.request, next.group()), (&message.request, message.group()));
+            assert!(ids.insert(next.deduplication()) && next.deduplication().len() <= 128);
+            waited.push(pause.as_secs() / 60);
+            message = next;
+        }
+        assert_eq!(waited[..6], [1, 2, 4, 8, 15, 15]);
+        assert!(waited.iter().sum::<u64>() > 24 * 60, "{waited:?}");
+        assert_eq!(Message::read(r#"{"app": "a", "operation": "o", "attempt": 1}"#).unwrap().postponed, 0);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::queue::ResumeMessage;
+use super::queue::Message;
 use crate::aws::Aws;
 use crate::aws::sign::{self, SignError};
 use crate::http::HttpError;
@@ -25,48 +25,47 @@ pub enum SchedulerError {
     #[error(transparent)]
     Sign(#[from] SignError),
     /// No response.
-    #[error("failed to schedule the continuation of the sync of {app}")]
+    #[error("failed to schedule {message}")]
     Http {
-        /// The application.
-        app: String,
+        /// What was to be scheduled.
+        message: String,
         /// The cause.
         #[source]
         source: HttpError,
     },
     /// The scheduler refused the request.
-    #[error("failed to schedule the continuation of the sync of {app}: HTTP {status}: {message}")]
+    #[error("failed to schedule {message}: HTTP {status}: {words}")]
     Refused {
-        /// The application.
-        app: String,
+        /// What was to be scheduled.
+        message: String,
         /// HTTP status.
         status: u16,
-        /// The scheduler's message.
-        message: String,
+        /// The scheduler's words.
+        words: String,
     },
 }
 
 /// The schedule's name: the same for the same message, so that a duplicate has no effect.
-pub fn name(queue_url: &str, rest: &ResumeMessage) -> String {
-    let hash = Sha256::digest(format!("{queue_url}\0{}\0{}", rest.app, rest.deduplication()));
+pub fn name(queue_url: &str, message: &Message) -> String {
+    let hash = Sha256::digest(format!("{queue_url}\0{}", message.deduplication()));
     format!("slipway-{}", hex::encode(hash.iter().copied().take(16).collect::<Vec<u8>>()))
 }
 
-/// Schedules `rest` to be sent to `queue_url` at `at`, to the second, as `role` (its ARN). An existing schedule of that
+/// Schedules `message` to be sent to `queue_url` at `at`, to the second, as `role` (its ARN). An existing schedule of that
 /// name is no error.
 pub async fn send(
     aws: &Aws,
     role: &str,
     queue_url: &str,
-    rest: &ResumeMessage,
+    message: &Message,
     at: Timestamp,
 ) -> Result<(), SchedulerError> {
-    let app = || rest.app.clone();
     let partition = role.split(':').nth(1).unwrap_or("aws");
-    let message = json!({
+    let input = json!({
         "QueueUrl": queue_url,
-        "MessageBody": json!(rest).to_string(),
-        "MessageGroupId": rest.group(),
-        "MessageDeduplicationId": rest.deduplication(),
+        "MessageBody": json!(message).to_string(),
+        "MessageGroupId": message.group(),
+        "MessageDeduplicationId": message.deduplication(),
     });
     let body = json!({
         "ScheduleExpression": format!("at({})", at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S")),
@@ -75,21 +74,21 @@ pub async fn send(
         "Target": {
             "Arn": format!("arn:{partition}:scheduler:::aws-sdk:sqs:sendMessage"),
             "RoleArn": role,
-            "Input": message.to_string(),
+            "Input": input.to_string(),
         },
     });
-    let path = format!("/schedules/{}", name(queue_url, rest));
+    let path = format!("/schedules/{}", name(queue_url, message));
     let request = sign::request(aws.config().await, "scheduler", Method::POST, &path, &body.to_string()).await?;
     let answer = aws
         .http()
         .send(request, SCHEDULER_TIMEOUT)
         .await
-        .map_err(|source| SchedulerError::Http { app: app(), source })?;
+        .map_err(|source| SchedulerError::Http { message: message.to_string(), source })?;
     let words = ["/Message", "/message"].iter().find_map(|key| answer.body.pointer(key)?.as_str()).unwrap_or_default();
     // A ConflictException: AWS answers 409, moto 400.
     let is_there = answer.status == 409 || answer.status == 400 && words.ends_with("already exists.");
     if matches!(answer.status, 200..300) || is_there {
         return Ok(());
     }
-    Err(SchedulerError::Refused { app: app(), status: answer.status, message: words.to_owned() })
+    Err(SchedulerError::Refused { message: message.to_string(), status: answer.status, words: words.to_owned() })
 }

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::Value;
 
 use super::github::{Reply, Request, WebhookResult};
-use super::queue::{Push, ResumeMessage};
+use super::queue::{Message, Push, ResumeMessage};
 use super::scheduler;
 use crate::aws::Aws;
 use crate::config;
@@ -78,7 +77,7 @@ impl WebhookQueue {
     }
 
     async fn enqueue(&self, push: &Push) -> Result<(), QueueError> {
-        self.send(push, push.group(), &push.delivery).await
+        self.send(&push.clone().into()).await
     }
 
     /// Whether messages can be delayed for long.
@@ -87,25 +86,41 @@ impl WebhookQueue {
     }
 
     /// Queues the continuation of a sync, at `at` where that is some time ahead; at once where it can't be delayed.
-    pub async fn send_resume(&self, rest: &ResumeMessage, at: Option<Timestamp>) -> Result<(), QueueError> {
+    pub async fn send_resume(&self, rest: ResumeMessage, at: Option<Timestamp>) -> Result<(), QueueError> {
+        let message = rest.into();
         let is_ahead = |at: &Timestamp| time::until(*at) > MIN_SCHEDULE_DELAY;
         if let (Some(role), Some(at)) = (&self.settings.schedule_role, at.filter(is_ahead)) {
-            match scheduler::send(&self.aws, role, &self.settings.queue_url, rest, at).await {
+            match scheduler::send(&self.aws, role, &self.settings.queue_url, &message, at).await {
                 Ok(()) => return Ok(()),
-                Err(error) => tracing::error!(app = rest.app, error = chain(&error), "it is queued at once"),
+                Err(error) => tracing::error!(error = chain(&error), "it is queued at once"),
             }
         }
-        self.send(rest, rest.group(), &rest.deduplication()).await
+        self.send(&message).await
     }
 
-    async fn send(&self, body: &impl Serialize, group: String, deduplication: &str) -> Result<(), QueueError> {
-        let body = serde_json::to_string(body)
+    /// Sends a message again after a pause, so that no outage makes it a dead letter. Returns until when it waits;
+    /// `None` where it can't be delayed, or was for long enough: then SQS delivers it again.
+    pub async fn postpone(&self, message: &Message) -> Option<Timestamp> {
+        let role = self.settings.schedule_role.as_ref()?;
+        let (next, pause) = message.postpone()?;
+        let at = time::date_after(pause);
+        match scheduler::send(&self.aws, role, &self.settings.queue_url, &next, at).await {
+            Ok(()) => Some(at),
+            Err(error) => {
+                tracing::error!(error = chain(&error), "it is not put off");
+                None
+            }
+        }
+    }
+
+    async fn send(&self, message: &Message) -> Result<(), QueueError> {
+        let body = serde_json::to_string(message)
             .map_err(|error| QueueError { code: "unwritable".to_owned(), source: Box::new(error) })?;
         let sqs = self.aws.sqs().await;
         sqs.send_message()
             .queue_url(&self.settings.queue_url)
-            .message_group_id(group)
-            .message_deduplication_id(deduplication)
+            .message_group_id(message.group())
+            .message_deduplication_id(message.deduplication())
             .message_body(body)
             .send()
             .await

@@ -65,6 +65,14 @@ impl Note for MadeUpFor {
     const KEY: &'static str = "madeUpFor";
 }
 
+/// The commit whose sync failed because a service was down: it is tried again, as if it had not been.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedInOutage(pub String);
+
+impl Note for FailedInOutage {
+    const KEY: &'static str = "failedInOutage";
+}
+
 /// The objects of which was told that they can't be compared with Git.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToldUncompared(pub Vec<String>);

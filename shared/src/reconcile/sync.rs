@@ -354,7 +354,10 @@ impl<'a> SyncOperation<'a> {
     async fn reconcile(&mut self) -> Result<(), SyncError> {
         self.load().await?;
         let operation = self.executor.state.operation.as_ref().map(|operation| &operation.id);
-        if self.executor.request.resume_operation.as_ref().is_some_and(|resumes| Some(resumes) != operation) {
+        let is_other =
+            self.executor.request.resume_operation.as_ref().is_some_and(|resumes| Some(resumes) != operation);
+        // What ended in an outage begins again by the very message that ended it.
+        if is_other && (operation.is_some() || !self.executor.is_outage()) {
             return Err(SyncError::OperationEnded);
         }
         let running = self.executor.state.operation.as_ref().filter(|operation| !self.is_expired(operation));

@@ -12,6 +12,9 @@ use super::RenderError;
 /// What Argo CD gives a tool (`ARGOCD_EXEC_TIMEOUT`).
 const RENDER_TIMEOUT: Duration = Duration::from_secs(90);
 
+/// Stack of a render for what is not a template: charts render on the same thread.
+const OWN_STACK: usize = 8 << 20;
+
 /// Renders take turns: the function's memory is enough for one that goes to its limits.
 static TURN: Semaphore = Semaphore::const_new(1);
 
@@ -29,8 +32,8 @@ pub async fn in_background<T: Send + 'static>(
         let started = Instant::now();
         let is_over = move || is_abandoned.load(Ordering::Relaxed) || started.elapsed() > RENDER_TIMEOUT;
         let budget = Budget::until(Limits::default(), is_over);
-        let stack = slipway_helm::Limits::default().stack;
-        slipway_helm::on_stack(stack, || work(&budget)).map_err(RenderError::Thread)?
+        let stack = slipway_helm::Options::default().limits.stack;
+        slipway_helm::on_stack(stack.saturating_add(OWN_STACK), || work(&budget)).map_err(RenderError::Thread)?
     });
     let rendered = rendering.await;
     drop(abandoned);

@@ -19,6 +19,7 @@ use super::snapshot::ClusterSnapshot;
 use super::wait::{WaitOutcome, hook_ended};
 use super::{OperationKind, SyncOperation, SyncRequest};
 use crate::notify::report;
+use crate::reconcile::notes::{FailedInOutage, Note as _};
 use crate::time;
 
 impl SyncOperation<'_> {
@@ -150,7 +151,8 @@ impl SyncOperation<'_> {
         let revision = &executor.request.revision;
         let is_tried = executor.state.attempt.is_of(revision, executor.request.spec_digest.as_deref());
         let failed = executor.state.status.failed(revision);
-        if let Some(last) = failed.filter(|_| executor.request.initiator.automated && is_tried) {
+        if let Some(last) = failed.filter(|_| executor.request.initiator.automated && is_tried && !executor.is_outage())
+        {
             return Err(SyncError::AlreadyFailed {
                 revision: report::short(revision).to_owned(),
                 message: last.message.clone(),
@@ -158,6 +160,7 @@ impl SyncOperation<'_> {
         }
         let is_part = executor.request.policy.options.resources.is_some();
         let revision = revision.clone();
+        FailedInOutage::forget(&mut executor.state);
         executor.reach(if is_part { Reached::Part } else { Reached::Tried });
         executor.state.operation = Some(Operation {
             id: format!("{}-{}", report::short(&revision), executor.started.as_millisecond()),

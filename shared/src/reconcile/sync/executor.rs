@@ -34,6 +34,7 @@ use super::snapshot::foreign_line;
 use super::{REQUEST_CONCURRENCY, SyncOutcome, SyncRequest};
 use crate::error::chain;
 use crate::notify::reporter::Reporter;
+use crate::reconcile::notes::{FailedInOutage, Note as _};
 use crate::time;
 
 /// How long a CustomResourceDefinition may take until its kind is served; usually below one second.
@@ -121,7 +122,11 @@ impl<'a> SyncExecutor<'a> {
 
     /// Records a failure as a problem.
     pub(super) fn fail(&mut self, failure: &Failure) {
-        self.outcome.retry |= failure.source.class.is_transient();
+        if failure.source.class.is_transient() {
+            self.outcome.retry = true;
+            // The operation may end in another invocation.
+            FailedInOutage(self.request.revision.clone()).keep(&mut self.state);
+        }
         self.outcome.problems.push(failure.with_remedy());
     }
 

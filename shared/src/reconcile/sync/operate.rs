@@ -18,6 +18,7 @@ use super::outcome::SyncError;
 use super::snapshot::ClusterSnapshot;
 use super::wait::WaitOutcome;
 use super::{MAX_RESUMPTIONS, OperationKind, SyncOperation, SyncPolicy};
+use crate::reconcile::notes::{FailedInOutage, Note as _};
 use crate::time;
 
 /// How long a sync waits for what it pruned to be gone: garbage collection takes seconds, a finalizer may take for
@@ -153,6 +154,7 @@ impl SyncOperation<'_> {
         }
         self.executor.outcome.problems.clear();
         self.executor.outcome.retry = false;
+        FailedInOutage::forget(&mut self.executor.state);
         self.executor.dry_run_results.clear();
         self.executor.save(&self.progress).await?;
         match self.back_off(delay).await {

@@ -19,7 +19,7 @@ use super::{Continuation, OperationKind, SyncError, SyncOperation, SyncOutcome, 
 use crate::error::chain;
 use crate::notify::report::{self, AppSyncStatus};
 use crate::notify::reporter::LastNotification;
-use crate::reconcile::notes::{ApplicationSummary, FirstDeployedAt, Note as _};
+use crate::reconcile::notes::{ApplicationSummary, FailedInOutage, FirstDeployedAt, Note as _};
 use crate::reconcile::status::{self, Observed};
 
 /// Rescheduled health checks of one deployment: with their growing delays they cover about an hour.
@@ -69,8 +69,8 @@ impl SyncOperation<'_> {
             !progress.phase.is_completed() && executor.state.operation.is_some() && !is_refused && !is_cut_off;
         if goes_on && matches!(stopped, Some(SyncError::DeadlineExceeded)) {
             executor.outcome.next = executor.state.operation.as_ref().map(Continuation::of);
-            executor.outcome.retry = false;
         }
+        executor.conclude_retry(is_done);
         executor.conclude_problems(progress, goes_on);
         let faults = executor.outcome.problems.len();
         if !goes_on {
@@ -155,6 +155,20 @@ impl SyncExecutor<'_> {
         }
         let mut seen = BTreeSet::new();
         outcome.problems.retain(|problem| seen.insert(problem.clone()));
+    }
+
+    /// Decides whether the message is delivered again; not where a continuation does the same.
+    fn conclude_retry(&mut self, is_done: bool) {
+        if is_done {
+            FailedInOutage::forget(&mut self.state);
+        }
+        self.outcome.retry = (self.outcome.retry || self.is_outage()) && self.outcome.next.is_none();
+    }
+
+    /// Whether an automated sync failed, here or in the invocation before, for what passes without a change.
+    pub(super) fn is_outage(&self) -> bool {
+        let failed = FailedInOutage::of(&self.state);
+        self.initiator.automated && failed.is_some_and(|failed| failed.0 == self.request.revision)
     }
 
     /// Adds degraded objects. A self-heal succeeds when the change is undone, whatever the object's health is.
