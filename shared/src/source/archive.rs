@@ -17,6 +17,13 @@ pub enum Entry {
     Link(String),
 }
 
+impl ArchiveError {
+    /// Whether another download of the same commit may end otherwise.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Read(_))
+    }
+}
+
 impl Entry {
     /// The bytes that git stores: of the file, or the symlink's target.
     pub fn bytes(&self) -> &[u8] {
@@ -52,7 +59,10 @@ pub enum ArchiveError {
     Special(String),
 }
 
-/// Unpacks a tar.gz, without the top folder that GitHub adds.
+/// Longest target of a symlink (Linux' own limit of a path).
+const MAX_LINK_BYTES: usize = 4096;
+
+/// Unpacks a tar.gz, without the top folder that GitHub adds, and without the files beyond `limits.file_bytes`.
 pub fn unpack(archive: impl Read, limits: Limits) -> Result<BTreeMap<String, Entry>, ArchiveError> {
     // Headers and padding add to the contents; a bomb of nothing but headers is stopped here, too.
     let most = limits.total_bytes.saturating_add(limits.files.saturating_mul(2048));
@@ -78,10 +88,10 @@ pub fn unpack(archive: impl Read, limits: Limits) -> Result<BTreeMap<String, Ent
         let content = match kind {
             EntryType::Regular | EntryType::Continuous => {
                 let size = usize::try_from(entry.size()).unwrap_or(usize::MAX);
-                total = total.saturating_add(size);
                 if size > limits.file_bytes {
-                    return over(limits.file_bytes, "bytes in a file");
+                    continue;
                 }
+                total = total.saturating_add(size);
                 if total > limits.total_bytes {
                     return over(limits.total_bytes, "bytes in all");
                 }
@@ -91,6 +101,9 @@ pub fn unpack(archive: impl Read, limits: Limits) -> Result<BTreeMap<String, Ent
             }
             EntryType::Symlink => {
                 let target = entry.link_name_bytes().unwrap_or_default();
+                if target.len() > MAX_LINK_BYTES {
+                    return over(MAX_LINK_BYTES, "bytes in the target of a symlink");
+                }
                 Entry::Link(String::from_utf8(target.into_owned()).map_err(|_| ArchiveError::Name(name.clone()))?)
             }
             _ => return Err(ArchiveError::Special(name)),
@@ -140,7 +153,11 @@ pub(crate) mod tests {
     fn limits_hold_against_bombs() {
         let limits = Limits { files: 2, file_bytes: 10, total_bytes: 15, depth: 8 };
         let error = |files: &[(&str, &str)]| unpack(tarball(files, &[]).as_slice(), limits).unwrap_err().to_string();
-        assert_eq!(error(&[("a", "12345678901")]), "the archive goes over the limit of 10 bytes in a file at `a`");
+        assert_eq!(unpack(tarball(&[("a", "12345678901")], &[]).as_slice(), limits).unwrap(), BTreeMap::new());
+        let link = "x".repeat(MAX_LINK_BYTES + 1);
+        let link = unpack(tarball(&[], &[("l", &link)]).as_slice(), Limits::default()).unwrap_err();
+        let told = "the archive goes over the limit of 4096 bytes in the target of a symlink at `l`";
+        assert_eq!((link.to_string().as_str(), link.is_retryable()), (told, false));
         assert_eq!(
             error(&[("a", "1234567890"), ("b", "123456")]),
             "the archive goes over the limit of 15 bytes in all at `b`"

@@ -109,7 +109,8 @@ impl GithubError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Secret(error) => matches!(error, SecretError::Get { .. }),
-            Self::Send { .. } | Self::Timeout { .. } | Self::Answer { .. } | Self::Archive { .. } => true,
+            Self::Send { .. } | Self::Timeout { .. } | Self::Answer { .. } => true,
+            Self::Archive { source, .. } => source.is_retryable(),
             Self::Status { status, limited, .. } => *limited || *status >= 500,
             Self::Client(_) | Self::Verify { .. } => false,
         }

@@ -66,6 +66,8 @@ pub struct Verified {
 pub struct UnfetchedPaths {
     submodules: BTreeSet<String>,
     lfs: BTreeSet<String>,
+    /// Files beyond the limit, with their sizes in bytes.
+    large: BTreeMap<String, u64>,
 }
 
 /// Why a commit can't be verified, or a path of it can't be used.
@@ -102,6 +104,14 @@ pub enum VerifyError {
         /// The submodule's path.
         submodule: String,
     },
+    /// A used file is too large.
+    #[error("`{path}` has {size} bytes, more than is read of a file: make it smaller, or leave it out of the source")]
+    Large {
+        /// The file.
+        path: String,
+        /// Its size in bytes.
+        size: u64,
+    },
     /// A used file is only a pointer to Git LFS.
     #[error("`{path}` is a Git LFS pointer, which is not supported: put the file itself into the repository")]
     Lfs {
@@ -135,6 +145,12 @@ pub fn verify(listing: GitTree, mut archive: BTreeMap<String, Entry>, limits: Li
                 continue;
             }
             _ => {}
+        }
+        // Nothing is read of most files: a large one is no mistake before something reads it.
+        if usize::try_from(entry.size).is_ok_and(|size| size > limits.file_bytes) {
+            verified.insert(&entry.path, Entry::File(Vec::new()))?;
+            verified.special.large.insert(entry.path, entry.size);
+            continue;
         }
         let link = entry.mode == "120000";
         match archive.remove(&entry.path) {
@@ -197,12 +213,17 @@ impl UnfetchedPaths {
         }
     }
 
-    /// Refuses `files` (what a render read) if one of them is a Git LFS pointer.
+    /// Refuses `files` (what a render read) if one of them is a Git LFS pointer, or too large.
     pub fn check_files<'a>(&self, files: impl IntoIterator<Item = &'a String>) -> Result<(), VerifyError> {
-        match files.into_iter().find(|file| self.lfs.contains(*file)) {
-            Some(path) => Err(VerifyError::Lfs { path: path.clone() }),
-            None => Ok(()),
+        for path in files {
+            if self.lfs.contains(path) {
+                return Err(VerifyError::Lfs { path: path.clone() });
+            }
+            if let Some(size) = self.large.get(path) {
+                return Err(VerifyError::Large { path: path.clone(), size: *size });
+            }
         }
+        Ok(())
     }
 }
 
@@ -251,6 +272,21 @@ mod tests {
         verified.add(&missing[0], b"$Format:%H$".to_vec()).unwrap();
         verified.add(&missing[1], b"3".to_vec()).unwrap();
         assert_eq!(verified.into_parts().0.read_text("changed").unwrap(), "$Format:%H$");
+    }
+
+    #[test]
+    fn a_large_file_is_a_mistake_only_where_it_is_read() {
+        let limits = Limits { file_bytes: 4, ..Limits::default() };
+        let tree = vec![row("big.bin", "100644", "12345"), row("a", "100644", "1")];
+        // As the archive is unpacked, without the large file.
+        let archive = BTreeMap::from([("a".to_owned(), file("1"))]);
+        let (tree, special) = verify(GitTree { truncated: false, tree }, archive, limits).unwrap().into_parts();
+        assert_eq!((tree.read_text("a").unwrap(), special.check_files(&["a".to_owned()])), ("1", Ok(())));
+        let error = special.check_files(&["a".to_owned(), "big.bin".to_owned()]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`big.bin` has 5 bytes, more than is read of a file: make it smaller, or leave it out of the source"
+        );
     }
 
     #[test]
