@@ -83,7 +83,8 @@ fn nesting_in_the_text_is_bounded() {
     }
     let (limit, _) = bound(&"{{if 1}}".repeat(100_000));
     assert!(matches!(limit, Limit::Nesting(_)), "{limit}");
-    let (limit, text) = bound(&format!("\n{}", (0..2_000).map(|n| format!("{{{{$a{n} := 1}}}}")).collect::<String>()));
+    let (limit, text) =
+        bound(&format!("\n{}", (0..2_000).map(|n| format!("{{{{$a{n} := 1}}}}")).collect::<Vec<_>>().concat()));
     assert_eq!(limit, Limit::Variables(1_000));
     assert!(text.starts_with("template: t.yaml:2: exceeded the bound of 1000 variables in one scope"), "{text}");
     let (limit, _) = bound(&format!("{{{{if 0}}}}{}", "{{else if 0}}".repeat(100_000)));

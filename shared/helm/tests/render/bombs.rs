@@ -1,6 +1,7 @@
 //! Small charts that would take the memory or the time of a whole worker: each ends at a bound, and the error names the
 //! bound and the file.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 
 use slipway_budget::{Budget, Limits};
@@ -112,36 +113,44 @@ const LOOPS: &[(&str, &str)] = &[
     ("kept keys", "{{ $d := dict }}{{ range $i := until 1000000 }}{{ $_ := set $d (print $i) (list $i) }}{{ end }}"),
     (
         "keys, values, pick and omit",
-        "{{ $d := dict }}{{ range until 5000 }}{{ $_ := set $d (print .) . }}{{ end }}{{ range until 1000000 }}{{ $_ := keys $d }}{{ $_ := values $d }}{{ $_ := pick $d \"1\" }}{{ $_ := omit $d \"1\" }}{{ end }}",
+        "{{ $d := dict }}{{ range until 5000 }}{{ $_ := set $d (print .) . }}{{ end }}\
+         {{ range until 1000000 }}{{ $_ := keys $d }}{{ $_ := values $d }}{{ $_ := pick $d \"1\" }}\
+         {{ $_ := omit $d \"1\" }}{{ end }}",
     ),
     (
         "range over keys",
-        "{{ $d := dict }}{{ range until 5000 }}{{ $_ := set $d (print .) . }}{{ end }}{{ range until 1000000 }}{{ range $d }}{{ break }}{{ end }}{{ end }}",
+        "{{ $d := dict }}{{ range until 5000 }}{{ $_ := set $d (print .) . }}{{ end }}\
+         {{ range until 1000000 }}{{ range $d }}{{ break }}{{ end }}{{ end }}",
     ),
     ("sortAlpha", "{{ $l := until 10000 | toStrings }}{{ range until 1000000 }}{{ $_ := sortAlpha $l }}{{ end }}"),
     (
         "has, uniq and without",
-        "{{ $l := until 2000 }}{{ range until 1000000 }}{{ $_ := has 1999 $l }}{{ $_ := uniq $l }}{{ $_ := without $l 1 }}{{ end }}",
+        "{{ $l := until 2000 }}{{ range until 1000000 }}{{ $_ := has 1999 $l }}{{ $_ := uniq $l }}\
+         {{ $_ := without $l 1 }}{{ end }}",
     ),
     (
         "reverse, rest and initial",
-        "{{ $l := until 10000 }}{{ range until 1000000 }}{{ $_ := reverse $l }}{{ $_ := rest $l }}{{ $_ := initial $l }}{{ end }}",
+        "{{ $l := until 10000 }}{{ range until 1000000 }}{{ $_ := reverse $l }}{{ $_ := rest $l }}\
+         {{ $_ := initial $l }}{{ end }}",
     ),
     ("slice of a list", "{{ $l := until 10000 }}{{ range until 1000000 }}{{ $_ := slice $l 1 }}{{ end }}"),
     ("join", "{{ $l := until 10000 | toStrings }}{{ range until 1000000 }}{{ $_ := join \"\" $l }}{{ end }}"),
     ("deepCopy", "{{ $d := dict \"a\" (until 10000) }}{{ range until 1000000 }}{{ $_ := deepCopy $d }}{{ end }}"),
     (
         "merge",
-        "{{ $d := dict }}{{ range until 2000 }}{{ $_ := set $d (print .) . }}{{ end }}{{ range until 1000000 }}{{ $_ := merge (dict) $d }}{{ end }}",
+        "{{ $d := dict }}{{ range until 2000 }}{{ $_ := set $d (print .) . }}{{ end }}\
+         {{ range until 1000000 }}{{ $_ := merge (dict) $d }}{{ end }}",
     ),
     ("nothing at all", "{{ range until 1000000 }}{{ end }}"),
     (
         "a sum",
-        "{{ $x := 0 }}{{ range $i := until 1000000 }}{{ range $j := until 1000 }}{{ $x = add $x $j }}{{ end }}{{ end }}",
+        "{{ $x := 0 }}{{ range $i := until 1000000 }}{{ range $j := until 1000 }}{{ $x = add $x $j }}{{ end }}\
+         {{ end }}",
     ),
     (
         "field access",
-        "{{ $v := dict \"a\" (dict \"b\" 1) }}{{ range until 1000000 }}{{ range until 1000 }}{{ $_ := $v.a.b }}{{ end }}{{ end }}",
+        "{{ $v := dict \"a\" (dict \"b\" 1) }}{{ range until 1000000 }}{{ range until 1000 }}\
+         {{ $_ := $v.a.b }}{{ end }}{{ end }}",
     ),
     ("include", "{{ range until 1000000 }}{{ include \"e\" . }}{{ end }}"),
     ("small texts", "{{ range until 1000000 }}{{ $_ := print . | trimSuffix \"x\" | quote | upper }}{{ end }}"),
@@ -156,7 +165,7 @@ fn doubling_schema(levels: usize) -> String {
     let mut text = String::from(r##"{"$ref": "#/definitions/d0", "definitions": {"##);
     for level in 0..levels {
         let next = format!(r##"{{"$ref": "#/definitions/d{}"}}"##, level + 1);
-        text.push_str(&format!(r#""d{level}": {{"allOf": [{next}, {next}]}}, "#));
+        write!(text, r#""d{level}": {{"allOf": [{next}, {next}]}}, "#).unwrap();
     }
     text + &format!(r#""d{levels}": {{}}}}}}"#)
 }
@@ -194,11 +203,11 @@ fn aliases(levels: usize, copies: usize) -> Files {
         if level < levels {
             chart.push_str("dependencies:\n");
             for copy in 0..copies {
-                chart.push_str(&format!("- {{name: n{}, version: 0.1.0, alias: a{copy}}}\n", level + 1));
+                writeln!(chart, "- {{name: n{}, version: 0.1.0, alias: a{copy}}}", level + 1).unwrap();
             }
         }
         files.push(file(&format!("{folder}Chart.yaml"), chart));
-        folder.push_str(&format!("charts/n{}/", level + 1));
+        write!(folder, "charts/n{}/", level + 1).unwrap();
     }
     files
 }
@@ -217,8 +226,14 @@ fn imports(parent: &str) -> Files {
 
 fn bombs() -> Vec<Bomb> {
     let mut all: Vec<Bomb> = LOOPS.iter().map(|(name, body)| bomb(name, || looped(body), TEMPLATE, BUDGET)).collect();
-    let kind = tar::EntryType::Regular;
-    all.extend([
+    all.extend(texts());
+    all.extend(schemas());
+    all.extend(charts());
+    all
+}
+
+fn texts() -> Vec<Bomb> {
+    vec![
         bomb(
             "files kept in a list",
             || {
@@ -257,7 +272,7 @@ fn bombs() -> Vec<Bomb> {
             "80,000 definitions",
             || {
                 let define = |n| format!("{{{{ define \"d{n}\" }}}}{{{{ add 1 2 3 4 5 6 7 }}}}{{{{ end }}}}");
-                vec![file("templates/x.yaml", (0..80_000).map(define).collect::<String>())]
+                vec![file("templates/x.yaml", (0..80_000).map(define).collect::<Vec<_>>().concat())]
             },
             TEMPLATE,
             BUDGET,
@@ -277,12 +292,17 @@ fn bombs() -> Vec<Bomb> {
         bomb(
             "many variables",
             || {
-                let text = (0..20_000).map(|n| format!("{{{{$a{n}:=1}}}}")).collect::<String>();
+                let text = (0..20_000).map(|n| format!("{{{{$a{n}:=1}}}}")).collect::<Vec<_>>().concat();
                 vec![file("templates/x.yaml", text)]
             },
             "templates/x.yaml",
             "1000 variables in one scope",
         ),
+    ]
+}
+
+fn schemas() -> Vec<Bomb> {
+    vec![
         bomb(
             "a schema that doubles",
             || schema(&doubling_schema(40), "a: 1\n".into()),
@@ -293,7 +313,8 @@ fn bombs() -> Vec<Bomb> {
             "a pattern over a long value",
             || {
                 let pattern = r#"{"patternProperties": {"^a": {"allOf": [PARTS{}]}}}"#;
-                let parts = (0..2_000).map(|n| format!(r#"{{"pattern": "(a|b|{n})*c$"}},"#)).collect::<String>();
+                let parts =
+                    (0..2_000).map(|n| format!(r#"{{"pattern": "(a|b|{n})*c$"}},"#)).collect::<Vec<_>>().concat();
                 schema(&pattern.replace("PARTS", &parts), format!("a: {}\n", "a".repeat(1_000_000)))
             },
             "values.schema.json of c",
@@ -302,8 +323,8 @@ fn bombs() -> Vec<Bomb> {
         bomb(
             "keys with patterns",
             || {
-                let parts = (0..3_000).map(|n| format!(r#""k{n}$": {{}},"#)).collect::<String>();
-                let values = (0..60_000).map(|n| format!("key{n}: 1\n")).collect::<String>();
+                let parts = (0..3_000).map(|n| format!(r#""k{n}$": {{}},"#)).collect::<Vec<_>>().concat();
+                let values = (0..60_000).map(|n| format!("key{n}: 1\n")).collect::<Vec<_>>().concat();
                 schema(&format!(r#"{{"patternProperties": {{{parts}"z": {{}}}}}}"#), values)
             },
             "values.schema.json of c",
@@ -313,7 +334,7 @@ fn bombs() -> Vec<Bomb> {
             "unique items again and again",
             || {
                 let parts = r#"{"uniqueItems": true, "minItems": 1},"#.repeat(2_000);
-                let values = (0..100_000).map(|n| format!("- {n}\n")).collect::<String>();
+                let values = (0..100_000).map(|n| format!("- {n}\n")).collect::<Vec<_>>().concat();
                 schema(&format!(r#"{{"properties": {{"a": {{"allOf": [{parts}{{}}]}}}}}}"#), format!("a:\n{values}"))
             },
             "values.schema.json of c",
@@ -322,8 +343,8 @@ fn bombs() -> Vec<Bomb> {
         bomb(
             "a long enumeration for many items",
             || {
-                let listed = (0..200_000).map(|n| format!("{n},")).collect::<String>();
-                let values = (0..20_000).map(|n| format!("- x{n}\n")).collect::<String>();
+                let listed = (0..200_000).map(|n| format!("{n},")).collect::<Vec<_>>().concat();
+                let values = (0..20_000).map(|n| format!("- x{n}\n")).collect::<Vec<_>>().concat();
                 let schema_text = format!(r#"{{"properties": {{"a": {{"items": {{"enum": [{listed}0]}}}}}}}}"#);
                 schema(&schema_text, format!("a:\n{values}"))
             },
@@ -333,12 +354,18 @@ fn bombs() -> Vec<Bomb> {
         bomb(
             "a schema of many parts",
             || {
-                let parts = (0..150_000).map(|n| format!(r#""{n}":{{}},"#)).collect::<String>();
+                let parts = (0..150_000).map(|n| format!(r#""{n}":{{}},"#)).collect::<Vec<_>>().concat();
                 schema(&format!(r#"{{"properties": {{{parts}"z": {{}}}}}}"#), "a: 1\n".into())
             },
             "values.schema.json of c",
             BUDGET,
         ),
+    ]
+}
+
+fn charts() -> Vec<Bomb> {
+    let kind = tar::EntryType::Regular;
+    vec![
         bomb("aliases of aliases", || aliases(3, 120), "`a3`", "1000 charts below it, with a copy for each alias"),
         bomb("many aliases", || aliases(1, 1_001), "`c`", "1000 charts below it"),
         bomb("a long path of an import", || imports(&"a.".repeat(150_000)), "`c`", "100 keys in the path"),
@@ -378,8 +405,7 @@ fn bombs() -> Vec<Bomb> {
             "charts/b-1.tgz",
             "",
         ),
-    ]);
-    all
+    ]
 }
 
 fn tree(bomb: &Bomb) -> Tree {
