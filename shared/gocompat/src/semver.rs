@@ -23,6 +23,9 @@ pub enum SemverError {
     /// A constraint that can't be read.
     #[error("improper constraint: {0}")]
     Constraint(String),
+    /// A constraint beyond our bound.
+    #[error("improper constraint: longer than {MAX_CONSTRAINT} bytes")]
+    TooLong,
 }
 
 /// A version; orders by precedence (metadata counts nothing). Prints without a leading `v`.
@@ -190,9 +193,15 @@ enum Operator {
     Caret,
 }
 
+/// Bytes of a constraint, which is read in time by the square of them: our bound, the library has none.
+const MAX_CONSTRAINT: usize = 4 << 10;
+
 impl Constraint {
     /// Reads a constraint. Conditions are separated by blanks or commas, alternatives by `||`; `1 - 2` is a range.
     pub fn parse(text: &str) -> Result<Self, SemverError> {
+        if text.len() > MAX_CONSTRAINT {
+            return Err(SemverError::TooLong);
+        }
         rewrite_ranges(text).split("||").map(alternative).collect::<Result<_, _>>().map(Self)
     }
 

@@ -33,6 +33,9 @@ pub(crate) fn run(shared: Shared<'_>, template: &Template, dot: Value, out: &mut
     Exec::new(shared, template, &dot, out).template(&dot)
 }
 
+/// What a node, a turn of a loop or a call takes.
+const STEPS: u64 = 3;
+
 /// One template being run.
 struct Exec<'a, 'o> {
     shared: Shared<'a>,
@@ -124,7 +127,8 @@ impl<'a, 'o> Exec<'a, 'o> {
     }
 
     fn step(&self) -> Result<(), Error> {
-        self.shared.budget.step(1).map_err(|limit| self.limit(limit))
+        let budget = self.shared.budget;
+        budget.step(STEPS).and_then(|()| budget.settle()).map_err(|limit| self.limit(limit))
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
@@ -242,6 +246,7 @@ impl<'a, 'o> Exec<'a, 'o> {
                 }
             }
             Some(Value::Map(map)) => {
+                self.shared.budget.step(map.len() as u64).map_err(|limit| self.limit(limit))?;
                 for (key, item) in map.entries() {
                     if !turn(self, Value::Str(key).into(), Operand::element(item, &map.of().elem))? {
                         break;
@@ -314,6 +319,7 @@ impl<'a, 'o> Exec<'a, 'o> {
     }
 
     fn assign(&mut self, name: &str, value: Operand) -> Result<(), Error> {
+        self.look_through()?;
         match self.variables.iter_mut().rev().find(|(own, _)| *own == name) {
             Some(slot) => slot.1 = value,
             None => return Err(self.error(format_args!("undefined variable: {name}"))),
@@ -388,7 +394,13 @@ impl<'a, 'o> Exec<'a, 'o> {
         Err(self.error(format_args!("can't give argument to non-function {first}")))
     }
 
+    /// Variables are looked through one by one.
+    fn look_through(&self) -> Result<(), Error> {
+        self.shared.budget.step(self.variables.len() as u64 / 16).map_err(|limit| self.limit(limit))
+    }
+
     fn variable(&self, name: Span) -> Result<Operand, Error> {
+        self.look_through()?;
         let name = self.template.ast.source.get(name);
         let found = self.variables.iter().rev().find(|(own, _)| *own == name);
         found.map(|(_, value)| value.clone()).ok_or_else(|| self.error(format_args!("undefined variable: {name}")))

@@ -22,19 +22,28 @@ pub struct Function {
     pub params: &'static [Type],
     /// Whether the last parameter takes any number of arguments, none included.
     pub variadic: bool,
+    /// The steps of a call for each 64 bytes of its texts, before it runs. What it makes is paid for afterwards.
+    pub cost: u64,
     /// What it does. A method gets the native or map before its arguments.
     pub call: Call,
 }
 
 impl Function {
-    /// A function with exactly these parameters.
+    /// A function with exactly these parameters, which does with each byte of its texts what a loop over characters
+    /// does: 3 ns.
     pub const fn new(name: &'static str, params: &'static [Type], call: Call) -> Self {
-        Self { name, params, variadic: false, call }
+        Self { name, params, variadic: false, cost: 8, call }
     }
 
     /// A function whose last parameter takes any number of arguments.
     pub const fn variadic(name: &'static str, params: &'static [Type], call: Call) -> Self {
-        Self { name, params, variadic: true, call }
+        Self { variadic: true, ..Self::new(name, params, call) }
+    }
+
+    /// The same function with another [`Function::cost`].
+    #[must_use]
+    pub const fn costing(self, cost: u64) -> Self {
+        Self { cost, ..self }
     }
 }
 

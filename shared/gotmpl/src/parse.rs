@@ -3,6 +3,7 @@
 mod number;
 mod pipe;
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use slipway_gocompat::strconv::{quote, unquote};
@@ -39,6 +40,7 @@ pub(crate) fn parse(name: &str, text: &str, funcs: &FuncMap) -> Result<Vec<Templ
         source: &source,
         ast: Ast::new(source.clone()),
         done: Vec::new(),
+        names: HashMap::new(),
         nesting: 0,
         stack: StackMark::here(),
     };
@@ -57,6 +59,8 @@ struct Shared<'a> {
     /// What is finished.
     ast: Ast,
     done: Vec<(String, List<Node>)>,
+    /// Where in `done` each name is.
+    names: HashMap<String, usize>,
     nesting: usize,
     stack: StackMark,
     /// Nodes of unfinished lists, innermost last.
@@ -195,8 +199,8 @@ impl<'s, 'a> Tree<'s, 'a> {
     }
 
     fn add(&mut self, name: String, body: List<Node>) -> Result<(), Error> {
-        let ast = &self.shared.ast;
-        if let Some((_, old)) = self.shared.done.iter_mut().find(|(own, _)| *own == name) {
+        let Shared { ast, done, names, .. } = &mut *self.shared;
+        if let Some((_, old)) = names.get(&name).and_then(|place| done.get_mut(*place)) {
             if ast.is_blank(*old) {
                 *old = body;
             } else if !ast.is_blank(body) {
@@ -205,7 +209,8 @@ impl<'s, 'a> Tree<'s, 'a> {
             }
             return Ok(());
         }
-        self.shared.done.push((name, body));
+        names.insert(name.clone(), done.len());
+        done.push((name, body));
         Ok(())
     }
 

@@ -123,6 +123,7 @@ impl Value {
 
     /// A native value.
     pub fn native(native: impl Native) -> Self {
+        crate::budget::note_made(size_of_val(&native));
         Self::Native(Rc::new(native))
     }
 

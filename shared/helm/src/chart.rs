@@ -48,6 +48,11 @@ impl Chart {
         &self.metadata.name
     }
 
+    /// How many charts these are: this one and all below it.
+    pub(crate) fn count(&self) -> usize {
+        self.dependencies.iter().map(Self::count).fold(1, usize::saturating_add)
+    }
+
     /// Files below `crds/` of this chart and those below it, each with the path that `helm template` prints.
     pub(crate) fn crds<'a>(&'a self, path: &str, out: &mut Vec<(String, &'a File)>) {
         for file in &self.content.files {

@@ -68,6 +68,7 @@ impl Writer<'_, '_> {
 
     fn value(&mut self, value: &Value, level: usize) -> Result<(), FuncError> {
         self.cx.budget().step(1)?;
+        self.charge()?;
         if level > MAX_DEPTH {
             return Err(format!("json: unsupported value: nested deeper than {MAX_DEPTH} levels").into());
         }
@@ -196,6 +197,7 @@ fn to_json(cx: &Context<'_>, value: &Value, numbers: Numbers) -> Result<Json, Fu
 
 fn tree(cx: &Context<'_>, value: &Value, numbers: Numbers, level: usize) -> Result<Json, FuncError> {
     cx.budget().step(1)?;
+    cx.budget().bytes(size_of::<Json>() + value.as_str().map_or(0, Str::len))?;
     if level > MAX_DEPTH {
         return Err(format!("json: unsupported value: nested deeper than {MAX_DEPTH} levels").into());
     }
@@ -269,6 +271,8 @@ pub(crate) fn to_yaml_pretty(cx: &Context<'_>, value: &Value) -> Result<Value, F
 
 fn finish(cx: &Context<'_>, mut text: String) -> Result<Value, FuncError> {
     cx.budget().bytes(text.len())?;
+    // Each character is looked at several times.
+    cx.budget().step(text.len() as u64 / 2)?;
     if text.ends_with('\n') {
         text.pop();
     }

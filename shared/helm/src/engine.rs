@@ -8,6 +8,7 @@ use slipway_gocompat::path::base;
 use slipway_gotmpl::{Budget, Map, MapType, MissingKey, Numbers, Set, Str, Value};
 
 use crate::chart::{Chart, Metadata};
+use crate::cost;
 use crate::error::RenderError;
 use crate::objects::{ApiVersions, Capabilities, Files, KubeVersion, VALUES};
 use crate::options::Options;
@@ -38,6 +39,7 @@ pub(crate) fn render(
     let mut set = Set::new(Rc::new(functions()), MissingKey::Zero);
     for (name, template) in &order {
         let text = std::str::from_utf8(template.text).map_err(|_| RenderError::not_text(name))?;
+        cost::of_template(budget.shared(), text).map_err(|e| RenderError::over(name, e))?;
         set.parse(name, text).map_err(|e| RenderError::parse(name, &e))?;
     }
     let set = Rc::new(set);
@@ -83,6 +85,7 @@ fn execute(
     state: &State,
     budget: &Budget,
 ) -> Result<Vec<u8>, RenderError> {
+    cost::of_template(budget.shared(), text).map_err(|e| RenderError::over(name, e))?;
     let mut set = Set::new(Rc::new(functions()), missing);
     set.parse(name, text).map_err(|e| RenderError::parse(name, &e))?;
     Rc::new(set).execute(name, dot, budget, state).map_err(|e| RenderError::execute(name, &e))

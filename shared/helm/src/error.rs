@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
+use slipway_budget::Exceeded;
 use slipway_gotmpl::{Error as TemplateError, Limit};
 use slipway_manifest::{ObjectError, YamlError};
 
@@ -116,12 +117,25 @@ pub enum HelmError {
         #[source]
         source: ObjectError,
     },
+    /// A bound was reached before the templates, or after them.
+    #[error("{place}: {limit}")]
+    Budget {
+        /// The chart, or the file in it.
+        place: String,
+        /// The bound.
+        limit: Exceeded,
+    },
     /// The thread for the render can't be started.
     #[error("failed to start the thread that renders")]
     Thread(#[source] std::io::Error),
 }
 
 impl HelmError {
+    /// For `map_err`: the bound was reached in the chart or file `place`.
+    pub(crate) fn over(place: &str) -> impl Fn(Exceeded) -> Self {
+        move |limit| Self::Budget { place: place.to_owned(), limit }
+    }
+
     /// The error for a terminal, in lines: causes, excerpts, the chain of includes and near misses.
     pub fn report(&self) -> String {
         if let Self::Unanswered { error, .. } = self {
@@ -223,6 +237,12 @@ impl RenderError {
     pub(crate) fn not_text(template: &str) -> Self {
         let message = format!("parse error at ({template}): not valid UTF-8");
         Self { template: template.to_owned(), line: 0, column: 0, limit: None, report: message.clone(), message }
+    }
+
+    pub(crate) fn over(template: &str, limit: Exceeded) -> Self {
+        let message = format!("parse error at ({template}): {limit}");
+        let limit = Some(Limit::Render(limit));
+        Self { template: template.to_owned(), line: 0, column: 0, limit, report: message.clone(), message }
     }
 
     pub(crate) fn parse(template: &str, error: &TemplateError) -> Self {

@@ -10,6 +10,7 @@
 
 pub mod argo;
 mod chart;
+mod cost;
 mod dependencies;
 mod encode;
 mod engine;
@@ -27,6 +28,7 @@ mod values;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
+use slipway_budget::Budget as RenderBudget;
 use slipway_gocompat::semver::is_compatible;
 use slipway_gotmpl::{Budget, Str};
 use slipway_manifest::{Object, Tree, yaml};
@@ -88,9 +90,9 @@ pub fn render(tree: &Tree, chart_path: &str, options: &Options) -> Result<Render
         })?;
         let mut manifests = Vec::new();
         if options.include_crds {
-            manifests.extend(crds(&run.chart)?);
+            manifests.extend(crds(&run.chart, &run.budget)?);
         }
-        let printed = manifests::collect(&run.texts)?;
+        let printed = manifests::collect(&run.texts, &run.budget)?;
         let is_wanted = |one: &Manifest| !(options.skip_tests && one.hook.as_ref().is_some_and(Hook::is_test));
         manifests.extend(printed.into_iter().filter(is_wanted));
         Ok(Rendered {
@@ -179,15 +181,17 @@ fn is_release_name(name: &str) -> bool {
 }
 
 struct Run {
+    budget: RenderBudget,
     chart: chart::Chart,
     texts: BTreeMap<String, Str>,
     files: BTreeSet<String>,
 }
 
+/// The budget that templates draw from; the render's own where the caller gave none.
 fn budget(options: &Options) -> Budget {
     // What is left below serves functions that do not look.
     let stack = options.limits.stack.saturating_sub(512 << 10);
-    Budget::new(Limits { stack, ..options.limits })
+    Budget::new(options.budget.clone().unwrap_or_default(), Limits { stack, ..options.limits })
 }
 
 fn run(tree: &Tree, chart_path: &str, options: &Options, state: &State) -> Result<Run, HelmError> {
@@ -195,12 +199,13 @@ fn run(tree: &Tree, chart_path: &str, options: &Options, state: &State) -> Resul
         return Err(HelmError::ReleaseName(options.release.name.clone()));
     }
     let budget = budget(options);
+    let shared = budget.shared();
     let user = values::from_json(&merge_values(tree, options)?);
     let mut files = BTreeSet::new();
     let mut read = |path| {
         files.insert(path);
     };
-    let mut chart = chart::load(tree, chart_path, options.local_dependencies, &mut read)?;
+    let mut chart = chart::load(tree, chart_path, options.local_dependencies, shared, &mut read)?;
     let name = || chart.name().to_owned();
     if !["v1", "v2"].contains(&chart.metadata.api_version.as_str()) {
         return Err(HelmError::ChartVersion { chart: name(), found: chart.metadata.api_version.clone() });
@@ -212,23 +217,23 @@ fn run(tree: &Tree, chart_path: &str, options: &Options, state: &State) -> Resul
     if !missing.is_empty() {
         return Err(HelmError::MissingDependencies { chart: chart.name().to_owned(), missing });
     }
-    dependencies::process(&mut chart, &user)?;
+    dependencies::process(&mut chart, &user, shared)?;
     let kube_version = options.kube_version.as_deref().unwrap_or(options::KUBE_VERSION);
     let kube_version =
         objects::KubeVersion::parse(kube_version).ok_or_else(|| HelmError::KubeVersion(kube_version.to_owned()))?;
-    let coalesced = values::coalesce(&chart, &user, values::Nulls::Delete)?;
+    let coalesced = values::coalesce(&chart, &user, values::Nulls::Delete, shared)?;
     if !options.skip_schema_validation {
-        schema::validate(&chart, &coalesced)?;
+        schema::validate(&chart, &coalesced, shared)?;
     }
     let wanted = &chart.metadata.kube_version;
     if !wanted.is_empty() && !is_compatible(wanted, &kube_version.normalized) {
         return Err(HelmError::IncompatibleKubeVersion { wanted: wanted.clone(), found: kube_version.version });
     }
     let texts = engine::render(&chart, &coalesced, options, &kube_version, state, &budget).map_err(Box::new)?;
-    Ok(Run { chart, texts, files })
+    Ok(Run { budget: shared.clone(), chart, texts, files })
 }
 
-fn crds(chart: &chart::Chart) -> Result<Vec<Manifest>, HelmError> {
+fn crds(chart: &chart::Chart, budget: &RenderBudget) -> Result<Vec<Manifest>, HelmError> {
     let mut found = Vec::new();
     chart.crds(chart.name(), &mut found);
     let mut manifests = Vec::new();
@@ -237,8 +242,9 @@ fn crds(chart: &chart::Chart) -> Result<Vec<Manifest>, HelmError> {
             let excerpt = error::excerpt(&String::from_utf8_lossy(&file.data), e.line);
             HelmError::Manifest { template: source.clone(), line: e.line, excerpt, source: e.into() }
         };
-        let documents =
-            yaml::parse_manifests(yaml::utf8(&file.data).map_err(wrong)?, yaml::Options::lenient()).map_err(wrong)?;
+        let text = yaml::utf8(&file.data).map_err(wrong)?;
+        cost::of_yaml(budget, text).map_err(HelmError::over(&source))?;
+        let documents = yaml::parse_manifests(text, yaml::Options::lenient()).map_err(wrong)?;
         manifests.extend(documents.into_iter().map(|value| Manifest { source: source.clone(), value, hook: None }));
     }
     Ok(manifests)

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 
 use memchr::{memchr_iter, memmem};
 use serde_json::Value;
+use slipway_budget::Budget;
 use slipway_gocompat::filepath;
 use slipway_gocompat::path::base;
 use slipway_gotmpl::Str;
 use slipway_manifest::object::type_name;
 use slipway_manifest::{kind_order, yaml};
 
+use crate::cost;
 use crate::error::{HelmError, ManifestError, excerpt};
 
 /// A document that a template printed.
@@ -61,8 +63,11 @@ const EVENTS: &[&str] = &[
     "test",
 ];
 
+/// What a manifest takes, however short.
+const DOCUMENT: usize = 768;
+
 /// The manifests in what templates printed: those that are no hooks first, each group in the order of installation.
-pub(crate) fn collect(rendered: &BTreeMap<String, Str>) -> Result<Vec<Manifest>, HelmError> {
+pub(crate) fn collect(rendered: &BTreeMap<String, Str>, budget: &Budget) -> Result<Vec<Manifest>, HelmError> {
     let (mut resources, mut hooks) = (Vec::new(), Vec::new());
     for (template, text) in rendered {
         if base(template).starts_with('_') || template.ends_with("NOTES.txt") {
@@ -81,6 +86,11 @@ pub(crate) fn collect(rendered: &BTreeMap<String, Str>) -> Result<Vec<Manifest>,
             };
             // Helm prints each document with a line break, which a text block at its end takes in.
             let document = format!("{document}\n");
+            let paid = cost::of_yaml(budget, &document).and_then(|()| {
+                budget.step(DOCUMENT as u64 / 8)?;
+                budget.bytes(DOCUMENT)
+            });
+            paid.map_err(HelmError::over(template))?;
             let mut values =
                 yaml::parse_manifests(&document, yaml::Options::lenient()).map_err(|e| wrong(e.into()))?.into_iter();
             let Some(first) = values.next() else { continue };
@@ -246,7 +256,7 @@ mod tests {
         .into_iter()
         .map(|(name, text)| (name.to_owned(), Str::from(text)))
         .collect();
-        let found = collect(&rendered).unwrap();
+        let found = collect(&rendered, &Budget::default()).unwrap();
         let kinds: Vec<&str> = found.iter().map(|m| m.value["kind"].as_str().unwrap()).collect();
         assert_eq!(kinds, ["Service", "Alpha", "Zeta", "Job"]);
         let hook = found[3].hook.as_ref().unwrap();

@@ -1,18 +1,22 @@
 //! What templates find in dot besides plain values: `.Files`, `.Capabilities`, `.Values` with its methods (helm/helm
 //! `pkg/engine/files.go`, `pkg/chart/common/{capabilities,values}.go`).
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use slipway_gocompat::Glob;
 use slipway_gocompat::path::base;
-use slipway_gotmpl::{FuncError, Function, Kind, List, Map, MapType, Native, Str, Type, UintKind, Value};
+use slipway_gotmpl::{
+    Context, FuncError, Function, Kind, Limit, List, Map, MapType, Native, Str, Type, UintKind, Value,
+};
 
 use crate::encode::to_yaml;
 use crate::function::{Outcome, misused};
-use crate::{chart, values};
+use crate::{chart, cost, values};
 
 const BYTE: Type = Type::Uint(UintKind::Uint8);
 
@@ -45,24 +49,39 @@ impl Native for Bytes {
     }
 }
 
+/// A file; its text is made once, however often templates ask for it.
+#[derive(Debug)]
+struct File {
+    data: Arc<[u8]>,
+    text: OnceCell<Str>,
+}
+
+impl File {
+    fn text(&self) -> Str {
+        self.text.get_or_init(|| Str::from(self.data.as_ref())).clone()
+    }
+}
+
 /// `.Files`: the files of a chart that are neither templates nor charts.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Files(BTreeMap<Arc<str>, Arc<[u8]>>);
+pub(crate) struct Files(BTreeMap<Arc<str>, Rc<File>>);
 
 impl Files {
     /// The files of `content`.
     pub(crate) fn new(content: &chart::Content) -> Self {
-        Self(content.files.iter().map(|file| (Arc::from(file.name.as_str()), Arc::clone(&file.data))).collect())
+        let new = |data| Rc::new(File { data: Arc::clone(data), text: OnceCell::new() });
+        Self(content.files.iter().map(|file| (Arc::from(file.name.as_str()), new(&file.data))).collect())
     }
 
-    fn get(&self, name: &Str) -> Option<&Arc<[u8]>> {
-        self.0.get(name.as_str()?)
+    fn get(&self, name: &Str) -> Option<&File> {
+        self.0.get(name.as_str()?).map(Rc::as_ref)
     }
 
-    /// Files below their last name, as text or Base64.
-    fn by_name(&self, text: impl Fn(&[u8]) -> Str) -> Map {
-        let entries = self.0.iter().map(|(name, data)| (Str::from(base(name)), Value::Str(text(data))));
-        Map::typed(MapType::STRING, entries.collect())
+    /// Files below their last name, as YAML: their texts or their Base64.
+    fn to_yaml(&self, cx: &Context<'_>, text: impl Fn(&File) -> Str) -> Outcome {
+        cx.budget().bytes(self.0.values().map(|file| file.data.len().saturating_mul(2)).sum())?;
+        let entries = self.0.iter().map(|(name, file)| (Str::from(base(name)), Value::Str(text(file))));
+        to_yaml(cx, &Map::typed(MapType::STRING, entries.collect()).into())
     }
 }
 
@@ -70,23 +89,25 @@ const BYTES_MAP: &MapType = &MapType { name: None, elem: Type::List(&BYTE), meth
 
 const FILES_METHODS: &[Function] = &[
     Function::new("Get", &[Type::String], |_, args| {
-        files(args, |files, name| Ok(files.get(name).map(|data| Str::from(data.as_ref())).unwrap_or_default().into()))
+        files(args, |files, name| Ok(files.get(name).map(File::text).unwrap_or_default().into()))
     }),
     Function::new("GetBytes", &[Type::String], |_, args| {
-        files(args, |files, name| Ok(Value::native(Bytes(files.get(name).cloned().unwrap_or_default()))))
+        files(args, |files, name| {
+            Ok(Value::native(Bytes(files.get(name).map(|file| Arc::clone(&file.data)).unwrap_or_default())))
+        })
     }),
-    Function::new("Glob", &[Type::String], |_, args| files(args, |files, pattern| Ok(glob(files, pattern)))),
+    Function::new("Glob", &[Type::String], |cx, args| files(args, |files, pattern| glob(cx, files, pattern))),
     Function::new("AsConfig", &[], |cx, args| {
         let [receiver, ..] = args else { return misused() };
         let Some(files) = receiver.downcast::<Files>() else { return misused() };
-        to_yaml(cx, &files.by_name(|data| Str::from(data)).into())
+        files.to_yaml(cx, File::text)
     }),
     Function::new("AsSecrets", &[], |cx, args| {
         let [receiver, ..] = args else { return misused() };
         let Some(files) = receiver.downcast::<Files>() else { return misused() };
-        to_yaml(cx, &files.by_name(|data| STANDARD.encode(data).into()).into())
+        files.to_yaml(cx, |file| STANDARD.encode(&file.data).into())
     }),
-    Function::new("Lines", &[Type::String], |_, args| files(args, lines)),
+    Function::new("Lines", &[Type::String], |cx, args| files(args, |files, name| lines(cx, files, name))),
 ];
 
 fn files(args: &[Value], work: impl FnOnce(&Files, &Str) -> Outcome) -> Outcome {
@@ -100,18 +121,31 @@ fn files(args: &[Value], work: impl FnOnce(&Files, &Str) -> Outcome) -> Outcome 
 }
 
 /// The files that match; a pattern that can't be read means all of them.
-fn glob(files: &Files, pattern: &Str) -> Value {
-    let glob = Glob::of_paths(&pattern.to_text());
+fn glob(cx: &Context<'_>, files: &Files, pattern: &Str) -> Outcome {
+    /// What an entry of the result takes, which holds files and no values.
+    const ENTRY: usize = 64;
+    let pattern = pattern.to_text();
+    // Compiled anew by each call, and held to each name.
+    cost::of_pattern(cx.budget().shared(), &pattern).map_err(Limit::from)?;
+    let looked_at: usize = files.0.keys().map(|name| 4 + name.len() / 16 * (1 + pattern.len() / 16)).sum();
+    cx.budget().step((looked_at + 32 * pattern.len()) as u64)?;
+    let glob = Glob::of_paths(&pattern);
     let hits = files.0.iter().filter(|(name, _)| !glob.is_valid() || glob.matches(name));
-    Value::native(Files(hits.map(|(name, data)| (Arc::clone(name), Arc::clone(data))).collect()))
+    let hits: BTreeMap<_, _> = hits.map(|(name, file)| (Arc::clone(name), Rc::clone(file))).collect();
+    cx.budget().bytes(hits.len().saturating_mul(ENTRY))?;
+    Ok(Value::native(Files(hits)))
 }
 
-fn lines(files: &Files, name: &Str) -> Outcome {
-    let Some(data) = files.get(name) else { return Ok(List::typed(&Type::String, Vec::new()).into()) };
+fn lines(cx: &Context<'_>, files: &Files, name: &Str) -> Outcome {
+    /// A line's value and the text that it points to.
+    const LINE: usize = size_of::<Value>() + 32;
+    let Some(File { data, .. }) = files.get(name) else { return Ok(List::typed(&Type::String, Vec::new()).into()) };
     if data.is_empty() {
         // Helm panics here, which is an error for the chart's author.
         return Err(FuncError::from("runtime error: index out of range [-1]"));
     }
+    let count = memchr::memchr_iter(b'\n', data).count();
+    cx.budget().bytes(data.len().saturating_add(count.saturating_mul(LINE)))?;
     let body = data.strip_suffix(b"\n").unwrap_or(data);
     let lines = body.split(|byte| *byte == b'\n').map(|line| Str::from(line).into());
     Ok(List::typed(&Type::String, lines.collect()).into())
@@ -132,7 +166,7 @@ impl Native for Files {
 
     fn plain(&self) -> Option<Value> {
         let entries =
-            self.0.iter().map(|(name, data)| (Str::from(name.as_ref()), Value::native(Bytes(Arc::clone(data)))));
+            self.0.iter().map(|(name, file)| (Str::from(name.as_ref()), Value::native(Bytes(Arc::clone(&file.data)))));
         Some(Map::typed(BYTES_MAP, entries.collect()).into())
     }
 }

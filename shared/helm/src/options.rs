@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use slipway_budget::Budget;
 pub use slipway_gotmpl::Limits;
 
 pub use crate::strvals::{Set, SetKind};
@@ -105,8 +106,8 @@ pub struct Lookup {
     pub name: String,
 }
 
-/// What a chart may use where the caller does not say.
-const LIMITS: Limits = Limits { steps: 50_000_000, output: 256 << 20, depth: 2_000, stack: 64 << 20 };
+/// How deep templates may be nested where the caller does not say.
+const LIMITS: Limits = Limits { depth: 2_000, stack: 64 << 20 };
 
 /// What `helm template` takes as flags, and what makes a render repeatable.
 #[derive(Debug, Clone)]
@@ -141,7 +142,10 @@ pub struct Options {
     pub now: Timestamp,
     /// Answers to `lookup`; null for what is not there.
     pub lookups: BTreeMap<Lookup, Value>,
-    /// Bounds; the stack is that of the thread that renders.
+    /// The budget of the whole render, shared with what comes before and after; each render has its own where it is
+    /// missing.
+    pub budget: Option<Budget>,
+    /// Bounds of nesting; the stack is that of the thread that renders.
     pub limits: Limits,
 }
 
@@ -162,6 +166,7 @@ impl Default for Options {
             seed: [0; 32],
             now: Timestamp::UNIX_EPOCH,
             lookups: BTreeMap::new(),
+            budget: None,
             limits: LIMITS,
         }
     }

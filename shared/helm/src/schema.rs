@@ -16,11 +16,14 @@ mod values;
 use std::fmt::Write as _;
 
 use serde_json::Value as Json;
+use slipway_budget::{Budget, Exceeded};
 use slipway_gotmpl::{Map, Value};
 
 use self::compile::Refusal;
 use self::failure::Failure;
+use self::validate::Stop;
 use crate::chart::Chart;
+use crate::cost;
 use crate::error::HelmError;
 
 /// Bytes of a schema.
@@ -29,15 +32,16 @@ const MAX_SCHEMA: usize = 2 << 20;
 const MAX_MISTAKES: usize = 50;
 
 /// Checks the values of `chart` and of all charts below it against their schemas.
-pub(crate) fn validate(chart: &Chart, values: &Map) -> Result<(), HelmError> {
+pub(crate) fn validate(chart: &Chart, values: &Map, budget: &Budget) -> Result<(), HelmError> {
     let mut report = String::new();
-    check(chart, values, &mut report);
+    check(chart, values, budget, &mut report)?;
     if report.is_empty() { Ok(()) } else { Err(HelmError::Schema { report }) }
 }
 
-fn check(chart: &Chart, values: &Map, report: &mut String) {
+fn check(chart: &Chart, values: &Map, budget: &Budget, report: &mut String) -> Result<(), HelmError> {
+    let over = |source| HelmError::over(&format!("values.schema.json of {}", chart.name()))(source);
     if let Some(schema) = &chart.content.schema
-        && let Err(mistakes) = check_one(schema, values)
+        && let Err(mistakes) = check_one(schema, values, budget).map_err(over)?
     {
         let _ = writeln!(report, "{}:", chart.name());
         for mistake in mistakes {
@@ -46,7 +50,7 @@ fn check(chart: &Chart, values: &Map, report: &mut String) {
     }
     for child in &chart.dependencies {
         match values.get(child.name()) {
-            Some(Value::Map(below)) => check(child, &below, report),
+            Some(Value::Map(below)) => check(child, &below, budget, report)?,
             None | Some(Value::Nil) => {}
             Some(other) => {
                 let _ = writeln!(
@@ -58,32 +62,47 @@ fn check(chart: &Chart, values: &Map, report: &mut String) {
             }
         }
     }
+    Ok(())
 }
 
 /// Where Helm has the schema; references are relative to it.
 const URL: &str = "file:///values.schema.json";
 
-fn check_one(schema: &[u8], values: &Map) -> Result<(), Vec<String>> {
-    let invalid = |problem: String| vec![format!("values.schema.json: {problem}")];
+/// What is wrong, if something is. Fails when the budget is used up.
+fn check_one(schema: &[u8], values: &Map, budget: &Budget) -> Result<Result<(), Vec<String>>, Exceeded> {
+    let invalid = |problem: String| Ok(Err(vec![format!("values.schema.json: {problem}")]));
     if schema.len() > MAX_SCHEMA {
-        return Err(invalid(format!("larger than {MAX_SCHEMA} bytes")));
+        return invalid(format!("larger than {MAX_SCHEMA} bytes"));
     }
-    let schema: Json = serde_json::from_slice(schema).map_err(|e| invalid(e.to_string()))?;
-    let compiled = compile::Compiler::default().compile_document(URL, schema).map_err(|refusal| match refusal {
-        Refusal::External(url) => invalid(format!(
-            "`{url}` is outside of the schema, and nothing is fetched while rendering: write into the schema what it \
-             names, or set `helm.skipSchemaValidation: true` (on the command line `--skip-schema-validation`)"
-        )),
-        Refusal::Invalid(failures) => {
-            failures.iter().map(|failure| format!("values.schema.json: {}", told(failure))).collect()
+    cost::of_yaml(budget, &String::from_utf8_lossy(schema))?;
+    let schema: Json = match serde_json::from_slice(schema) {
+        Ok(schema) => schema,
+        Err(e) => return invalid(e.to_string()),
+    };
+    let compiled = match compile::Compiler::new(budget).compile_document(URL, schema) {
+        Ok(compiled) => compiled,
+        Err(Refusal::External(url)) => {
+            return invalid(format!(
+                "`{url}` is outside of the schema, and nothing is fetched while rendering: write into the schema \
+                 what it names, or set `helm.skipSchemaValidation: true` (on the command line \
+                 `--skip-schema-validation`)"
+            ));
         }
-        Refusal::Other(problem) => invalid(problem),
-    })?;
-    let values = Value::Map(values.clone()).to_json().map_err(|e| vec![e.to_string()])?;
-    match validate::validate(&compiled, &values) {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(failures)) => Err(failures.iter().take(MAX_MISTAKES).map(told).collect()),
-        Err(problem) => Err(invalid(problem)),
+        Err(Refusal::Invalid(failures)) => {
+            return Ok(Err(failures.iter().map(|one| format!("values.schema.json: {}", told(one))).collect()));
+        }
+        Err(Refusal::Other(problem)) => return invalid(problem),
+        Err(Refusal::Budget(exceeded)) => return Err(exceeded),
+    };
+    let values = match Value::Map(values.clone()).to_json() {
+        Ok(values) => values,
+        Err(e) => return Ok(Err(vec![e.to_string()])),
+    };
+    match validate::validate(&compiled, &values, budget) {
+        Ok(Ok(())) => Ok(Ok(())),
+        Ok(Err(failures)) => Ok(Err(failures.iter().take(MAX_MISTAKES).map(told).collect())),
+        Err(Stop::TooDeep) => invalid("leads from schema to schema too deeply".to_owned()),
+        Err(Stop::Budget(exceeded)) => Err(exceeded),
     }
 }
 

@@ -10,8 +10,9 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
 use slipway_gocompat::regexp::{self, Regex};
-use slipway_gotmpl::{Context, FuncError, Map, Numbers, Set, Str, Value, sprint};
+use slipway_gotmpl::{Context, FuncError, Limit, Map, Numbers, Set, Str, Value, sprint};
 
+use crate::cost;
 use crate::options::{Lookup, Options};
 
 /// What functions find and leave during a render.
@@ -137,8 +138,7 @@ impl Regexes {
         if let Some(regex) = self.0.borrow().get(pattern) {
             return Ok(Rc::clone(regex));
         }
-        // Compiling costs far more than a step: patterns made in a loop must not be free.
-        cx.budget().step(1000 + 20 * pattern.len() as u64)?;
+        cost::of_pattern(cx.budget().shared(), &pattern.to_text()).map_err(Limit::from)?;
         let regex = regexp::compile(&pattern.to_text()).map_err(|e| FuncError::from(e.to_string()))?;
         let regex = Rc::new(regex);
         let mut known = self.0.borrow_mut();

@@ -8,9 +8,11 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value as JsonValue;
+use slipway_budget::{Budget, Exceeded};
 use slipway_gotmpl::{Map, Numbers, Str, Value};
 
 use crate::chart::Chart;
+use crate::error::HelmError;
 
 /// The key whose values every chart sees.
 const GLOBAL: &str = "global";
@@ -78,34 +80,34 @@ pub(crate) enum Nulls {
 }
 
 /// The values of `chart` and all charts below it: `user` over the defaults.
-pub(crate) fn coalesce(chart: &Chart, user: &Map, nulls: Nulls) -> Result<Map, CoalesceError> {
-    let values = deep_copy_map(user);
-    coalesce_chart(chart, &values, nulls, "")?;
+pub(crate) fn coalesce(chart: &Chart, user: &Map, nulls: Nulls, budget: &Budget) -> Result<Map, HelmError> {
+    let values = deep_copy_map(user, budget).map_err(HelmError::over(chart.name()))?;
+    coalesce_chart(chart, &values, nulls, "", budget)?;
     Ok(values)
 }
 
-fn coalesce_chart(chart: &Chart, values: &Map, nulls: Nulls, path: &str) -> Result<(), CoalesceError> {
-    coalesce_defaults(chart, values, nulls);
+fn coalesce_chart(chart: &Chart, values: &Map, nulls: Nulls, path: &str, budget: &Budget) -> Result<(), HelmError> {
+    coalesce_defaults(chart, values, nulls, budget).map_err(HelmError::over(chart.name()))?;
     for dependency in &chart.dependencies {
         let name = dependency.name();
         let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
         let below = match values.get(name) {
             Some(Value::Map(map)) => map,
-            Some(other) => return Err(CoalesceError { path, found: other.type_name().into_owned() }),
+            Some(other) => return Err(CoalesceError { path, found: other.type_name().into_owned() }.into()),
             None => {
                 let map = Map::new();
                 values.insert(name, Value::Map(map.clone()));
                 map
             }
         };
-        coalesce_globals(&below, values);
-        coalesce_chart(dependency, &below, nulls, &path)?;
+        coalesce_globals(&below, values, budget).map_err(HelmError::over(dependency.name()))?;
+        coalesce_chart(dependency, &below, nulls, &path, budget)?;
     }
     Ok(())
 }
 
-fn coalesce_defaults(chart: &Chart, values: &Map, nulls: Nulls) {
-    for (key, default) in deep_copy_map(&chart.values).entries() {
+fn coalesce_defaults(chart: &Chart, values: &Map, nulls: Nulls, budget: &Budget) -> Result<(), Exceeded> {
+    for (key, default) in deep_copy_map(&chart.values, budget)?.entries() {
         match (values.get(key.as_bytes()), default) {
             (None, default) => values.insert(key, default),
             (Some(Value::Nil), _) if nulls == Nulls::Delete => {
@@ -113,29 +115,30 @@ fn coalesce_defaults(chart: &Chart, values: &Map, nulls: Nulls) {
             }
             (Some(Value::Map(own)), Value::Map(defaults)) => {
                 let is_child = chart.dependencies.iter().any(|child| key == child.name());
-                merge_tables(&own, &defaults, if is_child { Nulls::Keep } else { nulls });
+                merge_tables(&own, &defaults, if is_child { Nulls::Keep } else { nulls }, budget)?;
             }
             _ => {}
         }
     }
+    Ok(())
 }
 
 /// Hands the globals of `parent` down to `child`; what the child says itself is kept where the parent is silent.
-fn coalesce_globals(child: &Map, parent: &Map) {
+fn coalesce_globals(child: &Map, parent: &Map, budget: &Budget) -> Result<(), Exceeded> {
     let globals = |of: &Map| match of.get(GLOBAL) {
         None => Some(Map::new()),
         Some(Value::Map(map)) => Some(map),
         Some(_) => None,
     };
-    let (Some(own), Some(handed)) = (globals(child), globals(parent)) else { return };
+    let (Some(own), Some(handed)) = (globals(child), globals(parent)) else { return Ok(()) };
     for (key, value) in handed.entries() {
         match (own.get(key.as_bytes()), value) {
-            (None, Value::Map(table)) => own.insert(key, Value::Map(shallow_copy(&table))),
+            (None, Value::Map(table)) => own.insert(key, Value::Map(shallow_copy(&table, budget)?)),
             (Some(Value::Map(below)), Value::Map(table)) => {
                 // Inner mappings are shared with the parent from here on, as in Helm: what a child adds deeper inside
                 // shows in the parent, too.
-                let table = shallow_copy(&table);
-                merge_tables(&table, &below, Nulls::Keep);
+                let table = shallow_copy(&table, budget)?;
+                merge_tables(&table, &below, Nulls::Keep, budget)?;
                 own.insert(key, Value::Map(table));
             }
             (Some(_), Value::Map(_)) | (Some(Value::Map(_)), _) => {}
@@ -143,13 +146,25 @@ fn coalesce_globals(child: &Map, parent: &Map) {
         }
     }
     child.insert(GLOBAL, Value::Map(own));
+    Ok(())
+}
+
+/// What an entry of a mapping takes when it is copied.
+const ENTRY: usize = 2 * size_of::<(Str, Value)>();
+
+/// Pays for a copy of `map`, or for going through it.
+fn pay(budget: &Budget, map: &Map) -> Result<(), Exceeded> {
+    budget.step(1 + map.len() as u64)?;
+    budget.bytes(map.len().saturating_mul(ENTRY))
 }
 
 /// Merges `source` into `target`, which wins (helm/helm `CoalesceTables`, `MergeTables`).
-pub(crate) fn merge_tables(target: &Map, source: &Map, nulls: Nulls) {
+pub(crate) fn merge_tables(target: &Map, source: &Map, nulls: Nulls, budget: &Budget) -> Result<(), Exceeded> {
     if target.same(source) {
-        return;
+        return Ok(());
     }
+    pay(budget, source)?;
+    budget.step(target.len() as u64)?;
     let source_set: BTreeSet<Str> =
         source.borrow().iter().filter(|(_, value)| !matches!(value, Value::Nil)).map(|(key, _)| key.clone()).collect();
     let target_nulls: Vec<Str> =
@@ -163,27 +178,34 @@ pub(crate) fn merge_tables(target: &Map, source: &Map, nulls: Nulls) {
                 target.remove(key.as_bytes());
             }
             (None, value) => target.insert(key, value),
-            (Some(Value::Map(own)), Value::Map(other)) => merge_tables(&own, &other, nulls),
+            (Some(Value::Map(own)), Value::Map(other)) => merge_tables(&own, &other, nulls, budget)?,
             _ => {}
         }
     }
+    Ok(())
 }
 
-fn shallow_copy(map: &Map) -> Map {
-    map.entries().into_iter().collect()
+fn shallow_copy(map: &Map, budget: &Budget) -> Result<Map, Exceeded> {
+    pay(budget, map)?;
+    Ok(map.entries().into_iter().collect())
 }
 
 /// A copy that shares no mapping and no list with the original.
-pub(crate) fn deep_copy_map(map: &Map) -> Map {
-    map.entries().into_iter().map(|(key, value)| (key, deep_copy(&value))).collect()
+pub(crate) fn deep_copy_map(map: &Map, budget: &Budget) -> Result<Map, Exceeded> {
+    pay(budget, map)?;
+    map.entries().into_iter().map(|(key, value)| Ok((key, deep_copy(&value, budget)?))).collect()
 }
 
-fn deep_copy(value: &Value) -> Value {
-    match value {
-        Value::Map(map) => Value::Map(deep_copy_map(map)),
-        Value::List(list) => Value::from(list.borrow().iter().map(deep_copy).collect::<Vec<_>>()),
+fn deep_copy(value: &Value, budget: &Budget) -> Result<Value, Exceeded> {
+    Ok(match value {
+        Value::Map(map) => Value::Map(deep_copy_map(map, budget)?),
+        Value::List(list) => {
+            budget.step(1 + list.len() as u64)?;
+            budget.bytes(list.len().saturating_mul(size_of::<Value>()))?;
+            Value::from(list.borrow().iter().map(|item| deep_copy(item, budget)).collect::<Result<Vec<_>, _>>()?)
+        }
         other => other.clone(),
-    }
+    })
 }
 
 /// The mapping at a dotted path; `None` where it ends or meets something else (helm/helm `Values.Table`).
@@ -219,7 +241,8 @@ mod tests {
     #[test]
     fn a_null_deletes_a_default_and_stays_where_there_is_none() {
         let user = map(json!({"a": null, "b": null, "m": {"x": null, "y": null}}));
-        merge_tables(&user, &map(json!({"a": 1, "m": {"x": 1, "z": 2}})), Nulls::Delete);
+        let defaults = map(json!({"a": 1, "m": {"x": 1, "z": 2}}));
+        merge_tables(&user, &defaults, Nulls::Delete, &Budget::default()).unwrap();
         assert_eq!(Value::Map(user).to_json().unwrap(), json!({"b": null, "m": {"y": null, "z": 2}}));
     }
 

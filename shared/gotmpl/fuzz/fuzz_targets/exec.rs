@@ -38,9 +38,10 @@ fuzz_target!(|text: &str| {
         "a": 1, "b": "text", "l": [1, "two", null, [3]], "m": { "x": { "y": "z" }, "n": null }, "t": true
     });
     // A sanitizer's frames are large: little stack, so that the fuzzer's own is never the bound.
-    let limits = Limits { steps: 20_000, output: 1 << 20, depth: 50, stack: 256 << 10 };
+    let shared = slipway_budget::Budget::new(slipway_budget::Limits { steps: 20_000, bytes: 1 << 20 });
+    let limits = Limits { depth: 50, stack: 256 << 10 };
     let dot = Value::from_json(&data, Numbers::Float);
-    if let Err(error) = Rc::new(set).execute("fuzz", dot, &Budget::new(limits), &()) {
+    if let Err(error) = Rc::new(set).execute("fuzz", dot, &Budget::new(shared, limits), &()) {
         let _ = format!("{error} {error:#}");
     }
 });

@@ -2,11 +2,15 @@
 
 use super::{At, Exec, Shared};
 use crate::ast::{Callee, Expr, ExprKind, Show};
+use crate::budget::Budget;
 use crate::builtin::{Builtin, Run};
 use crate::error::Error;
 use crate::func::{Context, FuncError, Function};
 use crate::operand::{Operand, can_be_nil, zero};
 use crate::value::{Str, Type, Value};
+
+/// More arguments than a call in a chart has are paid for before they are evaluated.
+const MANY: usize = 64;
 
 impl<'a> Exec<'a, '_> {
     pub(super) fn function(
@@ -54,6 +58,10 @@ impl<'a> Exec<'a, '_> {
             let index = if function.variadic { index.min(fixed) } else { index };
             function.params.get(index).copied().unwrap_or(Type::Any)
         };
+        if args.len() > MANY {
+            let made = self.shared.budget.bytes(args.len() * size_of::<Value>());
+            made.map_err(|limit| self.limit(limit))?;
+        }
         for (index, arg) in args.iter().enumerate() {
             let value = self.argument(dot, param(index), arg)?;
             values.push(value);
@@ -63,7 +71,10 @@ impl<'a> Exec<'a, '_> {
         }
         self.step()?;
         let Shared { set, budget, state } = self.shared;
-        match (function.call)(&mut Context { set, budget, state }, &values) {
+        let result = charged(budget, function.cost, values.iter().map(Some), || {
+            (function.call)(&mut Context { set, budget, state }, &values)
+        });
+        match result {
             Ok(value) => Ok(value.into()),
             Err(error) => Err(self.failed(node, function.name, error)),
         }
@@ -110,10 +121,11 @@ impl<'a> Exec<'a, '_> {
             operands.push(self.operand(dot, arg)?);
         }
         operands.extend(last);
-        let result = match builtin.run {
-            Run::Plain(run) => run(self.shared.budget, &operands),
+        let budget = self.shared.budget;
+        let result = charged(budget, 1, operands.iter().map(|operand| operand.value.as_ref()), || match builtin.run {
+            Run::Plain(run) => run(budget, &operands),
             _ => self.call_value(&self.callee_name(args.first(), operands.first()), &operands),
-        };
+        });
         result.map_err(|error| self.failed(node, builtin.name, error))
     }
 
@@ -223,6 +235,26 @@ impl<'a> Exec<'a, '_> {
             }
         }
     }
+}
+
+/// Runs a function within the budget: `cost` steps for each 64 bytes of its texts, then what it makes.
+fn charged<'v, T>(
+    budget: &Budget,
+    cost: u64,
+    args: impl Iterator<Item = Option<&'v Value>>,
+    call: impl FnOnce() -> Result<T, FuncError>,
+) -> Result<T, FuncError> {
+    /// Of shorter texts a function does not make so much that the bytes left are asked before.
+    const LONG: usize = 64 << 10;
+    let length: usize = args.flatten().filter_map(Value::as_str).map(Str::len).sum();
+    budget.step(cost.saturating_mul(length as u64 / 64))?;
+    if length > LONG {
+        budget.has_room(length)?;
+    }
+    let mark = budget.mark();
+    let result = call()?;
+    budget.settle_call(mark)?;
+    Ok(result)
 }
 
 fn number(expr: &Expr, of: impl FnOnce(&crate::ast::Number) -> Option<Value>) -> Option<Value> {

@@ -4,12 +4,28 @@ use slipway_gocompat::strconv::{quote, unquote};
 
 use super::{Error, Shared, Tree, number};
 use crate::ast::{Callee, Decl, Expr, ExprKind, Pipe, Show, Stage, place};
+use crate::budget::Limit;
 use crate::builtin;
 use crate::lex::{Token, TokenKind};
 use crate::source::Span;
 use crate::value::Str;
 
-impl Tree<'_, '_> {
+/// Variables with names of their own in one scope: each use looks through all of them.
+const MAX_VARIABLES: usize = 1_000;
+
+impl<'a> Tree<'_, 'a> {
+    fn declare(&mut self, name: &'a str) -> Result<(), Error> {
+        if self.variables.contains(&name) {
+            return Ok(());
+        }
+        if self.variables.len() >= MAX_VARIABLES {
+            let limit = Limit::Variables(MAX_VARIABLES);
+            return Err(self.error(limit).limited(Some(limit)));
+        }
+        self.variables.push(name);
+        Ok(())
+    }
+
     /// `$v := command | command`, up to `end`.
     pub(super) fn pipeline(&mut self, context: &str, end: TokenKind) -> Result<Pipe, Error> {
         let at = self.peek_non_space().at;
@@ -79,7 +95,7 @@ impl Tree<'_, '_> {
                 self.back(variable);
                 break;
             }
-            self.variables.push(variable.value);
+            self.declare(variable.value)?;
             decl = match decl {
                 Decl::One(first) => Decl::Two(first, variable.span()),
                 _ => Decl::One(variable.span()),

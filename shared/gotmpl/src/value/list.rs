@@ -5,6 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::{Type, Value, drop_nested};
+use crate::budget::note_made;
 
 /// A Go slice. Clones share the elements, as Go's do: what sorts one in place sorts all.
 ///
@@ -26,6 +27,7 @@ impl List {
 
     /// A slice whose elements have a static type. The caller vouches for the items.
     pub fn typed(elem: &'static Type, items: Vec<Value>) -> Self {
+        note_made(size_of::<Inner>() + items.len() * size_of::<Value>());
         Self(Rc::new(Inner { elem, nil: false, items: RefCell::new(items) }))
     }
 

@@ -6,6 +6,10 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::{MapType, Str, Value, drop_nested};
+use crate::budget::note_made;
+
+/// What one entry takes in a tree whose nodes are two thirds full.
+const ENTRY: usize = size_of::<(Str, Value)>() * 3 / 2;
 
 /// A Go map with string keys. Clones share the entries: what one `set`s, all see. Entries are in the order of the
 /// keys' bytes, which is the order in which Go's templates and `fmt` walk a map.
@@ -28,6 +32,7 @@ impl Map {
 
     /// A map of another static type. The caller vouches for the values.
     pub fn typed(of: &'static MapType, entries: BTreeMap<Str, Value>) -> Self {
+        note_made(size_of::<Inner>() + entries.len() * ENTRY);
         Self { of, inner: Rc::new(Inner { nil: false, entries: RefCell::new(entries) }) }
     }
 
@@ -75,6 +80,7 @@ impl Map {
 
     /// Sets an entry; everyone who holds the map sees it.
     pub fn insert(&self, key: impl Into<Str>, value: Value) {
+        note_made(ENTRY);
         self.inner.entries.borrow_mut().insert(key.into(), value);
     }
 

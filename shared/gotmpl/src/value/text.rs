@@ -6,6 +6,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
+use crate::budget::note_made;
 use crate::source::{Source, Span};
 
 /// An immutable string of bytes, cheap to clone.
@@ -85,30 +86,35 @@ impl Default for Str {
 
 impl From<&str> for Str {
     fn from(text: &str) -> Self {
+        note_made(text.len());
         Self(Repr::Text(text.into()))
     }
 }
 
 impl From<String> for Str {
     fn from(text: String) -> Self {
+        note_made(text.len());
         Self(Repr::Text(text.into()))
     }
 }
 
 impl From<Rc<str>> for Str {
     fn from(text: Rc<str>) -> Self {
+        note_made(text.len());
         Self(Repr::Text(text))
     }
 }
 
 impl From<Cow<'_, str>> for Str {
     fn from(text: Cow<'_, str>) -> Self {
+        note_made(text.len());
         Self(Repr::Text(text.into()))
     }
 }
 
 impl From<&[u8]> for Str {
     fn from(bytes: &[u8]) -> Self {
+        note_made(bytes.len());
         match std::str::from_utf8(bytes) {
             Ok(text) => Self(Repr::Text(text.into())),
             Err(_) => Self(Repr::Bytes(bytes.into())),

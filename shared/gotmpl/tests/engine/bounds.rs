@@ -1,12 +1,17 @@
 //! Hostile templates end within their bounds, with an error that names the bound, the template and the line.
 
-use slipway_gotmpl::{Limit, Limits, Value, on_stack};
+use slipway_budget::Exceeded;
+use slipway_gotmpl::{Budget, Limit, Limits, Value, on_stack};
 
 use crate::{render, render_within};
 
 fn bound(template: &str) -> (Limit, String) {
     let error = render(template, &Value::Nil).unwrap_err();
     (error.limit().unwrap_or_else(|| panic!("no bound: {error}")), error.to_string())
+}
+
+fn within(limits: slipway_budget::Limits) -> Budget {
+    Budget::new(slipway_budget::Budget::new(limits), Limits::default())
 }
 
 #[test]
@@ -29,12 +34,15 @@ fn endless_recursion_ends() {
 
 #[test]
 fn a_large_stack_takes_a_thousand_includes() {
-    let limits = Limits { stack: 255 << 20, ..Limits::default() };
     let chain = concat!(
         r#"{{define "x"}}{{if lt (len .) 1000}}{{with .}}{{include "x" (print . "x")}}{{end}}{{end}}{{end}}"#,
         r#"{{include "x" "x"}}"#
     );
-    let result = on_stack(256 << 20, || render_within(limits, &[("t.yaml", chain)], &Value::Nil)).unwrap();
+    let result = on_stack(256 << 20, || {
+        let limits = Limits { stack: 255 << 20, ..Limits::default() };
+        render_within(&Budget::new(slipway_budget::Budget::default(), limits), &[("t.yaml", chain)], &Value::Nil)
+    })
+    .unwrap();
     assert_eq!(result.unwrap(), "");
 }
 
@@ -45,10 +53,10 @@ fn loops_cost_steps() {
         "{{range $i := 100000}}{{range 100000}}{{$i}}{{end}}{{end}}",
         "{{$x := 1}}{{range 1000000000}}{{$x = .}}{{end}}",
     ] {
-        let limits = Limits { steps: 100_000, ..Limits::default() };
-        let error = render_within(limits, &[("t.yaml", template)], &Value::Nil).unwrap_err();
-        assert_eq!(error.limit(), Some(Limit::Steps(100_000)));
-        assert!(error.to_string().contains("exceeded the step budget (100000 steps)"), "{error}");
+        let limits = slipway_budget::Limits { steps: 100_000, ..slipway_budget::Limits::default() };
+        let error = render_within(&within(limits), &[("t.yaml", template)], &Value::Nil).unwrap_err();
+        assert_eq!(error.limit(), Some(Limit::Render(Exceeded::Steps(100_000))));
+        assert!(error.to_string().contains("exceeded its budget of 100000 steps"), "{error}");
     }
 }
 
@@ -60,9 +68,9 @@ fn output_is_bounded() {
         r"{{$l := list 1}}{{range 60}}{{$l = list $l $l}}{{end}}{{$l}}",
         r#"{{$s := "0123456789"}}{{range 40}}{{$s = html $s $s}}{{end}}"#,
     ] {
-        let limits = Limits { output: 1 << 20, ..Limits::default() };
-        let error = render_within(limits, &[("t.yaml", template)], &Value::Nil).unwrap_err();
-        assert_eq!(error.limit(), Some(Limit::Output(1 << 20)), "{error}");
+        let limits = slipway_budget::Limits { bytes: 1 << 20, ..slipway_budget::Limits::default() };
+        let error = render_within(&within(limits), &[("t.yaml", template)], &Value::Nil).unwrap_err();
+        assert_eq!(error.limit(), Some(Limit::Render(Exceeded::Bytes(1 << 20))), "{error}");
     }
 }
 
@@ -75,6 +83,10 @@ fn nesting_in_the_text_is_bounded() {
     }
     let (limit, _) = bound(&"{{if 1}}".repeat(100_000));
     assert!(matches!(limit, Limit::Nesting(_)), "{limit}");
+    let (limit, text) =
+        bound(&format!("\n{}", (0..2_000).map(|n| format!("{{{{$a{n} := 1}}}}")).collect::<Vec<_>>().concat()));
+    assert_eq!(limit, Limit::Variables(1_000));
+    assert!(text.starts_with("template: t.yaml:2: exceeded the bound of 1000 variables in one scope"), "{text}");
     let (limit, _) = bound(&format!("{{{{if 0}}}}{}", "{{else if 0}}".repeat(100_000)));
     assert!(matches!(limit, Limit::Nesting(_)), "{limit}");
     let chain = format!("{{{{if 0}}}}{}{{{{end}}}}", "{{else if 0}}".repeat(300));

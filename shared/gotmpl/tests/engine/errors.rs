@@ -1,13 +1,13 @@
 //! The long form of errors, word for word.
 
 use serde_json::json;
-use slipway_gotmpl::{Limits, Numbers, Value};
+use slipway_gotmpl::{Numbers, Value};
 
 use crate::render_within;
 
 fn long(files: &[(&str, &str)]) -> String {
     let dot = json!({ "Values": { "image": { "repository": "shop/web", "tag": "1.2.3" }, "port": 80 } });
-    format!("{:#}", render_within(Limits::default(), files, &Value::from_json(&dot, Numbers::Float)).unwrap_err())
+    format!("{:#}", render_within(&crate::budget(), files, &Value::from_json(&dot, Numbers::Float)).unwrap_err())
 }
 
 #[test]

@@ -31,16 +31,20 @@ static FUNCTIONS: &[Function] = &[
     Function::new("fail", &[Type::String], |_, args| Err(args[0].as_str().unwrap().to_string().into())),
 ];
 
+fn budget() -> Budget {
+    Budget::new(slipway_budget::Budget::default(), Limits::default())
+}
+
 /// Parses files of which the first is executed.
-fn render_within(limits: Limits, files: &[(&str, &str)], dot: &Value) -> Result<String, Error> {
+fn render_within(budget: &Budget, files: &[(&str, &str)], dot: &Value) -> Result<String, Error> {
     let mut set = Set::new(Rc::new(FuncMap::new(&[FUNCTIONS])), MissingKey::Zero);
     for (name, text) in files {
         set.parse(name, text)?;
     }
-    let out = Rc::new(set).execute(files[0].0, dot.clone(), &Budget::new(limits), &())?;
+    let out = Rc::new(set).execute(files[0].0, dot.clone(), budget, &())?;
     Ok(String::from_utf8(out).unwrap())
 }
 
 fn render(template: &str, dot: &Value) -> Result<String, Error> {
-    render_within(Limits::default(), &[("t.yaml", template)], dot)
+    render_within(&budget(), &[("t.yaml", template)], dot)
 }

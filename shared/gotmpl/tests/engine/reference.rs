@@ -44,7 +44,8 @@ fn render(case: &Json) -> Result<String, String> {
         if case["ints"] == true { with_ints(&case["data"]) } else { Value::from_json(&case["data"], Numbers::Float) };
     let mut set = Set::new(Rc::new(FuncMap::default()), missing_key);
     set.parse("case", case["template"].as_str().unwrap()).map_err(|error| error.to_string())?;
-    let out = Rc::new(set).execute("case", data, &Budget::new(Limits::default()), &());
+    let out =
+        Rc::new(set).execute("case", data, &Budget::new(slipway_budget::Budget::default(), Limits::default()), &());
     Ok(String::from_utf8_lossy(&out.map_err(|error| error.to_string())?).into_owned())
 }
 

@@ -32,7 +32,8 @@ fn static_types_decide_what_a_function_takes() {
     let run = |dot: Value| {
         let mut set = Set::new(Rc::new(FuncMap::new(&[TAKES_LIST])), MissingKey::Zero);
         set.parse("t", "{{size .}}").unwrap();
-        let out = Rc::new(set).execute("t", dot, &Budget::new(Limits::default()), &());
+        let out =
+            Rc::new(set).execute("t", dot, &Budget::new(slipway_budget::Budget::default(), Limits::default()), &());
         out.map(|out| String::from_utf8(out).unwrap()).map_err(|error| error.to_string())
     };
     assert_eq!(run(vec![Value::Nil].into()).unwrap(), "1");
@@ -109,7 +110,14 @@ fn nil_slices_print_empty_and_are_null() {
 #[test]
 fn numbers_from_json_are_floats_unless_asked_otherwise() {
     let data = json!({ "n": 1_000_000, "f": 1.5 });
-    let shown = |numbers| sprintf(&Budget::new(Limits::default()), b"%v", &[Value::from_json(&data, numbers)]).unwrap();
+    let shown = |numbers| {
+        sprintf(
+            &Budget::new(slipway_budget::Budget::default(), Limits::default()),
+            b"%v",
+            &[Value::from_json(&data, numbers)],
+        )
+        .unwrap()
+    };
     assert_eq!(shown(Numbers::Float), "map[f:1.5 n:1e+06]");
     assert_eq!(shown(Numbers::Int64), "map[f:1.5 n:1000000]");
 }

@@ -5,7 +5,17 @@ use std::io::Read;
 
 use flate2::read::GzDecoder;
 
+use slipway_budget::Exceeded;
+use tar::{EntryType, PaxExtensions};
+
 use super::File;
+
+/// Entries of one archive, folders and headers included.
+const MAX_ENTRIES: usize = 50_000;
+/// Bytes of a header that holds a long name.
+const MAX_HEADER: u64 = 64 << 10;
+/// Bytes of headers and padding in one archive.
+const HEADERS: usize = MAX_ENTRIES * 1_024;
 
 /// Why an archive is refused.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +32,12 @@ pub enum ArchiveError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The render's own budget.
+    #[error(transparent)]
+    Budget(#[from] Exceeded),
+    /// More entries than a chart has files.
+    #[error("more than {MAX_ENTRIES} entries")]
+    Entries,
     /// Too large.
     #[error("unpacked over {limit} bytes{}", .name.as_ref().map(|n| format!(" in `{n}`")).unwrap_or_default())]
     TooLarge {
@@ -54,19 +70,44 @@ impl Budget {
 }
 
 /// The files of the archive `bytes`, their names without the first part (the chart's own folder).
-pub(crate) fn unpack(bytes: &[u8], budget: &mut Budget) -> Result<Vec<File>, ArchiveError> {
+///
+/// Entries are read raw: the reader of long names that `tar` has would take one of any length into memory.
+pub(crate) fn unpack(
+    bytes: &[u8],
+    budget: &mut Budget,
+    render: &slipway_budget::Budget,
+) -> Result<Vec<File>, ArchiveError> {
     if bytes.starts_with(b"version https://git-lfs.github.com/spec/") {
         return Err(ArchiveError::LargeFile);
     }
-    let mut archive = tar::Archive::new(GzDecoder::new(bytes));
+    let room = budget.left.saturating_add(HEADERS) as u64;
+    let mut archive = tar::Archive::new(Metered { inner: GzDecoder::new(bytes).take(room), render });
     let mut files = Vec::new();
-    for entry in archive.entries()? {
+    let mut long_name = None;
+    for (count, entry) in archive.entries()?.raw(true).enumerate() {
         let mut entry = entry?;
+        if count >= MAX_ENTRIES {
+            return Err(ArchiveError::Entries);
+        }
         let kind = entry.header().entry_type();
-        if kind.is_dir() || kind.is_pax_global_extensions() || kind.is_pax_local_extensions() {
+        if kind.is_gnu_longname() || kind.is_pax_local_extensions() {
+            let mut header = Vec::new();
+            entry.by_ref().take(MAX_HEADER + 1).read_to_end(&mut header)?;
+            if header.len() as u64 > MAX_HEADER {
+                let limit = usize::try_from(MAX_HEADER).unwrap_or_default();
+                return Err(ArchiveError::TooLarge { limit, name: Some("a header".to_owned()) });
+            }
+            long_name = name_in(kind, &header).or(long_name);
             continue;
         }
-        let full = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        if kind.is_pax_global_extensions() || kind.is_gnu_longlink() {
+            continue;
+        }
+        let path = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
+        if kind.is_dir() {
+            continue;
+        }
+        let full = String::from_utf8_lossy(&path).into_owned();
         if full.ends_with('/') {
             continue;
         }
@@ -78,6 +119,7 @@ pub(crate) fn unpack(bytes: &[u8], budget: &mut Budget) -> Result<Vec<File>, Arc
         if data.len() > budget.file {
             return Err(ArchiveError::TooLarge { limit: budget.file, name: Some(full) });
         }
+        render.bytes(data.len())?;
         budget.left = budget
             .left
             .checked_sub(data.len().max(1))
@@ -88,6 +130,32 @@ pub(crate) fn unpack(bytes: &[u8], budget: &mut Budget) -> Result<Vec<File>, Arc
         files.push(File { name, data: data.into() });
     }
     if files.is_empty() { Err(ArchiveError::Empty) } else { Ok(files) }
+}
+
+/// The name in a header that holds a long one.
+fn name_in(kind: EntryType, header: &[u8]) -> Option<Vec<u8>> {
+    if kind.is_gnu_longname() {
+        return Some(header.strip_suffix(b"\0").unwrap_or(header).to_vec());
+    }
+    let records = PaxExtensions::new(header).filter_map(Result::ok);
+    records.filter(|record| record.key_bytes() == b"path").last().map(|record| record.value_bytes().to_vec())
+}
+
+/// An archive's contents, whose unpacking takes steps, also where nothing comes of it.
+struct Metered<'b, R> {
+    inner: std::io::Take<R>,
+    render: &'b slipway_budget::Budget,
+}
+
+impl<R: Read> Read for Metered<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.inner.limit() == 0 {
+            return Err(std::io::Error::other("unpacked, its headers take more than those of any chart"));
+        }
+        let read = self.inner.read(buffer)?;
+        self.render.scan(read.saturating_mul(8)).map_err(std::io::Error::other)?;
+        Ok(read)
+    }
 }
 
 fn inner_name(full: &str) -> Result<String, ArchiveError> {
@@ -123,6 +191,10 @@ mod tests {
 
     use super::*;
 
+    fn render() -> slipway_budget::Budget {
+        slipway_budget::Budget::default()
+    }
+
     fn packed(entries: &[(&str, &[u8])]) -> Vec<u8> {
         let mut builder = tar::Builder::new(Vec::new());
         for (name, data) in entries {
@@ -130,7 +202,7 @@ mod tests {
             // `set_path` refuses what we want to test.
             header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
             header.set_size(data.len() as u64);
-            header.set_entry_type(tar::EntryType::Regular);
+            header.set_entry_type(EntryType::Regular);
             header.set_cksum();
             builder.append(&header, *data).unwrap();
         }
@@ -141,10 +213,11 @@ mod tests {
 
     #[test]
     fn names_stay_inside() {
-        let files = unpack(&packed(&[("c/Chart.yaml", b"x"), ("c/a/../b", b"y")]), &mut Budget::new()).unwrap();
+        let files =
+            unpack(&packed(&[("c/Chart.yaml", b"x"), ("c/a/../b", b"y")]), &mut Budget::new(), &render()).unwrap();
         assert_eq!(files.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["Chart.yaml", "b"]);
         for bad in ["c/../../etc/passwd", "c//etc/passwd", "Chart.yaml", "c/c:/x", "c\\..\\..\\x", "stray"] {
-            let error = unpack(&packed(&[(bad, b"x")]), &mut Budget::new()).unwrap_err();
+            let error = unpack(&packed(&[(bad, b"x")]), &mut Budget::new(), &render()).unwrap_err();
             assert!(matches!(error, ArchiveError::Name { .. }), "{bad}: {error}");
         }
     }
@@ -154,9 +227,9 @@ mod tests {
         let zeros = vec![0; 1 << 20];
         let bomb = packed(&[("c/a", &zeros), ("c/b", &zeros), ("c/d", &zeros)]);
         let mut small = Budget { limit: 2 << 20, left: 2 << 20, file: 1 << 20 };
-        assert!(matches!(unpack(&bomb, &mut small), Err(ArchiveError::TooLarge { name: None, .. })));
+        assert!(matches!(unpack(&bomb, &mut small, &render()), Err(ArchiveError::TooLarge { name: None, .. })));
         let mut tiny = Budget { limit: 2 << 20, left: 2 << 20, file: 1 << 10 };
-        assert!(matches!(unpack(&bomb, &mut tiny), Err(ArchiveError::TooLarge { name: Some(_), .. })));
-        assert!(matches!(unpack(b"no gzip", &mut tiny), Err(ArchiveError::Unreadable(_))));
+        assert!(matches!(unpack(&bomb, &mut tiny, &render()), Err(ArchiveError::TooLarge { name: Some(_), .. })));
+        assert!(matches!(unpack(b"no gzip", &mut tiny, &render()), Err(ArchiveError::Unreadable(_))));
     }
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use slipway_budget::Exceeded;
 use slipway_gocompat::semver::is_compatible;
 use slipway_manifest::Tree;
 use slipway_manifest::tree::{NodeKind, TreeError};
@@ -15,6 +16,7 @@ use super::archive::{ArchiveError, Budget, unpack};
 use super::ignore::Rules;
 use super::metadata::mapping;
 use super::{Chart, Content, File, Metadata, MetadataError};
+use crate::cost;
 use crate::values::{as_floats, from_json, merge_maps};
 
 /// Charts in charts in charts: our bound, Helm has none.
@@ -91,6 +93,15 @@ pub enum LoadError {
         #[source]
         source: ArchiveError,
     },
+    /// A file of the chart takes more than the render may use.
+    #[error("failed to read `{file}`")]
+    Budget {
+        /// The file, from the root of the repository.
+        file: String,
+        /// The bound.
+        #[source]
+        source: Exceeded,
+    },
     /// Charts in charts in charts, or too many files.
     #[error("`{chart}` has more than {limit} {what}")]
     TooMuch {
@@ -105,8 +116,14 @@ pub enum LoadError {
 
 /// Loads the chart in the folder (or the archive) `path` of `tree`, with `local` also the dependencies that it names by
 /// `file://`. `read` is told the path of each file in the tree that belongs to it.
-pub(crate) fn load(tree: &Tree, path: &str, local: bool, read: &mut dyn FnMut(String)) -> Result<Chart, LoadError> {
-    let mut loader = Loader { budget: Budget::new() };
+pub(crate) fn load(
+    tree: &Tree,
+    path: &str,
+    local: bool,
+    render: &slipway_budget::Budget,
+    read: &mut dyn FnMut(String),
+) -> Result<Chart, LoadError> {
+    let mut loader = Loader { archives: Budget::new(), render };
     let mut load = |path: &str, depth| {
         let files = files(tree, path, &mut loader, read)?;
         loader.chart(files, path, depth).map_err(|error| match error {
@@ -134,7 +151,12 @@ pub(crate) fn load(tree: &Tree, path: &str, local: bool, read: &mut dyn FnMut(St
 }
 
 /// The files of a chart's folder or archive.
-fn files(tree: &Tree, path: &str, loader: &mut Loader, read: &mut dyn FnMut(String)) -> Result<Vec<File>, LoadError> {
+fn files(
+    tree: &Tree,
+    path: &str,
+    loader: &mut Loader<'_>,
+    read: &mut dyn FnMut(String),
+) -> Result<Vec<File>, LoadError> {
     let broken = |source| LoadError::Tree { chart: path.to_owned(), source };
     if tree.kind(path).map_err(broken)? == Some(NodeKind::File) {
         read(path.to_owned());
@@ -202,13 +224,15 @@ impl Walk<'_, '_> {
     }
 }
 
-struct Loader {
-    budget: Budget,
+struct Loader<'b> {
+    archives: Budget,
+    render: &'b slipway_budget::Budget,
 }
 
-impl Loader {
+impl Loader<'_> {
     fn unpack(&mut self, bytes: &[u8], path: &str) -> Result<Vec<File>, LoadError> {
-        unpack(bytes, &mut self.budget).map_err(|source| LoadError::Archive { file: path.to_owned(), source })
+        unpack(bytes, &mut self.archives, self.render)
+            .map_err(|source| LoadError::Archive { file: path.to_owned(), source })
     }
 
     /// Makes a chart of `files`; `path` is where they lie, for messages.
@@ -221,7 +245,7 @@ impl Loader {
         let mut metadata = None;
         if let Some(file) = files.iter().find(|file| file.name == "Chart.yaml") {
             let mut own = Metadata::default();
-            own.read(&document(file, path)?).map_err(|e| metadata_error("Chart.yaml", e))?;
+            own.read(&self.document(file, path)?).map_err(|e| metadata_error("Chart.yaml", e))?;
             if own.api_version.is_empty() {
                 "v1".clone_into(&mut own.api_version);
             }
@@ -234,19 +258,19 @@ impl Loader {
             match file.name.as_str() {
                 "Chart.yaml" => {}
                 "Chart.lock" => {
-                    document(&file, path)?;
+                    self.document(&file, path)?;
                 }
-                "values.yaml" => defaults = values(&file, path)?,
+                "values.yaml" => defaults = self.values(&file, path)?,
                 "values.schema.json" => content.schema = Some(file.data),
                 "requirements.yaml" => {
                     let own = metadata.get_or_insert_with(Metadata::default);
-                    own.read(&document(&file, path)?).map_err(|e| metadata_error("requirements.yaml", e))?;
+                    own.read(&self.document(&file, path)?).map_err(|e| metadata_error("requirements.yaml", e))?;
                     if own.api_version == "v1" {
                         content.files.push(file);
                     }
                 }
                 "requirements.lock" => {
-                    document(&file, path)?;
+                    self.document(&file, path)?;
                     if metadata.get_or_insert_with(Metadata::default).api_version == "v1" {
                         content.files.push(file);
                     }
@@ -304,26 +328,31 @@ impl Loader {
     }
 }
 
+impl Loader<'_> {
+    fn pay(&self, text: &str, file: &str) -> Result<(), LoadError> {
+        cost::of_yaml(self.render, text).map_err(|source| LoadError::Budget { file: file.to_owned(), source })
+    }
+
+    fn document(&self, file: &File, path: &str) -> Result<Value, LoadError> {
+        let name = join(path, &file.name);
+        let wrong = |source| LoadError::Yaml { file: name.clone(), source };
+        let text = yaml::decode(&file.data).map_err(wrong)?;
+        self.pay(&text, &name)?;
+        let document = yaml::parse_with(&text, yaml::Options::lenient()).map_err(wrong)?;
+        mapping(document).map(Value::Object).map_err(|source| LoadError::Metadata { file: name.clone(), source })
+    }
+
+    fn values(&self, file: &File, path: &str) -> Result<Map<String, Value>, LoadError> {
+        let name = join(path, &file.name);
+        let wrong = |source| LoadError::Yaml { file: name.clone(), source };
+        let text = yaml::utf8(&file.data).map_err(wrong)?;
+        self.pay(text, &name)?;
+        parse_values(text).map_err(wrong)?.ok_or_else(|| LoadError::NotAMapping { file: name.clone() })
+    }
+}
+
 fn has_extension(name: &str, extension: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, own)| own == extension)
-}
-
-fn text<'f>(file: &'f File, path: &str) -> Result<&'f str, LoadError> {
-    yaml::utf8(&file.data).map_err(|source| LoadError::Yaml { file: join(path, &file.name), source })
-}
-
-fn document(file: &File, path: &str) -> Result<Value, LoadError> {
-    let wrong = |source| LoadError::Yaml { file: join(path, &file.name), source };
-    let text = yaml::decode(&file.data).map_err(wrong)?;
-    let document = yaml::parse_with(&text, yaml::Options::lenient()).map_err(wrong)?;
-    mapping(document).map(Value::Object).map_err(|source| LoadError::Metadata { file: join(path, &file.name), source })
-}
-
-fn values(file: &File, path: &str) -> Result<Map<String, Value>, LoadError> {
-    let name = join(path, &file.name);
-    parse_values(text(file, path)?)
-        .map_err(|source| LoadError::Yaml { file: name.clone(), source })?
-        .ok_or(LoadError::NotAMapping { file: name })
 }
 
 /// The documents of a values file, later ones merged over earlier ones; `None` if one of them is no mapping.

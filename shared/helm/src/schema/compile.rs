@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value as Json};
+use slipway_budget::{Budget, Exceeded};
 use slipway_gocompat::regexp::Regex;
 use slipway_gocompat::url::Url;
 
@@ -29,6 +30,14 @@ pub(super) enum Refusal {
     Invalid(Vec<Failure>),
     /// Anything else.
     Other(String),
+    /// The render's budget is used up.
+    Budget(Exceeded),
+}
+
+impl From<Exceeded> for Refusal {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::Budget(exceeded)
+    }
 }
 
 /// Index of a part.
@@ -186,6 +195,8 @@ impl Resource {
 
 #[derive(Default)]
 pub(super) struct Compiler {
+    /// The render's; metaschemas, which are ours, have one of their own.
+    pub(super) budget: Budget,
     roots: Vec<Root>,
     documents: HashMap<String, Arc<Json>>,
     parts: HashMap<(usize, String), Part>,
@@ -198,6 +209,10 @@ pub(super) struct Compiler {
 pub(super) type Outcome<T> = Result<T, Refusal>;
 
 impl Compiler {
+    pub(super) fn new(budget: &Budget) -> Self {
+        Self { budget: budget.clone(), ..Self::default() }
+    }
+
     /// Compiles `document`, which is at `url`.
     pub(super) fn compile_document(mut self, url: &str, document: Json) -> Outcome<Compiled> {
         self.documents.insert(url.to_owned(), Arc::new(document));
@@ -212,6 +227,8 @@ impl Compiler {
             if self.places.len() > MAX_PARTS {
                 return Err(Refusal::Other(format!("has more than {MAX_PARTS} parts")));
             }
+            self.budget.step(32 + pointer.len() as u64 / 8)?;
+            self.budget.bytes(size_of::<Schema>() + 2 * pointer.len())?;
             self.ensure(root, &pointer)?;
             schemas.push(self.schema(root, &pointer)?);
         }
@@ -266,7 +283,8 @@ impl Compiler {
     fn judge(&self, root: usize, schema: &Json, pointer: &str) -> Outcome<()> {
         let Some(root) = self.roots.get(root) else { return Ok(()) };
         let drafts = root.resources.iter().map(|(at, resource)| (at.clone(), resource.draft)).collect();
-        validate::against_metaschema(schema, root.draft(pointer), &drafts).map_err(Refusal::Invalid)
+        let judged = validate::against_metaschema(schema, root.draft(pointer), &drafts, &self.budget)?;
+        judged.map_err(Refusal::Invalid)
     }
 
     /// The draft of a schema by its `$schema`.
@@ -296,6 +314,9 @@ impl Compiler {
         if !root.processed.insert(pointer.to_owned()) {
             return Ok(());
         }
+        // The named schemas are looked through.
+        self.budget.step((8 + root.resources.len() + pointer.len() / 8) as u64)?;
+        self.budget.bytes(2 * pointer.len())?;
         let named = |id: &str, draft| Resource {
             id: id.to_owned(),
             draft,

@@ -3,6 +3,8 @@
 use serde_json::{Map, Value as Json};
 use slipway_gocompat::regexp::{self, Regex};
 
+use crate::cost;
+
 use super::compile::{Additional, Compiler, Dependency, Items, Outcome, Part, Refusal, Schema, decoded};
 use super::draft::{Draft, escape};
 use super::format;
@@ -131,6 +133,7 @@ impl<'a> Object<'a> {
 
     fn regex(&self, pattern: &str, keyword: &str) -> Outcome<Regex> {
         let place = format!("{}/{keyword}", self.pointer);
+        cost::of_pattern(&self.compiler.budget, pattern)?;
         regexp::compile(pattern).map_err(|e| Refusal::Other(format!("invalid regex at '{place}': {e}")))
     }
 

@@ -5,6 +5,9 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
+use slipway_budget::{Budget, Exceeded};
+
+use crate::cost;
 
 use super::compile::{self, Additional, Compiled, Dependency, Items, Part, Schema};
 use super::draft::{Draft, escape};
@@ -13,14 +16,23 @@ use super::number::Decimal;
 use super::unevaluated::Unevaluated;
 use super::values::{all_quoted, duplicates, equal, is_integer, missing, quoted, shown, type_of};
 
-/// Schemas that are looked at, each at each value.
-const MAX_STEPS: u64 = 1_000_000;
+/// Steps of looking at one value with one schema.
+const STEPS: u64 = 8;
 /// How deep schemas lead to others.
 const MAX_DEPTH: usize = 1_500;
 
-/// Validates `value`; `Ok(Err(…))` is what is wrong with it. Fails where that would take too long.
-pub(super) fn validate(compiled: &Compiled, value: &Json) -> Result<Result<(), Vec<Failure>>, String> {
-    Run { compiled, metas: None, steps: Cell::new(0), problem: Cell::new(None) }.whole(value, "")
+/// Why a validation does not come to an end.
+#[derive(Clone, Copy)]
+pub(super) enum Stop {
+    /// Schemas lead to schemas beyond [`MAX_DEPTH`].
+    TooDeep,
+    /// The render's budget is used up.
+    Budget(Exceeded),
+}
+
+/// Validates `value`; `Ok(Err(…))` is what is wrong with it.
+pub(super) fn validate(compiled: &Compiled, value: &Json, budget: &Budget) -> Result<Result<(), Vec<Failure>>, Stop> {
+    Run { compiled, metas: None, budget, problem: Cell::new(None) }.whole(value, "")
 }
 
 /// Holds a schema to its draft's metaschema; `drafts` are those of the named schemas in it.
@@ -28,11 +40,16 @@ pub(super) fn against_metaschema(
     schema: &Json,
     draft: Draft,
     drafts: &BTreeMap<String, Draft>,
-) -> Result<(), Vec<Failure>> {
+    budget: &Budget,
+) -> Result<Result<(), Vec<Failure>>, Exceeded> {
     let told = |words: &str| vec![Failure { kind: Kind::Told(words.to_owned()), ..Failure::default() }];
-    let compiled = compile::metaschema(draft).ok_or_else(|| told("its draft is not known"))?;
-    let run = Run { compiled, metas: Some((draft, drafts)), steps: Cell::new(0), problem: Cell::new(None) };
-    run.whole(schema, "").unwrap_or_else(|problem| Err(told(&problem)))
+    let Some(compiled) = compile::metaschema(draft) else { return Ok(Err(told("its draft is not known"))) };
+    let run = Run { compiled, metas: Some((draft, drafts)), budget, problem: Cell::new(None) };
+    match run.whole(schema, "") {
+        Ok(outcome) => Ok(outcome),
+        Err(Stop::TooDeep) => Ok(Err(told("leads from schema to schema too deeply"))),
+        Err(Stop::Budget(exceeded)) => Err(exceeded),
+    }
 }
 
 /// One validation.
@@ -40,8 +57,8 @@ struct Run<'a> {
     compiled: &'a Compiled,
     /// Where the value is a schema: its draft, and those of the named schemas in it.
     metas: Option<(Draft, &'a BTreeMap<String, Draft>)>,
-    steps: Cell<u64>,
-    problem: Cell<Option<&'static str>>,
+    budget: &'a Budget,
+    problem: Cell<Option<Stop>>,
 }
 
 /// The schemas that led here.
@@ -69,17 +86,27 @@ struct At<'r, 'v, 's> {
 type Outcome<'v> = Result<Unevaluated<'v>, Failure>;
 
 impl<'r> Run<'r> {
-    fn whole(&'r self, value: &Json, place: &str) -> Result<Result<(), Vec<Failure>>, String> {
+    fn whole(&'r self, value: &Json, place: &str) -> Result<Result<(), Vec<Failure>>, Stop> {
         let scope = Scope { part: 0, value: 0, parent: None, depth: 0 };
         let outcome = self.step(&scope, value, place, false, false);
         if let Some(problem) = self.problem.get() {
-            return Err(problem.to_owned());
+            return Err(problem);
         }
         Ok(match outcome {
             Ok(_) => Ok(()),
             Err(Failure { kind: Kind::Group, causes, .. }) => Err(causes),
             Err(failure) => Err(vec![failure]),
         })
+    }
+
+    fn note(&self, paid: Result<(), Exceeded>) {
+        if let Err(exceeded) = paid {
+            self.problem.set(self.problem.get().or(Some(Stop::Budget(exceeded))));
+        }
+    }
+
+    fn pay(&self, steps: u64) {
+        self.note(self.budget.step(steps));
     }
 
     /// Looks at `value` with the schema of `scope`.
@@ -91,14 +118,12 @@ impl<'r> Run<'r> {
         quiet: bool,
         caller_needs: bool,
     ) -> Outcome<'v> {
-        self.steps.set(self.steps.get() + 1);
-        if self.steps.get() > MAX_STEPS {
-            self.problem.set(Some("takes too many steps to validate"));
-        }
+        let schema = self.compiled.schemas.get(scope.part);
+        self.pay(STEPS + schema.map_or(0, |schema| schema.cost(value)));
         if scope.depth > MAX_DEPTH {
-            self.problem.set(Some("leads from schema to schema too deeply"));
+            self.problem.set(self.problem.get().or(Some(Stop::TooDeep)));
         }
-        let Some(schema) = self.compiled.schemas.get(scope.part).filter(|_| self.problem.get().is_none()) else {
+        let Some(schema) = schema.filter(|_| self.problem.get().is_none()) else {
             return Err(Failure::default());
         };
         let unevaluated = schema.unevaluated(value, caller_needs);
@@ -116,7 +141,10 @@ impl<'v> At<'_, 'v, '_> {
         if self.quiet {
             return Failure::default();
         }
-        Failure { at: self.place.to_owned(), kind: kind(), causes: Vec::new() }
+        let kind = kind();
+        let told = if let Kind::Told(words) = &kind { words.len() } else { 0 };
+        self.run.note(self.run.budget.bytes(told + self.place.len() + 2 * size_of::<Failure>()));
+        Failure { at: self.place.to_owned(), kind, causes: Vec::new() }
     }
 
     fn fail(&mut self, words: impl FnOnce() -> String) {
@@ -202,7 +230,12 @@ impl<'v> At<'_, 'v, '_> {
 
     fn is_cycle(&self) -> bool {
         let mut scope = self.scope.parent;
+        let mut looked_at = 0;
         while let Some(above) = scope.filter(|above| above.value == self.scope.value) {
+            looked_at += 1;
+            if looked_at % 16 == 0 {
+                self.run.pay(1);
+            }
             if above.part == self.scope.part {
                 return true;
             }
@@ -226,6 +259,7 @@ impl<'v> At<'_, 'v, '_> {
     /// Looks at a value in this one.
     fn inner(&self, part: Part, value: &Json, key: &str) -> Result<(), Failure> {
         let place = format!("{}/{}", self.place, escape(key));
+        self.run.pay(place.len() as u64 / 64);
         if let Some(outcome) = self.meta(part, value, &place) {
             return outcome;
         }
@@ -238,10 +272,8 @@ impl<'v> At<'_, 'v, '_> {
         let (draft, drafts) = self.run.metas.filter(|_| part == 0)?;
         let other = drafts.get(place).filter(|other| **other != draft)?;
         let compiled = compile::metaschema(*other)?;
-        let steps = Cell::new(self.run.steps.get());
-        let run = Run { compiled, metas: Some((*other, drafts)), steps, problem: Cell::new(None) };
+        let run = Run { compiled, metas: Some((*other, drafts)), budget: self.run.budget, problem: Cell::new(None) };
         let outcome = run.whole(value, place);
-        self.run.steps.set(run.steps.get());
         self.run.problem.set(run.problem.get());
         let outcome = outcome.unwrap_or_else(|_| Err(Vec::new()));
         Some(outcome.map_err(|causes| Failure { causes, ..self.failure_of(|| Kind::Group) }))
@@ -561,5 +593,44 @@ impl<'v> At<'_, 'v, '_> {
                 }
             }
         }
+    }
+}
+
+impl Schema {
+    /// The steps of what this schema does with `value` besides looking at the values in it.
+    fn cost(&self, value: &Json) -> u64 {
+        let named = self.required.len() + self.dependencies.len() + self.dependent_schemas.len() + self.types.len();
+        let listed = self.enumeration.iter().flatten().chain(&self.constant);
+        let most = if self.enumeration.is_some() || self.constant.is_some() { size(value) } else { 0 };
+        let compared: usize = listed.map(|one| 1 + if most > 1 { size(one).min(most) } else { 0 }).sum();
+        let own = match value {
+            // Each key is held to each pattern.
+            Json::Object(map) => {
+                map.len() + map.keys().map(|key| 1 + key.len() / 16).sum::<usize>() * self.pattern_properties.len() * 8
+            }
+            Json::Array(list) if self.unique_items => list.len() + 24 * size(value),
+            Json::Array(list) => list.len(),
+            Json::String(text) => {
+                let pattern = self.pattern.as_ref().map_or(0, |(_, pattern)| 8 + pattern.len() / 4);
+                let format = self.format.as_ref().map_or(0, |(name, _)| match name.as_str() {
+                    "regex" => cost::of_compiled(text) / 4,
+                    _ => text.len(),
+                });
+                text.len() / 64 * (1 + pattern) + pattern + format
+            }
+            Json::Number(_) => 8,
+            Json::Null | Json::Bool(_) => 0,
+        };
+        (named / 4 + compared + own) as u64
+    }
+}
+
+/// Values in `value`, itself included, and its texts by 64 bytes.
+fn size(value: &Json) -> usize {
+    1 + match value {
+        Json::String(text) => text.len() / 64,
+        Json::Array(list) => list.iter().map(size).sum(),
+        Json::Object(map) => map.iter().map(|(key, value)| key.len() / 64 + size(value)).sum(),
+        _ => 0,
     }
 }

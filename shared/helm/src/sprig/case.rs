@@ -8,14 +8,14 @@ use super::strings::on_text;
 const TEXT: &[Type] = &[Type::String];
 
 pub(super) const TABLE: &[Function] = &[
-    Function::new("upper", TEXT, |_, args| on_text(args, |s| s.chars().map(upper).collect())),
-    Function::new("lower", TEXT, |_, args| on_text(args, |s| s.chars().map(lower).collect())),
-    Function::new("title", TEXT, |_, args| on_text(args, title)),
-    Function::new("untitle", TEXT, |_, args| on_text(args, untitle)),
-    Function::new("swapcase", TEXT, |_, args| on_text(args, swap_case)),
-    Function::new("snakecase", TEXT, |_, args| on_text(args, |s| words(s, '_'))),
-    Function::new("kebabcase", TEXT, |_, args| on_text(args, |s| words(s, '-'))),
-    Function::new("camelcase", TEXT, |_, args| on_text(args, pascal_case)),
+    Function::new("upper", TEXT, |_, args| on_text(args, |s| s.chars().map(upper).collect())).costing(16),
+    Function::new("lower", TEXT, |_, args| on_text(args, |s| s.chars().map(lower).collect())).costing(16),
+    Function::new("title", TEXT, |_, args| on_text(args, title)).costing(16),
+    Function::new("untitle", TEXT, |_, args| on_text(args, untitle)).costing(16),
+    Function::new("swapcase", TEXT, |_, args| on_text(args, swap_case)).costing(16),
+    Function::new("snakecase", TEXT, |_, args| on_text(args, |s| words(s, '_'))).costing(48),
+    Function::new("kebabcase", TEXT, |_, args| on_text(args, |s| words(s, '-'))).costing(48),
+    Function::new("camelcase", TEXT, |_, args| on_text(args, pascal_case)).costing(32),
 ];
 
 /// Go's `unicode.ToUpper`: one character for one.

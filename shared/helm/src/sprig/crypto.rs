@@ -30,12 +30,23 @@ use keys::Key;
 const TEXT: Type = Type::String;
 const CERTIFICATE: Type = Type::Named("sprig.certificate");
 
-/// What a call costs in steps: some of these take as long as a large chart.
+/// What a call costs in steps, by the time that it takes: some of these take as long as a large chart.
 mod cost {
-    pub(super) const PASSWORD_HASH: u64 = 300_000;
-    pub(super) const RSA_2048: u64 = 1_000_000;
-    pub(super) const RSA_4096: u64 = 6_000_000;
+    /// 70 ms
+    pub(super) const BCRYPT: u64 = 3_000_000;
+    /// 150 ms and 32 MiB
+    pub(super) const SCRYPT: u64 = 7_500_000;
+    /// 150 ms on average
+    pub(super) const RSA_2048: u64 = 5_000_000;
+    /// 1 to 2 s on average: what alone costs less than it takes, as there are charts that want three.
+    pub(super) const RSA_4096: u64 = 12_000_000;
     pub(super) const OTHER_KEY: u64 = 20_000;
+
+    /// To read a key of so many bytes of PEM, and to sign with it: by the cube of its length, as RSA does.
+    pub(super) fn of_use(pem: usize) -> u64 {
+        let kilobytes = (pem / 1_024) as u64 + 1;
+        kilobytes.saturating_pow(3).saturating_mul(20_000)
+    }
 }
 
 pub(super) const TABLE: &[Function] = &[
@@ -51,8 +62,8 @@ pub(super) const TABLE: &[Function] = &[
         _ => misused(),
     }),
     Function::new("derivePassword", &[Type::Uint(UintKind::Uint32), TEXT, TEXT, TEXT, TEXT], derive_password),
-    Function::new("encryptAES", &[TEXT, TEXT], encrypt),
-    Function::new("decryptAES", &[TEXT, TEXT], decrypt),
+    Function::new("encryptAES", &[TEXT, TEXT], encrypt).costing(64),
+    Function::new("decryptAES", &[TEXT, TEXT], decrypt).costing(64),
     Function::new("genPrivateKey", &[TEXT], private_key),
     Function::new("buildCustomCert", &[TEXT, TEXT], custom_certificate),
     Function::new("genCA", &[TEXT, INT], |cx, args| authority(cx, "genCA", args)),
@@ -121,7 +132,7 @@ fn bcrypt_text(cx: &Context<'_>, function: &str, args: &[Value], password: &Str)
     if password.len() > 72 {
         return Ok("failed to encrypt string with bcrypt: bcrypt: password length exceeds 72 bytes".to_owned());
     }
-    cx.budget().step(cost::PASSWORD_HASH)?;
+    cx.budget().step(cost::BCRYPT)?;
     let mut salt = [0; 16];
     state(cx)?.random(cx, function, args)?.fill_bytes(&mut salt);
     let hash = bcrypt::hash_with_salt(password.as_bytes(), COST, salt).map_err(|e| e.to_string())?;
@@ -166,7 +177,7 @@ fn derive_password(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
         "pin" => &["nnnn"],
         other => return Ok(format!("cannot find password template {other}").into()),
     };
-    cx.budget().step(cost::PASSWORD_HASH)?;
+    cx.budget().step(cost::SCRYPT)?;
     let sized = |text: &Str| {
         let length = u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes();
         [SEED, length.as_slice(), text.as_bytes()].concat()
@@ -281,8 +292,9 @@ fn private_key(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
 }
 
 /// The key of a `…WithKey` function.
-fn key_from(pem: &Value) -> Result<Key, FuncError> {
+fn key_from(cx: &Context<'_>, pem: &Value) -> Result<Key, FuncError> {
     let Value::Str(pem) = pem else { return misused() };
+    cx.budget().step(cost::of_use(pem.len()))?;
     Key::from_pem(&pem.to_text()).map_err(|e| format!("parsing private key: {e}").into())
 }
 
@@ -301,13 +313,17 @@ fn request(
 ) -> Result<Request, FuncError> {
     let list = |value: &Value| value.as_list().map(slipway_gotmpl::List::to_vec).unwrap_or_default();
     let mut request = Request::new(name.as_str().map(Str::to_text).unwrap_or_default().into_owned());
+    let names = list(names);
+    let listed = names.iter().filter_map(Value::as_str).map(Str::len).sum::<usize>() + 64 * names.len();
+    // Its text, DER and PEM.
+    cx.budget().bytes(listed.saturating_mul(4))?;
     for ip in list(ips) {
         let Value::Str(text) = &ip else {
             return Err(format!("error parsing ip: {} is not a string", super::cast::text(cx, &ip)?).into());
         };
         request.ips.push(text.to_text().parse().map_err(|_| format!("error parsing ip: {text}"))?);
     }
-    for name in list(names) {
+    for name in names {
         let Value::Str(text) = &name else {
             let shown = super::cast::text(cx, &name)?;
             return Err(format!("error processing alternate dns name: {shown} is not a string").into());
@@ -326,7 +342,7 @@ fn request(
 /// A certificate that signs itself, with the key given in `pem` or a new one.
 fn own(cx: &Context<'_>, function: &str, args: &[Value], request: Request, pem: &[Value]) -> Outcome {
     if let Some(pem) = pem.first() {
-        let key = key_from(pem)?;
+        let key = key_from(cx, pem)?;
         return Ok(Certificate::made(request.issue(&key, None)?.into(), key.to_pem()?.into()));
     }
     request.validity()?;
@@ -351,7 +367,8 @@ fn signed(cx: &mut Context<'_>, function: &str, args: &[Value]) -> Outcome {
     let [name, ips, names, days, issuer, pem @ ..] = args else { return misused() };
     let Some(issuer) = issuer.downcast::<Certificate>().and_then(Certificate::pair) else { return misused() };
     // With a key given, that is looked at first, as sprig does.
-    let given = pem.first().map(key_from).transpose()?;
+    let given = pem.first().map(|pem| key_from(cx, pem)).transpose()?;
+    cx.budget().step(cost::of_use(issuer.key.len()))?;
     let signer = Signer::new(&issuer.cert.to_text(), &issuer.key.to_text())?;
     let request = request(cx, function, args, [name, ips, names, days])?;
     let key = match given {
@@ -361,12 +378,13 @@ fn signed(cx: &mut Context<'_>, function: &str, args: &[Value]) -> Outcome {
     Ok(Certificate::made(request.issue(&key, Some(&signer))?.into(), key.to_pem()?.into()))
 }
 
-fn custom_certificate(_: &mut Context<'_>, args: &[Value]) -> Outcome {
+fn custom_certificate(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
     let [Value::Str(cert), Value::Str(key)] = args else { return misused() };
     let decode = |text: &Str, what: &str| {
         decode64(text.as_bytes()).map_err(|_| FuncError::from(format!("unable to decode base64 {what}")))
     };
     let (cert, key) = (Str::from(decode(cert, "certificate")?), Str::from(decode(key, "private key")?));
+    cx.budget().step(cost::of_use(key.len()))?;
     certificate::check(&cert.to_text())?;
     Key::from_pem(&key.to_text()).map_err(|e| format!("error parsing private key: {e}"))?;
     Ok(Certificate::made(cert, key))

@@ -40,8 +40,10 @@ fn on_bytes(args: &[Value], work: impl for<'b> FnOnce(&[u8], &'b [u8]) -> &'b [u
     }
 }
 
-fn trim_all(_: &mut Context<'_>, args: &[Value]) -> Outcome {
+fn trim_all(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
     let [Value::Str(cut), Value::Str(s)] = args else { return misused() };
+    // Each character of one is looked for in the other.
+    cx.budget().step((s.len() / 8 + 1).saturating_mul(cut.len() / 64 + 1) as u64)?;
     let cut = cut.to_text();
     Ok(s.to_text().trim_matches(|c| cut.contains(c)).into())
 }

@@ -6,10 +6,11 @@ mod json_syntax;
 mod toml;
 
 use serde_json::Value as Json;
-use slipway_gotmpl::{Context, FuncError, Function, List, Map, MapType, Numbers, Str, Type, Value};
+use slipway_gotmpl::{Context, FuncError, Function, Limit, List, Map, MapType, Numbers, Str, Type, Value};
 use slipway_manifest::yaml;
 
 use super::{Outcome, misused};
+use crate::cost;
 use crate::encode::{Style, to_text, to_yaml, to_yaml_pretty};
 
 const ANY: &[Type] = &[Type::Any];
@@ -44,7 +45,7 @@ pub(super) const TABLE: &[Function] = &[
     Function::new("fromYamlArray", TEXT, |cx, args| {
         from_yaml(cx, args).map(|decoded| array(decoded, JSON_OF_YAML, List::new(Vec::new())))
     }),
-    Function::new("fromToml", TEXT, toml::decode),
+    Function::new("fromToml", TEXT, toml::decode).costing(256),
 ];
 
 /// sigs.k8s.io/yaml decodes YAML as JSON, and says so.
@@ -70,18 +71,16 @@ type Decoded = Result<Json, String>;
 
 fn from_json(cx: &Context<'_>, args: &[Value]) -> Result<Decoded, FuncError> {
     let [Value::Str(text)] = args else { return misused() };
-    // A decoded value takes several times the text's size.
-    cx.budget().bytes(text.len().saturating_mul(4))?;
     let text = text.to_text();
+    cost::of_yaml(cx.budget().shared(), &text).map_err(Limit::from)?;
     Ok(serde_json::from_str(&text).map_err(|error| json_syntax::complaint(&text).unwrap_or_else(|| error.to_string())))
 }
 
 fn from_yaml(cx: &Context<'_>, args: &[Value]) -> Result<Decoded, FuncError> {
     let [Value::Str(text)] = args else { return misused() };
-    cx.budget().bytes(text.len().saturating_mul(4))?;
-    cx.budget().step(text.len() as u64 / 16)?;
     let limits = yaml::Limits { nodes: 500_000, ..yaml::Limits::default() };
     let text = text.to_text();
+    cost::of_yaml(cx.budget().shared(), &text).map_err(Limit::from)?;
     let parsed = yaml::parse_with(&text, yaml::Options { limits, ..yaml::Options::lenient() });
     Ok(parsed.map_err(|e| go_yaml::message(&text, &e)))
 }

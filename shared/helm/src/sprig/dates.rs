@@ -25,8 +25,8 @@ pub(super) const TABLE: &[Function] = &[
     Function::new("date_modify", MODIFY, |_, args| modify(args, true)),
     Function::new("mustDateModify", MODIFY, |_, args| modify(args, false)),
     Function::new("must_date_modify", MODIFY, |_, args| modify(args, false)),
-    Function::new("toDate", TWO_TEXTS, |_, args| Ok(value(parse(args)?.unwrap_or(time::Time::ZERO)))),
-    Function::new("mustToDate", TWO_TEXTS, |_, args| parse(args)?.map(value).map_err(|e| e.to_string().into())),
+    Function::new("toDate", TWO_TEXTS, |cx, args| Ok(value(parse(cx, args)?.unwrap_or(time::Time::ZERO)))),
+    Function::new("mustToDate", TWO_TEXTS, |cx, args| parse(cx, args)?.map(value).map_err(|e| e.to_string().into())),
     Function::new("duration", ONE, duration_of),
     Function::new("durationRound", ONE, duration_round),
     Function::new("unixEpoch", TIME, |_, args| Ok(own(args)?.instant().0.to_string().into())),
@@ -74,8 +74,11 @@ fn other(args: &[Value]) -> Result<&time::Time, FuncError> {
 }
 
 const METHODS: &[Function] = &[
-    Function::new("Format", &[Type::String], |_, args| match args {
-        [_, Value::Str(format)] => Ok(own(args)?.format(&format.to_text()).into()),
+    Function::new("Format", &[Type::String], |cx, args| match args {
+        [_, Value::Str(format)] => {
+            pay_layout(cx, format)?;
+            Ok(own(args)?.format(&format.to_text()).into())
+        }
         _ => misused(),
     }),
     Function::new("String", &[], |_, args| Ok(own(args)?.to_string().into())),
@@ -168,8 +171,16 @@ fn moment(cx: &Context<'_>, value: Option<&Value>) -> Result<time::Time, FuncErr
 
 fn in_zone(cx: &Context<'_>, format: Option<&Value>, date: Option<&Value>, zone: Option<&Value>) -> Outcome {
     let Some(Value::Str(format)) = format else { return misused() };
+    pay_layout(cx, format)?;
     let zone = zone.and_then(Value::as_str).map(Str::to_text).unwrap_or_default();
     Ok(moment(cx, date)?.in_zone(&zone).format(&format.to_text()).into())
+}
+
+/// A layout is cut into pieces, some of a byte only, and each is looked up.
+fn pay_layout(cx: &Context<'_>, layout: &Str) -> Result<(), FuncError> {
+    const PIECE: usize = 64;
+    cx.budget().step(layout.len().saturating_mul(8) as u64)?;
+    Ok(cx.budget().bytes(layout.len().saturating_mul(PIECE))?)
 }
 
 fn modify(args: &[Value], lenient: bool) -> Outcome {
@@ -182,8 +193,9 @@ fn modify(args: &[Value], lenient: bool) -> Outcome {
     }
 }
 
-fn parse(args: &[Value]) -> Result<Result<time::Time, TimeError>, FuncError> {
+fn parse(cx: &Context<'_>, args: &[Value]) -> Result<Result<time::Time, TimeError>, FuncError> {
     let [Value::Str(format), Value::Str(text)] = args else { return misused() };
+    pay_layout(cx, format)?;
     Ok(time::Time::parse(&format.to_text(), &text.to_text()))
 }
 

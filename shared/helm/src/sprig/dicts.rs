@@ -13,8 +13,8 @@ pub(super) const TABLE: &[Function] = &[
     Function::new("hasKey", &[MAP, Type::String], has_key),
     Function::variadic("pluck", &[Type::String, MAP], pluck),
     Function::variadic("keys", &[MAP], keys),
-    Function::variadic("pick", &[MAP, Type::String], |_, args| select(args, true)),
-    Function::variadic("omit", &[MAP, Type::String], |_, args| select(args, false)),
+    Function::variadic("pick", &[MAP, Type::String], |cx, args| select(cx, args, true)),
+    Function::variadic("omit", &[MAP, Type::String], |cx, args| select(cx, args, false)),
     Function::variadic("merge", &[MAP, MAP], |cx, args| merge_all(cx, args, false)),
     Function::variadic("mustMerge", &[MAP, MAP], |cx, args| merge_all(cx, args, false)),
     Function::variadic("mergeOverwrite", &[MAP, MAP], |cx, args| merge_all(cx, args, true)),
@@ -84,8 +84,11 @@ fn keys(_: &mut Context<'_>, args: &[Value]) -> Outcome {
     Ok(List::typed(&Type::String, keys.collect()).into())
 }
 
-fn select(args: &[Value], keep: bool) -> Outcome {
+fn select(cx: &Context<'_>, args: &[Value], keep: bool) -> Outcome {
     let [map, names @ ..] = args else { return misused() };
+    // Each key is held to each name.
+    let compared = map.as_map().map_or(0, Map::len).saturating_mul(names.len());
+    cx.budget().step(compared as u64 / 4)?;
     let entries = map.as_map().map(Map::entries).unwrap_or_default();
     let is_listed = |key: &Str| names.iter().any(|name| name.as_str() == Some(key));
     Ok(Value::Map(entries.into_iter().filter(|(key, _)| is_listed(key) == keep).collect()))
@@ -175,7 +178,7 @@ fn merge(cx: &Context<'_>, target: &Map, source: &Map, overwrite: bool) -> Resul
         return Ok(());
     }
     for (key, value) in source.entries() {
-        cx.budget().step(1)?;
+        cx.budget().step(6)?;
         let own = target.get(key.as_bytes());
         match (&value, &own) {
             (Value::Nil, _) => {

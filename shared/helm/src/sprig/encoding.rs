@@ -21,22 +21,25 @@ pub(super) const TABLE: &[Function] = &[
             Ok(decoded) => Str::from(decoded),
             Err(at) => Str::from(at),
         })
-    }),
+    })
+    .costing(16),
     Function::new("b32enc", TEXT, |cx, args| {
         let [Value::Str(s)] = args else { return misused() };
         cx.budget().bytes(s.len().saturating_mul(2))?;
         Ok(encode32(s.as_bytes()).into())
-    }),
+    })
+    .costing(48),
     Function::new("b32dec", TEXT, |_, args| {
         on(args, |bytes| match decode32(bytes) {
             Ok(decoded) => Str::from(decoded),
             Err(at) => Str::from(format!("illegal base32 data at input byte {at}")),
         })
-    }),
-    Function::new("sha1sum", TEXT, |_, args| on(args, |bytes| hex::encode(Sha1::digest(bytes)).into())),
-    Function::new("sha256sum", TEXT, |_, args| on(args, |bytes| hex::encode(Sha256::digest(bytes)).into())),
-    Function::new("sha512sum", TEXT, |_, args| on(args, |bytes| hex::encode(Sha512::digest(bytes)).into())),
-    Function::new("adler32sum", TEXT, |_, args| on(args, |bytes| adler32(bytes).to_string().into())),
+    })
+    .costing(96),
+    Function::new("sha1sum", TEXT, |_, args| on(args, |bytes| hex::encode(Sha1::digest(bytes)).into())).costing(32),
+    Function::new("sha256sum", TEXT, |_, args| on(args, |bytes| hex::encode(Sha256::digest(bytes)).into())).costing(48),
+    Function::new("sha512sum", TEXT, |_, args| on(args, |bytes| hex::encode(Sha512::digest(bytes)).into())).costing(32),
+    Function::new("adler32sum", TEXT, |_, args| on(args, |bytes| adler32(bytes).to_string().into())).costing(16),
 ];
 
 fn on(args: &[Value], work: impl FnOnce(&[u8]) -> Str) -> Outcome {

@@ -3,9 +3,10 @@
 use std::rc::Rc;
 
 use slipway_gocompat::strconv::quote;
-use slipway_gotmpl::{Context, FuncError, Function, Set, Str, Type, Value};
+use slipway_gotmpl::{Context, FuncError, Function, Limit, Set, Str, Type, Value};
 
 use super::{Outcome, misused, state};
+use crate::cost;
 use crate::error::{WARN_END, WARN_START};
 
 /// How often one template may be inside itself (Helm's own bound).
@@ -60,7 +61,7 @@ fn tpl(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
     let set = if let Some(set) = cache.get(cx.set(), text) {
         set
     } else {
-        cx.budget().step(10 + source.len() as u64 / 8)?;
+        cost::of_template(cx.budget().shared(), source).map_err(Limit::from)?;
         let mut set = Set::child(cx.set());
         set.parse(NAME, source)
             .map_err(|e| FuncError::wrap(format!("cannot parse template {}", quote(text.as_bytes())), e))?;

@@ -46,11 +46,15 @@ pub(super) const TABLE: &[Function] = &[
 ];
 
 /// The elements of a list, of a named list type, or of bytes; `None` for what is no list.
-fn elements(value: &Value) -> Option<Vec<Value>> {
+fn elements(cx: &Context<'_>, value: &Value) -> Result<Option<Vec<Value>>, FuncError> {
+    let length = value.as_list().map_or_else(|| value.downcast::<Bytes>().map_or(0, |bytes| bytes.0.len()), List::len);
+    // Copies of long lists in a loop would cost what nothing else counts.
+    cx.budget().step(1 + length as u64 / 4)?;
+    cx.budget().bytes(length.saturating_mul(size_of::<Value>()))?;
     if let Some(bytes) = value.downcast::<Bytes>() {
-        return Some(bytes.elements());
+        return Ok(Some(bytes.elements()));
     }
-    value.plain().as_list().map(List::to_vec)
+    Ok(value.plain().as_list().map(List::to_vec))
 }
 
 /// The elements, or sprig's complaint, which is `what` and the kind.
@@ -58,10 +62,7 @@ fn items(cx: &Context<'_>, value: &Value, what: &str) -> Result<Vec<Value>, Func
     if matches!(value, Value::Nil) {
         return nil_dereference();
     }
-    let items = elements(value).ok_or_else(|| FuncError::from(what.replace("{}", &value.kind().to_string())))?;
-    // Copies of long lists in a loop would cost time that nothing else counts.
-    cx.budget().step(1 + items.len() as u64 / 16)?;
-    Ok(items)
+    elements(cx, value)?.ok_or_else(|| what.replace("{}", &value.kind().to_string()).into())
 }
 
 fn push(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
@@ -194,10 +195,6 @@ fn concat(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
     let mut all = Vec::new();
     for list in args {
         all.extend(items(cx, list, "Cannot concat type {} as list")?);
-        // The one function whose result doubles when it is applied to itself.
-        if all.len() > 4_096 {
-            cx.budget().bytes(all.len().saturating_mul(size_of::<Value>()))?;
-        }
     }
     Ok(if all.is_empty() { List::nil(&Type::Any).into() } else { all.into() })
 }
@@ -207,21 +204,29 @@ fn sort_alpha(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
     if let Value::List(own) = list
         && *own.elem() == Type::String
     {
+        pay_sort(cx, &own.borrow())?;
         own.borrow_mut().sort_by(|a, b| a.as_str().cmp(&b.as_str()));
         return Ok(list.clone());
     }
     let mut texts = texts(cx, list)?;
+    pay_sort(cx, &texts)?;
     texts.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
     Ok(List::typed(&Type::String, texts).into())
 }
 
+/// Each text is compared with others as often as the list can be halved.
+fn pay_sort(cx: &Context<'_>, texts: &[Value]) -> Result<(), FuncError> {
+    let length: usize = texts.iter().filter_map(Value::as_str).map(|text| 1 + text.len() / 64).sum();
+    let halvings = texts.len().checked_ilog2().unwrap_or_default() as usize + 1;
+    Ok(cx.budget().step(length.saturating_mul(halvings) as u64)?)
+}
+
 /// sprig's `strslice`: the elements as text without nulls; one value is a list of one.
 pub(super) fn texts(cx: &Context<'_>, value: &Value) -> Result<Vec<Value>, FuncError> {
-    let items = match (value, elements(value)) {
+    let items = match (value, elements(cx, value)?) {
         (Value::Nil, _) => Vec::new(),
         (_, Some(items)) => items,
         (one, None) => vec![one.clone()],
     };
-    cx.budget().step(1 + items.len() as u64 / 16)?;
     items.iter().filter(|item| !matches!(item, Value::Nil)).map(|item| Ok(Value::Str(text(cx, item)?))).collect()
 }

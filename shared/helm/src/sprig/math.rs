@@ -135,6 +135,8 @@ fn seq(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
         _ => return Ok(Value::literal("")),
     };
     let numbers = steps(cx, start, end.wrapping_add(toward(start, end)), step)?;
+    // A text for each, and all of them joined.
+    cx.budget().bytes(numbers.len().saturating_mul(64))?;
     Ok(numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ").into())
 }
 

@@ -48,7 +48,12 @@ pub(super) fn deep_equal(cx: &Context<'_>, a: &Value, b: &Value) -> Result<bool,
         (Value::Uint(ka, a), Value::Uint(kb, b)) => ka == kb && a == b,
         (Value::Float(a), Value::Float(b)) => a == b,
         (Value::Complex(a, ai), Value::Complex(b, bi)) => a == b && ai == bi,
-        (Value::Str(a), Value::Str(b)) => a == b,
+        (Value::Str(a), Value::Str(b)) => {
+            if a.len() == b.len() {
+                cx.budget().scan(a.len())?;
+            }
+            a == b
+        }
         (Value::List(a), Value::List(b)) => {
             a.elem() == b.elem()
                 && a.is_nil() == b.is_nil()

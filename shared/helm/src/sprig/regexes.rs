@@ -27,10 +27,16 @@ pub(super) const TABLE: &[Function] = &[
     Function::new("regexQuoteMeta", &[Type::String], quote_meta),
 ];
 
+/// A match from `place` on may look at all the rest of the text.
+fn pay_match(cx: &Context<'_>, text: &str, place: usize) -> Result<(), FuncError> {
+    Ok(cx.budget().step(4 + text.len().saturating_sub(place) as u64 / 128)?)
+}
+
 /// The pattern, and the text to search, whose length is taken from the budget.
 fn prepare<'a>(cx: &Context<'_>, args: &'a [Value]) -> Result<(Rc<Regex>, &'a Str), FuncError> {
     let [Value::Str(pattern), Value::Str(text), ..] = args else { return misused() };
-    cx.budget().step(text.len() as u64 / 64)?;
+    // Where no table of states is small enough, each state of the pattern is tried at each character.
+    cx.budget().step((text.len() / 64).saturating_mul(4 + pattern.len() / 4) as u64)?;
     Ok((state(cx)?.regexes.compile(cx, pattern)?, text))
 }
 
@@ -54,7 +60,8 @@ fn find_all(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
     let count = usize::try_from(*count).unwrap_or(usize::MAX);
     let mut hits: Vec<Value> = Vec::new();
     for hit in regex.find_iter(&text).take(count) {
-        cx.budget().bytes(size_of::<Value>())?;
+        pay_match(cx, &text, hit.start())?;
+        cx.budget().bytes(size_of::<Value>() + hit.len())?;
         hits.push(hit.as_str().into());
     }
     // Go gives a nil slice where nothing matches.
@@ -69,6 +76,7 @@ fn replace(cx: &mut Context<'_>, args: &[Value], literal: bool) -> Outcome {
     let mut last = 0;
     for captures in regex.captures_iter(&text) {
         let Some(whole) = captures.get(0) else { continue };
+        pay_match(cx, &text, whole.start())?;
         let before = out.len();
         out.push_str(text.get(last..whole.start()).unwrap_or_default());
         if literal {
@@ -101,6 +109,7 @@ fn split(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
         if parts.len() + 1 >= most {
             break;
         }
+        pay_match(cx, &text, hit.start())?;
         end = hit.start();
         if hit.end() != 0 {
             cx.budget().bytes(size_of::<Value>())?;

@@ -1,5 +1,6 @@
 //! Text (Masterminds/sprig `strings.go`, Masterminds/goutils, huandu/xstrings). Lengths and positions count bytes.
 
+use memchr::memmem;
 use slipway_gocompat::strconv;
 use slipway_gotmpl::{Context, FuncError, Function, INT, List, Map, MapType, Str, Type, Value, sprint};
 
@@ -22,11 +23,11 @@ pub(super) const TABLE: &[Function] = &[
         _ => misused(),
     }),
     Function::new("repeat", INT_TEXT, repeat),
-    Function::new("replace", THREE_TEXTS, replace),
-    Function::new("contains", TWO_TEXTS, |_, args| test(args, |part, s| find(s, part).is_some())),
+    Function::new("replace", THREE_TEXTS, replace).costing(32),
+    Function::new("contains", TWO_TEXTS, |_, args| test(args, |part, s| memmem::find(s, part).is_some())),
     Function::new("hasPrefix", TWO_TEXTS, |_, args| test(args, |part, s| s.starts_with(part))),
     Function::new("hasSuffix", TWO_TEXTS, |_, args| test(args, |part, s| s.ends_with(part))),
-    Function::variadic("quote", &[Type::Any], quote),
+    Function::variadic("quote", &[Type::Any], quote).costing(24),
     Function::variadic("squote", &[Type::Any], squote),
     Function::variadic("cat", &[Type::Any], cat),
     Function::new("indent", INT_TEXT, |cx, args| indent(cx, args, "")),
@@ -76,13 +77,6 @@ fn test(args: &[Value], work: impl FnOnce(&[u8], &[u8]) -> bool) -> Outcome {
     }
 }
 
-fn find(text: &[u8], part: &[u8]) -> Option<usize> {
-    if let (Ok(text), Ok(part)) = (std::str::from_utf8(text), std::str::from_utf8(part)) {
-        return text.find(part);
-    }
-    if part.is_empty() { Some(0) } else { text.windows(part.len()).position(|window| window == part) }
-}
-
 fn repeat(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
     let [Value::Int(_, count), Value::Str(s)] = args else { return misused() };
     let Ok(count) = usize::try_from(*count) else { return Err("strings: negative Repeat count".into()) };
@@ -94,13 +88,13 @@ fn replace(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
     let [Value::Str(old), Value::Str(new), Value::Str(s)] = args else { return misused() };
     let most = if old.is_empty() { s.len() + 1 } else { s.len() / old.len() };
     let grown = s.len().saturating_add(most.saturating_mul(new.len().saturating_sub(old.len())));
-    cx.budget().bytes(grown.min(cx.budget().limits().output + 1).min(replaced_length(s, old, new)))?;
+    cx.budget().bytes(if new.len() > old.len() { grown.min(replaced_length(s, old, new)) } else { s.len() })?;
     if let (Some(s), Some(old), Some(new)) = (s.as_str(), old.as_str(), new.as_str()) {
         return Ok(s.replace(old, new).into());
     }
     let mut out = Vec::new();
     let mut rest = s.as_bytes();
-    while let Some(at) = find(rest, old.as_bytes()).filter(|_| !old.is_empty()) {
+    while let Some(at) = memmem::find(rest, old.as_bytes()).filter(|_| !old.is_empty()) {
         out.extend_from_slice(rest.get(..at).unwrap_or_default());
         out.extend_from_slice(new.as_bytes());
         rest = rest.get(at + old.len()..).unwrap_or_default();
@@ -109,11 +103,8 @@ fn replace(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
     Ok(Str::from(out).into())
 }
 
-/// How long the result of a replacement is; only counted where it grows.
+/// How long the result of a replacement is that grows.
 fn replaced_length(s: &Str, old: &Str, new: &Str) -> usize {
-    if new.len() <= old.len() {
-        return s.len();
-    }
     let hits = match (s.as_str(), old.as_str()) {
         (Some(s), Some(old)) => s.matches(old).count(),
         _ => s.len(),
@@ -226,22 +217,21 @@ fn split(cx: &Context<'_>, s: &Str, separator: &Str, count: Option<usize>) -> Re
         return Ok(parts);
     }
     let mut push = |part: &[u8]| {
-        cx.budget().bytes(size_of::<Value>())?;
+        cx.budget().step(1)?;
+        cx.budget().bytes(size_of::<Value>() + 32 + part.len())?;
         parts.push(Str::from(part).into());
         Ok::<_, FuncError>(parts.len())
     };
+    let finder = memmem::Finder::new(separator.as_bytes());
     let mut rest = s.as_bytes();
     let mut done = 0;
     while done + 1 < count {
         let at = if separator.is_empty() {
             // Between all characters, but not before the first nor after the last.
-            let first = String::from_utf8_lossy(rest)
-                .chars()
-                .next()
-                .map_or(0, |c| if c == '\u{fffd}' { 1 } else { c.len_utf8() });
+            let first = first_length(rest);
             (first < rest.len()).then_some(first)
         } else {
-            find(rest, separator.as_bytes())
+            finder.find(rest)
         };
         let Some(at) = at else { break };
         done = push(rest.get(..at).unwrap_or_default())?;
@@ -251,6 +241,13 @@ fn split(cx: &Context<'_>, s: &Str, separator: &Str, count: Option<usize>) -> Re
         push(rest)?;
     }
     Ok(parts)
+}
+
+/// Bytes of the first character; one where it is none.
+fn first_length(text: &[u8]) -> usize {
+    let start = text.get(..text.len().min(4)).unwrap_or_default();
+    let valid = start.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    valid.chars().next().map_or(usize::from(!text.is_empty()), char::len_utf8)
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the last step of functions in the table")]

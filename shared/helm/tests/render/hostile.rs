@@ -3,12 +3,14 @@
 
 use std::fmt::Write as _;
 
-use slipway_helm::{HelmError, Limits, Options, RenderError, Set, SetKind, render};
+use slipway_budget::{Budget, Limits};
+use slipway_helm::{HelmError, Options, RenderError, Set, SetKind, render};
 
 use crate::{one, tree};
 
 fn options() -> Options {
-    Options { limits: Limits { steps: 1_000_000, output: 16 << 20, ..Options::default().limits }, ..Options::default() }
+    let budget = Budget::new(Limits { steps: 1_000_000, bytes: 16 << 20 });
+    Options { budget: Some(budget), ..Options::default() }
 }
 
 fn refused(template: &str) -> RenderError {
@@ -172,14 +174,14 @@ fn schemas_fetch_nothing_and_end() {
         .concat();
     let doubles = format!(r##"{{"$ref": "#/$defs/a0", "$defs": {{"a60": {{}}{doubles}}}}}"##);
     let chain =
-        (0..20_000).map(|n| format!(r##","a{n}": {{"$ref": "#/$defs/a{}"}}"##, n + 1)).collect::<Vec<_>>().concat();
-    let chain = format!(r##"{{"$ref": "#/$defs/a0", "$defs": {{"a20000": {{}}{chain}}}}}"##);
+        (0..3_000).map(|n| format!(r##","a{n}": {{"$ref": "#/$defs/a{}"}}"##, n + 1)).collect::<Vec<_>>().concat();
+    let chain = format!(r##"{{"$ref": "#/$defs/a0", "$defs": {{"a3000": {{}}{chain}}}}}"##);
     for (schema, refusal) in [
         (loops, Some("reference cycle")),
         (file, Some("nothing is fetched")),
         (net, Some("nothing is fetched")),
         (net, Some("helm.skipSchemaValidation: true")),
-        (&doubles, Some("too many steps")),
+        (&doubles, Some("values.schema.json of c: the render exceeded its budget of 1000000 steps")),
         (&chain, Some("too deeply")),
     ] {
         let chart = tree(&[("values.schema.json", schema), ("templates/x.yaml", "a: 1\n")]);

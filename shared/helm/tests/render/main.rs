@@ -10,6 +10,7 @@
     reason = "a test may stop by panicking"
 )]
 
+mod bombs;
 mod functions;
 mod hostile;
 mod reference;

@@ -458,7 +458,9 @@ fn check(schema: &Schema, kind: &Type, value: &Value, path: &str) -> Option<Stri
 fn in_go(value: &Value) -> String {
     let value = slipway_gotmpl::Value::from_json(value, Numbers::Int64);
     // A request is far smaller than what a budget allows.
-    sprintf(&Budget::new(Limits::default()), b"%#v", &[value]).map(|text| text.to_string()).unwrap_or_default()
+    sprintf(&Budget::new(slipway_budget::Budget::default(), Limits::default()), b"%#v", &[value])
+        .map(|text| text.to_string())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ impl Writer<'_, '_> {
         self.cx.budget().step(1)?;
         self.cx.budget().stack()?;
         self.cx.budget().bytes(0)?;
-        if depth > 200 || self.out.len() > self.cx.budget().limits().output {
+        if depth > 200 || self.out.len() > self.cx.budget().shared().limits().bytes {
             return Err(Stop::Function("toml: value is too large or nested too deeply".into()));
         }
         Ok(())
