@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use serde_json::json;
+
 use crate::world::{Flow, KUSTOMIZATION};
 
 const OBJECTS: usize = 1000;
@@ -62,4 +64,81 @@ async fn a_thousand_unchanged_objects_cost_one_list_a_kind_and_no_write() {
     writes.sort();
     let path = "/api/v1/namespaces/shop/configmaps/many-0".to_owned();
     assert_eq!(writes, [(path.clone(), false), (path, true)], "one suspect: its dry run and its apply");
+}
+
+/// An application whose objects lie in a namespace that it shares with others.
+fn application(name: &str) -> String {
+    format!(
+        "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: {name}, namespace: argocd}}\nspec:\n  \
+         project: default\n  source: {{repoURL: 'https://github.com/acme/gitops.git', path: {name}, targetRevision: \
+         HEAD}}\n  destination: {{server: 'https://kubernetes.default.svc', namespace: many}}\n  syncPolicy: \
+         {{automated: {{prune: true}}, syncOptions: [CreateNamespace=true]}}\n"
+    )
+}
+
+/// Objects of four kinds that the sandbox's controllers leave alone.
+fn four(name: &str) -> String {
+    let meta = format!("metadata: {{name: {name}, labels: {{app: {name}}}}}");
+    let head = |group: &str, kind: &str| format!("apiVersion: {group}\nkind: {kind}\n{meta}\n");
+    let objects = [
+        head("v1", "ConfigMap") + &format!("data: {{name: {name}}}\n"),
+        head("v1", "ServiceAccount"),
+        head("rbac.authorization.k8s.io/v1", "Role") + "rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]\n",
+        head("v1", "Service") + &format!("spec: {{selector: {{app: {name}}}, ports: [{{port: 80}}]}}\n"),
+    ];
+    objects.join("---\n")
+}
+
+#[tokio::test]
+async fn a_check_of_unchanged_applications_costs_lists_alone() {
+    const APPS: usize = 10;
+    const PLURALS: [&str; 4] = [
+        "/api/v1/namespaces/many/configmaps",
+        "/api/v1/namespaces/many/serviceaccounts",
+        "/api/v1/namespaces/many/services",
+        "/apis/rbac.authorization.k8s.io/v1/namespaces/many/roles",
+    ];
+    let mut flow = Flow::deployed().await;
+    let names: Vec<String> = (0..APPS).map(|number| format!("app-{number:02}")).collect();
+    let files: Vec<(String, String)> = names
+        .iter()
+        .flat_map(|name| {
+            [(format!("applications/{name}.yaml"), application(name)), (format!("{name}/all.yaml"), four(name))]
+        })
+        .collect();
+    flow.push("Add many", &files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect::<Vec<_>>());
+    flow.settle().await;
+    // What is known once for all applications, as the kinds, is asked at the first check.
+    flow.check().await;
+
+    let before = flow.sandbox.cluster.exchanges().len();
+    let found = flow.check().await;
+    let checked = found["applications"].as_object().unwrap();
+    assert_eq!(checked.len(), APPS + 1, "{found}");
+    assert!(checked.values().all(|verdict| *verdict == json!({})), "{found}");
+    let (writes, lists) = asked(&flow, before);
+    assert!(writes.is_empty(), "{writes:?}");
+    let lists: BTreeMap<&str, usize> = lists
+        .iter()
+        .filter(|(path, _)| !path.contains("/namespaces/shop/"))
+        .map(|(path, count)| (path.as_str(), *count))
+        .collect();
+    assert_eq!(lists, PLURALS.map(|path| (path, APPS)).into(), "one list a kind, and nothing else");
+
+    // Of ours, each application has a Lease, taken and given back, and a state, read before and under the Lease.
+    let mut own: BTreeMap<(String, &str), usize> = BTreeMap::new();
+    for exchange in flow.sandbox.cluster.exchanges().into_iter().skip(before) {
+        let request = exchange.request;
+        if request.path.contains("/namespaces/slipway/") {
+            let what = if request.path.contains("/leases") { "Lease" } else { "state" };
+            *own.entry((request.method.to_string(), what)).or_default() += 1;
+        }
+    }
+    let apps = APPS + 1;
+    let each = [("GET", "Lease", 1), ("PUT", "Lease", 2), ("GET", "state", 2), ("PUT", "state", 1)];
+    let mut expected: BTreeMap<(String, &str), usize> =
+        each.into_iter().map(|(method, what, count)| ((method.to_owned(), what), count * apps)).collect();
+    // The states of applications whose manifests are gone.
+    *expected.get_mut(&("GET".to_owned(), "state")).unwrap() += 1;
+    assert_eq!(own, expected);
 }
