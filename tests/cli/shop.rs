@@ -57,7 +57,7 @@ impl Shop {
 
     /// The same shop, but synced by hand.
     pub(crate) async fn by_hand() -> Self {
-        let mut shop = Self::open().await;
+        let mut shop = Box::pin(Self::open()).await;
         let path = "applications/shop.yaml";
         let manual = shop.read(path).replace("    automated:\n      prune: true\n", "");
         shop.push(&[(path, &manual)]);

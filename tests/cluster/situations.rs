@@ -14,7 +14,8 @@
 //! * `kubectl`: runs it in the namespace, `stdin` is applied with `-f -`, and `after` seconds later in the background;
 //! * `drift`: what differs, as `drift-check` compares: `Kind/name field`, or `Kind/name` for whatever fields of it;
 //! * `expect`: `OBJECT PATH: value` as `kubectl get -o jsonpath` prints it; `absent` where there is no such object. An
-//!   OBJECT of another namespace is `NAMESPACE/PLURAL/NAME`. A PATH of a plural, `jobs .items[*].metadata.name`, is of all in the namespace.
+//!   OBJECT of another namespace is `NAMESPACE/PLURAL/NAME`. A PATH of a plural, `jobs .items[*].metadata.name`,
+//!   is of all in the namespace.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

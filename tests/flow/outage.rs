@@ -35,8 +35,8 @@ fn down(path: &str) -> Failure {
     }
 }
 
-/// Works off the queue and fires the schedules until [`OUTAGE`] has passed; gives the longest pause. SQS gets no message
-/// back.
+/// Works off the queue and fires the schedules until [`OUTAGE`] has passed; gives the longest pause. SQS gets no
+/// message back.
 async fn sit_out(flow: &Flow, worker: &WebhookWorker) -> SignedDuration {
     let (mut passed, mut longest) = (SignedDuration::ZERO, SignedDuration::ZERO);
     while passed < OUTAGE {

@@ -23,8 +23,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// A second of work, and what a function of 1,024 MB affords. The largest chart that we know, whose CRDs alone are
-    /// 5 MB, uses a sixth of the steps and 80 MB.
+    /// About a second of work, and what a function of 1,024 MB affords. Of our corpora a chart with three RSA keys of
+    /// 4,096 bits takes the most steps (36 million), kube-prometheus-stack the most bytes (90 million).
     fn default() -> Self {
         Self { steps: 50_000_000, bytes: 192 << 20 }
     }

@@ -9,7 +9,7 @@ use crate::chart::{Chart, Dependency, LoadError};
 use crate::error::HelmError;
 use crate::values::{Nulls, coalesce, deep_copy_map, merge_tables, path_value, table};
 
-/// Charts of one render, with the copies for aliases: our bound, Helm has none. The largest we know has 60.
+/// Charts of one render, with the copies for aliases: our bound, Helm has none.
 const MAX_CHARTS: usize = 1_000;
 /// Keys in the path of an `import-values`: our bound, Helm has none.
 const MAX_PATH: usize = 100;

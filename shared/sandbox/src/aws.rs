@@ -1,5 +1,6 @@
-//! The little of AWS that the functions call: Secrets Manager, one SQS FIFO queue, EventBridge Scheduler, ECR, EKS. The queue hands its
-//! messages out as Lambda's event source would, a push of an image gives the event that EventBridge would send.
+//! The little of AWS that the functions call: Secrets Manager, one SQS FIFO queue, EventBridge Scheduler, ECR, EKS. The
+//! queue hands its messages out as Lambda's event source would, a push of an image gives the event that EventBridge
+//! would send.
 //!
 //! Signatures are not checked: the tests on real parts do that with moto.
 
@@ -95,7 +96,8 @@ impl Aws {
         }] }))
     }
 
-    /// Lets the next schedule fire, whatever the time is; gives the time that it was set for, `None` where there is none.
+    /// Lets the next schedule fire, whatever the time is; gives the time that it was set for, `None` where there is
+    /// none.
     pub fn next_schedule(&self) -> Option<Timestamp> {
         let mut state = lock(&self.state);
         let ((at, _), input) = state.schedules.pop_first()?;

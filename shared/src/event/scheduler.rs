@@ -51,8 +51,8 @@ pub fn name(queue_url: &str, message: &Message) -> String {
     format!("slipway-{}", hex::encode(hash.iter().copied().take(16).collect::<Vec<u8>>()))
 }
 
-/// Schedules `message` to be sent to `queue_url` at `at`, to the second, as `role` (its ARN). An existing schedule of that
-/// name is no error.
+/// Schedules `message` to be sent to `queue_url` at `at`, to the second, as `role` (its ARN). An existing schedule
+/// of that name is no error.
 pub async fn send(
     aws: &Aws,
     role: &str,

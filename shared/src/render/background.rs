@@ -1,4 +1,5 @@
-//! Renders on a thread of its own, so that Leases are renewed and messages kept meanwhile, and ends what takes too long.
+//! Renders on a thread of its own, so that Leases are renewed and messages kept meanwhile, and ends what takes too
+//! long.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -77,7 +77,8 @@ pub(super) fn render(
 
 fn with_facts(options: Options, context: &Context) -> Options {
     let facts = &context.facts;
-    Options { seed: facts.seed, now: facts.now, lookups: facts.lookups.clone(), ..options }
+    let budget = Some(context.budget.clone());
+    Options { seed: facts.seed, now: facts.now, lookups: facts.lookups.clone(), budget, ..options }
 }
 
 /// Records the files and folders that a new render depends on: every file, every folder of the chart, every folder that
