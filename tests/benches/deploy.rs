@@ -23,6 +23,10 @@ use slipway_sandbox::forge::Change;
 use slipway_tests::bed::Bed;
 use slipway_tests::{Usage, release_binaries, skip, tools};
 
+/// As in the functions and the command line.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const APPS: usize = 100;
 const OBJECTS: usize = 1000;
 const ROUNDS: usize = 3;

@@ -22,6 +22,10 @@ use serde_json::Value;
 use slipway_helm::{Options, Release, parse_values, render};
 use slipway_tests::{files, tools};
 
+/// As in the functions and the command line.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let rounds = env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(5_usize);
     let shared = tools::workspace().join(env::var("SLIPWAY_SHARED").unwrap_or_else(|_| "../shared".to_owned()));

@@ -20,6 +20,10 @@ use slipway_kustomize::{Options, render};
 use slipway_manifest::{Tree, yaml};
 use slipway_tests::files;
 
+/// As in the functions and the command line.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().position(|argument| argument == "--ours") {
