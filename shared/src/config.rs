@@ -37,7 +37,8 @@ variables! {
     WEBHOOK_SECRET = "SLIPWAY_WEBHOOK_SECRET", None, "Secrets Manager name of the webhook's signing secret.";
     QUEUE_URL = "SLIPWAY_QUEUE_URL", None, "The SQS FIFO queue between the webhook and its worker.";
     SCHEDULE_ROLE = "SLIPWAY_SCHEDULE_ROLE", Some(""), "ARN of the role in whose name EventBridge Scheduler sends the \
-        rest of a sync that waits for more than a minute; without it a worker waits.";
+        rest of a sync that waits for more than a minute, and what an outage puts off; without it a worker waits, and \
+        a message of an outage longer than ten minutes becomes a dead letter.";
     STATE_SECRET = "SLIPWAY_STATE_SECRET", None, "Secrets Manager name of the key under which drift is fingerprinted.";
     CLUSTER = "SLIPWAY_CLUSTER", Some(""), "EKS name of the cluster that manifests call \
         `https://kubernetes.default.svc` or `in-cluster`; needed unless `SLIPWAY_KUBECONFIG` is set.";

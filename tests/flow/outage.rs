@@ -1,4 +1,5 @@
-//! Six hours without GitHub, the API server or Slack lose nothing and need nobody. The time is that of the schedules.
+//! Six hours without GitHub, the API server or Slack lose no deployment, and no person has to act. The time is
+//! that of the schedules.
 
 use std::collections::BTreeMap;
 

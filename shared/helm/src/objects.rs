@@ -125,7 +125,7 @@ fn glob(cx: &Context<'_>, files: &Files, pattern: &Str) -> Outcome {
     /// What an entry of the result takes, which holds files and no values.
     const ENTRY: usize = 64;
     let pattern = pattern.to_text();
-    // Compiled anew by each call, and held to each name.
+    // Each call compiles the pattern, and matches it with each name.
     cost::of_pattern(cx.budget().shared(), &pattern).map_err(Limit::from)?;
     let looked_at: usize = files.0.keys().map(|name| 4 + name.len() / 16 * (1 + pattern.len() / 16)).sum();
     cx.budget().step((looked_at + 32 * pattern.len()) as u64)?;

@@ -1,12 +1,11 @@
 //! The functions that charts call: sprig's, one file a family (Masterminds/sprig v3.3.0), and Helm's own
 //! (helm/helm `pkg/engine/funcs.go`).
 //!
-//! Each call is paid for by the length of the texts that it gets and by what it makes
-//! (`slipway_gotmpl::Function::cost`);
-//! nothing else is needed where a function goes over its texts once, looks a value up or reckons with numbers. Those
-//! that do more take steps and bytes themselves: what goes through lists and mappings (`lists`, `dicts`, `encode`),
-//! through texts more than once (`regexes`, `dates`, `semver`, `trimAll`), makes far more than it gets (`repeat`,
-//! `until`), parses (`data`, `tpl`), or computes without much of a text (`crypto`).
+//! Each call is paid for by the length of its texts (`slipway_gotmpl::Function::cost`) and by what it makes. Nothing
+//! else is needed where a function goes over its texts once, looks a value up or reckons with numbers. Those that do
+//! more take steps and bytes themselves: what goes through lists and mappings (`lists`, `dicts`, `encode`), through
+//! texts more than once (`regexes`, `dates`, `semver`, `trimAll`), makes far more than it gets (`repeat`, `until`),
+//! parses (`data`, `tpl`), or computes without much of a text (`crypto`).
 
 mod case;
 mod cast;

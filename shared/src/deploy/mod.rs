@@ -28,7 +28,7 @@ use crate::app::skip::SKIPPED;
 use crate::aws::Aws;
 use crate::config;
 use crate::error::{Class, Failure, chain};
-use crate::event::queue::{self, Message, Push, Request, ResumeMessage};
+use crate::event::queue::{self, Message, MessageBody, Push, ResumeMessage};
 use crate::event::webhook_queue::WebhookQueue;
 use crate::notify::report::{self, AppSyncStatus};
 use crate::notify::reporter::Reporter;
@@ -136,15 +136,15 @@ impl WebhookWorker {
 
     /// Returns whether the message is done with; else SQS delivers it again.
     async fn process_message(&self, message: &Message, deadline: Instant, id: &str) -> bool {
-        let summary = match &message.request {
-            Request::Push(push) => self.run(push, deadline, id).await,
-            Request::Resume(rest) => self.resume(rest, deadline, id).await,
+        let summary = match &message.body {
+            MessageBody::Push(push) => self.run(push, deadline, id).await,
+            MessageBody::Resume(rest) => self.resume(rest, deadline, id).await,
         };
         if !summary.retry {
             return true;
         }
         let Some(at) = self.queue.postpone(message).await else { return false };
-        tracing::warn!(%message, %at, "put off");
+        tracing::warn!(what = %message, %at, "put off");
         if message.postponed == TOLD_POSTPONEMENT {
             let what = format!("{message} waits for a service that fails");
             let hint = "it is tried again every 15 minutes; nothing is lost".to_owned();

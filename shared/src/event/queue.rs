@@ -72,7 +72,7 @@ impl ResumeMessage {
 /// What a message asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Request {
+pub enum MessageBody {
     /// A branch was pushed.
     Push(Push),
     /// A sync is to be resumed.
@@ -84,7 +84,7 @@ pub enum Request {
 pub struct Message {
     /// What it asks for.
     #[serde(flatten)]
-    pub request: Request,
+    pub body: MessageBody,
     /// How many times it was put off because a service was down.
     #[serde(skip_serializing_if = "is_zero")]
     pub postponed: u32,
@@ -97,43 +97,42 @@ fn is_zero(count: &u32) -> bool {
 
 impl From<Push> for Message {
     fn from(push: Push) -> Self {
-        Self { request: Request::Push(push), postponed: 0 }
+        Self { body: MessageBody::Push(push), postponed: 0 }
     }
 }
 
 impl From<ResumeMessage> for Message {
     fn from(rest: ResumeMessage) -> Self {
-        Self { request: Request::Resume(rest), postponed: 0 }
+        Self { body: MessageBody::Resume(rest), postponed: 0 }
     }
 }
 
 impl Message {
-    /// Parses the body of a message.
-    pub fn read(body: &str) -> Result<Self, serde_json::Error> {
+    fn read(body: &str) -> Result<Self, serde_json::Error> {
         let value: Value = serde_json::from_str(body)?;
         let postponed = value.get("postponed").and_then(Value::as_u64);
         let postponed = postponed.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX));
-        let request = if value.get("operation").is_some() {
-            Request::Resume(serde_json::from_value(value)?)
+        let content = if value.get("operation").is_some() {
+            MessageBody::Resume(serde_json::from_value(value)?)
         } else {
-            Request::Push(serde_json::from_value(value)?)
+            MessageBody::Push(serde_json::from_value(value)?)
         };
-        Ok(Self { request, postponed })
+        Ok(Self { body: content, postponed })
     }
 
     /// The message's FIFO group.
     pub fn group(&self) -> String {
-        match &self.request {
-            Request::Push(push) => push.group(),
-            Request::Resume(rest) => rest.group(),
+        match &self.body {
+            MessageBody::Push(push) => push.group(),
+            MessageBody::Resume(rest) => rest.group(),
         }
     }
 
     /// The deduplication id: a message that is sent twice is delivered once.
     pub fn deduplication(&self) -> String {
-        let id = match &self.request {
-            Request::Push(push) => push.delivery.clone(),
-            Request::Resume(rest) => rest.deduplication(),
+        let id = match &self.body {
+            MessageBody::Push(push) => push.delivery.clone(),
+            MessageBody::Resume(rest) => rest.deduplication(),
         };
         if self.postponed == 0 { id } else { hex::encode(Sha256::digest(format!("{id}\0{}", self.postponed))) }
     }
@@ -148,9 +147,9 @@ impl Message {
 
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.request {
-            Request::Push(push) => write!(f, "the push to {} of {}", push.branch(), push.repo),
-            Request::Resume(rest) => write!(f, "the sync of {}", rest.app),
+        match &self.body {
+            MessageBody::Push(push) => write!(f, "the push to {} of {}", push.branch(), push.repo),
+            MessageBody::Resume(rest) => write!(f, "the sync of {}", rest.app),
         }
     }
 }
@@ -229,7 +228,7 @@ mod tests {
         let (mut message, mut waited, mut ids) = (Message::from(rest), Vec::new(), std::collections::BTreeSet::new());
         while let Some((next, pause)) = message.postpone() {
             assert_eq!(Message::read(&json!(next).to_string()).unwrap(), next);
-            assert_eq!((&next.request, next.group()), (&message.request, message.group()));
+            assert_eq!((&next.body, next.group()), (&message.body, message.group()));
             assert!(ids.insert(next.deduplication()) && next.deduplication().len() <= 128);
             waited.push(pause.as_secs() / 60);
             message = next;

@@ -122,8 +122,10 @@ impl<'a> SyncExecutor<'a> {
 
     /// Records a failure as a problem.
     pub(super) fn fail(&mut self, failure: &Failure) {
-        if failure.source.class.is_transient() {
-            self.outcome.retry = true;
+        let is_transient = failure.source.class.is_transient();
+        self.outcome.retry |= is_transient;
+        let is_automated = self.request.policy.operation == super::OperationKind::Sync && self.initiator.automated;
+        if is_transient && is_automated && self.state.operation.is_some() {
             // The operation may end in another invocation.
             FailedInOutage(self.request.revision.clone()).keep(&mut self.state);
         }
