@@ -187,7 +187,7 @@ pub async fn load_at(
             Ok(url) if url.host == location.url.host => {
                 let overrides = Arc::clone(&overrides);
                 let root_sha = root.checkout.sha.clone();
-                let (after, rank) = (Ok(Vec::new()), 0);
+                let (after, depth) = (Ok(Vec::new()), 0);
                 let repo = url.repo;
                 root.members.push(ResolvedApplication {
                     repo,
@@ -197,7 +197,7 @@ pub async fn load_at(
                     overrides,
                     root: root_sha,
                     after,
-                    depth: rank,
+                    depth,
                 });
             }
             Ok(url) => root.problems.push(format!(
@@ -222,7 +222,7 @@ fn arrange(members: &mut [ResolvedApplication]) {
     }
     let siblings: Vec<Arc<Dependency>> = members.iter().map(|member| Arc::new(member.as_dependency())).collect();
     for (member, before) in members.iter_mut().zip(order) {
-        member.depth = before.as_ref().map_or(0, |before| before.rank);
+        member.depth = before.as_ref().map_or(0, |before| before.depth);
         member.after = before.map(|before| before.on.iter().filter_map(|at| siblings.get(*at).cloned()).collect());
     }
 }

@@ -75,15 +75,16 @@ fn one(case: &Value, step: &Value, options: &Options, progress: &mut Progress) -
     let live: BTreeMap<ObjectId, Object> =
         everything.iter().filter(|(id, _)| !unmanaged.contains(id)).map(|(id, o)| (id.clone(), o.clone())).collect();
     let wanted: BTreeSet<ObjectId> = prepared.objects.iter().map(Object::id).collect();
-    let extras = live.iter().filter(|(id, object)| !wanted.contains(id) && !annotations::is_hook(object));
-    let extras =
-        extras.map(|(id, object)| (id.clone(), PruneCandidate { live: object.clone(), skip_reason: None })).collect();
+    let extraneous = live.iter().filter(|(id, object)| !wanted.contains(id) && !annotations::is_hook(object));
+    let extraneous = extraneous
+        .map(|(id, object)| (id.clone(), PruneCandidate { live: object.clone(), skip_reason: None }))
+        .collect();
     let denied = case["faults"].get("denied").and_then(Value::as_object).cloned().unwrap_or_default();
     let by_name = |id: &ObjectId| Some((id.clone(), denied.get(&id.name)?.as_str()?.to_owned()));
     let input = Input {
         targets: &prepared.objects,
         live: &live,
-        extras: &extras,
+        extraneous: &extraneous,
         namespace: everything.get(&ObjectId::new("", "Namespace", "", &options.namespace)),
         missing: &missing(&everything, &prepared.objects),
         denied: &wanted.iter().chain(live.keys()).filter_map(by_name).collect(),

@@ -49,7 +49,7 @@ pub(crate) fn print(application: &Value, url: &str, with_operation: bool, now: T
         let words = windows.iter().map(|one| format!("{}:{}:{}", one.kind, one.schedule, one.duration));
         line("Assigned Windows:", &words.collect::<Vec<_>>().join(","));
     }
-    if skip::is_remembered(application) {
+    if skip::is_recorded(application) {
         line("Reconciled:", &format!("no: it {}", skip::SKIPPED));
     }
     line("Sync Policy:", &sync_policy(application));
@@ -148,7 +148,7 @@ pub(crate) fn list(applications: &[Value]) -> String {
 /// Conditions by type with their count, `<none>` where there are none. Argo CD has none for a skipped application.
 fn conditions(application: &Value) -> String {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    if skip::is_remembered(application) {
+    if skip::is_recorded(application) {
         counts.insert("ReconcileSkipped".to_owned(), 1);
     }
     for row in rows(application, "/status/conditions", ["type"]) {

@@ -29,7 +29,7 @@ pub async fn remove_hook_finalizer(
 
 /// Removes the tracking metadata of `owner` from the object at `place`, last seen as `live`: the object stays,
 /// unmanaged. Returns the resulting object, `None` where it is gone.
-pub async fn disown(
+pub async fn remove_tracking(
     cluster: &Cluster,
     place: &ObjectRef,
     live: &Object,

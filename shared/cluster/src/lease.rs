@@ -2,8 +2,8 @@
 //! by the renewals that it observed itself.
 //!
 //! Guarantees: two holders never overlap, as long as a second lasts a second everywhere: a holder counts from before
-//! its request, a waiter from after its observation, and the holder's requests end [`MARGIN`] earlier. Each takeover
-//! increments `leaseTransitions`.
+//! its request, a waiter from after its observation, and the holder's requests end [`STOP_BEFORE_EXPIRY`] earlier. Each
+//! takeover increments `leaseTransitions`.
 
 #![warn(clippy::arithmetic_side_effects)]
 
@@ -27,7 +27,7 @@ use slipway_gitops::identity::STATE_NAMESPACE;
 use slipway_gitops::managed_fields::FIELD_MANAGER;
 
 /// The time before expiry at which a holder stops, for requests that are still in flight.
-pub const MARGIN: Duration = Duration::from_secs(2);
+pub const STOP_BEFORE_EXPIRY: Duration = Duration::from_secs(2);
 /// Assumed duration of a Lease without one.
 const UNSAID: Duration = Duration::from_secs(30);
 /// Attempts when other workers write at the same time.
@@ -63,7 +63,7 @@ pub enum LockError {
 pub struct Options {
     /// The holder's identity, unique to the invocation.
     pub holder: String,
-    /// Validity of a renewal, in whole seconds; well above [`MARGIN`].
+    /// Validity of a renewal, in whole seconds; well above [`STOP_BEFORE_EXPIRY`].
     pub duration: Duration,
     /// How long to wait for a holder that does not renew. Less than the holder's own duration means not to wait.
     pub expires_after: Duration,
@@ -287,7 +287,7 @@ fn lease(
 
 /// The end of a holder's requests, when it `asked` for this duration.
 fn end(asked: Instant, duration: Duration) -> Instant {
-    asked.checked_add(duration.saturating_sub(MARGIN)).unwrap_or(asked)
+    asked.checked_add(duration.saturating_sub(STOP_BEFORE_EXPIRY)).unwrap_or(asked)
 }
 
 /// The Lease to write. Its times are informative: expiry is never derived from them.

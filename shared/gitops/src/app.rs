@@ -382,7 +382,7 @@ impl SyncPolicy {
                     );
                 }
                 Some(OptionProblem::Unknown) => {
-                    warnings.push(fields.told(&format!("unknown sync option `{option}` has no effect")));
+                    warnings.push(fields.prefixed(&format!("unknown sync option `{option}` has no effect")));
                 }
                 None => {}
             }

@@ -82,11 +82,11 @@ pub fn compare(
 
 /// The application's status; `failed` says that something could not be rendered or compared, or is forbidden: then the
 /// status is Unknown.
-pub fn aggregate(verdicts: impl IntoIterator<Item = Option<ComparisonResult>>, failed: bool) -> SyncStatus {
+pub fn aggregate(results: impl IntoIterator<Item = Option<ComparisonResult>>, failed: bool) -> SyncStatus {
     if failed {
         return SyncStatus::Unknown;
     }
-    let counted = verdicts.into_iter().flatten().filter(|verdict| verdict.counts);
+    let counted = results.into_iter().flatten().filter(|verdict| verdict.counts);
     counted.map(|verdict| verdict.status).max().unwrap_or(SyncStatus::Synced)
 }
 

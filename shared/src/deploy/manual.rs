@@ -12,7 +12,7 @@ use crate::notify::report::{AppSyncStatus, SyncReport};
 use crate::notify::reporter::Reporter;
 use crate::reconcile::comparison::{AppComparison, Scope, differences};
 use crate::reconcile::drift::FingerprintKey;
-use crate::reconcile::notes::{ApplicationSummary, Note as _, ToldOutOfSync};
+use crate::reconcile::notes::{ApplicationSummary, Note as _, ReportedOutOfSync};
 use crate::reconcile::session::{Opened, Session};
 use crate::reconcile::status::{self, Observed};
 use crate::reconcile::sync::{SyncOutcome, SyncRequest};
@@ -65,7 +65,7 @@ async fn compare_live(
     let mut outcome = SyncOutcome { warnings: request.warnings.clone(), ..SyncOutcome::default() };
     outcome.problems.clone_from(&compared.problems);
     outcome.changes = compared.found.iter().map(|found| format!("{} differs", found.key)).collect();
-    outcome.changes.extend(compared.extras.keys().map(|id| format!("{id} is in the cluster only")));
+    outcome.changes.extend(compared.extraneous.keys().map(|id| format!("{id} is in the cluster only")));
     outcome.phase = match observed.sync {
         SyncStatus::Unknown => AppSyncStatus::Failed,
         SyncStatus::OutOfSync => AppSyncStatus::OutOfSync,
@@ -74,8 +74,8 @@ async fn compare_live(
     if outcome.phase == AppSyncStatus::Healthy {
         state.attempt.reach(&request.revision, request.spec_digest.as_deref(), Reached::All);
     }
-    let told = ToldOutOfSync(digest(request, &outcome, &compared));
-    if ToldOutOfSync::of(&state).as_ref() != Some(&told) && outcome.phase != AppSyncStatus::Healthy {
+    let told = ReportedOutOfSync(digest(request, &outcome, &compared));
+    if ReportedOutOfSync::of(&state).as_ref() != Some(&told) && outcome.phase != AppSyncStatus::Healthy {
         notify(reporter, request, &outcome).await;
     }
     told.keep(&mut state);

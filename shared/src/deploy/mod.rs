@@ -9,9 +9,9 @@ pub mod selection;
 pub(crate) mod skip;
 
 mod manual;
+pub(crate) mod render_failure;
 mod select;
 mod statuses;
-pub(crate) mod unrendered;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -412,7 +412,7 @@ impl WebhookWorker {
                 Box::pin(sync::sync(&request, reporter, id, times, stop)).await
             }
             Err(error) => {
-                unrendered::record(&self.engine, member, &revision, &error, id).await;
+                render_failure::record(&self.engine, member, &revision, &error, id).await;
                 let outcome = SyncOutcome::failed(chain(&error), error.is_retryable());
                 self.report(member, &revision, reporter, outcome, id).await
             }

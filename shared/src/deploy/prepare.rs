@@ -351,7 +351,7 @@ pub fn policy_of(app: &Application) -> SyncPolicy {
 
 /// Builds what `app get` shows of an Application that is skipped, or was until now: its manifest, and which deletion
 /// hooks the deployment in `state` has.
-pub(super) fn about_untried(engine: &Services, member: &ResolvedApplication, state: &State) -> Value {
+pub(super) fn skipped_summary(engine: &Services, member: &ResolvedApplication, state: &State) -> Value {
     let known = deployed(state);
     let revision = if known.is_empty() { member.revision() } else { &known };
     let mut about = application_summary(engine, member, revision, &[]);

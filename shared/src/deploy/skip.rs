@@ -44,7 +44,7 @@ async fn write(engine: &Services, member: &ResolvedApplication, holder: &str) ->
     let key = prepare::owner(engine, member).key;
     let recorded = state::read(&destination.cluster, &key).await?;
     let about = recorded.as_ref().and_then(|recorded| ApplicationSummary::of(&recorded.state)).map(|about| about.0);
-    let was_skipped = about.as_ref().is_some_and(skip::is_remembered);
+    let was_skipped = about.as_ref().is_some_and(skip::is_recorded);
     let is_of_this_root = about.as_ref().and_then(|about| about.get("rootRevision")?.as_str()) == Some(&member.root);
     if was_skipped == member.app.is_skipped && (is_of_this_root || !was_skipped) {
         return Ok(false);
@@ -64,6 +64,6 @@ async fn note_skipped(engine: &Services, member: &ResolvedApplication, session: 
     let version = stored.as_ref().map(|stored| stored.version().to_owned());
     let mut state = stored.map(|stored| stored.state).unwrap_or_default();
     delete::cancel_deletion(&mut state);
-    ApplicationSummary(prepare::about_untried(engine, member, &state)).keep(&mut state);
+    ApplicationSummary(prepare::skipped_summary(engine, member, &state)).keep(&mut state);
     session.write(&mut state, version.as_deref()).await
 }

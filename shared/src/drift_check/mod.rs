@@ -31,7 +31,7 @@ use crate::event::schedule::{self, ScheduleTrigger};
 use crate::notify::report;
 use crate::reconcile::comparison::{AppComparison, Scope, differences};
 use crate::reconcile::drift::{self, FingerprintKey};
-use crate::reconcile::notes::{MadeUpFor, Note as _, ToldBehind, ToldUncompared};
+use crate::reconcile::notes::{MadeUpFor, Note as _, ReportedBehind, ReportedUncompared};
 use crate::reconcile::session::{Opened, Session};
 use crate::reconcile::status::{self, Observed};
 use crate::reconcile::sync::dependencies::ReadyCache;
@@ -117,8 +117,8 @@ impl DriftChecker {
         };
         let remaining = deadline.saturating_duration_since(Instant::now());
         let until = deadline.checked_sub(REPORTING_RESERVE.min(remaining / 4)).unwrap_or(deadline);
-        let verdicts = self.run(only.as_deref(), until, id).await?;
-        let apps: serde_json::Map<String, Value> = verdicts.into_iter().map(|(app, v)| (app, summary(&v))).collect();
+        let results = self.run(only.as_deref(), until, id).await?;
+        let apps: serde_json::Map<String, Value> = results.into_iter().map(|(app, v)| (app, summary(&v))).collect();
         Ok(json!({ "applications": apps }))
     }
 
@@ -276,7 +276,7 @@ impl DriftChecker {
             Err(error) => {
                 tracing::error!(app = app.instance(), error = chain(&error), "failed to deploy a pending commit");
                 let Ok(revision) = checkouts.resolve(&app.repo, app.revision()).await else { return true };
-                if deploy::unrendered::record(&self.engine, app, &revision, &error, id).await {
+                if deploy::render_failure::record(&self.engine, app, &revision, &error, id).await {
                     let what = format!("{} of {} can't be deployed", report::short(&revision), app.instance());
                     self.engine.notify(&report::problem(&what, &[chain(&error)])).await;
                 }
@@ -306,7 +306,7 @@ impl DriftChecker {
             return skip("operation already in progress");
         }
         if recorded.state.operation.is_some() {
-            status::end_abandoned(&mut recorded.state, CUT_OFF, Timestamp::now());
+            status::fail_interrupted(&mut recorded.state, CUT_OFF, Timestamp::now());
         }
         let version = recorded.version().to_owned();
         let revision = recorded.state.attempt.revision.clone();
@@ -367,12 +367,12 @@ impl DriftChecker {
             return;
         }
         if compared.failed.is_empty() {
-            return ToldUncompared::forget(state);
+            return ReportedUncompared::forget(state);
         }
         let mut told = compared.failed.clone();
         told.sort();
-        let told = ToldUncompared(told);
-        if ToldUncompared::of(state).as_ref() != Some(&told) {
+        let told = ReportedUncompared(told);
+        if ReportedUncompared::of(state).as_ref() != Some(&told) {
             let what = format!("{app} on {destination} can't be compared with Git");
             self.engine.notify(&report::problem(&what, &compared.problems)).await;
         }
@@ -390,7 +390,7 @@ impl DriftChecker {
         let head = checkouts.resolve(&app.repo, app.revision()).await?;
         let Attempt { revision, reached, .. } = &state.attempt;
         if !app.is_automated() || (head == *revision && *reached > Reached::Part) {
-            ToldBehind::forget(state);
+            ReportedBehind::forget(state);
             MadeUpFor::forget(state);
             return Ok((None, false));
         }
@@ -405,8 +405,8 @@ impl DriftChecker {
         if chosen.is_none() && MadeUpFor::of(state).as_ref() != Some(&made_up_for) {
             return Ok((Some(head), true));
         }
-        let told = ToldBehind(head.clone());
-        let is_news = ToldBehind::of(state).as_ref() != Some(&told);
+        let told = ReportedBehind(head.clone());
+        let is_news = ReportedBehind::of(state).as_ref() != Some(&told);
         told.keep(state);
         if is_news {
             let short = report::short(&head);

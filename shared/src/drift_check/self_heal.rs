@@ -68,11 +68,10 @@ pub(super) fn plan(
     if !app.app.sync_policy.automated.is_some_and(|automated| automated.enabled && automated.self_heal) {
         return SelfHealDecision::No;
     }
-    let differs =
-        compared.verdicts.iter().filter(|(_, verdict)| verdict.status != SyncStatus::Synced && verdict.counts);
+    let differs = compared.results.iter().filter(|(_, verdict)| verdict.status != SyncStatus::Synced && verdict.counts);
     let options = prepare::policy_of(&app.app).options;
     let is_pruned = |live: &Object| !is_being_deleted(live) && kept_reason(live, &options).is_none();
-    let heals = |id: &&ObjectId| compared.extras.get(*id).is_none_or(is_pruned);
+    let heals = |id: &&ObjectId| compared.extraneous.get(*id).is_none_or(is_pruned);
     let resources: BTreeSet<ObjectId> = differs.map(|(id, _)| id).filter(heals).cloned().collect();
     if resources.is_empty() {
         SelfHealAttempts::forget(state);

@@ -85,9 +85,9 @@ pub struct AppComparison {
     /// Everything that Git has, but for hooks, in the version asked for.
     pub objects: BTreeMap<ObjectId, String>,
     /// The verdict on each object; hooks and copies have none.
-    pub verdicts: BTreeMap<ObjectId, sync_status::ComparisonResult>,
+    pub results: BTreeMap<ObjectId, sync_status::ComparisonResult>,
     /// What the cluster has of the application and Git has no more: it requires pruning.
-    pub extras: BTreeMap<ObjectId, Object>,
+    pub extraneous: BTreeMap<ObjectId, Object>,
     /// How well each object is, those that require pruning included; those without health have none.
     pub health: BTreeMap<ObjectId, Option<HealthStatus>>,
 }
@@ -198,7 +198,7 @@ pub async fn differences(cluster: &Cluster, scope: &Scope<'_>, objects: Vec<Obje
                 };
                 let verdict =
                     sync_status::compare(&owner.instance, Some(object), live.as_ref(), !more.is_empty(), None);
-                compared.verdicts.extend(verdict.map(|verdict| (object.id(), verdict)));
+                compared.results.extend(verdict.map(|verdict| (object.id(), verdict)));
                 compared.found.extend(more);
             }
             Err(failure) => compared.add_failure(&failure),
@@ -210,9 +210,9 @@ pub async fn differences(cluster: &Cluster, scope: &Scope<'_>, objects: Vec<Obje
     live.retain(|id, _| Some(id) != scope.kept_namespace.as_ref());
     for (id, extra) in live {
         let Some(verdict) = sync_status::compare(&owner.instance, None, Some(&extra), false, None) else { continue };
-        compared.verdicts.insert(id.clone(), verdict);
+        compared.results.insert(id.clone(), verdict);
         compared.health.insert(id.clone(), health_of(&extra));
-        compared.extras.insert(id, extra);
+        compared.extraneous.insert(id, extra);
     }
     compared
 }

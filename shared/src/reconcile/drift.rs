@@ -67,7 +67,7 @@ fn found(
 ) -> DriftedField {
     let text = |value: &Value| redactor.redact(&text(value)).into_owned();
     let (object, field) = (id.to_string(), plain.path.to_string());
-    let owners = owners::blame(live, &plain.path);
+    let owners = owners::of(live, &plain.path);
     let by_others = owners.iter().any(|owner| !migrate::is_ours(owner, &[]));
     let other = owners.into_iter().find(|owner| owner.manager != slipway_gitops::managed_fields::FIELD_MANAGER);
     // A removed field has no owner left; the last writer is the likely one.

@@ -43,17 +43,17 @@ impl Note for ApplicationSummary {
 
 /// The digest of what was told of an application that people sync.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ToldOutOfSync(pub String);
+pub struct ReportedOutOfSync(pub String);
 
-impl Note for ToldOutOfSync {
+impl Note for ReportedOutOfSync {
     const KEY: &'static str = "manual";
 }
 
 /// The head of the branch of which was told that the application is behind it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ToldBehind(pub String);
+pub struct ReportedBehind(pub String);
 
-impl Note for ToldBehind {
+impl Note for ReportedBehind {
     const KEY: &'static str = "behind";
 }
 
@@ -75,9 +75,9 @@ impl Note for FailedInOutage {
 
 /// The objects of which was told that they can't be compared with Git.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ToldUncompared(pub Vec<String>);
+pub struct ReportedUncompared(pub Vec<String>);
 
-impl Note for ToldUncompared {
+impl Note for ReportedUncompared {
     const KEY: &'static str = "uncompared";
 }
 
@@ -151,15 +151,15 @@ mod tests {
     #[test]
     fn notes_keep_their_recorded_form() {
         let mut state = State::default();
-        ToldBehind("abc".to_owned()).keep(&mut state);
+        ReportedBehind("abc".to_owned()).keep(&mut state);
         Deletion { stage: Some("PreDelete".to_owned()), held: None }.keep(&mut state);
         FirstDeployedAt("2026-01-01T00:00:00Z".parse().unwrap()).keep(&mut state);
         let notes = json!({"behind": "abc", "deletion": {"stage": "PreDelete"},
             "firstDeployedAt": "2026-01-01T00:00:00Z"});
         assert_eq!(json!(state.notes), notes);
-        assert_eq!(ToldBehind::of(&state), Some(ToldBehind("abc".to_owned())));
-        ToldBehind::forget(&mut state);
-        assert_eq!(ToldBehind::of(&state), None);
+        assert_eq!(ReportedBehind::of(&state), Some(ReportedBehind("abc".to_owned())));
+        ReportedBehind::forget(&mut state);
+        assert_eq!(ReportedBehind::of(&state), None);
     }
 
     #[test]

@@ -39,21 +39,21 @@ impl Observed {
         let unhealthy: BTreeMap<ObjectId, Option<HealthStatus>> =
             known.iter().map(|row| (row.id(), row.health.clone())).collect();
         let row = |id: &ObjectId, version: &str| ResourceStatus {
-            status: Some(match compared.verdicts.get(id) {
+            status: Some(match compared.results.get(id) {
                 Some(verdict) => verdict.status,
                 None if compared.uncompared.contains(&id.to_string()) => SyncStatus::Unknown,
                 None => SyncStatus::Synced,
             }),
             health: compared.health.get(id).or_else(|| unhealthy.get(id)).cloned().flatten(),
-            requires_pruning: compared.extras.contains_key(id),
+            requires_pruning: compared.extraneous.contains_key(id),
             ..ResourceStatus::of(id, version)
         };
         let desired = compared.objects.iter().map(|(id, version)| row(id, version));
-        let extras = compared.extras.iter().map(|(id, live)| row(id, live.version()));
-        let verdicts = compared.verdicts.values().copied().map(Some);
+        let extraneous = compared.extraneous.iter().map(|(id, live)| row(id, live.version()));
+        let results = compared.results.values().copied().map(Some);
         Self {
-            resources: desired.chain(extras).collect(),
-            sync: sync_status::aggregate(verdicts, !compared.problems.is_empty()),
+            resources: desired.chain(extraneous).collect(),
+            sync: sync_status::aggregate(results, !compared.problems.is_empty()),
             is_whole: compared.problems.is_empty(),
         }
     }
@@ -123,7 +123,7 @@ pub(crate) fn push_history(status: &mut Status, deployment: Deployment) {
 }
 
 /// Ends the operation of a worker that is gone: where a person began it, nothing else goes on with it.
-pub(crate) fn end_abandoned(state: &mut State, message: &str, now: Timestamp) {
+pub(crate) fn fail_interrupted(state: &mut State, message: &str, now: Timestamp) {
     state.operation = None;
     if let Some(last) = state.status.operation_state.as_mut().filter(|last| !last.phase.is_completed()) {
         last.phase = OperationPhase::Failed;
@@ -175,7 +175,7 @@ mod tests {
         let mut compared = AppComparison::default();
         for (name, status) in [("same", SyncStatus::Synced), ("differs", SyncStatus::OutOfSync)] {
             compared.objects.insert(id(name), "v1".to_owned());
-            compared.verdicts.insert(id(name), ComparisonResult { status, counts: true });
+            compared.results.insert(id(name), ComparisonResult { status, counts: true });
             compared.health.insert(id(name), None);
         }
         compared

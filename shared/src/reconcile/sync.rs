@@ -324,16 +324,16 @@ impl<'a> SyncOperation<'a> {
             started: Timestamp::now(),
             initiator: request.initiator.clone(),
             objects: BTreeMap::new(),
-            foreign: BTreeMap::new(),
+            shared_resources: BTreeMap::new(),
             dry_run_results: BTreeMap::new(),
             deferred: deferred::DeferredDryRuns::default(),
             observed: BTreeMap::new(),
             wanted: BTreeSet::new(),
             absent: BTreeSet::new(),
-            unsynced: BTreeSet::new(),
+            out_of_sync: BTreeSet::new(),
             retries: 0,
             modified: None,
-            extras: BTreeMap::new(),
+            extraneous: BTreeMap::new(),
             is_observed: false,
             images: Vec::new(),
             health: BTreeMap::new(),
@@ -364,7 +364,7 @@ impl<'a> SyncOperation<'a> {
         if let (OperationKind::SelectiveSync, Some(operation)) = (self.executor.request.policy.operation, running) {
             return Err(SyncError::OperationInProgress { revision: report::short(&operation.revision).to_owned() });
         }
-        if self.executor.request.policy.operation == OperationKind::SelfHeal && self.is_overtaken() {
+        if self.executor.request.policy.operation == OperationKind::SelfHeal && self.is_superseded() {
             return Err(SyncError::OperationEnded);
         }
         delete::cancel_deletion(&mut self.executor.state);

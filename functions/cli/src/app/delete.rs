@@ -55,7 +55,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { name, cascade, propagation_policy, approve_prune, yes, source } = arguments;
     let cluster = connect::cluster(&source.cluster).await?;
     let found = recorded(&cluster, name).await?;
-    if *cascade && found.state.notes.get("application").is_some_and(skip::is_remembered) {
+    if *cascade && found.state.notes.get("application").is_some_and(skip::is_recorded) {
         bail!("{name} {}; `--cascade=false` keeps its objects and forgets it", skip::SKIPPED);
     }
     if !yes && approve_prune.is_none() {

@@ -96,7 +96,7 @@ pub(super) async fn list(arguments: &List) -> anyhow::Result<()> {
         ListOutput::Yaml => Output::Yaml,
     };
     output.print(&Value::from(applications.clone()), || view::list(&applications));
-    for skipped in applications.iter().filter(|app| skip::is_remembered(app)) {
+    for skipped in applications.iter().filter(|app| skip::is_recorded(app)) {
         crate::eprintln(&format!("warning: {} {}", view::qualified_name(skipped), skip::SKIPPED));
     }
     Ok(())

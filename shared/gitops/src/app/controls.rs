@@ -61,11 +61,11 @@ impl fmt::Display for Control {
 }
 
 /// Whether `value` is empty: an empty list, or a mapping of empty values.
-pub(super) fn is_void(value: &Value) -> bool {
+pub(super) fn is_unset(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Array(list) => list.is_empty(),
-        Value::Object(map) => map.values().all(is_void),
+        Value::Object(map) => map.values().all(is_unset),
         Value::String(_) | Value::Bool(_) | Value::Number(_) => false,
     }
 }
@@ -119,10 +119,10 @@ mod tests {
     #[test]
     fn what_is_empty_is_no_control() {
         for void in [json!(null), json!([]), json!({}), json!({"git": {"policies": []}})] {
-            assert!(is_void(&void), "{void}");
+            assert!(is_unset(&void), "{void}");
         }
         for control in [json!([{}]), json!({"git": {"policies": [{}]}}), json!(false), json!("")] {
-            assert!(!is_void(&control), "{control}");
+            assert!(!is_unset(&control), "{control}");
         }
     }
 

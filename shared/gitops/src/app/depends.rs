@@ -51,7 +51,7 @@ pub struct DependencyOrder {
     /// Indexes of its dependencies.
     pub on: Vec<usize>,
     /// Length of the longest chain of dependencies before it.
-    pub rank: usize,
+    pub depth: usize,
 }
 
 /// Resolves the dependencies of `apps`. Applications without annotations have none.
@@ -75,31 +75,31 @@ pub fn order(apps: &[&Application]) -> Vec<Result<DependencyOrder, DependsError>
     let mut ranks: Vec<Option<usize>> = vec![None; apps.len()];
     // Each round ranks Applications whose dependencies are ranked: as many rounds as the longest chain.
     loop {
-        let rank = |on: &Vec<usize>| {
+        let depth = |on: &Vec<usize>| {
             let before = on.iter().map(|at| ranks.get(*at).copied().flatten());
-            before.map(|rank| rank.map(|rank| rank + 1)).try_fold(0, |most, rank| Some(most.max(rank?)))
+            before.map(|depth| depth.map(|depth| depth + 1)).try_fold(0, |most, depth| Some(most.max(depth?)))
         };
         let is_open = |at: usize| ranks.get(at) == Some(&None);
         let open = edges.iter().enumerate().filter(|(at, _)| is_open(*at));
-        let found: Vec<(usize, usize)> = open.filter_map(|(at, on)| Some((at, rank(on.as_ref().ok()?)?))).collect();
+        let found: Vec<(usize, usize)> = open.filter_map(|(at, on)| Some((at, depth(on.as_ref().ok()?)?))).collect();
         if found.is_empty() {
             break;
         }
-        for (at, rank) in found {
+        for (at, depth) in found {
             if let Some(slot) = ranks.get_mut(at) {
-                *slot = Some(rank);
+                *slot = Some(depth);
             }
         }
     }
     let names: Vec<String> = apps.iter().map(|app| label(app)).collect();
     let result = |(at, on): (usize, &Result<Vec<usize>, DependsError>)| match (on, ranks.get(at).copied().flatten()) {
-        (Ok(on), Some(rank)) => Ok(DependencyOrder { on: on.clone(), rank }),
+        (Ok(on), Some(depth)) => Ok(DependencyOrder { on: on.clone(), depth }),
         _ => Err(trouble(at, &edges, &ranks, &names)),
     };
     edges.iter().enumerate().map(result).collect()
 }
 
-/// Why `at` has no rank: its own mistake, a cycle, or a mistake of one of its dependencies.
+/// Why `at` has no depth: its own mistake, a cycle, or a mistake of one of its dependencies.
 fn trouble(
     at: usize,
     edges: &[Result<Vec<usize>, DependsError>],
@@ -186,7 +186,7 @@ mod tests {
     }
 
     fn ranked(apps: &[(&str, Value)]) -> Vec<(Vec<usize>, usize)> {
-        orders(apps).into_iter().map(|one| one.map(|DependencyOrder { on, rank }| (on, rank)).unwrap()).collect()
+        orders(apps).into_iter().map(|one| one.map(|DependencyOrder { on, depth }| (on, depth)).unwrap()).collect()
     }
 
     #[test]

@@ -9,7 +9,7 @@ use slipway_manifest::names::Form;
 use slipway_manifest::object::type_name;
 
 use super::AppError;
-use super::controls::is_void;
+use super::controls::is_unset;
 
 /// A mapping inside an object. A field that is null counts as missing, as in Go.
 pub(super) struct Fields<'a> {
@@ -50,7 +50,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Prefixes `problem` with the object's name.
-    pub(super) fn told(&self, problem: &str) -> String {
+    pub(super) fn prefixed(&self, problem: &str) -> String {
         format!("{}: {problem}", self.object)
     }
 
@@ -133,7 +133,7 @@ impl<'a> Fields<'a> {
 
     /// The paths of non-empty fields that were not read.
     pub(super) fn unknown(self) -> Vec<String> {
-        let is_other = |(field, value): &(&String, &Value)| !self.seen.contains(field.as_str()) && !is_void(value);
+        let is_other = |(field, value): &(&String, &Value)| !self.seen.contains(field.as_str()) && !is_unset(value);
         self.map.iter().filter(is_other).map(|(field, _)| self.at(field)).collect()
     }
 

@@ -22,7 +22,7 @@ use slipway_gocompat::{Glob, filepath};
 use slipway_manifest::Object;
 use slipway_manifest::names::Form;
 
-use super::controls::{Control, is_void};
+use super::controls::{Control, is_unset};
 use super::fields::Fields;
 use super::settings::Settings;
 use super::{AppError, Application};
@@ -143,7 +143,7 @@ impl AppProject {
             project.windows.push(SyncWindow::read(item, &mut unknown)?);
         }
         for field in ["signatureKeys", "sourceIntegrity"] {
-            if spec.remove(field).is_some_and(|value| !is_void(value)) {
+            if spec.remove(field).is_some_and(|value| !is_unset(value)) {
                 let remedy = "commits are not checked for signatures: remove it, and let the repository's branch \
                               protection demand them";
                 project.controls.push(Control::new(format!("spec.{field}"), remedy));

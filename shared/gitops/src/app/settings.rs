@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use slipway_gocompat::Glob;
 use slipway_manifest::yaml;
 
-use super::controls::{Control, is_void};
+use super::controls::{Control, is_unset};
 use super::project::ClusterName;
 
 const EXCLUSIONS: &str = "resource.exclusions";
@@ -56,7 +56,7 @@ impl Settings {
         if !text(IMPERSONATION).is_empty() && !settings.never_impersonates {
             settings.refuse(IMPERSONATION, "set it to \"false\": objects are applied as Slipway itself");
         }
-        if !yaml::parse(text(GLOBAL_PROJECTS)).is_ok_and(|value| is_void(&value)) {
+        if !yaml::parse(text(GLOBAL_PROJECTS)).is_ok_and(|value| is_unset(&value)) {
             settings.refuse(GLOBAL_PROJECTS, "write what is inherited into each project, and remove it");
         }
         for key in [EXCLUSIONS, INCLUSIONS] {

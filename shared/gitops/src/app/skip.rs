@@ -36,6 +36,6 @@ pub(super) fn without_effect(secret: &Object) -> Option<String> {
 }
 
 /// Whether `about`, a recorded Application in Argo CD's shape, has the annotation.
-pub fn is_remembered(about: &Value) -> bool {
+pub fn is_recorded(about: &Value) -> bool {
     about.pointer("/metadata/annotations").and_then(|annotations| annotations.get(ANNOTATION)).is_some()
 }

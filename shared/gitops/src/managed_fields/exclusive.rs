@@ -9,8 +9,8 @@ use slipway_manifest::Object;
 
 use crate::managed_fields::set;
 
-/// The fields of `live` that are outdone by what `desired` has in their place, as paths and sets.
-pub(super) fn outdone(live: &Object, desired: &Object) -> Vec<(Vec<String>, Map<String, Value>)> {
+/// The fields of `live` that are replaced_alternatives by what `desired` has in their place, as paths and sets.
+pub(super) fn replaced_alternatives(live: &Object, desired: &Object) -> Vec<(Vec<String>, Map<String, Value>)> {
     let pod: &[&str] = match (desired.group(), desired.kind()) {
         ("", "Pod") => &["spec"],
         ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") | ("batch", "Job") => {
@@ -93,7 +93,7 @@ mod tests {
         let rolling = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%"}});
         let live = deployment(&rolling, &json!({"name": "v", "emptyDir": {}}));
         let paths = |strategy: Value, volume: Value| -> Vec<String> {
-            let found = outdone(&live, &deployment(&strategy, &volume));
+            let found = replaced_alternatives(&live, &deployment(&strategy, &volume));
             found.into_iter().map(|(path, _)| path.join("/")).collect()
         };
         let volume = r#"f:spec/f:template/f:spec/f:volumes/k:{"name":"v"}/f:emptyDir"#;

@@ -150,7 +150,7 @@ fn take_given_up(fields: &mut Map<String, Value>, others: &mut Vec<Value>, live:
 
 /// Takes over what can't stay beside what Git asks for and no other manager applies; whether there was anything.
 fn claim_exclusive(fields: &mut Map<String, Value>, others: &mut [Value], live: &Object, desired: &Object) -> bool {
-    let mut claimed = exclusive::outdone(live, desired);
+    let mut claimed = exclusive::replaced_alternatives(live, desired);
     let is_applied = |path: &[String]| {
         let mut entries = others.iter().filter_map(set::entry);
         entries.any(|entry| entry.operation == "Apply" && set::find(entry.fields, path).is_some())

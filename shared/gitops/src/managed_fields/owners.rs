@@ -24,7 +24,7 @@ pub struct FieldManager {
 /// the latest first.
 ///
 /// Empty where it has no owner, as a removed field (see [`last_writer`]).
-pub fn blame(live: &Object, path: &Path) -> Vec<FieldManager> {
+pub fn of(live: &Object, path: &Path) -> Vec<FieldManager> {
     let value = live.to_value();
     let mut owners: Vec<(usize, FieldManager)> = set::entries(live)
         .iter()
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_owner_is_named_with_its_time() {
-        let owners = blame(&live(), &path(&[field("spec"), field("replicas")]));
+        let owners = of(&live(), &path(&[field("spec"), field("replicas")]));
         assert_eq!((owners.len(), owners[0].manager.as_str(), owners[0].subresource.as_str()), (1, "kubectl", "scale"));
         assert_eq!(owners[0].time, "2026-11-21T11:00:00Z");
     }
@@ -128,7 +128,7 @@ mod tests {
         let web = Segment::Item("name".to_owned(), json!("web"));
         let image =
             path(&[field("spec"), field("template"), field("spec"), field("containers"), web.clone(), field("image")]);
-        let managers: Vec<String> = blame(&live(), &image).into_iter().map(|owner| owner.manager).collect();
+        let managers: Vec<String> = of(&live(), &image).into_iter().map(|owner| owner.manager).collect();
         assert_eq!(managers, ["kubectl-edit", "slipway"]);
         let port = Segment::Item("containerPort".to_owned(), json!(80));
         let name = path(&[
@@ -141,14 +141,14 @@ mod tests {
             port,
             field("name"),
         ]);
-        assert_eq!(blame(&live(), &name)[0].manager, "slipway");
+        assert_eq!(of(&live(), &name)[0].manager, "slipway");
     }
 
     #[test]
     fn an_atomic_field_is_owned_as_a_whole_and_an_unowned_one_by_nobody() {
         let selector = path(&[field("spec"), field("selector"), field("matchLabels"), field("a")]);
-        assert_eq!(blame(&live(), &selector)[0].manager, "slipway");
-        assert!(blame(&live(), &path(&[field("spec"), field("paused")])).is_empty());
+        assert_eq!(of(&live(), &selector)[0].manager, "slipway");
+        assert!(of(&live(), &path(&[field("spec"), field("paused")])).is_empty());
         assert_eq!(last_writer(&live()).unwrap().manager, "kubectl-edit");
     }
 }

@@ -99,7 +99,7 @@ fn named(value: &Value, path: &[PathSegment]) -> Option<Path> {
 
 /// Whether the field has no owner except us and engines that we take over from.
 fn is_only_ours(live: &Object, path: &Path, more: &[String]) -> bool {
-    let owners = owners::blame(live, path);
+    let owners = owners::of(live, path);
     !owners.is_empty() && owners.iter().all(|owner| migrate::is_ours(owner, more))
 }
 

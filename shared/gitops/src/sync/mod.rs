@@ -120,7 +120,7 @@ pub struct Input<'a> {
     /// Their live counterparts, and the live hooks.
     pub live: &'a BTreeMap<ObjectId, Object>,
     /// Live objects of the application that Git no longer has.
-    pub extras: &'a BTreeMap<ObjectId, PruneCandidate>,
+    pub extraneous: &'a BTreeMap<ObjectId, PruneCandidate>,
     /// The live namespace of the destination, for CreateNamespace.
     pub namespace: Option<&'a Object>,
     /// Kinds that the cluster does not serve yet (a CRD of this very sync may define them), with the error.

@@ -28,7 +28,7 @@ pub fn tasks(input: &Input<'_>) -> Vec<Task> {
             }));
         }
     }
-    for (_, extra) in input.extras.iter().filter(|(id, _)| is_selected(id)) {
+    for (_, extra) in input.extraneous.iter().filter(|(id, _)| is_selected(id)) {
         let mut task = Task::prune(extra.live.clone());
         // Objects that are kept in any case need no confirmation.
         if let Some(reason) = extra.skip_reason.as_deref().or_else(|| kept_reason(&extra.live, options)) {

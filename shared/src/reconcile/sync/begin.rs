@@ -115,7 +115,7 @@ impl SyncOperation<'_> {
     }
 
     /// Whether the branch has a newer commit than the one that would be retried.
-    pub(super) fn is_overtaken(&self) -> bool {
+    pub(super) fn is_superseded(&self) -> bool {
         let state = &self.executor.state;
         state.operation.is_some() || state.attempt.revision != self.executor.request.revision
     }
@@ -183,8 +183,9 @@ impl SyncOperation<'_> {
         let ours = tasks.iter().filter(|task| {
             task.target().is_some_and(|object| object.label(slipway_gitops::tracking::PART_OF).is_some())
         });
-        let foreign = &self.executor.foreign;
-        let ids: Vec<ObjectId> = ours.map(|task| task.id.clone()).filter(|id| !foreign.contains_key(id)).collect();
+        let shared_resources = &self.executor.shared_resources;
+        let ids: Vec<ObjectId> =
+            ours.map(|task| task.id.clone()).filter(|id| !shared_resources.contains_key(id)).collect();
         self.executor.state.inventory.extend(ids);
         // Hooks with generated names have their final names only now.
         for task in &tasks {

@@ -350,13 +350,13 @@ impl SyncOperation<'_> {
                 .or_else(|| kept_reason(request, &live));
             (id, PruneCandidate { live, skip_reason: mismatch })
         };
-        let extras: BTreeMap<ObjectId, PruneCandidate> = found.into_iter().map(extra).collect();
+        let extraneous: BTreeMap<ObjectId, PruneCandidate> = found.into_iter().map(extra).collect();
         let stays =
-            extras.iter().filter_map(|(id, extra)| Some(format!("{id} stays: {}", extra.skip_reason.as_ref()?)));
+            extraneous.iter().filter_map(|(id, extra)| Some(format!("{id} stays: {}", extra.skip_reason.as_ref()?)));
         let warnings: Vec<String> = stays.filter(|line| !executor.outcome.warnings.contains(line)).collect();
         executor.outcome.warnings.extend(warnings);
-        executor.conceal(extras.values().map(|extra| &extra.live));
-        self.snapshot = ClusterSnapshot { prune_candidates: extras, ..ClusterSnapshot::default() };
+        executor.redact_values(extraneous.values().map(|extra| &extra.live));
+        self.snapshot = ClusterSnapshot { prune_candidates: extraneous, ..ClusterSnapshot::default() };
         Ok(())
     }
 

@@ -30,7 +30,7 @@ use tokio::time::Instant;
 
 use super::deferred::DeferredDryRuns;
 use super::record::kubectl_line;
-use super::snapshot::foreign_line;
+use super::snapshot::shared_resource_warning;
 use super::{REQUEST_CONCURRENCY, SyncOutcome, SyncRequest};
 use crate::error::chain;
 use crate::notify::reporter::Reporter;
@@ -57,7 +57,7 @@ pub(super) struct SyncExecutor<'a> {
     /// Where each object is served.
     pub(super) objects: BTreeMap<ObjectId, ObjectRef>,
     /// Objects that another application owns, with the message to report.
-    pub(super) foreign: BTreeMap<ObjectId, String>,
+    pub(super) shared_resources: BTreeMap<ObjectId, String>,
     /// Results of the comparison's dry runs, so that none is repeated.
     pub(super) dry_run_results: BTreeMap<ObjectId, Result<(), String>>,
     /// Dry runs that wait for objects of this very sync.
@@ -69,13 +69,13 @@ pub(super) struct SyncExecutor<'a> {
     /// Those of them that the cluster lacks.
     pub(super) absent: BTreeSet<ObjectId>,
     /// Objects that differ from Git and are not a part of this sync.
-    pub(super) unsynced: BTreeSet<ObjectId>,
+    pub(super) out_of_sync: BTreeSet<ObjectId>,
     /// How often the operation was retried.
     pub(super) retries: u32,
     /// What differs from Git, as the comparison found; `None` where none was made.
     pub(super) modified: Option<BTreeSet<ObjectId>>,
     /// What the cluster has of the application and Git has no more.
-    pub(super) extras: BTreeMap<ObjectId, Extra>,
+    pub(super) extraneous: BTreeMap<ObjectId, Extraneous>,
     /// Whether both sides were looked at: the status tells of them then.
     pub(super) is_observed: bool,
     pub(super) images: Vec<String>,
@@ -86,7 +86,7 @@ pub(super) struct SyncExecutor<'a> {
 }
 
 /// An object that requires pruning.
-pub(super) struct Extra {
+pub(super) struct Extraneous {
     /// Whether it makes the application OutOfSync.
     pub(super) counts: bool,
     pub(super) health: Option<HealthStatus>,
@@ -98,12 +98,12 @@ impl<'a> SyncExecutor<'a> {
         let compared = sync_status::compare(&self.request.owner.instance, None, Some(live), false, None);
         if let Some(compared) = compared {
             let health = self.health_check()(live).filter(|_| !health::is_ignored(live));
-            self.extras.insert(id.clone(), Extra { counts: compared.counts, health });
+            self.extraneous.insert(id.clone(), Extraneous { counts: compared.counts, health });
         }
     }
 
     /// Redacts the values of the Secrets among `objects` from all messages from now on.
-    pub(super) fn conceal<'o>(&mut self, objects: impl IntoIterator<Item = &'o Object>) {
+    pub(super) fn redact_values<'o>(&mut self, objects: impl IntoIterator<Item = &'o Object>) {
         self.cluster = self.cluster.redacting(self.cluster.redactor().and(objects));
     }
 
@@ -175,7 +175,7 @@ impl<'a> SyncExecutor<'a> {
     /// What is known already, or must not be done.
     fn known_result(&mut self, order: &Action<'_>) -> Option<Result<ActionResult, String>> {
         let id = &order.task.id;
-        if let Some(line) = self.foreign.get(id) {
+        if let Some(line) = self.shared_resources.get(id) {
             if order.dry_run {
                 return Some(Ok(ActionResult::Performed(String::new())));
             }
@@ -287,18 +287,19 @@ impl<'a> SyncExecutor<'a> {
             let Ok(resource) = kinds.of(object) else { continue };
             let place = ObjectRef::of(resource, object);
             match self.request.permit.refusal(&in_scope(object, &place)) {
-                Some(denied) => drop(self.foreign.insert(object.id(), denied.to_string())),
+                Some(denied) => drop(self.shared_resources.insert(object.id(), denied.to_string())),
                 None => drop(places.insert(place.id(), (object.id(), place))),
             }
         }
         let asked: Vec<ObjectRef> = places.values().map(|(_, place)| place.clone()).collect();
         let (found, failures) = objects::get_all(&self.cluster, &asked).await;
         let unread = failures.into_iter().map(|failure| (failure.id.clone(), failure.with_remedy()));
-        let owned = found.iter().filter_map(|(id, live)| Some((id.clone(), foreign_line(self.request, live)?)));
+        let owned =
+            found.iter().filter_map(|(id, live)| Some((id.clone(), shared_resource_warning(self.request, live)?)));
         let held: BTreeMap<ObjectId, String> = unread.chain(owned).collect();
         for (place_id, (id, place)) in places {
             if let Some(line) = held.get(&place_id) {
-                self.foreign.insert(id.clone(), line.clone());
+                self.shared_resources.insert(id.clone(), line.clone());
             }
             self.objects.insert(id, place);
         }

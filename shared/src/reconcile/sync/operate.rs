@@ -108,7 +108,7 @@ impl SyncOperation<'_> {
         let is_wanted = self.executor.wanted.contains(&id);
         let Some(object) = object else {
             self.snapshot.prune_candidates.remove(&id);
-            self.executor.extras.remove(&id);
+            self.executor.extraneous.remove(&id);
             self.executor.health.remove(&id);
             self.snapshot.live.remove(&id);
             if is_wanted {
@@ -120,7 +120,7 @@ impl SyncOperation<'_> {
         if let Some(extra) = self.snapshot.prune_candidates.get_mut(&id) {
             extra.live = object.clone();
         }
-        if self.executor.extras.contains_key(&id) {
+        if self.executor.extraneous.contains_key(&id) {
             self.executor.note_extra(&id, &object);
         }
         let verdict = self.executor.health_check()(&object).filter(|_| is_wanted && !health::is_ignored(&object));
@@ -137,7 +137,7 @@ impl SyncOperation<'_> {
         // needs.
         let is_automated =
             self.executor.request.policy.operation == OperationKind::Sync && self.executor.initiator.automated;
-        let may_heal = policy.is_blind || is_automated || self.executor.outcome.retry;
+        let may_heal = policy.retries_everything || is_automated || self.executor.outcome.retry;
         let delay = policy.next(operation.retries).filter(|_| may_heal);
         let Some(delay) = delay.filter(|_| self.progress.phase != OperationPhase::Succeeded) else {
             return Ok(WaitOutcome::NeedsPerson);
@@ -208,7 +208,13 @@ impl SyncOperation<'_> {
     async fn leave_namespace(&mut self) {
         let Some(id) = self.left_namespace().cloned() else { return };
         let (Some(place), Some(live)) = (self.executor.objects.get(&id), self.snapshot.live.get(&id)) else { return };
-        match hook_finalizer::disown(&self.executor.cluster, place, live, &self.executor.request.owner.cluster()).await
+        match hook_finalizer::remove_tracking(
+            &self.executor.cluster,
+            place,
+            live,
+            &self.executor.request.owner.cluster(),
+        )
+        .await
         {
             Ok(_) => {
                 let kept = format!("{id} was removed from Git and is kept, unmanaged (CreateNamespace=true)");
@@ -256,7 +262,7 @@ pub(super) fn input<'v>(
     Input {
         targets: &snapshot.targets,
         live: &snapshot.live,
-        extras: &snapshot.prune_candidates,
+        extraneous: &snapshot.prune_candidates,
         namespace: snapshot.namespace.as_ref(),
         missing: &snapshot.missing,
         denied: &snapshot.denied,

@@ -262,7 +262,7 @@ impl SyncExecutor<'_> {
             None => same_before.contains(id),
         };
         let is_same = |id: &ObjectId| {
-            !self.unsynced.contains(id) && !failed.contains(id) && (applied.contains(id) || was_same(id))
+            !self.out_of_sync.contains(id) && !failed.contains(id) && (applied.contains(id) || was_same(id))
         };
         let version = |id: &ObjectId| self.objects.get(id).map_or("", |place| &place.resource.gvk.version);
         let row = |id: &ObjectId| ResourceStatus {
@@ -272,8 +272,8 @@ impl SyncExecutor<'_> {
         };
         let mut resources: Vec<ResourceStatus> = self.wanted.iter().map(row).collect();
         let is_out_of_sync = resources.iter().any(|row| row.status != Some(SyncStatus::Synced))
-            || self.extras.values().any(|extra| extra.counts);
-        resources.extend(self.extras.iter().map(|(id, extra)| ResourceStatus {
+            || self.extraneous.values().any(|extra| extra.counts);
+        resources.extend(self.extraneous.iter().map(|(id, extra)| ResourceStatus {
             status: Some(SyncStatus::OutOfSync),
             health: extra.health.clone(),
             requires_pruning: true,

@@ -21,14 +21,14 @@ pub struct Backoff {
     /// Upper bound of the delay.
     pub max: Duration,
     /// Whether a person's sync is retried whatever failed, as an automated one is: where the manifest asks for retries.
-    pub is_blind: bool,
+    pub retries_everything: bool,
 }
 
 impl Default for Backoff {
     /// The back-off of automated syncs without `retry`.
     fn default() -> Self {
         let (duration, max) = (Duration::from_secs(5), Duration::from_mins(3));
-        Self { limit: 5, duration, factor: 2, max, is_blind: false }
+        Self { limit: 5, duration, factor: 2, max, retries_everything: false }
     }
 }
 
@@ -43,7 +43,7 @@ impl Backoff {
             duration: read(&retry.duration).unwrap_or(default.duration),
             factor: retry.factor.and_then(|factor| factor.try_into().ok()).unwrap_or(default.factor),
             max: read(&retry.max_duration).unwrap_or(default.max),
-            is_blind: true,
+            retries_everything: true,
         }
     }
 

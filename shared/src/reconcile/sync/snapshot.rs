@@ -107,7 +107,7 @@ impl SyncOperation<'_> {
         }
         if self.executor.request.policy.operation.is_compared() {
             self.executor.is_observed = true;
-            self.executor.extras.clear();
+            self.executor.extraneous.clear();
             for (id, extra) in snapshot.prune_candidates.iter().filter(|(id, _)| !request.wants_namespace(id)) {
                 self.executor.note_extra(id, &extra.live);
             }
@@ -119,8 +119,8 @@ impl SyncOperation<'_> {
         let wanted = self.executor.wanted.iter();
         self.executor.absent = wanted.filter(|id| !snapshot.live.contains_key(*id)).cloned().collect();
         self.executor.images = images(members());
-        let extras = snapshot.prune_candidates.values().map(|extra| &extra.live);
-        self.executor.conceal(snapshot.targets.iter().chain(snapshot.live.values()).chain(extras));
+        let extraneous = snapshot.prune_candidates.values().map(|extra| &extra.live);
+        self.executor.redact_values(snapshot.targets.iter().chain(snapshot.live.values()).chain(extraneous));
         self.snapshot = snapshot;
         Ok(())
     }
@@ -205,11 +205,11 @@ impl SyncOperation<'_> {
         }
         let request = self.executor.request;
         for (id, object) in &snapshot.live {
-            let Some(line) = foreign_line(request, object) else { continue };
+            let Some(line) = shared_resource_warning(request, object) else { continue };
             if request.policy.fail_on_shared_resource {
                 snapshot.denied.insert(id.clone(), line);
             } else {
-                self.executor.foreign.insert(id.clone(), line);
+                self.executor.shared_resources.insert(id.clone(), line);
             }
         }
         Ok(())
@@ -221,31 +221,33 @@ impl SyncOperation<'_> {
         let executor = &mut self.executor;
         let SyncPolicy { options, allow_empty, prune_approved, .. } = &executor.request.policy;
         let owner = executor.request.owner.cluster();
-        let mut extras = plan::prune_candidates(&snapshot.targets, &snapshot.live, &executor.state.inventory, &owner);
-        for (_, extra) in extras.iter_mut().filter(|(id, _)| executor.request.wants_namespace(id)) {
+        let mut extraneous =
+            plan::prune_candidates(&snapshot.targets, &snapshot.live, &executor.state.inventory, &owner);
+        for (_, extra) in extraneous.iter_mut().filter(|(id, _)| executor.request.wants_namespace(id)) {
             extra.skip_reason = Some(NAMESPACE_STAYS.to_owned());
         }
-        let keep_all = |extras: &mut BTreeMap<ObjectId, PruneCandidate>, reason: &str| {
-            for extra in extras.values_mut() {
+        let keep_all = |extraneous: &mut BTreeMap<ObjectId, PruneCandidate>, reason: &str| {
+            for extra in extraneous.values_mut() {
                 extra.skip_reason.get_or_insert_with(|| reason.to_owned());
             }
         };
-        for extra in extras.values_mut() {
+        for extra in extraneous.values_mut() {
             if let Some(denied) = executor.request.permit.unmanaged(&extra.live) {
                 extra.skip_reason.get_or_insert_with(|| denied.to_string());
             }
         }
         if !is_complete && options.prune {
-            keep_all(&mut extras, "nothing is pruned while anything can't be read or is of an unknown kind");
+            keep_all(&mut extraneous, "nothing is pruned while anything can't be read or is of an unknown kind");
         }
-        let prunes: BTreeSet<ObjectId> = extras
+        let prunes: BTreeSet<ObjectId> = extraneous
             .iter()
             .filter(|(id, _)| executor.request.policy.selects(id))
             .filter(|(_, extra)| extra.skip_reason.is_none() && kept_reason(&extra.live, options).is_none())
             .map(|(id, _)| id.clone())
             .collect();
         let is_member = |object: &&Object| !annotations::is_hook(object) && !annotations::phases(object).is_empty();
-        let spares = extras.keys().filter(|id| !prunes.contains(*id) && !executor.request.wants_namespace(id)).count();
+        let spares =
+            extraneous.keys().filter(|id| !prunes.contains(*id) && !executor.request.wants_namespace(id)).count();
         let survivors = snapshot.targets.iter().filter(is_member).count() + spares;
         let members = executor.state.inventory.len();
         let verdict = prune_guard::prune_guard(&prunes, survivors, members, *allow_empty, prune_approved.as_deref());
@@ -254,10 +256,10 @@ impl SyncOperation<'_> {
                 "nothing is pruned: {reason}; if that is right, annotate the Application with \
                  slipway.dev/prune-approved: {digest}"
             );
-            keep_all(&mut extras, &line);
+            keep_all(&mut extraneous, &line);
             executor.outcome.problems.push(line);
         }
-        snapshot.prune_candidates = extras;
+        snapshot.prune_candidates = extraneous;
     }
 
     /// Dry-runs the objects; returns whether any differs, and keeps the results for the sync. Without an answer the
@@ -275,7 +277,7 @@ impl SyncOperation<'_> {
         for target in snapshot.targets.iter().filter(is_member) {
             let id = target.id();
             match (snapshot.live.get(&id), executor.objects.get(&id)) {
-                (Some(live), Some(place)) if !executor.foreign.contains_key(&id) => {
+                (Some(live), Some(place)) if !executor.shared_resources.contains_key(&id) => {
                     let validate = validate && !annotations::has_sync_option(target, "Validate=false");
                     pairs.push(Pair { object: target, place, live: Some(live), validate });
                 }
@@ -316,7 +318,7 @@ impl SyncOperation<'_> {
         let differs = !modified.is_empty() || prunes.count() > 0 || needs_namespace || leaves_namespace || is_invalid;
         if executor.request.policy.operation == OperationKind::SelectiveSync {
             let others = |id: &ObjectId| !executor.request.policy.selects(id) && !executor.request.wants_namespace(id);
-            executor.unsynced =
+            executor.out_of_sync =
                 snapshot.prune_candidates.keys().chain(&modified).filter(|id| others(id)).cloned().collect();
         }
         executor.modified = Some(modified);
@@ -325,7 +327,7 @@ impl SyncOperation<'_> {
 }
 
 /// What to say where another application owns `live`.
-pub(super) fn foreign_line(request: &SyncRequest, live: &Object) -> Option<String> {
+pub(super) fn shared_resource_warning(request: &SyncRequest, live: &Object) -> Option<String> {
     let owner = TrackingId::of(live).filter(|id| id.describes(live) && id.app != request.owner.instance)?;
     let (id, ours) = (live.id(), &request.owner.instance);
     Some(format!("SharedResourceWarning: {id} is part of applications {ours} and {}", owner.app))
