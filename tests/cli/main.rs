@@ -195,11 +195,11 @@ async fn what_is_synced_by_hand_waits_is_synced_and_rolled_back() {
 
 const HELD: &str = "web:stuck";
 
-/// A Job that fails after a second as long as its image can't start.
+/// A Job that fails after four seconds (a busy machine needs one to start it) as long as its image can't start.
 fn smoke_test(hook: &str) -> String {
     json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "smoke-test",
         "annotations": {"argocd.argoproj.io/hook": hook}},
-        "spec": {"activeDeadlineSeconds": 1, "template": {"spec": {"restartPolicy": "Never",
+        "spec": {"activeDeadlineSeconds": 4, "template": {"spec": {"restartPolicy": "Never",
             "containers": [{"name": "main", "image": HELD}]}}}})
     .to_string()
 }
