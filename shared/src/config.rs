@@ -55,6 +55,9 @@ variables! {
     SLACK_API = "SLIPWAY_SLACK_API", Some("https://slack.com/api"), "Slack's Web API.";
 }
 
+/// Each of these makes a function the worker half of `github-webhook`.
+const WORKER_VARIABLES: [Variable; 5] = [ROOT, GITHUB_SECRET, STATE_SECRET, CLUSTER, KUBECONFIG];
+
 /// Why the settings can't be used: all mistakes at once.
 #[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
 pub struct ConfigError {
@@ -117,11 +120,11 @@ pub struct EcrPush {
     pub slack: Option<Slack>,
 }
 
-/// The settings of the half of `github-webhook` that answers requests.
+/// The settings of the half of `github-webhook` that answers requests, and of the queue between the halves.
 #[derive(Debug, Clone)]
 pub struct Webhook {
-    /// [`WEBHOOK_SECRET`].
-    pub secret: String,
+    /// [`WEBHOOK_SECRET`]; without it the function answers no request.
+    pub secret: Option<String>,
     /// [`QUEUE_URL`].
     pub queue_url: String,
     /// [`SCHEDULE_ROLE`].
@@ -146,13 +149,14 @@ pub struct Settings {
     pub slack: Option<Slack>,
 }
 
-/// The settings of `github-webhook`.
+/// The settings of `github-webhook`, which is two functions of one binary where it is installed as
+/// `infra/template.yaml` has it, so that a flood of requests takes nothing from the worker.
 #[derive(Debug, Clone)]
 pub struct GithubWebhook {
-    /// The answering half.
+    /// The answering half, and the queue.
     pub webhook: Webhook,
-    /// The worker half.
-    pub engine: Settings,
+    /// The worker half; `None` where nothing but the answering half is configured.
+    pub engine: Option<Settings>,
 }
 
 impl EcrPush {
@@ -164,12 +168,18 @@ impl EcrPush {
 }
 
 impl GithubWebhook {
-    /// Like [`EcrPush::load`].
+    /// Like [`EcrPush::load`]. A function is the answering half where the webhook's secret is set, the worker where one
+    /// of the worker's own settings is, and both where both are.
     pub fn load(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         Reader::read(&get, |r| {
-            let (secret, queue_url) = (r.required(WEBHOOK_SECRET), r.required(QUEUE_URL));
-            let webhook = Webhook { secret, queue_url, schedule_role: r.optional(SCHEDULE_ROLE) };
-            Self { webhook, engine: r.engine() }
+            let secret = r.optional(WEBHOOK_SECRET);
+            let is_worker = WORKER_VARIABLES.iter().any(|variable| r.optional(*variable).is_some());
+            if secret.is_none() && !is_worker {
+                r.required(WEBHOOK_SECRET);
+            }
+            let webhook =
+                Webhook { secret, queue_url: r.required(QUEUE_URL), schedule_role: r.optional(SCHEDULE_ROLE) };
+            Self { webhook, engine: is_worker.then(|| r.engine()) }
         })
     }
 }
@@ -306,6 +316,7 @@ mod tests {
     #[test]
     fn full_settings_are_read() {
         let GithubWebhook { webhook, engine } = GithubWebhook::load(env(FULL)).unwrap();
+        let engine = engine.unwrap();
         assert_eq!(webhook.queue_url, "http://127.0.0.1/1/q.fifo");
         assert_eq!(engine.github.api, "https://api.github.com");
         assert_eq!(engine.root.path, "apps");
@@ -327,12 +338,26 @@ mod tests {
         .to_string();
         for part in [
             "missing environment variables: SLIPWAY_CLUSTER, SLIPWAY_CLUSTER_ENDPOINT, SLIPWAY_GITHUB_SECRET, \
-             SLIPWAY_QUEUE_URL, SLIPWAY_SLACK_CHANNEL, SLIPWAY_STATE_SECRET, SLIPWAY_WEBHOOK_SECRET",
+             SLIPWAY_QUEUE_URL, SLIPWAY_SLACK_CHANNEL, SLIPWAY_STATE_SECRET",
             "SLIPWAY_ROOT: ",
             "SLIPWAY_GITHUB_API must be an http(s) URL, found `ftp://x`",
         ] {
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn a_function_is_what_its_settings_make_it() {
+        let url =
+            GithubWebhook::load(env(&[("SLIPWAY_WEBHOOK_SECRET", "webhook"), ("SLIPWAY_QUEUE_URL", "q")])).unwrap();
+        assert!(url.engine.is_none() && url.webhook.secret.is_some());
+        let worker = GithubWebhook::load(|name| env(FULL)(name).filter(|_| name != WEBHOOK_SECRET.name)).unwrap();
+        assert!(worker.engine.is_some() && worker.webhook.secret.is_none());
+        let neither = GithubWebhook::load(|_| None).unwrap_err().to_string();
+        assert_eq!(neither, "missing environment variables: SLIPWAY_QUEUE_URL, SLIPWAY_WEBHOOK_SECRET");
+        let half = GithubWebhook::load(env(&[("SLIPWAY_QUEUE_URL", "q"), ("SLIPWAY_CLUSTER", "prod")])).unwrap_err();
+        let missing = ["SLIPWAY_GITHUB_SECRET", "SLIPWAY_ROOT", "SLIPWAY_STATE_SECRET"];
+        assert_eq!(half.missing, BTreeSet::from(missing), "a worker that lacks the rest is no other half");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! event ─► app ─► source ─► render ─► drift_check ─► notify     (drift-check)
 //! ```
 //!
-//! The functions and the command line run only what is here: [`image::run::ImageUpdater`], [`deploy::WebhookWorker`]
+//! The functions and the command line run only what is here: [`image::run::ImageUpdater`], [`deploy::WebhookHandler`]
 //! and [`drift_check::DriftChecker`] are the three entry points. `shared/GLOSSARY.md` maps the words of Kubernetes and
 //! Argo CD to the types here.
 

@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 use slipway::aws::Aws;
 use slipway::config::{self, GithubWebhook};
-use slipway::deploy::WebhookWorker;
+use slipway::deploy::WebhookHandler;
 use slipway::drift_check::DriftChecker;
 use slipway_sandbox::forge::{Change, Delivery};
 use slipway_sandbox::{Options, Sandbox, aws};
@@ -20,7 +20,7 @@ pub(crate) const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/w
 pub(crate) struct Shop {
     pub(crate) sandbox: Sandbox,
     pub(crate) webhooks: UnboundedReceiver<Delivery>,
-    pub(crate) deployer: WebhookWorker,
+    pub(crate) deployer: WebhookHandler,
     pub(crate) checker: DriftChecker,
     pub(crate) folder: tempfile::TempDir,
 }
@@ -38,7 +38,7 @@ impl Shop {
         let (sandbox, webhooks) = Sandbox::start(Options::new(folder.path())).await.unwrap();
         let environment = sandbox.environment();
         let settings = GithubWebhook::load(|name: &str| environment.get(name).cloned()).unwrap();
-        let deployer = WebhookWorker::new(settings, Aws::at(&sandbox.aws.url(), aws::REGION).await);
+        let deployer = WebhookHandler::new(settings, Aws::at(&sandbox.aws.url(), aws::REGION).await);
         let settings = config::Settings::load(|name: &str| environment.get(name).cloned()).unwrap();
         let checker = DriftChecker::new(settings, Aws::at(&sandbox.aws.url(), aws::REGION).await);
         let mut shop = Self { sandbox, webhooks, deployer, checker, folder };

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use slipway::aws::Aws;
 use slipway::config::GithubWebhook;
-use slipway::deploy::WebhookWorker;
+use slipway::deploy::WebhookHandler;
 use slipway_sandbox::aws;
 use slipway_sandbox::faults::Failure;
 
@@ -17,11 +17,11 @@ use crate::world::{Flow, KUSTOMIZATION, soon};
 const OUTAGE: SignedDuration = SignedDuration::from_hours(6);
 
 /// A worker that may delay messages.
-async fn worker(flow: &Flow) -> WebhookWorker {
+async fn worker(flow: &Flow) -> WebhookHandler {
     let mut environment: BTreeMap<String, String> = flow.sandbox.environment();
     environment.insert("SLIPWAY_SCHEDULE_ROLE".to_owned(), "arn:aws:iam::123456789012:role/resume".to_owned());
     let settings = GithubWebhook::load(|name: &str| environment.get(name).cloned()).unwrap();
-    WebhookWorker::new(settings, Aws::at(&flow.sandbox.aws.url(), aws::REGION).await)
+    WebhookHandler::new(settings, Aws::at(&flow.sandbox.aws.url(), aws::REGION).await)
 }
 
 /// Every request to a path with `path` in it fails, in a way that no client waits for.
@@ -38,7 +38,7 @@ fn down(path: &str) -> Failure {
 
 /// Works off the queue and fires the schedules until [`OUTAGE`] has passed; gives the longest pause. SQS gets no
 /// message back.
-async fn sit_out(flow: &Flow, worker: &WebhookWorker) -> SignedDuration {
+async fn sit_out(flow: &Flow, worker: &WebhookHandler) -> SignedDuration {
     let (mut passed, mut longest) = (SignedDuration::ZERO, SignedDuration::ZERO);
     while passed < OUTAGE {
         let event = flow.sandbox.aws.next_event().expect("a message");
@@ -63,7 +63,7 @@ fn image(flow: &Flow) -> String {
 }
 
 /// Delivers what waits, and all that comes of it.
-async fn go_on(flow: &Flow, worker: &WebhookWorker) {
+async fn go_on(flow: &Flow, worker: &WebhookHandler) {
     while let Some(event) = flow.sandbox.aws.next_event() {
         let answer = worker.handle(event, soon(), "test").await.unwrap();
         assert_eq!(answer, json!({"batchItemFailures": []}));

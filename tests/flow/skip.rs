@@ -2,6 +2,7 @@
 
 use http::Method;
 use serde_json::{Value, json};
+use slipway::event::queue::{Message, ResumeMessage};
 use slipway_gitops::status::SyncStatus;
 use slipway_sandbox::IMAGE;
 use slipway_sandbox::forge::Change;
@@ -172,10 +173,10 @@ async fn a_sync_on_its_way_stops() {
     let three = flow.read("shop/deployment.yaml").replace("replicas: 2", "replicas: 3");
     flow.push("Three", &[("shop/deployment.yaml", &three)]);
     while flow.next_webhook().is_some() {}
-    let rest =
-        slipway::event::queue::ResumeMessage { app: "shop".to_owned(), operation: "look-x".to_owned(), attempt: 0 };
-    let summary = flow.deployer.resume(&rest, soon(), "later").await;
-    assert!(summary.outcomes["shop"].problems[0].contains(ANNOTATION), "{summary:?}");
-    assert!(!summary.retry);
+    let rest = ResumeMessage { app: "shop".to_owned(), operation: "look-x".to_owned(), attempt: 0 };
+    let body = serde_json::to_string(&Message::from(rest)).unwrap();
+    let event = json!({"Records": [{"messageId": "m", "receiptHandle": "", "body": body, "eventSource": "aws:sqs"}]});
+    let answer = flow.deployer.handle(event, soon(), "later").await.unwrap();
+    assert_eq!(answer, json!({"batchItemFailures": []}), "the message is done with");
     assert_eq!(flow.deployment()["spec"]["replicas"], 2);
 }

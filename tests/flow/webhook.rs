@@ -1,6 +1,10 @@
 //! What reaches the queue, and what does not.
 
 use serde_json::json;
+use slipway::aws::Aws;
+use slipway::config::GithubWebhook;
+use slipway::deploy::WebhookHandler;
+use slipway_sandbox::aws;
 
 use crate::world::{Flow, soon};
 
@@ -40,4 +44,66 @@ async fn two_pushes_are_two_messages_and_a_ping_none() {
     let ping = flow.next_webhook().unwrap();
     assert_eq!(flow.deployer.handle(ping, soon(), "test").await.unwrap()["statusCode"], 200);
     assert_eq!(flow.sandbox.aws.waiting(), 2);
+}
+
+/// What `github-webhook` is with the sandbox's settings but for those that `leaves_out` names.
+async fn handler(flow: &Flow, leaves_out: &[&str]) -> WebhookHandler {
+    let mut environment = flow.sandbox.environment();
+    environment.retain(|name, _| !leaves_out.contains(&name.as_str()));
+    let settings = GithubWebhook::load(|name: &str| environment.get(name).cloned()).unwrap();
+    WebhookHandler::new(settings, Aws::at(&flow.sandbox.aws.url(), aws::REGION).await)
+}
+
+#[tokio::test]
+async fn the_url_and_the_worker_are_two_functions() {
+    let mut flow = Flow::start().await;
+    let worker = handler(&flow, &["SLIPWAY_WEBHOOK_SECRET"]).await;
+    let leaves_out =
+        ["SLIPWAY_ROOT", "SLIPWAY_GITHUB_SECRET", "SLIPWAY_STATE_SECRET", "SLIPWAY_CLUSTER", "SLIPWAY_KUBECONFIG"];
+    let url = handler(&flow, &leaves_out).await;
+
+    let webhook = flow.next_webhook().unwrap();
+    let refused = worker.handle(webhook.clone(), soon(), "test").await.unwrap();
+    assert_eq!(refused["statusCode"], 404);
+    assert!(refused["body"].as_str().unwrap().contains("SLIPWAY_WEBHOOK_SECRET is not set"), "{refused}");
+    assert_eq!(url.handle(webhook, soon(), "test").await.unwrap()["statusCode"], 202);
+
+    let message = flow.sandbox.aws.next_event().unwrap();
+    let refused = url.handle(message.clone(), soon(), "test").await.unwrap_err();
+    assert!(refused.to_string().contains("SLIPWAY_ROOT is not set"), "{refused}");
+    assert_eq!(worker.handle(message, soon(), "test").await.unwrap(), json!({"batchItemFailures": []}));
+    assert_eq!(flow.deployment()["spec"]["replicas"], 2);
+}
+
+#[tokio::test]
+async fn requests_that_cannot_be_genuine_cost_no_call() {
+    let mut flow = Flow::start().await;
+    let genuine = flow.next_webhook().unwrap();
+    let with = |pointer: &str, value| {
+        let mut request = genuine.clone();
+        *request.pointer_mut(pointer).unwrap() = value;
+        request
+    };
+    let digits = "0".repeat(63);
+    let signature = "/headers/x-hub-signature-256";
+    let flood = [
+        (with(signature, json!(null)), 400),
+        (with(signature, json!("")), 401),
+        (with(signature, json!("sha1=00")), 401),
+        (with(signature, json!(format!("sha256={digits}"))), 401),
+        (with(signature, json!(format!("sha256={digits}00"))), 401),
+        (with(signature, json!(format!("sha256={digits}g"))), 401),
+        (with(signature, json!("x".repeat(100_000))), 401),
+        (with("/body", json!("x".repeat(5 << 20 | 1))), 413),
+        (json!({}), 400),
+        (json!([]), 400),
+    ];
+    let before = flow.sandbox.aws.exchanges().len();
+    for (request, status) in flood {
+        for _ in 0..50 {
+            let answer = flow.deployer.handle(request.clone(), soon(), "test").await.unwrap();
+            assert_eq!(answer["statusCode"], status, "{answer}");
+        }
+    }
+    assert_eq!(flow.sandbox.aws.exchanges().len(), before);
 }

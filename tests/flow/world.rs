@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use slipway::aws::Aws;
 use slipway::config::{EcrPush, GithubWebhook, Settings};
-use slipway::deploy::WebhookWorker;
+use slipway::deploy::WebhookHandler;
 use slipway::drift_check::DriftChecker;
 use slipway::image::run::ImageUpdater;
 use slipway_cluster::Cluster;
@@ -22,7 +22,7 @@ pub(crate) struct Flow {
     pub(crate) sandbox: Sandbox,
     pub(crate) webhooks: UnboundedReceiver<Delivery>,
     pub(crate) pusher: ImageUpdater,
-    pub(crate) deployer: WebhookWorker,
+    pub(crate) deployer: WebhookHandler,
     pub(crate) checker: DriftChecker,
     _folder: tempfile::TempDir,
 }
@@ -44,7 +44,7 @@ impl Flow {
         let get = |name: &str| environment.get(name).cloned();
         Self {
             pusher: ImageUpdater::new(EcrPush::load(get).unwrap(), aws.clone()),
-            deployer: WebhookWorker::new(GithubWebhook::load(get).unwrap(), aws.clone()),
+            deployer: WebhookHandler::new(GithubWebhook::load(get).unwrap(), aws.clone()),
             checker: DriftChecker::new(Settings::load(get).unwrap(), aws),
             sandbox,
             webhooks,
@@ -60,16 +60,16 @@ impl Flow {
     }
 
     /// Another instance of the worker, that remembers nothing.
-    pub(crate) async fn another(&self) -> WebhookWorker {
+    pub(crate) async fn another(&self) -> WebhookHandler {
         self.another_at(None).await
     }
 
     /// The same with another root.
-    pub(crate) async fn another_at(&self, root: Option<&str>) -> WebhookWorker {
+    pub(crate) async fn another_at(&self, root: Option<&str>) -> WebhookHandler {
         let mut environment = self.sandbox.environment();
         environment.extend(root.map(|root| ("SLIPWAY_ROOT".to_owned(), root.to_owned())));
         let settings = GithubWebhook::load(|name: &str| environment.get(name).cloned()).unwrap();
-        WebhookWorker::new(settings, Aws::at(&self.sandbox.aws.url(), aws::REGION).await)
+        WebhookHandler::new(settings, Aws::at(&self.sandbox.aws.url(), aws::REGION).await)
     }
 
     /// Queues the webhooks that wait; gives the message that the worker gets next.

@@ -43,11 +43,12 @@ def check_template(template):
         by_type.setdefault(resource["Type"], []).append((name, resource.get("Properties", {})))
 
     functions = dict(by_type["AWS::Lambda::Function"])
-    check("three functions", sorted(functions) == ["DriftCheck", "EcrPush", "GitHubWebhook"], sorted(functions))
+    names = ["DriftCheck", "EcrPush", "GitHubWebhook", "SyncWorker"]
+    check("the functions", sorted(functions) == names, sorted(functions))
     for name, function in functions.items():
         check(f"{name} runs on arm64, provided.al2023",
               (function["Architectures"], function["Runtime"]) == (["arm64"], "provided.al2023"), function)
-    check("the recursion guard is off for the worker", functions["GitHubWebhook"].get("RecursiveLoop") == "Allow")
+    check("the recursion guard is off for the worker", functions["SyncWorker"].get("RecursiveLoop") == "Allow")
 
     actions = sorted(p["Action"] for _, p in by_type["AWS::Lambda::Permission"] if p.get("Principal") == "*")
     check("both permissions for the URL", actions == ["lambda:InvokeFunction", "lambda:InvokeFunctionUrl"], actions)
@@ -56,12 +57,26 @@ def check_template(template):
     defaults = {name: p.get("Default") for name, p in template["Parameters"].items()}
     source = by_type["AWS::Lambda::EventSourceMapping"][0][1]
     check("partial batch failures", source["FunctionResponseTypes"] == ["ReportBatchItemFailures"], source)
-    check("the queue leaves the URL room", int(defaults["SyncConcurrency"]) < int(defaults["Concurrency"]), defaults)
+    reserved = {name: f.get("ReservedConcurrentExecutions") for name, f in functions.items()}
+    check("the URL and the worker have their own concurrency",
+          (reserved["GitHubWebhook"], reserved["SyncWorker"]) == ({"Ref": "UrlConcurrency"}, {"Ref": "SyncConcurrency"}), reserved)
+    url, worker = (functions[name]["Environment"]["Variables"] for name in ("GitHubWebhook", "SyncWorker"))
+    check("the URL has no setting of the worker", (url["SLIPWAY_ROOT"], url["SLIPWAY_GITHUB_SECRET"]) == ("", "") and
+          not {"SLIPWAY_STATE_SECRET", "SLIPWAY_CLUSTER", "SLIPWAY_KUBECONFIG"} & set(url), url)
+    check("the worker has no webhook secret", "SLIPWAY_WEBHOOK_SECRET" not in worker, worker)
+    alarms = {name: p for name, p in by_type["AWS::CloudWatch::Alarm"]}
+    check("a check that does not run is told", alarms["DriftCheckAlarm"]["TreatMissingData"] == "breaching", alarms)
 
     schedules = [p["ScheduleExpression"] for _, p in by_type["AWS::Scheduler::Schedule"]]
     check("one schedule", schedules == [{"Ref": "DriftSchedule"}], schedules)
     roles = sorted(p["PrincipalArn"]["Fn::GetAtt"][0] for _, p in by_type["AWS::EKS::AccessEntry"])
-    check("the cluster knows both roles", roles == ["DriftCheckRole", "GitHubWebhookRole"], roles)
+    check("the cluster knows both roles", roles == ["DriftCheckRole", "SyncWorkerRole"], roles)
+
+    may = {name: sorted(action for policy in role["Policies"] for statement in policy["PolicyDocument"]["Statement"]
+                        for action in (statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]))
+           for name, role in by_type["AWS::IAM::Role"] if "Policies" in role}
+    check("what the public reaches may queue and read one secret",
+          may["GitHubWebhookRole"] == ["secretsmanager:GetSecretValue", "sqs:SendMessage"], may)
 
     for name, role in by_type["AWS::IAM::Role"]:
         for policy in role.get("Policies", []):
@@ -91,15 +106,15 @@ def check_stack(template):
           (queue["FifoQueue"], queue.get("ContentBasedDeduplication", "false")) == ("true", "false"), queue)
     check("with a dead-letter queue", "deadLetterTargetArn" in queue["RedrivePolicy"], queue)
 
-    variables = boto3.client("lambda").get_function_configuration(FunctionName=ids["GitHubWebhook"])["Environment"]["Variables"]
-    check("the function knows the queue", variables["SLIPWAY_QUEUE_URL"] == ids["Pushes"], variables)
+    variables = boto3.client("lambda").get_function_configuration(FunctionName=ids["SyncWorker"])["Environment"]["Variables"]
+    check("the worker knows the queue", variables["SLIPWAY_QUEUE_URL"] == ids["Pushes"], variables)
     check("and the root", variables["SLIPWAY_ROOT"] == PARAMETERS["Root"], variables)
 
     events = boto3.client("events")
     patterns = [json.loads(rule["EventPattern"]) for rule in events.list_rules()["Rules"] if "EventPattern" in rule]
     check("the rule takes image pushes", [p["detail-type"] for p in patterns] == [["ECR Image Action"]], patterns)
     mappings = boto3.client("lambda").list_event_source_mappings()["EventSourceMappings"]
-    check("the queue wakes the function", len(mappings) == 1 and "github" in mappings[0]["FunctionArn"].lower(), mappings)
+    check("the queue wakes the worker", len(mappings) == 1 and "syncworker" in mappings[0]["FunctionArn"].lower(), mappings)
 
 
 def main():

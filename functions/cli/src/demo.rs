@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use slipway::aws::Aws;
 use slipway::config::{EcrPush, GithubWebhook, Settings};
-use slipway::deploy::WebhookWorker;
+use slipway::deploy::WebhookHandler;
 use slipway::drift_check::DriftChecker;
 use slipway::image::run::ImageUpdater;
 use slipway_sandbox::forge::Delivery;
@@ -91,7 +91,7 @@ struct Stage {
     sandbox: Sandbox,
     webhooks: mpsc::UnboundedReceiver<Delivery>,
     pusher: ImageUpdater,
-    deployer: WebhookWorker,
+    deployer: WebhookHandler,
     checker: DriftChecker,
     told: usize,
 }
@@ -112,7 +112,7 @@ impl Stage {
             pen,
             webhooks,
             pusher: ImageUpdater::new(EcrPush::load(get)?, aws.clone()),
-            deployer: WebhookWorker::new(GithubWebhook::load(get)?, aws.clone()),
+            deployer: WebhookHandler::new(GithubWebhook::load(get)?, aws.clone()),
             checker: DriftChecker::new(Settings::load(get)?, aws),
             sandbox,
             told: 0,

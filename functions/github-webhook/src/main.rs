@@ -3,7 +3,7 @@
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use slipway::aws::Aws;
 use slipway::config::{GithubWebhook, environment};
-use slipway::deploy::WebhookWorker;
+use slipway::deploy::WebhookHandler;
 use slipway::invocation::{deadline, run};
 use slipway::telemetry;
 
@@ -14,7 +14,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> Result<(), Error> {
     run(async || {
         telemetry::start();
-        let deployer = &WebhookWorker::new(GithubWebhook::load(environment)?, Aws::default());
+        let deployer = &WebhookHandler::new(GithubWebhook::load(environment)?, Aws::default());
         lambda_runtime::run(service_fn(async |event: LambdaEvent<_>| {
             deployer.handle(event.payload, deadline(event.context.deadline), &event.context.request_id).await
         }))

@@ -14,6 +14,7 @@ mod select;
 mod statuses;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
@@ -55,22 +56,53 @@ const TOLD_POSTPONEMENT: u32 = 4;
 /// Maximum re-runs when another worker requested the same application while we held its Lease.
 const MAX_REQUEUES: usize = 3;
 
-/// The function `github-webhook`: answers requests of its URL, processes messages of its queue.
+/// The function `github-webhook`: answers requests of its URL, processes messages of its queue, or does both.
 #[derive(Clone)]
-pub struct WebhookWorker {
+pub struct WebhookHandler {
+    queue: WebhookQueue,
+    worker: Option<Arc<WebhookWorker>>,
+}
+
+impl WebhookHandler {
+    /// Creates what `settings` ask for; sends no request yet.
+    pub fn new(settings: config::GithubWebhook, aws: Aws) -> Self {
+        let config::GithubWebhook { webhook, engine } = settings;
+        let secrets = Secrets::new(aws.clone());
+        let queue = WebhookQueue::new(webhook, secrets.clone(), aws.clone());
+        let worker = engine.map(|engine| {
+            Arc::new(WebhookWorker { queue: queue.clone(), engine: Services::new(engine, aws, secrets) })
+        });
+        Self { queue, worker }
+    }
+
+    /// Handles an event: messages of the queue (`Records`), or a request of the URL. The invocation ends at `deadline`.
+    pub async fn handle(&self, event: Value, deadline: Instant, id: &str) -> Result<Value, Failure> {
+        if event.get("Records").is_none() {
+            return Ok(self.queue.answer(event).await);
+        }
+        let Some(worker) = &self.worker else {
+            let message = "failed to process a message: this function answers the URL alone, SLIPWAY_ROOT is not set";
+            return Err(Failure { class: Class::Retryable, message: message.to_owned() });
+        };
+        worker.handle(event, deadline, id).await
+    }
+}
+
+/// The worker half of `github-webhook`.
+struct WebhookWorker {
     queue: WebhookQueue,
     engine: Services,
 }
 
-/// The result of a message, for the log and the tests.
-#[derive(Debug, Default)]
-pub struct Summary {
+/// The result of a message.
+#[derive(Default)]
+struct Summary {
     /// The outcome of each application.
-    pub outcomes: BTreeMap<String, SyncOutcome>,
+    outcomes: BTreeMap<String, SyncOutcome>,
     /// Whether the message must be delivered again.
-    pub retry: bool,
+    retry: bool,
     /// Why not even the applications could be found, where that is so.
-    pub failure: Option<String>,
+    failure: Option<String>,
 }
 
 impl Summary {
@@ -93,19 +125,8 @@ impl Summary {
 }
 
 impl WebhookWorker {
-    /// Creates the worker; sends no request yet.
-    pub fn new(settings: config::GithubWebhook, aws: Aws) -> Self {
-        let config::GithubWebhook { webhook, engine } = settings;
-        let secrets = Secrets::new(aws.clone());
-        let engine = Services::new(engine, aws.clone(), secrets.clone());
-        Self { queue: WebhookQueue::new(webhook, secrets, aws), engine }
-    }
-
-    /// Handles an event: messages of the queue (`Records`), or a request of the URL. The invocation ends at `deadline`.
-    pub async fn handle(&self, event: Value, deadline: Instant, id: &str) -> Result<Value, Failure> {
-        if event.get("Records").is_none() {
-            return Ok(self.queue.answer(event).await);
-        }
+    /// Processes the messages of `event`. The invocation ends at `deadline`.
+    async fn handle(&self, event: Value, deadline: Instant, id: &str) -> Result<Value, Failure> {
         let records = queue::read(event).map_err(|error| Failure::terminal(&error))?;
         let receipts: Vec<String> = records.iter().map(|record| record.receipt.clone()).collect();
         tokio::select! {
@@ -155,7 +176,7 @@ impl WebhookWorker {
     }
 
     /// Resumes a sync that an earlier invocation handed over.
-    pub async fn resume(&self, rest: &ResumeMessage, deadline: Instant, id: &str) -> Summary {
+    async fn resume(&self, rest: &ResumeMessage, deadline: Instant, id: &str) -> Summary {
         let until = report_deadline(deadline);
         tracing::info!(app = rest.app, operation = rest.operation, attempt = rest.attempt, "going on");
         let work = async {
@@ -197,7 +218,7 @@ impl WebhookWorker {
     }
 
     /// Syncs every application that tracks the branch of `push` to its head.
-    pub async fn run(&self, push: &Push, deadline: Instant, id: &str) -> Summary {
+    async fn run(&self, push: &Push, deadline: Instant, id: &str) -> Summary {
         let until = report_deadline(deadline);
         tracing::info!(repo = %push.repo, branch = push.branch(), after = push.after, delivery = push.delivery,
             "deploying");

@@ -16,6 +16,9 @@ use super::queue::Push;
 /// our response comes first, with a message. A push event is a fraction of it.
 pub const MAX_BODY: usize = 5 << 20;
 
+/// Size of an HMAC-SHA256.
+const SIGNATURE_BYTES: usize = 32;
+
 /// An HTTP response: a status and a line of text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -55,20 +58,24 @@ pub enum WebhookResult {
 #[derive(Debug)]
 pub struct Request {
     body: Vec<u8>,
-    signature: String,
+    signature: [u8; SIGNATURE_BYTES],
     event: String,
     delivery: String,
 }
 
 impl Request {
-    /// Checks method and size and decodes the body; the error is the response. Needs no secret, so that a request that
-    /// can't be genuine costs nothing.
+    /// Checks method, form of the signature and size and decodes the body; the error is the response. Needs no secret,
+    /// so that a request that can't be genuine costs nothing.
     pub fn read(event: Value) -> Result<Self, Reply> {
         let request: LambdaFunctionUrlRequest =
             serde_json::from_value(event).map_err(|_| Reply::new(400, "not a Function URL request"))?;
         if request.request_context.http.method.as_deref() != Some("POST") {
             return Err(Reply::new(405, "POST only"));
         }
+        // `HeaderMap` ignores case.
+        let header = |name| request.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().trim();
+        let signature = signature(header("x-hub-signature-256"))?;
+        let (event, delivery) = (header("x-github-event").to_owned(), header("x-github-delivery").to_owned());
         let text = request.body.unwrap_or_default();
         if text.len() > MAX_BODY {
             return Err(Reply::new(413, format!("the body is larger than {MAX_BODY} bytes")));
@@ -78,14 +85,7 @@ impl Request {
         } else {
             text.into_bytes()
         };
-        // `HeaderMap` ignores case.
-        let header =
-            |name| request.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().trim().to_owned();
-        let signature = header("x-hub-signature-256");
-        if signature.is_empty() {
-            return Err(Reply::new(401, "the X-Hub-Signature-256 header is missing: give the webhook a secret"));
-        }
-        Ok(Self { body, signature, event: header("x-github-event"), delivery: header("x-github-delivery") })
+        Ok(Self { body, signature, event, delivery })
     }
 
     /// Verifies the signature (HMAC-SHA256 over the raw bytes, in constant time) and reads the event.
@@ -137,12 +137,23 @@ impl Request {
     }
 }
 
-/// Whether `signature` (`sha256=<hex>`) is the HMAC of `body`. An empty secret signs nothing.
-fn is_signed(body: &[u8], signature: &str, secret: &[u8]) -> bool {
-    let Some(Ok(expected)) = signature.strip_prefix("sha256=").map(hex::decode) else { return false };
+/// Reads a signature header: `sha256=` and 64 hex digits.
+fn signature(header: &str) -> Result<[u8; SIGNATURE_BYTES], Reply> {
+    if header.is_empty() {
+        return Err(Reply::new(401, "the X-Hub-Signature-256 header is missing: give the webhook a secret"));
+    }
+    let mut signature = [0; SIGNATURE_BYTES];
+    let digits = header.strip_prefix("sha256=").unwrap_or_default();
+    hex::decode_to_slice(digits, &mut signature)
+        .map_err(|_| Reply::new(401, "the X-Hub-Signature-256 header is not `sha256=` and 64 hex digits"))?;
+    Ok(signature)
+}
+
+/// Whether `signature` is the HMAC of `body`. An empty secret signs nothing.
+fn is_signed(body: &[u8], signature: &[u8; SIGNATURE_BYTES], secret: &[u8]) -> bool {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else { return false };
     mac.update(body);
-    !secret.is_empty() && mac.verify_slice(&expected).is_ok()
+    !secret.is_empty() && mac.verify_slice(signature).is_ok()
 }
 
 #[cfg(test)]
@@ -199,10 +210,12 @@ mod tests {
     #[test]
     fn githubs_own_example_verifies() {
         // docs.github.com, "Validating webhook deliveries", testing the webhook payload validation.
-        let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
-        assert!(is_signed(b"Hello, World!", signature, SECRET.as_bytes()));
-        assert!(!is_signed(b"Hello, World?", signature, SECRET.as_bytes()));
-        assert!(!is_signed(b"", &sign(b""), b""));
+        let header = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+        let signature = signature(header).unwrap();
+        assert!(is_signed(b"Hello, World!", &signature, SECRET.as_bytes()));
+        assert!(!is_signed(b"Hello, World?", &signature, SECRET.as_bytes()));
+        let mac = Hmac::<Sha256>::new_from_slice(b"").unwrap().finalize().into_bytes();
+        assert!(!is_signed(b"", &mac.into(), b""), "an empty secret signs nothing");
     }
 
     #[test]
@@ -235,7 +248,7 @@ mod tests {
         assert_eq!(with(json!({"x-github-event": "push"})), 401);
         assert_eq!(with(json!({"x-github-event": "push", "x-hub-signature": "sha1=0000"})), 401);
         for signature in
-            ["sha256=", "sha256=zz", "sha1=ab", "", &sign(b"other body"), sign(body.as_bytes()).split_at(70).0]
+            ["sha256=", "sha256=zz", "sha1=ab", "", &sign(b"other body"), sign(body.as_bytes()).split_at(69).0]
         {
             assert_eq!(with(json!({"x-github-event": "push", "x-hub-signature-256": signature})), 401, "{signature}");
         }

@@ -48,11 +48,15 @@ impl WebhookQueue {
     /// Answers the request of a Function URL (payload version 2.0). Failures on our side are a 500, which GitHub shows
     /// beside the delivery, with a button to redeliver it; causes are only logged.
     pub async fn answer(&self, event: Value) -> Value {
+        let Some(name) = &self.settings.secret else {
+            let text = "this function works on the queue alone: SLIPWAY_WEBHOOK_SECRET is not set";
+            return reject(Reply::new(404, text)).into_value();
+        };
         let request = match Request::read(event) {
             Ok(request) => request,
             Err(reply) => return reject(reply).into_value(),
         };
-        let secret = match self.secrets.get(&self.settings.secret).await {
+        let secret = match self.secrets.get(name).await {
             Ok(secret) => secret,
             Err(error) => {
                 tracing::error!(error = chain(&error), "the webhook's secret can't be read");
