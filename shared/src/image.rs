@@ -88,6 +88,25 @@ pub struct ImageChange {
     pub new: String,
     /// The changed file.
     pub file: String,
+    /// Time of the push of the tag, in milliseconds since 1970.
+    pub pushed_at_ms: i64,
+}
+
+impl ImageChange {
+    /// Whether this is the change that `update` asks for.
+    fn is_of(&self, update: &Update) -> bool {
+        self.app == update.app && self.image == update.image
+    }
+
+    /// Why the change is not made where the new tag was taken back.
+    fn undone(&self) -> String {
+        format!("{} was taken back in Git after its push: push another tag, or set it there", self.new)
+    }
+
+    /// Whether the kustomization `text`, an earlier version of the changed file, had the new tag.
+    fn was_in(&self, text: &str, update: &Update) -> bool {
+        current_tag(text, update.name(), &update.image).as_ref() == Some(&self.new)
+    }
 }
 
 /// The commit to one branch of one repository; empty where nothing changes.
@@ -126,14 +145,17 @@ impl UpdatePlan {
     }
 }
 
-/// Plans the changes of `updates`, all of one repository and branch, to its `tree`, given every tag that ECR lists for
-/// the image.
+/// Every tag that ECR lists for an image, by registry and repository.
+pub type ImageTags = BTreeMap<String, Vec<TagInfo>>;
+
+/// Plans the changes of `updates`, all of one repository and branch, to its `tree`. An image without `tags` gets none.
 ///
 /// A tag is never changed to an older one (see [`is_forward`]), so that a late or repeated event changes nothing; and
 /// an up-to-date kustomization is not committed.
-pub fn plan_updates(tree: &Tree, updates: &[Update], tags: &[TagInfo]) -> UpdatePlan {
+pub fn plan_updates<'u>(tree: &Tree, updates: impl IntoIterator<Item = &'u Update>, tags: &ImageTags) -> UpdatePlan {
     let mut plan = UpdatePlan::default();
     for update in updates {
+        let tags = tags.get(&update.image).map(Vec::as_slice).unwrap_or_default();
         if let Err(error) = plan_one(tree, update, tags, &mut plan) {
             plan.errors.push(error);
         }
@@ -152,7 +174,7 @@ fn plan_one(tree: &Tree, update: &Update, tags: &[TagInfo], plan: &mut UpdatePla
         plan.unchanged.push((app(), format!("no tag of {} is allowed", update.image)));
         return Ok(());
     };
-    let name = update.kustomize_name.as_deref().unwrap_or(&update.image);
+    let name = update.name();
     let current = current_tag(text, name, &update.image);
     if let Some(current) = current.as_deref()
         && current != chosen.tag
@@ -175,6 +197,7 @@ fn plan_one(tree: &Tree, update: &Update, tags: &[TagInfo], plan: &mut UpdatePla
                 old: current.unwrap_or_default(),
                 new: chosen.tag.clone(),
                 file: file.clone(),
+                pushed_at_ms: chosen.pushed_at_ms,
             });
             plan.files.insert(file, edited);
         }

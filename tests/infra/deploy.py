@@ -68,7 +68,7 @@ def check_template(template):
     check("a check that does not run is told", alarms["DriftCheckAlarm"]["TreatMissingData"] == "breaching", alarms)
 
     schedules = [p["ScheduleExpression"] for _, p in by_type["AWS::Scheduler::Schedule"]]
-    check("one schedule", schedules == [{"Ref": "DriftSchedule"}], schedules)
+    check("the schedules", sorted(map(str, schedules)) == [str({"Ref": n}) for n in ("CatchUpSchedule", "DriftSchedule")], schedules)
     roles = sorted(p["PrincipalArn"]["Fn::GetAtt"][0] for _, p in by_type["AWS::EKS::AccessEntry"])
     check("the cluster knows both roles", roles == ["DriftCheckRole", "SyncWorkerRole"], roles)
 

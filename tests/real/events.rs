@@ -25,6 +25,7 @@ fn images() {
         ("older-tag", "push 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop/web:1.4.1"),
         ("timestamp-tag", "push 123456789012.dkr.ecr.eu-central-1.amazonaws.com/hello-spring:user01-20230924033608"),
         ("china", "push 234567890123.dkr.ecr.cn-north-1.amazonaws.com.cn/shop/web:1.4.2"),
+        ("schedule", "catch up"),
         ("untagged", "ignored"),
         ("deleted", "ignored"),
         ("failed", "ignored"),
@@ -40,7 +41,8 @@ fn images() {
     all("ecr-push", &cases.map(|(name, _)| name));
     for (name, expected) in cases {
         let read = match ecr::read(event(&format!("ecr-push/{name}"))) {
-            Ok(ecr::EcrTrigger::Push(push)) => format!("push {}:{}", push.image(), push.tag),
+            Ok(ecr::EcrTrigger::Push(push)) => format!("push {}:{}", push.repository.image(), push.tag),
+            Ok(ecr::EcrTrigger::CatchUp) => "catch up".to_owned(),
             Ok(ecr::EcrTrigger::Ignored(_)) => "ignored".to_owned(),
             Err(error) => {
                 assert!(!error.to_string().contains('\n'), "{name} breaks a log line: {error}");

@@ -5,27 +5,44 @@ use aws_lambda_events::eventbridge::EventBridgeEvent;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// An image that was pushed with a tag.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImagePush {
+/// A repository of ECR.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EcrRepository {
     /// AWS account of the registry, 12 digits.
     pub account: String,
     /// Region of the registry.
     pub region: String,
-    /// The repository, for example `shop/web`.
-    pub repository: String,
+    /// The name, for example `shop/web`.
+    pub name: String,
+}
+
+impl EcrRepository {
+    /// Registry and repository as in manifests, without tag.
+    pub fn image(&self) -> String {
+        let suffix = if self.region.starts_with("cn-") { ".cn" } else { "" };
+        format!("{}.dkr.ecr.{}.amazonaws.com{suffix}/{}", self.account, self.region, self.name)
+    }
+
+    /// The repository that `image` names, as [`EcrRepository::image`] writes it; `None` where it is not ECR's.
+    pub fn of(image: &str) -> Option<Self> {
+        let (registry, name) = image.split_once('/')?;
+        let (account, rest) = registry.split_once(".dkr.ecr.")?;
+        let (region, _) = rest.split_once(".amazonaws.com")?;
+        let found = Self { account: account.to_owned(), region: region.to_owned(), name: name.to_owned() };
+        let is_valid = is_account(account) && is_region(region) && is_repository(name) && found.image() == image;
+        is_valid.then_some(found)
+    }
+}
+
+/// An image that was pushed with a tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImagePush {
+    /// The repository.
+    pub repository: EcrRepository,
     /// The tag.
     pub tag: String,
     /// The manifest's digest, `sha256:…`.
     pub digest: String,
-}
-
-impl ImagePush {
-    /// Registry and repository as in manifests, without tag.
-    pub fn image(&self) -> String {
-        let suffix = if self.region.starts_with("cn-") { ".cn" } else { "" };
-        format!("{}.dkr.ecr.{}.amazonaws.com{suffix}/{}", self.account, self.region, self.repository)
-    }
 }
 
 /// What an event triggers.
@@ -33,6 +50,8 @@ impl ImagePush {
 pub enum EcrTrigger {
     /// Update the Applications that use this image.
     Push(ImagePush),
+    /// Make up for pushes whose events got lost.
+    CatchUp,
     /// Nothing, with the reason.
     Ignored(&'static str),
 }
@@ -42,7 +61,7 @@ pub enum EcrTrigger {
 #[non_exhaustive]
 pub enum EcrEventError {
     /// The event is not from ECR.
-    #[error("expected an `ECR Image Action` from `aws.ecr`, found {detail_type:?} from {origin:?}")]
+    #[error("expected an `ECR Image Action` from `aws.ecr` or a schedule, found {detail_type:?} from {origin:?}")]
     NotEcr {
         /// The event's `detail-type`.
         detail_type: String,
@@ -73,10 +92,13 @@ struct Detail {
     artifact_media_type: Option<String>,
 }
 
-/// Parses an event. Deletions, failures, untagged pushes and companions of images (signatures, attestations, SBOMs)
-/// trigger nothing.
+/// Parses an event: an image action of ECR, or that of a schedule. Deletions, failures, untagged pushes and companions
+/// of images (signatures, attestations, SBOMs) trigger nothing.
 pub fn read(event: Value) -> Result<EcrTrigger, EcrEventError> {
     let event: EventBridgeEvent = serde_json::from_value(event).map_err(|e| EcrEventError::Shape(e.to_string()))?;
+    if event.detail_type == "Scheduled Event" && matches!(event.source.as_str(), "aws.scheduler" | "aws.events") {
+        return Ok(EcrTrigger::CatchUp);
+    }
     if event.source != "aws.ecr" || event.detail_type != "ECR Image Action" {
         return Err(EcrEventError::NotEcr { detail_type: cut(&event.detail_type), origin: cut(&event.source) });
     }
@@ -90,10 +112,13 @@ pub fn read(event: Value) -> Result<EcrTrigger, EcrEventError> {
     let Some(tag) = detail.image_tag.filter(|tag| !tag.is_empty()) else {
         return Ok(EcrTrigger::Ignored("the image has no tag"));
     };
-    let push = ImagePush {
+    let repository = EcrRepository {
         account: field("account", event.account, is_account)?,
         region: field("region", event.region, is_region)?,
-        repository: field("repository-name", detail.repository_name, is_repository)?,
+        name: field("repository-name", detail.repository_name, is_repository)?,
+    };
+    let push = ImagePush {
+        repository,
         tag: field("image-tag", Some(tag), is_tag)?,
         digest: field("image-digest", detail.image_digest, is_digest)?,
     };
@@ -183,10 +208,41 @@ mod tests {
     #[test]
     fn a_push_is_read() {
         let EcrTrigger::Push(push) = read(event()).unwrap() else { panic!("ignored") };
-        assert_eq!(push.image(), "123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop/web");
+        assert_eq!(push.repository.image(), "123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop/web");
         assert_eq!(push.tag, "1.2.3");
         let EcrTrigger::Push(push) = with("/region", json!("cn-north-1")).unwrap() else { panic!("ignored") };
-        assert_eq!(push.image(), "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/shop/web");
+        assert_eq!(push.repository.image(), "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/shop/web");
+    }
+
+    #[test]
+    fn a_repository_is_read_from_the_image_that_it_writes() {
+        for image in [
+            "123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop/web",
+            "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/web",
+            "123456789012.dkr.ecr.us-gov-west-1.amazonaws.com/a/b/c",
+        ] {
+            assert_eq!(EcrRepository::of(image).map(|found| found.image()), Some(image.to_owned()));
+        }
+        for image in [
+            "nginx",
+            "docker.io/library/nginx",
+            "public.ecr.aws/x/web",
+            "1234.dkr.ecr.eu-west-1.amazonaws.com/web",
+            "123456789012.dkr.ecr.eu-west-1.amazonaws.com.evil.com/web",
+            "123456789012.dkr.ecr.eu-west-1.amazonaws.com/../web",
+            "123456789012.dkr.ecr.cn-north-1.amazonaws.com/web",
+        ] {
+            assert_eq!(EcrRepository::of(image), None, "{image}");
+        }
+    }
+
+    #[test]
+    fn a_schedule_asks_to_catch_up() {
+        let schedule = |source: &str| json!({"detail-type": "Scheduled Event", "source": source, "detail": "{}"});
+        for source in ["aws.scheduler", "aws.events"] {
+            assert_eq!(read(schedule(source)), Ok(EcrTrigger::CatchUp));
+        }
+        assert!(read(schedule("evil")).is_err());
     }
 
     #[test]

@@ -5,7 +5,6 @@ use slipway_manifest::tree;
 
 use super::{Allow, ImageError, Strategy};
 use crate::app::Application;
-use crate::event::ecr::ImagePush;
 use crate::source::RepoUrl;
 
 const PREFIX: &str = "argocd-image-updater.argoproj.io/";
@@ -35,19 +34,23 @@ pub struct Update {
     pub folder: String,
 }
 
-/// The images of `apps` that `push` concerns: registry and repository are equal. Applications that name the image, but
-/// can't be updated, are errors; all others are ignored.
-pub fn updates(push: &ImagePush, apps: &[Application]) -> (Vec<Update>, Vec<ImageError>) {
-    let pushed = push.image();
+impl Update {
+    /// The image's name in the manifests.
+    pub fn name(&self) -> &str {
+        self.kustomize_name.as_deref().unwrap_or(&self.image)
+    }
+}
+
+/// The images that `app` keeps up to date, of those that `concerns` (registry and repository in, as in `image-list`).
+/// Those that can't be updated are errors.
+pub fn updates(app: &Application, concerns: impl Fn(&str) -> bool) -> (Vec<Update>, Vec<ImageError>) {
     let (mut updates, mut errors) = (Vec::new(), Vec::new());
-    for app in apps {
-        for entry in app.annotation(&format!("{PREFIX}image-list")).unwrap_or_default().split(',') {
-            let (alias, image, constraint) = entry_parts(entry.trim());
-            if image == pushed {
-                match update(app, alias, image, constraint) {
-                    Ok(update) => updates.push(update),
-                    Err(error) => errors.push(error),
-                }
+    for entry in app.annotation(&format!("{PREFIX}image-list")).unwrap_or_default().split(',') {
+        let (alias, image, constraint) = entry_parts(entry.trim());
+        if concerns(image) {
+            match update(app, alias, image, constraint) {
+                Ok(update) => updates.push(update),
+                Err(error) => errors.push(error),
             }
         }
     }

@@ -3,18 +3,18 @@ use slipway_manifest::Object;
 
 use super::*;
 use crate::app::Application;
-use crate::event::ecr::ImagePush;
 
 const IMAGE: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app";
 
-fn push() -> ImagePush {
-    ImagePush {
-        account: "123456789012".into(),
-        region: "eu-west-1".into(),
-        repository: "team/app".into(),
-        tag: "1.1.0".into(),
-        digest: "sha256:1".into(),
+/// The updates of `IMAGE` that `apps` ask for.
+fn concerned(apps: &[Application]) -> (Vec<Update>, Vec<ImageError>) {
+    let (mut all, mut errors) = (Vec::new(), Vec::new());
+    for app in apps {
+        let (updates, refused) = updates(app, |image| image == IMAGE);
+        all.extend(updates);
+        errors.extend(refused);
     }
+    (all, errors)
 }
 
 fn app(name: &str, annotations: &[(&str, &str)]) -> Application {
@@ -34,6 +34,10 @@ fn app(name: &str, annotations: &[(&str, &str)]) -> Application {
         },
     });
     Application::from_object(&Object::from_value(object).unwrap()).unwrap()
+}
+
+fn listed(tags: &[&str]) -> ImageTags {
+    ImageTags::from([(IMAGE.to_owned(), self::tags(tags))])
 }
 
 fn tags(tags: &[&str]) -> Vec<TagInfo> {
@@ -67,7 +71,7 @@ fn only_exact_names_are_concerned() {
         evil(&format!("evil.io/{IMAGE}")),
         evil(""),
     ];
-    let (updates, errors) = updates(&push(), &apps);
+    let (updates, errors) = concerned(&apps);
     assert!(errors.is_empty());
     let [update] = updates.as_slice() else { panic!("{updates:?}") };
     assert_eq!((update.app.as_str(), update.constraint.as_str(), update.folder.as_str()), ("web", "1.x", "apps/web"));
@@ -100,7 +104,7 @@ fn what_is_not_supported_says_so_and_changes_nothing() {
                 `file:///x`",
         ),
     ] {
-        let (updates, errors) = updates(&push(), &[app("web", &[annotation])]);
+        let (updates, errors) = concerned(&[app("web", &[annotation])]);
         assert!(updates.is_empty());
         assert_eq!(errors[0].to_string(), message);
     }
@@ -123,7 +127,7 @@ fn settings_of_the_image_come_before_those_of_the_application() {
             ("git-branch", "deploy"),
         ],
     )];
-    let (updates, _) = updates(&push(), &apps);
+    let (updates, _) = concerned(&apps);
     let update = &updates[0];
     assert_eq!(update.strategy, Strategy::Alphabetical);
     assert!(update.allow.allows("v1") && !update.allow.allows("1"));
@@ -138,8 +142,8 @@ fn one_scalar_changes() {
                 123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app\n    newTag: \"1.0\"\n";
     let tree = tree(&[("apps/web/kustomization.yaml", text)]);
     let (updates, _) =
-        updates(&push(), &[app("web", &[("image-list", &format!("a={IMAGE}")), ("a.kustomize.image-name", "nginx")])]);
-    let plan = plan_updates(&tree, &updates, &tags(&["1.0", "1.10", "1.2", "latest"]));
+        concerned(&[app("web", &[("image-list", &format!("a={IMAGE}")), ("a.kustomize.image-name", "nginx")])]);
+    let plan = plan_updates(&tree, &updates, &listed(&["1.0", "1.10", "1.2", "latest"]));
     assert!(plan.errors.is_empty(), "{:?}", plan.errors);
     assert_eq!(plan.files["apps/web/kustomization.yaml"], text.replace("\"1.0\"", "\"1.10\""));
     assert_eq!(plan.message(), "build: automatic update of web\n\nupdates image team/app tag '1.0' to '1.10'\n");
@@ -150,9 +154,9 @@ fn one_scalar_changes() {
 fn the_top_folder_is_written_to() {
     let tree = tree(&[("kustomization.yaml", &format!("images:\n- name: {IMAGE}\n  newTag: \"1.0\"\n"))]);
     for target in ["kustomization:/", "kustomization:/.", "kustomization:../.."] {
-        let (updates, errors) = updates(&push(), &[app("web", &[("write-back-target", target)])]);
+        let (updates, errors) = concerned(&[app("web", &[("write-back-target", target)])]);
         assert!(errors.is_empty(), "{errors:?}");
-        let plan = plan_updates(&tree, &updates, &tags(&["1.0", "1.1"]));
+        let plan = plan_updates(&tree, &updates, &listed(&["1.0", "1.1"]));
         assert!(plan.errors.is_empty(), "{target}: {:?}", plan.errors);
         assert!(plan.files["kustomization.yaml"].contains("newTag: \"1.1\""), "{target}");
     }
@@ -163,8 +167,8 @@ fn nothing_goes_backwards_or_changes_for_nothing() {
     let plan_for = |strategy: &str, current: &str, list: &[&str]| {
         let text = format!("images:\n- name: {IMAGE}\n  newTag: \"{current}\"\n");
         let tree = tree(&[("apps/web/kustomization.yaml", &text)]);
-        let (updates, _) = updates(&push(), &[app("web", &[("update-strategy", strategy)])]);
-        let plan = plan_updates(&tree, &updates, &tags(list));
+        let (updates, _) = concerned(&[app("web", &[("update-strategy", strategy)])]);
+        let plan = plan_updates(&tree, &updates, &listed(list));
         plan.changes.first().map(|change| change.new.clone())
     };
     assert_eq!(plan_for("semver", "1.2.0", &["1.1.0", "1.0.0"]), None);
@@ -177,10 +181,27 @@ fn nothing_goes_backwards_or_changes_for_nothing() {
     assert_eq!(plan_for("semver", "1.0.0", &[]), None);
 }
 
+/// A tag that was in the file is recognised under the name that the file has for the image.
+#[test]
+fn an_earlier_version_tells_what_was_taken_back() {
+    let text = |tag: &str| format!("images:\n- name: nginx\n  newName: {IMAGE}\n  newTag: {tag}\n");
+    let tree = tree(&[("apps/web/kustomization.yaml", &text("1.0.0"))]);
+    let (updates, _) =
+        concerned(&[app("web", &[("image-list", &format!("a={IMAGE}")), ("a.kustomize.image-name", "nginx")])]);
+    let plan = plan_updates(&tree, &updates, &listed(&["1.0.0", "1.1.0"]));
+    let (change, update) = (&plan.changes[0], &updates[0]);
+    assert!(change.is_of(update) && change.was_in(&text("1.1.0"), update));
+    for other in
+        [text("1.0.0"), text("1.1.0").replace("team/app", "team/other"), "not: [yaml".to_owned(), String::new()]
+    {
+        assert!(!change.was_in(&other, update), "{other}");
+    }
+}
+
 #[test]
 fn timestamp_tags_of_one_user() {
     let annotations = [("update-strategy", "newest-build"), ("allow-tags", "regexp:^user01-[0-9]{14}$")];
-    let (updates, _) = updates(&push(), &[app("web", &annotations)]);
+    let (updates, _) = concerned(&[app("web", &annotations)]);
     let list = tags(&["user01-20230924033608", "user02-20230925000000", "user01-20230924040000", "latest"]);
     assert_eq!(choose(&updates[0], &list).unwrap().unwrap().tag, "user01-20230924040000");
 }
@@ -191,7 +212,7 @@ fn applications_share_a_commit() {
     let tree = tree(&[("base/kustomization.yaml", &base), ("apps/c/Kustomization", &base)]);
     let shared = ("write-back-target", "kustomization:/base");
     let apps = [app("a", &[shared]), app("b", &[shared]), app("c", &[]), app("d", &[])];
-    let plan = plan_updates(&tree, &updates(&push(), &apps).0, &tags(&["1.0.0", "1.1.0"]));
+    let plan = plan_updates(&tree, &concerned(&apps).0, &listed(&["1.0.0", "1.1.0"]));
     assert_eq!(plan.files.len(), 2);
     assert_eq!(plan.message(), "build: automatic update of a, c\n\nupdates image team/app tag '1.0.0' to '1.1.0'\n");
     assert_eq!(plan.unchanged.len(), 1);
@@ -229,7 +250,7 @@ fn chosen(record: &Value) -> Result<Option<String>, String> {
     if strategy == Strategy::Digest && text("constraint").is_empty() {
         return Err("digest needs a tag".into());
     }
-    let mut update = updates(&push(), &[app("web", &[])]).0.remove(0);
+    let mut update = concerned(&[app("web", &[])]).0.remove(0);
     update.constraint = text("constraint").to_owned();
     update.strategy = strategy;
     update.allow = Allow::parse(text("allow"));

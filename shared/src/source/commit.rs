@@ -87,17 +87,17 @@ impl<E: StdError + 'static> CommitError<E> {
 
 /// Commits to `branch` the result of `edit` for its head; `None` where there is no change.
 ///
-/// Where the head moved meanwhile, `edit` is called again with the new head: it must decide from the given tree alone.
+/// Where the head moved meanwhile, `edit` is called again with the new head: it must decide from that commit alone.
 pub async fn commit<E: StdError + 'static>(
     github: &GitHub,
     repo: &Repo,
     branch: &str,
-    mut edit: impl FnMut(&Checkout) -> Result<Option<FileEdit>, E>,
+    mut edit: impl AsyncFnMut(&Checkout) -> Result<Option<FileEdit>, E>,
 ) -> Result<Option<Committed>, CommitError<E>> {
     for attempt in 0..ATTEMPTS {
         let head = github.resolve(repo, &format!("heads/{branch}")).await?;
         let checkout = Box::pin(github.checkout(repo, &head)).await?;
-        let change = edit(&checkout).map_err(|source| CommitError::Edit { repo: repo.clone(), source })?;
+        let change = edit(&checkout).await.map_err(|source| CommitError::Edit { repo: repo.clone(), source })?;
         let Some(change) = change else { return Ok(None) };
         let what = format!("commit to `{branch}` of {repo}");
         let answer = github.graphql(&what, MUTATION, input(repo, branch, &head, &change)).await?;

@@ -4,6 +4,7 @@ pub mod archive;
 pub mod checkouts;
 pub mod commit;
 pub mod github;
+pub mod history;
 pub mod local;
 pub mod verify;
 

@@ -108,7 +108,7 @@ fn repository_value(state: &State, repository: &Repository, fields: &[Selection]
         let inner = match field.name.as_str() {
             "defaultBranchRef" => ref_value(state, repository, &repository.default_branch)?,
             "ref" => ref_value(state, repository, text("qualifiedName").trim_start_matches("refs/heads/"))?,
-            "object" => object_value(state, repository, text("expression"), text("oid"))?,
+            "object" => object_value(state, repository, field)?,
             _ => continue,
         };
         if let Some(map) = value.as_object_mut() {
@@ -158,15 +158,57 @@ fn commit_value(state: &State, repository: &Repository, oid: super::Oid) -> Resu
     }))
 }
 
+/// The commits on the way to `head` that changed the file `path` since `since`, newest first, each with its own
+/// version of the file: `history(first:, path:, since:) { nodes { file(path:) } }`.
+fn history_value(
+    state: &State,
+    repository: &Repository,
+    head: super::Oid,
+    field: &Selection,
+) -> Result<Value, Problem> {
+    let text = |name: &str| field.arguments.get(name).and_then(Value::as_str).unwrap_or_default();
+    let first = field.arguments.get("first").and_then(Value::as_u64).and_then(|first| usize::try_from(first).ok());
+    let since = text("since").parse().unwrap_or(jiff::Timestamp::MIN);
+    let mut nodes = Vec::new();
+    for commit in repository.commits_between(None, head)?.iter().rev() {
+        let content = repository.read_file(commit.oid, text("path"))?;
+        let before = match commit.parents.first() {
+            Some(parent) => repository.read_file(*parent, text("path"))?,
+            None => None,
+        };
+        if commit.committer.time < since || content == before || nodes.len() >= first.unwrap_or(30) {
+            continue;
+        }
+        let mut node = commit_value(state, repository, commit.oid)?;
+        if let (Some(map), Some(content)) = (node.as_object_mut(), content) {
+            let decoded = String::from_utf8(content).ok();
+            let blob = json!({"__typename": "Blob", "isBinary": decoded.is_none(), "text": decoded});
+            map.insert("file".into(), json!({"__typename": "TreeEntry", "path": text("path"), "object": blob}));
+        }
+        nodes.push(node);
+    }
+    Ok(json!({"__typename": "CommitHistoryConnection", "nodes": nodes}))
+}
+
 /// What `expression` (`main`, `main:path`) or `oid` names, as far as it is a commit, a folder or a file.
-fn object_value(state: &State, repository: &Repository, expression: &str, oid: &str) -> Result<Value, Problem> {
+fn object_value(state: &State, repository: &Repository, field: &Selection) -> Result<Value, Problem> {
+    let argument = |name: &str| field.arguments.get(name).and_then(Value::as_str).unwrap_or_default();
+    let (expression, oid) = (argument("expression"), argument("oid"));
     let (reference, path) = match expression.split_once(':') {
         Some((reference, path)) => (reference, Some(path)),
         None if expression.is_empty() => (oid, None),
         None => (expression, None),
     };
     let Some(commit) = repository.resolve(reference)? else { return Ok(Value::Null) };
-    let Some(path) = path else { return commit_value(state, repository, commit) };
+    let Some(path) = path else {
+        let mut value = commit_value(state, repository, commit)?;
+        if let (Some(history), Some(map)) =
+            (field.fields.iter().find(|field| field.name == "history"), value.as_object_mut())
+        {
+            map.insert("history".into(), history_value(state, repository, commit, history)?);
+        }
+        return Ok(value);
+    };
     let tree = repository.commit(commit)?.tree;
     let entries = repository.walk(tree)?;
     let found = if path.is_empty() {
