@@ -52,7 +52,7 @@ pub async fn dry_run(
             }
             rules.normalizer.normalize_pair(&mut live, &mut predicted);
             if !diff::diff(&live, &predicted).is_empty() {
-                time_scalings(cluster, &mut live).await;
+                time_scalings(cluster, &mut live, predicted.pointer("/spec/replicas")).await;
             }
             return Ok(Some(LiveAndPredicted { live, predicted }));
         }
@@ -65,8 +65,8 @@ fn version(object: &Object) -> Option<&Value> {
     object.pointer("/metadata/resourceVersion")
 }
 
-/// Fills in the time of the last scaling in entries of the scale subresource without a time.
-async fn time_scalings(cluster: &Cluster, live: &mut Object) {
+/// Fills in the time of the last scaling, from `before` replicas, in entries of the scale subresource without a time.
+async fn time_scalings(cluster: &Cluster, live: &mut Object, before: Option<&Value>) {
     let is_untimed = |entry: &Value| {
         entry.get("subresource").and_then(Value::as_str) == Some("scale")
             && entry.get("time").is_none_or(Value::is_null)
@@ -75,7 +75,7 @@ async fn time_scalings(cluster: &Cluster, live: &mut Object) {
     if !entries.into_iter().flatten().any(is_untimed) {
         return;
     }
-    let Some(time) = scaled_at(cluster, live).await else { return };
+    let Some(time) = scaled_at(cluster, live, before).await else { return };
     let entries = live.metadata_mut().get_mut("managedFields").and_then(Value::as_array_mut);
     let untimed = entries.into_iter().flatten().filter(|entry| is_untimed(entry));
     for entry in untimed.filter_map(Value::as_object_mut) {
