@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+use slipway_gocompat::quantity;
 use slipway_manifest::Object;
 
+use crate::managed_fields::set;
 use crate::redact;
 use crate::tracking::LAST_APPLIED;
 
@@ -57,10 +59,15 @@ pub struct Difference {
 /// Fields that only the server writes are ignored: managedFields, resourceVersion, generation, creationTimestamp, uid,
 /// selfLink, status and the last-applied annotation. List items are matched by an identifying field where there is one.
 pub fn diff(live: &Object, desired: &Object) -> Vec<Difference> {
-    let mut found = Vec::new();
-    let mut path = Path::default();
-    compare(&mut path, Some(&normalized(live)), Some(&normalized(desired)), &mut found);
-    found
+    Comparison { is_lenient: false }.of(live, desired)
+}
+
+/// As [`diff`], without what an apply would change and nothing depends on: the order of a list whose items have keys,
+/// or which is a set, as far as managedFields say so, and quantities that are equal in another unit.
+///
+/// The order of `initContainers` counts, and that of variables of which one refers to another.
+pub fn drift(live: &Object, desired: &Object) -> Vec<Difference> {
+    Comparison { is_lenient: true }.of(live, desired)
 }
 
 /// The object without fields that only the server writes.
@@ -85,66 +92,199 @@ pub fn find<'a>(object: &'a Value, path: &Path) -> Option<&'a Value> {
     })
 }
 
-fn compare(path: &mut Path, live: Option<&Value>, desired: Option<&Value>, found: &mut Vec<Difference>) {
-    match (live, desired) {
-        (Some(live), Some(desired)) if live == desired => {}
-        // Go writes some missing fields as null.
-        (None | Some(Value::Null), None | Some(Value::Null)) => {}
-        (Some(Value::Object(live)), Some(Value::Object(desired))) => {
-            let keys: BTreeSet<&String> = live.keys().chain(desired.keys()).collect();
-            for key in keys {
-                path.0.push(Segment::Field(key.clone()));
-                compare(path, live.get(key), desired.get(key), found);
-                path.0.pop();
+/// How two objects are compared.
+#[derive(Clone, Copy)]
+struct Comparison {
+    is_lenient: bool,
+}
+
+impl Comparison {
+    fn of(self, live: &Object, desired: &Object) -> Vec<Difference> {
+        let mut known = Map::new();
+        for entry in set::entries(live).into_iter().chain(set::entries(desired)) {
+            set::union(&mut known, entry.fields);
+        }
+        let mut found = Vec::new();
+        let (live, desired) = (normalized(live), normalized(desired));
+        self.compare(Some(&known), &mut Path::default(), Some(&live), Some(&desired), &mut found);
+        found
+    }
+
+    /// `known` is what managedFields say about the value: which lists have keys.
+    fn compare(
+        self,
+        known: Option<&Map<String, Value>>,
+        path: &mut Path,
+        live: Option<&Value>,
+        desired: Option<&Value>,
+        found: &mut Vec<Difference>,
+    ) {
+        let (no_fields, no_items) = (Map::new(), Vec::new());
+        match (live, desired) {
+            (Some(live), Some(desired)) if live == desired => {}
+            // Go writes some missing fields as null.
+            (None | Some(Value::Null), None | Some(Value::Null)) => {}
+            (Some(live), Some(desired)) if self.is_lenient && is_equal_quantity(path, live, desired) => {}
+            (Some(Value::Object(live)), Some(Value::Object(desired))) => {
+                self.compare_fields(known, path, live, desired, found);
+            }
+            (Some(Value::Array(live)), Some(Value::Array(desired))) => {
+                self.compare_lists(known, path, live, desired, found);
+            }
+            // What has an owner for each entry is told entry by entry, also where all are gone.
+            (Some(Value::Object(fields)), None) if is_open(path) && !fields.is_empty() => {
+                self.compare_fields(known, path, fields, &no_fields, found);
+            }
+            (None, Some(Value::Object(fields))) if is_open(path) && !fields.is_empty() => {
+                self.compare_fields(known, path, &no_fields, fields, found);
+            }
+            (Some(Value::Array(items)), None) if is_keyed(known) && !items.is_empty() => {
+                self.compare_lists(known, path, items, &no_items, found);
+            }
+            (None, Some(Value::Array(items))) if is_keyed(known) && !items.is_empty() => {
+                self.compare_lists(known, path, &no_items, items, found);
+            }
+            (live, desired) => {
+                found.push(Difference { path: path.clone(), desired: desired.cloned(), live: live.cloned() });
             }
         }
-        (Some(Value::Array(live)), Some(Value::Array(desired))) => compare_lists(path, live, desired, found),
-        (live, desired) => {
-            found.push(Difference { path: path.clone(), desired: desired.cloned(), live: live.cloned() });
+    }
+
+    fn compare_fields(
+        self,
+        known: Option<&Map<String, Value>>,
+        path: &mut Path,
+        live: &Map<String, Value>,
+        desired: &Map<String, Value>,
+        found: &mut Vec<Difference>,
+    ) {
+        let keys: BTreeSet<&String> = live.keys().chain(desired.keys()).collect();
+        for key in keys {
+            let below = known.and_then(|known| known.get(&format!("f:{key}"))).and_then(Value::as_object);
+            path.0.push(Segment::Field(key.clone()));
+            self.compare(below, path, live.get(key), desired.get(key), found);
+            path.0.pop();
+        }
+    }
+
+    fn compare_lists(
+        self,
+        known: Option<&Map<String, Value>>,
+        path: &mut Path,
+        live: &[Value],
+        desired: &[Value],
+        found: &mut Vec<Difference>,
+    ) {
+        let whole = |items: &[Value]| Some(Value::Array(items.to_vec()));
+        let is_set = known.is_some_and(|known| set::children(known).any(|(key, _)| key.starts_with("v:")));
+        if self.is_lenient && is_set && is_permutation(live, desired) {
+            return;
+        }
+        let Some(key) = naming_field(live, desired).map(str::to_owned).or_else(|| schema_key(known, live, desired))
+        else {
+            // An inserted or removed scalar shifts all that follow: such a list is reported as a whole.
+            if is_set || live.len() != desired.len() && !live.iter().chain(desired).any(Value::is_object) {
+                found.push(Difference { path: path.clone(), desired: whole(desired), live: whole(live) });
+                return;
+            }
+            for index in 0..live.len().max(desired.len()) {
+                path.0.push(Segment::Index(index));
+                self.compare(None, path, live.get(index), desired.get(index), found);
+                path.0.pop();
+            }
+            return;
+        };
+        let before = found.len();
+        let named = |items: &[Value], name: &Value| items.iter().find(|item| item.get(&key) == Some(name)).cloned();
+        let added = live.iter().filter_map(|item| item.get(&key)).filter(|name| named(desired, name).is_none());
+        for name in desired.iter().filter_map(|item| item.get(&key)).chain(added) {
+            let (live, desired) = (named(live, name), named(desired, name));
+            let below = desired.as_ref().or(live.as_ref()).and_then(|item| of_item(known?, item));
+            path.0.push(Segment::Item(key.clone(), name.clone()));
+            self.compare(below, path, live.as_ref(), desired.as_ref(), found);
+            path.0.pop();
+        }
+        let order = |items: &[Value]| items.iter().filter_map(|item| item.get(&key).cloned()).collect::<Vec<_>>();
+        let is_free = self.is_lenient && is_keyed(known) && !is_ordered(path, desired);
+        if found.len() == before && !is_free && order(live) != order(desired) {
+            // The same items in another order.
+            found.push(Difference { path: path.clone(), desired: whole(desired), live: whole(live) });
         }
     }
 }
 
-fn compare_lists(path: &mut Path, live: &[Value], desired: &[Value], found: &mut Vec<Difference>) {
-    let Some(key) = naming_field(live, desired) else {
-        // An inserted or removed scalar shifts all that follow: such a list is reported as a whole.
-        if live.len() != desired.len() && !live.iter().chain(desired).any(Value::is_object) {
-            let whole = |items: &[Value]| Some(Value::Array(items.to_vec()));
-            found.push(Difference { path: path.clone(), desired: whole(desired), live: whole(live) });
-            return;
+/// Whether the items of a list have keys, by the schema.
+fn is_keyed(known: Option<&Map<String, Value>>) -> bool {
+    known.is_some_and(|known| set::children(known).any(|(key, _)| key.starts_with("k:")))
+}
+
+/// What managedFields say about a list item.
+fn of_item<'a>(known: &'a Map<String, Value>, item: &Value) -> Option<&'a Map<String, Value>> {
+    let keys = |key: &str| serde_json::from_str::<Map<String, Value>>(key.strip_prefix("k:")?).ok();
+    let mut children = set::children(known);
+    children.find(|(key, _)| keys(key).is_some_and(|keys| set::has_keys(item, &keys))).map(|(_, child)| child)
+}
+
+/// The key of a list by its schema, where one field of it tells all items apart.
+fn schema_key(known: Option<&Map<String, Value>>, live: &[Value], desired: &[Value]) -> Option<String> {
+    let names = set::children(known?).map(|(key, _)| set::names(key)).find(|names| !names.is_empty())?;
+    names.into_iter().find(|name| is_unique(live, name) && is_unique(desired, name))
+}
+
+/// Whether the order of a keyed list has a meaning: containers that run one after the other, variables that refer to
+/// those before them.
+fn is_ordered(path: &Path, items: &[Value]) -> bool {
+    match path.0.last() {
+        Some(Segment::Field(name)) if name == "initContainers" => true,
+        Some(Segment::Field(name)) if name == "env" => {
+            items.iter().any(|item| item.get("value").and_then(Value::as_str).is_some_and(|text| text.contains("$(")))
         }
-        for index in 0..live.len().max(desired.len()) {
-            path.0.push(Segment::Index(index));
-            compare(path, live.get(index), desired.get(index), found);
-            path.0.pop();
-        }
-        return;
+        _ => false,
+    }
+}
+
+/// Whether both lists have the same items.
+fn is_permutation(live: &[Value], desired: &[Value]) -> bool {
+    let sorted = |items: &[Value]| {
+        let mut texts: Vec<String> = items.iter().map(Value::to_string).collect();
+        texts.sort_unstable();
+        texts
     };
-    let before = found.len();
-    let named = |items: &[Value], name: &Value| items.iter().find(|item| item.get(key) == Some(name)).cloned();
-    let added = live.iter().filter_map(|item| item.get(key)).filter(|name| named(desired, name).is_none());
-    for name in desired.iter().filter_map(|item| item.get(key)).chain(added) {
-        path.0.push(Segment::Item(key.to_owned(), name.clone()));
-        compare(path, named(live, name).as_ref(), named(desired, name).as_ref(), found);
-        path.0.pop();
-    }
-    if found.len() == before {
-        // The same items in another order.
-        let whole = |items: &[Value]| Some(Value::Array(items.to_vec()));
-        found.push(Difference { path: path.clone(), desired: whole(desired), live: whole(live) });
-    }
+    live.len() == desired.len() && sorted(live) == sorted(desired)
+}
+
+/// Whether a mapping has an owner for each of its entries, whatever they are called.
+fn is_open(path: &Path) -> bool {
+    const NAMES: [&str; 6] = ["annotations", "binaryData", "data", "labels", "limits", "requests"];
+    matches!(path.0.last(), Some(Segment::Field(name)) if NAMES.contains(&name.as_str()))
+}
+
+/// Whether both are the same quantity, in a field of that type (k8s.io/api `core/v1`, `autoscaling/v2`).
+fn is_equal_quantity(path: &Path, live: &Value, desired: &Value) -> bool {
+    const MAPPINGS: [&str; 7] = ["allocatable", "capacity", "hard", "limits", "overhead", "requests", "used"];
+    const FIELDS: [&str; 3] = ["averageValue", "divisor", "sizeLimit"];
+    let [.., Segment::Field(above), Segment::Field(name)] = path.0.as_slice() else { return false };
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    (MAPPINGS.contains(&above.as_str()) || FIELDS.contains(&name.as_str()))
+        && text(live).zip(text(desired)).is_some_and(|(live, desired)| quantity::is_equal(&live, &desired))
 }
 
 /// The field that identifies the items of both lists, from the keys of Kubernetes' own lists.
 pub(crate) fn naming_field(live: &[Value], desired: &[Value]) -> Option<&'static str> {
     const FIELDS: [&str; 8] = ["name", "key", "containerPort", "port", "mountPath", "ip", "topologyKey", "type"];
-    let unique = |items: &[Value], field: &str| {
-        let mut seen = BTreeSet::new();
-        items.iter().all(|item| {
-            item.get(field).is_some_and(|name| (name.is_string() || name.is_number()) && seen.insert(name.to_string()))
-        })
-    };
-    FIELDS.into_iter().find(|field| unique(live, field) && unique(desired, field))
+    FIELDS.into_iter().find(|field| is_unique(live, field) && is_unique(desired, field))
+}
+
+/// Whether each item has another value of a field.
+fn is_unique(items: &[Value], field: &str) -> bool {
+    let mut seen = BTreeSet::new();
+    items.iter().all(|item| {
+        item.get(field).is_some_and(|name| (name.is_string() || name.is_number()) && seen.insert(name.to_string()))
+    })
 }
 
 #[cfg(test)]
@@ -189,6 +329,78 @@ mod tests {
         let lines: Vec<String> =
             found.iter().map(|d| format!("{} {} {}", d.path, d.live.is_some(), d.desired.is_some())).collect();
         assert_eq!(lines, ["w false true", "x true true", "y true false"]);
+    }
+
+    fn managed(mut object: Value, fields: &Value) -> Object {
+        object["metadata"] = json!({"name": "a", "managedFields": [{"manager": "slipway", "operation": "Apply",
+            "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": fields}}]});
+        object["apiVersion"] = json!("v1");
+        object["kind"] = json!("X");
+        Object::from_value(object).unwrap()
+    }
+
+    /// The paths of all differences, and of those that are drift.
+    fn both(fields: &Value, live: &Value, desired: &Value) -> (Vec<String>, Vec<String>) {
+        let object = |spec: &Value| managed(json!({ "spec": spec }), fields);
+        let paths = |found: Vec<Difference>| found.iter().map(|one| one.path.to_string()).collect();
+        let (live, desired) = (object(live), object(desired));
+        (paths(diff(&live, &desired)), paths(drift(&live, &desired)))
+    }
+
+    #[test]
+    fn another_order_is_no_drift_where_the_schema_gives_keys() {
+        let keyed = |list: &str, key: &str| json!({format!("f:{list}"): {format!("k:{{\"{key}\":\"a\"}}"): {}}});
+        let items = |list: &str, key: &str, names: [&str; 2]| {
+            let named = names.map(|name| json!({key: name, "value": name}));
+            json!({ list: named })
+        };
+        for (list, key, is_drift) in
+            [("env", "name", false), ("routes", "host", false), ("initContainers", "name", true)]
+        {
+            let (all, drifts) = both(&keyed(list, key), &items(list, key, ["a", "b"]), &items(list, key, ["b", "a"]));
+            assert_eq!(all, [format!("spec.{list}")]);
+            assert_eq!(!drifts.is_empty(), is_drift, "{list}");
+        }
+        // One variable refers to the other; a list without keys in the schema.
+        let refers = |first: &str, second: &str| json!({"env": [{"name": first, "value": "$(x)"}, {"name": second}]});
+        assert_eq!(both(&keyed("env", "name"), &refers("a", "b"), &refers("b", "a")).1.len(), 2);
+        let order = |names: [&str; 2]| json!({"env": names.map(|name| json!({"name": name, "value": "$(x)"}))});
+        assert_eq!(both(&keyed("env", "name"), &order(["a", "b"]), &order(["b", "a"])).1, ["spec.env"]);
+        let atomic = json!({"f:env": {}});
+        assert_eq!(both(&atomic, &items("env", "name", ["a", "b"]), &items("env", "name", ["b", "a"])).1, ["spec.env"]);
+        let set = json!({"f:names": {"v:\"a\"": {}}});
+        assert!(both(&set, &json!({"names": ["a", "b"]}), &json!({"names": ["b", "a"]})).1.is_empty());
+        assert_eq!(both(&set, &json!({"names": ["a", "b"]}), &json!({"names": ["a"]})).1, ["spec.names"]);
+        assert_eq!(both(&json!({"f:args": {}}), &json!({"args": ["a", "b"]}), &json!({"args": ["b", "a"]})).1.len(), 2);
+    }
+
+    #[test]
+    fn an_equal_quantity_is_no_drift() {
+        let limits = |memory: Value| json!({"limits": {"memory": memory}, "env": {"value": memory}});
+        let found = both(&json!({}), &limits(json!("128Mi")), &limits(json!(134_217_728)));
+        assert_eq!(found.0, ["spec.env.value", "spec.limits.memory"]);
+        assert_eq!(found.1, ["spec.env.value"]);
+        assert_eq!(both(&json!({}), &limits(json!("128Mi")), &limits(json!("129Mi"))).1.len(), 2);
+    }
+
+    #[test]
+    fn entries_with_owners_of_their_own_are_told_one_by_one() {
+        let fields = json!({"f:env": {"k:{\"name\":\"a\"}": {}}, "f:args": {}});
+        let spec = json!({"env": [{"name": "a"}, {"name": "b"}], "args": ["a"], "labels": {"a": "1", "b": "1"},
+            "probe": {"path": "/", "port": 1}});
+        let expected =
+            ["spec.args", "spec.env[name=a]", "spec.env[name=b]", "spec.labels.a", "spec.labels.b", "spec.probe"];
+        assert_eq!(
+            both(
+                &fields,
+                &json!({"x": 1}),
+                &json!({"x": 1, "env": spec["env"], "args": spec["args"],
+            "labels": spec["labels"], "probe": spec["probe"]})
+            )
+            .1,
+            expected
+        );
+        assert_eq!(both(&fields, &spec, &json!({})).1, expected);
     }
 
     #[test]

@@ -9,8 +9,41 @@ const MAX_EXPONENT: u32 = 1_000;
 const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 const DECIMAL: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
 
+/// A quantity: `value` times ten to the power of `exponent`, and how it was written.
+struct Quantity {
+    is_negative: bool,
+    value: i128,
+    exponent: i32,
+    is_binary: bool,
+    is_scientific: bool,
+}
+
 /// A quantity in its canonical form; `None` for what is none.
 pub fn canonical(text: &str) -> Option<String> {
+    let Quantity { is_negative, value, exponent, is_binary, is_scientific } = parse(text)?;
+    let sign = if is_negative { "-" } else { "" };
+    let printed = if is_binary { binary(value, exponent) } else { None };
+    let printed = printed.or_else(|| decimal(value, exponent, is_scientific))?;
+    Some(format!("{sign}{printed}"))
+}
+
+/// Whether two quantities are equal, whatever their units (`Quantity.Cmp`); what is none equals nothing.
+pub fn is_equal(one: &str, other: &str) -> bool {
+    let number = |text: &str| {
+        let Quantity { is_negative, mut value, mut exponent, .. } = parse(text)?;
+        if value == 0 {
+            return Some((false, 0, 0));
+        }
+        while value % 10 == 0 {
+            value /= 10;
+            exponent += 1;
+        }
+        Some((is_negative, value, exponent))
+    };
+    number(one).is_some_and(|one| number(other) == Some(one))
+}
+
+fn parse(text: &str) -> Option<Quantity> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
     let (number, suffix) = unsigned.split_at_checked(end)?;
@@ -39,10 +72,8 @@ pub fn canonical(text: &str) -> Option<String> {
         value = value / 10 + i128::from(value % 10 != 0);
         exponent += 1;
     }
-    let sign = if text.starts_with('-') && value != 0 { "-" } else { "" };
-    let printed = if is_binary { binary(value, exponent) } else { None };
-    let printed = printed.or_else(|| decimal(value, exponent, is_scientific))?;
-    Some(format!("{sign}{printed}"))
+    let is_negative = text.starts_with('-') && value != 0;
+    Some(Quantity { is_negative, value, exponent, is_binary, is_scientific })
 }
 
 /// In powers of 1024, if it is a whole number of at least that.
@@ -84,6 +115,16 @@ fn decimal(mut value: i128, mut exponent: i32, is_scientific: bool) -> Option<St
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equal_quantities_may_be_written_in_other_units() {
+        for (one, other) in [("128Mi", "134217728"), ("1", "1000m"), ("0", "0Gi"), ("1e3", "1k"), ("0.5Gi", "512Mi")] {
+            assert!(is_equal(one, other) && is_equal(other, one), "{one} {other}");
+        }
+        for (one, other) in [("128Mi", "128M"), ("1", "-1"), ("a", "a"), ("1", "")] {
+            assert!(!is_equal(one, other), "{one} {other}");
+        }
+    }
 
     #[test]
     fn quantities_are_printed_as_kubernetes_prints_them() {

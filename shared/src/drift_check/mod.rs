@@ -28,7 +28,7 @@ use crate::deploy::prepare::{self, PrepareError};
 use crate::deploy::{self, app_deletion};
 use crate::error::{Class, Failure, chain};
 use crate::event::schedule::{self, ScheduleTrigger};
-use crate::notify::report;
+use crate::notify::report::{self, Drift};
 use crate::reconcile::comparison::{AppComparison, Scope, differences};
 use crate::reconcile::drift::{self, FingerprintKey};
 use crate::reconcile::notes::{MadeUpFor, Note as _, ReportedBehind, ReportedUncompared};
@@ -63,8 +63,8 @@ pub struct DriftChecker {
 pub struct DriftReport {
     /// Objects and fields that differ.
     pub differs: Vec<String>,
-    /// How many of those are new since the last check.
-    pub new: usize,
+    /// Those of them that are new since the last check.
+    pub new: Vec<Drift>,
     /// Objects and fields that differed at the last check and no longer do.
     pub resolved: Vec<String>,
     /// What could not be compared, one line each.
@@ -332,7 +332,7 @@ impl DriftChecker {
         let mut compared = differences(cluster, &scope, rendered.objects).await;
         pending::retain_drift(&mut compared.found, &recorded.state);
         let (new, gone) = drift::new_since(&compared.found, &recorded.state.drift, &compared.uncompared);
-        let drifts: Vec<report::Drift> = new.iter().map(|found| found.drift.clone()).collect();
+        let drifts: Vec<Drift> = new.iter().map(|found| found.drift.clone()).collect();
         let (behind, is_lost) = self.behind(app, checkouts, &mut recorded.state).await?;
         let heal = self_heal::plan(&mut recorded.state, app, &compared, behind.is_some(), Timestamp::now());
         match &heal {
@@ -348,7 +348,7 @@ impl DriftChecker {
         }
         let mut verdict = DriftReport {
             differs: compared.found.iter().map(|found| found.key.clone()).collect(),
-            new: drifts.len(),
+            new: drifts,
             resolved: gone.clone(),
             problems: compared.problems.clone(),
             skipped: None,
@@ -453,7 +453,7 @@ fn record(state: &mut State, compared: &AppComparison, gone: &[String]) {
     }
 }
 
-fn drifts_of(compared: &AppComparison) -> Vec<report::Drift> {
+fn drifts_of(compared: &AppComparison) -> Vec<Drift> {
     compared.found.iter().map(|found| found.drift.clone()).collect()
 }
 
@@ -466,7 +466,7 @@ fn summary(verdict: &DriftReport) -> Value {
     let DriftReport { differs, new, resolved, problems, skipped, behind, healed } = verdict;
     let pairs = [
         ("differs", json!(differs)),
-        ("new", json!(new)),
+        ("new", json!(new.len())),
         ("resolved", json!(resolved)),
         ("problems", json!(problems)),
         ("skipped", json!(skipped)),

@@ -43,13 +43,14 @@ impl FingerprintKey<'_> {
 
 /// Lists the differences between `live` and `predicted`, the API server's answer to a dry run of the apply. Values of
 /// Secrets are redacted wherever they occur: in the Secret itself, and in other objects those that `redactor` knows.
+/// Another order of a keyed list, and an equal quantity, are none.
 pub fn compare(live: &Object, predicted: &Object, key: &FingerprintKey<'_>, redactor: &Redactor) -> Vec<DriftedField> {
     let id = live.id();
-    let plain = diff::diff(live, predicted);
+    let plain = diff::drift(live, predicted);
     let (mut shown_live, mut shown_predicted) = (live.clone(), predicted.clone());
     redact::redact(&mut [&mut shown_live, &mut shown_predicted], &[]);
     // Equal values have equal masks, so both lists have the same fields.
-    let shown = diff::diff(&shown_live, &shown_predicted);
+    let shown = diff::drift(&shown_live, &shown_predicted);
     plain
         .iter()
         .filter_map(|difference| Some((difference, shown.iter().find(|other| other.path == difference.path)?)))
@@ -70,8 +71,7 @@ fn found(
     let owners = owners::of(live, &plain.path);
     let by_others = owners.iter().any(|owner| !migrate::is_ours(owner, &[]));
     let other = owners.into_iter().find(|owner| owner.manager != slipway_gitops::managed_fields::FIELD_MANAGER);
-    // A removed field has no owner left; the last writer is the likely one.
-    let owner = other.or_else(|| owners::last_writer(live));
+    let owner = other.or_else(|| owners::creator(live));
     let drift = Drift {
         object: object.clone(),
         field: field.clone(),

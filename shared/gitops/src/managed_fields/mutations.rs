@@ -141,6 +141,8 @@ fn merge_lists(fields: Fields<'_>, before: &Value, after: &Value) -> Value {
         let below = key.as_deref().map(|key| fields.at(key));
         let live = match &key {
             Some(key) => set::select(before, key),
+            // Of a set, which others may add to.
+            None if !item.is_object() => before.as_array().and_then(|items| items.iter().find(|other| *other == item)),
             None => before.as_array().and_then(|items| {
                 let names = if names.is_empty() {
                     vec![diff::naming_field(items, after.as_array()?)?.to_owned()]

@@ -23,7 +23,8 @@ pub struct FieldManager {
 /// The managers of the field at `path` in `live`: those that own it or the nearest field around it, others before us,
 /// the latest first.
 ///
-/// Empty where it has no owner, as a removed field (see [`last_writer`]).
+/// Empty where it has no owner, as a removed field: nothing tells who removed it. The other writers of the object are
+/// no evidence: who removes a field owns nothing of it, and leaves no entry.
 pub fn of(live: &Object, path: &Path) -> Vec<FieldManager> {
     let value = live.to_value();
     let mut owners: Vec<(usize, FieldManager)> = set::entries(live)
@@ -39,11 +40,12 @@ pub fn of(live: &Object, path: &Path) -> Vec<FieldManager> {
     owners
 }
 
-/// The last writer of the object's main resource or its scale, other than Slipway: probably it removed a missing field.
-pub fn last_writer(live: &Object) -> Option<FieldManager> {
+/// The manager that made the object, where we have no part in it: another deleted ours and put its own there.
+pub fn creator(live: &Object) -> Option<FieldManager> {
     let entries = set::entries(live);
-    let others = entries.iter().filter(|entry| entry.manager != FIELD_MANAGER && entry.subresource != "status");
-    others.max_by_key(|entry| entry.time).map(field_manager)
+    let created = live.pointer("/metadata/creationTimestamp").and_then(Value::as_str)?;
+    let is_foreign = !entries.iter().any(|entry| entry.manager == FIELD_MANAGER);
+    entries.iter().find(|entry| is_foreign && entry.time == created).map(field_manager)
 }
 
 fn field_manager(entry: &set::Entry<'_>) -> FieldManager {
@@ -149,6 +151,14 @@ mod tests {
         let selector = path(&[field("spec"), field("selector"), field("matchLabels"), field("a")]);
         assert_eq!(of(&live(), &selector)[0].manager, "slipway");
         assert!(of(&live(), &path(&[field("spec"), field("paused")])).is_empty());
-        assert_eq!(last_writer(&live()).unwrap().manager, "kubectl-edit");
+    }
+
+    #[test]
+    fn who_made_an_object_is_known_where_it_is_not_ours() {
+        let mut theirs = live();
+        theirs.metadata_mut().insert("creationTimestamp".to_owned(), json!("2026-11-21T12:00:00Z"));
+        assert_eq!(creator(&theirs), None, "a part of it is ours");
+        theirs.metadata_mut()["managedFields"].as_array_mut().unwrap().remove(0);
+        assert_eq!(creator(&theirs).unwrap().manager, "kubectl-edit");
     }
 }
