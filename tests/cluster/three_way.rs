@@ -20,8 +20,9 @@ use slipway_gitops::{GroupVersionKind, diff};
 use slipway_manifest::Object;
 use slipway_tests::{ControlPlane, tools};
 
+use crate::random::Random;
 use crate::{Place, side_by_side};
-use generate::{MANAGERS, Random, edit, manifest, next};
+use generate::{MANAGERS, edit, manifest, next};
 
 /// Enough to meet each rule many times within a minute.
 const CASES: u64 = 500;

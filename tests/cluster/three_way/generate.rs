@@ -1,55 +1,11 @@
 //! Makes random manifests, what becomes of them in the next commit, and edits by others in between.
 
-use rand_chacha::ChaCha8Rng;
-use rand_core::{RngCore as _, SeedableRng as _};
 use serde_json::{Map, Value, json};
+
+use crate::random::Random;
 
 /// Who edits.
 pub(super) const MANAGERS: [&str; 5] = ["kubectl-edit", "kubectl-patch", "helm", "my-operator", "Mozilla"];
-
-pub(super) struct Random(ChaCha8Rng);
-
-impl Random {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(ChaCha8Rng::seed_from_u64(seed))
-    }
-
-    /// A seed for another one.
-    pub(super) fn seed(&mut self) -> u64 {
-        self.0.next_u64()
-    }
-
-    pub(super) fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.0.next_u64() % u64::try_from(limit.max(1)).unwrap()).unwrap()
-    }
-
-    pub(super) fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-
-    pub(super) fn pick<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
-        of[self.below(of.len())]
-    }
-
-    /// Some of `names`, each with a value.
-    pub(super) fn some(
-        &mut self,
-        names: &[&str],
-        mut value: impl FnMut(&mut Self, &str) -> Value,
-    ) -> Map<String, Value> {
-        let mut chosen = Map::new();
-        for name in names {
-            if self.chance(50) {
-                chosen.insert((*name).to_owned(), value(self, name));
-            }
-        }
-        chosen
-    }
-
-    pub(super) fn digit(&mut self) -> Value {
-        json!(self.below(4).to_string())
-    }
-}
 
 /// Sets fields that are not empty.
 fn put(object: &mut Value, key: &str, value: impl Into<Value>) {
