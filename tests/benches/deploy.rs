@@ -1,9 +1,9 @@
 //! From a push to live objects, beside `kubectl apply --server-side` on the same API server in the same run.
 //!
-//! `cargo bench --workspace --profile dev --bench deploy` builds the functions as they are deployed, and prints two
+//! `cargo bench --workspace --profile dev --bench deploy` builds the functions as they are deployed, and prints three
 //! tables: one commit that creates, and then one that changes, 100 applications of 4 objects; 1,000 objects of one
-//! application, new and then unchanged, in rounds that are summed up. `-- applications` or `-- objects` prints one of
-//! them. Ours is the whole way: signed request, queue, fetch, render, dry-run, apply, record, report.
+//! application, new and then unchanged, in rounds that are summed up; and what `drift-check` takes for 1,000
+//! applications of 4 objects that nobody changed. `-- applications`, `-- objects` or `-- checked` prints one of them. Ours is the whole way: signed request, queue, fetch, render, dry-run, apply, record, report.
 
 #![allow(
     clippy::expect_used,
@@ -30,19 +30,24 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const APPS: usize = 100;
 const OBJECTS: usize = 1000;
 const ROUNDS: usize = 3;
+const CHECKED: usize = 1000;
 
 fn main() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let is_wanted = |name: &str| {
-            !env::args().any(|argument| ["applications", "objects"].contains(&argument.as_str()) && argument != name)
+            !env::args()
+                .any(|argument| ["applications", "objects", "checked"].contains(&argument.as_str()) && argument != name)
         };
         if is_wanted("applications") {
             many_applications().await;
         }
         if is_wanted("objects") {
             many_objects().await;
+        }
+        if is_wanted("checked") {
+            many_checked().await;
         }
     });
 }
@@ -120,6 +125,36 @@ async fn many_objects() {
         row(&format!("**{what}, all rounds**"), ours, theirs);
     }
     last.iter().for_each(print_peak);
+}
+
+/// The first check is of an instance that just started, the others find it warm.
+async fn many_checked() {
+    let names: Vec<String> = (0..CHECKED).map(|n| format!("app-{n:03}")).collect();
+    let in_own_namespace = |name: &String| {
+        let application = application(name).replace("namespace: {name}}", &format!("namespace: {{name}}-{name}}}"));
+        (format!("apps/{name}.yaml"), application)
+    };
+    let applications: Vec<_> = names.iter().map(in_own_namespace).collect();
+    let files: Vec<(&str, &str)> = applications.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let Some(bed) = Bed::new(&files).await else { return };
+    let mut bed = bed.with_binaries(release_binaries());
+    let source = |name: &String| Change::write(format!("src/{name}/all.yaml"), four(name, "nginx:1.27.0", CONFIG));
+    let (time, _) = push(&mut bed, "new", &names.iter().map(source).collect::<Vec<_>>()).await;
+    let found = bed.cluster.kubectl(&["get", "deployments", "-A", "-o", "name"]).unwrap_or_default();
+    assert_eq!(found.lines().count(), CHECKED, "{}", bed.logs());
+    println!(
+        "\n{CHECKED} applications of 4 objects, checked (deployed in {:.0} s)\n\n| | time | CPU | CPU an application \
+         |\n|---|---|---|---|",
+        time.as_secs_f64()
+    );
+    for round in 1..=ROUNDS {
+        let cpu = |bed: &Bed| bed.usage("drift-check").map_or(Duration::ZERO, |usage| usage.cpu);
+        let (start, before) = (Instant::now(), cpu(&bed));
+        bed.check().await;
+        let (time, spent) = (start.elapsed(), cpu(&bed).saturating_sub(before));
+        let [seconds, cpu] = [time, spent].map(|spent| spent.as_secs_f64());
+        println!("| check {round} | {seconds:.2} s | {cpu:.2} s | {:.2} ms |", cpu * 1e3 / CHECKED as f64);
+    }
 }
 
 /// Commits, delivers, and lets the worker deploy: time and processor time of the functions.
