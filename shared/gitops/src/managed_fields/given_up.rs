@@ -129,12 +129,14 @@ fn replaced<'a>(
     found
 }
 
-/// Whether an item has the name of Git's, or most of what Git's has, its keys left out.
+/// Whether an item has the name of Git's, or most of what Git's has, its keys left out. A port of which Git says the
+/// number alone is alike: beside it another one would need a name.
 fn is_alike(wanted: &Map<String, Value>, item: &Map<String, Value>, is_key: impl Fn(&str) -> bool) -> bool {
     let of_both = |field: &str| wanted.get(field).is_some() && wanted.get(field) == item.get(field);
     let others = || wanted.iter().filter(|(field, _)| !is_key(field));
     let same = others().filter(|(field, value)| item.get(*field).is_some_and(|found| covers(found, value))).count();
-    !is_key("name") && of_both("name") || same * 2 > others().count()
+    let is_bare_port = || others().next().is_none() && is_key("port") && !item.contains_key("name");
+    !is_key("name") && of_both("name") || same * 2 > others().count() || is_bare_port()
 }
 
 /// Whether `value` has all that `wanted` has, and perhaps defaults besides.
@@ -203,6 +205,10 @@ mod tests {
             let expected: Vec<String> = if name == "http" { vec![path(81)] } else { Vec::new() };
             assert_eq!(found(git.clone(), &git, &changed, &theirs(&[81])), expected, "{name}");
         }
+        // Of the number alone.
+        let bare = json!({"spec": {"ports": [{"port": 80}]}});
+        let other = json!({"spec": {"ports": [{"port": 81, "protocol": "TCP", "targetPort": 81}]}});
+        assert_eq!(found(bare.clone(), &bare, &other, &theirs(&[81])), [path(81)]);
         // One that was added beside ours, and one that replaced it but has nothing of it.
         let added = live(vec![port(80, "http", 8080), port(81, "more", 8080)]);
         assert!(found(git.clone(), &git, &added, &theirs(&[81])).is_empty());
