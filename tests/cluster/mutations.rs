@@ -50,6 +50,8 @@ const APPLICATIONS: usize = 60;
 /// Applications of ours.
 const OWN: usize = 3;
 const MUTATIONS: usize = 500;
+/// So many of them find a place where there is no corpus.
+const WITHOUT_CORPUS: usize = 100;
 /// No step may take longer.
 const STEP: Duration = Duration::from_mins(2);
 
@@ -215,8 +217,11 @@ async fn drift_check_tells_mutations_and_nothing_else() {
     let targets = world.targets(&apps).await;
     println!("{} objects", targets.len());
     let mut planter = Planter::new(world.client.clone(), world.plane.kubeconfig.clone(), targets, random);
-    planter.plant(number("SLIPWAY_MUTATIONS", MUTATIONS)).await;
+    let wanted = number("SLIPWAY_MUTATIONS", MUTATIONS);
+    planter.plant(wanted).await;
     println!("{} in {:.1?}", planter.summary(), planting.elapsed());
+    let enough = if count > OWN { wanted } else { wanted.min(WITHOUT_CORPUS) };
+    assert!(planter.planted.len() >= enough, "{} of {wanted} mutations", planter.planted.len());
 
     let checking = Instant::now();
     let first = world.check().await;

@@ -14,8 +14,8 @@ pub(super) enum Act {
     Status(Value),
     /// Writes its scale, as the autoscaler does.
     Scale(u64),
-    /// Applies, server-side, a part of the object as it is.
-    Own(Value),
+    /// Applies, server-side, a part of the object as it is, at these paths.
+    Own(Value, Vec<Path>),
     /// Creates another object of this plural below this API path.
     Create(&'static str, Value),
 }
@@ -88,8 +88,9 @@ pub(super) const KINDS: &[(&str, Make)] = &[
         let key = unique("added", random).replace('/', "-");
         (live["kind"] == "Secret").then(|| put(live, &["data"], &key, json!("YQ=="))).flatten()
     }),
-    ("pull secret added", |_, live, _| {
-        let is_account = live["kind"] == "ServiceAccount";
+    ("pull secret added", |git, live, _| {
+        // Where Git has the list it is Git's as a whole.
+        let is_account = live["kind"] == "ServiceAccount" && git.get("imagePullSecrets").is_none();
         is_account.then(|| add(live, &["imagePullSecrets"], json!({"name": "injected"}))).flatten()
     }),
     ("status", |_, live, _| {
@@ -137,7 +138,7 @@ pub(super) const KINDS: &[(&str, Make)] = &[
         let (key, value) = labels.iter().nth(random.below(labels.len()))?;
         let part = json!({"apiVersion": live["apiVersion"], "kind": live["kind"],
             "metadata": {"name": live["metadata"]["name"], "labels": {key.as_str(): value}}});
-        Some(Act::Own(part))
+        Some(Act::Own(part, vec![path(&["metadata", "labels", key])]))
     }),
     ("the copy of kubectl apply", |_, live, _| {
         let key = "kubectl.kubernetes.io/last-applied-configuration";

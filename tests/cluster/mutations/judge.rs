@@ -57,7 +57,7 @@ impl Verdict {
             (Some(manager), _) if *manager == planted.manager => self.named += 1,
             // Who removes a field owns nothing of it, and nothing tells afterwards.
             (None, false) => self.unnamed += 1,
-            (told, _) => self.wrong_manager.push(format!("{told:?} is said to have done: {planted}")),
+            (told, _) => self.wrong_manager.push(format!("{told:?} is said to have done: {planted}; {drift:?}")),
         }
         let second = SignedDuration::from_secs(1);
         let is_right = |time: &String| {

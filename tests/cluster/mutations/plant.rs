@@ -24,6 +24,8 @@ use crate::random::Random;
 const DRIFT: usize = 60;
 /// Objects that are tried for a kind before another kind is drawn.
 const TRIES: usize = 600;
+/// Hands that write to one object: of more than ten the API server makes one, `ancient-changes`.
+const MAX_HANDS: usize = 7;
 /// Writes by the real kubectl, which is slow.
 const BY_KUBECTL: usize = 12;
 /// `kubectl apply`, as managedFields name it.
@@ -169,7 +171,8 @@ impl Planter {
     /// A hand that has not written to the object yet.
     fn hand(&mut self, target: usize) -> Option<(&'static str, Way)> {
         let hand = HANDS[self.random.below(HANDS.len())];
-        (!self.targets[target].managers.contains(hand.0)).then_some(hand)
+        let managers = &self.targets[target].managers;
+        (managers.len() < MAX_HANDS && !managers.contains(hand.0)).then_some(hand)
     }
 
     async fn plant_drift(&mut self, turn: usize) {
@@ -315,7 +318,12 @@ impl Planter {
                     let patch = json!({"spec": {"replicas": replicas}});
                     (hands::write_below(&self.client, &one.place, "scale", hand.0, &patch).await, Vec::new())
                 }
-                Act::Own(part) => (hands::apply(&self.client, &one.place, hand.0, &part).await, Vec::new()),
+                Act::Own(part, paths) => {
+                    if !one.is_free(&paths) {
+                        continue;
+                    }
+                    (hands::apply(&self.client, &one.place, hand.0, &part).await, paths)
+                }
                 Act::Create(path, object) => {
                     let url = path.replace("NAMESPACE", &one.app);
                     (hands::send(&self.client, Method::POST, &url, "application/json", &object).await, Vec::new())

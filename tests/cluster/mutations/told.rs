@@ -153,7 +153,9 @@ pub(super) fn mutate(kind: &Kind, git: &Value, live: &Value, random: &mut Random
     if !kind.on.is_empty() && !kind.on.contains(&object) {
         return None;
     }
-    let of_git = fields::all(git).into_iter().filter(|(path, _)| fields::matches(path, kind.path));
+    // The Application's rules ignore one field.
+    let is_ignored = |path: &Path| path.to_string() == "data.ignored";
+    let of_git = fields::all(git).into_iter().filter(|(path, _)| fields::matches(path, kind.path) && !is_ignored(path));
     let places: Vec<(Path, Value)> = of_git.filter(|(path, _)| fields::get(live, path).is_some()).collect();
     if places.is_empty() {
         return None;
