@@ -40,12 +40,14 @@ pub fn of(live: &Object, path: &Path) -> Vec<FieldManager> {
     owners
 }
 
-/// The manager that made the object, where we have no part in it: another deleted ours and put its own there.
+/// The manager that made the object, where we have no part in it: another deleted ours and put its own there. `None`
+/// where several wrote in that second; a controller writes the status as soon as it sees the object.
 pub fn creator(live: &Object) -> Option<FieldManager> {
     let entries = set::entries(live);
     let created = live.pointer("/metadata/creationTimestamp").and_then(Value::as_str)?;
     let is_foreign = !entries.iter().any(|entry| entry.manager == FIELD_MANAGER);
-    entries.iter().find(|entry| is_foreign && entry.time == created).map(field_manager)
+    let mut first = entries.iter().filter(|entry| is_foreign && entry.time == created && entry.subresource.is_empty());
+    first.next().filter(|_| first.next().is_none()).map(field_manager)
 }
 
 fn field_manager(entry: &set::Entry<'_>) -> FieldManager {
@@ -160,5 +162,14 @@ mod tests {
         assert_eq!(creator(&theirs), None, "a part of it is ours");
         theirs.metadata_mut()["managedFields"].as_array_mut().unwrap().remove(0);
         assert_eq!(creator(&theirs).unwrap().manager, "kubectl-edit");
+        let status = json!({"manager": "a-controller", "operation": "Update", "subresource": "status",
+            "time": "2026-11-21T12:00:00Z", "fieldsV1": {"f:status": {}}});
+        let entries = theirs.metadata_mut()["managedFields"].as_array_mut().unwrap();
+        entries.insert(0, status.clone());
+        assert_eq!(creator(&theirs).unwrap().manager, "kubectl-edit");
+        let mut other = status;
+        other["subresource"] = json!("");
+        theirs.metadata_mut()["managedFields"].as_array_mut().unwrap().push(other);
+        assert_eq!(creator(&theirs), None, "one of two");
     }
 }
