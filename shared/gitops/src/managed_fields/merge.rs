@@ -62,6 +62,8 @@ fn combine(known: Option<&Map<String, Value>>, live: &Value, desired: &Value) ->
     match (live, desired) {
         // A value that is owned as a whole is replaced as a whole.
         _ if known.is_some_and(Map::is_empty) => desired.clone(),
+        // As nothing in it: what others own there stays.
+        (Value::Object(_) | Value::Array(_), Value::Null) if known.is_some() => live.clone(),
         (Value::Object(live), Value::Object(desired)) => {
             let mut merged = live.clone();
             for (key, wanted) in desired {
@@ -162,6 +164,14 @@ mod tests {
             json!({"selector": {"x": 2}, "list": [item("new", json!(1)), item("a", json!(2))], "args": ["c"]});
         let list = json!([item("theirs", json!(1)), item("new", json!(1)), {"name": "a", "more": 2, "default": true}]);
         assert_eq!(merged(&ours, &theirs, &live, &desired), json!({"selector": {"x": 2}, "list": list, "args": ["c"]}));
+    }
+
+    #[test]
+    fn a_null_leaves_what_others_own() {
+        let theirs = json!({"f:list": {r#"k:{"name":"theirs"}"#: {".": {}, "f:name": {}}}});
+        let live = json!({"list": [{"name": "theirs"}]});
+        assert_eq!(merged(&json!({"f:list": {}}), &theirs, &live, &json!({"list": null})), live);
+        assert_eq!(merged(&json!({"f:list": {}}), &json!({}), &live, &json!({"list": null})), json!({"list": null}));
     }
 
     #[test]
