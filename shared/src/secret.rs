@@ -1,18 +1,28 @@
 //! Reads secrets from AWS Secrets Manager, cached for warm invocations; their types can't be printed by accident.
+//!
+//! A rotation loses nothing: what the other side no longer takes is read anew at once ([`Secrets::get_anew`]), and what
+//! was made with the secret before is still known for a while ([`Secrets::previous`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::aws::Aws;
+use crate::time;
 
 /// How long a secret is cached: a rotation reaches a warm function within this time.
 const FRESH: Duration = Duration::from_mins(5);
+/// How often it is read anew at most: a flood of wrong signatures costs one read in this time.
+const READ_INTERVAL: Duration = Duration::from_secs(10);
+/// Secrets Manager's name of the version in use, and of the one before it.
+const CURRENT: &str = "AWSCURRENT";
+const PREVIOUS: &str = "AWSPREVIOUS";
 
 /// Why a secret can't be used. Never contains its text.
 #[derive(Debug, thiserror::Error)]
@@ -46,12 +56,23 @@ pub enum SecretError {
     },
 }
 
+/// A version of a secret; `None` where there is no such version.
+type Version = Option<(SecretString, Timestamp)>;
+
 /// Reads secrets by name, and caches them for a while.
 #[derive(Debug, Clone)]
 pub struct Secrets {
     aws: Aws,
     given: Arc<BTreeMap<String, SecretString>>,
-    known: Arc<Mutex<BTreeMap<String, (Instant, SecretString)>>>,
+    known: Arc<Mutex<BTreeMap<(String, &'static str), Known>>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    version: Version,
+    read: Instant,
+    /// When it was last read out of turn.
+    read_anew: Option<Instant>,
 }
 
 impl Secrets {
@@ -67,26 +88,76 @@ impl Secrets {
 
     /// The text of the secret `name`.
     pub async fn get(&self, name: &str) -> Result<SecretString, SecretError> {
-        if let Some(given) = self.given.get(name) {
-            return Ok(given.clone());
+        Ok(self.current(name, false).await?.0)
+    }
+
+    /// The text of the secret `name`, read again unless that was done a moment ago: the other side does not take what
+    /// [`Secrets::get`] returned.
+    pub async fn get_anew(&self, name: &str) -> Result<SecretString, SecretError> {
+        Ok(self.current(name, true).await?.0)
+    }
+
+    /// The text that the secret `name` had before its last rotation, which was `within` this time (`None`: ever).
+    pub async fn previous(&self, name: &str, within: Option<Duration>) -> Result<Option<SecretString>, SecretError> {
+        let (_, rotated) = self.current(name, false).await?;
+        if self.given.contains_key(name) || within.is_some_and(|within| time::since(rotated) > within) {
+            return Ok(None);
         }
+        Ok(self.version(name, PREVIOUS, true).await?.map(|(text, _)| text))
+    }
+
+    async fn current(&self, name: &str, anew: bool) -> Result<(SecretString, Timestamp), SecretError> {
+        if let Some(given) = self.given.get(name) {
+            return Ok((given.clone(), Timestamp::UNIX_EPOCH));
+        }
+        let empty = || SecretError::Empty { name: name.to_owned() };
+        self.version(name, CURRENT, anew).await?.ok_or_else(empty)
+    }
+
+    async fn version(&self, name: &str, stage: &'static str, anew: bool) -> Result<Version, SecretError> {
         let mut known = self.known.lock().await;
-        if let Some((since, secret)) = known.get(name)
-            && since.elapsed() < FRESH
-        {
-            return Ok(secret.clone());
+        let key = (name.to_owned(), stage);
+        let now = Instant::now();
+        let mut read_anew = anew.then_some(now);
+        if let Some(known) = known.get_mut(&key) {
+            let is_cached = match known.read_anew {
+                _ if !anew => known.read.elapsed() < FRESH,
+                Some(at) => at.elapsed() < READ_INTERVAL,
+                None => false,
+            };
+            if is_cached {
+                return Ok(known.version.clone());
+            }
+            // What fails is not repeated at once either.
+            known.read_anew = read_anew.or(known.read_anew);
+            read_anew = known.read_anew;
         }
         let client = self.aws.secrets_manager().await;
-        let answer = client.get_secret_value().secret_id(name).send().await.map_err(|error| SecretError::Get {
-            name: name.to_owned(),
-            code: crate::aws::error_code(&error),
-            source: Box::new(error),
-        })?;
-        let text = answer.secret_string.filter(|text| !text.trim().is_empty());
-        let secret = SecretString::from(text.ok_or_else(|| SecretError::Empty { name: name.to_owned() })?);
-        known.insert(name.to_owned(), (Instant::now(), secret.clone()));
-        Ok(secret)
+        let version = match client.get_secret_value().secret_id(name).version_stage(stage).send().await {
+            Ok(answer) => {
+                let created = answer.created_date.and_then(|at| Timestamp::from_second(at.secs()).ok());
+                let text = answer.secret_string.filter(|text| !text.trim().is_empty());
+                text.map(|text| (SecretString::from(text), created.unwrap_or(Timestamp::UNIX_EPOCH)))
+            }
+            // A secret that was never rotated.
+            Err(error) if stage == PREVIOUS && crate::aws::error_code(&error) == "ResourceNotFoundException" => None,
+            Err(error) => {
+                let (name, code) = (name.to_owned(), crate::aws::error_code(&error));
+                return Err(SecretError::Get { name, code, source: Box::new(error) });
+            }
+        };
+        known.insert(key, Known { version: version.clone(), read: now, read_anew });
+        Ok(version)
     }
+}
+
+/// The key of what the clusters remember, and the one before its rotation, under which older things were recorded.
+#[derive(Debug, Clone)]
+pub struct StateKeys {
+    /// The key for what is recorded from now on.
+    pub current: SecretString,
+    /// The key before it.
+    pub previous: Option<SecretString>,
 }
 
 /// The credential for GitHub.

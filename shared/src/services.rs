@@ -11,7 +11,7 @@ use crate::error::{Failure, chain};
 use crate::notify::reporter::Reporter;
 use crate::notify::slack::Slack;
 use crate::root::{self, Root};
-use crate::secret::{SecretError, Secrets};
+use crate::secret::{SecretError, Secrets, StateKeys};
 use crate::source::github::GitHub;
 use crate::source::{Checkouts, Location};
 
@@ -57,6 +57,12 @@ impl Services {
     /// The secret that drift fingerprints are keyed with.
     pub async fn state_key(&self) -> Result<SecretString, SecretError> {
         self.secrets.get(&self.state_secret).await
+    }
+
+    /// The same, with the secret before it.
+    pub async fn state_keys(&self) -> Result<StateKeys, SecretError> {
+        let current = self.state_key().await?;
+        Ok(StateKeys { current, previous: self.secrets.previous(&self.state_secret, None).await? })
     }
 
     /// Creates the reporter of one event, where Slack is configured.

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use secrecy::SecretString;
 use serde_json::json;
 use slipway::reconcile::comparison::{self, Compared, Pair};
 use slipway::reconcile::drift::{self, DriftedField, FingerprintKey};
+use slipway::secret::StateKeys;
 use slipway_gitops::Redactor;
 use slipway_gitops::comparison::Rules;
 use slipway_manifest::Object;
@@ -16,12 +16,12 @@ async fn compare(place: &Place, desired: &Object) -> Option<Vec<DriftedField>> {
     let at = place.at(desired);
     let pair = Pair { object: desired, place: &at, live: live.as_ref(), validate: true };
     let answer = comparison::compare(&place.cluster, vec![pair], &Rules::default()).await.remove(0).unwrap();
-    let secret = SecretString::from("key");
+    let keys = StateKeys { current: "key".into(), previous: None };
     match answer {
         Compared::Missing => None,
         Compared::Same => Some(Vec::new()),
         Compared::Differs(pair) => {
-            Some(drift::compare(&pair.live, &pair.predicted, &FingerprintKey(&secret), &Redactor::default()))
+            Some(drift::compare(&pair.live, &pair.predicted, &FingerprintKey(&keys), &Redactor::default()))
         }
     }
 }

@@ -23,13 +23,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use slipway::app::Application;
 use slipway::deploy::prepare;
 use slipway::reconcile::comparison::{Scope, differences};
 use slipway::reconcile::drift::FingerprintKey;
 use slipway::reconcile::sync::{Deadlines, OperationKind, SyncRequest};
+use slipway::secret::StateKeys;
 use slipway_gitops::argocd_cm::Overrides;
 use slipway_gitops::comparison::Rules;
 use slipway_gitops::normalize::Normalizer;
@@ -243,7 +243,7 @@ impl Situation {
     async fn drift(&self, wanted: &Value) -> Vec<String> {
         let request = self.request(&json!({"by": "push"}));
         let state = recorded(&self.place).await;
-        let (rules, secret) = (self.rules(), SecretString::from("key"));
+        let (rules, keys) = (self.rules(), StateKeys { current: "key".into(), previous: None });
         let scope = Scope {
             owner: &request.owner,
             permit: &request.permit,
@@ -252,7 +252,7 @@ impl Situation {
             inventory: &state.inventory,
             kept_namespace: request.kept_namespace(),
             validate: !request.policy.options.no_validate,
-            key: &FingerprintKey(&secret),
+            key: &FingerprintKey(&keys),
         };
         let compared = differences(&self.place.cluster, &scope, self.objects.clone()).await;
         let prefix = format!("/{}/", self.place.namespace());

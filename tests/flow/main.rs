@@ -26,6 +26,7 @@ mod outage;
 mod project;
 mod report;
 mod retry;
+mod rotation;
 mod secrets;
 mod skip;
 mod unchanged;

@@ -72,6 +72,13 @@ impl Flow {
         WebhookHandler::new(settings, Aws::at(&self.sandbox.aws.url(), aws::REGION).await)
     }
 
+    /// Another instance of drift-check, that remembers nothing.
+    pub(crate) async fn another_checker(&self) -> DriftChecker {
+        let environment = self.sandbox.environment();
+        let settings = Settings::load(|name: &str| environment.get(name).cloned()).unwrap();
+        DriftChecker::new(settings, Aws::at(&self.sandbox.aws.url(), aws::REGION).await)
+    }
+
     /// Queues the webhooks that wait; gives the message that the worker gets next.
     pub(crate) async fn message(&mut self) -> Value {
         while let Some(webhook) = self.next_webhook() {

@@ -32,7 +32,7 @@ pub struct Aws {
 
 #[derive(Default)]
 struct State {
-    secrets: BTreeMap<String, String>,
+    secrets: BTreeMap<String, Secret>,
     messages: VecDeque<Message>,
     deduplicated: BTreeSet<String>,
     /// What schedules send to the queue, by their time and name.
@@ -44,6 +44,12 @@ struct State {
     clusters: BTreeMap<String, String>,
 }
 
+/// The versions of a secret, each with its time.
+struct Secret {
+    current: (String, Timestamp),
+    previous: Option<(String, Timestamp)>,
+}
+
 struct Message {
     id: String,
     group: String,
@@ -53,7 +59,9 @@ struct Message {
 impl Aws {
     /// Starts it with these secrets, inside the current Tokio runtime. Fails when the port can't be bound.
     pub async fn start(port: u16, clock: Clock, secrets: BTreeMap<String, String>) -> io::Result<Self> {
-        let state = Arc::new(Mutex::new(State { secrets, ..State::default() }));
+        let now = clock();
+        let secrets = secrets.into_iter().map(|(name, text)| (name, Secret { current: (text, now), previous: None }));
+        let state = Arc::new(Mutex::new(State { secrets: secrets.collect(), ..State::default() }));
         let failures = Arc::new(Failures::default());
         let (handler, faults) = (Arc::clone(&state), Arc::clone(&failures));
         let respond = move |request: Request| faults.take(&request).unwrap_or_else(|| answer(&handler, &request));
@@ -71,9 +79,16 @@ impl Aws {
         format!("{}/{ACCOUNT}/pushes.fifo", self.url())
     }
 
-    /// Changes a secret.
+    /// Changes a secret; what it was becomes its previous version.
     pub fn set_secret(&self, name: &str, text: &str) {
-        lock(&self.state).secrets.insert(name.to_owned(), text.to_owned());
+        self.set_secret_at(name, text, (self.clock)());
+    }
+
+    /// Changes a secret as of another time.
+    pub fn set_secret_at(&self, name: &str, text: &str, at: Timestamp) {
+        let mut state = lock(&self.state);
+        let previous = state.secrets.remove(name).map(|secret| secret.current);
+        state.secrets.insert(name.to_owned(), Secret { current: (text.to_owned(), at), previous });
     }
 
     /// Makes an EKS cluster known, or moves it.
@@ -220,12 +235,19 @@ impl State {
         let name = text(body, "SecretId");
         let missing = || ("ResourceNotFoundException", "Secrets Manager can't find the specified secret.".to_owned());
         let secret = self.secrets.get(name).ok_or_else(missing)?;
+        let stage = body.get("VersionStage").and_then(Value::as_str).unwrap_or("AWSCURRENT");
+        let (text, created) = match stage {
+            "AWSCURRENT" => &secret.current,
+            "AWSPREVIOUS" => secret.previous.as_ref().ok_or_else(missing)?,
+            _ => return Err(missing()),
+        };
         Ok(json!({
             "ARN": format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-abcdef"),
             "Name": name,
             "VersionId": "00000000-0000-0000-0000-000000000001",
-            "SecretString": secret,
-            "VersionStages": ["AWSCURRENT"],
+            "SecretString": text,
+            "CreatedDate": created.as_second(),
+            "VersionStages": [stage],
         }))
     }
 

@@ -49,7 +49,7 @@ async fn compare_live(
     let stored = session.read().await.map_err(|error| chain(&error))?;
     let version = stored.as_ref().map(|stored| stored.version().to_owned());
     let mut state = stored.map(|stored| stored.state).unwrap_or_default();
-    let secret = engine.state_key().await.map_err(|error| chain(&error))?;
+    let keys = engine.state_keys().await.map_err(|error| chain(&error))?;
     let scope = Scope {
         owner: &request.owner,
         permit: &request.permit,
@@ -58,7 +58,7 @@ async fn compare_live(
         inventory: &state.inventory,
         kept_namespace: request.kept_namespace(),
         validate: !request.policy.options.no_validate,
-        key: &FingerprintKey(&secret),
+        key: &FingerprintKey(&keys),
     };
     let compared = differences(&session.cluster(), &scope, request.objects.clone()).await;
     let observed = Observed::of(&compared, &state.status.resources);

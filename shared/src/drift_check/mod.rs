@@ -130,8 +130,8 @@ impl DriftChecker {
         id: &str,
     ) -> Result<BTreeMap<String, DriftReport>, Failure> {
         let checkouts = Checkouts::new(self.engine.github.clone());
-        let secret = self.engine.state_key().await.map_err(|error| Failure::retryable(&error))?;
-        let key = &FingerprintKey(&secret);
+        let keys = self.engine.state_keys().await.map_err(|error| Failure::retryable(&error))?;
+        let key = &FingerprintKey(&keys);
         let root = Box::pin(self.engine.load_root(&checkouts)).await?;
         let apps = root.members.iter().filter(|app| only.is_none_or(|only| app.instance() == only));
         let mut checks = stream::iter(apps)

@@ -56,7 +56,7 @@ mod tests {
             manager: None,
             time: None,
         };
-        DriftedField { key: format!("{object} {field}"), fingerprint: String::new(), by_others, drift }
+        DriftedField { key: format!("{object} {field}"), fingerprint: String::new(), former: None, by_others, drift }
     }
 
     #[test]

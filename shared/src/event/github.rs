@@ -88,11 +88,13 @@ impl Request {
         Ok(Self { body, signature, event, delivery })
     }
 
-    /// Verifies the signature (HMAC-SHA256 over the raw bytes, in constant time) and reads the event.
-    pub fn verify(self, secret: &SecretString) -> WebhookResult {
-        if !is_signed(&self.body, &self.signature, secret.expose_secret().trim().as_bytes()) {
-            return WebhookResult::Reply(Reply::new(401, "the signature does not fit"));
-        }
+    /// Whether the signature is that of `secret`: HMAC-SHA256 over the raw bytes, compared in constant time.
+    pub fn is_signed_with(&self, secret: &SecretString) -> bool {
+        is_signed(&self.body, &self.signature, secret.expose_secret().trim().as_bytes())
+    }
+
+    /// Reads the event of a request whose signature was verified.
+    pub fn into_result(self) -> WebhookResult {
         match self.event.as_str() {
             "ping" => WebhookResult::Reply(Reply::new(200, "pong")),
             "push" => self.push().map_or_else(WebhookResult::Reply, WebhookResult::Enqueue),
@@ -149,6 +151,11 @@ fn signature(header: &str) -> Result<[u8; SIGNATURE_BYTES], Reply> {
     Ok(signature)
 }
 
+/// The response to a request that is not GitHub's.
+pub fn unsigned() -> Reply {
+    Reply::new(401, "the signature does not fit")
+}
+
 /// Whether `signature` is the HMAC of `body`. An empty secret signs nothing.
 fn is_signed(body: &[u8], signature: &[u8; SIGNATURE_BYTES], secret: &[u8]) -> bool {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else { return false };
@@ -162,10 +169,14 @@ mod tests {
 
     const SECRET: &str = "It's a Secret to Everybody";
 
-    fn sign(body: &[u8]) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    fn hmac(body: &[u8], secret: &[u8]) -> Vec<u8> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret).unwrap();
         mac.update(body);
-        format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+        mac.finalize().into_bytes().to_vec()
+    }
+
+    fn sign(body: &[u8]) -> String {
+        format!("sha256={}", hex::encode(hmac(body, SECRET.as_bytes())))
     }
 
     fn request(body: &str, headers: &Value) -> Value {
@@ -186,7 +197,8 @@ mod tests {
 
     fn run(event: Value) -> WebhookResult {
         match Request::read(event) {
-            Ok(request) => request.verify(&SecretString::from(SECRET)),
+            Ok(request) if request.is_signed_with(&SecretString::from(SECRET)) => request.into_result(),
+            Ok(_) => WebhookResult::Reply(unsigned()),
             Err(reply) => WebhookResult::Reply(reply),
         }
     }

@@ -5,19 +5,23 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::github::{Reply, Request, WebhookResult};
+use super::github::{self, Reply, Request, WebhookResult};
 use super::queue::{Message, Push, ResumeMessage};
 use super::scheduler;
 use crate::aws::Aws;
 use crate::config;
 use crate::error::chain;
-use crate::secret::Secrets;
+use crate::secret::{SecretError, Secrets};
 use crate::time;
 
 /// Seconds for which a message stays invisible after each heartbeat: a killed worker's message is delivered again then.
 const VISIBILITY_SECONDS: i32 = 120;
 /// Interval of the heartbeats: two may fail before the message becomes visible.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(40);
+
+/// How long after a rotation the webhook's previous secret is accepted: both sides are changed by then, and a secret
+/// that leaked does not open the URL for ever.
+const ROTATION: Duration = Duration::from_hours(24);
 
 /// Answers webhooks, and sends and extends messages of the queue.
 #[derive(Debug, Clone)]
@@ -56,14 +60,15 @@ impl WebhookQueue {
             Ok(request) => request,
             Err(reply) => return reject(reply).into_value(),
         };
-        let secret = match self.secrets.get(name).await {
-            Ok(secret) => secret,
+        match Box::pin(self.is_signed(&request, name)).await {
+            Ok(true) => {}
+            Ok(false) => return reject(github::unsigned()).into_value(),
             Err(error) => {
                 tracing::error!(error = chain(&error), "the webhook's secret can't be read");
                 return Reply::new(500, "the webhook's secret can't be read").into_value();
             }
-        };
-        let push = match request.verify(&secret) {
+        }
+        let push = match request.into_result() {
             WebhookResult::Enqueue(push) => push,
             WebhookResult::Reply(reply) => return reject(reply).into_value(),
         };
@@ -78,6 +83,18 @@ impl WebhookQueue {
             }
         };
         reply.into_value()
+    }
+
+    /// Whether the request is signed with the webhook's secret, or with the one before it: GitHub does not repeat what
+    /// is refused while one of the two sides is changed already.
+    async fn is_signed(&self, request: &Request, name: &str) -> Result<bool, SecretError> {
+        if request.is_signed_with(&self.secrets.get(name).await?)
+            || request.is_signed_with(&self.secrets.get_anew(name).await?)
+        {
+            return Ok(true);
+        }
+        let previous = self.secrets.previous(name, Some(ROTATION)).await?;
+        Ok(previous.is_some_and(|previous| request.is_signed_with(&previous)))
     }
 
     async fn enqueue(&self, push: &Push) -> Result<(), QueueError> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use crate::config;
@@ -12,6 +13,8 @@ use crate::secret::{SecretError, Secrets};
 const SLACK_TIMEOUT: Duration = Duration::from_secs(10);
 /// A `Retry-After` up to this many seconds is waited for, once: longer ones would use up the invocation.
 const MAX_SLACK_ATTEMPTS: u64 = 5;
+/// Slack's codes for a token that is no longer valid.
+const UNAUTHORIZED: [&str; 5] = ["invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive"];
 
 /// A posted message: what is needed to edit it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -40,6 +43,12 @@ pub enum SlackError {
         /// The remedy, where one is known.
         hint: &'static str,
     },
+}
+
+impl SlackError {
+    fn is_unauthorized(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if UNAUTHORIZED.contains(&code.as_str()))
+    }
 }
 
 /// A Slack client with its default channel.
@@ -90,13 +99,27 @@ impl Slack {
         self.call("chat.update", &body).await.map(|_| ())
     }
 
+    /// Calls `method`; once more where the token is refused and was rotated since it was read.
     async fn call(&self, method: &str, body: &Value) -> Result<Value, SlackError> {
         let token = self.secrets.get(&self.settings.secret).await?;
+        let refused = match self.call_with(&token, method, body).await {
+            Err(error) if error.is_unauthorized() => error,
+            called => return called,
+        };
+        let anew = self.secrets.get_anew(&self.settings.secret).await?;
+        if anew.expose_secret() == token.expose_secret() {
+            return Err(refused);
+        }
+        self.call_with(&anew, method, body).await
+    }
+
+    async fn call_with(&self, token: &SecretString, method: &str, body: &Value) -> Result<Value, SlackError> {
         let url = format!("{}/{method}", self.settings.api);
-        let mut answer = self.http.post_json(&url, &token, body, SLACK_TIMEOUT).await?;
+        let token = &SecretString::from(token.expose_secret().trim());
+        let mut answer = self.http.post_json(&url, token, body, SLACK_TIMEOUT).await?;
         if answer.status == 429 && answer.retry_after.is_some_and(|seconds| seconds <= MAX_SLACK_ATTEMPTS) {
             tokio::time::sleep(Duration::from_secs(answer.retry_after.unwrap_or_default())).await;
-            answer = self.http.post_json(&url, &token, body, SLACK_TIMEOUT).await?;
+            answer = self.http.post_json(&url, token, body, SLACK_TIMEOUT).await?;
         }
         if answer.body.get("ok").and_then(Value::as_bool) == Some(true) {
             return Ok(answer.body);
@@ -106,7 +129,7 @@ impl Slack {
         let hint = match code.as_str() {
             "not_in_channel" => " (invite the bot to the channel)",
             "channel_not_found" => " (check SLIPWAY_SLACK_CHANNEL, and invite the bot)",
-            "invalid_auth" | "token_revoked" | "not_authed" => " (check the secret that SLIPWAY_SLACK_SECRET names)",
+            code if UNAUTHORIZED.contains(&code) => " (check the secret that SLIPWAY_SLACK_SECRET names)",
             "missing_scope" => " (the bot needs the scope chat:write)",
             _ => "",
         };

@@ -13,6 +13,7 @@ use slipway_gitops::{Redactor, diff, redact};
 use slipway_manifest::{Object, ObjectId};
 
 use crate::notify::report::Drift;
+use crate::secret::StateKeys;
 
 /// A difference, and the key under which the state remembers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct DriftedField {
     pub key: String,
     /// HMAC of both values: distinguishes a further change from the reported one, and reveals nothing else.
     pub fingerprint: String,
+    /// The same under the key before its last rotation: a rotation reports nothing anew.
+    pub former: Option<String>,
     /// Whether another manager owns the field: neither Slipway nor an engine that it takes over from.
     pub by_others: bool,
     /// The report; values of Secrets are redacted.
@@ -28,16 +31,27 @@ pub struct DriftedField {
 }
 
 /// The secret that fingerprints are keyed with, so that values can't be guessed from the state.
-pub struct FingerprintKey<'a>(pub &'a SecretString);
+pub struct FingerprintKey<'a>(pub &'a StateKeys);
 
 impl FingerprintKey<'_> {
-    fn fingerprint(&self, object: &str, field: &str, desired: Option<&Value>, live: Option<&Value>) -> String {
-        // HMAC takes a key of any length, so that this branch is never taken.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.0.expose_secret().as_bytes()) else {
-            return String::new();
+    /// The fingerprint under the key, and under the one before it.
+    fn fingerprints(
+        &self,
+        object: &str,
+        field: &str,
+        desired: Option<&Value>,
+        live: Option<&Value>,
+    ) -> (String, Option<String>) {
+        let what = json!([object, field, desired, live]).to_string();
+        let under = |key: &SecretString| {
+            // HMAC takes a key of any length, so that this branch is never taken.
+            let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.expose_secret().as_bytes()) else {
+                return String::new();
+            };
+            mac.update(what.as_bytes());
+            hex::encode(mac.finalize().into_bytes().get(..16).unwrap_or_default())
         };
-        mac.update(json!([object, field, desired, live]).to_string().as_bytes());
-        hex::encode(mac.finalize().into_bytes().get(..16).unwrap_or_default())
+        (under(&self.0.current), self.0.previous.as_ref().map(under))
     }
 }
 
@@ -80,16 +94,18 @@ fn found(
         manager: owner.as_ref().map(|owner| owner.manager.clone()),
         time: owner.map(|owner| owner.time).filter(|time| !time.is_empty()),
     };
-    let fingerprint = key.fingerprint(&object, &field, plain.desired.as_ref(), plain.live.as_ref());
-    DriftedField { key: format!("{object} {field}"), fingerprint, by_others, drift }
+    let (fingerprint, former) = key.fingerprints(&object, &field, plain.desired.as_ref(), plain.live.as_ref());
+    DriftedField { key: format!("{object} {field}"), fingerprint, former, by_others, drift }
 }
 
 /// Reports an object that Git has and the cluster lacks.
 pub fn missing(id: &ObjectId, key: &FingerprintKey<'_>) -> DriftedField {
     let object = id.to_string();
+    let (fingerprint, former) = key.fingerprints(&object, "", None, None);
     DriftedField {
         key: object.clone(),
-        fingerprint: key.fingerprint(&object, "", None, None),
+        fingerprint,
+        former,
         by_others: false,
         drift: Drift {
             object,
@@ -113,7 +129,10 @@ pub fn new_since<'a>(
     known: &BTreeMap<String, String>,
     unsure: &[String],
 ) -> (Vec<&'a DriftedField>, Vec<String>) {
-    let new = found.iter().filter(|found| known.get(&found.key) != Some(&found.fingerprint)).collect();
+    let is_known = |found: &&DriftedField| {
+        known.get(&found.key).is_some_and(|known| *known == found.fingerprint || found.former.as_ref() == Some(known))
+    };
+    let new = found.iter().filter(|found| !is_known(found)).collect();
     let is_unsure = |key: &str| unsure.iter().any(|object| key == object || key.starts_with(&format!("{object} ")));
     let still = |key: &str| found.iter().any(|found| found.key == key);
     let gone = known.keys().filter(|key| !still(key) && !is_unsure(key)).cloned().collect();
@@ -133,6 +152,10 @@ mod tests {
         .unwrap()
     }
 
+    fn keys() -> StateKeys {
+        StateKeys { current: "key".into(), previous: None }
+    }
+
     fn managed() -> Value {
         json!([
             {"manager": "slipway", "operation": "Apply", "apiVersion": "apps/v1", "fieldsType": "FieldsV1",
@@ -144,11 +167,11 @@ mod tests {
 
     #[test]
     fn a_scaled_deployment_names_field_values_manager_and_time() {
-        let secret = SecretString::from("key");
+        let keys = keys();
         let found = compare(
             &deployment(5, &managed()),
             &deployment(2, &managed()),
-            &FingerprintKey(&secret),
+            &FingerprintKey(&keys),
             &Redactor::default(),
         );
         assert_eq!(found.len(), 1);
@@ -160,16 +183,16 @@ mod tests {
 
     #[test]
     fn secrets_are_masked_and_still_told_apart() {
-        let secret = SecretString::from("key");
+        let keys = keys();
         let object = |value: &str| {
             Object::from_value(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s",
                 "namespace": "shop"}, "data": {"password": value}}))
             .unwrap()
         };
         let once =
-            compare(&object("Y2FuYXJ5MQ=="), &object("Y2FuYXJ5Mg=="), &FingerprintKey(&secret), &Redactor::default());
+            compare(&object("Y2FuYXJ5MQ=="), &object("Y2FuYXJ5Mg=="), &FingerprintKey(&keys), &Redactor::default());
         let twice =
-            compare(&object("Y2FuYXJ5Mw=="), &object("Y2FuYXJ5Mg=="), &FingerprintKey(&secret), &Redactor::default());
+            compare(&object("Y2FuYXJ5Mw=="), &object("Y2FuYXJ5Mg=="), &FingerprintKey(&keys), &Redactor::default());
         assert_eq!(once.len(), 1);
         assert!(!format!("{once:?}").contains("Y2Fu"), "{once:?}");
         assert_ne!(once[0].fingerprint, twice[0].fingerprint);
@@ -184,14 +207,14 @@ mod tests {
             .unwrap()
         };
         let redactor = Redactor::of(&[password.unwrap()]);
-        let leaked = compare(&map("db://u:c4n4ry-hunter2@h"), &map("db://h"), &FingerprintKey(&secret), &redactor);
+        let leaked = compare(&map("db://u:c4n4ry-hunter2@h"), &map("db://h"), &FingerprintKey(&keys), &redactor);
         assert_eq!(leaked[0].drift.live.as_deref(), Some("db://u:++++++++@h"));
     }
 
     #[test]
     fn the_same_drift_is_told_once_and_its_end_too() {
-        let secret = SecretString::from("key");
-        let key = FingerprintKey(&secret);
+        let keys = keys();
+        let key = FingerprintKey(&keys);
         let found = compare(&deployment(5, &json!([])), &deployment(2, &json!([])), &key, &Redactor::default());
         let mut known = BTreeMap::new();
         assert_eq!(new_since(&found, &known, &[]).0.len(), 1);
@@ -201,6 +224,14 @@ mod tests {
         assert_eq!(new_since(&further, &known, &[]).0.len(), 1);
         assert_eq!(new_since(&[], &known, &[]).1, [found[0].key.clone()]);
         assert!(new_since(&[], &known, &["Deployment/shop/web".to_owned()]).1.is_empty());
+        // The key is rotated once, and once more.
+        let rotated = |previous: &str| StateKeys { current: "new".into(), previous: Some(previous.into()) };
+        for (previous, told) in [("key", 0), ("other", 1)] {
+            let keys = rotated(previous);
+            let key = FingerprintKey(&keys);
+            let again = compare(&deployment(5, &json!([])), &deployment(2, &json!([])), &key, &Redactor::default());
+            assert_eq!(new_since(&again, &known, &[]).0.len(), told, "{previous}");
+        }
         let gone = missing(&ObjectId::new("", "ConfigMap", "shop", "c"), &key);
         assert_eq!(gone.key, "ConfigMap/shop/c");
     }

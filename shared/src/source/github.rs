@@ -111,8 +111,20 @@ impl GithubError {
             Self::Secret(error) => matches!(error, SecretError::Get { .. }),
             Self::Send { .. } | Self::Timeout { .. } | Self::Answer { .. } => true,
             Self::Archive { source, .. } => source.is_retryable(),
-            Self::Status { status, limited, .. } => *limited || *status >= 500,
+            // A credential that is being replaced.
+            Self::Status { status, limited, .. } => *limited || *status >= 500 || *status == 401,
             Self::Client(_) | Self::Verify { .. } => false,
+        }
+    }
+
+    /// Whether the credential is refused: by the request itself, or where a GitHub App logs in for it.
+    fn is_unauthorized(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => *status == 401,
+            Self::Send { source, .. } => {
+                matches!(&**source, octocrab::Error::GitHub { source, .. } if source.status_code == 401)
+            }
+            _ => false,
         }
     }
 
@@ -192,8 +204,7 @@ impl GitHub {
         Self { settings, secrets, client: Arc::default() }
     }
 
-    async fn client(&self) -> Result<Arc<Octocrab>, GithubError> {
-        let secret = self.secrets.get(&self.settings.secret).await?;
+    async fn client(&self, secret: SecretString) -> Result<Arc<Octocrab>, GithubError> {
         let mut known = self.client.lock().await;
         if let Some((of, client)) = known.as_ref()
             && of.expose_secret() == secret.expose_secret()
@@ -229,14 +240,35 @@ impl GitHub {
     }
 
     /// Sends a request and reads up to `most` bytes of its response within `limit`. `what` is a verb phrase for errors.
+    /// Once more where the credential is refused and was rotated since it was read.
     async fn send(
         &self,
         what: &str,
         path: &str,
         body: Option<&Value>,
+        limits: (Duration, usize),
+    ) -> Result<Vec<u8>, GithubError> {
+        let used = self.secrets.get(&self.settings.secret).await?;
+        let client = self.client(used.clone()).await?;
+        let refused = match Self::send_with(&client, what, path, body, limits).await {
+            Err(error) if error.is_unauthorized() => error,
+            sent => return sent,
+        };
+        let anew = self.secrets.get_anew(&self.settings.secret).await?;
+        if anew.expose_secret() == used.expose_secret() {
+            return Err(refused);
+        }
+        let client = self.client(anew).await?;
+        Self::send_with(&client, what, path, body, limits).await
+    }
+
+    async fn send_with(
+        client: &Octocrab,
+        what: &str,
+        path: &str,
+        body: Option<&Value>,
         (limit, most): (Duration, usize),
     ) -> Result<Vec<u8>, GithubError> {
-        let client = self.client().await?;
         let exchange = async {
             let failed = |source| GithubError::Send { what: what.to_owned(), source: Box::new(source) };
             let response = match body {
@@ -426,6 +458,10 @@ mod tests {
         let status =
             |status, limited| GithubError::Status { what: "x".into(), status, message: String::new(), limited };
         assert!(status(502, false).is_retryable() && status(403, true).is_retryable());
-        assert!(!status(403, false).is_retryable() && status(404, false).is_not_found());
+        assert!(
+            status(401, false).is_retryable()
+                && !status(403, false).is_retryable()
+                && status(404, false).is_not_found()
+        );
     }
 }
