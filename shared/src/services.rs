@@ -70,12 +70,13 @@ impl Services {
         self.slack.clone().map(Reporter::new)
     }
 
-    /// Sends a message where Slack is configured; a failure is only logged.
+    /// Sends a message where Slack is configured; what can't be sent is logged.
     pub async fn notify(&self, text: &str) {
-        if let Some(slack) = &self.slack
-            && let Err(error) = slack.post(text).await
-        {
-            tracing::warn!(error = chain(&error), "failed to notify Slack");
+        let Some(slack) = &self.slack else { return };
+        if slack.is_suspended() {
+            tracing::warn!(text, "not sent to Slack, which did not answer a short while ago");
+        } else if let Err(error) = slack.post(text).await {
+            tracing::warn!(error = chain(&error), text, "failed to notify Slack");
         }
     }
 }

@@ -29,6 +29,7 @@ mod retry;
 mod rotation;
 mod secrets;
 mod skip;
+mod slack;
 mod unchanged;
 mod webhook;
 mod world;

@@ -9,7 +9,7 @@ fn config_map(name: &str) -> String {
 }
 
 /// `count` applications of a ConfigMap each; every tenth can't be rendered.
-fn many(count: usize) -> Vec<(String, String)> {
+pub(crate) fn many(count: usize) -> Vec<(String, String)> {
     let mut files = Vec::new();
     for n in 0..count {
         let name = format!("many-{n:02}");

@@ -288,7 +288,7 @@ impl ImageUpdater {
             push.tag
         );
         if let Err(error) = slack.post(&report::problem(&what, problems)).await {
-            tracing::warn!(error = chain(&error), "failed to notify Slack");
+            tracing::warn!(error = chain(&error), problems = json!(problems).to_string(), "failed to notify Slack");
         }
     }
 }

@@ -1,18 +1,27 @@
 //! Calls Slack's Web API: posts messages, edits them in place, replies in threads.
+//!
+//! After a request that Slack leaves without an answer, or answers late, it is [suspended](Slack::is_suspended) for a
+//! while: what deploys must not wait for each message anew.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::config;
 use crate::http::{Http, HttpError};
 use crate::secret::{SecretError, Secrets};
 
-/// Limit of one request; Slack answers within a second, or not at all.
-const SLACK_TIMEOUT: Duration = Duration::from_secs(10);
-/// A `Retry-After` up to this many seconds is waited for, once: longer ones would use up the invocation.
-const MAX_SLACK_ATTEMPTS: u64 = 5;
+/// Limit of one call with its retries; Slack answers within a second, or not at all.
+const SLACK_TIMEOUT: Duration = Duration::from_secs(5);
+/// An answer that takes longer suspends Slack, too.
+const SLOW: Duration = Duration::from_secs(2);
+/// How long it is suspended.
+const SUSPENSION: Duration = Duration::from_mins(5);
+/// A `Retry-After` up to this many seconds is waited for, once.
+const MAX_RETRY_AFTER: u64 = 2;
 /// Slack's codes for a token that is no longer valid.
 const UNAUTHORIZED: [&str; 5] = ["invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive"];
 
@@ -35,6 +44,9 @@ pub enum SlackError {
     /// Slack could not be reached.
     #[error("failed to reach Slack")]
     Http(#[from] HttpError),
+    /// Slack did not answer in time.
+    #[error("Slack did not answer within {} s", SLACK_TIMEOUT.as_secs())]
+    Timeout,
     /// Slack refused: `channel_not_found`, `not_in_channel`, `invalid_auth`, …
     #[error("Slack refused the message: {code}{hint}")]
     Refused {
@@ -46,6 +58,11 @@ pub enum SlackError {
 }
 
 impl SlackError {
+    /// Whether the next request would fail like this one.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Timeout | Self::Http(_))
+    }
+
     fn is_unauthorized(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if UNAUTHORIZED.contains(&code.as_str()))
     }
@@ -57,12 +74,19 @@ pub struct Slack {
     settings: config::Slack,
     secrets: Secrets,
     http: Http,
+    suspended: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Slack {
     /// Creates the client for the channel of `settings`; sends no request yet.
     pub fn new(settings: config::Slack, secrets: Secrets, http: Http) -> Self {
-        Self { settings, secrets, http }
+        Self { settings, secrets, http, suspended: Arc::default() }
+    }
+
+    /// Whether Slack left a request without an answer a short while ago: what is not urgent is not sent.
+    pub fn is_suspended(&self) -> bool {
+        let since = *self.suspended.lock().unwrap_or_else(PoisonError::into_inner);
+        since.is_some_and(|since| since.elapsed() < SUSPENSION)
     }
 
     /// The channel of the settings.
@@ -99,8 +123,17 @@ impl Slack {
         self.call("chat.update", &body).await.map(|_| ())
     }
 
-    /// Calls `method`; once more where the token is refused and was rotated since it was read.
     async fn call(&self, method: &str, body: &Value) -> Result<Value, SlackError> {
+        let begun = Instant::now();
+        let called = tokio::time::timeout(SLACK_TIMEOUT, self.call_anew(method, body)).await;
+        let called = called.unwrap_or(Err(SlackError::Timeout));
+        let is_slow = begun.elapsed() > SLOW || called.as_ref().is_err_and(SlackError::is_outage);
+        *self.suspended.lock().unwrap_or_else(PoisonError::into_inner) = is_slow.then_some(begun);
+        called
+    }
+
+    /// Calls `method`; once more where the token is refused and was rotated since it was read.
+    async fn call_anew(&self, method: &str, body: &Value) -> Result<Value, SlackError> {
         let token = self.secrets.get(&self.settings.secret).await?;
         let refused = match self.call_with(&token, method, body).await {
             Err(error) if error.is_unauthorized() => error,
@@ -117,7 +150,7 @@ impl Slack {
         let url = format!("{}/{method}", self.settings.api);
         let token = &SecretString::from(token.expose_secret().trim());
         let mut answer = self.http.post_json(&url, token, body, SLACK_TIMEOUT).await?;
-        if answer.status == 429 && answer.retry_after.is_some_and(|seconds| seconds <= MAX_SLACK_ATTEMPTS) {
+        if answer.status == 429 && answer.retry_after.is_some_and(|seconds| seconds <= MAX_RETRY_AFTER) {
             tokio::time::sleep(Duration::from_secs(answer.retry_after.unwrap_or_default())).await;
             answer = self.http.post_json(&url, token, body, SLACK_TIMEOUT).await?;
         }
