@@ -18,6 +18,7 @@ use aws_config::{Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use slipway_cluster::state::Signer;
 use slipway_cluster::{Auth, Cluster, ConnectError, Eks, Server};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -104,6 +105,7 @@ pub struct ConnectedCluster {
 pub struct Clusters {
     settings: config::Cluster,
     aws: Aws,
+    signer: Option<Signer>,
     known: Arc<Mutex<ConnectionCache>>,
 }
 
@@ -120,9 +122,9 @@ struct ConnectionCache {
 }
 
 impl Clusters {
-    /// Creates it for the cluster of `settings`; sends no request yet.
-    pub fn new(settings: config::Cluster, aws: Aws) -> Self {
-        Self { settings, aws, known: Arc::default() }
+    /// Creates it for the cluster of `settings`; sends no request yet. Recorded states are signed by `signer`.
+    pub fn new(settings: config::Cluster, aws: Aws, signer: Option<Signer>) -> Self {
+        Self { settings, aws, signer, known: Arc::default() }
     }
 
     /// Registers the clusters that the root declares. One whose Secret has changed is reconnected.
@@ -174,10 +176,13 @@ impl Clusters {
         {
             return Ok(found.clone());
         }
-        let found = match &secret {
+        let mut found = match &secret {
             Some(secret) => self.connect_declared(secret, &mut known).await?,
             None => self.connect().await?,
         };
+        if let Some(signer) = &self.signer {
+            found.cluster = found.cluster.signing(signer.clone());
+        }
         known.connected.insert(key, (secret, found.clone()));
         Ok(found)
     }

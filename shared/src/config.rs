@@ -39,7 +39,8 @@ variables! {
     SCHEDULE_ROLE = "SLIPWAY_SCHEDULE_ROLE", Some(""), "ARN of the role in whose name EventBridge Scheduler sends the \
         rest of a sync that waits for more than a minute, and what an outage puts off; without it a worker waits, and \
         a message of an outage longer than ten minutes becomes a dead letter.";
-    STATE_SECRET = "SLIPWAY_STATE_SECRET", None, "Secrets Manager name of the key under which drift is fingerprinted.";
+    STATE_SECRET = "SLIPWAY_STATE_SECRET", None, "Secrets Manager name of the key under which drift is \
+        fingerprinted, and which signs what is recorded in the clusters.";
     CLUSTER = "SLIPWAY_CLUSTER", Some(""), "EKS name of the cluster that manifests call \
         `https://kubernetes.default.svc` or `in-cluster`; needed unless `SLIPWAY_KUBECONFIG` is set.";
     CLUSTER_ENDPOINT = "SLIPWAY_CLUSTER_ENDPOINT", Some(""), "That cluster's API endpoint; asked of EKS where it is \
@@ -141,8 +142,8 @@ pub struct Settings {
     pub github: GitHubSettings,
     /// The cluster of the settings.
     pub cluster: Cluster,
-    /// [`STATE_SECRET`].
-    pub state_secret: String,
+    /// [`STATE_SECRET`]; `None` only on the command line, which then neither signs nor verifies what is recorded.
+    pub state_secret: Option<String>,
     /// [`SYNC_TIMEOUT`].
     pub sync_timeout: Duration,
     /// Slack, where it is configured.
@@ -287,7 +288,7 @@ impl<'a> Reader<'a> {
             root: self.root(),
             github: self.github(),
             cluster: self.cluster(),
-            state_secret: self.required(STATE_SECRET),
+            state_secret: Some(self.required(STATE_SECRET)),
             sync_timeout: self.duration(SYNC_TIMEOUT),
             slack: self.slack(),
         }

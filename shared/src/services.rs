@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
+use slipway_cluster::state::Signer;
 
 use crate::aws::Aws;
 use crate::clusters::Clusters;
@@ -14,6 +15,24 @@ use crate::root::{self, Root};
 use crate::secret::{SecretError, Secrets, StateKeys};
 use crate::source::github::GitHub;
 use crate::source::{Checkouts, Location};
+
+/// What signs recorded states: the secret `name`, also as it was before its last rotation.
+pub fn signer(secrets: &Secrets, name: &str) -> Signer {
+    let (secrets, name) = (secrets.clone(), name.to_owned());
+    Signer::new(move |anew| {
+        let (secrets, name) = (secrets.clone(), name.clone());
+        Box::pin(async move {
+            let keys = async {
+                if !anew {
+                    return Ok(vec![secrets.get(&name).await?]);
+                }
+                let current = secrets.get_anew(&name).await?;
+                Ok([Some(current), secrets.previous(&name, None).await?].into_iter().flatten().collect())
+            };
+            keys.await.map_err(|error: SecretError| chain(&error))
+        })
+    })
+}
 
 /// The clients of the outside world, and their settings.
 #[derive(Clone)]
@@ -29,7 +48,7 @@ pub struct Services {
     /// Limit of one sync over all its invocations.
     pub sync_timeout: Duration,
     secrets: Secrets,
-    state_secret: String,
+    state_secret: Option<String>,
 }
 
 impl Services {
@@ -40,7 +59,7 @@ impl Services {
             root,
             github: GitHub::new(github, secrets.clone()),
             slack: slack.map(|slack| Slack::new(slack, secrets.clone(), aws.http().clone())),
-            clusters: Clusters::new(cluster, aws),
+            clusters: Clusters::new(cluster, aws, state_secret.as_ref().map(|name| signer(&secrets, name))),
             sync_timeout,
             secrets,
             state_secret,
@@ -56,13 +75,20 @@ impl Services {
 
     /// The secret that drift fingerprints are keyed with.
     pub async fn state_key(&self) -> Result<SecretString, SecretError> {
-        self.secrets.get(&self.state_secret).await
+        match &self.state_secret {
+            Some(name) => self.secrets.get(name).await,
+            None => Ok(SecretString::from("local")),
+        }
     }
 
     /// The same, with the secret before it.
     pub async fn state_keys(&self) -> Result<StateKeys, SecretError> {
         let current = self.state_key().await?;
-        Ok(StateKeys { current, previous: self.secrets.previous(&self.state_secret, None).await? })
+        let previous = match &self.state_secret {
+            Some(name) => self.secrets.previous(name, None).await?,
+            None => None,
+        };
+        Ok(StateKeys { current, previous })
     }
 
     /// Creates the reporter of one event, where Slack is configured.

@@ -74,7 +74,8 @@ impl Place {
             auth: Auth::Token(plane.token.clone().into()),
             is_sandbox: false,
         };
-        let cluster = Cluster::connect(server).unwrap();
+        let keys = |_| Box::pin(async { Ok(vec!["key".into()]) }) as _;
+        let cluster = Cluster::connect(server).unwrap().signing(slipway_cluster::state::Signer::new(keys));
         let kinds = cluster.resolve(&gvks(), &BTreeSet::new()).await;
         let key = AppKey { root: "test".to_owned(), namespace: "argocd".to_owned(), name: namespace.clone() };
         let owner = AppIdentity { app: namespace.clone(), applyset: key.applyset_id(), namespace };

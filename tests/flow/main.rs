@@ -28,6 +28,7 @@ mod report;
 mod retry;
 mod rotation;
 mod secrets;
+mod signed;
 mod skip;
 mod slack;
 mod unchanged;

@@ -28,7 +28,7 @@ async fn worker(flow: &Flow, delay: Duration) -> (WebhookHandler, Arc<AtomicUsiz
         while let Ok((mut stream, _)) = listener.accept().await {
             let seen = Arc::clone(&seen);
             tokio::spawn(async move {
-                let _ = stream.read(&mut [0; 1 << 16]).await;
+                let _ = stream.read(&mut vec![0; 1 << 16]).await;
                 seen.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(delay).await;
                 let body = r#"{"ok": true, "channel": "C", "ts": "1"}"#;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use slipway::aws::Aws;
 use slipway::config::{EcrPush, GithubWebhook, Settings};
@@ -9,7 +10,7 @@ use slipway::deploy::WebhookHandler;
 use slipway::drift_check::DriftChecker;
 use slipway::image::run::ImageUpdater;
 use slipway_cluster::Cluster;
-use slipway_cluster::state::{self, State};
+use slipway_cluster::state::{self, Signer, State};
 use slipway_sandbox::forge::{Change, Delivery};
 use slipway_sandbox::{Clock, Options, Sandbox, aws};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -38,7 +39,7 @@ impl Flow {
         slipway::telemetry::start();
         let folder = tempfile::tempdir().unwrap();
         let options = Options { clock, ..Options::new(folder.path()) };
-        let (sandbox, webhooks) = Sandbox::start(options).await.unwrap();
+        let (sandbox, webhooks) = Box::pin(Sandbox::start(options)).await.unwrap();
         let aws = Aws::at(&sandbox.aws.url(), aws::REGION).await;
         let environment = sandbox.environment();
         let get = |name: &str| environment.get(name).cloned();
@@ -115,9 +116,15 @@ impl Flow {
         self.checker.handle(json!({}), soon(), "check").await.unwrap()
     }
 
+    /// The cluster, whose states are signed with the functions' key.
+    pub(crate) fn cluster(&self) -> Cluster {
+        let keys = |_| Box::pin(async { Ok(vec![SecretString::from("sandbox-state-key")]) }) as _;
+        Cluster::from_kubeconfig(self.sandbox.kubeconfig(), None, None).unwrap().signing(Signer::new(keys))
+    }
+
     /// Changes what the cluster remembers of the one application.
     pub(crate) async fn edit_state(&self, edit: impl FnOnce(&mut State)) {
-        let cluster = Cluster::from_kubeconfig(self.sandbox.kubeconfig(), None, None).unwrap();
+        let cluster = self.cluster();
         let key = state::list(&cluster).await.unwrap().remove(0);
         let mut recorded = state::read(&cluster, &key).await.unwrap().unwrap();
         edit(&mut recorded.state);
@@ -127,7 +134,7 @@ impl Flow {
 
     /// What the cluster remembers of the application `name`.
     pub(crate) async fn state(&self, name: &str) -> Option<State> {
-        let cluster = Cluster::from_kubeconfig(self.sandbox.kubeconfig(), None, None).unwrap();
+        let cluster = self.cluster();
         let key = state::list(&cluster).await.unwrap().into_iter().find(|key| key.name == name)?;
         Some(state::read(&cluster, &key).await.unwrap()?.state)
     }

@@ -67,7 +67,7 @@ async fn a_declared_cluster_is_looked_for_in_its_own_region_and_account() {
 
     let aws = Aws::at(&moto.endpoint, Moto::REGION).await;
     let settings = config::Cluster::Eks { name: "none".to_owned(), endpoint: None };
-    let clusters = Clusters::new(settings, aws);
+    let clusters = Clusters::new(settings, aws, None);
     let get = async |server: &str, role: Option<&str>| {
         let config = json!({"awsAuthConfig": {"clusterName": "green", "roleARN": role}}).to_string();
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "green"},

@@ -43,7 +43,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Diff(arguments) => diff::run(&arguments).await,
         Command::Sync(arguments) => sync::run(&arguments).await,
         Command::Wait(arguments) => wait::run(&arguments).await.map(|()| 0),
-        Command::Rollback(arguments) => sync::rollback(&arguments).await,
+        Command::Rollback(arguments) => Box::pin(sync::rollback(&arguments)).await,
         Command::Delete(arguments) => Box::pin(delete::run(&arguments)).await.map(|()| 0),
     }
 }

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::discover::Discovered;
 use crate::kubeconfig;
+use crate::state::Signer;
 use crate::token;
 use crate::transport::{self, Endpoint};
 use slipway_gitops::error::{ApiError, Class};
@@ -140,6 +141,7 @@ pub struct Cluster {
     inner: Arc<Inner>,
     deadlines: Vec<Deadline>,
     redactor: Redactor,
+    signer: Option<Signer>,
 }
 
 impl Debug for Cluster {
@@ -219,6 +221,7 @@ impl Cluster {
             }),
             deadlines: Vec::new(),
             redactor: Redactor::default(),
+            signer: None,
         })
     }
 
@@ -239,6 +242,16 @@ impl Cluster {
     #[must_use]
     pub fn redacting(&self, redactor: Redactor) -> Self {
         Self { redactor, ..self.clone() }
+    }
+
+    /// The same connection, whose recorded states are signed and verified by `signer`.
+    #[must_use]
+    pub fn signing(&self, signer: Signer) -> Self {
+        Self { signer: Some(signer), ..self.clone() }
+    }
+
+    pub(crate) fn signer(&self) -> Option<&Signer> {
+        self.signer.as_ref()
     }
 
     /// The redactor of this connection's messages.

@@ -5,25 +5,23 @@
 //! kubernetes/enhancements.
 
 mod attempt;
+mod packed;
+mod signature;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read as _, Write as _};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use flate2::Compression;
-use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::core::Request;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
-use slipway_manifest::names::Form;
 use slipway_manifest::{Object, ObjectId};
 
 pub use attempt::{Attempt, Reached};
+pub use signature::Signer;
+
+use packed::{chunks, digest_of, inventory, shrink_to_limit, unpack};
 
 use crate::apply;
 use crate::connect::Cluster;
@@ -32,13 +30,9 @@ use slipway_gitops::api_resources::GroupKind;
 use slipway_gitops::error::{ApiError, Class};
 use slipway_gitops::identity::STATE_NAMESPACE;
 use slipway_gitops::managed_fields;
-use slipway_gitops::status::{Initiator, Status};
+use slipway_gitops::status::Status;
 use slipway_gitops::tracking;
 
-/// Size of the packed state: etcd refuses 1.5 MiB, and base64 adds a third.
-const MAX_STATE_BYTES: usize = 800 << 10;
-/// Size of the unpacked state: a forged ConfigMap must not exhaust the memory.
-const MAX_UNPACKED: u64 = 64 << 20;
 /// Deployments in the history (Argo CD's `revisionHistoryLimit`).
 pub const MAX_HISTORY: usize = 10;
 
@@ -73,6 +67,34 @@ pub enum StateError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The ConfigMap has a signature that is not Slipway's: nothing of it may be used.
+    #[error(
+        "the state of {app} is not what Slipway wrote: the annotation {} of ConfigMap/{STATE_NAMESPACE}/{name} does \
+         not fit it. See who wrote it, and whether SLIPWAY_STATE_SECRET was replaced twice; without the annotation it \
+         is used with care, and signed by the next drift-check",
+        signature::ANNOTATION
+    )]
+    Forged {
+        /// `namespace/name` of the application.
+        app: String,
+        /// Name of the ConfigMap.
+        name: String,
+    },
+    /// The key with which states are signed could not be read.
+    #[error("failed to get the key that signs the state of {app}: {reason}")]
+    Key {
+        /// `namespace/name` of the application.
+        app: String,
+        /// The error.
+        reason: String,
+    },
+}
+
+impl StateError {
+    /// Whether the same may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        !matches!(self, Self::Damaged { .. } | Self::Forged { .. })
+    }
 }
 
 /// Identifies an application of one root.
@@ -165,6 +187,10 @@ pub struct State {
     /// Digests of the numbered ConfigMaps that continue the inventory.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     inventory_parts: Vec<String>,
+    /// Whether nothing shows that Slipway wrote what was read: an older version did, the command line without the key,
+    /// or anybody else. Such a state stays unsigned until its commits were checked.
+    #[serde(skip)]
+    pub is_unsigned: bool,
 }
 
 /// A state as it was read, with the version that proves it current.
@@ -188,8 +214,10 @@ impl StoredState {
 pub async fn read(cluster: &Cluster, key: &AppKey) -> Result<Option<StoredState>, StateError> {
     let name = key.object_name();
     let Some(object) = fetch(cluster, key, &name).await? else { return Ok(None) };
+    let is_signed = Box::pin(is_signed(cluster, key, &object)).await?;
     let damaged = |reason: String| StateError::Damaged { app: key.display_name(), name: name.clone(), reason };
     let mut state: State = unpack(&object, "state").map_err(damaged)?;
+    state.is_unsigned = !is_signed;
     state.inventory = inventory(&object).map_err(damaged)?;
     if state.attempt.is_none() {
         state.attempt = Attempt::of(&state.status);
@@ -205,6 +233,19 @@ pub async fn read(cluster: &Cluster, key: &AppKey) -> Result<Option<StoredState>
     }
     let version = object.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
     Ok(Some(StoredState { state, app: key.clone(), version }))
+}
+
+/// Whether the signature shows that Slipway wrote the state; an error where it shows that another did.
+async fn is_signed(cluster: &Cluster, key: &AppKey, object: &Object) -> Result<bool, StateError> {
+    let (Some(signer), Some(signature)) = (cluster.signer(), object.annotation(signature::ANNOTATION)) else {
+        return Ok(false);
+    };
+    let data = object.get("binaryData").unwrap_or(&Value::Null);
+    match signer.is_signed(key, data, signature).await {
+        Ok(true) => Ok(true),
+        Ok(false) => Err(StateError::Forged { app: key.display_name(), name: key.object_name() }),
+        Err(reason) => Err(StateError::Key { app: key.display_name(), reason }),
+    }
 }
 
 /// Reference of the ConfigMap `name`, to watch it.
@@ -234,7 +275,8 @@ pub async fn list(cluster: &Cluster) -> Result<Vec<AppKey>, ApiError> {
     Ok(keys)
 }
 
-/// Writes the state of `key` if it is still the one read as `version` (`None`: it did not exist).
+/// Writes the state of `key` if it is still the one read as `version` (`None`: it did not exist). It is signed, unless
+/// it is [unsigned](State::is_unsigned).
 ///
 /// Above 800 KiB the details of the history are dropped first, then messages; the inventory continues in numbered
 /// ConfigMaps. Returns the new version.
@@ -254,10 +296,16 @@ pub async fn write(
         state.inventory_parts.push(digest_of(&chunk));
         put_part(cluster, key, &part_name(&name, number), chunk).await?;
     }
-    let body = json!({
-        "apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": metadata(key, &name, &state.inventory, version),
-        "binaryData": {"state": shrink_to_limit(&mut state), "inventory": first}});
+    let mut metadata = metadata(key, &name, &state.inventory, version);
+    let data = json!({"state": shrink_to_limit(&mut state), "inventory": first});
+    if let Some(signer) = cluster.signer().filter(|_| !state.is_unsigned)
+        && let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut)
+    {
+        let signature = Box::pin(signer.sign(key, &data)).await;
+        let failed = |reason| StateError::Key { app: key.display_name(), reason };
+        annotations.insert(signature::ANNOTATION.to_owned(), signature.map_err(failed)?.into());
+    }
+    let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "binaryData": data});
     let answer = match version {
         Some(_) => replace(cluster, &name, &body).await,
         None => create(cluster, &body).await,
@@ -308,94 +356,6 @@ fn metadata(key: &AppKey, name: &str, inventory: &BTreeSet<ObjectId>, version: O
         fields.insert("resourceVersion".to_owned(), json!(version));
     }
     metadata
-}
-
-/// Packs the state; where it is too large, drops the details of the history first, then the objects' messages.
-fn shrink_to_limit(state: &mut State) -> String {
-    let mut packed = pack(state);
-    if packed.len() > MAX_STATE_BYTES {
-        for deployment in &mut state.status.history {
-            deployment.source.clear();
-            deployment.initiated_by = Initiator::default();
-        }
-        packed = pack(state);
-    }
-    if packed.len() > MAX_STATE_BYTES {
-        let results = state.status.operation_state.iter_mut().filter_map(|operation| operation.sync_result.as_mut());
-        results.flat_map(|result| &mut result.resources).for_each(|result| result.message.clear());
-        state
-            .status
-            .resources
-            .iter_mut()
-            .filter_map(|resource| resource.health.as_mut())
-            .for_each(|health| health.message.clear());
-        packed = pack(state);
-    }
-    packed
-}
-
-/// Packs the inventory into as many pieces as needed: one for up to some ten thousand objects.
-fn chunks(inventory: &BTreeSet<ObjectId>) -> Vec<String> {
-    let lines: Vec<String> =
-        inventory.iter().map(|id| format!("{}/{}/{}/{}", id.group, id.kind, id.namespace, id.name)).collect();
-    let mut size = lines.len().max(1);
-    loop {
-        let packed: Vec<String> = lines.chunks(size).map(|chunk| pack(&chunk)).collect();
-        // Half of a ConfigMap is reserved for the state.
-        if size == 1 || packed.iter().all(|chunk| chunk.len() <= MAX_STATE_BYTES / 2) {
-            return packed;
-        }
-        size = size.div_ceil(2);
-    }
-}
-
-fn inventory(object: &Object) -> Result<BTreeSet<ObjectId>, String> {
-    if object.pointer("/binaryData/inventory").and_then(Value::as_str).is_none_or(str::is_empty) {
-        return Ok(BTreeSet::new());
-    }
-    let lines: Vec<String> = unpack(object, "inventory")?;
-    lines
-        .iter()
-        .map(|line| match line.splitn(4, '/').collect::<Vec<_>>().as_slice() {
-            [group, kind, namespace, name] if is_place(group, kind, namespace, name) => {
-                Ok(ObjectId::new(*group, *kind, *namespace, *name))
-            }
-            _ => Err(format!("{line:?} is no entry of an inventory")),
-        })
-        .collect()
-}
-
-/// Whether these can be an object's. The inventory leads to reads and deletions, and any writer of the ConfigMap can
-/// forge it.
-fn is_place(group: &str, kind: &str, namespace: &str, name: &str) -> bool {
-    let or_none = |form: Form, text: &str| text.is_empty() || form.fits(text);
-    Form::Kind.fits(kind)
-        && or_none(Form::Subdomain, group)
-        && or_none(Form::Label, namespace)
-        && or_none(Form::Segment, name)
-}
-
-fn pack(value: &impl Serialize) -> String {
-    // Writing JSON to memory can't fail: keys are strings.
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    let json = serde_json::to_vec(value).unwrap_or_default();
-    let packed = encoder.write_all(&json).and_then(|()| encoder.finish()).unwrap_or_default();
-    STANDARD.encode(packed)
-}
-
-fn unpack<T: for<'a> Deserialize<'a>>(object: &Object, key: &str) -> Result<T, String> {
-    let packed = object.pointer(&format!("/binaryData/{key}")).and_then(Value::as_str).unwrap_or_default();
-    let packed = STANDARD.decode(packed).map_err(|_| format!("binaryData.{key} is not base64"))?;
-    let mut json = Vec::new();
-    GzDecoder::new(packed.as_slice())
-        .take(MAX_UNPACKED)
-        .read_to_end(&mut json)
-        .map_err(|_| format!("binaryData.{key} is not gzip"))?;
-    serde_json::from_slice(&json).map_err(|error| format!("binaryData.{key}: {error}"))
-}
-
-fn digest_of(text: impl AsRef<str>) -> String {
-    STANDARD.encode(Sha256::digest(text.as_ref()))
 }
 
 fn part_name(name: &str, number: usize) -> String {
@@ -471,47 +431,6 @@ mod tests {
     }
 
     #[test]
-    fn an_inventory_survives_packing_in_pieces() {
-        // Incompressible names, so that one piece is not enough.
-        let inventory: BTreeSet<ObjectId> = (0..12_000_u32)
-            .map(|n| {
-                ObjectId::new(
-                    "",
-                    "ConfigMap",
-                    "shop",
-                    STANDARD.encode(Sha256::digest(n.to_be_bytes())).replace('/', "-"),
-                )
-            })
-            .collect();
-        let chunks = chunks(&inventory);
-        assert!(chunks.len() > 1);
-        let mut read = BTreeSet::new();
-        for chunk in chunks {
-            let object = Object::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap",
-                "metadata": {"name": "x"}, "binaryData": {"inventory": chunk}}))
-            .unwrap();
-            read.extend(super::inventory(&object).unwrap());
-        }
-        assert_eq!(read, inventory);
-    }
-
-    #[test]
-    fn an_inventory_that_names_no_object_is_refused() {
-        let read = |line: &str| {
-            let packed = pack(&[line]);
-            let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"},
-                "binaryData": {"inventory": packed}});
-            inventory(&Object::from_value(object).unwrap())
-        };
-        assert_eq!(read("rbac.authorization.k8s.io/ClusterRole//system:x").unwrap().len(), 1);
-        for line in
-            ["/Secret/x?y=-dev/z", "/Secret/shop/../../z", "/Secret/shop/..", "../Secret/shop/z", "/Se cret/shop/z"]
-        {
-            assert_eq!(read(line).unwrap_err(), format!("{line:?} is no entry of an inventory"));
-        }
-    }
-
-    #[test]
     fn the_parent_is_an_applyset() {
         let inventory =
             [ObjectId::new("apps", "Deployment", "shop", "web"), ObjectId::new("", "Service", "back", "db")].into();
@@ -570,21 +489,5 @@ mod tests {
             let attempt = Attempt::of(&serde_json::from_value(status).unwrap());
             assert_eq!((attempt.revision.as_str(), attempt.reached), expected, "{what}");
         }
-    }
-
-    #[test]
-    fn a_state_reads_back_as_written() {
-        let mut state = State { lease_transitions: 3, ..State::default() };
-        state.status.sync.revision = "abc".to_owned();
-        state.drift.insert("Deployment/shop/web".to_owned(), "hmac".to_owned());
-        let packed = shrink_to_limit(&mut state);
-        let object = Object::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"},
-            "binaryData": {"state": packed}}))
-        .unwrap();
-        assert_eq!(unpack::<State>(&object, "state").unwrap(), state);
-        let broken = Object::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"},
-            "binaryData": {"state": "aGFsbG8="}}))
-        .unwrap();
-        assert_eq!(unpack::<State>(&broken, "state").unwrap_err(), "binaryData.state is not gzip");
     }
 }

@@ -6,6 +6,7 @@
 //! projects are today's where they are still declared.
 
 use slipway_cluster::state::{self, AppKey, StoredState};
+use slipway_gitops::identity::STATE_NAMESPACE;
 
 use super::prepare::{self, PrepareError};
 use crate::app::{Projects, skip};
@@ -35,6 +36,12 @@ enum RemovedApplicationError {
         #[source]
         source: Failure,
     },
+    #[error(
+        "nothing is deleted: ConfigMap/{STATE_NAMESPACE}/{name}, which says what was deployed, is not signed by \
+         Slipway; restore the manifest until the next drift-check has signed it, and remove it again, or run `slipway \
+         app delete {app}`"
+    )]
+    Unsigned { app: String, name: String },
     #[error("the root at {0} does not have the Application that was deployed from it")]
     Missing(String),
     #[error(transparent)]
@@ -80,7 +87,14 @@ pub async fn delete_application(
     let RemovedApplication { key, destination } = removed;
     let recorded = match state::read(&destination.cluster, key).await {
         Ok(recorded) => recorded?,
-        Err(error) => return Some(SyncOutcome::failed(chain(&error), true)),
+        Err(error) => {
+            let outcome = SyncOutcome::failed(chain(&error), error.is_retryable());
+            if !outcome.retry {
+                let (app, cluster) = (key.instance(), &destination.name);
+                engine.notify(&report::deletion(&app, cluster, outcome.phase, &[], &outcome.problems)).await;
+            }
+            return Some(outcome);
+        }
     };
     // Reported already: a person has to act first.
     if delete::held(&recorded.state).is_some() {
@@ -94,7 +108,13 @@ pub async fn delete_application(
         );
         return None;
     };
-    let outcome = match recorded_application(engine, projects, key, sha).await {
+    let member = if recorded.state.is_unsigned {
+        let app = format!("{}/{}", key.namespace, key.name);
+        Err(RemovedApplicationError::Unsigned { app, name: key.object_name() })
+    } else {
+        recorded_application(engine, projects, key, sha).await
+    };
+    let outcome = match member {
         Ok(member) => delete_removed(engine, &member, &recorded, destination, holder, times).await,
         Err(error) => Err(error),
     };
@@ -102,7 +122,7 @@ pub async fn delete_application(
         let retry = match &error {
             RemovedApplicationError::Root { source, .. } => source.class == crate::error::Class::Retryable,
             RemovedApplicationError::Job(error) => error.is_retryable(),
-            RemovedApplicationError::Missing(_) => false,
+            RemovedApplicationError::Missing(_) | RemovedApplicationError::Unsigned { .. } => false,
         };
         SyncOutcome::failed(chain(&error), retry)
     });

@@ -66,7 +66,7 @@ impl LookupError {
         let passes = |class: Class| class.is_transient();
         match self {
             Self::Key(_) => true,
-            Self::State(error) => !matches!(error, StateError::Damaged { .. }),
+            Self::State(error) => error.is_retryable(),
             Self::Capabilities(error) => passes(error.class),
             Self::Kind(error) => matches!(error, DiscoverError::Incomplete { .. }),
             Self::Lookup(failure) => passes(failure.source.class),

@@ -7,6 +7,7 @@ pub mod lookups;
 pub mod prepare;
 pub mod selection;
 pub(crate) mod skip;
+pub mod trust;
 
 mod manual;
 pub(crate) mod render_failure;
@@ -78,7 +79,7 @@ impl WebhookHandler {
     /// Handles an event: messages of the queue (`Records`), or a request of the URL. The invocation ends at `deadline`.
     pub async fn handle(&self, event: Value, deadline: Instant, id: &str) -> Result<Value, Failure> {
         if event.get("Records").is_none() {
-            return Ok(self.queue.answer(event).await);
+            return Ok(Box::pin(self.queue.answer(event)).await);
         }
         let Some(worker) = &self.worker else {
             let message = "failed to process a message: this function answers the URL alone, SLIPWAY_ROOT is not set";

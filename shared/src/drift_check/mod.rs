@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use slipway_cluster::Cluster;
 use slipway_cluster::lease::LockError;
 use slipway_cluster::state::{self, Attempt, Operation, Reached, State, StateError};
+use slipway_gitops::identity::STATE_NAMESPACE;
 use slipway_gitops::normalize::NormalizeError;
 use slipway_gitops::status::COMPARISON_ERROR;
 use tokio::sync::watch;
@@ -25,7 +26,7 @@ use crate::aws::Aws;
 use crate::clusters::ClusterError;
 use crate::config;
 use crate::deploy::prepare::{self, PrepareError};
-use crate::deploy::{self, app_deletion};
+use crate::deploy::{self, app_deletion, trust};
 use crate::error::{Class, Failure, chain};
 use crate::event::schedule::{self, ScheduleTrigger};
 use crate::notify::report::{self, Drift};
@@ -117,7 +118,7 @@ impl DriftChecker {
         };
         let remaining = deadline.saturating_duration_since(Instant::now());
         let until = deadline.checked_sub(REPORTING_RESERVE.min(remaining / 4)).unwrap_or(deadline);
-        let results = self.run(only.as_deref(), until, id).await?;
+        let results = Box::pin(self.run(only.as_deref(), until, id)).await?;
         let apps: serde_json::Map<String, Value> = results.into_iter().map(|(app, v)| (app, summary(&v))).collect();
         Ok(json!({ "applications": apps }))
     }
@@ -139,7 +140,14 @@ impl DriftChecker {
                 let check = Box::pin(self.check(app, &checkouts, key, id, until));
                 let verdict = match tokio::time::timeout_at(until, check).await {
                     Ok(Ok(verdict)) => verdict,
-                    Ok(Err(error)) => DriftReport { problems: vec![chain(&error)], ..DriftReport::default() },
+                    Ok(Err(error)) => {
+                        let problems = vec![chain(&error)];
+                        if matches!(&error, CheckError::State(error) if matches!(**error, StateError::Forged { .. })) {
+                            let what = format!("{} is not checked", app.instance());
+                            self.engine.notify(&report::problem(&what, &problems)).await;
+                        }
+                        DriftReport { problems, ..DriftReport::default() }
+                    }
                     Err(_) => DriftReport {
                         problems: vec!["deadline of this invocation exceeded".to_owned()],
                         ..DriftReport::default()
@@ -309,6 +317,9 @@ impl DriftChecker {
             status::fail_interrupted(&mut recorded.state, CUT_OFF, Timestamp::now());
         }
         let version = recorded.version().to_owned();
+        if recorded.state.is_unsigned {
+            Box::pin(self.adopt(app, destination, checkouts, &mut recorded.state)).await?;
+        }
         let revision = recorded.state.attempt.revision.clone();
         if revision.is_empty() {
             let (behind, is_lost) = self.behind(app, checkouts, &mut recorded.state).await?;
@@ -359,6 +370,29 @@ impl DriftChecker {
         record(&mut recorded.state, &compared, &gone);
         session.write(&mut recorded.state, Some(&version)).await.map_err(Box::new)?;
         Ok(Checked { report: verdict, heal, is_lost })
+    }
+
+    /// Takes over a state that is not signed, and tells which of its commits are not used.
+    async fn adopt(
+        &self,
+        app: &ResolvedApplication,
+        destination: &str,
+        checkouts: &Checkouts,
+        state: &mut State,
+    ) -> Result<(), CheckError> {
+        let foreign = trust::adopt(&self.engine, app, checkouts, state).await?;
+        if !foreign.is_empty() {
+            let name = prepare::owner(&self.engine, app).key.object_name();
+            let what = format!(
+                "ConfigMap/{STATE_NAMESPACE}/{name} on {destination} is not signed, and names commits that are not on \
+                 `{}` of {}: {} forgets them; see who wrote it",
+                app.revision(),
+                app.repo,
+                app.instance()
+            );
+            self.engine.notify(&report::problem(&what, &foreign)).await;
+        }
+        Ok(())
     }
 
     /// Tells once which objects can't be compared with Git, and why; not of an outage, which passes.

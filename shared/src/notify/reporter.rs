@@ -187,12 +187,11 @@ impl Reporter {
             return Ok(());
         }
         sent.edited = Some(Instant::now());
-        match shown.posted.get() {
-            Some(posted) => self.slack.update(posted, &text).await?,
-            None => {
-                let posted = self.slack.post_to(&shown.channel, &text).await?;
-                shown.posted.get_or_init(|| posted);
-            }
+        if let Some(posted) = shown.posted.get() {
+            self.slack.update(posted, &text).await?;
+        } else {
+            let posted = self.slack.post_to(&shown.channel, &text).await?;
+            shown.posted.get_or_init(|| posted);
         }
         sent.text = text;
         Ok(())

@@ -125,7 +125,7 @@ impl Slack {
 
     async fn call(&self, method: &str, body: &Value) -> Result<Value, SlackError> {
         let begun = Instant::now();
-        let called = tokio::time::timeout(SLACK_TIMEOUT, self.call_anew(method, body)).await;
+        let called = tokio::time::timeout(SLACK_TIMEOUT, Box::pin(self.call_anew(method, body))).await;
         let called = called.unwrap_or(Err(SlackError::Timeout));
         let is_slow = begun.elapsed() > SLOW || called.as_ref().is_err_and(SlackError::is_outage);
         *self.suspended.lock().unwrap_or_else(PoisonError::into_inner) = is_slow.then_some(begun);

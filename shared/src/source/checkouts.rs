@@ -20,13 +20,20 @@ pub struct Checkouts {
     github: GitHub,
     revisions: Cells<(Repo, String), String>,
     commits: Cells<(Repo, String), Arc<Checkout>>,
+    ancestors: Cells<(Repo, String, String), bool>,
     local: Option<Arc<Checkout>>,
 }
 
 impl Checkouts {
     /// Creates an empty cache.
     pub fn new(github: GitHub) -> Self {
-        Self { github, revisions: Mutex::default(), commits: Mutex::default(), local: None }
+        Self {
+            github,
+            revisions: Mutex::default(),
+            commits: Mutex::default(),
+            ancestors: Mutex::default(),
+            local: None,
+        }
     }
 
     /// Like [`Checkouts::new`], but every revision of `repo` is `tree`, a local folder, whose commit id is a hash of
@@ -52,6 +59,17 @@ impl Checkouts {
         }
         let cell = cell(&self.revisions, (repo.clone(), revision.to_owned())).await;
         cell.get_or_try_init(|| self.github.resolve(repo, revision)).await.cloned()
+    }
+
+    /// Whether the commit `sha` is that of `revision` in `repo`, or one before it; requested once. In a local folder
+    /// every commit is.
+    pub async fn is_on(&self, repo: &Repo, revision: &str, sha: &str) -> Result<bool, GithubError> {
+        let head = self.resolve(repo, revision).await?;
+        if head == sha || self.local(repo).is_some() {
+            return Ok(true);
+        }
+        let cell = cell(&self.ancestors, (repo.clone(), sha.to_owned(), head.clone())).await;
+        cell.get_or_try_init(|| Box::pin(self.github.is_ancestor(repo, sha, &head))).await.copied()
     }
 
     /// The files of the commit `sha`; fetched once, also by concurrent callers.

@@ -250,7 +250,7 @@ impl GitHub {
     ) -> Result<Vec<u8>, GithubError> {
         let used = self.secrets.get(&self.settings.secret).await?;
         let client = self.client(used.clone()).await?;
-        let refused = match Self::send_with(&client, what, path, body, limits).await {
+        let refused = match Box::pin(Self::send_with(&client, what, path, body, limits)).await {
             Err(error) if error.is_unauthorized() => error,
             sent => return sent,
         };
@@ -259,7 +259,7 @@ impl GitHub {
             return Err(refused);
         }
         let client = self.client(anew).await?;
-        Self::send_with(&client, what, path, body, limits).await
+        Box::pin(Self::send_with(&client, what, path, body, limits)).await
     }
 
     async fn send_with(
@@ -312,6 +312,22 @@ impl GitHub {
         match commit.get("sha").and_then(Value::as_str) {
             Some(sha) if is_sha(sha) => Ok(sha.to_owned()),
             _ => Err(GithubError::Answer { what, problem: "the answer has no commit".to_owned() }),
+        }
+    }
+
+    /// Whether the commit `old` is an ancestor of the commit `new`, or the same. A commit of a fork is none: GitHub
+    /// serves it under the parent's name, too.
+    pub async fn is_ancestor(&self, repo: &Repo, old: &str, new: &str) -> Result<bool, GithubError> {
+        if !is_sha(old) || !is_sha(new) {
+            return Ok(false);
+        }
+        let what = format!("compare {old} with {new} of {repo}");
+        // The second page has neither files nor commits, which are not needed.
+        let path = format!("/repos/{repo}/compare/{old}...{new}?per_page=1&page=2");
+        match self.get::<Value>(&what, &path).await {
+            Ok(answer) => Ok(matches!(answer.get("status").and_then(Value::as_str), Some("ahead" | "identical"))),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

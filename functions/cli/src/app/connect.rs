@@ -11,11 +11,12 @@ use slipway::app::IN_CLUSTER_SERVER;
 use slipway::aws::Aws;
 use slipway::clusters::Clusters;
 use slipway::config;
+use slipway::deploy::trust;
 use slipway::error::chain;
 use slipway::reconcile::sync;
 use slipway::root::{self, ResolvedApplication, Root};
 use slipway::secret::Secrets;
-use slipway::services::Services;
+use slipway::services::{self, Services};
 use slipway::source::{Checkouts, Location, local};
 use slipway_cluster::Cluster;
 use slipway_cluster::state::{self, AppKey, StoredState};
@@ -26,14 +27,14 @@ use super::{ClusterFlags, SourceFlags};
 
 /// The secret name under which the environment's token is given to the services.
 const TOKEN: &str = "GITHUB_TOKEN";
-/// The name of a secret that only this process needs.
-const STATE_KEY: &str = "local";
 /// Limit of the request for the username: a sync does not wait for it.
 const ASK_WHO: Duration = Duration::from_secs(5);
 
 /// Connects to the cluster of the flags.
 pub(super) async fn cluster(flags: &ClusterFlags) -> anyhow::Result<Cluster> {
-    let clusters = Clusters::new(settings(flags)?, Aws::default());
+    let aws = Aws::default();
+    let signer = variable(config::STATE_SECRET.name).map(|name| services::signer(&Secrets::new(aws.clone()), &name));
+    let clusters = Clusters::new(settings(flags)?, aws, signer);
     let found = clusters.get(IN_CLUSTER_SERVER, "").await.map_err(|error| anyhow!(chain(&error)))?;
     Ok(found.cluster)
 }
@@ -138,7 +139,7 @@ impl CliContext {
                 .clone(),
         };
         let root: Location = root.parse().with_context(|| format!("failed to read the root `{root}`"))?;
-        let mut given = BTreeMap::from([(STATE_KEY.to_owned(), SecretString::from(STATE_KEY))]);
+        let mut given = BTreeMap::new();
         let token = variable(TOKEN).or_else(|| variable("GH_TOKEN"));
         let secret = match (token, variable(config::GITHUB_SECRET.name)) {
             (Some(token), _) => {
@@ -155,7 +156,7 @@ impl CliContext {
         let settings = config::Settings {
             github: slipway::source::github::GitHubSettings { api, secret },
             cluster,
-            state_secret: variable(config::STATE_SECRET.name).unwrap_or_else(|| STATE_KEY.to_owned()),
+            state_secret: variable(config::STATE_SECRET.name),
             sync_timeout: sync::SYNC_TIMEOUT,
             slack: None,
             root,
@@ -205,6 +206,9 @@ impl CliContext {
         }
         let about = found.state.notes.get("application");
         let sha = about.and_then(|about| about.get("rootRevision")?.as_str()).context("its manifest is nowhere")?;
+        let (state, branch) =
+            ((&found.app, &found.state), (&self.engine.root.url.repo, self.engine.root.revision.as_str()));
+        trust::check(&self.checkouts, state, branch, sha).await.map_err(|error| anyhow!(chain(&error)))?;
         let root = root::load_at(&self.engine.root, &self.checkouts, sha, Some(&self.root.projects)).await?;
         root.members.iter().find(is_it).cloned().with_context(|| format!("the root at {sha} does not have it"))
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use slipway::app::IN_CLUSTER_NAME;
 use slipway::app::skip;
 use slipway::clusters::ConnectedCluster;
-use slipway::deploy::prepare;
+use slipway::deploy::{prepare, trust};
 use slipway::error::chain;
 use slipway::notify::report::AppSyncStatus;
 use slipway::reconcile::sync::Deadlines;
@@ -101,6 +101,8 @@ async fn prepare(
     let context = CliContext::open(source, name).await?;
     let member = context.last_member(found).await?;
     let revision = prepare::deployed(&found.state);
+    let (state, branch) = ((&found.app, &found.state), (&member.repo, member.revision()));
+    trust::check(&context.checkouts, state, branch, &revision).await.map_err(|error| anyhow!(chain(&error)))?;
     let request = Box::pin(prepare::prepare(&context.engine, &context.checkouts, &member, &revision)).await;
     Ok(prepare::SyncRequest { destination, ..request.map_err(|error| anyhow!(chain(&error)))? })
 }

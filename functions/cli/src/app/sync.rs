@@ -8,8 +8,8 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::Value;
 use slipway::app::skip::SKIPPED;
-use slipway::deploy::prepare;
 use slipway::deploy::selection::{self, Pattern};
+use slipway::deploy::{prepare, trust};
 use slipway::error::chain;
 use slipway::notify::report::AppSyncStatus;
 use slipway::reconcile::sync::{self, Deadlines, OperationKind, SyncRequest};
@@ -142,13 +142,17 @@ pub(super) async fn rollback(arguments: &Rollback) -> anyhow::Result<u8> {
     let head = context.revision(member, None).await?;
     let at_head = prepare(&context, member, &head).await?;
     let recorded = state::read(&at_head.destination.cluster, &at_head.owner.key).await?;
-    let history = recorded.map(|recorded| recorded.state.status.history).unwrap_or_default();
+    let recorded = recorded.map(|recorded| recorded.state).unwrap_or_default();
+    let history = &recorded.status.history;
     let entry = match id {
         Some(id) => history.iter().find(|entry| entry.id == *id),
         None => history.iter().rev().nth(1),
     };
     let ids: Vec<String> = history.iter().map(|entry| entry.id.to_string()).collect();
     let entry = entry.with_context(|| format!("{name} has no such deployment; its history: {}", ids.join(", ")))?;
+    let (state, branch) = ((&at_head.owner.key, &recorded), (&member.repo, member.revision()));
+    let checked = Box::pin(trust::check(&context.checkouts, state, branch, &entry.revision)).await;
+    checked.map_err(|error| anyhow!(chain(&error)))?;
     let mut request = prepare(&context, member, &entry.revision).await?;
     request.policy.options.prune = manner.prune;
     carry_out(member, request, manner).await

@@ -144,7 +144,7 @@ impl From<StateError> for SyncError {
 impl SyncError {
     pub(super) fn is_retryable(&self) -> bool {
         match self {
-            Self::State(error) => !matches!(**error, StateError::Damaged { .. }),
+            Self::State(error) => error.is_retryable(),
             Self::Lock(_) | Self::DeadlineExceeded | Self::LiveStateUnreadable => true,
             Self::Unapproved(_)
             | Self::Skipped(_)

@@ -112,7 +112,8 @@ impl SyncOperation<'_> {
             executor.remember_deployment();
         }
         // After a lost Lease its new holder writes the state. A sync that was not tried leaves the last result as it
-        // is.
+        // is, and a state that nobody understands stays for a person to look at.
+        let is_unreadable = matches!(&stopped, Some(SyncError::State(error)) if !error.is_retryable());
         let mut saved = Ok(());
         if !matches!(stopped, Some(SyncError::Lock(_))) {
             if !goes_on && !progress.phase.is_completed() {
@@ -121,7 +122,7 @@ impl SyncOperation<'_> {
             executor.notify(progress).await;
             if matches!(stopped, Some(SyncError::LiveStateUnreadable)) {
                 saved = executor.save_unread().await;
-            } else if !is_refused {
+            } else if !is_refused && !is_unreadable {
                 saved = executor.save(progress).await;
             }
         }

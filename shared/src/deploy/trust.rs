@@ -1,0 +1,88 @@
+//! Decides which recorded commits are rendered. A state that is not signed may come from anybody who can write a
+//! ConfigMap, and GitHub serves the commits of forks under the parent's name: of such a state only commits of the
+//! tracked branch are used.
+
+use slipway_cluster::state::{AppKey, Attempt, MAX_HISTORY, State};
+use slipway_gitops::identity::STATE_NAMESPACE;
+
+use super::prepare;
+use crate::reconcile::notes::{ApplicationSummary, Note as _};
+use crate::root::ResolvedApplication;
+use crate::services::Services;
+use crate::source::github::GithubError;
+use crate::source::{Checkouts, Repo};
+
+/// A recorded commit can't be used, or not be checked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustError {
+    /// The commit is not on the tracked branch.
+    #[error(
+        "the recorded commit {revision} is not on `{branch}` of {repo}, and ConfigMap/{STATE_NAMESPACE}/{name}, which \
+         names it, is not signed by Slipway: it is not used; name the commit by `slipway app sync --revision`"
+    )]
+    Foreign {
+        /// The commit.
+        revision: String,
+        /// The tracked revision.
+        branch: String,
+        /// The repository.
+        repo: Repo,
+        /// Name of the ConfigMap.
+        name: String,
+    },
+    /// GitHub could not be asked.
+    #[error(transparent)]
+    Github(#[from] GithubError),
+}
+
+/// Checks that the commit `revision` of `repo`, which `state` records for `app`, may be rendered: the state is signed,
+/// or the commit is on `branch`.
+pub async fn check(
+    checkouts: &Checkouts,
+    (app, state): (&AppKey, &State),
+    (repo, branch): (&Repo, &str),
+    revision: &str,
+) -> Result<(), TrustError> {
+    if !state.is_unsigned || checkouts.is_on(repo, branch, revision).await? {
+        return Ok(());
+    }
+    let (branch, repo, name) = (branch.to_owned(), repo.clone(), app.object_name());
+    Err(TrustError::Foreign { revision: revision.to_owned(), branch, repo, name })
+}
+
+/// Takes over the unsigned `state` of `member`, so that it is signed when it is written next: commits that are not on
+/// the tracked branch are forgotten, and what is known of the manifest is today's. Returns what was forgotten.
+pub(crate) async fn adopt(
+    engine: &Services,
+    member: &ResolvedApplication,
+    checkouts: &Checkouts,
+    state: &mut State,
+) -> Result<Vec<String>, GithubError> {
+    let is_on = |revision: String| async move { checkouts.is_on(&member.repo, member.revision(), &revision).await };
+    let mut foreign = Vec::new();
+    let tried = state.attempt.revision.clone();
+    if !tried.is_empty() && !is_on(tried.clone()).await? {
+        foreign.push(tried);
+        state.attempt = Attempt::default();
+    }
+    let history = std::mem::take(&mut state.status.history);
+    let older = history.len().saturating_sub(MAX_HISTORY);
+    for entry in history.into_iter().skip(older) {
+        if is_on(entry.revision.clone()).await? {
+            state.status.history.push(entry);
+        } else {
+            foreign.push(entry.revision);
+        }
+    }
+    if !foreign.is_empty() {
+        // What was compared or begun is of those commits, too.
+        state.operation = None;
+        state.status.sync.revision.clear();
+    }
+    ApplicationSummary(prepare::skipped_summary(engine, member, state)).keep(state);
+    state.is_unsigned = false;
+    foreign.sort();
+    foreign.dedup();
+    Ok(foreign)
+}
