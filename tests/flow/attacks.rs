@@ -256,3 +256,53 @@ async fn a_blip_of_root_or_forge_deletes_nothing() {
         }
     }
 }
+
+/// Two roots, or two Slipways, with an Application of one name on one cluster: the tracking ids are the same.
+#[tokio::test]
+async fn two_roots_with_one_name_do_not_take_each_others_objects() {
+    let mut flow = Flow::deployed().await;
+    let map = |of: &str| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web", "namespace": "shop"},
+        "data": {"of": of}})
+        .to_string()
+    };
+    let own = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "own", "namespace": "shop"}});
+    let application = flow.read(APPLICATION).replace("path: shop", "path: rival");
+    flow.push(
+        "Another root",
+        &[
+            ("roots/shop.yaml", application.as_str()),
+            ("rival/web.yaml", map("rival").as_str()),
+            ("rival/own.yaml", own.to_string().as_str()),
+        ],
+    );
+    flow.settle().await;
+    let before = flow.sandbox.cluster.get(&format!("{MAPS}/web")).unwrap();
+    let told = flow.messages().len();
+    flow.deployer = flow.another_at(Some("https://github.com/acme/gitops//roots?ref=main")).await;
+    flow.push("Go on", &[("NOTES.md", "1")]);
+    flow.settle().await;
+    let told = flow.messages().split_off(told).join("\n");
+    assert_eq!(flow.sandbox.cluster.get(&format!("{MAPS}/web")).unwrap(), before);
+    let own = flow.sandbox.cluster.get(&format!("{MAPS}/own")).expect("what is nobody else's is deployed");
+    for part in [
+        "ConfigMap/shop/web is part of applications shop and shop of https://github.com/acme/gitops//applications",
+        "where that root is no longer deployed, delete ConfigMap/slipway/shop-",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert!(!told.contains("ConfigMap/shop/own is part"), "{told}");
+
+    // The remedy: the first root is no longer deployed.
+    let set = before["metadata"]["labels"][PART_OF].clone();
+    let states = flow.sandbox.cluster.get("/api/v1/namespaces/slipway/configmaps").unwrap();
+    let is_first = |item: &&Value| item["metadata"]["labels"]["applyset.kubernetes.io/id"] == set;
+    let first = states["items"].as_array().unwrap().iter().find(is_first).unwrap()["metadata"]["name"].clone();
+    let path = format!("/api/v1/namespaces/slipway/configmaps/{}", first.as_str().unwrap());
+    flow.sandbox.cluster.call(Method::DELETE, &path, "application/json", &json!({}));
+    flow.push("Go on again", &[("rival/web.yaml", &map("heir"))]);
+    flow.settle().await;
+    let taken = flow.sandbox.cluster.get(&format!("{MAPS}/web")).unwrap();
+    assert_eq!(taken["data"]["of"], "heir", "{:?}", flow.messages());
+    assert_eq!(taken["metadata"]["labels"][PART_OF], own["metadata"]["labels"][PART_OF]);
+}

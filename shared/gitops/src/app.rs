@@ -201,7 +201,7 @@ pub fn find(objects: &[Object]) -> AppManifests {
     for object in objects {
         match (object.group(), object.kind()) {
             (GROUP, "Application") => match Application::from_object(object) {
-                Ok(app) if names.insert((app.namespace.clone(), app.name.clone())) => found.applications.push(app),
+                Ok(app) if names.insert(identity(object)) => found.applications.push(app),
                 Ok(_) => found.errors.push(AppError::Duplicate { object: object.id().to_string() }),
                 Err(error) => found.errors.push(error),
             },

@@ -126,6 +126,20 @@ fn declarations_are_found_beside_broken_ones() {
     assert_eq!((found.warnings.len(), found.projects.len()), (0, 1));
 }
 
+/// Where no namespace is written, it is Argo CD's own.
+#[test]
+fn one_application_is_declared_once_however_it_is_written() {
+    let app = |namespace: Value| {
+        let metadata = json!({"name": "shop", "namespace": namespace});
+        object(
+            json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": metadata, "spec": spec()}),
+        )
+    };
+    let found = find(&[app(Value::Null), app(json!("argocd")), app(json!("team"))]);
+    assert_eq!(found.applications.len(), 2);
+    assert!(matches!(found.errors.as_slice(), [AppError::Duplicate { .. }]), "{:?}", found.errors);
+}
+
 /// Names become parts of URLs and of tracking ids: `argocd/team_shop` would be `team/shop` there.
 #[test]
 fn names_that_lead_elsewhere_are_refused() {

@@ -30,7 +30,7 @@ use tokio::time::Instant;
 
 use super::deferred::DeferredDryRuns;
 use super::record::kubectl_line;
-use super::snapshot::shared_resource_warning;
+use super::snapshot::shared_resource_warnings;
 use super::{REQUEST_CONCURRENCY, SyncOutcome, SyncRequest};
 use crate::error::chain;
 use crate::notify::reporter::Reporter;
@@ -242,7 +242,8 @@ impl<'a> SyncExecutor<'a> {
     fn foreign_hook(&self, action: &Action<'_>, live: &Object) -> Option<String> {
         let owner = self.owner();
         let is_ours = live.label(tracking::PART_OF) == Some(owner.applyset.as_str())
-            || TrackingId::of(live).is_some_and(|id| id.app == owner.app);
+            || TrackingId::of(live).is_some_and(|id| id.app == owner.app)
+                && !self.shared_resources.contains_key(&action.task.id);
         let is_hook = matches!(action.kind, ActionKind::DeleteHook | ActionKind::RemoveHookFinalizer);
         (is_hook && !is_ours).then(|| {
             let id = &action.task.id;
@@ -294,8 +295,10 @@ impl<'a> SyncExecutor<'a> {
         let asked: Vec<ObjectRef> = places.values().map(|(_, place)| place.clone()).collect();
         let (found, failures) = objects::get_all(&self.cluster, &asked).await;
         let unread = failures.into_iter().map(|failure| (failure.id.clone(), failure.with_remedy()));
-        let owned =
-            found.iter().filter_map(|(id, live)| Some((id.clone(), shared_resource_warning(self.request, live)?)));
+        let owned = match shared_resource_warnings(&self.cluster, self.request, &found).await {
+            Ok(owned) => owned,
+            Err(error) => found.keys().map(|id| (id.clone(), chain(&error))).collect(),
+        };
         let held: BTreeMap<ObjectId, String> = unread.chain(owned).collect();
         for (place_id, (id, place)) in places {
             if let Some(line) = held.get(&place_id) {

@@ -3,14 +3,16 @@
 use slipway_gitops::prune_guard;
 use std::collections::{BTreeMap, BTreeSet};
 
-use slipway_cluster::apply;
 use slipway_cluster::objects::{self, ObjectRef};
+use slipway_cluster::state::{self, AppKey};
+use slipway_cluster::{Cluster, apply};
 use slipway_gitops::api_resources::{GroupKind, GroupVersionKind};
+use slipway_gitops::identity::STATE_NAMESPACE;
 use slipway_gitops::managed_fields::migrate;
 use slipway_gitops::plan::{self, Desired, PruneCandidate};
 use slipway_gitops::sync::{NamespaceMetadata, kept_reason};
-use slipway_gitops::tracking::TrackingId;
-use slipway_gitops::{ApiResources, DiscoverError, annotations};
+use slipway_gitops::tracking::{PART_OF, TrackingId};
+use slipway_gitops::{ApiError, ApiResources, DiscoverError, annotations};
 use slipway_manifest::{Object, ObjectId};
 
 use super::record::images;
@@ -101,7 +103,7 @@ impl SyncOperation<'_> {
         if let Some(denied) = request.permit.refused_namespace(&owner.namespace).filter(|_| is_written) {
             return Err(SyncError::Denied(Box::new(denied)));
         }
-        self.check_ownership(&mut snapshot)?;
+        Box::pin(self.check_ownership(&mut snapshot)).await?;
         if request.policy.operation.is_compared() {
             self.find_prune_candidates(&mut snapshot, is_complete);
         }
@@ -194,7 +196,7 @@ impl SyncOperation<'_> {
     }
 
     /// Stops where another sync engine is active; keeps away from objects of other applications.
-    fn check_ownership(&mut self, snapshot: &mut ClusterSnapshot) -> Result<(), SyncError> {
+    async fn check_ownership(&mut self, snapshot: &mut ClusterSnapshot) -> Result<(), SyncError> {
         let rival = snapshot.live.iter().find_map(|(id, object)| Some((id, migrate::conflicting_manager(object)?)));
         if let Some((id, rival)) = rival {
             return Err(SyncError::ConflictingController {
@@ -203,14 +205,15 @@ impl SyncOperation<'_> {
                 time: rival.time,
             });
         }
-        let request = self.executor.request;
-        for (id, object) in &snapshot.live {
-            let Some(line) = shared_resource_warning(request, object) else { continue };
-            if request.policy.fail_on_shared_resource {
-                snapshot.denied.insert(id.clone(), line);
-            } else {
-                self.executor.shared_resources.insert(id.clone(), line);
-            }
+        let shared = shared_resource_warnings(&self.executor.cluster, self.executor.request, &snapshot.live).await;
+        let shared = shared.map_err(|error| {
+            tracing::warn!(error = chain(&error), "failed to read which applications there are");
+            SyncError::LiveStateUnreadable
+        })?;
+        if self.executor.request.policy.fail_on_shared_resource {
+            snapshot.denied.extend(shared);
+        } else {
+            self.executor.shared_resources.extend(shared);
         }
         Ok(())
     }
@@ -326,11 +329,35 @@ impl SyncOperation<'_> {
     }
 }
 
-/// What to say where another application owns `live`.
-pub(super) fn shared_resource_warning(request: &SyncRequest, live: &Object) -> Option<String> {
-    let owner = TrackingId::of(live).filter(|id| id.describes(live) && id.app != request.owner.instance)?;
-    let (id, ours) = (live.id(), &request.owner.instance);
-    Some(format!("SharedResourceWarning: {id} is part of applications {ours} and {}", owner.app))
+/// The objects that another application owns, each with what to say: its tracking id names another, or its label the
+/// ApplySet of another that this cluster has. Two roots, or two Slipways, may have an Application of the same name.
+pub(super) async fn shared_resource_warnings(
+    cluster: &Cluster,
+    request: &SyncRequest,
+    live: &BTreeMap<ObjectId, Object>,
+) -> Result<BTreeMap<ObjectId, String>, ApiError> {
+    let (ours, applyset) = (&request.owner.instance, request.owner.key.applyset_id());
+    let is_labelled = |object: &Object| object.label(PART_OF).is_some_and(|set| set != applyset);
+    let others: BTreeMap<String, AppKey> = if live.values().any(is_labelled) {
+        let keys = state::list(cluster).await?.into_iter().filter(|key| *key != request.owner.key);
+        keys.map(|key| (key.applyset_id(), key)).collect()
+    } else {
+        BTreeMap::new()
+    };
+    let warning = |(id, object): (&ObjectId, &Object)| {
+        let by_name = TrackingId::of(object).filter(|id| id.describes(object) && id.app != *ours).map(|id| id.app);
+        let by_label = || {
+            let key = object.label(PART_OF).and_then(|set| others.get(set))?;
+            let (instance, root, name) = (key.instance(), &key.root, key.object_name());
+            Some(format!(
+                "{instance} of {root}; where that root is no longer deployed, delete \
+                 ConfigMap/{STATE_NAMESPACE}/{name}, which remembers it"
+            ))
+        };
+        let other = by_name.or_else(by_label)?;
+        Some((id.clone(), format!("SharedResourceWarning: {id} is part of applications {ours} and {other}")))
+    };
+    Ok(live.iter().filter_map(warning).collect())
 }
 
 /// Whether the namespace is missing, or some of its metadata.
