@@ -129,7 +129,9 @@ impl FromStr for Repo {
     fn from_str(text: &str) -> Result<Self, LocationError> {
         let bad = || LocationError::Url(text.to_owned());
         let (owner, mut name) = text.split_once('/').ok_or_else(bad)?;
-        while let Some((rest, ".git" | ".GIT")) = name.split_at_checked(name.len().saturating_sub(4)) {
+        while let Some((rest, end)) = name.split_at_checked(name.len().saturating_sub(4))
+            && end.eq_ignore_ascii_case(".git")
+        {
             name = rest;
         }
         if is_plain_name(owner) && is_plain_name(name) {
@@ -213,6 +215,7 @@ mod tests {
             "https://github.com/Acme/gitops",
             "https://GitHub.com/acme/gitops.git",
             "https://github.com/acme/gitops.git/",
+            "https://github.com/acme/gitops.Git.git",
             "git@github.com:acme/GitOps.git",
             "ssh://git@github.com/acme/gitops",
         ] {

@@ -31,6 +31,45 @@ fn here() -> ClusterName {
     ClusterName { server: "https://kubernetes.default.svc".into(), name: "in-cluster".into() }
 }
 
+/// All spellings of a repository are fetched by the same API with the same credential.
+#[test]
+fn a_repository_is_permitted_or_denied_however_it_is_written() {
+    let permits = |patterns: &[&str], url: &str| project(json!({"sourceRepos": patterns})).permits_source(url);
+    let spellings = [
+        "https://github.com/acme/gitops",
+        "https://github.com/acme/gitops/",
+        "https://github.com/acme/gitops.git",
+        "https://github.com/acme/gitops.git/",
+        "https://github.com/acme/gitops.GIT",
+        "https://GitHub.com/Acme/GitOps",
+        "http://github.com/acme/gitops",
+        "git@github.com:acme/gitops.git",
+        "git@github.com:acme/gitops/",
+        "ssh://git@github.com/acme/gitops",
+        "ssh://git@github.com/acme/gitops.git/",
+        " https://github.com/acme/gitops ",
+    ];
+    let mut count = 0;
+    for written in spellings {
+        for url in spellings {
+            assert!(permits(&[written.trim()], url), "{written} permits {url}");
+            assert!(!permits(&["*", &format!("!{}", written.trim())], url), "{written} denies {url}");
+            count += 1;
+        }
+        for pattern in ["!https://github.com/acme/*", "!git@github.com:acme/*", "!https://*/acme/gitops"] {
+            assert!(!permits(&["*", pattern], written), "{pattern} {written}");
+        }
+        for other in
+            ["!https://github.com/acme/gitops-2", "!https://github.com/acme/gitop", "!https://gitlab.com/acme/gitops"]
+        {
+            assert!(permits(&["*", other], written), "{other} {written}");
+        }
+        // A star stops at a slash.
+        assert!(!permits(&["https://github.com/*"], written), "{written}");
+    }
+    assert_eq!(count, spellings.len() * spellings.len());
+}
+
 /// Each refusal names project, field and what to add.
 #[test]
 fn refusals_name_the_field_to_change() {

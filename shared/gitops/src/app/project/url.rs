@@ -4,6 +4,8 @@
 
 use slipway_gocompat::url::Url;
 
+use crate::location::RepoUrl;
+
 /// The form in which URLs and patterns are compared.
 pub(super) fn normalize(text: &str) -> String {
     let mut url = text.trim().to_lowercase();
@@ -14,6 +16,18 @@ pub(super) fn normalize(text: &str) -> String {
     let url = url.strip_suffix(".git").unwrap_or(&url);
     let normal = Url::parse(url).map(|url| url.to_string()).unwrap_or_default();
     normal.strip_prefix("ssh://").unwrap_or(&normal).to_owned()
+}
+
+/// The forms of every way to write the repository at `text`: all of them are fetched alike. Argo CD compares only the
+/// one in which it is written, so that another passes by a denial.
+pub(super) fn spellings(text: &str) -> Vec<String> {
+    let mut all = vec![normalize(text)];
+    if let Ok(RepoUrl { host, repo }) = text.parse::<RepoUrl>() {
+        for start in [format!("https://{host}/"), format!("http://{host}/"), format!("git@{host}:")] {
+            all.push(normalize(&format!("{start}{repo}")));
+        }
+    }
+    all
 }
 
 /// `^(ssh://)?([^/:]*?)@[^@]+$`
