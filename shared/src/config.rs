@@ -35,6 +35,8 @@ variables! {
         with `token`, or with `appId`, `installationId` and `privateKey`.";
     GITHUB_API = "SLIPWAY_GITHUB_API", Some("https://api.github.com"), "GitHub's API.";
     WEBHOOK_SECRET = "SLIPWAY_WEBHOOK_SECRET", None, "Secrets Manager name of the webhook's signing secret.";
+    REPOSITORIES = "SLIPWAY_REPOSITORIES", Some(""), "Repositories whose webhooks are accepted: `OWNER/REPO` with `*`, \
+        separated by commas; without it all whose webhook has the secret.";
     QUEUE_URL = "SLIPWAY_QUEUE_URL", None, "The SQS FIFO queue between the webhook and its worker.";
     SCHEDULE_ROLE = "SLIPWAY_SCHEDULE_ROLE", Some(""), "ARN of the role in whose name EventBridge Scheduler sends the \
         rest of a sync that waits for more than a minute, and what an outage puts off; without it a worker waits, and \
@@ -126,6 +128,8 @@ pub struct EcrPush {
 pub struct Webhook {
     /// [`WEBHOOK_SECRET`]; without it the function answers no request.
     pub secret: Option<String>,
+    /// [`REPOSITORIES`].
+    pub repositories: Vec<String>,
     /// [`QUEUE_URL`].
     pub queue_url: String,
     /// [`SCHEDULE_ROLE`].
@@ -178,8 +182,14 @@ impl GithubWebhook {
             if secret.is_none() && !is_worker {
                 r.required(WEBHOOK_SECRET);
             }
-            let webhook =
-                Webhook { secret, queue_url: r.required(QUEUE_URL), schedule_role: r.optional(SCHEDULE_ROLE) };
+            let listed = r.optional(REPOSITORIES).unwrap_or_default();
+            let listed = listed.split(',').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty());
+            let webhook = Webhook {
+                secret,
+                repositories: listed.collect(),
+                queue_url: r.required(QUEUE_URL),
+                schedule_role: r.optional(SCHEDULE_ROLE),
+            };
             Self { webhook, engine: is_worker.then(|| r.engine()) }
         })
     }

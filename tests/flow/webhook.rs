@@ -107,3 +107,33 @@ async fn requests_that_cannot_be_genuine_cost_no_call() {
     }
     assert_eq!(flow.sandbox.aws.exchanges().len(), before);
 }
+
+/// A captured body is genuine, under whatever delivery id it comes.
+#[tokio::test]
+async fn a_replayed_body_is_the_same_message_under_any_id() {
+    let mut flow = Flow::start().await;
+    let genuine = flow.next_webhook().unwrap();
+    for n in 0..20 {
+        let mut again = genuine.clone();
+        again["headers"]["x-github-delivery"] = json!(format!("00000000-0000-0000-0000-{n:012}"));
+        let answer = flow.deployer.handle(again, soon(), "test").await.unwrap();
+        assert_eq!(answer["statusCode"], 202);
+    }
+    assert_eq!(flow.sandbox.aws.waiting(), 1);
+}
+
+#[tokio::test]
+async fn only_listed_repositories_are_heard() {
+    let mut flow = Flow::start().await;
+    let genuine = flow.next_webhook().unwrap();
+    for (listed, status) in
+        [("other/*", 403), ("acme/git", 403), ("other/x, ACME/*", 202), ("acme/gitops", 202), (" ", 202)]
+    {
+        let mut environment = flow.sandbox.environment();
+        environment.insert("SLIPWAY_REPOSITORIES".to_owned(), listed.to_owned());
+        let settings = GithubWebhook::load(|name: &str| environment.get(name).cloned()).unwrap();
+        let worker = WebhookHandler::new(settings, Aws::at(&flow.sandbox.aws.url(), aws::REGION).await);
+        let answer = worker.handle(genuine.clone(), soon(), "test").await.unwrap();
+        assert_eq!(answer["statusCode"], status, "{listed}");
+    }
+}

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use slipway_gocompat::glob::Glob;
 
 use super::github::{self, Reply, Request, WebhookResult};
 use super::queue::{Message, Push, ResumeMessage};
@@ -68,11 +69,16 @@ impl WebhookQueue {
                 return Reply::new(500, "the webhook's secret can't be read").into_value();
             }
         }
+        let digest = request.digest();
         let push = match request.into_result() {
             WebhookResult::Enqueue(push) => push,
             WebhookResult::Reply(reply) => return reject(reply).into_value(),
         };
-        let reply = match self.enqueue(&push).await {
+        if !self.is_listed(&push) {
+            let reply = Reply::new(403, format!("{} is none of SLIPWAY_REPOSITORIES", push.repo));
+            return reject(reply).into_value();
+        }
+        let reply = match self.send(&push.clone().into(), digest).await {
             Ok(()) => {
                 tracing::info!(repo = %push.repo, branch = push.branch(), delivery = push.delivery, "queued");
                 Reply::new(202, format!("queued: {} of {}", push.branch(), push.repo))
@@ -97,8 +103,12 @@ impl WebhookQueue {
         Ok(previous.is_some_and(|previous| request.is_signed_with(&previous)))
     }
 
-    async fn enqueue(&self, push: &Push) -> Result<(), QueueError> {
-        self.send(&push.clone().into()).await
+    /// Whether pushes to the repository are accepted.
+    fn is_listed(&self, push: &Push) -> bool {
+        let repo = push.repo.to_string().to_lowercase();
+        let mut listed = self.settings.repositories.iter();
+        self.settings.repositories.is_empty()
+            || listed.any(|pattern| Glob::of_paths(&pattern.to_lowercase()).matches(&repo))
     }
 
     /// Whether messages can be delayed for long.
@@ -116,7 +126,7 @@ impl WebhookQueue {
                 Err(error) => tracing::error!(error = chain(&error), "it is queued at once"),
             }
         }
-        self.send(&message).await
+        self.send(&message, message.deduplication()).await
     }
 
     /// Sends a message again after a pause, so that no outage makes it a dead letter. Returns until when it waits;
@@ -134,14 +144,15 @@ impl WebhookQueue {
         }
     }
 
-    async fn send(&self, message: &Message) -> Result<(), QueueError> {
+    /// Queues `message`, unless one with the same `deduplication` id was queued within five minutes.
+    async fn send(&self, message: &Message, deduplication: String) -> Result<(), QueueError> {
         let body = serde_json::to_string(message)
             .map_err(|error| QueueError { code: "unwritable".to_owned(), source: Box::new(error) })?;
         let sqs = self.aws.sqs().await;
         sqs.send_message()
             .queue_url(&self.settings.queue_url)
             .message_group_id(message.group())
-            .message_deduplication_id(message.deduplication())
+            .message_deduplication_id(deduplication)
             .message_body(body)
             .send()
             .await
