@@ -180,3 +180,20 @@ async fn a_message_is_renewed_as_long_as_it_is_worked_on() {
     let last = bodies.last().expect("a sign of life");
     assert_eq!((&last["ReceiptHandle"], &last["VisibilityTimeout"]), (&receipt, &json!(120)));
 }
+
+/// Looking whether the branch has moved costs nothing of GitHub's rate limit as long as it has not.
+#[tokio::test]
+async fn a_waiting_worker_asks_github_only_whether_anything_changed() {
+    let mut flow = Flow::deployed().await;
+    flow.sandbox.cluster.hold_image(":1.0.1");
+    flow.push_tag("1.0.1");
+    let message = flow.message().await;
+    let before = flow.sandbox.forge.exchanges().len();
+    let deadline = Instant::now() + Duration::from_secs(45);
+    flow.deployer.handle(message, deadline, "test").await.unwrap();
+    let asked = flow.sandbox.forge.exchanges().split_off(before);
+    let looks = asked.iter().filter(|exchange| exchange.request.path.ends_with("/commits/heads/main"));
+    let statuses: Vec<u16> = looks.map(|exchange| exchange.status.as_u16()).collect();
+    let unchanged = statuses.iter().filter(|status| **status == 304).count();
+    assert!(unchanged >= 1 && statuses.len() - unchanged <= 2, "{statuses:?}");
+}

@@ -479,9 +479,11 @@ impl WebhookWorker {
 
     /// Sets `moved` when the branch is no longer at its head: the message of the newer commit waits behind this one.
     async fn watch_branch(&self, work: &PushBatch, moved: &watch::Sender<bool>) -> std::convert::Infallible {
+        let mut etag = None;
         loop {
             tokio::time::sleep(BRANCH_POLL_INTERVAL).await;
-            if let Ok(now) = self.engine.github.resolve(&work.branch.repo, &work.branch.reference).await
+            let BranchRef { repo, reference } = &work.branch;
+            if let Ok(Some(now)) = Box::pin(self.engine.github.resolve_again(repo, reference, &mut etag)).await
                 && now != work.head
             {
                 moved.send_replace(true);

@@ -181,6 +181,18 @@ impl CommitState {
 /// octocrab's would log in as an App once more.
 type Client = (SecretString, Arc<Octocrab>);
 
+/// A request: what is sent besides its path.
+#[derive(Clone, Copy)]
+enum Call<'a> {
+    Get,
+    /// Answered without a body where the thing still has this `ETag`, which costs nothing of the rate limit.
+    GetUnless(&'a str),
+    Post(&'a Value),
+}
+
+/// A response: its body, `None` where nothing has changed, and its `ETag`.
+type Answer = (Option<Vec<u8>>, Option<String>);
+
 /// GitHub's API and the secret with its credential.
 #[derive(Debug, Clone)]
 pub struct GitHubSettings {
@@ -245,12 +257,12 @@ impl GitHub {
         &self,
         what: &str,
         path: &str,
-        body: Option<&Value>,
+        call: Call<'_>,
         limits: (Duration, usize),
-    ) -> Result<Vec<u8>, GithubError> {
+    ) -> Result<Answer, GithubError> {
         let used = self.secrets.get(&self.settings.secret).await?;
         let client = self.client(used.clone()).await?;
-        let refused = match Box::pin(Self::send_with(&client, what, path, body, limits)).await {
+        let refused = match Box::pin(Self::send_with(&client, what, path, call, limits)).await {
             Err(error) if error.is_unauthorized() => error,
             sent => return sent,
         };
@@ -259,21 +271,25 @@ impl GitHub {
             return Err(refused);
         }
         let client = self.client(anew).await?;
-        Box::pin(Self::send_with(&client, what, path, body, limits)).await
+        Box::pin(Self::send_with(&client, what, path, call, limits)).await
     }
 
     async fn send_with(
         client: &Octocrab,
         what: &str,
         path: &str,
-        body: Option<&Value>,
+        call: Call<'_>,
         (limit, most): (Duration, usize),
-    ) -> Result<Vec<u8>, GithubError> {
+    ) -> Result<Answer, GithubError> {
         let exchange = async {
             let failed = |source| GithubError::Send { what: what.to_owned(), source: Box::new(source) };
-            let response = match body {
-                Some(body) => client._post(path, Some(body)).await,
-                None => client._get(path).await,
+            let response = match call {
+                Call::Get => client._get(path).await,
+                Call::GetUnless(etag) => {
+                    let known = http::HeaderValue::from_str(etag).map(|etag| (http::header::IF_NONE_MATCH, etag));
+                    client._get_with_headers(path, Some(known.into_iter().collect())).await
+                }
+                Call::Post(body) => client._post(path, Some(body)).await,
             }
             .map_err(failed)?;
             let (head, body) = response.into_parts();
@@ -285,19 +301,19 @@ impl GitHub {
         };
         let timeout = || GithubError::Timeout { what: what.to_owned(), seconds: limit.as_secs() };
         let (head, bytes) = tokio::time::timeout(limit, exchange).await.map_err(|_| timeout())??;
-        if head.status.is_success() {
-            return Ok(bytes);
+        let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+        if head.status.is_success() || head.status == http::StatusCode::NOT_MODIFIED {
+            return Ok((head.status.is_success().then_some(bytes), header("etag").map(str::to_owned)));
         }
         let status = head.status.as_u16();
-        let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
         let limited = status == 429
             || status == 403 && (header("retry-after").is_some() || header("x-ratelimit-remaining") == Some("0"));
         Err(GithubError::Status { what: what.to_owned(), status, message: message(&bytes), limited })
     }
 
     async fn get<T: DeserializeOwned>(&self, what: &str, path: &str) -> Result<T, GithubError> {
-        let bytes = self.send(what, path, None, (REQUEST, MAX_ANSWER)).await?;
-        decode(what, &bytes)
+        let (bytes, _) = self.send(what, path, Call::Get, (REQUEST, MAX_ANSWER)).await?;
+        decode(what, &bytes.unwrap_or_default())
     }
 
     /// The current commit of `revision` (`heads/BRANCH`, a tag, a commit, `HEAD`).
@@ -305,12 +321,30 @@ impl GitHub {
         if is_sha(revision) {
             return Ok(revision.to_ascii_lowercase());
         }
+        let none = || GithubError::Answer {
+            what: format!("resolve `{revision}` of {repo}"),
+            problem: "the answer has no commit".to_owned(),
+        };
+        self.resolve_again(repo, revision, &mut None).await?.ok_or_else(none)
+    }
+
+    /// Like [`GitHub::resolve`], but `None` where nothing has changed since the answer with `etag`, which is renewed.
+    pub async fn resolve_again(
+        &self,
+        repo: &Repo,
+        revision: &str,
+        etag: &mut Option<String>,
+    ) -> Result<Option<String>, GithubError> {
         let what = format!("resolve `{revision}` of {repo}");
         // `per_page` limits the commit's changed files, which are not needed.
         let path = format!("/repos/{repo}/commits/{}?per_page=1", escape(revision));
-        let commit: Value = self.get(&what, &path).await?;
+        let call = etag.as_deref().map_or(Call::Get, Call::GetUnless);
+        let (bytes, tag) = self.send(&what, &path, call, (REQUEST, MAX_ANSWER)).await?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        *etag = tag;
+        let commit: Value = decode(&what, &bytes)?;
         match commit.get("sha").and_then(Value::as_str) {
-            Some(sha) if is_sha(sha) => Ok(sha.to_owned()),
+            Some(sha) if is_sha(sha) => Ok(Some(sha.to_owned())),
             _ => Err(GithubError::Answer { what, problem: "the answer has no commit".to_owned() }),
         }
     }
@@ -349,14 +383,11 @@ impl GitHub {
         let (tarball_path, tree_path) =
             (format!("/repos/{repo}/tarball/{sha}"), format!("/repos/{repo}/git/trees/{sha}?recursive=1"));
         let (archive, listing) = futures::try_join!(
-            self.send(&fetch, &tarball_path, None, (DOWNLOAD, MAX_ARCHIVE)),
+            self.send(&fetch, &tarball_path, Call::Get, (DOWNLOAD, MAX_ARCHIVE)),
             self.get::<verify::GitTree>(&list, &tree_path),
         )?;
-        let files = archive::unpack(archive.as_slice(), limits).map_err(|source| GithubError::Archive {
-            repo: repo.clone(),
-            sha: sha.to_owned(),
-            source,
-        })?;
+        let files = archive::unpack(archive.0.unwrap_or_default().as_slice(), limits)
+            .map_err(|source| GithubError::Archive { repo: repo.clone(), sha: sha.to_owned(), source })?;
         let failed = |source| GithubError::Verify { repo: repo.clone(), sha: sha.to_owned(), source: Box::new(source) };
         let mut verified = verify::verify(listing, files, limits).map_err(failed)?;
         let missing = std::mem::take(&mut verified.missing);
@@ -382,8 +413,8 @@ impl GitHub {
     /// Runs a GraphQL query; errors inside the response are left to the caller.
     pub(super) async fn graphql(&self, what: &str, query: &str, variables: Value) -> Result<Value, GithubError> {
         let body = json!({ "query": query, "variables": variables });
-        let bytes = self.send(what, "/graphql", Some(&body), (REQUEST, MAX_ANSWER)).await?;
-        decode(what, &bytes)
+        let (bytes, _) = self.send(what, "/graphql", Call::Post(&body), (REQUEST, MAX_ANSWER)).await?;
+        decode(what, &bytes.unwrap_or_default())
     }
 
     /// The latest commit status of each context of `sha`, at most a hundred; unknown states are left out.
@@ -404,8 +435,7 @@ impl GitHub {
         }
         let what = format!("read the statuses of {repo} at {sha}");
         let path = format!("/repos/{repo}/commits/{sha}/status?per_page=100");
-        let bytes = self.send(&what, &path, None, (REQUEST, MAX_ANSWER)).await?;
-        let combined: Combined = decode(&what, &bytes)?;
+        let combined: Combined = self.get(&what, &path).await?;
         let read =
             |one: Status| Some((one.context, (CommitState::of(&one.state)?, one.description.unwrap_or_default())));
         Ok(combined.statuses.into_iter().filter_map(read).collect())
@@ -424,7 +454,8 @@ impl GitHub {
         let description: String = description.chars().take(140).collect();
         let body = json!({ "state": state, "context": context, "description": description });
         let path = format!("/repos/{repo}/statuses/{sha}");
-        self.send(&format!("set the status of {repo} at {sha}"), &path, Some(&body), (REQUEST, MAX_ANSWER)).await?;
+        self.send(&format!("set the status of {repo} at {sha}"), &path, Call::Post(&body), (REQUEST, MAX_ANSWER))
+            .await?;
         Ok(())
     }
 }
