@@ -4,6 +4,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::printable::printable;
+
 /// Whether to try again. The names are stable: alarms count them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
@@ -77,7 +79,7 @@ pub fn chain(error: &(dyn StdError + 'static)) -> String {
         }
         next = cause.source();
     }
-    line.replace(['\n', '\r'], " ")
+    printable(&line.replace(['\n', '\r'], " ")).into_owned()
 }
 
 #[cfg(test)]

@@ -306,3 +306,19 @@ async fn two_roots_with_one_name_do_not_take_each_others_objects() {
     assert_eq!(taken["data"]["of"], "heir", "{:?}", flow.messages());
     assert_eq!(taken["metadata"]["labels"][PART_OF], own["metadata"]["labels"][PART_OF]);
 }
+
+/// Names from a repository are shown to people, in Slack, in commit statuses and in a terminal.
+#[tokio::test]
+async fn names_of_files_neither_drive_a_terminal_nor_hide() {
+    let mut flow = Flow::deployed().await;
+    let kustomization = "resources: [\"a\\e[2J\\u202Egpj.yaml\"]\n";
+    flow.push("Hide", &[(KUSTOMIZATION, kustomization)]);
+    flow.settle().await;
+    let told = flow.messages().pop().unwrap();
+    assert!(told.contains(r"\u{202e}gpj.yaml") && told.contains("could not be deployed"), "{told}");
+    let statuses = serde_json::to_string(&flow.statuses()).unwrap();
+    for text in [&told, &statuses] {
+        assert!(!text.contains(['\u{1b}', '\u{202e}']) && !text.contains("\\u001b"), "{text}");
+    }
+    assert_eq!(flow.statuses()[0]["state"], "failure");
+}

@@ -1,7 +1,6 @@
 //! Plays `slipway demo`: the three functions against a sandbox in this process; no account, no cluster, no network.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -14,6 +13,7 @@ use slipway::drift_check::DriftChecker;
 use slipway::image::run::ImageUpdater;
 use slipway_sandbox::forge::Delivery;
 use slipway_sandbox::{IMAGE, Options, Sandbox, aws};
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
 /// Plays the demo.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { keep, port } = arguments;
-    let folder = Folder::make()?;
+    let folder = folder()?;
     let mut stage = Stage::build(&folder, *port).await?;
     stage.first_push().await?;
     stage.image_push().await?;
@@ -45,26 +45,20 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A temporary folder that is deleted on drop.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn make() -> anyhow::Result<Self> {
-        let path = std::env::temp_dir().join(format!("slipway-demo-{}", std::process::id()));
-        std::fs::create_dir_all(&path).with_context(|| format!("failed to make `{}`", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+/// A folder that nobody else can know or enter; deleted on drop.
+fn folder() -> anyhow::Result<TempDir> {
+    tempfile::Builder::new().prefix("slipway-demo-").tempdir().context("failed to make a temporary folder")
 }
 
 /// Formats text for a terminal, or plain.
 struct Pen {
     colours: bool,
+}
+
+/// Writes a line of the demo's own, with its colours.
+fn line(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 impl Pen {
@@ -73,16 +67,16 @@ impl Pen {
     }
 
     fn scene(&self, number: u8, title: &str) {
-        crate::println(&format!("\n{}", self.paint("1;36", &format!("{number}. {title}"))));
+        line(&format!("\n{}", self.paint("1;36", &format!("{number}. {title}"))));
     }
 
     fn say(&self, who: &str, what: &str) {
-        crate::println(&format!("   {} {what}", self.paint("33", &format!("{who:<16}"))));
+        line(&format!("   {} {what}", self.paint("33", &format!("{who:<16}"))));
     }
 
-    fn diff(&self, sign: char, line: &str) {
+    fn diff(&self, sign: char, text: &str) {
         let code = if sign == '+' { "32" } else { "31" };
-        crate::println(&format!("   {:<16} {}", "", self.paint(code, &format!("{sign}{line}"))));
+        line(&format!("   {:<16} {}", "", self.paint(code, &format!("{sign}{text}"))));
     }
 }
 
@@ -97,8 +91,8 @@ struct Stage {
 }
 
 impl Stage {
-    async fn build(folder: &Folder, port: u16) -> anyhow::Result<Self> {
-        let options = Options { kubernetes_port: port, ..Options::new(&folder.0) };
+    async fn build(folder: &TempDir, port: u16) -> anyhow::Result<Self> {
+        let options = Options { kubernetes_port: port, ..Options::new(folder.path()) };
         let (sandbox, webhooks) = Sandbox::start(options).await.context("failed to start the sandbox")?;
         let environment = sandbox.environment();
         let get = |name: &str| environment.get(name).cloned();
@@ -260,7 +254,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_demo_plays_to_its_end() {
-        let folder = Folder::make().unwrap();
+        let folder = folder().unwrap();
         let mut stage = Stage::build(&folder, 0).await.unwrap();
         stage.first_push().await.unwrap();
         stage.image_push().await.unwrap();

@@ -5,9 +5,12 @@ mod demo;
 mod render;
 mod view;
 
+use std::borrow::Cow;
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use slipway::printable::printable;
 
 /// mimalloc: glibc's per-thread arenas grow page by page, which slows down rendering in its own threads.
 #[global_allocator]
@@ -57,17 +60,22 @@ mod tests;
 /// Writes a line to standard output. A closed pipe (`| head`) is no error.
 pub(crate) fn println(line: &str) {
     use std::io::Write as _;
-    let _ = writeln!(std::io::stdout(), "{line}");
+    let _ = writeln!(std::io::stdout(), "{}", shown(line));
 }
 
-/// Writes to standard output unchanged. A closed pipe is no error.
+/// Writes to standard output. A closed pipe is no error.
 pub(crate) fn print(text: &str) {
     use std::io::Write as _;
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let _ = std::io::stdout().write_all(shown(text).as_bytes());
+}
+
+/// What a terminal gets of the text; a pipe or a file gets all of it unchanged.
+fn shown(text: &str) -> Cow<'_, str> {
+    if std::io::stdout().is_terminal() { printable(text) } else { Cow::Borrowed(text) }
 }
 
 /// Writes a line to standard error.
 pub(crate) fn eprintln(line: &str) {
     use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", printable(line));
 }

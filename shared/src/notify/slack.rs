@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::config;
 use crate::http::{Http, HttpError};
+use crate::printable::printable;
 use crate::secret::{SecretError, Secrets};
 
 /// Limit of one call with its retries; Slack answers within a second, or not at all.
@@ -110,6 +111,7 @@ impl Slack {
     }
 
     async fn send(&self, channel: &str, thread: Option<&str>, text: &str) -> Result<MessageRef, SlackError> {
+        let text = printable(text);
         let body = json!({
             "channel": channel, "thread_ts": thread, "text": text, "unfurl_links": false, "unfurl_media": false });
         let answer = self.call("chat.postMessage", &body).await?;
@@ -119,7 +121,7 @@ impl Slack {
 
     /// Replaces the text of a message.
     pub async fn update(&self, posted: &MessageRef, text: &str) -> Result<(), SlackError> {
-        let body = json!({ "channel": posted.channel, "ts": posted.ts, "text": text });
+        let body = json!({ "channel": posted.channel, "ts": posted.ts, "text": printable(text) });
         self.call("chat.update", &body).await.map(|_| ())
     }
 

@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 
 use super::verify::{UnfetchedPaths, VerifyError};
 use super::{Repo, archive, verify};
+use crate::printable::printable;
 use crate::secret::{GithubCredential, SecretError, Secrets};
 
 /// Limit of a request that is no download.
@@ -451,7 +452,7 @@ impl GitHub {
         description: &str,
     ) -> Result<(), GithubError> {
         let state = state.word();
-        let description: String = description.chars().take(140).collect();
+        let description: String = printable(description).chars().take(140).collect();
         let body = json!({ "state": state, "context": context, "description": description });
         let path = format!("/repos/{repo}/statuses/{sha}");
         self.send(&format!("set the status of {repo} at {sha}"), &path, Call::Post(&body), (REQUEST, MAX_ANSWER))
