@@ -112,11 +112,15 @@ pub struct Clusters {
 /// Endpoint and certificate authority.
 type Described = (String, String);
 
+/// The connection to one cluster, with its Secret; the cluster of the settings has none. Held while it is made, so that
+/// others wait for it, and for no other cluster.
+type Slot = Arc<Mutex<Option<(Option<ClusterSecret>, ConnectedCluster)>>>;
+
 #[derive(Default)]
 struct ConnectionCache {
     declared: Vec<ClusterSecret>,
-    /// By server, each with its Secret; the cluster of the settings has none.
-    connected: BTreeMap<String, (Option<ClusterSecret>, ConnectedCluster)>,
+    /// By server.
+    connected: BTreeMap<String, Slot>,
     /// EKS' descriptions with their time, by login and region.
     described: BTreeMap<(AwsAuth, Option<String>), (Instant, Described)>,
 }
@@ -148,11 +152,8 @@ impl Clusters {
     pub async fn all(&self) -> Vec<Result<ConnectedCluster, ClusterError>> {
         let declared: Vec<String> = self.known.lock().await.declared.iter().map(|one| one.server.clone()).collect();
         let others = declared.iter().map(String::as_str).filter(|one| one.trim_end_matches('/') != IN_CLUSTER_SERVER);
-        let mut found = Vec::new();
-        for server in [IN_CLUSTER_SERVER].into_iter().chain(others) {
-            found.push(self.get(server, "").await);
-        }
-        found
+        futures::future::join_all([IN_CLUSTER_SERVER].into_iter().chain(others).map(|server| self.get(server, "")))
+            .await
     }
 
     /// Connects the cluster `server` or `name` of a destination (one of them is empty).
@@ -171,19 +172,22 @@ impl Clusters {
             None if is_ours => IN_CLUSTER_SERVER.to_owned(),
             None => return Err(ClusterError::Unknown(if server.is_empty() { name } else { server }.to_owned())),
         };
-        if let Some((by, found)) = known.connected.get(&key)
+        let slot = Arc::clone(known.connected.entry(key).or_default());
+        drop(known);
+        let mut slot = slot.lock().await;
+        if let Some((by, found)) = slot.as_ref()
             && *by == secret
         {
             return Ok(found.clone());
         }
         let mut found = match &secret {
-            Some(secret) => self.connect_declared(secret, &mut known).await?,
-            None => self.connect().await?,
+            Some(secret) => Box::pin(self.connect_declared(secret)).await?,
+            None => Box::pin(self.connect()).await?,
         };
         if let Some(signer) = &self.signer {
             found.cluster = found.cluster.signing(signer.clone());
         }
-        known.connected.insert(key, (secret, found.clone()));
+        *slot = Some((secret, found.clone()));
         Ok(found)
     }
 
@@ -208,11 +212,7 @@ impl Clusters {
         }
     }
 
-    async fn connect_declared(
-        &self,
-        secret: &ClusterSecret,
-        known: &mut ConnectionCache,
-    ) -> Result<ConnectedCluster, ClusterError> {
+    async fn connect_declared(&self, secret: &ClusterSecret) -> Result<ConnectedCluster, ClusterError> {
         let aws = self.aws.config().await;
         let AwsAuth { cluster_name, role_arn } = &secret.aws;
         let credentials = match role_arn {
@@ -222,9 +222,9 @@ impl Clusters {
             None => aws.credentials_provider().ok_or(ClusterError::NoAws("credentials"))?,
         };
         let key = (secret.aws.clone(), endpoint::region(&secret.server));
-        let fresh = known.described.get(&key).filter(|(at, _)| at.elapsed() < DESCRIBED);
-        let (url, ca) = if let Some((_, described)) = fresh {
-            described.clone()
+        let described = self.known.lock().await.described.get(&key).cloned();
+        let (url, ca) = if let Some((_, described)) = described.filter(|(at, _)| at.elapsed() < DESCRIBED) {
+            described
         } else {
             let there = aws.to_builder().credentials_provider(credentials.clone());
             let there = match &key.1 {
@@ -232,7 +232,7 @@ impl Clusters {
                 None => there,
             };
             let described = describe_in(&self.aws, &there.build(), cluster_name).await?;
-            known.described.insert(key, (Instant::now(), described.clone()));
+            self.known.lock().await.described.insert(key, (Instant::now(), described.clone()));
             described
         };
         if !endpoint::is_same(&secret.server, &url) {

@@ -2,10 +2,19 @@
 //! them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value, json};
+use slipway::app::ClusterSecret;
+use slipway::aws::Aws;
+use slipway::clusters::Clusters;
+use slipway::config;
+use slipway_manifest::Object;
+use slipway_sandbox::aws;
 use slipway_sandbox::http::{Response, Server as Listener};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use crate::world::{DEPLOYMENT, Flow, soon};
 
@@ -126,6 +135,24 @@ async fn what_argocd_cm_excludes_is_left_alone() {
     assert_eq!(flow.sandbox.cluster.get(ingress).unwrap(), before, "it is not pruned");
 }
 
+/// A kind that the project allowed once is not deleted in its name either.
+#[tokio::test]
+async fn what_a_project_no_longer_allows_is_not_pruned() {
+    let mut flow = pushed(&open()).await;
+    let ingress = "/apis/networking.k8s.io/v1/namespaces/shop/ingresses/web";
+    let before = flow.sandbox.cluster.get(ingress).expect("the Ingress is deployed");
+    let strict = with("namespaceResourceBlacklist", json!([{"group": "networking.k8s.io", "kind": "Ingress"}]));
+    let kustomization = flow.read("shop/kustomization.yaml").replace("  - ingress.yaml\n", "");
+    let files = [("applications/project.yaml", project(&strict)), ("shop/kustomization.yaml", kustomization)];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    flow.push("Forbid it and drop it", &files);
+    flow.settle().await;
+    assert_eq!(flow.sandbox.cluster.get(ingress).as_ref(), Some(&before), "{:?}", flow.messages());
+    flow.push("Allow it again", &[("applications/project.yaml", &project(&open()))]);
+    flow.settle().await;
+    assert_eq!(flow.sandbox.cluster.get(ingress), None, "{:?}", flow.messages());
+}
+
 #[tokio::test]
 async fn what_argocd_cm_restricts_for_all_refuses_all() {
     for (key, value, said) in [
@@ -236,6 +263,30 @@ async fn no_token_goes_where_a_secret_points() {
         flow.check().await;
     }
     assert_eq!(thief.exchanges().len(), 0, "nobody was asked anything there");
+}
+
+/// A cluster that EKS is slow to describe keeps nobody from another one.
+#[tokio::test]
+async fn one_cluster_does_not_wait_for_the_description_of_another() {
+    let flow = Flow::start().await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let aws = Aws::at(&format!("http://{}", silent.local_addr().unwrap()), aws::REGION).await;
+    let kubeconfig = flow.sandbox.kubeconfig().display().to_string();
+    let clusters = Clusters::new(config::Cluster::Kubeconfig { path: kubeconfig, context: None }, aws, None);
+    let secret = Object::from_value(cluster("https://0123.gr7.eu-west-1.eks.amazonaws.com", "slow")).unwrap();
+    clusters.register(&[ClusterSecret::from_object(&secret).unwrap()]).await;
+    let slow = async { clusters.get("", "other").await.err().expect("EKS does not answer") };
+    let quick = async {
+        // The slow one is on its way by then.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let begun = Instant::now();
+        clusters.get("https://kubernetes.default.svc", "").await.unwrap();
+        begun.elapsed()
+    };
+    tokio::select! {
+        error = slow => panic!("the other came first: {error}"),
+        took = quick => assert!(took < Duration::from_secs(5), "{took:?}"),
+    }
 }
 
 /// An Argo CD cluster Secret makes a destination: here the same API server under another name.

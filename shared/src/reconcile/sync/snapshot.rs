@@ -235,7 +235,7 @@ impl SyncOperation<'_> {
             }
         };
         for extra in extraneous.values_mut() {
-            if let Some(denied) = executor.request.permit.unmanaged(&extra.live) {
+            if let Some(denied) = executor.request.permit.refusal(&extra.live) {
                 extra.skip_reason.get_or_insert_with(|| denied.to_string());
             }
         }
