@@ -13,6 +13,7 @@ mod kustomize;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use slipway_budget::{Budget, Exceeded};
 use slipway_helm::Lookup;
 use slipway_manifest::{NodeKind, Object, ObjectError, Tree, TreeError, YamlError, tree, yaml};
 
@@ -109,6 +110,15 @@ pub enum RenderError {
         /// The limit.
         limit: usize,
     },
+    /// A bound of the whole render was reached at a file.
+    #[error("failed to read `{file}`")]
+    Budget {
+        /// Path of the file in the repository.
+        file: String,
+        /// The bound.
+        #[source]
+        source: Exceeded,
+    },
     /// The system gives no thread to render on.
     #[error("failed to start the rendering thread")]
     Thread(#[source] std::io::Error),
@@ -167,9 +177,11 @@ fn render_with(tree: &Tree, app: &Application, context: &Context, asked: bool) -
         return Err(RenderError::NotSupported(format!("{}: a chart of a Helm repository", app.object.id())));
     }
     let mut read = BTreeSet::new();
-    let (source, warnings) = patched(tree, app, folder, &mut read)?;
+    let (source, warnings) = patched(tree, app, folder, &mut read, &context.budget)?;
     let mut rendered = match source_type(tree, &source).map_err(at)? {
-        SourceType::Directory => directory::render(tree, folder, &source.directory.unwrap_or_default())?,
+        SourceType::Directory => {
+            directory::render(tree, folder, &source.directory.unwrap_or_default(), &context.budget)?
+        }
         SourceType::Kustomize => {
             kustomize::render(tree, app, folder, &source.kustomize.unwrap_or_default(), (context, asked))?
         }
@@ -223,6 +235,7 @@ fn patched(
     app: &Application,
     folder: &str,
     read: &mut BTreeSet<String>,
+    budget: &Budget,
 ) -> Result<(Source, Vec<String>), RenderError> {
     let mut patches = Vec::new();
     for name in [".argocd-source.yaml".to_owned(), format!(".argocd-source-{}.yaml", app.name)] {
@@ -230,7 +243,7 @@ fn patched(
         if tree.kind(&file)? != Some(NodeKind::File) {
             continue;
         }
-        let patch = yaml::parse_with(tree.read_text(&file)?, yaml::Options::lenient());
+        let patch = yaml::parse_with(tree.read_text(&file)?, yaml::Options::lenient(), budget);
         patches.push(patch.map_err(|source| RenderError::Yaml { file: file.clone(), source })?);
         read.insert(tree.resolve(&file)?);
     }

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use serde_json::Value;
+use slipway_budget::Budget;
 use slipway_helm::{Options, Release, parse_values, render};
 use slipway_tests::{files, tools};
 
@@ -73,12 +74,15 @@ fn median(rounds: usize, work: impl Fn()) -> Duration {
 fn ours(charts: &Path, case: &Value) {
     let chart = charts.join(case["chart"].as_str().unwrap());
     let tree = files::tree(&chart, "");
-    let values =
-        case["values"].as_str().map(|file| parse_values(&fs::read_to_string(chart.join(file)).unwrap()).unwrap());
+    let budget = Budget::default();
+    let values = case["values"]
+        .as_str()
+        .map(|file| parse_values(&fs::read_to_string(chart.join(file)).unwrap(), &budget).unwrap());
     let options = Options {
         values: values.into_iter().collect(),
         release: Release { name: "rel".to_owned(), namespace: "ns1".to_owned(), ..Release::default() },
         kube_version: Some("1.33.0".to_owned()),
+        budget: Some(budget),
         ..Options::default()
     };
     let rendered = render(&tree, "", &options).unwrap_or_else(|error| panic!("{case}: {error}"));

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
+use slipway_budget::Budget;
 use slipway_helm::{Options, Release, parse_values, render};
 use slipway_manifest::yaml;
 
+use crate::budget::leaves_room;
 use crate::framework::{Outcome, same, tree};
 
 pub(crate) fn run(shared: &Path) -> Result<Option<Outcome>> {
@@ -24,8 +26,9 @@ pub(crate) fn run(shared: &Path) -> Result<Option<Outcome>> {
 
 fn check(folder: &Path, case: &Value) -> Result<()> {
     let chart = folder.join("charts").join(case["chart"].as_str().context("a case names its chart")?);
+    let budget = Budget::default();
     let values = match case["values"].as_str() {
-        Some(file) => vec![parse_values(&std::fs::read_to_string(chart.join(file))?)?],
+        Some(file) => vec![parse_values(&std::fs::read_to_string(chart.join(file))?, &budget)?],
         None => Vec::new(),
     };
     let options = Options {
@@ -34,9 +37,12 @@ fn check(folder: &Path, case: &Value) -> Result<()> {
         kube_version: Some("1.33.0".to_owned()),
         include_crds: true,
         now: "2026-03-04T05:06:07Z".parse()?,
+        budget: Some(budget.clone()),
         ..Options::default()
     };
-    match (render(&tree(&chart)?, "", &options), case["golden"].as_str()) {
+    let rendered = render(&tree(&chart)?, "", &options);
+    leaves_room(&budget).map_err(anyhow::Error::msg)?;
+    match (rendered, case["golden"].as_str()) {
         (Err(_), None) => Ok(()),
         (Ok(_), None) => bail!("rendered, but must be refused: {}", case["error"]),
         (Err(error), Some(_)) => bail!(
@@ -46,7 +52,7 @@ fn check(folder: &Path, case: &Value) -> Result<()> {
         (Ok(rendered), Some(golden)) => {
             let golden = std::fs::read_to_string(folder.join("golden").join(golden))?;
             // Some charts print a key twice, which Helm's own reader takes.
-            let mut expected = yaml::parse_manifests(&golden, yaml::Options::lenient())?;
+            let mut expected = yaml::parse_manifests(&golden, yaml::Options::lenient(), &Budget::default())?;
             let mut found: Vec<Value> = rendered.manifests.into_iter().map(|manifest| manifest.value).collect();
             for path in case["any"].as_array().into_iter().flatten() {
                 free(&mut expected, &mut found, path);

@@ -17,6 +17,7 @@
     reason = "a test may stop by panicking"
 )]
 
+mod budget;
 #[macro_use]
 mod framework;
 mod gotemplate;

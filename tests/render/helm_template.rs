@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use slipway_budget::Budget;
 use slipway_manifest::yaml;
 use slipway_tests::{skip, tools};
 
@@ -47,5 +48,5 @@ fn sources(text: &str) -> Vec<&str> {
 }
 
 fn documents(text: &str) -> Vec<Value> {
-    yaml::parse_manifests(text, yaml::Options::lenient()).unwrap()
+    yaml::parse_manifests(text, yaml::Options::lenient(), &Budget::default()).unwrap()
 }

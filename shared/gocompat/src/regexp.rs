@@ -50,6 +50,17 @@ pub fn compile(pattern: &str) -> Result<Regex, RegexpError> {
         })
 }
 
+/// Bytes that a regular expression may come to, at least what it takes to compile those that are small.
+pub fn compiled_size(pattern: &str) -> usize {
+    let counts = pattern.split('{').skip(1).map(|rest| {
+        let digits = rest.split(|c: char| !c.is_ascii_digit() && c != ',').next().unwrap_or_default();
+        digits.rsplit(',').find_map(|count| count.parse::<usize>().ok()).unwrap_or(1).max(1)
+    });
+    let repeated = counts.fold(1, |all: usize, count| all.saturating_mul(count).min(MAX_REPEAT as usize));
+    let letters = if pattern.contains("\\p") || pattern.contains("\\P") { 512 } else { 32 };
+    (2_000 + pattern.len().saturating_mul(letters).saturating_mul(repeated)).min(MAX_COMPILED)
+}
+
 /// Go's `regexp.QuoteMeta`.
 pub fn quote_meta(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use slipway_budget::Budget;
 use slipway_gocompat::Glob;
 use slipway_manifest::tree::{NodeKind, TreeError, join};
 use slipway_manifest::{Tree, YamlError};
@@ -81,6 +82,8 @@ pub struct Context<'a> {
     pub api_versions: &'a [String],
     /// The build environment (`ARGOCD_APP_NAME`, …), which parameters and paths may use as `$NAME`.
     pub env: &'a BTreeMap<String, String>,
+    /// The budget of the render, which reading value files draws from.
+    pub budget: &'a Budget,
 }
 
 /// What a source reads besides the chart.
@@ -118,7 +121,7 @@ pub fn options(helm: &Value, cx: &Context<'_>) -> Result<(Options, Read), ArgoEr
         Some(object @ Value::Object(_)) => options.values.push(object.clone()),
         Some(Value::Null) | None => {
             if let Some(values) = text(helm, "values")? {
-                options.values.push(parse(values, "helm.values")?);
+                options.values.push(parse(values, "helm.values", cx.budget)?);
             }
         }
         Some(_) => return Err(ArgoError::Type { field: "valuesObject", wanted: "a mapping" }),
@@ -156,8 +159,8 @@ fn texts(helm: &Value, field: &'static str) -> Result<Vec<String>, ArgoError> {
     list(helm, field)?.iter().map(one).collect()
 }
 
-fn parse(text: &str, origin: &str) -> Result<Value, ArgoError> {
-    match parse_values(text) {
+fn parse(text: &str, origin: &str, budget: &Budget) -> Result<Value, ArgoError> {
+    match parse_values(text, budget) {
         Ok(values @ (Value::Object(_) | Value::Null)) => Ok(values),
         Ok(other) => {
             let found = if other.is_array() { "a list" } else { "a scalar" };
@@ -195,7 +198,7 @@ fn value_files(helm: &Value, cx: &Context<'_>, read: &mut Read) -> Result<Vec<Va
             }
             if seen.insert(file.clone()) {
                 let text = cx.tree.read_text(&file).map_err(wrong)?;
-                values.push(parse(text, &file)?);
+                values.push(parse(text, &file, cx.budget)?);
                 read.files.insert(cx.tree.resolve(&file).map_err(wrong)?);
             }
         }
@@ -316,6 +319,7 @@ mod tests {
             kube_version: Some("1.35"),
             api_versions: &[],
             env: &env,
+            budget: &Budget::default(),
         };
         let (options, _) = options(helm, &cx).map_err(|e| e.to_string())?;
         assert_eq!(options.release.namespace, "shop");

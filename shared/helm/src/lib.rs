@@ -162,12 +162,13 @@ pub fn merge_values(tree: &Tree, options: &Options) -> Result<Map<String, Value>
     Ok(merged)
 }
 
-/// The contents of a value file: its documents merged; where one is no mapping, that one. Fails for what is not YAML.
-pub fn parse_values(text: &str) -> Result<Value, yaml::YamlError> {
-    if let Some(merged) = chart::parse_values(text)? {
+/// The contents of a value file: its documents merged; where one is no mapping, that one. Fails for what is not YAML,
+/// and when the `budget` of the render is used up.
+pub fn parse_values(text: &str, budget: &RenderBudget) -> Result<Value, yaml::YamlError> {
+    if let Some(merged) = chart::parse_values(text, budget)? {
         return Ok(Value::Object(merged));
     }
-    let documents = yaml::parse_manifests(text, yaml::Options::lenient())?;
+    let documents = yaml::parse_manifests(text, yaml::Options::lenient(), budget)?;
     Ok(documents.into_iter().find(|document| !document.is_object()).unwrap_or_default())
 }
 
@@ -243,8 +244,7 @@ fn crds(chart: &chart::Chart, budget: &RenderBudget) -> Result<Vec<Manifest>, He
             HelmError::Manifest { template: source.clone(), line: e.line, excerpt, source: e.into() }
         };
         let text = yaml::utf8(&file.data).map_err(wrong)?;
-        cost::of_yaml(budget, text).map_err(HelmError::over(&source))?;
-        let documents = yaml::parse_manifests(text, yaml::Options::lenient()).map_err(wrong)?;
+        let documents = yaml::parse_manifests(text, yaml::Options::lenient(), budget).map_err(wrong)?;
         manifests.extend(documents.into_iter().map(|value| Manifest { source: source.clone(), value, hook: None }));
     }
     Ok(manifests)

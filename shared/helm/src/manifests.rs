@@ -12,7 +12,6 @@ use slipway_gotmpl::Str;
 use slipway_manifest::object::type_name;
 use slipway_manifest::{kind_order, yaml};
 
-use crate::cost;
 use crate::error::{HelmError, ManifestError, excerpt};
 
 /// A document that a template printed.
@@ -86,13 +85,10 @@ pub(crate) fn collect(rendered: &BTreeMap<String, Str>, budget: &Budget) -> Resu
             };
             // Helm prints each document with a line break, which a text block at its end takes in.
             let document = format!("{document}\n");
-            let paid = cost::of_yaml(budget, &document).and_then(|()| {
-                budget.step(DOCUMENT as u64 / 8)?;
-                budget.bytes(DOCUMENT)
-            });
+            let paid = budget.step(DOCUMENT as u64 / 8).and_then(|()| budget.bytes(DOCUMENT + document.len()));
             paid.map_err(HelmError::over(template))?;
-            let mut values =
-                yaml::parse_manifests(&document, yaml::Options::lenient()).map_err(|e| wrong(e.into()))?.into_iter();
+            let values = yaml::parse_manifests(&document, yaml::Options::lenient(), budget);
+            let mut values = values.map_err(|e| wrong(e.into()))?.into_iter();
             let Some(first) = values.next() else { continue };
             let head = Head::read(&first).map_err(wrong)?;
             let (target, hook) = match head.role() {

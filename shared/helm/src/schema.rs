@@ -18,12 +18,12 @@ use std::fmt::Write as _;
 use serde_json::Value as Json;
 use slipway_budget::{Budget, Exceeded};
 use slipway_gotmpl::{Map, Value};
+use slipway_manifest::json;
 
 use self::compile::Refusal;
 use self::failure::Failure;
 use self::validate::Stop;
 use crate::chart::Chart;
-use crate::cost;
 use crate::error::HelmError;
 
 /// Bytes of a schema.
@@ -74,7 +74,7 @@ fn check_one(schema: &[u8], values: &Map, budget: &Budget) -> Result<Result<(), 
     if schema.len() > MAX_SCHEMA {
         return invalid(format!("larger than {MAX_SCHEMA} bytes"));
     }
-    cost::of_yaml(budget, &String::from_utf8_lossy(schema))?;
+    json::pay(schema, budget)?;
     let schema: Json = match serde_json::from_slice(schema) {
         Ok(schema) => schema,
         Err(e) => return invalid(e.to_string()),

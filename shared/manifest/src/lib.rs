@@ -4,6 +4,7 @@
 //! Nothing here knows a network, a clock, an environment or async.
 
 pub mod edit;
+pub mod json;
 pub mod kind_order;
 pub mod names;
 pub mod object;

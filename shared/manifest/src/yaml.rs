@@ -30,9 +30,7 @@ pub use emit::{to_string, to_string_go, to_string_pretty};
 pub use grammar::Limits;
 pub(crate) use grammar::Mark;
 pub(crate) use parse::parse_marked;
-pub use parse::{
-    Options, Rules, decode, parse, parse_all, parse_all_bytes, parse_all_with, parse_manifests, parse_with, utf8,
-};
+pub use parse::{Options, Rules, decode, parse, parse_all, parse_all_bytes, parse_manifests, parse_with, utf8};
 pub use resolve::resolve_plain;
 pub use split::split;
 
@@ -86,6 +84,9 @@ pub enum YamlErrorKind {
     /// Nested too deeply.
     #[error("nested deeper than {0} levels")]
     TooDeep(usize),
+    /// The budget of the render is used up.
+    #[error(transparent)]
+    Exceeded(#[from] slipway_budget::Exceeded),
     /// Too many documents in one stream.
     #[error("more than {0} documents")]
     TooManyDocuments(usize),

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use slipway_budget::Budget;
 use slipway_gocompat::Glob;
-use slipway_manifest::{NodeKind, Tree, TreeError, yaml};
+use slipway_manifest::{NodeKind, Tree, TreeError, YamlErrorKind, json, yaml};
 
 use super::{RenderError, Rendered, objects, shown};
 use crate::app::Directory;
@@ -25,15 +26,16 @@ struct Walk<'a> {
     links: BTreeSet<&'a str>,
     bytes: usize,
     rendered: Rendered,
+    budget: &'a Budget,
 }
 
-pub(super) fn render(tree: &Tree, path: &str, directory: &Directory) -> Result<Rendered, RenderError> {
+pub(super) fn render(tree: &Tree, path: &str, directory: &Directory, budget: &Budget) -> Result<Rendered, RenderError> {
     let base = tree.resolve(path)?;
     let links = tree.links().map(|(link, _)| link).collect();
     let glob = |pattern: &str| (!pattern.is_empty()).then(|| Glob::new(pattern));
     let (include, exclude) = (glob(&directory.include), glob(&directory.exclude));
-    let mut walk =
-        Walk { tree, base: base.clone(), directory, include, exclude, links, bytes: 0, rendered: Rendered::default() };
+    let rendered = Rendered::default();
+    let mut walk = Walk { tree, base: base.clone(), directory, include, exclude, links, bytes: 0, rendered, budget };
     walk.folder(&base)?;
     Ok(walk.rendered)
 }
@@ -94,7 +96,12 @@ impl Walk<'_> {
         if self.bytes > MAX_BYTES {
             return Err(RenderError::TooLarge { path: shown(&self.base), limit: MAX_BYTES });
         }
-        let documents = if extension(path) == "json" { json(&text, path)? } else { self.yaml(&text, path)? };
+        let documents = if extension(path) == "json" {
+            self.pay_json(&text, path)?;
+            one_of_json(&text, path)?
+        } else {
+            self.yaml(&text, path)?
+        };
         for document in documents {
             self.rendered.objects.extend(objects(document, path)?);
         }
@@ -104,14 +111,15 @@ impl Walk<'_> {
     /// The documents of a YAML file. A file without an object before its first error that does not look like a manifest
     /// is some other YAML, and is skipped.
     fn yaml(&mut self, text: &str, path: &str) -> Result<Vec<Value>, RenderError> {
-        if text.trim_start().starts_with('{')
-            && let Ok(documents) = json_stream(text)
-        {
-            return self.kinds(documents, text, path);
+        if text.trim_start().starts_with('{') {
+            self.pay_json(text, path)?;
+            if let Ok(documents) = json_stream(text) {
+                return self.kinds(documents, text, path);
+            }
         }
-        let documents = match yaml::parse_manifests(text, yaml::Options::default()) {
-            Err(strict) => {
-                let lenient = yaml::parse_manifests(text, yaml::Options::lenient());
+        let documents = match yaml::parse_manifests(text, yaml::Options::default(), self.budget) {
+            Err(strict) if !matches!(strict.kind, YamlErrorKind::Exceeded(_)) => {
+                let lenient = yaml::parse_manifests(text, yaml::Options::lenient(), self.budget);
                 if lenient.is_ok() {
                     self.rendered.warnings.push(format!("`{path}` {strict}: the last one counts"));
                 }
@@ -125,9 +133,16 @@ impl Walk<'_> {
                 file: path.to_owned(),
                 problem: format!("{source}; it looks like a template of Helm, and there is no Chart.yaml"),
             }),
-            Err(source) if looks_like_a_manifest(text) => Err(RenderError::Yaml { file: path.to_owned(), source }),
+            Err(source) if looks_like_a_manifest(text) || matches!(source.kind, YamlErrorKind::Exceeded(_)) => {
+                Err(RenderError::Yaml { file: path.to_owned(), source })
+            }
             Err(_) => Ok(self.pass_over(path)),
         }
+    }
+
+    fn pay_json(&self, text: &str, path: &str) -> Result<(), RenderError> {
+        let over = |source| RenderError::Budget { file: path.to_owned(), source };
+        json::pay(text.as_bytes(), self.budget).map_err(over)
     }
 
     /// All documents, or none where the first is no Kubernetes object.
@@ -173,7 +188,7 @@ fn looks_like_a_manifest(text: &str) -> bool {
 }
 
 /// The one object of a JSON file.
-fn json(text: &str, path: &str) -> Result<Vec<Value>, RenderError> {
+fn one_of_json(text: &str, path: &str) -> Result<Vec<Value>, RenderError> {
     let invalid = |problem: String| RenderError::Invalid { file: path.to_owned(), problem };
     let documents = json_stream(text).map_err(|e| invalid(format!("is no JSON: {e}")))?;
     match documents.as_slice() {

@@ -52,6 +52,7 @@ pub(super) fn render(
         kube_version: facts.kube_version.as_deref(),
         api_versions: &facts.api_versions,
         env: &environment(app, &context.revision),
+        budget: &context.budget,
     };
     let (options, read) = argo::options(&helm, &settings)
         .map_err(|source| RenderError::HelmSource { app: app.object.id().to_string(), source: Box::new(source) })?;
@@ -129,7 +130,11 @@ impl<'a> Charts<'a> {
         let namespace = if chart.namespace.is_empty() { "default" } else { &chart.namespace };
         let own_version = Some(chart.kube_version.clone()).filter(|version| !version.is_empty());
         Ok(Options {
-            values: chart.values.iter().map(|text| parse_values(text)).collect::<Result<_, _>>()?,
+            values: chart
+                .values
+                .iter()
+                .map(|text| parse_values(text, &self.context.budget))
+                .collect::<Result<_, _>>()?,
             release: Release { name, namespace: namespace.to_owned(), ..Release::default() },
             kube_version: own_version.or_else(|| facts.kube_version.clone()),
             api_versions: chart.api_versions.iter().chain(&facts.api_versions).cloned().collect(),

@@ -24,7 +24,7 @@ pub(super) fn render(
     let tree = if *set == Kustomize::default() {
         tree
     } else {
-        changed = edited(tree, app, path, set, &context.revision)?;
+        changed = edited(tree, app, path, set, context)?;
         &changed
     };
     let charts = Charts::new(context);
@@ -57,7 +57,7 @@ pub(super) fn edited(
     app: &Application,
     path: &str,
     set: &Kustomize,
-    revision: &str,
+    Context { revision, budget, .. }: &Context,
 ) -> Result<Tree, RenderError> {
     let folder = tree.resolve(path)?;
     let mut files = NAMES.iter().filter_map(|name| tree::join(&folder, name).ok());
@@ -69,8 +69,8 @@ pub(super) fn edited(
         });
     };
     let invalid = |problem: String| RenderError::Invalid { file: file.clone(), problem };
-    let value =
-        yaml::parse(tree.read_text(&file)?).map_err(|source| RenderError::Yaml { file: file.clone(), source })?;
+    let value = yaml::parse_with(tree.read_text(&file)?, yaml::Options::default(), budget)
+        .map_err(|source| RenderError::Yaml { file: file.clone(), source })?;
     let mut map = match value {
         Value::Object(map) => map,
         Value::Null => Map::new(),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use jiff::Timestamp;
+use slipway_budget::Budget;
 use slipway_helm::{Options, Release, Rendered, Set, SetKind};
 use slipway_manifest::{Tree, yaml};
 
@@ -71,10 +72,11 @@ impl Flags {
     }
 
     fn options(&self) -> anyhow::Result<Options> {
+        let budget = Budget::default();
         let values = self.values.iter().map(|file| {
             let text = read(file)?;
             let name = || format!("failed to read `{}`", file.display());
-            let values = slipway_helm::parse_values(&text).with_context(name)?;
+            let values = slipway_helm::parse_values(&text, &budget).with_context(name)?;
             if !values.is_object() && !values.is_null() {
                 let found = if values.is_array() { "a list" } else { "a scalar" };
                 return Err(anyhow::anyhow!("values must be a mapping, found {found}")).with_context(name);
@@ -107,6 +109,7 @@ impl Flags {
             skip_tests: self.skip_tests,
             local_dependencies: true,
             now: Timestamp::now(),
+            budget: Some(budget.clone()),
             ..Options::default()
         })
     }

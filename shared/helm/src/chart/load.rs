@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use slipway_budget::Exceeded;
 use slipway_gocompat::semver::is_compatible;
 use slipway_manifest::Tree;
 use slipway_manifest::tree::{NodeKind, TreeError};
@@ -16,7 +15,6 @@ use super::archive::{ArchiveError, Budget, unpack};
 use super::ignore::Rules;
 use super::metadata::mapping;
 use super::{Chart, Content, File, Metadata, MetadataError};
-use crate::cost;
 use crate::values::{as_floats, from_json, merge_maps};
 
 /// Charts in charts in charts: our bound, Helm has none.
@@ -92,15 +90,6 @@ pub enum LoadError {
         /// What is wrong.
         #[source]
         source: ArchiveError,
-    },
-    /// A file of the chart takes more than the render may use.
-    #[error("failed to read `{file}`")]
-    Budget {
-        /// The file, from the root of the repository.
-        file: String,
-        /// The bound.
-        #[source]
-        source: Exceeded,
     },
     /// Charts in charts in charts, or too many files.
     #[error("`{chart}` has more than {limit} {what}")]
@@ -329,16 +318,11 @@ impl Loader<'_> {
 }
 
 impl Loader<'_> {
-    fn pay(&self, text: &str, file: &str) -> Result<(), LoadError> {
-        cost::of_yaml(self.render, text).map_err(|source| LoadError::Budget { file: file.to_owned(), source })
-    }
-
     fn document(&self, file: &File, path: &str) -> Result<Value, LoadError> {
         let name = join(path, &file.name);
         let wrong = |source| LoadError::Yaml { file: name.clone(), source };
         let text = yaml::decode(&file.data).map_err(wrong)?;
-        self.pay(&text, &name)?;
-        let document = yaml::parse_with(&text, yaml::Options::lenient()).map_err(wrong)?;
+        let document = yaml::parse_with(&text, yaml::Options::lenient(), self.render).map_err(wrong)?;
         mapping(document).map(Value::Object).map_err(|source| LoadError::Metadata { file: name.clone(), source })
     }
 
@@ -346,8 +330,7 @@ impl Loader<'_> {
         let name = join(path, &file.name);
         let wrong = |source| LoadError::Yaml { file: name.clone(), source };
         let text = yaml::utf8(&file.data).map_err(wrong)?;
-        self.pay(text, &name)?;
-        parse_values(text).map_err(wrong)?.ok_or_else(|| LoadError::NotAMapping { file: name.clone() })
+        parse_values(text, self.render).map_err(wrong)?.ok_or_else(|| LoadError::NotAMapping { file: name.clone() })
     }
 }
 
@@ -356,9 +339,12 @@ fn has_extension(name: &str, extension: &str) -> bool {
 }
 
 /// The documents of a values file, later ones merged over earlier ones; `None` if one of them is no mapping.
-pub(crate) fn parse_values(text: &str) -> Result<Option<Map<String, Value>>, YamlError> {
+pub(crate) fn parse_values(
+    text: &str,
+    budget: &slipway_budget::Budget,
+) -> Result<Option<Map<String, Value>>, YamlError> {
     let mut merged = Map::new();
-    for document in yaml::parse_manifests(text, yaml::Options::lenient())? {
+    for document in yaml::parse_manifests(text, yaml::Options::lenient(), budget)? {
         match as_floats(document) {
             Value::Object(map) if merged.is_empty() => merged = map,
             Value::Object(map) => merge_maps(&mut merged, map),

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 use slipway_budget::{Budget, Exceeded};
-
-use crate::cost;
+use slipway_gocompat::regexp;
 
 use super::compile::{self, Additional, Compiled, Dependency, Items, Part, Schema};
 use super::draft::{Draft, escape};
@@ -613,7 +612,7 @@ impl Schema {
             Json::String(text) => {
                 let pattern = self.pattern.as_ref().map_or(0, |(_, pattern)| 8 + pattern.len() / 4);
                 let format = self.format.as_ref().map_or(0, |(name, _)| match name.as_str() {
-                    "regex" => cost::of_compiled(text) / 4,
+                    "regex" => regexp::compiled_size(text) / 4,
                     _ => text.len(),
                 });
                 text.len() / 64 * (1 + pattern) + pattern + format

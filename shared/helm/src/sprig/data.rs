@@ -7,10 +7,9 @@ mod toml;
 
 use serde_json::Value as Json;
 use slipway_gotmpl::{Context, FuncError, Function, Limit, List, Map, MapType, Numbers, Str, Type, Value};
-use slipway_manifest::yaml;
+use slipway_manifest::{YamlError, YamlErrorKind, json, yaml};
 
 use super::{Outcome, misused};
-use crate::cost;
 use crate::encode::{Style, to_text, to_yaml, to_yaml_pretty};
 
 const ANY: &[Type] = &[Type::Any];
@@ -72,7 +71,7 @@ type Decoded = Result<Json, String>;
 fn from_json(cx: &Context<'_>, args: &[Value]) -> Result<Decoded, FuncError> {
     let [Value::Str(text)] = args else { return misused() };
     let text = text.to_text();
-    cost::of_yaml(cx.budget().shared(), &text).map_err(Limit::from)?;
+    json::pay(text.as_bytes(), cx.budget().shared()).map_err(Limit::from)?;
     Ok(serde_json::from_str(&text).map_err(|error| json_syntax::complaint(&text).unwrap_or_else(|| error.to_string())))
 }
 
@@ -80,9 +79,11 @@ fn from_yaml(cx: &Context<'_>, args: &[Value]) -> Result<Decoded, FuncError> {
     let [Value::Str(text)] = args else { return misused() };
     let limits = yaml::Limits { nodes: 500_000, ..yaml::Limits::default() };
     let text = text.to_text();
-    cost::of_yaml(cx.budget().shared(), &text).map_err(Limit::from)?;
-    let parsed = yaml::parse_with(&text, yaml::Options { limits, ..yaml::Options::lenient() });
-    Ok(parsed.map_err(|e| go_yaml::message(&text, &e)))
+    let options = yaml::Options { limits, ..yaml::Options::lenient() };
+    match yaml::parse_with(&text, options, cx.budget().shared()) {
+        Err(YamlError { kind: YamlErrorKind::Exceeded(over), .. }) => Err(Limit::from(over).into()),
+        parsed => Ok(parsed.map_err(|e| go_yaml::message(&text, &e))),
+    }
 }
 
 /// `null` is what an empty document gives: Go's JSON decoder makes a nil of it, sigs.k8s.io/yaml leaves the target as

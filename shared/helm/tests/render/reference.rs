@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use slipway_budget::Budget;
 use slipway_helm::{Options, Release, Set, SetKind, parse_values, render};
 use slipway_manifest::{Tree, yaml};
 
@@ -32,7 +33,11 @@ fn options(chart: &Path) -> Options {
     let values = chart.join("case-values.yaml");
     let sets = fs::read_to_string(chart.join("case-set.txt")).unwrap_or_default();
     Options {
-        values: fs::read_to_string(values).ok().map(|text| parse_values(&text).unwrap()).into_iter().collect(),
+        values: fs::read_to_string(values)
+            .ok()
+            .map(|text| parse_values(&text, &Budget::default()).unwrap())
+            .into_iter()
+            .collect(),
         sets: sets.lines().map(|line| Set::new(SetKind::Typed, line)).collect(),
         release: Release { name: "rel".to_owned(), namespace: "shop".to_owned(), ..Release::default() },
         kube_version: Some("1.33.0".to_owned()),
@@ -62,7 +67,7 @@ fn charts_render_as_helm_renders_them_and_errors_read_as_recorded() {
             continue;
         }
         let golden = fs::read_to_string(folder().join(format!("golden/{name}.yaml"))).unwrap();
-        let expected = yaml::parse_manifests(&golden, yaml::Options::lenient()).unwrap();
+        let expected = yaml::parse_manifests(&golden, yaml::Options::lenient(), &Budget::default()).unwrap();
         let found: Vec<Value> =
             found.unwrap_or_else(|e| panic!("{name}: {e:#}")).manifests.into_iter().map(|m| m.value).collect();
         assert_eq!(found, expected, "{name}");

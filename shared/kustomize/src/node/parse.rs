@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use serde_json::Value;
+use slipway_budget::Budget;
 use slipway_manifest::yaml::grammar::{Builder, Grammar, Limits, Scalar};
 use slipway_manifest::yaml::{YamlError, YamlErrorKind, resolve_plain};
 
@@ -105,7 +106,7 @@ fn documents(text: &str) -> Result<Vec<(usize, &str)>, YamlError> {
 /// The first document of `text`.
 fn first(text: &str, rules: Rules) -> Result<Option<Node>, YamlError> {
     let limits = Limits { nodes: MAX_NODES, written: MAX_NODES, ..Limits::default() };
-    Grammar::new(text, Nodes(rules), limits)?.whole_document()
+    Grammar::new(text, Nodes(rules), limits, &Budget::default())?.whole_document()
 }
 
 /// Makes nodes.
@@ -357,7 +358,7 @@ mod tests {
             let one = format!("*a{}", i - 1);
             text + &format!("a{i}: &a{i} [{}]\n", vec![one; 10].join(", "))
         });
-        assert!(matches!(resources(&bomb).unwrap_err().kind, YamlErrorKind::AliasBomb(_)));
+        assert!(matches!(resources(&bomb).unwrap_err().kind, YamlErrorKind::Exceeded(_)));
         let deep = format!("{}{}", "[".repeat(250), "]".repeat(250));
         assert!(matches!(resources(&deep).unwrap_err().kind, YamlErrorKind::TooDeep(_)));
     }

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::mem::discriminant;
 
-use super::scan::{Scanner, Token};
+use slipway_budget::{Budget, Exceeded};
+
+use super::scan::{Located, Scanner, Token};
 use super::{YamlError, YamlErrorKind};
 
 /// Bounds of one stream.
@@ -94,23 +96,50 @@ pub trait Builder {
         let _ = index;
     }
 
-    /// What was entered last has ended, and stood at `mark`.
-    fn leave(&mut self, mark: Mark) {
+    /// What was entered last has ended, and stood at `mark`. Gives the bytes that are kept of that.
+    fn leave(&mut self, mark: Mark) -> usize {
         let _ = mark;
+        0
     }
 }
+
+/// What was done and is not paid for yet: the budget is asked once for many nodes.
+#[derive(Default)]
+struct Due {
+    steps: u64,
+    bytes: usize,
+}
+
+/// Steps of one node.
+const NODE_STEPS: u64 = 8;
+/// Bytes of a key and what a mapping keeps with it, twice for the room to grow.
+const KEY: usize = 2 * 32;
+/// Bytes of a mapping: it starts with room for four entries.
+const MAPPING: usize = 256;
 
 /// Reads the documents of one text.
 pub struct Grammar<'a, B: Builder> {
     scanner: Scanner<'a>,
     builder: B,
     limits: Limits,
-    /// Nodes with names, and how many nodes each has.
-    anchors: HashMap<&'a str, (B::Node, usize)>,
+    anchors: HashMap<&'a str, Anchor<B::Node>>,
     nodes: usize,
     documents: usize,
+    budget: &'a Budget,
+    due: Due,
+    /// Bytes made so far, paid for or not.
+    bytes: usize,
     /// Where the last token ended that takes any bytes.
     end: usize,
+}
+
+/// A node with a name.
+struct Anchor<N> {
+    node: N,
+    /// How many nodes it has.
+    nodes: usize,
+    /// What a copy of it takes.
+    bytes: usize,
 }
 
 /// A node, whether it was `<<`, the key that merges, and the bytes it takes.
@@ -166,10 +195,36 @@ fn is_merge(scalar: &Scalar<'_>) -> bool {
 }
 
 impl<'a, B: Builder> Grammar<'a, B> {
-    /// Over `text`; the error is a character that YAML does not allow even in quotes.
-    pub fn new(text: &'a str, builder: B, limits: Limits) -> Result<Self, YamlError> {
+    /// Over `text`; the error is a character that YAML does not allow even in quotes, or a `budget` that is used up.
+    pub fn new(text: &'a str, builder: B, limits: Limits, budget: &'a Budget) -> Result<Self, YamlError> {
+        budget.step((text.len() / 16 + 20) as u64).map_err(|over| error(1, over.into()))?;
         let scanner = Scanner::new(text)?;
-        Ok(Self { scanner, builder, limits, anchors: HashMap::new(), nodes: 0, documents: 0, end: 0 })
+        Ok(Self {
+            scanner,
+            builder,
+            limits,
+            anchors: HashMap::new(),
+            nodes: 0,
+            documents: 0,
+            budget,
+            due: Due::default(),
+            bytes: 0,
+            end: 0,
+        })
+    }
+
+    /// Owes for `nodes` and `bytes`, and pays once that is much.
+    fn owe(&mut self, nodes: usize, bytes: usize) -> Result<(), Exceeded> {
+        self.due.steps = self.due.steps.saturating_add(NODE_STEPS.saturating_mul(nodes as u64));
+        self.due.bytes = self.due.bytes.saturating_add(bytes);
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.due.steps > 4_096 || self.due.bytes > 64 << 10 { self.pay() } else { Ok(()) }
+    }
+
+    fn pay(&mut self) -> Result<(), Exceeded> {
+        let Due { steps, bytes } = std::mem::take(&mut self.due);
+        self.budget.step(steps)?;
+        self.budget.bytes(bytes)
     }
 
     /// Takes YAML 1.1 to the letter, as go-yaml v2 does.
@@ -211,8 +266,9 @@ impl<'a, B: Builder> Grammar<'a, B> {
         let empty = marked && self.is_at_document_end()?;
         let node = if empty { self.builder.null() } else { self.node(true, false, 0)?.node };
         // What follows on the same line is part of the judgement: `--- a: 1` is an error.
-        self.scanner.peek()?;
+        let line = self.scanner.peek()?.line;
         self.scanner.end_document();
+        self.pay().map_err(|over| error(line, over.into()))?;
         Ok(Some(node))
     }
 
@@ -270,11 +326,13 @@ impl<'a, B: Builder> Grammar<'a, B> {
             }
             self.take()?;
         }
-        let before = self.nodes;
-        let start = self.scanner.peek()?.start;
+        let before = (self.nodes, self.bytes);
+        let Located { start, line, .. } = *self.scanner.peek()?;
         let mut read = self.content(block, indentless, depth, tag.as_deref(), anchor.is_some())?;
         if let Some(name) = anchor {
-            self.anchors.insert(name, (read.node.clone(), self.nodes - before));
+            let (nodes, bytes) = (self.nodes - before.0, self.bytes - before.1);
+            self.owe(nodes, bytes).map_err(|over| error(line, over.into()))?;
+            self.anchors.insert(name, Anchor { node: read.node.clone(), nodes, bytes });
         }
         read.span = if self.end > start { (start, self.end) } else { (self.end, self.end) };
         Ok(read)
@@ -290,11 +348,8 @@ impl<'a, B: Builder> Grammar<'a, B> {
     ) -> Result<Read<B::Node>, YamlError> {
         let next = self.scanner.peek()?;
         let line = next.line;
-        self.nodes += 1;
-        if self.nodes > self.limits.written {
-            return Err(error(line, YamlErrorKind::TooManyNodes(self.limits.written)));
-        }
-        match next.token {
+        self.count(line)?;
+        match self.scanner.peek()?.token {
             Token::BlockEntry if indentless => self.block_sequence(false, depth).map(Read::new),
             Token::Scalar { .. } => match self.take()? {
                 Token::Scalar { text, plain, folded } => self.scalar(Scalar { text, plain, folded, tag }, line),
@@ -316,30 +371,64 @@ impl<'a, B: Builder> Grammar<'a, B> {
 
     fn scalar(&mut self, scalar: Scalar<'_>, line: usize) -> Result<Read<B::Node>, YamlError> {
         let merges = is_merge(&scalar);
+        self.owe(0, scalar.text.len()).map_err(|over| error(line, over.into()))?;
         let node = self.builder.scalar(scalar).map_err(|kind| error(line, kind))?;
         Ok(Read { merges, ..Read::new(node) })
     }
 
     fn alias(&mut self, name: &str, line: usize) -> Result<B::Node, YamlError> {
-        let Some((node, size)) = self.anchors.get(name) else {
+        let Some(&Anchor { nodes, bytes, .. }) = self.anchors.get(name) else {
             return Err(error(line, YamlErrorKind::UnknownAnchor));
         };
-        self.nodes = self.nodes.saturating_add(*size);
+        self.nodes = self.nodes.saturating_add(nodes);
         if self.nodes > self.limits.nodes {
             return Err(error(line, YamlErrorKind::AliasBomb(self.limits.nodes)));
         }
-        Ok(node.clone())
+        self.owe(nodes, bytes).map_err(|over| error(line, over.into()))?;
+        Ok(self.anchors.get(name).map_or_else(|| self.builder.null(), |anchor| anchor.node.clone()))
+    }
+
+    /// Counts a node that is written.
+    fn count(&mut self, line: usize) -> Result<(), YamlError> {
+        self.nodes += 1;
+        if self.nodes > self.limits.written {
+            return Err(error(line, YamlErrorKind::TooManyNodes(self.limits.written)));
+        }
+        self.owe(1, 0).map_err(|over| error(line, over.into()))
     }
 
     /// Nothing, behind the last token.
-    fn missing(&self) -> Read<B::Node> {
-        Read { span: (self.end, self.end), ..Read::new(self.builder.null()) }
+    fn missing(&mut self) -> Result<Read<B::Node>, YamlError> {
+        let line = self.scanner.peek()?.line;
+        self.count(line)?;
+        Ok(Read { span: (self.end, self.end), ..Read::new(self.builder.null()) })
+    }
+
+    fn start_map(&mut self) -> Result<B::Map, YamlError> {
+        let line = self.scanner.peek()?.line;
+        self.owe(0, MAPPING).map_err(|over| error(line, over.into()))?;
+        Ok(self.builder.start_map())
+    }
+
+    /// Adds `item`, which stands at `key`, to a list.
+    fn push(
+        &mut self,
+        items: &mut Vec<B::Node>,
+        item: Read<B::Node>,
+        key: (usize, usize),
+        flow: bool,
+    ) -> Result<(), YamlError> {
+        let kept = self.builder.leave(Mark { key, value: item.span, flow });
+        let line = self.scanner.peek()?.line;
+        self.owe(0, 2 * size_of::<B::Node>() + kept).map_err(|over| error(line, over.into()))?;
+        items.push(item.node);
+        Ok(())
     }
 
     /// A node, or null where what ends one `within` follows.
     fn optional(&mut self, within: Within, depth: usize) -> Result<Read<B::Node>, YamlError> {
         if within.ends_at(&self.scanner.peek()?.token) {
-            return Ok(self.missing());
+            return self.missing();
         }
         let block = !matches!(within, Within::FlowSequence | Within::FlowMapping);
         self.node(block, matches!(within, Within::BlockMapping), depth + 1)
@@ -355,9 +444,10 @@ impl<'a, B: Builder> Grammar<'a, B> {
         depth: usize,
     ) -> Result<(), YamlError> {
         self.builder.enter_key(&key.node);
-        let value = if self.skip(&Token::Value)? { self.optional(within, depth)? } else { self.missing() };
+        let value = if self.skip(&Token::Value)? { self.optional(within, depth)? } else { self.missing()? };
         let flow = !matches!(within, Within::BlockMapping);
-        self.builder.leave(Mark { key: key.span, value: value.span, flow });
+        let kept = self.builder.leave(Mark { key: key.span, value: value.span, flow });
+        self.owe(0, 2 * size_of::<B::Node>() + KEY + kept).map_err(|over| error(line, over.into()))?;
         self.builder.add(map, key.node, value.node, key.merges, line).map_err(|kind| error(line, kind))
     }
 
@@ -369,8 +459,7 @@ impl<'a, B: Builder> Grammar<'a, B> {
             let dash = (self.end.saturating_sub(1), self.end);
             self.builder.enter_item(items.len());
             let item = self.optional(within, depth)?;
-            self.builder.leave(Mark { key: dash, value: item.span, flow: false });
-            items.push(item.node);
+            self.push(&mut items, item, dash, false)?;
         }
         if own && !self.skip(&Token::BlockEnd)? {
             return syntax(self.scanner.peek()?.line, "did not find the next list item (`- `) or the list's end");
@@ -380,7 +469,7 @@ impl<'a, B: Builder> Grammar<'a, B> {
 
     fn block_mapping(&mut self, depth: usize) -> Result<B::Node, YamlError> {
         self.take()?;
-        let mut map = self.builder.start_map();
+        let mut map = self.start_map()?;
         while !self.skip(&Token::BlockEnd)? {
             let line = self.scanner.peek()?.line;
             if !self.skip(&Token::Key)? {
@@ -414,22 +503,21 @@ impl<'a, B: Builder> Grammar<'a, B> {
             self.builder.enter_item(items.len());
             let item = if self.skip(&Token::Key)? {
                 // One pair without braces: `[a: 1]`.
-                let mut map = self.builder.start_map();
+                let mut map = self.start_map()?;
                 let key = self.optional(Within::FlowSequence, depth + 1)?;
                 self.entry(&mut map, key, Within::FlowSequence, line, depth + 1)?;
                 Read { span: (start, self.end), ..Read::new(self.builder.map(map)?) }
             } else {
                 self.node(false, false, depth + 1)?
             };
-            self.builder.leave(Mark { key: (start, start), value: item.span, flow: true });
-            items.push(item.node);
+            self.push(&mut items, item, (start, start), true)?;
         }
         Ok(self.builder.list(items))
     }
 
     fn flow_mapping(&mut self, depth: usize) -> Result<B::Node, YamlError> {
         self.take()?;
-        let mut map = self.builder.start_map();
+        let mut map = self.start_map()?;
         let mut first = true;
         while !self.flow_ends(std::mem::take(&mut first), &Token::FlowMappingEnd, "did not find expected `,` or `}`")? {
             let line = self.scanner.peek()?.line;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, map::Entry};
+use slipway_budget::Budget;
 
 use super::grammar::{Builder, Grammar, Limits, Mark, Scalar};
 use super::resolve::{Resolved, number_key, resolve, resolve_tagged};
@@ -39,24 +40,21 @@ impl Options {
 }
 
 /// The first document of `text` by [`Rules::Strict`]; an empty text is null. What follows is not even parsed, as in
-/// sigs.k8s.io/yaml.
+/// sigs.k8s.io/yaml. Within a budget of its own.
 pub fn parse(text: &str) -> Result<Value, YamlError> {
-    parse_with(text, Options::default())
+    parse_with(text, Options::default(), &Budget::default())
 }
 
-/// [`parse`] by other rules or within other bounds.
-pub fn parse_with(text: &str, options: Options) -> Result<Value, YamlError> {
-    Ok(grammar(text, options, None)?.document()?.unwrap_or(Value::Null))
+/// [`parse`] by other rules, within other bounds and within the `budget` of a render.
+pub fn parse_with(text: &str, options: Options, budget: &Budget) -> Result<Value, YamlError> {
+    Ok(grammar(text, options, None, budget)?.document()?.unwrap_or(Value::Null))
 }
 
-/// Every document of `text` by YAML's own rules for streams and [`Rules::Strict`]; an empty document is null.
+/// Every document of `text` by YAML's own rules for streams and [`Rules::Strict`]; an empty document is null. Within a
+/// budget of its own.
 pub fn parse_all(text: &str) -> Result<Vec<Value>, YamlError> {
-    parse_all_with(text, Limits::default())
-}
-
-/// [`parse_all`] within other bounds.
-pub fn parse_all_with(text: &str, limits: Limits) -> Result<Vec<Value>, YamlError> {
-    let mut grammar = grammar(text, Options { limits, ..Options::default() }, None)?;
+    let budget = Budget::default();
+    let mut grammar = grammar(text, Options::default(), None, &budget)?;
     let mut documents = Vec::new();
     while let Some(document) = grammar.document()? {
         documents.push(document);
@@ -91,14 +89,15 @@ pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, YamlError> {
 
 /// Every document of a manifest file as Kubernetes' decoder finds them ([`split`](super::split)), each read by itself:
 /// anchors do not reach into the next document, and empty documents are left out. Lines in errors are the file's.
-pub fn parse_manifests(text: &str, options: Options) -> Result<Vec<Value>, YamlError> {
+/// Within the `budget` of a render.
+pub fn parse_manifests(text: &str, options: Options, budget: &Budget) -> Result<Vec<Value>, YamlError> {
     let mut documents = Vec::new();
     for (line, chunk) in super::split(text) {
         if documents.len() >= options.limits.documents {
             return Err(YamlError { line, kind: YamlErrorKind::TooManyDocuments(options.limits.documents) });
         }
         let at = |e: YamlError| YamlError { line: e.line + line - 1, ..e };
-        match parse_with(chunk, options).map_err(at)? {
+        match parse_with(chunk, options, budget).map_err(at)? {
             Value::Null => {}
             document => documents.push(document),
         }
@@ -126,9 +125,14 @@ impl Recorder {
     }
 }
 
-fn grammar(text: &str, options: Options, recorder: Option<Recorder>) -> Result<Grammar<'_, Json>, YamlError> {
+fn grammar<'a>(
+    text: &'a str,
+    options: Options,
+    recorder: Option<Recorder>,
+    budget: &'a Budget,
+) -> Result<Grammar<'a, Json>, YamlError> {
     let json = Json { rules: options.rules, recorder };
-    Ok(Grammar::new(text, json, options.limits)?.strictly_1_1(options.rules == Rules::Lenient))
+    Ok(Grammar::new(text, json, options.limits, budget)?.strictly_1_1(options.rules == Rules::Lenient))
 }
 
 /// The only document of `text` by [`Rules::Strict`], with the places of everything in it by JSON pointer. Several
@@ -136,7 +140,8 @@ fn grammar(text: &str, options: Options, recorder: Option<Recorder>) -> Result<G
 pub(crate) fn parse_marked(text: &str) -> Result<(Value, BTreeMap<String, Mark>), YamlError> {
     let limits = Limits { documents: 1, ..Limits::default() };
     let options = Options { limits, ..Options::default() };
-    let mut grammar = grammar(text, options, Some(Recorder::default()))?;
+    let budget = Budget::default();
+    let mut grammar = grammar(text, options, Some(Recorder::default()), &budget)?;
     let value = grammar.document()?.unwrap_or(Value::Null);
     grammar.document()?;
     Ok((value, grammar.into_builder().recorder.unwrap_or_default().marks))
@@ -223,12 +228,13 @@ impl Builder for Json {
         }
     }
 
-    fn leave(&mut self, mark: Mark) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.marks.insert(recorder.path.clone(), mark);
-            // A slash in a key is escaped: the last one begins the step that is left.
-            recorder.path.truncate(recorder.path.rfind('/').unwrap_or_default());
-        }
+    fn leave(&mut self, mark: Mark) -> usize {
+        let Some(recorder) = &mut self.recorder else { return 0 };
+        let kept = recorder.path.len() + 2 * size_of::<(String, Mark)>();
+        recorder.marks.insert(recorder.path.clone(), mark);
+        // A slash in a key is escaped: the last one begins the step that is left.
+        recorder.path.truncate(recorder.path.rfind('/').unwrap_or_default());
+        kept
     }
 }
 

@@ -65,6 +65,9 @@ struct SimpleKey {
 }
 
 const MAX_SIMPLE_KEY: usize = 1024;
+/// `%TAG` directives of a document, and the length of what one stands for.
+const MAX_TAG_HANDLES: usize = 32;
+const MAX_TAG_PREFIX: usize = 256;
 
 static END: Located<'static> = Located { token: Token::StreamEnd, line: 0, start: 0, end: 0 };
 
@@ -473,6 +476,12 @@ impl<'a> Scanner<'a> {
             (Some("%YAML"), Some("1.1"), None, None) => {}
             (Some("%YAML"), Some("1.2"), None, None) if !self.is_1_1 => {}
             (Some("%YAML"), Some(_), None, None) => return self.error("found incompatible YAML document"),
+            // Each is looked through, and its prefix copied, for each tag.
+            (Some("%TAG"), Some(_), Some(prefix), None)
+                if self.tag_handles.len() >= MAX_TAG_HANDLES || prefix.len() > MAX_TAG_PREFIX =>
+            {
+                return self.error("found too many or too long `%TAG` directives");
+            }
             (Some("%TAG"), Some(handle), Some(prefix), None) => self.tag_handles.push((handle, prefix)),
             _ => return self.error("found an unknown directive"),
         }
