@@ -5,9 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
+use slipway_budget::Budget;
 use slipway_kustomize::{Options, render};
 use slipway_manifest::Object;
 
+use crate::budget::leaves_room;
 use crate::framework::{Outcome, documents, same, tree};
 
 pub(crate) fn run(shared: &Path) -> Result<Option<Outcome>> {
@@ -29,7 +31,11 @@ pub(crate) fn outcome(
     let named = cases.into_iter().map(|case| (case["dir"].as_str().unwrap_or_default().to_owned(), case));
     Ok(Outcome::collect(suite, named, |case| {
         let dir = case["dir"].as_str().unwrap_or_default();
-        match (case["golden"].as_str(), render(&tree, dir, &Options::default())) {
+        let budget = Budget::default();
+        let options = Options { budget: Some(budget.clone()), ..Options::default() };
+        let rendered = render(&tree, dir, &options);
+        leaves_room(&budget)?;
+        match (case["golden"].as_str(), rendered) {
             (None, Err(error)) => refused(dir, &chain(&error)),
             (None, Ok(_)) => Err(format!("rendered, but must be refused: {}", case["error"])),
             (Some(_), Err(error)) => Err(format!("refused: {}", chain(&error))),

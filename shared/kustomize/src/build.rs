@@ -5,18 +5,21 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use slipway_budget::Budget;
 use slipway_manifest::Object;
 
 use crate::Rendered;
 use crate::config::Config;
 use crate::configure;
 use crate::context::Context;
+use crate::cost;
 use crate::error::Error;
 use crate::fieldspec::FieldSpec;
 use crate::kustomization::{COMPONENT, Kustomization, Var};
 use crate::load::{Files, Root};
 use crate::node::parse;
 use crate::origin::{self, Origin};
+use crate::resmap::Identities;
 use crate::resource::Resource;
 use crate::transform::{Transformer, reference, variable};
 use crate::{generate, order, overrides, plugin, remote, resmap};
@@ -41,12 +44,14 @@ impl Accumulated {
     }
 
     /// Merges another configuration; the defaults are in every one of them.
-    fn merge_config(&mut self, other: Option<Cow<'static, Config>>) -> Result<(), Error> {
+    fn merge_config(&mut self, other: Option<Cow<'static, Config>>, budget: &Budget) -> Result<(), Error> {
         match (&mut self.config, other) {
             (_, None) | (Some(_), Some(Cow::Borrowed(_))) => {}
             (None, Some(Cow::Borrowed(defaults))) => self.config = Some(Cow::Borrowed(defaults)),
             // The order of specs counts: a list merged into nothing is not the list.
-            (config, Some(Cow::Owned(other))) => config.get_or_insert_default().to_mut().merge(other)?,
+            (config, Some(Cow::Owned(other))) => {
+                config.get_or_insert_default().to_mut().merge(other, budget)?;
+            }
         }
         Ok(())
     }
@@ -54,37 +59,40 @@ impl Accumulated {
     /// Takes `configurations` and `crds`.
     fn configure(&mut self, root: &Root<'_>, kustomization: &Kustomization) -> Result<(), Error> {
         let files = list(kustomization.configurations.as_deref());
+        let budget = root.budget();
         if files.is_empty() {
-            self.merge_config(Some(Cow::Borrowed(Config::default_config())))?;
+            self.merge_config(Some(Cow::Borrowed(Config::default_config())), budget)?;
         } else {
             let mut given = Config::default();
             for path in files {
                 let invalid = |problem| Error::Kustomization { path: display(root, path), problem };
                 let config = Config::from_settings(settings(root, path)?).map_err(invalid)?;
-                given.merge(config).map_err(|e| e.within(format!("merging configuration `{path}`")))?;
+                given.merge(config, budget).map_err(|e| e.within(format!("merging configuration `{path}`")))?;
             }
             let mut whole = Config::table().clone();
-            whole.merge(given)?;
-            self.merge_config(Some(Cow::Owned(whole)))?;
+            whole.merge(given, budget)?;
+            self.merge_config(Some(Cow::Owned(whole)), budget)?;
         }
         for path in list(kustomization.crds.as_deref()) {
             let document = settings(root, path)?;
             let definitions = document.as_object().ok_or_else(|| {
                 Error::refused(format!("unable to parse open API definitions from `{path}`: a mapping is wanted"))
             })?;
-            let config = Config::from_crds(definitions).map_err(|e| e.within(format!("loading CRDs `{path}`")))?;
-            self.merge_config(Some(Cow::Owned(config))).map_err(|e| e.within(format!("merging CRDs `{path}`")))?;
+            let config =
+                Config::from_crds(definitions, budget).map_err(|e| e.within(format!("loading CRDs `{path}`")))?;
+            self.merge_config(Some(Cow::Owned(config)), budget)
+                .map_err(|e| e.within(format!("merging CRDs `{path}`")))?;
         }
         Ok(())
     }
 
-    fn merge(&mut self, other: Self, cx: &Context) -> Result<(), Error> {
+    fn merge(&mut self, other: Self, identities: &mut Identities, cx: &Context) -> Result<(), Error> {
         if self.resources.is_empty() {
             self.resources = other.resources;
         } else {
-            resmap::append_all(&mut self.resources, other.resources, cx)?;
+            identities.append(&mut self.resources, other.resources, cx)?;
         }
-        self.merge_config(other.config)?;
+        self.merge_config(other.config, &cx.budget)?;
         variable::merge(&mut self.vars, other.vars.into_values())
     }
 }
@@ -115,9 +123,10 @@ pub(crate) struct Build {
 /// Renders the kustomization in the folder `path`.
 pub(crate) fn render(files: &Files<'_>, path: &str) -> Result<Rendered, Error> {
     let root = Root::top(files, path)?;
-    let mut build = Build { cx: Context::default(), warnings: Vec::new(), objects: 0 };
+    let cx = Context::new(files.budget.clone());
+    let mut build = Build { cx, warnings: Vec::new(), objects: 0 };
     let (text, file) = root.kustomization()?;
-    let mut kustomization = Kustomization::read(&text, &display(&root, file), &mut build.warnings)?;
+    let mut kustomization = Kustomization::read(&text, &display(&root, file), &mut build.warnings, root.budget())?;
     if let Some(overrides) = &files.options.overrides {
         overrides::apply(&mut kustomization, overrides, &root)?;
     }
@@ -138,6 +147,7 @@ pub(crate) fn render(files: &Files<'_>, path: &str) -> Result<Rendered, Error> {
     let objects = all.resources.into_iter().map(|mut resource| {
         resource.finish_annotations(keep_origin, keep_changes);
         let label = resource.id(&build.cx).to_string();
+        cost::of_conversion(&build.cx.budget, &resource.node)?;
         match resource.node.into_value().map_err(|e| Error::refused(format!("{label}: {e}")))? {
             Value::Object(map) => Ok(Object::from_map(map)),
             _ => Err(Error::refused(format!("{label} is no mapping"))),
@@ -203,24 +213,28 @@ impl Build {
         origin: Option<&Origin>,
         mut all: Accumulated,
     ) -> Result<Accumulated, Error> {
+        let mut identities = Identities::default();
         for path in paths {
             let below = origin.map(|origin| origin.append(path));
             let is_folder = root.is_folder(path) || remote::file(path).is_none() && remote::git(path).is_some();
             let failed = |e: Error| e.within(format!("accumulating resources from `{path}`"));
             if is_folder {
                 let base = root.base(path).map_err(failed)?;
-                all = self.directory(&base, below.as_ref(), all, false).map_err(failed)?;
+                let built = self.directory(&base, below.as_ref(), Accumulated::default(), false).map_err(failed)?;
+                all.merge(built, &mut identities, &self.cx).map_err(failed)?;
                 continue;
             }
-            let mut resources =
-                root.text(path).and_then(|text| resmap::read(&text, &display(root, path))).map_err(failed)?;
+            let mut resources = root
+                .text(path)
+                .and_then(|text| resmap::read(&text, &display(root, path), root.budget()))
+                .map_err(failed)?;
             if let Some(origin) = &below {
                 for resource in &mut resources {
                     resource.set_annotation(origin::ANNOTATION, origin.to_yaml());
                 }
             }
             self.count(resources.len())?;
-            resmap::append_all(&mut all.resources, resources, &self.cx).map_err(failed)?;
+            identities.append(&mut all.resources, resources, &self.cx).map_err(failed)?;
         }
         Ok(all)
     }
@@ -230,16 +244,16 @@ impl Build {
         if self.objects > MAX_OBJECTS { Err(Error::TooManyObjects { limit: MAX_OBJECTS }) } else { Ok(()) }
     }
 
-    /// Builds a base and adds it, or a component on top of what is there.
+    /// Builds a base, or a component on top of what is there.
     fn directory(
         &mut self,
         root: &Root<'_>,
         origin: Option<&Origin>,
-        mut all: Accumulated,
+        all: Accumulated,
         is_component: bool,
     ) -> Result<Accumulated, Error> {
         let (text, file) = root.kustomization()?;
-        let kustomization = Kustomization::read(&text, &display(root, file), &mut self.warnings)?;
+        let kustomization = Kustomization::read(&text, &display(root, file), &mut self.warnings, root.budget())?;
         self.openapi(root, &kustomization, false)?;
         if is_component != (kustomization.kind == COMPONENT) {
             let wanted = if is_component { "name it in `resources`" } else { "name it in `components`" };
@@ -247,12 +261,7 @@ impl Build {
             return Err(Error::refused(format!("`{}` is a {kind}: {wanted}", root.path)));
         }
         let folder = Folder { root, kustomization: &kustomization, file, origin };
-        if is_component {
-            return self.target(folder, all);
-        }
-        let base = self.target(folder, Accumulated::default())?;
-        all.merge(base, &self.cx)?;
-        Ok(all)
+        self.target(folder, all)
     }
 
     fn generate(&mut self, folder: Folder<'_>, all: &mut Accumulated) -> Result<(), Error> {
@@ -299,9 +308,10 @@ impl Build {
     fn plugins(&mut self, folder: Folder<'_>, entries: &[String], file: &str) -> Result<Vec<Resource>, Error> {
         let Folder { root, origin, .. } = folder;
         let mut all = Accumulated::default();
+        let mut identities = Identities::default();
         let mut paths = Vec::new();
         for entry in entries {
-            match resmap::read(entry, file) {
+            match resmap::read(entry, file, root.budget()) {
                 Ok(mut inline) => {
                     if let Some(origin) = origin {
                         let text = origin.append(file).to_yaml();
@@ -309,8 +319,9 @@ impl Build {
                             resource.set_annotation(origin::ANNOTATION, text.clone());
                         }
                     }
-                    resmap::append_all(&mut all.resources, inline, &self.cx)?;
+                    identities.append(&mut all.resources, inline, &self.cx)?;
                 }
+                Err(error) if error.is_exceeded() => return Err(error),
                 Err(_) => paths.push(entry.clone()),
             }
         }
@@ -319,6 +330,9 @@ impl Build {
 
     fn transform(&mut self, folder: Folder<'_>, all: &mut Accumulated) -> Result<(), Error> {
         let Folder { root, kustomization, .. } = folder;
+        if let Some(Cow::Owned(config)) = &all.config {
+            cost::of_text(&self.cx.budget, config.bytes())?;
+        }
         let config = all.config();
         let file = display(root, folder.file);
         let transformers = configure::transformers(root, kustomization, &config)
@@ -329,13 +343,13 @@ impl Build {
             let step = || format!("failed to apply `{}` of `{file}`", configure::field_of(kind, *index));
             transformer.apply(&mut all.resources, &self.cx).map_err(|e| e.within(step()))?;
             *index += 1;
-            after(&mut all.resources, folder.built_in(kind).as_ref());
+            self.after(&mut all.resources, folder.built_in(kind).as_ref())?;
         }
         for plugin in self.plugins(folder, list(kustomization.transformers.as_deref()), folder.file)? {
             for transformer in plugin::transformers(&plugin, root)? {
                 transformer.apply(&mut all.resources, &self.cx)?;
             }
-            after(&mut all.resources, Origin::of_plugin(&plugin).as_ref());
+            self.after(&mut all.resources, Origin::of_plugin(&plugin).as_ref())?;
         }
         // A patch or a replacement may have taken kind or name.
         let nameless =
@@ -348,9 +362,19 @@ impl Build {
         }
     }
 
+    fn after(&self, resources: &mut Vec<Resource>, origin: Option<&Origin>) -> Result<(), Error> {
+        resources.retain(|resource| !resource.is_deleted());
+        origin.map_or(Ok(()), |origin| origin.annotate(resources, &self.cx.budget))
+    }
+
     /// Validators are transformers that must not change anything but the label `validated-by`.
     fn validate(&mut self, folder: Folder<'_>, all: &mut Accumulated) -> Result<(), Error> {
         for plugin in self.plugins(folder, list(folder.kustomization.validators.as_deref()), "")? {
+            for resource in &all.resources {
+                cost::of_copy(&self.cx.budget, &resource.node)?;
+                cost::of_copy(&self.cx.budget, &resource.node)?;
+                self.cx.budget.bytes(2 * resource.remembered())?;
+            }
             let before: Vec<Resource> = all.resources.clone();
             for transformer in plugin::transformers(&plugin, folder.root)? {
                 transformer.apply(&mut all.resources, &self.cx)?;
@@ -377,18 +401,12 @@ impl Build {
     }
 }
 
-fn after(resources: &mut Vec<Resource>, origin: Option<&Origin>) {
-    resources.retain(|resource| !resource.is_deleted());
-    if let Some(origin) = origin {
-        origin.annotate(resources);
-    }
-}
-
 fn list<T>(field: Option<&[T]>) -> &[T] {
     field.unwrap_or_default()
 }
 
 /// The content of a file of settings.
 pub(crate) fn settings(root: &Root<'_>, path: &str) -> Result<Value, Error> {
-    parse::settings(&root.text(path)?).map_err(|source| Error::Yaml { path: display(root, path), source })
+    parse::settings(&root.text(path)?, root.budget())
+        .map_err(|source| Error::Yaml { path: display(root, path), source })
 }

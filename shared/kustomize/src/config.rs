@@ -4,7 +4,9 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use slipway_budget::Budget;
 
+use crate::cost;
 use crate::decode;
 use crate::error::Error;
 use crate::fieldspec::{FieldSpec, merge_all};
@@ -55,7 +57,7 @@ impl Config {
         CONFIG.get_or_init(|| {
             let mut config = Self::default();
             // No conflict: the test below merges them.
-            let _ = config.merge(Self::table().clone());
+            let _ = config.merge(Self::table().clone(), &Budget::default());
             config
         })
     }
@@ -134,21 +136,45 @@ impl Config {
     }
 
     /// Adds what `other` has and this has not; the same field with another `create` is a conflict.
-    pub(crate) fn merge(&mut self, mut other: Self) -> Result<(), Error> {
+    pub(crate) fn merge(&mut self, mut other: Self, budget: &Budget) -> Result<(), Error> {
+        // All is sorted in the end.
+        cost::of_text(budget, self.bytes() + other.bytes())?;
         for name in Self::SECTIONS {
             if let (Some(mine), Some(theirs)) = (self.section(name), other.section(name)) {
-                merge_all(mine, theirs).map_err(|e| e.within(format!("failed to merge fieldSpecs of `{name}`")))?;
+                merge_all(mine, theirs, budget)
+                    .map_err(|e| e.within(format!("failed to merge fieldSpecs of `{name}`")))?;
             }
         }
         for reference in other.name_reference {
+            budget.step(1 + self.name_reference.len() as u64)?;
             match self.name_reference.iter_mut().find(|known| known.gvk() == reference.gvk()) {
-                Some(known) => merge_all(&mut known.field_specs, &reference.field_specs)
+                Some(known) => merge_all(&mut known.field_specs, &reference.field_specs, budget)
                     .map_err(|e| e.within("failed to merge fieldSpecs of `nameReference`"))?,
                 None => self.name_reference.push(reference),
             }
         }
         self.sort();
         Ok(())
+    }
+
+    /// Bytes of all specs.
+    pub(crate) fn bytes(&self) -> usize {
+        let lists = [
+            &self.name_prefix,
+            &self.name_suffix,
+            &self.namespace,
+            &self.common_labels,
+            &self.labels,
+            &self.template_labels,
+            &self.common_annotations,
+            &self.var_reference,
+            &self.images,
+            &self.replicas,
+        ];
+        let references = self.name_reference.iter().map(|reference| &reference.field_specs);
+        let specs = lists.into_iter().chain(references).flatten();
+        specs.map(|spec| size_of::<FieldSpec>() + spec.path.len() + spec.kind.len() + spec.group.len()).sum::<usize>()
+            + self.name_reference.len() * size_of::<NameReference>()
     }
 
     fn sort(&mut self) {
@@ -162,7 +188,7 @@ impl Config {
 
     /// What the OpenAPI definitions of a file of `crds` say of names, labels and annotations by their `x-kubernetes-…`
     /// extensions (kustomize `loadconfigfromcrds.go`).
-    pub(crate) fn from_crds(definitions: &Map<String, Value>) -> Result<Self, Error> {
+    pub(crate) fn from_crds(definitions: &Map<String, Value>, budget: &Budget) -> Result<Self, Error> {
         let mut config = Self::default();
         let mut names: Vec<&String> = definitions.keys().collect();
         names.sort();
@@ -171,8 +197,8 @@ impl Config {
             if ["kind", "apiVersion", "metadata"].iter().all(|key| properties.is_some_and(|p| p.contains_key(*key))) {
                 let kind = name.rsplit('.').next().unwrap_or(name);
                 let mut one = Self::default();
-                one.follow(kind, definitions, name, &mut Vec::new())?;
-                config.merge(one)?;
+                one.follow(kind, definitions, name, &mut Vec::new(), budget)?;
+                config.merge(one, budget)?;
             }
         }
         Ok(config)
@@ -184,22 +210,24 @@ impl Config {
         definitions: &Map<String, Value>,
         name: &str,
         path: &mut Vec<String>,
+        budget: &Budget,
     ) -> Result<(), Error> {
         if path.len() > MAX_DEPTH {
             return Ok(());
         }
         for (key, property) in properties(definitions, name).into_iter().flatten() {
             path.push(key.clone());
+            budget.step(20 + path.iter().map(|part| 4 + part.len() as u64 / 16).sum::<u64>())?;
             let text = |extension: &str| property.get(extension).and_then(Value::as_str);
             let spec = FieldSpec { kind: kind.to_owned(), path: path.join("/"), ..FieldSpec::default() };
             if text("x-kubernetes-annotation").is_some() {
-                merge_all(&mut self.common_annotations, std::slice::from_ref(&spec))?;
+                merge_all(&mut self.common_annotations, std::slice::from_ref(&spec), budget)?;
             }
             if text("x-kubernetes-label-selector").is_some() {
-                merge_all(&mut self.common_labels, std::slice::from_ref(&spec))?;
+                merge_all(&mut self.common_labels, std::slice::from_ref(&spec), budget)?;
             }
             if text("x-kubernetes-identity").is_some() {
-                merge_all(&mut self.name_prefix, std::slice::from_ref(&spec))?;
+                merge_all(&mut self.name_prefix, std::slice::from_ref(&spec), budget)?;
             }
             if let (Some(version), Some(target)) =
                 (text("x-kubernetes-object-ref-api-version"), text("x-kubernetes-object-ref-kind"))
@@ -212,10 +240,10 @@ impl Config {
                     field_specs: vec![FieldSpec { path, ..spec }],
                     ..NameReference::default()
                 };
-                self.merge(Self { name_reference: vec![reference], ..Self::default() })?;
+                self.merge(Self { name_reference: vec![reference], ..Self::default() }, budget)?;
             }
             if let Some(reference) = text("$ref") {
-                self.follow(kind, definitions, reference, path)?;
+                self.follow(kind, definitions, reference, path, budget)?;
             }
             path.pop();
         }
@@ -234,7 +262,7 @@ mod tests {
 
     #[test]
     fn the_table_of_defaults_is_read_whole() {
-        assert!(Config::default().merge(Config::table().clone()).is_ok());
+        assert!(Config::default().merge(Config::table().clone(), &Budget::default()).is_ok());
         let config = Config::table();
         let lines = DEFAULTS.lines().filter(|line| line.starts_with(['+', '-'])).count();
         let mut count = config.clone();

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use slipway_budget::Budget;
+
 use crate::build::settings;
 use crate::config::Config;
 use crate::decode;
@@ -44,7 +46,7 @@ pub(crate) fn transformers<'c>(
     for (side, kind, text, specs) in affixes.into_iter().filter(|(_, _, text, _)| !text.is_empty()) {
         all.push((kind, Transformer::Affix { side, text: text.clone(), specs: Cow::Borrowed(specs) }));
     }
-    labels(kustomization, config, &mut all)?;
+    labels(kustomization, config, root.budget(), &mut all)?;
     if let Some(entries) = kustomization.common_annotations.as_ref().filter(|entries| !entries.is_empty()) {
         let specs = Cow::Borrowed(config.common_annotations.as_slice());
         all.push(("AnnotationsTransformer", Transformer::Entries { entries: entries.clone(), specs }));
@@ -85,10 +87,15 @@ pub(crate) fn field_of(kind: &str, index: usize) -> String {
     }
 }
 
-fn labels<'c>(kustomization: &Kustomization, config: &'c Config, all: &mut Vec<Named<'c>>) -> Result<(), Error> {
+fn labels<'c>(
+    kustomization: &Kustomization,
+    config: &'c Config,
+    budget: &Budget,
+    all: &mut Vec<Named<'c>>,
+) -> Result<(), Error> {
     let entries = kustomization.labels.as_deref().unwrap_or_default();
     for label in entries {
-        let specs = label_specs(label, config).map_err(|e| e.within("failed to merge labels"))?;
+        let specs = label_specs(label, config, budget).map_err(|e| e.within("failed to merge labels"))?;
         let entries = label.pairs.clone();
         all.push(("LabelTransformer", Transformer::Entries { entries, specs: Cow::Owned(specs) }));
     }
@@ -100,17 +107,17 @@ fn labels<'c>(kustomization: &Kustomization, config: &'c Config, all: &mut Vec<N
     Ok(())
 }
 
-fn label_specs(label: &Label, config: &Config) -> Result<Vec<FieldSpec>, Error> {
+fn label_specs(label: &Label, config: &Config, budget: &Budget) -> Result<Vec<FieldSpec>, Error> {
     let mut specs = label.field_specs.clone();
-    merge_all(&mut specs, &config.labels)?;
+    merge_all(&mut specs, &config.labels, budget)?;
     if label.include_selectors {
-        merge_all(&mut specs, &config.common_labels)?;
+        merge_all(&mut specs, &config.common_labels, budget)?;
         return Ok(specs);
     }
     if label.include_templates {
-        merge_all(&mut specs, &config.template_labels)?;
+        merge_all(&mut specs, &config.template_labels, budget)?;
     }
-    merge_all(&mut specs, &[FieldSpec::everywhere("metadata/labels")])?;
+    merge_all(&mut specs, &[FieldSpec::everywhere("metadata/labels")], budget)?;
     Ok(specs)
 }
 
@@ -118,19 +125,20 @@ fn label_specs(label: &Label, config: &Config) -> Result<Vec<FieldSpec>, Error> 
 pub(crate) fn strategic_merges(root: &Root<'_>, entries: &[String], more: &str) -> Result<Vec<Resource>, Error> {
     let mut patches = Vec::new();
     for entry in entries {
-        match resmap::read(entry, "patchesStrategicMerge") {
+        match resmap::read(entry, "patchesStrategicMerge", root.budget()) {
             Ok(inline) => {
                 patches.extend(inline);
                 continue;
             }
             // No path has two lines, and what is inline may hold values.
+            Err(error) if error.is_exceeded() => return Err(error),
             Err(error) if entry.contains('\n') => return Err(error.within("failed to load an inline patch")),
             Err(_) => {}
         }
-        let read = root.text(entry).and_then(|text| resmap::read(&text, entry));
+        let read = root.text(entry).and_then(|text| resmap::read(&text, entry, root.budget()));
         patches.extend(read.map_err(|e| e.within(format!("failed to load the patch `{entry}`")))?);
     }
-    patches.extend(resmap::read(more, "patches")?);
+    patches.extend(resmap::read(more, "patches", root.budget())?);
     if patches.is_empty() {
         return Err(Error::refused("the patches of `patchesStrategicMerge` appear to be empty"));
     }
@@ -153,7 +161,7 @@ pub(crate) fn patch(root: &Root<'_>, entry: &kustomization::Patch) -> Result<Tra
             return Err(Error::refused(format!("`patch` and `path` can't be set at the same time, as with `{path}`")));
         }
     };
-    let mut patch = Patch::read(&text, &source)?;
+    let mut patch = Patch::read(&text, &source, root.budget())?;
     if let Patch::Merge(patches) = &mut patch {
         let is_on = |option| entry.options.get(option).copied().unwrap_or(false);
         for patch in patches {
@@ -177,7 +185,7 @@ pub(crate) fn json6902(root: &Root<'_>, entry: &kustomization::Patch) -> Result<
             return Err(Error::refused(format!("must specify a file path or a patch, not both, as with `{path}`")));
         }
     };
-    let operations = patch::parse_patch(&text, &source)?;
+    let operations = patch::parse_patch(&text, &source, root.budget())?;
     if operations.is_empty() {
         return Err(Error::refused(format!("patch appears to be empty: {source}")));
     }

@@ -1,10 +1,14 @@
 //! What holds for a whole build: the OpenAPI schema in use and which kinds have no namespace.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use serde_json::Value;
+use slipway_budget::{Budget, Exceeded};
+use slipway_gocompat::regexp::{self, Regex, RegexpError};
 
+use crate::cost;
 use crate::error::Error;
 use crate::schema::{At, Schema};
 
@@ -22,8 +26,26 @@ fn cluster_scoped() -> &'static HashMap<&'static str, Vec<&'static str>> {
     })
 }
 
+/// A regular expression, and the steps of looking through 64 bytes of a text.
+#[derive(Debug, Clone)]
+pub(crate) struct Pattern {
+    regex: Regex,
+    steps: usize,
+}
+
+impl Pattern {
+    /// Whether it matches somewhere in `text`.
+    pub(crate) fn is_match(&self, text: &str, budget: &Budget) -> Result<bool, Exceeded> {
+        budget.step((1 + text.len() / 64 * self.steps) as u64)?;
+        Ok(self.regex.is_match(text))
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Context {
+    /// What the render may use.
+    pub(crate) budget: Budget,
+    patterns: RefCell<HashMap<String, Pattern>>,
     custom: Option<Schema>,
     custom_cluster_scoped: HashSet<(String, String)>,
     /// `openapi` was given once: later ones (of bases) are ignored.
@@ -33,6 +55,25 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    pub(crate) fn new(budget: Budget) -> Self {
+        Self { budget, ..Self::default() }
+    }
+
+    /// Compiles `pattern`, each once.
+    pub(crate) fn pattern(&self, pattern: &str) -> Result<Result<Pattern, RegexpError>, Exceeded> {
+        if let Some(known) = self.patterns.borrow().get(pattern) {
+            return Ok(Ok(known.clone()));
+        }
+        let size = regexp::compiled_size(pattern);
+        self.budget.step((pattern.len().saturating_mul(8) + size / 4) as u64)?;
+        self.budget.bytes(2 * size)?;
+        let compiled = regexp::compile(pattern).map(|regex| Pattern { regex, steps: 4 + pattern.len() / 4 });
+        if let Ok(compiled) = &compiled {
+            self.patterns.borrow_mut().insert(pattern.to_owned(), compiled.clone());
+        }
+        Ok(compiled)
+    }
+
     /// Takes the field `openapi` of a kustomization and the file that it names, if it does (kyaml `openapi.SetSchema`).
     pub(crate) fn set_openapi(
         &mut self,
@@ -46,6 +87,7 @@ impl Context {
         match (version, file) {
             (Some(_), Some(_)) => Err(Error::refused("builtin version and custom schema provided, cannot use both")),
             (None, Some(document)) => {
+                cost::of_value_copy(&self.budget, document)?;
                 self.custom_cluster_scoped = crate::schema::cluster_scoped(document);
                 self.custom = Some(Schema::from_openapi(document));
                 self.built_in_too = !is_root;

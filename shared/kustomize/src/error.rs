@@ -1,6 +1,7 @@
 //! Why a kustomization is refused.
 
-use slipway_manifest::{TreeError, YamlError};
+use slipway_budget::Exceeded;
+use slipway_manifest::{TreeError, YamlError, YamlErrorKind};
 
 use crate::remote::Remote;
 
@@ -103,6 +104,9 @@ pub enum Error {
         /// Why it failed.
         source: Box<Error>,
     },
+    /// The budget of the render is used up.
+    #[error(transparent)]
+    Budget(#[from] Exceeded),
     /// A rule of Kustomize is broken.
     #[error("{0}")]
     Refused(String),
@@ -111,6 +115,15 @@ pub enum Error {
 impl Error {
     pub(crate) fn refused(what: impl Into<String>) -> Self {
         Self::Refused(what.into())
+    }
+
+    /// Whether the budget of the render is used up: then nothing else may be tried in place of what failed.
+    pub(crate) fn is_exceeded(&self) -> bool {
+        match self {
+            Self::Budget(_) | Self::Yaml { source: YamlError { kind: YamlErrorKind::Exceeded(_), .. }, .. } => true,
+            Self::Within { source, .. } => source.is_exceeded(),
+            _ => false,
+        }
     }
 
     /// This error as the cause of the failure of `step`.

@@ -1,7 +1,9 @@
 //! Field specs: which field of which kinds a transformer changes (kustomize `api/filters/fieldspec`).
 
 use serde::Deserialize;
+use slipway_budget::Budget;
 
+use crate::cost::{self, ENTRY};
 use crate::error::Error;
 use crate::id::{Gvk, GvkRef};
 use crate::node::scalar::resolve;
@@ -41,14 +43,18 @@ impl FieldSpec {
 }
 
 /// Adds those of `incoming` that `specs` does not have.
-pub(crate) fn merge_all(specs: &mut Vec<FieldSpec>, incoming: &[FieldSpec]) -> Result<(), Error> {
+pub(crate) fn merge_all(specs: &mut Vec<FieldSpec>, incoming: &[FieldSpec], budget: &Budget) -> Result<(), Error> {
     for spec in incoming {
+        budget.step((1 + specs.len() / 8 * (1 + spec.path.len() / 64)) as u64)?;
         match specs.iter().find(|known| known.covers(spec)) {
             Some(known) if known.create != spec.create => {
                 return Err(Error::refused(format!("conflicting fieldspecs for `{}`: `create` differs", spec.path)));
             }
             Some(_) => {}
-            None => specs.push(spec.clone()),
+            None => {
+                budget.bytes(2 * size_of::<FieldSpec>() + spec.path.len())?;
+                specs.push(spec.clone());
+            }
         }
     }
     Ok(())
@@ -58,6 +64,7 @@ pub(crate) fn merge_all(specs: &mut Vec<FieldSpec>, incoming: &[FieldSpec]) -> R
 pub(crate) struct Setter<'f> {
     /// What to make of a missing field, where the spec says `create`.
     pub(crate) kind: Option<Kind>,
+    pub(crate) budget: &'f Budget,
     pub(crate) set: &'f mut dyn FnMut(&mut Node) -> Result<(), Error>,
 }
 
@@ -68,6 +75,7 @@ impl Setter<'_> {
         let parts: &[&str] = if spec.path.contains('\\') {
             return self.walk_owned(object, spec);
         } else {
+            path::check_length(&spec.path, '/')?;
             plain = spec.path.strip_prefix('/').unwrap_or(&spec.path).split('/').collect::<Vec<_>>();
             &plain
         };
@@ -75,7 +83,7 @@ impl Setter<'_> {
     }
 
     fn walk_owned(&mut self, object: &mut Node, spec: &FieldSpec) -> Result<(), Error> {
-        let parts = path::split(&spec.path, '/');
+        let parts = path::split(&spec.path, '/')?;
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         self.walk(object, &parts, spec.create)
     }
@@ -87,7 +95,10 @@ impl Setter<'_> {
             Node::Scalar(_) => {
                 Err(Error::refused(format!("expected a list or a mapping with `{}`, found a scalar", parts.join("/"))))
             }
-            Node::Seq(list) => list.iter_mut().try_for_each(|item| self.walk(item, parts, create)),
+            Node::Seq(list) => {
+                self.budget.step(list.len() as u64)?;
+                list.iter_mut().try_for_each(|item| self.walk(item, parts, create))
+            }
             Node::Map(map) => self.field(map, first, rest, create),
         }
     }
@@ -102,6 +113,10 @@ impl Setter<'_> {
             Some(kind) if create => Some(if rest.is_empty() { kind } else { Kind::Map }),
             _ => None,
         };
+        self.budget.step(1 + map.0.len() as u64 / 2)?;
+        if make.is_some() && map.get(name).is_none() {
+            self.budget.bytes(ENTRY + name.len())?;
+        }
         let field = match make {
             Some(kind) => map.entry(name, || Node::empty(kind)),
             None => match map.get_mut(name) {
@@ -121,7 +136,8 @@ impl Setter<'_> {
 }
 
 /// Sets `field` to a text; it must be a scalar.
-pub(crate) fn set_text(field: &mut Node, text: &str) -> Result<(), Error> {
+pub(crate) fn set_text(field: &mut Node, text: &str, budget: &Budget) -> Result<(), Error> {
+    cost::of_text(budget, text.len())?;
     if let Node::Scalar(_) = field {
         *field = Node::text(text);
         return Ok(());

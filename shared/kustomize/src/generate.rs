@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use serde::Deserialize;
 
+use crate::cost::{self, ENTRY};
 use crate::error::Error;
 use crate::kustomization::{GeneratorArgs, GeneratorOptions};
 use crate::load::Root;
@@ -18,7 +19,10 @@ pub(crate) fn config_map(root: &Root<'_>, args: &GeneratorArgs) -> Result<Resour
     for (key, bytes) in pairs {
         match String::from_utf8(bytes) {
             Ok(text) => data.push((key, Node::text(text))),
-            Err(e) => binary.push((key, Node::text(encode(e.as_bytes())))),
+            Err(e) => {
+                cost::of_text(root.budget(), 3 * e.as_bytes().len())?;
+                binary.push((key, Node::text(encode(e.as_bytes()))));
+            }
         }
     }
     for (field, entries) in [("data", data), ("binaryData", binary)] {
@@ -34,12 +38,20 @@ pub(crate) fn secret(root: &Root<'_>, args: &GeneratorArgs) -> Result<Resource, 
     let (mut map, pairs) = begin(root, args, "Secret")?;
     let secret_type = if args.secret_type.is_empty() { "Opaque" } else { &args.secret_type };
     map.set("type", Node::text(secret_type));
+    let bytes: usize = pairs.values().map(Vec::len).sum();
+    // In base64, then cut into lines.
+    cost::of_text(root.budget(), 3 * bytes)?;
+    root.budget().step(bytes as u64 / 4)?;
     let data = pairs.into_iter().map(|(key, bytes)| (key, Node::text(encode(&bytes)))).collect();
     map.set("data", Node::Map(Map(data)));
     Ok(finish(map, args))
 }
 
 fn begin(root: &Root<'_>, args: &GeneratorArgs, kind: &str) -> Result<(Map, BTreeMap<String, Vec<u8>>), Error> {
+    let options = args.options.iter().flat_map(|options| options.labels.iter().chain(&options.annotations));
+    let own = options.map(|(key, value)| ENTRY + key.len() + value.len()).sum::<usize>() + args.name.len();
+    cost::of_text(root.budget(), 2 * own)?;
+    root.budget().step(100)?;
     if args.name.is_empty() {
         return Err(Error::refused(format!("a generated {kind} must have a name")));
     }
@@ -102,10 +114,16 @@ fn encode(bytes: &[u8]) -> String {
 
 type Pair = (String, Vec<u8>);
 
+/// Bytes of a pair in a list, in a map and in the object.
+const PAIR: usize = 2 * size_of::<Pair>() + 2 * size_of::<Pair>() + ENTRY;
+
 fn sources(root: &Root<'_>, args: &GeneratorArgs) -> Result<Vec<Pair>, Error> {
     let mut pairs = Vec::new();
     for path in &args.envs {
         let bytes = root.bytes(path)?;
+        let lines = bytes.split(|byte| *byte == b'\n').count();
+        cost::of_text(root.budget(), bytes.len() + lines * PAIR)?;
+        root.budget().step(12 * lines as u64)?;
         variables(bytes, &mut pairs).map_err(|e| Error::refused(format!("env file `{path}`: {e}")))?;
     }
     for (index, literal) in args.literals.iter().enumerate() {
@@ -113,11 +131,14 @@ fn sources(root: &Root<'_>, args: &GeneratorArgs) -> Result<Vec<Pair>, Error> {
         let (key, value) = literal.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
             Error::refused(format!("invalid literal source at `literals[{index}]`, expected key=value"))
         })?;
+        cost::of_text(root.budget(), PAIR + literal.len())?;
         pairs.push((key.to_owned(), unquoted(value).as_bytes().to_vec()));
     }
     for source in &args.files {
         let (key, path) = file_source(source)?;
-        pairs.push((key.to_owned(), root.bytes(path)?.to_vec()));
+        let bytes = root.bytes(path)?;
+        cost::of_text(root.budget(), PAIR + key.len() + bytes.len())?;
+        pairs.push((key.to_owned(), bytes.to_vec()));
     }
     Ok(pairs)
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use slipway_manifest::{NodeKind, tree, yaml};
 
 use crate::context::Context;
+use crate::cost;
 use crate::error::Error;
 use crate::kustomization::{HelmChart, HelmGlobals};
 use crate::load::Root;
@@ -25,6 +26,7 @@ pub(crate) fn inflate(
     chart: &HelmChart,
     cx: &Context,
 ) -> Result<Vec<Resource>, Error> {
+    cx.budget.step(1_000)?;
     let name = &chart.name;
     if name.is_empty() {
         return Err(Error::refused("a chart name of `helmCharts` cannot be empty"));
@@ -54,7 +56,9 @@ pub(crate) fn inflate(
     };
     let mut values = vec![merged(&values_text, chart, cx)?];
     for file in &chart.additional_values_files {
-        values.push(root.text(file).map_err(|e| e.within("could not load additionalValuesFile"))?.into_owned());
+        let text = root.text(file).map_err(|e| e.within("could not load additionalValuesFile"))?;
+        cost::of_text(&cx.budget, text.len())?;
+        values.push(text.into_owned());
     }
     let request = Chart {
         path: folder,
@@ -71,18 +75,22 @@ pub(crate) fn inflate(
     let text = helm
         .template(root.files.tree, &request)
         .map_err(|e| Error::refused(format!("helm could not render chart `{name}`: {e}")))?;
-    resmap::read(&text, &format!("output of chart {name}"))
+    resmap::read(&text, &format!("output of chart {name}"), &cx.budget)
 }
 
 /// The values file with `valuesInline`, as `valuesMerge` says: `override` (the default), `merge` or `replace`.
 /// Kustomize reads the file with go-yaml v3 and rewrites it, so that `off` becomes a text and a date a time.
 fn merged(file: &str, chart: &HelmChart, cx: &Context) -> Result<String, Error> {
+    cost::of_text(&cx.budget, file.len())?;
     let Some(inline) = chart.values_inline.as_ref().filter(|inline| !inline.is_empty()) else {
         return Ok(file.to_owned());
     };
     let step = format!("values of chart `{}`", chart.name);
     let inline = Value::Object(inline.clone());
-    let parsed = || parse::values(file).map_err(|source| Error::Yaml { path: step.clone(), source });
+    let size = cost::of_value_copy(&cx.budget, &inline)?;
+    // Merged as nodes, then written.
+    cost::of_text(&cx.budget, 2 * size.as_node())?;
+    let parsed = || parse::values(file, &cx.budget).map_err(|source| Error::Yaml { path: step.clone(), source });
     let merged = match chart.values_merge.as_str() {
         "replace" => return Ok(yaml::to_string(&inline)),
         "" | "override" => merge(parsed()?, &Node::from_value(inline), cx),
@@ -92,6 +100,8 @@ fn merged(file: &str, chart: &HelmChart, cx: &Context) -> Result<String, Error> 
         }
     };
     let merged = merged.map_err(|e| e.within(step))?.unwrap_or_else(|| Node::empty(Kind::Map));
+    cost::of_conversion(&cx.budget, &merged)?;
+    cost::of_copy(&cx.budget, &merged)?;
     Ok(yaml::to_string(&merged.into_value().map_err(Error::refused)?))
 }
 

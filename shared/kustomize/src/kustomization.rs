@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use slipway_budget::Budget;
 
 use crate::decode;
 use crate::error::Error;
@@ -249,8 +250,8 @@ const COMPONENT_VERSION: &str = "kustomize.config.k8s.io/v1alpha1";
 impl Kustomization {
     /// Reads a kustomization file; `path` is for messages. Deprecated fields become the newer ones, and `warnings`
     /// grow.
-    pub(crate) fn read(text: &str, path: &str, warnings: &mut Vec<String>) -> Result<Self, Error> {
-        let value = parse::settings(text).map_err(|source| Error::Yaml { path: path.to_owned(), source })?;
+    pub(crate) fn read(text: &str, path: &str, warnings: &mut Vec<String>, budget: &Budget) -> Result<Self, Error> {
+        let value = parse::settings(text, budget).map_err(|source| Error::Yaml { path: path.to_owned(), source })?;
         let invalid = |problem: String| Error::Kustomization { path: path.to_owned(), problem };
         let mut read: Self =
             if value.is_null() { Self::default() } else { decode::from_value(value).map_err(invalid)? };
@@ -395,7 +396,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Kustomization, Error> {
-        Kustomization::read(text, "kustomization.yaml", &mut Vec::new())
+        Kustomization::read(text, "kustomization.yaml", &mut Vec::new(), &Budget::default())
     }
 
     #[test]
@@ -403,7 +404,7 @@ mod tests {
         let mut warnings = Vec::new();
         let text = "bases: [../a]\nresources: [b.yaml]\nimageTags: [{name: x, newTag: '1'}]\n\
             configMapGenerator:\n- {name: c, env: e}\n";
-        let read = Kustomization::read(text, "k", &mut warnings).unwrap();
+        let read = Kustomization::read(text, "k", &mut warnings, &Budget::default()).unwrap();
         assert_eq!(read.resources.unwrap(), ["b.yaml", "../a"]);
         assert_eq!(read.images.unwrap()[0].new_tag, "1");
         assert_eq!(read.config_map_generator.unwrap()[0].envs, ["e"]);

@@ -13,6 +13,7 @@ mod build;
 mod config;
 mod configure;
 mod context;
+mod cost;
 mod decode;
 mod error;
 mod fieldspec;

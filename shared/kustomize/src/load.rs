@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use slipway_budget::Budget;
 use slipway_manifest::{NodeKind, Tree, TreeError, tree, yaml};
 
+use crate::cost;
 use crate::error::Error;
 use crate::options::{LoadRestrictions, Options};
 use crate::remote;
@@ -14,18 +16,24 @@ use crate::remote;
 /// Bases within bases.
 const MAX_DEPTH: usize = 40;
 
+/// Steps of finding a file or folder by its path.
+const PATH_STEPS: u64 = 50;
+/// Steps of building a folder, however little it holds.
+const FOLDER_STEPS: u64 = 1_000;
+
 const FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// The tree and what was read of it.
 pub(crate) struct Files<'a> {
     pub(crate) tree: &'a Tree,
     pub(crate) options: &'a Options<'a>,
+    pub(crate) budget: Budget,
     read: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Files<'a> {
     pub(crate) fn new(tree: &'a Tree, options: &'a Options<'a>) -> Self {
-        Self { tree, options, read: RefCell::default() }
+        Self { tree, options, budget: options.budget.clone().unwrap_or_default(), read: RefCell::default() }
     }
 
     pub(crate) fn into_read(self) -> BTreeSet<String> {
@@ -72,6 +80,11 @@ impl<'a> Root<'a> {
         }
     }
 
+    /// The budget of the render.
+    pub(crate) fn budget(&self) -> &'a Budget {
+        &self.files.budget
+    }
+
     fn join(&self, path: &str) -> Result<String, Error> {
         if path.is_empty() || path.contains(['\0', '\n']) {
             return Err(Error::BadPath { path: path.to_owned() });
@@ -92,6 +105,7 @@ impl<'a> Root<'a> {
 
     /// The base or component `path`.
     pub(crate) fn base(&'a self, path: &str) -> Result<Root<'a>, Error> {
+        self.budget().step(FOLDER_STEPS + path.len() as u64 / 8)?;
         if self.depth >= MAX_DEPTH {
             return Err(Error::TooDeep { path: path.to_owned(), limit: MAX_DEPTH });
         }
@@ -138,6 +152,7 @@ impl<'a> Root<'a> {
                 place
             }
         };
+        self.budget().step(PATH_STEPS + (path.len() + place.len()) as u64 / 8)?;
         let bytes = self.files.tree.read(&place).map_err(|source| read_error(&place, source))?;
         self.files.read.borrow_mut().insert(place);
         Ok(bytes)
@@ -145,7 +160,12 @@ impl<'a> Root<'a> {
 
     /// The text of the file `path`.
     pub(crate) fn text(&self, path: &str) -> Result<Cow<'a, str>, Error> {
-        yaml::decode(self.bytes(path)?).map_err(|_| read_error(path, TreeError::NotUtf8 { path: path.to_owned() }))
+        let bytes = self.bytes(path)?;
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+            // Three bytes of UTF-8 for two, and the units between.
+            cost::of_text(self.budget(), 5 * bytes.len() / 2)?;
+        }
+        yaml::decode(bytes).map_err(|_| read_error(path, TreeError::NotUtf8 { path: path.to_owned() }))
     }
 
     /// The text and the name of the kustomization file.

@@ -19,7 +19,7 @@ pub(crate) fn collect(tree: &Tree, path: &str, options: &Options<'_>) -> Result<
 
 fn walk(root: &Root<'_>, found: &mut BTreeSet<Remote>) -> Result<(), Error> {
     let (text, file) = root.kustomization()?;
-    let kustomization = Kustomization::read(&text, &format!("{}/{file}", root.path), &mut Vec::new())?;
+    let kustomization = Kustomization::read(&text, &format!("{}/{file}", root.path), &mut Vec::new(), root.budget())?;
     let resources = kustomization.resources.iter().flatten();
     let plugins = [&kustomization.generators, &kustomization.transformers, &kustomization.validators];
     for path in

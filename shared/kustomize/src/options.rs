@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use slipway_budget::Budget;
 use slipway_manifest::Tree;
 
 /// The order of the rendered objects where the kustomization has no `sortOptions`.
@@ -105,6 +106,8 @@ pub struct Options<'a> {
     pub helm: Option<&'a dyn Helm>,
     /// Remote bases and files already fetched: what the kustomization says → folder or file in the tree.
     pub remotes: Option<&'a BTreeMap<String, String>>,
+    /// What the render may use; by default a budget of its own.
+    pub budget: Option<Budget>,
     /// Argo CD's options on top of the kustomization.
     pub overrides: Option<Overrides>,
 }

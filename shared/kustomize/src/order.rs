@@ -1,8 +1,9 @@
 //! The order of the output (kustomize `SortOrderTransformer.go`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::context::Context;
+use crate::cost;
 use crate::error::Error;
 use crate::id::{GvkRef, IdRef};
 use crate::kustomization::SortOptions;
@@ -79,6 +80,12 @@ pub(crate) fn sort(
         None if order == Order::None => return Ok(()),
         None => None,
     };
+    cost::of_passes(resources, 8, cx)?;
+    let kinds: BTreeSet<&str> = resources.iter().map(Resource::kind).collect();
+    let listed = legacy.map_or(0, |options| options.order_first.len() + options.order_last.len());
+    cx.budget.step((kinds.len() * listed / 4) as u64)?;
+    let texts = resources.iter().map(|r| 4 * (64 + r.kind().len() + r.name().len() + r.namespace().len()));
+    cost::of_text(&cx.budget, texts.sum())?;
     let mut ranks: HashMap<String, i32> = HashMap::new();
     let mut keyed: Vec<(Key, Resource)> = std::mem::take(resources)
         .into_iter()

@@ -1,7 +1,10 @@
 //! `buildMetadata`: where a resource came from and what changed it (kustomize `api/resource/origin.go`).
 
+use slipway_budget::Budget;
 use slipway_gocompat::path;
 
+use crate::cost;
+use crate::error::Error;
 use crate::remote::{self, RemoteKind};
 use crate::resource::Resource;
 
@@ -87,8 +90,11 @@ impl Origin {
     }
 
     /// Notes on each resource that this made it, or changed it, where it has an origin already.
-    pub(crate) fn annotate(&self, resources: &mut [Resource]) {
+    pub(crate) fn annotate(&self, resources: &mut [Resource], budget: &Budget) -> Result<(), Error> {
+        let own = self.to_yaml().len();
         for resource in resources {
+            let before = resource.annotation(TRANSFORMATIONS).map_or(0, str::len);
+            cost::of_text(budget, 2 * (before + own))?;
             if resource.annotation(ANNOTATION).is_none() {
                 resource.set_annotation(ANNOTATION, self.to_yaml());
                 continue;
@@ -101,5 +107,6 @@ impl Origin {
             }
             resource.set_annotation(TRANSFORMATIONS, list);
         }
+        Ok(())
     }
 }

@@ -4,7 +4,10 @@ mod json;
 mod list;
 pub(crate) mod merge;
 
+use slipway_budget::Budget;
+
 use crate::context::Context;
+use crate::cost::{self, Size};
 use crate::error::Error;
 use crate::id::Selector;
 use crate::node::{Kind, Node};
@@ -24,10 +27,11 @@ pub(crate) enum Patch {
 
 impl Patch {
     /// Reads an entry of `patches`: a text is one kind or the other, never both. `source` is for messages.
-    pub(crate) fn read(text: &str, source: &str) -> Result<Self, Error> {
-        let merges = resmap::read(text, source);
-        let operations = parse_patch(text, source);
+    pub(crate) fn read(text: &str, source: &str, budget: &Budget) -> Result<Self, Error> {
+        let merges = resmap::read(text, source, budget);
+        let operations = parse_patch(text, source, budget);
         match (merges, operations) {
+            (Err(e), _) | (_, Err(e)) if e.is_exceeded() => Err(e),
             (Ok(merges), Ok(operations)) if !merges.is_empty() && !operations.is_empty() => {
                 Err(Error::refused(format!("illegally qualifies as both an SM and JSON patch: {source}")))
             }
@@ -49,10 +53,13 @@ impl Patch {
         match (self, target) {
             (Self::Merge(patches), Some(target)) => match patches.as_slice() {
                 [patch] => {
-                    let matcher = Matcher::new(target)?;
-                    let selected = (0..resources.len())
-                        .filter(|&i| resources.get(i).is_some_and(|resource| matcher.matches(resource, cx)))
-                        .collect::<Vec<_>>();
+                    let matcher = Matcher::new(target, cx)?;
+                    let mut selected = Vec::new();
+                    for (index, resource) in resources.iter().enumerate() {
+                        if matcher.matches(resource, cx)? {
+                            selected.push(index);
+                        }
+                    }
                     apply_to(resources, &selected, patch, cx)
                 }
                 _ => Err(Error::refused(format!(
@@ -83,6 +90,9 @@ pub(crate) fn apply_to(
     patch: &Resource,
     cx: &Context,
 ) -> Result<(), Error> {
+    cost::of_copy(&cx.budget, &patch.node)?;
+    cost::of_copy(&cx.budget, &patch.node)?;
+    cost::of_passes(resources, 1, cx)?;
     // Labels and annotations of such a patch are texts, even its nulls.
     let mut patch = patch.clone();
     let original = patch.clone();
@@ -114,8 +124,10 @@ pub(crate) fn apply_merge(resource: &mut Resource, patch: &Resource, cx: &Contex
         return Ok(());
     }
     if patch.allow_name_change || patch.allow_kind_change {
-        resource.store_previous_id(cx);
+        resource.store_previous_id(cx)?;
     }
+    cx.budget.step(2 * Size::of(&resource.node).steps())?;
+    cost::of_copy(&cx.budget, &patch.node)?;
     let target = std::mem::take(&mut resource.node);
     let merged = merge::merge(target, &patch.node, cx).map_err(|e| e.within(format!("failed to patch {label}")))?;
     let Some(node) = merged.filter(|node| !node.is_null_or_empty()) else { return Ok(()) };
@@ -139,20 +151,24 @@ pub(crate) fn apply_json(
     remember: bool,
     cx: &Context,
 ) -> Result<(), Error> {
-    let matcher = Matcher::new(target)?;
-    let selected: Vec<bool> = resources.iter().map(|resource| matcher.matches(resource, cx)).collect();
+    let matcher = Matcher::new(target, cx)?;
+    let selected: Vec<bool> =
+        resources.iter().map(|resource| matcher.matches(resource, cx)).collect::<Result<_, Error>>()?;
     for (resource, _) in resources.iter_mut().zip(selected).filter(|(_, selected)| *selected) {
         let label = resource.id(cx).to_string();
         let failed = |e: Error| e.within(format!("failed to patch {label}"));
         if remember {
-            resource.store_previous_id(cx);
+            resource.store_previous_id(cx).map_err(|e| failed(e.into()))?;
         }
         if resource.has_build_state() {
             // The real tool has annotations of its own by now, so a patch may add to them.
             resource.metadata_mut().entry("annotations", || Node::empty(Kind::Map));
         }
+        // To a value and back.
+        cost::of_copy(&cx.budget, &resource.node).map_err(|e| failed(e.into()))?;
+        cost::of_conversion(&cx.budget, &resource.node).map_err(|e| failed(e.into()))?;
         let mut value = resource.node.to_value().map_err(|e| failed(Error::Refused(e)))?;
-        json::apply(&mut value, operations).map_err(failed)?;
+        json::apply(&mut value, operations, &cx.budget).map_err(failed)?;
         resource.node = Node::from_value(value);
     }
     Ok(())

@@ -2,15 +2,19 @@
 //! (kustomize `api/resmap`).
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
+
+use slipway_budget::Budget;
 
 use crate::context::Context;
+use crate::cost;
 use crate::error::Error;
 use crate::node::{Node, parse};
 use crate::resource::{Behavior, Resource};
 
 /// The resources in a YAML stream; lists are opened. `path` is for messages.
-pub(crate) fn read(text: &str, path: &str) -> Result<Vec<Resource>, Error> {
-    let mut nodes = parse::resources(text).map_err(|source| Error::Yaml { path: path.to_owned(), source })?;
+pub(crate) fn read(text: &str, path: &str, budget: &Budget) -> Result<Vec<Resource>, Error> {
+    let mut nodes = parse::resources(text, budget).map_err(|source| Error::Yaml { path: path.to_owned(), source })?;
     if let [node] = nodes.as_mut_slice()
         && matches!(node.get("kind").map(Node::as_text), Some("List" | "ResourceList"))
     {
@@ -29,7 +33,12 @@ pub(crate) fn read(text: &str, path: &str) -> Result<Vec<Resource>, Error> {
         validate(&node).map_err(|problem| Error::refused(format!("{problem} in `{path}`")))?;
         let is_list = node.get("kind").is_some_and(|kind| kind.as_text().ends_with("List"));
         match node.get("items") {
-            Some(items) if is_list => queue.extend(list_items(items, path)?),
+            Some(items) if is_list => {
+                // Each list within a list is converted anew.
+                cost::of_conversion(budget, items)?;
+                cost::of_copy(budget, items)?;
+                queue.extend(list_items(items, path)?);
+            }
             _ => resources.push(Resource::new(node)),
         }
     }
@@ -80,29 +89,49 @@ pub(crate) fn check_unique(resources: &[Resource], cx: &Context) -> Result<(), E
     Ok(())
 }
 
-/// Appends resources; none may have the identity of one that is there.
-pub(crate) fn append_all(resources: &mut Vec<Resource>, more: Vec<Resource>, cx: &Context) -> Result<(), Error> {
-    if more.len() <= 4 && resources.len() < 64 {
-        for one in &more {
-            if resources.iter().any(|known| known.id(cx).same(&one.id(cx))) {
-                return Err(duplicate(one, cx));
+/// The identities of a list of resources that grows and does not change otherwise.
+#[derive(Default)]
+pub(crate) struct Identities {
+    hasher: RandomState,
+    /// Hashes of the first resources of the list; a few resources are compared without.
+    known: HashSet<u64>,
+    hashed: usize,
+}
+
+impl Identities {
+    /// Appends resources; none may have the identity of one that is there.
+    pub(crate) fn append(
+        &mut self,
+        resources: &mut Vec<Resource>,
+        more: Vec<Resource>,
+        cx: &Context,
+    ) -> Result<(), Error> {
+        cost::of_passes(&more, 2, cx)?;
+        let is_small = |resources: &[Resource]| resources.len() < 64;
+        for one in more {
+            let same = |known: &Resource| known.id(cx).same(&one.id(cx));
+            if is_small(resources) {
+                if resources.iter().any(same) {
+                    return Err(duplicate(&one, cx));
+                }
+            } else {
+                for known in resources.get(self.hashed..).unwrap_or_default() {
+                    self.known.insert(self.hasher.hash_one(known.id(cx).key()));
+                }
+                self.hashed = resources.len();
+                if self.known.contains(&self.hasher.hash_one(one.id(cx).key())) && resources.iter().any(same) {
+                    return Err(duplicate(&one, cx));
+                }
             }
+            resources.push(one);
         }
-        check_unique(&more, cx)?;
-    } else {
-        let mut seen: HashSet<_> = resources.iter().map(|resource| resource.id(cx).key()).collect();
-        for one in &more {
-            if !seen.insert(one.id(cx).key()) {
-                return Err(duplicate(one, cx));
-            }
-        }
+        Ok(())
     }
-    resources.extend(more);
-    Ok(())
 }
 
 /// The place of the one resource that has, or had, the identity of `patch`.
 pub(crate) fn the_one(resources: &[Resource], patch: &Resource, cx: &Context) -> Result<usize, Error> {
+    cost::of_passes(resources, 1, cx)?;
     let wanted = patch.original_id(cx);
     let mut found =
         (0..).zip(resources).filter(|(_, resource)| resource.any_id(cx, |id| id.same(&wanted))).map(|(i, _)| i);
@@ -115,18 +144,24 @@ pub(crate) fn the_one(resources: &[Resource], patch: &Resource, cx: &Context) ->
 
 /// Adds what a generator made: a new resource, or in place of or merged with one that is there, as its behavior says.
 pub(crate) fn absorb(resources: &mut Vec<Resource>, mut made: Resource, cx: &Context) -> Result<(), Error> {
+    cost::of_passes(resources, 1, cx)?;
     let id = made.id(cx).to_string();
     let matching: Vec<usize> = {
         let wanted = made.id(cx);
         (0..).zip(resources.iter()).filter(|(_, r)| r.any_id(cx, |id| id.same(&wanted))).map(|(i, _)| i).collect()
     };
     match (matching.as_slice(), made.behavior) {
-        ([], Behavior::Create) => append_all(resources, vec![made], cx),
+        ([], Behavior::Create) => {
+            resources.push(made);
+            Ok(())
+        }
         ([], _) => Err(Error::refused(format!("id {id} does not exist; cannot merge or replace"))),
         ([_], Behavior::Create) => Err(Error::refused(format!("id {id} exists; behavior must be merge or replace"))),
         ([index], behavior) => {
             let Some(slot) = resources.get_mut(*index) else { return Ok(()) };
             let origin = slot.annotation(crate::origin::ANNOTATION).map(str::to_owned);
+            cost::of_copy(&cx.budget, &slot.node)?;
+            cost::of_copy(&cx.budget, &made.node)?;
             made.take_metadata_from(slot);
             made.behavior = slot.behavior;
             if behavior == Behavior::Merge {

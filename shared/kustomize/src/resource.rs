@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use slipway_budget::Exceeded;
+
 use crate::context::Context;
+use crate::cost;
 use crate::id::{GvkRef, IdRef};
 use crate::node::{Kind, Map, Node, Scalar, Tag};
 
@@ -70,6 +73,22 @@ impl Resource {
         self.node.is_null_or_empty()
     }
 
+    /// Steps of a look at the identity: lookups among the fields, and comparisons of all that it was.
+    pub(crate) fn look(&self) -> usize {
+        let fields = |node: Option<&Node>| node.and_then(Node::as_map).map_or(0, |map| map.0.len());
+        let metadata = self.node.get("metadata");
+        let texts = self.name().len() + self.namespace().len() + self.kind().len();
+        let width = fields(Some(&self.node)) + fields(metadata);
+        8 + width / 2 + texts / 64 + 2 * self.previous.len()
+    }
+
+    /// Bytes of what is remembered.
+    pub(crate) fn remembered(&self) -> usize {
+        let affixes = self.prefixes.iter().chain(&self.suffixes).chain(&self.vars).map(|text| 32 + text.len());
+        let previous = self.previous.iter().map(|p| size_of::<Previous>() + p.name.len() + p.namespace.len());
+        size_of::<Self>() + affixes.chain(previous).sum::<usize>()
+    }
+
     fn field(&self, key: &str) -> &str {
         self.node.get(key).map(Node::as_text).unwrap_or_default()
     }
@@ -126,14 +145,17 @@ impl Resource {
         !self.is_deleted() && (self.previous_ids().any(|id| matches(&id)) || matches(&self.id(cx)))
     }
 
-    pub(crate) fn store_previous_id(&mut self, cx: &Context) {
+    pub(crate) fn store_previous_id(&mut self, cx: &Context) -> Result<(), Exceeded> {
         let id = self.id(cx);
         let previous = Previous {
             name: id.name.to_owned(),
             namespace: id.effective_namespace().to_owned(),
             kind: id.gvk.kind.to_owned(),
         };
+        let text = previous.name.len() + previous.namespace.len() + previous.kind.len();
+        cost::of_text(&cx.budget, 2 * size_of::<Previous>() + text)?;
         self.previous.push(previous);
+        Ok(())
     }
 
     /// Whether Kustomize would have annotations of its own on the resource by now.

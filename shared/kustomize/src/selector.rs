@@ -2,29 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use slipway_gocompat::regexp::{self, Regex};
+use slipway_budget::{Budget, Exceeded};
 
-use crate::context::Context;
+use crate::context::{Context, Pattern};
+use crate::cost;
 use crate::error::Error;
 use crate::id::Selector;
 use crate::resource::Resource;
 
 /// A selector whose parts are regular expressions that must match as a whole (kustomize `types/selector.go`).
 pub(crate) struct Matcher {
-    group: Option<Regex>,
-    version: Option<Regex>,
-    kind: Option<Regex>,
-    name: Option<Regex>,
-    namespace: Option<Regex>,
+    group: Option<Pattern>,
+    version: Option<Pattern>,
+    kind: Option<Pattern>,
+    name: Option<Pattern>,
+    namespace: Option<Pattern>,
     labels: Labels,
     annotations: Labels,
 }
 
 impl Matcher {
-    pub(crate) fn new(selector: &Selector) -> Result<Self, Error> {
+    pub(crate) fn new(selector: &Selector, cx: &Context) -> Result<Self, Error> {
         let regex = |field: &str, pattern: &str| match pattern {
             "" => Ok(None),
-            pattern => regexp::compile(&format!("^(?:{pattern})$")).map(Some).map_err(|e| {
+            pattern => cx.pattern(&format!("^(?:{pattern})$"))?.map(Some).map_err(|e| {
                 Error::refused(format!("`{field}: {pattern}` of a selector is not a regular expression: {e}"))
             }),
         };
@@ -34,21 +35,24 @@ impl Matcher {
             kind: regex("kind", &selector.kind)?,
             name: regex("name", &selector.name)?,
             namespace: regex("namespace", &selector.namespace)?,
-            labels: Labels::parse(&selector.label_selector)?,
-            annotations: Labels::parse(&selector.annotation_selector)?,
+            labels: Labels::parse(&selector.label_selector, &cx.budget)?,
+            annotations: Labels::parse(&selector.annotation_selector, &cx.budget)?,
         })
     }
 
-    pub(crate) fn matches(&self, resource: &Resource, cx: &Context) -> bool {
-        let fits = |regex: &Option<Regex>, text: &str| regex.as_ref().is_none_or(|regex| regex.is_match(text));
+    pub(crate) fn matches(&self, resource: &Resource, cx: &Context) -> Result<bool, Error> {
+        cx.budget.step(2 * resource.look() as u64)?;
+        let fits = |pattern: &Option<Pattern>, text: &str| {
+            pattern.as_ref().map_or(Ok(true), |pattern| pattern.is_match(text, &cx.budget))
+        };
         let (id, original, gvk) = (resource.id(cx), resource.original_id(cx), resource.gvk());
-        (fits(&self.namespace, original.effective_namespace()) || fits(&self.namespace, id.effective_namespace()))
-            && (fits(&self.name, original.name) || fits(&self.name, id.name))
-            && fits(&self.group, gvk.group)
-            && fits(&self.version, gvk.version)
-            && fits(&self.kind, gvk.kind)
-            && self.labels.matches(resource.labels())
-            && self.annotations.matches(resource.annotations())
+        Ok((fits(&self.namespace, original.effective_namespace())? || fits(&self.namespace, id.effective_namespace())?)
+            && (fits(&self.name, original.name)? || fits(&self.name, id.name)?)
+            && fits(&self.group, gvk.group)?
+            && fits(&self.version, gvk.version)?
+            && fits(&self.kind, gvk.kind)?
+            && self.labels.matches(resource.labels(), &cx.budget)?
+            && self.annotations.matches(resource.annotations(), &cx.budget)?)
     }
 }
 
@@ -73,17 +77,20 @@ enum Test {
 }
 
 impl Labels {
-    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
+    pub(crate) fn parse(text: &str, budget: &Budget) -> Result<Self, Error> {
+        let parts = text.matches(',').count() + 1;
+        cost::of_text(budget, text.len() + 2 * parts * size_of::<Requirement>())?;
+        budget.step(4 * parts as u64)?;
         let bad = |why: &str| Error::refused(format!("unable to parse the selector `{text}`: {why}"));
         let mut requirements = Vec::new();
         let mut rest = text.trim();
         while !rest.is_empty() {
-            let end = match rest.find('(') {
-                Some(open) if rest.find(',').is_none_or(|comma| open < comma) => {
+            let end = match rest.find(['(', ',']) {
+                Some(open) if rest.get(open..).is_some_and(|rest| rest.starts_with('(')) => {
                     let close = rest.find(')').ok_or_else(|| bad("`(` without `)`"))?;
                     close + 1
                 }
-                _ => rest.find(',').unwrap_or(rest.len()),
+                comma => comma.unwrap_or(rest.len()),
             };
             let (one, tail) = rest.split_at(end);
             requirements.push(requirement(one.trim()).ok_or_else(|| bad(&format!("`{}`", one.trim())))?);
@@ -98,12 +105,21 @@ impl Labels {
         Ok(Self(requirements))
     }
 
-    pub(crate) fn matches<'a>(&self, labels: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
+    pub(crate) fn matches<'a>(
+        &self,
+        labels: impl Iterator<Item = (&'a str, &'a str)>,
+        budget: &Budget,
+    ) -> Result<bool, Exceeded> {
         if self.0.is_empty() {
-            return true;
+            return Ok(true);
         }
         let labels: BTreeMap<&str, &str> = labels.collect();
-        self.0.iter().all(|Requirement { key, test }| {
+        let listed = self.0.iter().map(|requirement| match &requirement.test {
+            Test::In(values) | Test::NotIn(values) => 2 + values.len() / 4,
+            _ => 2,
+        });
+        budget.step((4 * labels.len() + listed.sum::<usize>()) as u64)?;
+        Ok(self.0.iter().all(|Requirement { key, test }| {
             let value = labels.get(key.as_str()).copied();
             let number = || value.and_then(|value| value.parse::<i64>().ok());
             match test {
@@ -114,7 +130,7 @@ impl Labels {
                 Test::Greater(than) => number().is_some_and(|n| n > *than),
                 Test::Less(than) => number().is_some_and(|n| n < *than),
             }
-        })
+        }))
     }
 }
 
@@ -178,10 +194,12 @@ mod tests {
             ("missing=x", false),
             ("missing!=x", true),
         ] {
-            assert_eq!(Labels::parse(selector).unwrap().matches(labels.into_iter()), fits, "{selector}");
+            let matches =
+                Labels::parse(selector, &Budget::default()).unwrap().matches(labels.into_iter(), &Budget::default());
+            assert_eq!(matches, Ok(fits), "{selector}");
         }
         for bad in ["app in (web", "a b", "app=we b", ",", "app=a,"] {
-            assert!(Labels::parse(bad).is_err(), "{bad}");
+            assert!(Labels::parse(bad, &Budget::default()).is_err(), "{bad}");
         }
     }
 }

@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::context::Context;
+use crate::cost::{self, ENTRY};
 use crate::error::Error;
 use crate::fieldspec::{FieldSpec, Setter, set_entry};
 use crate::id::Selector;
@@ -55,6 +56,7 @@ pub(crate) enum Transformer<'c> {
 impl Transformer<'_> {
     /// Changes the resources.
     pub(crate) fn apply(&self, resources: &mut Vec<Resource>, cx: &Context) -> Result<(), Error> {
+        cost::of_passes(resources, self.passes(), cx)?;
         match self {
             Self::StrategicMerge { patches } => patches.iter().try_for_each(|patch| {
                 let index = resmap::the_one(resources, patch, cx)
@@ -70,9 +72,26 @@ impl Transformer<'_> {
             Self::Entries { entries, specs } => set_entries(resources, entries, specs, cx),
             Self::Replicas { replica, specs } => set_replicas(resources, replica, specs, cx),
             Self::Image { image, specs } => image::apply(resources, image, specs, cx),
-            Self::Replacements { replacements } => replacement::apply(resources, replacements),
+            Self::Replacements { replacements } => replacement::apply(resources, replacements, cx),
             Self::ValueAdd { value, targets } => value_add::apply(resources, value, targets, cx),
             Self::Hash => add_hashes(resources, cx),
+        }
+    }
+}
+
+impl Transformer<'_> {
+    /// How often all resources are looked at. What is found by its identity alone pays when it is looked for.
+    fn passes(&self) -> usize {
+        /// Specs are compared with a kind only.
+        const SPECS: usize = 8;
+        match self {
+            Self::StrategicMerge { .. } | Self::Patch { .. } | Self::Json6902 { .. } | Self::Hash => 1,
+            Self::Namespace { specs, .. } => 3 + specs.len() / SPECS,
+            Self::Affix { specs, .. } | Self::Entries { specs, .. } => 1 + specs.len() / SPECS,
+            Self::Replicas { specs, .. } => 1 + specs.len(),
+            Self::Image { specs, .. } => 2 + specs.len() / SPECS,
+            Self::Replacements { replacements } => replacements.iter().map(Replacement::passes).sum(),
+            Self::ValueAdd { targets, .. } => targets.len(),
         }
     }
 }
@@ -87,7 +106,13 @@ fn set_entries(
     if entries.is_empty() {
         return Ok(());
     }
-    let mut set = |node: &mut Node| entries.iter().try_for_each(|(key, value)| set_entry(node, key, value));
+    let bytes = entries.iter().map(|(key, value)| ENTRY + key.len() + value.len()).sum();
+    let mut set = |node: &mut Node| {
+        let known = node.as_map().map_or(0, |map| map.0.len());
+        cost::of_text(&cx.budget, bytes)?;
+        cx.budget.step((entries.len() * (4 + (known + entries.len()) / 8)) as u64)?;
+        entries.iter().try_for_each(|(key, value)| set_entry(node, key, value))
+    };
     each_field(resources, specs, Some(Kind::Map), &mut set, cx)
 }
 
@@ -118,7 +143,7 @@ fn apply_spec(
     if !spec.selects(resource.gvk()) {
         return Ok(());
     }
-    let done = Setter { kind, set }.apply(&mut resource.node, spec);
+    let done = Setter { kind, budget: &cx.budget, set }.apply(&mut resource.node, spec);
     done.map_err(|e| e.within(format!("considering field `{}` of {}", spec.path, resource.id(cx))))
 }
 
@@ -148,8 +173,11 @@ fn set_replicas(resources: &mut [Resource], replica: &Replica, specs: &[FieldSpe
 
 fn add_hashes(resources: &mut [Resource], cx: &Context) -> Result<(), Error> {
     for resource in resources.iter_mut().filter(|resource| resource.needs_hash) {
+        let size = cost::of_copy(&cx.budget, &resource.node)?;
+        // Written as JSON, and hashed.
+        cx.budget.step(size.as_node() as u64 / 4)?;
         let hash = crate::hash::suffix(resource)?;
-        resource.store_previous_id(cx);
+        resource.store_previous_id(cx)?;
         resource.set_name(format!("{}-{hash}", resource.name()));
     }
     Ok(())

@@ -166,7 +166,17 @@ impl Helm for Charts<'_> {
         found.needs.extend(rendered.needs);
         depend(&mut found, tree, &chart.path, rendered.files, Read::default())?;
         let wanted = rendered.manifests.into_iter().filter(|one| !(chart.skip_hooks && one.hook.is_some()));
-        let texts: Vec<String> = wanted.map(|one| yaml::to_string(&one.value)).collect();
-        Ok(texts.join("---\n"))
+        let mut text = String::new();
+        for manifest in wanted {
+            let one = yaml::to_string(&manifest.value);
+            self.context.budget.scan(8 * one.len())?;
+            // A text that grows moves.
+            self.context.budget.bytes(2 * one.len())?;
+            if !text.is_empty() {
+                text.push_str("---\n");
+            }
+            text.push_str(&one);
+        }
+        Ok(text)
     }
 }

@@ -31,6 +31,7 @@ pub(super) fn render(
     let options = Options {
         load_restrictions: context.build.load_restrictions,
         helm: context.build.enable_helm.then_some(&charts as &dyn Helm),
+        budget: Some(context.budget.clone()),
         ..Options::default()
     };
     let rendered = slipway_kustomize::render(tree, path, &options);
@@ -85,6 +86,9 @@ pub(super) fn edited(
         }
     }
     set_images(&mut map, set, &env).map_err(invalid)?;
+    let known = map.get("replicas").and_then(Value::as_array).map_or(0, Vec::len);
+    let looks = set.replicas.len() * (known + set.replicas.len());
+    budget.step(looks as u64 / 4).map_err(|source| RenderError::Budget { file: file.clone(), source })?;
     set_replicas(&mut map, set);
     set_labels(&mut map, set, &env).map_err(invalid)?;
     let annotations = set.common_annotations.iter().map(|(key, value)| {

@@ -542,3 +542,46 @@ fn the_example_applications_render() {
             .contains("Jsonnet is not supported yet")
     );
 }
+
+/// Attack 13: the budget is that of the whole render, whichever tool reads.
+#[test]
+fn whatever_is_read_draws_from_the_budget_of_the_render() {
+    use slipway_budget::{Budget, Limits};
+
+    let numbers = format!("{}data: [{}0]\n", config("x"), "0, ".repeat(20_000));
+    let list =
+        format!(r#"{{"apiVersion": "v1", "kind": "X", "metadata": {{"name": "x"}}, "a": [{}0]}}"#, "0,".repeat(20_000));
+    let aliases = format!("a: &a {}\nb: [{}]\n", "x".repeat(10_000), "*a, ".repeat(1_000));
+    let copies =
+        (0..30).map(|n| format!("- {{op: copy, from: /data, path: /data/c{n}}}\n")).collect::<Vec<_>>().concat();
+    let patch = "resources: [x.yaml]\npatches: [{path: p.yaml, target: {kind: ConfigMap}}]\n";
+    let small = format!("{}data: {{a: b}}\n", config("x"));
+    let chart = ("apps/Chart.yaml", "apiVersion: v2\nname: c\nversion: 0.1.0\n");
+    let prefixed = app(json!({"kustomize": {"namePrefix": "a-"}}));
+    let cases = [
+        (app(json!({})), vec![("apps/x.yaml", numbers.as_str())], "`apps/x.yaml`"),
+        (app(json!({})), vec![("apps/x.json", list.as_str())], "`apps/x.json`"),
+        (app(json!({})), vec![("apps/x.yaml", list.as_str())], "`apps/x.yaml`"),
+        (app(json!({})), vec![("apps/other.yaml", aliases.as_str())], "`apps/other.yaml`"),
+        (app(json!({})), vec![("apps/.argocd-source.yaml", aliases.as_str())], "`apps/.argocd-source.yaml`"),
+        (prefixed, vec![("apps/kustomization.yaml", aliases.as_str())], "`apps/kustomization.yaml`"),
+        (
+            app(json!({})),
+            vec![("apps/kustomization.yaml", patch), ("apps/x.yaml", &small), ("apps/p.yaml", &copies)],
+            "failed to patch ConfigMap",
+        ),
+        (
+            app(json!({"helm": {"valueFiles": ["v.yaml"]}})),
+            vec![chart, ("apps/v.yaml", aliases.as_str())],
+            "`apps/v.yaml`",
+        ),
+        (app(json!({})), vec![chart, ("apps/crds/x.yaml", numbers.as_str())], "crds/x.yaml"),
+    ];
+    for (app, files, place) in cases {
+        let budget = Budget::new(Limits { steps: 1_000_000, bytes: 2 << 20 });
+        let context = Context { budget, ..Context::default() };
+        let error = crate::error::chain(&render(&tree(&files), &app, &context).unwrap_err());
+        assert!(error.contains("the render exceeded its budget of 2097152 bytes"), "{place}: {error}");
+        assert!(error.contains(place), "{place}: {error}");
+    }
+}

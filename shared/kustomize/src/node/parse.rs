@@ -4,15 +4,21 @@
 use std::collections::HashSet;
 
 use serde_json::Value;
-use slipway_budget::Budget;
+use slipway_budget::{Budget, Exceeded};
 use slipway_manifest::yaml::grammar::{Builder, Grammar, Limits, Scalar};
 use slipway_manifest::yaml::{YamlError, YamlErrorKind, resolve_plain};
+
+use crate::cost;
+use crate::resource::Resource;
 
 use super::scalar::{self, Tag, resolve};
 use super::{Map, Node};
 
 /// Nodes of one text, aliases expanded or not.
 const MAX_NODES: usize = 5_000_000;
+
+/// Bytes of a document in the lists of texts, nodes and resources, twice for the room to grow.
+const DOCUMENT: usize = 2 * (size_of::<(usize, &str)>() + size_of::<Node>() + size_of::<Resource>());
 
 /// Whose rules hold for plain scalars and keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,18 +30,22 @@ enum Rules {
 }
 
 /// The documents of a stream of resources that are not empty; each is what kyaml makes of the text between two `---`.
-pub(crate) fn resources(text: &str) -> Result<Vec<Node>, YamlError> {
+pub(crate) fn resources(text: &str, budget: &Budget) -> Result<Vec<Node>, YamlError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let unix;
+    let over = |over: Exceeded| YamlError { line: 1, kind: over.into() };
     let text = if text.contains("\r\n") {
+        cost::of_text(budget, text.len()).map_err(over)?;
         unix = text.replace("\r\n", "\n");
         &unix
     } else {
         text
     };
     let mut nodes = Vec::new();
+    let separators = text.matches("\n---").count();
+    cost::of_text(budget, separators.saturating_mul(DOCUMENT)).map_err(over)?;
     for (line, part) in documents(text)? {
-        let node = first(part, Rules::Resources).map_err(|e| YamlError { line: e.line + line, ..e })?;
+        let node = first(part, Rules::Resources, budget).map_err(|e| YamlError { line: e.line + line, ..e })?;
         nodes.extend(node.filter(|node| !node.is_null()));
     }
     for node in &mut nodes {
@@ -53,8 +63,8 @@ pub(crate) fn resources(text: &str) -> Result<Vec<Node>, YamlError> {
 }
 
 /// A file of values as the first document that kyaml reads; it is written only once.
-pub(crate) fn values(text: &str) -> Result<Node, YamlError> {
-    let mut node = first(text.strip_prefix('\u{feff}').unwrap_or(text), Rules::Resources)?.unwrap_or_default();
+pub(crate) fn values(text: &str, budget: &Budget) -> Result<Node, YamlError> {
+    let mut node = first(text.strip_prefix('\u{feff}').unwrap_or(text), Rules::Resources, budget)?.unwrap_or_default();
     unfold(&mut node, false);
     Ok(node)
 }
@@ -75,8 +85,9 @@ fn unfold(node: &mut Node, again: bool) {
 }
 
 /// The one document of a file of settings as JSON, as sigs.k8s.io/yaml reads it (not strictly); null where it is empty.
-pub(crate) fn settings(text: &str) -> Result<Value, YamlError> {
-    let node = first(text.strip_prefix('\u{feff}').unwrap_or(text), Rules::Settings)?.unwrap_or_default();
+pub(crate) fn settings(text: &str, budget: &Budget) -> Result<Value, YamlError> {
+    let node = first(text.strip_prefix('\u{feff}').unwrap_or(text), Rules::Settings, budget)?.unwrap_or_default();
+    cost::of_conversion(budget, &node).map_err(|over| YamlError { line: 1, kind: over.into() })?;
     node.into_value().map_err(|e| YamlError { line: 1, kind: YamlErrorKind::Syntax(e) })
 }
 
@@ -104,15 +115,19 @@ fn documents(text: &str) -> Result<Vec<(usize, &str)>, YamlError> {
 }
 
 /// The first document of `text`.
-fn first(text: &str, rules: Rules) -> Result<Option<Node>, YamlError> {
+fn first(text: &str, rules: Rules, budget: &Budget) -> Result<Option<Node>, YamlError> {
     let limits = Limits { nodes: MAX_NODES, written: MAX_NODES, ..Limits::default() };
-    Grammar::new(text, Nodes(rules), limits, &Budget::default())?.whole_document()
+    Grammar::new(text, Nodes { rules, budget }, limits, budget)?.whole_document()
 }
 
 /// Makes nodes.
-struct Nodes(Rules);
+struct Nodes<'b> {
+    rules: Rules,
+    /// For what the size of a mapping multiplies.
+    budget: &'b Budget,
+}
 
-impl Builder for Nodes {
+impl Builder for Nodes<'_> {
     type Node = Node;
     type Map = Entries;
 
@@ -129,10 +144,10 @@ impl Builder for Nodes {
             Some("float") => Tag::Float,
             Some("timestamp") => Tag::Timestamp,
             Some("binary") => Tag::Binary,
-            None if plain && self.0 == Rules::Settings => return Ok(Node::Scalar(settings_scalar(text))),
+            None if plain && self.rules == Rules::Settings => return Ok(Node::Scalar(settings_scalar(text))),
             None if plain => resolve(&text),
-            None if folded && self.0 == Rules::Resources => Tag::Folded,
-            None if self.0 == Rules::Resources => Tag::Quoted,
+            None if folded && self.rules == Rules::Resources => Tag::Folded,
+            None if self.rules == Rules::Resources => Tag::Quoted,
             Some(_) | None => Tag::Str,
         };
         Ok(Node::Scalar(scalar::Scalar { text, tag }))
@@ -162,7 +177,7 @@ impl Builder for Nodes {
         }
         let key = match key {
             Node::Scalar(scalar::Scalar { text, tag })
-                if matches!(tag, Tag::Str | Tag::Quoted | Tag::Folded) || self.0 == Rules::Settings =>
+                if matches!(tag, Tag::Str | Tag::Quoted | Tag::Folded) || self.rules == Rules::Settings =>
             {
                 text
             }
@@ -171,9 +186,12 @@ impl Builder for Nodes {
             }
             _ => return Err(YamlErrorKind::ComplexKey),
         };
-        match (entries.knows(&key), self.0) {
+        match (entries.knows(&key), self.rules) {
             (false, _) => entries.map.0.push((key, value)),
-            (true, Rules::Settings) => entries.map.set(&key, value),
+            (true, Rules::Settings) => {
+                self.budget.step(entries.map.0.len() as u64 / 4)?;
+                entries.map.set(&key, value);
+            }
             (true, Rules::Resources) => return Err(YamlErrorKind::DuplicateKey(key)),
         }
         Ok(())
@@ -181,7 +199,7 @@ impl Builder for Nodes {
 
     fn map(&mut self, Entries { mut map, merged, .. }: Entries) -> Result<Node, YamlError> {
         if let Some((source, line)) = merged {
-            merge(&mut map, source).map_err(|what| YamlError { line, kind: YamlErrorKind::Syntax(what.to_owned()) })?;
+            merge(&mut map, source, self.budget).map_err(|kind| YamlError { line, kind })?;
         }
         Ok(Node::Map(map))
     }
@@ -285,19 +303,21 @@ fn settings_scalar(text: String) -> scalar::Scalar {
 
 /// YAML 1.1's merge key: keys of the mapping itself win, then earlier sources (kyaml `yaml/rnode.go`,
 /// `findMergeValues`).
-fn merge(map: &mut Map, source: Node) -> Result<(), &'static str> {
+fn merge(map: &mut Map, source: Node, budget: &Budget) -> Result<(), YamlErrorKind> {
+    let wrong = |what: &str| Err(YamlErrorKind::Syntax(what.to_owned()));
     match source {
         Node::Map(other) => {
             for (key, value) in other.0 {
+                budget.step(map.0.len() as u64 / 4)?;
                 map.entry(&key, || value);
             }
             Ok(())
         }
         Node::Seq(list) => list.into_iter().try_for_each(|one| match one {
-            Node::Seq(_) => Err("invalid map merge: received a nested sequence"),
-            one => merge(map, one),
+            Node::Seq(_) => wrong("invalid map merge: received a nested sequence"),
+            one => merge(map, one, budget),
         }),
-        Node::Scalar(_) => Err("map merge requires map or sequence of maps as the value"),
+        Node::Scalar(_) => wrong("map merge requires map or sequence of maps as the value"),
     }
 }
 
@@ -306,6 +326,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn resources(text: &str) -> Result<Vec<Node>, YamlError> {
+        super::resources(text, &Budget::default())
+    }
 
     fn values(text: &str) -> Vec<Value> {
         resources(text).unwrap().into_iter().map(|node| node.into_value().unwrap()).collect()
@@ -329,7 +353,7 @@ mod tests {
     fn keys_of_resources_are_strings_and_stand_once() {
         assert!(resources("1: x").unwrap_err().to_string().contains("put it in quotes"));
         assert!(resources("a: x\na: y").unwrap_err().to_string().contains("already set"));
-        assert_eq!(settings("a: x\na: yes\n1: z").unwrap(), json!({"a": true, "1": "z"}));
+        assert_eq!(settings("a: x\na: yes\n1: z", &Budget::default()).unwrap(), json!({"a": true, "1": "z"}));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! follow kyaml's letter.
 
 use crate::context::Context;
+use crate::cost::{self, Size};
 use crate::error::Error;
 use crate::node::{Map, Node};
 use crate::schema::At;
@@ -26,7 +27,7 @@ pub(super) fn merge(
     cx: &Context,
 ) -> Result<Merged, Error> {
     let Some(patch) = patch else { return merge_elements(target, &Source::Nothing, keys, schema, cx) };
-    let (directive, elided) = list_directive(patch)?;
+    let (directive, elided) = list_directive(patch, cx)?;
     match directive {
         Directive::Delete => Ok(Merged::Gone),
         Directive::Replace => add(elided.unwrap_or_default(), keys, schema, cx),
@@ -51,21 +52,22 @@ pub(super) fn add_within(
     schema: Option<At<'_>>,
     cx: &Context,
 ) -> Result<Merged, Error> {
-    match list_directive(&items)? {
+    match list_directive(&items, cx)? {
         (Directive::Delete, _) => Ok(Merged::Gone),
         (_, elided) => add(elided.unwrap_or(items), keys, schema, cx),
     }
 }
 
 /// The directive that an element `$patch: …` gives for its whole list, and the list without it.
-fn list_directive(patch: &[Node]) -> Result<(Directive, Option<Vec<Node>>), Error> {
+fn list_directive(patch: &[Node], cx: &Context) -> Result<(Directive, Option<Vec<Node>>), Error> {
     let with_directive = patch.iter().find_map(|item| item.get("$patch").map(|node| (item, node.as_text())));
     let Some((_, text)) = with_directive.filter(|(item, _)| item.as_map().is_some_and(|map| map.0.len() == 1)) else {
         return Ok((Directive::Merge, None));
     };
     let directive = parse_directive(text)?;
+    cx.budget.bytes(Size::of_list(patch).as_node())?;
     let mut list = patch.to_vec();
-    set_element(&mut list, None, &["$patch"], &[text.to_owned()])?;
+    set_element(&mut list, None, &["$patch"], &[text.to_owned()], cx)?;
     Ok((directive, Some(list)))
 }
 
@@ -76,6 +78,10 @@ fn merge_elements(
     schema: Option<At<'_>>,
     cx: &Context,
 ) -> Result<Merged, Error> {
+    let count = target.len() + if let Source::Patch(list) = patch { list.len() } else { 0 };
+    // Each element is looked for among all, and compared by each key; those of a set are moved each time, too.
+    let looks = if keys.is_empty() { 8 } else { 2 * keys.len() };
+    cx.budget.step((count * (4 + count * looks)) as u64)?;
     let mut values = key_values(&target, patch, keys);
     let primitive = [""];
     let keys: Vec<&str> = if keys.is_empty() { primitive.to_vec() } else { keys.iter().map(String::as_str).collect() };
@@ -99,6 +105,9 @@ fn merge_elements(
                 // Where the patch's element replaces the target's, the latter stays in its list.
                 let replaces = other.is_some_and(|node| node.get("$patch").is_some());
                 let item = index.and_then(|i| target.get_mut(i));
+                if let Some(item) = item.as_ref().filter(|_| replaces) {
+                    cost::of_copy(&cx.budget, item)?;
+                }
                 let item = item.map(|item| if replaces { item.clone() } else { std::mem::take(item) });
                 walk(item, other, schema, cx)?
             }
@@ -110,16 +119,17 @@ fn merge_elements(
             Merged::Gone => (Node::null(), false),
         };
         if item.is_null() || matches!(&item, Node::Map(map) if map.is_empty()) {
-            set_element(&mut target, None, &used, &one_values)?;
+            set_element(&mut target, None, &used, &one_values, cx)?;
             continue;
         }
         set_missing_keys(&mut item, &used, &one_values);
         if let Some(slot) = index.and_then(|i| target.get_mut(i)).filter(|slot| from_target || slot.is_null()) {
+            cost::of_copy(&cx.budget, &item)?;
             *slot = item.clone();
         }
-        set_element(&mut items, Some(item), &used, &one_values)?;
+        set_element(&mut items, Some(item), &used, &one_values, cx)?;
     }
-    let list = if values.is_empty() { target } else { append(items, target, &used)? };
+    let list = if values.is_empty() { target } else { append(items, target, &used, cx)? };
     Ok(Merged::Target(Node::Seq(list)))
 }
 
@@ -206,7 +216,13 @@ fn set_missing_keys(item: &mut Node, keys: &[&str], values: &[String]) {
 
 /// Puts `element` in the place of those that the keys match, or at the end; without an element they are removed
 /// (kyaml `yaml/fns.go`, `ElementSetter`, which also drops empty elements).
-fn set_element(list: &mut Vec<Node>, element: Option<Node>, keys: &[&str], values: &[String]) -> Result<(), Error> {
+fn set_element(
+    list: &mut Vec<Node>,
+    element: Option<Node>,
+    keys: &[&str],
+    values: &[String],
+    cx: &Context,
+) -> Result<(), Error> {
     let by_key =
         keys.first().is_some_and(|key| !key.is_empty()) && values.first().is_some_and(|value| !value.is_empty());
     let mut found = false;
@@ -221,7 +237,10 @@ fn set_element(list: &mut Vec<Node>, element: Option<Node>, keys: &[&str], value
         }
         if matches(&item, keys, values)? {
             found = true;
-            kept.extend(element.clone());
+            if let Some(element) = &element {
+                cost::of_copy(&cx.budget, element)?;
+                kept.push(element.clone());
+            }
         } else if !values.is_empty() {
             kept.push(item);
         }
@@ -258,24 +277,26 @@ fn matches(item: &Node, keys: &[&str], values: &[String]) -> Result<bool, Error>
 }
 
 /// The target's elements after the patch's; one of the same keys takes the patch's place.
-fn append(mut list: Vec<Node>, target: Vec<Node>, keys: &[&str]) -> Result<Vec<Node>, Error> {
+fn append(mut list: Vec<Node>, target: Vec<Node>, keys: &[&str], cx: &Context) -> Result<Vec<Node>, Error> {
     for item in target {
         if keys.first().is_none_or(|key| key.is_empty()) {
             let value = item.as_text().to_owned();
-            set_element(&mut list, Some(item), &[""], &[value])?;
+            set_element(&mut list, Some(item), &[""], &[value], cx)?;
             continue;
         }
         let mut values = Vec::with_capacity(keys.len());
         for key in keys {
-            match item.get(key) {
-                Some(node) => values.push(node.as_text().to_owned()),
-                None => list.push(item.clone()),
+            if let Some(node) = item.get(key) {
+                values.push(node.as_text().to_owned());
+            } else {
+                cost::of_copy(&cx.budget, &item)?;
+                list.push(item.clone());
             }
         }
         if keys.len() > 1 {
-            set_element(&mut list, None, keys, &values)?;
+            set_element(&mut list, None, keys, &values, cx)?;
         }
-        set_element(&mut list, Some(item), keys, &values)?;
+        set_element(&mut list, Some(item), keys, &values, cx)?;
     }
     Ok(list)
 }

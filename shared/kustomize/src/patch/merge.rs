@@ -112,6 +112,8 @@ fn merge_map(mut target: Map, patch: Option<&Map>, schema: Option<At<'_>>, cx: &
         (Some(Directive::Replace), Some(patch)) => return added_map(patch, schema, cx),
         _ => {}
     }
+    let looks = target.0.len() * patch.map_or(0, |patch| patch.0.len());
+    cx.budget.step(looks as u64 / 8)?;
     // What the patch takes away is not added again.
     let known: HashSet<String> = target.0.iter().map(|(key, _)| key.clone()).collect();
     let mut fields = Vec::with_capacity(target.0.len());

@@ -1,6 +1,7 @@
 //! `namePrefix` and `nameSuffix`.
 
 use crate::context::Context;
+use crate::cost;
 use crate::error::Error;
 use crate::fieldspec::{FieldSpec, set_text};
 use crate::id::GvkRef;
@@ -32,7 +33,7 @@ pub(super) fn apply(
             Side::Prefix => format!("{text}{}", node.as_text()),
             Side::Suffix => format!("{}{text}", node.as_text()),
         };
-        set_text(node, &name)
+        set_text(node, &name, &cx.budget)
     };
     for resource in resources {
         if keeps_its_name(resource.original_id(cx).gvk) {
@@ -43,11 +44,12 @@ pub(super) fn apply(
                 continue;
             }
             if spec.path == "metadata/name" && !text.is_empty() {
+                cost::of_text(&cx.budget, text.len() + size_of::<String>())?;
                 match side {
                     Side::Prefix => resource.prefixes.push(text.to_owned()),
                     Side::Suffix => resource.suffixes.push(text.to_owned()),
                 }
-                resource.store_previous_id(cx);
+                resource.store_previous_id(cx)?;
             }
             super::apply_spec(resource, spec, Some(Kind::Scalar), &mut set, cx)?;
         }

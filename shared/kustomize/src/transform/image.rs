@@ -1,8 +1,9 @@
 //! `images`: names, tags and digests of container images, wherever containers are.
 
-use slipway_gocompat::regexp::{self, Regex};
+use slipway_budget::{Budget, Exceeded};
 
-use crate::context::Context;
+use crate::context::{Context, Pattern};
+use crate::cost::Size;
 use crate::error::Error;
 use crate::fieldspec::{FieldSpec, set_text};
 use crate::kustomization::Image;
@@ -10,9 +11,10 @@ use crate::node::Node;
 use crate::resource::Resource;
 
 pub(super) fn apply(resources: &mut [Resource], image: &Image, specs: &[FieldSpec], cx: &Context) -> Result<(), Error> {
-    let name = Name::new(&image.name)?;
-    let mut set = |node: &mut Node| update(node, image, &name);
+    let name = Name::new(&image.name, cx)?;
+    let mut set = |node: &mut Node| update(node, image, &name, &cx.budget);
     for resource in resources.iter_mut().filter(|resource| resource.kind() != "CustomResourceDefinition") {
+        cx.budget.step(Size::of(&resource.node).nodes as u64 * 2)?;
         walk(&mut resource.node, &mut set)
             .map_err(|e| e.within(format!("considering images of {}", resource.id(cx))))?;
     }
@@ -47,11 +49,12 @@ fn walk(node: &mut Node, set: &mut dyn FnMut(&mut Node) -> Result<(), Error>) ->
     }
 }
 
-fn update(node: &mut Node, image: &Image, name: &Name) -> Result<(), Error> {
+fn update(node: &mut Node, image: &Image, name: &Name, budget: &Budget) -> Result<(), Error> {
     let Node::Scalar(scalar) = &*node else {
         return Err(Error::refused(format!("an image must be a scalar, found {}", node.kind_name())));
     };
-    if !name.matches(&scalar.text) {
+    budget.step(4 + scalar.text.len() as u64 / 32)?;
+    if !name.matches(&scalar.text, budget)? {
         return Ok(());
     }
     let (old_name, old_tag, old_digest) = split(&scalar.text);
@@ -67,37 +70,37 @@ fn update(node: &mut Node, image: &Image, name: &Name) -> Result<(), Error> {
             text.push_str(part);
         }
     }
-    set_text(node, &text)
+    set_text(node, &text, budget)
 }
 
 /// The name of an entry; it is a regular expression, though hardly anyone writes one.
 enum Name {
     Plain(String),
-    Regex(Regex),
+    Regex(Pattern),
 }
 
 impl Name {
-    fn new(name: &str) -> Result<Self, Error> {
+    fn new(name: &str, cx: &Context) -> Result<Self, Error> {
         if name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | ':' | '@' | '.')) {
             return Ok(Self::Plain(name.to_owned()));
         }
-        regexp::compile(&format!("^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$"))
+        cx.pattern(&format!("^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$"))?
             .map(Self::Regex)
             .map_err(|e| Error::refused(format!("`images`: name `{name}` is not a regular expression: {e}")))
     }
 
-    fn matches(&self, image: &str) -> bool {
-        match self {
-            Self::Regex(regex) => regex.is_match(image),
+    fn matches(&self, image: &str, budget: &Budget) -> Result<bool, Exceeded> {
+        Ok(match self {
+            Self::Regex(pattern) => pattern.is_match(image, budget)?,
             Self::Plain(name) => {
                 // A dot stands for any character here as well.
-                let Some((head, rest)) = image.split_at_checked(name.len()) else { return false };
+                let Some((head, rest)) = image.split_at_checked(name.len()) else { return Ok(false) };
                 let same = head.bytes().zip(name.bytes()).all(|(a, b)| a == b || b == b'.');
                 let formed = |s: &str| s.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.{}-".contains(&b));
                 let (tag, digest) = rest.split_once("@sha256:").unwrap_or((rest, ""));
                 same && (tag.is_empty() || tag.strip_prefix(':').is_some_and(formed)) && formed(digest)
             }
-        }
+        })
     }
 }
 
@@ -132,7 +135,8 @@ mod tests {
 
     #[test]
     fn names_match_as_a_whole() {
-        let matches = |name: &str, image: &str| Name::new(name).unwrap().matches(image);
+        let cx = Context::default();
+        let matches = |name: &str, image: &str| Name::new(name, &cx).unwrap().matches(image, &cx.budget).unwrap();
         assert!(
             matches("nginx", "nginx:1.2")
                 && matches("nginx", "nginx@sha256:ab")

@@ -35,11 +35,11 @@ pub(super) fn apply(
         if unset_only && !node.is_null_or_empty() && !node.as_text().is_empty() {
             Ok(())
         } else {
-            set_text(node, namespace)
+            set_text(node, namespace, &cx.budget)
         }
     };
     for resource in resources.iter_mut().filter(|resource| !resource.is_deleted()) {
-        resource.store_previous_id(cx);
+        resource.store_previous_id(cx)?;
         apply_one(resource, specs, subjects, &mut set, cx)
             .map_err(|e| e.within(format!("namespace transformation failed for {}", resource.id(cx))))?;
     }
@@ -56,18 +56,18 @@ pub(super) fn apply_one(
 ) -> Result<(), Error> {
     if !cx.is_cluster_scoped(resource.api_version(), resource.kind()) {
         let spec = FieldSpec::everywhere("metadata/namespace");
-        Setter { kind: Some(Kind::Scalar), set: &mut *set }.apply(&mut resource.node, &spec)?;
+        Setter { kind: Some(Kind::Scalar), budget: &cx.budget, set: &mut *set }.apply(&mut resource.node, &spec)?;
     }
     let is_binding = |kind: &str| matches!(kind, "RoleBinding" | "ClusterRoleBinding");
     if is_binding(resource.kind()) {
-        set_subjects(resource, subjects, set)?;
+        set_subjects(resource, subjects, set, cx)?;
     }
     for spec in specs {
         let is_hacked = spec.path == "metadata/namespace"
             || spec.path == "metadata/name" && resource.api_version() != "v1"
             || spec.path == "subjects/namespace" && is_binding(&spec.kind) && is_binding(resource.kind());
         if !is_hacked && spec.selects(resource.gvk()) {
-            Setter { kind: Some(Kind::Scalar), set: &mut *set }.apply(&mut resource.node, spec)?;
+            Setter { kind: Some(Kind::Scalar), budget: &cx.budget, set: &mut *set }.apply(&mut resource.node, spec)?;
         }
     }
     Ok(())
@@ -77,6 +77,7 @@ fn set_subjects(
     resource: &mut Resource,
     subjects: Subjects,
     set: &mut dyn FnMut(&mut Node) -> Result<(), Error>,
+    cx: &Context,
 ) -> Result<(), Error> {
     let list = match resource.node.as_map_mut().and_then(|map| map.get_mut("subjects")) {
         Some(Node::Seq(list)) => list,
@@ -85,6 +86,7 @@ fn set_subjects(
         }
         _ => return Ok(()),
     };
+    cx.budget.step(list.len() as u64)?;
     for subject in list {
         let wanted = match subjects {
             Subjects::DefaultOnly => subject.get("name").is_some_and(|name| name.as_text() == "default"),

@@ -4,10 +4,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use slipway_budget::Budget;
+
 use crate::config::NameReference;
 use crate::context::Context;
+use crate::cost::{self, ENTRY};
 use crate::error::Error;
-use crate::fieldspec::{FieldSpec, Setter};
+use crate::fieldspec::{FieldSpec, Setter, set_text};
 use crate::id::{Gvk, IdRef, NO_NAMESPACE};
 use crate::node::{Map, Node};
 use crate::resource::Resource;
@@ -30,12 +33,17 @@ struct Candidate {
 
 /// Corrects all references.
 pub(crate) fn fix(resources: &mut [Resource], references: &[NameReference], cx: &Context) -> Result<(), Error> {
+    cost::of_passes(resources, 1, cx)?;
     for resource in resources.iter() {
         check_subjects(resource, references, cx)?;
     }
     if resources.iter().all(|resource| resource.previous.is_empty()) {
         return Ok(());
     }
+    cost::of_passes(resources, 4, cx)?;
+    // As one that refers, and as one that is referred to.
+    let remembered: usize = resources.iter().map(|resource| size_of::<Candidate>() + 2 * resource.remembered()).sum();
+    cost::of_text(&cx.budget, remembered)?;
     let candidates: Vec<Candidate> = resources.iter().map(|resource| Candidate::new(resource, cx)).collect();
     let mut by_name: HashMap<&str, Vec<&Candidate>> = HashMap::new();
     for candidate in &candidates {
@@ -54,6 +62,7 @@ pub(crate) fn fix(resources: &mut [Resource], references: &[NameReference], cx: 
     let none = Vec::new();
     for resource in resources {
         let of_kind = rules.get(resource.original_id(cx).gvk.kind).unwrap_or(&none);
+        cx.budget.step(1 + (of_kind.len() + any_kind.len()) as u64 / 4)?;
         let specs: Vec<&(&FieldSpec, Gvk)> = of_kind.iter().chain(&any_kind).collect();
         let specs: Vec<_> = specs.into_iter().filter(|(spec, _)| spec.selects(resource.original_id(cx).gvk)).collect();
         if specs.is_empty() {
@@ -61,9 +70,11 @@ pub(crate) fn fix(resources: &mut [Resource], references: &[NameReference], cx: 
         }
         let referrer = Referrer::new(resource, cx);
         for (spec, target) in specs {
-            let fixer = Fixer { by_name: &by_name, all: &candidates, referrer: &referrer, spec, target };
+            let budget = &cx.budget;
+            budget.step(4)?;
+            let fixer = Fixer { by_name: &by_name, all: &candidates, referrer: &referrer, spec, target, budget };
             let mut set = |node: &mut Node| fixer.set(node);
-            Setter { kind: None, set: &mut set }
+            Setter { kind: None, budget, set: &mut set }
                 .apply(&mut resource.node, spec)
                 .map_err(|e| e.within(format!("updating name reference in `{}` of {}", spec.path, referrer.label)))?;
         }
@@ -184,6 +195,7 @@ struct Fixer<'a> {
     referrer: &'a Referrer,
     spec: &'a FieldSpec,
     target: &'a Gvk,
+    budget: &'a Budget,
 }
 
 impl<'a> Fixer<'a> {
@@ -200,7 +212,7 @@ impl<'a> Fixer<'a> {
                 let same = |a: &Candidate, b: &Candidate| a.name == b.name;
                 let referral = self.select(&scalar.text, |_| true, same)?;
                 if let Some(referral) = referral.filter(|referral| referral.name != scalar.text) {
-                    *node = Node::text(referral.name.clone());
+                    set_text(node, &referral.name, self.budget)?;
                 }
                 Ok(())
             }
@@ -216,6 +228,9 @@ impl<'a> Fixer<'a> {
             None => self.select(&name, |_| true, same)?,
             Some(namespace) => {
                 let known = self.by_name.contains_key(name.as_str());
+                if known {
+                    self.budget.step(self.all.len() as u64 * (1 + namespace.len() as u64 / 64) / 2)?;
+                }
                 let original = known
                     && self.all.iter().any(|c| c.original == *namespace && self.referrer.reaches(c))
                     && namespace != NO_NAMESPACE;
@@ -230,6 +245,7 @@ impl<'a> Fixer<'a> {
         if referral.name == name && referral.namespace.is_empty() {
             return Ok(());
         }
+        cost::of_text(self.budget, referral.name.len() + referral.namespace.len() + ENTRY)?;
         map.set("name", Node::text(referral.name.clone()));
         if !referral.namespace.is_empty() {
             map.set("namespace", Node::text(referral.namespace.clone()));
@@ -244,7 +260,10 @@ impl<'a> Fixer<'a> {
         in_namespace: impl Fn(&Candidate) -> bool,
         same: impl Fn(&Candidate, &Candidate) -> bool,
     ) -> Result<Option<&'a Candidate>, Error> {
+        self.budget.step(2 + name.len() as u64 / 64)?;
         let Some(named) = self.by_name.get(name) else { return Ok(None) };
+        let looks = named.iter().map(|c| 2 + c.previous.len() + c.namespace.len() / 64);
+        self.budget.step(looks.sum::<usize>() as u64)?;
         let referrer = self.referrer;
         let role = referrer.role.as_ref().filter(|_| self.spec.path.ends_with("roleRef/name"));
         let mut found: Vec<&Candidate> = named

@@ -4,11 +4,12 @@ use serde::Deserialize;
 
 use super::namespace;
 use crate::context::Context;
+use crate::cost;
 use crate::error::Error;
 use crate::fieldspec::set_text;
 use crate::id::Selector;
 use crate::node::{Kind, Node};
-use crate::path;
+use crate::path::{self, Visitor};
 use crate::resource::Resource;
 use crate::selector::Matcher;
 
@@ -23,22 +24,29 @@ pub(crate) struct Target {
 
 pub(super) fn apply(resources: &mut [Resource], value: &str, targets: &[Target], cx: &Context) -> Result<(), Error> {
     for target in targets {
-        let matcher = target.selector.as_ref().map(Matcher::new).transpose()?;
-        let fields = path::split(&target.field_path, '/');
+        let matcher = target.selector.as_ref().map(|selector| Matcher::new(selector, cx)).transpose()?;
+        let fields = path::split(&target.field_path, '/')?;
         for resource in resources.iter_mut() {
-            if matcher.as_ref().is_some_and(|matcher| !matcher.matches(resource, cx)) {
+            if let Some(matcher) = &matcher
+                && !matcher.matches(resource, cx)?
+            {
                 continue;
             }
             if target.field_path == "metadata/namespace" {
-                let mut set = |node: &mut Node| set_text(node, value);
+                let mut set = |node: &mut Node| set_text(node, value, &cx.budget);
                 namespace::apply_one(resource, &[], namespace::Subjects::DefaultOnly, &mut set, cx)?;
                 continue;
             }
             let mut set = |node: &mut Node| match usize::try_from(target.file_path_position) {
-                Ok(position @ 1..) => set_text(node, &with_segment(node.as_text(), position - 1, value)),
-                _ => set_text(node, value),
+                Ok(position @ 1..) => {
+                    let parts = node.as_text().matches('/').count() + 2;
+                    cost::of_text(&cx.budget, node.as_text().len() + 3 * parts * size_of::<&str>())?;
+                    let text = with_segment(node.as_text(), position - 1, value);
+                    set_text(node, &text, &cx.budget)
+                }
+                _ => set_text(node, value, &cx.budget),
             };
-            path::visit(&mut resource.node, &fields, Some(Kind::Scalar), &mut set)?;
+            Visitor { create: Some(Kind::Scalar), cx, visit: &mut set }.walk(&mut resource.node, &fields)?;
         }
     }
     Ok(())

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use slipway_budget::{Budget, Exceeded};
+
 use crate::context::Context;
+use crate::cost;
 use crate::error::Error;
 use crate::fieldspec::FieldSpec;
 use crate::kustomization::Var;
@@ -12,6 +15,7 @@ use crate::resource::Resource;
 
 /// Notes on each resource which variables read it.
 pub(crate) fn attach(resources: &mut [Resource], vars: &[Var], cx: &Context) -> Result<(), Error> {
+    cost::of_passes(resources, 2 * vars.len(), cx)?;
     for var in vars {
         let target = var.target();
         let wanted = target.as_ref();
@@ -53,24 +57,25 @@ pub(crate) fn resolve(
 ) -> Result<Vec<String>, Error> {
     let mut values = BTreeMap::new();
     for var in vars.values() {
-        values.insert(var.name.as_str(), value_of(resources, var)?);
+        cost::of_passes(resources, 1, cx)?;
+        values.insert(var.name.as_str(), value_of(resources, var, &cx.budget)?);
     }
     if values.is_empty() {
         return Ok(Vec::new());
     }
     let mut used = BTreeSet::new();
-    let mut set = |node: &mut Node| replace_in(node, &values, &mut used);
+    let mut set = |node: &mut Node| replace_in(node, &values, &mut used, &cx.budget);
     super::each_field(resources, specs, None, &mut set, cx)?;
     let unused = values.keys().filter(|name| !used.contains(**name));
     Ok(unused.map(|name| format!("well-defined var that was never replaced: `{name}`")).collect())
 }
 
 /// The scalar that a variable stands for; `None` for what can't be put into a text.
-fn value_of(resources: &[Resource], var: &Var) -> Result<Option<Scalar>, Error> {
+fn value_of(resources: &[Resource], var: &Var, budget: &Budget) -> Result<Option<Scalar>, Error> {
     let source = resources.iter().find(|resource| resource.vars.contains(&var.name)).ok_or_else(|| {
         Error::refused(format!("var `{}` cannot be mapped to a field in the set of known resources", var.name))
     })?;
-    let node = path::field_value(&source.node, var.field_path())?.ok_or_else(|| {
+    let node = path::field_value(&source.node, var.field_path(), budget)?.ok_or_else(|| {
         Error::refused(format!("field `{}` of var `{}` not found in its resource", var.field_path(), var.name))
     })?;
     Ok(match node {
@@ -87,16 +92,16 @@ fn value_of(resources: &[Resource], var: &Var) -> Result<Option<Scalar>, Error> 
 
 type Values<'a> = BTreeMap<&'a str, Option<Scalar>>;
 
-fn replace_in(node: &mut Node, values: &Values<'_>, used: &mut BTreeSet<String>) -> Result<(), Error> {
+fn replace_in(node: &mut Node, values: &Values<'_>, used: &mut BTreeSet<String>, budget: &Budget) -> Result<(), Error> {
     let is_text = |node: &Node| matches!(node, Node::Scalar(Scalar { tag: Tag::Str | Tag::Quoted | Tag::Auto, .. }));
     match node {
         Node::Scalar(scalar) if matches!(scalar.tag, Tag::Str | Tag::Quoted | Tag::Auto) => {
-            *scalar = expand(&scalar.text, values, used);
+            *scalar = expand(&scalar.text, values, used, budget)?;
         }
         Node::Scalar(_) => {}
         Node::Map(map) => {
             for (_, value) in map.0.iter_mut().filter(|(_, value)| is_text(value)) {
-                *value = Node::Scalar(expand(value.as_text(), values, used));
+                *value = Node::Scalar(expand(value.as_text(), values, used, budget)?);
             }
         }
         Node::Seq(list) => {
@@ -104,7 +109,7 @@ fn replace_in(node: &mut Node, values: &Values<'_>, used: &mut BTreeSet<String>)
                 if !is_text(item) {
                     return Err(Error::refused("a list in which variables are replaced may only hold strings"));
                 }
-                *item = Node::Scalar(expand(item.as_text(), values, used));
+                *item = Node::Scalar(expand(item.as_text(), values, used, budget)?);
             }
         }
     }
@@ -112,7 +117,8 @@ fn replace_in(node: &mut Node, values: &Values<'_>, used: &mut BTreeSet<String>)
 }
 
 /// `input` with its references replaced; one that is all of it keeps the value's type. `$$` is `$`.
-fn expand(input: &str, values: &Values<'_>, used: &mut BTreeSet<String>) -> Scalar {
+fn expand(input: &str, values: &Values<'_>, used: &mut BTreeSet<String>, budget: &Budget) -> Result<Scalar, Exceeded> {
+    cost::of_text(budget, input.len())?;
     let mut text = String::with_capacity(input.len());
     let mut rest = input;
     while let Some(at) = rest.find('$') {
@@ -140,8 +146,12 @@ fn expand(input: &str, values: &Values<'_>, used: &mut BTreeSet<String>) -> Scal
         if let Some(value) = values.get(name).and_then(Option::as_ref) {
             used.insert(name.to_owned());
             if input.len() == name.len() + 3 {
-                return value.clone();
+                cost::of_text(budget, value.text.len())?;
+                return Ok(value.clone());
             }
+            budget.step(8)?;
+            // A text that grows moves.
+            cost::of_text(budget, 2 * value.text.len())?;
             text.push_str(&value.text);
         } else {
             text.push_str("$(");
@@ -151,7 +161,7 @@ fn expand(input: &str, values: &Values<'_>, used: &mut BTreeSet<String>) -> Scal
         rest = more;
     }
     text.push_str(rest);
-    Scalar { text, tag: Tag::Str }
+    Ok(Scalar { text, tag: Tag::Str })
 }
 
 #[cfg(test)]
@@ -162,7 +172,7 @@ mod tests {
     fn references_are_expanded() {
         let port = Some(Scalar { text: "80".into(), tag: Tag::Int });
         let values = Values::from([("A", Some(Scalar { text: "x".into(), tag: Tag::Str })), ("P", port)]);
-        let expand = |input| expand(input, &values, &mut BTreeSet::new());
+        let expand = |input| expand(input, &values, &mut BTreeSet::new(), &Budget::default()).unwrap();
         assert_eq!(expand("$(A)-$(P)").text, "x-80");
         assert_eq!(expand("$(P)").tag, Tag::Int);
         for (input, text) in [("$$(A)", "$(A)"), ("$(B)", "$(B)"), ("a$", "a$"), ("$(A", "$(A"), ("$x$(A)", "$xx")] {
