@@ -42,15 +42,16 @@ pub async fn dry_run(
         let Some(mut live) = current else { break };
         let mut predicted = apply::apply(cluster, resource, desired, Some(&live), &options).await?.object;
         if attempt == MAX_CONFLICT_ATTEMPTS || version(&live) == version(&predicted) {
+            let failed = |error: &dyn std::error::Error| Failure {
+                id: place.id(),
+                verb: Verb::DryRun,
+                source: ApiError::local(Class::Malformed, error.to_string()),
+            };
             if !with_webhooks {
                 let ours = mutations::without_mutations(&live, &predicted, FIELD_MANAGER);
-                predicted = ours.map_err(|error| Failure {
-                    id: place.id(),
-                    verb: Verb::DryRun,
-                    source: ApiError::local(Class::Malformed, error.to_string()),
-                })?;
+                predicted = ours.map_err(|error| failed(&error))?;
             }
-            rules.normalizer.normalize_pair(&mut live, &mut predicted);
+            rules.normalizer.normalize_pair(&mut live, &mut predicted).map_err(|error| failed(&error))?;
             if !diff::diff(&live, &predicted).is_empty() {
                 time_scalings(cluster, &mut live, predicted.pointer("/spec/replicas")).await;
             }

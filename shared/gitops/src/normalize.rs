@@ -9,6 +9,7 @@ pub mod known_types;
 mod respect;
 
 use serde_json::{Map, Value, json};
+use slipway_budget::Budget;
 use slipway_gocompat::Glob;
 use slipway_manifest::Object;
 
@@ -43,6 +44,8 @@ const AGGREGATED: [&str; 3] = ["rbac.authorization.k8s.io", "*Role", "select(.ag
 pub struct Normalizer {
     rules: Vec<Rule>,
     known: Vec<(String, Vec<KnownType>)>,
+    /// What all expressions together may cost.
+    budget: Budget,
 }
 
 /// One entry of ignoreDifferences.
@@ -86,11 +89,12 @@ impl Normalizer {
         }
         rules.retain(|rule| !(rule.pointers.is_empty() && rule.queries.is_empty() && rule.managers.is_empty()));
         known.retain(|(_, types)| !types.is_empty());
-        Ok(Self { rules, known })
+        Ok(Self { rules, known, budget: Budget::default() })
     }
 
     /// Removes ignored fields from `object`, and rewrites known types in canonical form.
-    pub fn normalize(&self, object: &mut Object) {
+    /// An error where an expression is too costly for the object.
+    pub fn normalize(&self, object: &mut Object) -> Result<(), NormalizeError> {
         let rules: Vec<&Rule> = self.rules_for(object).collect();
         let key = match object.group() {
             "" => object.kind().to_owned(),
@@ -98,18 +102,17 @@ impl Normalizer {
         };
         let known: Vec<&KnownType> = self.known.iter().filter(|(name, _)| *name == key).flat_map(|(_, t)| t).collect();
         if rules.is_empty() && known.is_empty() {
-            return;
+            return Ok(());
         }
         let mut value = Value::Object(std::mem::take(object.as_map_mut()));
-        for rule in rules {
-            rule.remove(&mut value);
-        }
+        let removed = rules.into_iter().try_for_each(|rule| rule.remove(&mut value, &self.budget));
         for known in known {
             known_types::reformat(&mut value, std::slice::from_ref(known));
         }
         if let Value::Object(fields) = value {
             *object.as_map_mut() = fields;
         }
+        removed
     }
 
     /// Removes from `live` and `target`, versions of one object, the differing fields that one of the
@@ -127,11 +130,11 @@ impl Normalizer {
         }
     }
 
-    /// Normalizes `live` and `target` as a pair.
-    pub fn normalize_pair(&self, live: &mut Object, target: &mut Object) {
+    /// Normalizes `live` and `target` as a pair. An error where an expression is too costly for one of them.
+    pub fn normalize_pair(&self, live: &mut Object, target: &mut Object) -> Result<(), NormalizeError> {
         self.ignore_managed_fields_managers(live, target);
-        self.normalize(live);
-        self.normalize(target);
+        self.normalize(live)?;
+        self.normalize(target)
     }
 
     fn rules_for(&self, object: &Object) -> impl Iterator<Item = &Rule> {
@@ -170,22 +173,31 @@ impl Rule {
     }
 
     /// The paths that the entry matches in `value`, list items in an order in which they can be removed.
-    fn paths<'a>(&'a self, value: &'a Value) -> impl Iterator<Item = Vec<Vec<PathSegment>>> + 'a {
-        let pointers = self.pointers.iter().map(|pointer| vec![typed(pointer, value)]);
-        pointers.chain(self.queries.iter().map(|query| query.paths(value)))
+    fn paths(&self, value: &Value, budget: &Budget) -> Result<Vec<Vec<PathSegment>>, NormalizeError> {
+        let mut paths: Vec<_> = self.pointers.iter().map(|pointer| typed(pointer, value)).collect();
+        for query in &self.queries {
+            paths.extend(run(query, value, budget)?);
+        }
+        Ok(paths)
     }
 
-    fn remove(&self, value: &mut Value) {
+    fn remove(&self, value: &mut Value, budget: &Budget) -> Result<(), NormalizeError> {
         for pointer in &self.pointers {
             let path = typed(pointer, value);
             jq::remove(value, &path);
         }
         for query in &self.queries {
-            for path in query.paths(value) {
+            for path in run(query, value, budget)? {
                 jq::remove(value, &path);
             }
         }
+        Ok(())
     }
+}
+
+fn run(query: &Query, value: &Value, budget: &Budget) -> Result<Vec<Vec<PathSegment>>, NormalizeError> {
+    let refused = |source| NormalizeError::Expression { expression: query.text().to_owned(), source };
+    query.paths(value, budget).map_err(refused)
 }
 
 fn glob(pattern: &str) -> Result<Glob, NormalizeError> {
@@ -260,7 +272,7 @@ mod tests {
             let text = json!({"resource.compareoptions": format!("ignoreAggregatedRoles: {ignore}")});
             let overrides = Overrides::from_config_map(text.as_object().unwrap());
             let mut role = object(kind, aggregation.clone());
-            Normalizer::new(&[], &overrides).unwrap().normalize(&mut role);
+            Normalizer::new(&[], &overrides).unwrap().normalize(&mut role).unwrap();
             role.get("rules").is_some()
         };
         assert!(!has_rules(true, "ClusterRole", &gathers) && !has_rules(true, "Role", &gathers));

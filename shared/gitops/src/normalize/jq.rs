@@ -3,18 +3,22 @@
 //!
 //! Argo CD aborts an expression after a second; a jq that can't be aborted is a denial of service (CVE-2024-32476).
 //! Here nothing has to be aborted: functions that may run or grow without bound, and expressions that would cost too
-//! much, are refused before they run.
+//! much for an object of this size, are refused before they run, and what they cost is paid.
 
+mod cost;
+
+use std::cell::Cell;
 use std::fmt;
 
-use jaq_core::load::lex::StrPart;
-use jaq_core::load::parse::{BinaryOp, Pattern, Term};
+use jaq_core::data::{DataT, HasLut};
 use jaq_core::load::{Arena, File, Loader};
-use jaq_core::ops::Math;
-use jaq_core::path::Part;
-use jaq_core::{Compiler, Ctx, Vars, data, unwrap_valr};
+use jaq_core::native::{Fun, bome, run, v};
+use jaq_core::{Compiler, Ctx, Cv, Error, Lut, Vars, unwrap_valr};
 use jaq_json::Val;
 use serde_json::{Map, Value};
+use slipway_budget::{Budget, Exceeded};
+
+use cost::{Cost, MAX_PATTERN, cost};
 
 /// Length of an expression, in bytes: real ones are far shorter.
 const MAX_LENGTH: usize = 2_000;
@@ -22,85 +26,16 @@ const MAX_LENGTH: usize = 2_000;
 const MAX_DEPTH: usize = 32;
 /// Cost of an expression, as a multiple of walking through the object.
 const MAX_COST: u64 = 2_048;
-/// Cost of `..`: it visits each value once for each value around it.
-const RECURSION: u64 = 32;
-/// Repetition counts of a regular expression: they multiply its compiled size.
-const MAX_COUNT: u64 = 100;
+/// Evaluations of a regular expression in one object.
+const MAX_TESTS: usize = 10_000;
+/// Length of a text that is read as a number.
+const MAX_NUMBER: usize = 400;
+/// Bytes that an expression may come to in one object.
+const MAX_SIZE: u64 = 64 << 20;
+/// Bytes of a value, without its text.
+const VALUE: u64 = 32;
 /// Paths that one expression may match in one object.
 const MAX_PATHS: usize = 100_000;
-
-/// Functions that an expression may call: their work is bounded by their input.
-const ALLOWED: &[&str] = &[
-    "add",
-    "all",
-    "any",
-    "arrays",
-    "ascii_downcase",
-    "ascii_upcase",
-    "booleans",
-    "contains",
-    "del",
-    "empty",
-    "endswith",
-    "error",
-    "false",
-    "first",
-    "flatten",
-    "from_entries",
-    "fromjson",
-    "getpath",
-    "group_by",
-    "has",
-    "in",
-    "index",
-    "indices",
-    "inside",
-    "isempty",
-    "iterables",
-    "join",
-    "keys",
-    "keys_unsorted",
-    "last",
-    "length",
-    "ltrim",
-    "ltrimstr",
-    "map",
-    "max",
-    "max_by",
-    "min",
-    "min_by",
-    "not",
-    "nth",
-    "null",
-    "nulls",
-    "numbers",
-    "objects",
-    "path",
-    "paths",
-    "recurse",
-    "reverse",
-    "rindex",
-    "rtrim",
-    "rtrimstr",
-    "scalars",
-    "select",
-    "sort",
-    "sort_by",
-    "split",
-    "startswith",
-    "strings",
-    "to_entries",
-    "tojson",
-    "tonumber",
-    "tostring",
-    "trim",
-    "true",
-    "type",
-    "unique",
-    "unique_by",
-    "utf8bytelength",
-    "values",
-];
 
 /// Why an expression is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -116,8 +51,14 @@ pub enum JqError {
     #[error("it uses `{0}`, which is unknown or may run or grow without bound")]
     Unbounded(String),
     /// The cost grows too fast with the object's size.
-    #[error("it would visit each field more than {MAX_COST} times")]
+    #[error("it would visit each field more than {MAX_COST} times, or has too large a regular expression")]
     Costly,
+    /// The object is so large that the expression would take too much time or memory.
+    #[error("the object is too large for it")]
+    TooLarge,
+    /// All expressions of the application together cost too much.
+    #[error("with the other expressions it costs too much: {0}")]
+    Exceeded(#[from] Exceeded),
 }
 
 /// One segment of a path.
@@ -134,7 +75,46 @@ pub enum PathSegment {
 /// An expression that is safe to run.
 pub struct Query {
     text: String,
-    filter: jaq_core::Filter<data::JustLut<Val>>,
+    cost: Cost,
+    filter: jaq_core::Filter<Counted>,
+}
+
+/// Values of jq, with a count of what a run has tested.
+struct Counted;
+
+impl DataT for Counted {
+    type V<'a> = Val;
+    type Data<'a> = Counts<'a>;
+}
+
+#[derive(Clone)]
+struct Counts<'a> {
+    lut: &'a Lut<Counted>,
+    tests: &'a Cell<usize>,
+}
+
+impl<'a> HasLut<'a, Counted> for Counts<'a> {
+    fn lut(&self) -> &'a Lut<Counted> {
+        self.lut
+    }
+}
+
+/// jq's own functions, but that they count or refuse a value first.
+const COUNTED: &str = "def test(re; flags): counted | matches(re; flags) | any; def test(re): test(re; \"\"); \
+                       def number: tonumber; def tonumber: short | number; ";
+
+/// `counted`: gives its input, or an error once there were too many; `short`: an error for a long text.
+fn counting() -> [Fun<Counted>; 2] {
+    let counted = run(("counted", v(0), |(cx, value): Cv<'_, Counted>| {
+        let tests = cx.data().tests;
+        tests.set(tests.get() + 1);
+        bome(if tests.get() > MAX_TESTS { Err(Error::str("too many tests")) } else { Ok(value) })
+    }));
+    let short = run(("short", v(0), |(_, value): Cv<'_, Counted>| {
+        let is_long = matches!(&value, Val::TStr(text) if text.len() > MAX_NUMBER);
+        bome(if is_long { Err(Error::str("too long for a number")) } else { Ok(value) })
+    }));
+    [counted, short]
 }
 
 impl fmt::Debug for Query {
@@ -150,31 +130,60 @@ impl Query {
             return Err(JqError::TooLong);
         }
         let term = jaq_core::load::parse(text, |parser| parser.term()).ok_or(JqError::Syntax)?;
-        if cost(&term)? > MAX_COST {
+        let cost = cost(&term)?;
+        if cost.visits > MAX_COST {
             return Err(JqError::Costly);
         }
-        let code = format!("path({text})");
+        let code = format!("{COUNTED}path({text})");
         let arena = Arena::default();
         let defs = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
         let modules =
             Loader::new(defs).load(&arena, File { code: code.as_str(), path: () }).map_err(|_| JqError::Syntax)?;
-        let natives = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());
+        let natives = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs()).chain(counting());
         let filter = Compiler::default().with_funs(natives).compile(modules).map_err(|_| JqError::Syntax)?;
-        Ok(Self { text: text.to_owned(), filter })
+        Ok(Self { text: text.to_owned(), cost, filter })
+    }
+
+    /// The expression as it is written.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The paths that the expression matches in `value`, the last first, so that each can be removed in turn. Empty
-    /// where the expression fails, as Argo CD then leaves the object unchanged.
-    pub fn paths(&self, value: &Value) -> Vec<Vec<PathSegment>> {
-        let Ok(value) = serde_json::from_value::<Val>(value.clone()) else { return Vec::new() };
-        let context = Ctx::<data::JustLut<Val>>::new(&self.filter.lut, Vars::new([]));
+    /// where the expression fails, as Argo CD then leaves the object unchanged. An error where `value` is too large for
+    /// it, or the `budget` is used up.
+    pub fn paths(&self, value: &Value, budget: &Budget) -> Result<Vec<Vec<PathSegment>>, JqError> {
+        let weight = weight(value);
+        let size = self.cost.visits.saturating_mul(weight.saturating_pow(self.cost.degree));
+        if size > MAX_SIZE {
+            return Err(JqError::TooLarge);
+        }
+        budget.step((weight + size) / 8)?;
+        let Ok(value) = serde_json::from_value::<Val>(value.clone()) else { return Ok(Vec::new()) };
+        let tests = Cell::new(0);
+        let context = Ctx::<Counted>::new(Counts { lut: &self.filter.lut, tests: &tests }, Vars::new([]));
         let outputs = self.filter.id.run((context, value)).map(unwrap_valr).take(MAX_PATHS + 1);
         let paths: Option<Vec<Vec<PathSegment>>> = outputs.map(|path| steps(&path.ok()?)).collect();
+        if tests.get() > MAX_TESTS {
+            return Err(JqError::TooLarge);
+        }
+        budget.step((tests.get() * (MAX_PATTERN / 8)) as u64)?;
         let mut paths = paths.filter(|paths| paths.len() <= MAX_PATHS).unwrap_or_default();
         paths.sort_unstable_by(|a, b| b.cmp(a));
         paths.dedup();
-        paths
+        Ok(paths)
     }
+}
+
+/// Bytes of `value`.
+fn weight(value: &Value) -> u64 {
+    VALUE
+        + match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+            Value::String(text) => text.len() as u64,
+            Value::Array(items) => items.iter().map(weight).sum(),
+            Value::Object(fields) => fields.iter().map(|(key, value)| key.len() as u64 + weight(value)).sum(),
+        }
 }
 
 /// The nesting depth of brackets of any kind.
@@ -189,80 +198,6 @@ fn depth(text: &str) -> usize {
         deepest = deepest.max(now);
     }
     deepest
-}
-
-/// How often, at most, a term visits the parts of its input: alternatives add up, pipes multiply. `.[]` costs nothing,
-/// for its outputs are disjoint parts of its input. `Err` names an unbounded function.
-fn cost(term: &Term<&str>) -> Result<u64, JqError> {
-    let unbounded = |name: &str| Err(JqError::Unbounded(name.to_owned()));
-    let optional = |term: &Option<Box<Term<&str>>>| term.as_ref().map_or(Ok(1), |term| cost(term));
-    Ok(match term {
-        Term::Id | Term::Num(_) => 1,
-        // Of what is bound no more is visited than of the input of a pipe, and what is not bound does not compile.
-        Term::Var(name) if *name != "$ENV" => 1,
-        Term::Recurse => RECURSION,
-        Term::Str(Some(format), _) => return unbounded(format),
-        Term::Str(None, parts) => product(parts.iter().filter_map(|part| match part {
-            StrPart::Term(term) => Some(term),
-            _ => None,
-        }))?,
-        Term::Arr(inner) => optional(inner)?,
-        Term::Obj(fields) => product(fields.iter().flat_map(|(key, value)| [Some(key), value.as_ref()]).flatten())?,
-        Term::Neg(inner) => cost(inner)?,
-        Term::BinOp(left, op, right) => {
-            let (left, right) = (cost(left)?, cost(right)?);
-            match op {
-                BinaryOp::Comma | BinaryOp::Alt | BinaryOp::Math(Math::Add | Math::Sub) => left.saturating_add(right),
-                BinaryOp::Pipe(None | Some(Pattern::Var(_))) | BinaryOp::Or | BinaryOp::And | BinaryOp::Cmp(_) => {
-                    left.saturating_mul(right)
-                }
-                BinaryOp::Math(_) => return unbounded("* / %"),
-                BinaryOp::Pipe(Some(_)) => return unbounded("as"),
-                BinaryOp::Assign | BinaryOp::Update | BinaryOp::UpdateMath(_) | BinaryOp::UpdateAlt => {
-                    return unbounded("=");
-                }
-            }
-        }
-        Term::TryCatch(inner, catch) => cost(inner)?.saturating_mul(optional(catch)?),
-        Term::IfThenElse(branches, last) => {
-            let branches = product(branches.iter().flat_map(|(condition, then)| [condition, then]))?;
-            branches.saturating_mul(optional(last)?)
-        }
-        Term::Path(inner, path) => {
-            let parts = path.0.iter().flat_map(|(part, _)| match part {
-                Part::Index(index) => [Some(index), None],
-                Part::Range(from, to) => [from.as_ref(), to.as_ref()],
-            });
-            cost(inner)?.saturating_mul(product(parts.flatten())?)
-        }
-        Term::Call("recurse" | "paths", arguments) if arguments.is_empty() => RECURSION,
-        Term::Call("recurse", _) => return unbounded("recurse(f)"),
-        Term::Call("test", arguments) => pattern_cost(arguments)?,
-        Term::Call(name, arguments) if ALLOWED.contains(name) => product(arguments)?,
-        Term::Call(name, _) | Term::Fold(name, ..) | Term::Var(name) => return unbounded(name),
-        Term::Label(..) | Term::Break(_) => return unbounded("label"),
-        Term::Def(..) => return unbounded("def"),
-    })
-}
-
-/// The cost of a regular expression: its repetition counts multiply its size. One that is computed at run time can't be
-/// estimated.
-fn pattern_cost(arguments: &[Term<&str>]) -> Result<u64, JqError> {
-    let mut cost = 1_u64;
-    for argument in arguments {
-        let Term::Str(None, parts) = argument else { return Err(JqError::Unbounded("test".to_owned())) };
-        for part in parts {
-            let StrPart::Str(text) = part else { continue };
-            for count in text.split('{').skip(1).flat_map(|rest| rest.split(['}', ','])) {
-                cost = cost.saturating_mul(count.parse::<u64>().unwrap_or(1).max(1));
-            }
-        }
-    }
-    if cost > MAX_COUNT { Err(JqError::Costly) } else { Ok(1) }
-}
-
-fn product<'t, 's: 't>(terms: impl IntoIterator<Item = &'t Term<&'s str>>) -> Result<u64, JqError> {
-    terms.into_iter().try_fold(1_u64, |all, term| Ok(all.saturating_mul(cost(term)?)))
 }
 
 /// A path as jq prints it: `["spec",0,{"start":1,"end":null}]`.
@@ -336,7 +271,7 @@ mod tests {
     use super::*;
 
     fn left(text: &str, mut value: Value) -> Value {
-        for path in Query::new(text).unwrap().paths(&value) {
+        for path in Query::new(text).unwrap().paths(&value, &Budget::default()).unwrap() {
             remove(&mut value, &path);
         }
         value
@@ -371,6 +306,10 @@ mod tests {
             ("label $x | break $x", "label"),
             ("combinations(9)", "combinations"),
             (".a = 1", "="),
+            ("del(.a)", "del"),
+            (".a | fromjson", "fromjson"),
+            ("@json", "@json"),
+            ("test(.a)", "test"),
         ];
         for (text, name) in attacks {
             assert_eq!(Query::new(text).unwrap_err(), JqError::Unbounded(name.to_owned()), "{text}");
@@ -390,5 +329,97 @@ mod tests {
         assert!(matches!(Query::new("nonsense(1)"), Err(JqError::Unbounded(_))));
         assert!(Query::new("$nobody").is_err());
         assert!(Query::new(".[] as [$x] | .a").is_err());
+    }
+
+    /// Attack 15: what doubles, or multiplies the object with itself, is refused when it is read, or for an object that
+    /// is too large for it.
+    #[test]
+    fn what_grows_ends_before_it_runs() {
+        let piped = |step: &str, count: usize| vec![step; count].join("|");
+        let costly = [
+            piped("tojson", 40),
+            piped("tostring", 40),
+            piped("[.]|tostring", 20),
+            piped("\"\\(.)\\(.)\"", 20),
+            piped("\"\\([.])\"", 40),
+            piped("{a:.,b:.}", 20),
+            piped("[.,.]", 20),
+            piped("[.]+[.]", 20),
+            piped("(. as $x|[$x,$x])", 20),
+            piped("join(\"0123456789\")", 9),
+            format!(".. | select(test(\"{}\"))", "[a-z]{90}".repeat(20)),
+            ".a | select(test(\"\\\\pL{90}\"))".to_owned(),
+        ];
+        for text in &costly {
+            assert_eq!(Query::new(text).unwrap_err(), JqError::Costly, "{text}");
+        }
+        let long = "\\\"\u{1}".repeat(7_000);
+        let list: Vec<Value> = (0..2_000).map(|n| json!({"n": n, "s": format!("{n}")})).collect();
+        let object = json!({"s": long, "l": list, "m": list});
+        let large = [
+            ".s | split(\"\") | join(tojson)",
+            ".s | split(\"\") as $x | $x | join($x[0])",
+            ".s | tojson | tojson | tojson | tojson | length",
+            "select(.l[] == .m[])",
+            "[.l[], .m[]] | select(.[] == .[])",
+            ". as $x | .l[] | $x.m[] | .n",
+            ". as $x | .l | map($x.m)",
+            "select(.l as $l | .m | contains($l))",
+            "select(.l | inside(.m))",
+            "select(.s | indices(.[1:]))",
+            ".l[.m]",
+            "{a: .l[], b: .m[]}",
+            "\"\\(.l[])\\(.m[])\"",
+            ".. | .. | tojson",
+            ". as $x | .l | sort_by($x.m)",
+        ];
+        let mut wrong = Vec::new();
+        for text in large {
+            match Query::new(text).and_then(|query| query.paths(&object, &Budget::default())) {
+                Err(JqError::TooLarge | JqError::Costly) => {}
+                other => wrong.push(format!("{text}: {other:?}")),
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        // Evaluations of a pattern are counted as they come.
+        let tested = Query::new(".l[] | .s | select(test(\"^1\"))").unwrap();
+        assert!(tested.paths(&object, &Budget::default()).unwrap().len() > 1_000);
+        let many: Vec<Value> = (0..=MAX_TESTS).map(|n| json!({"s": format!("{n}")})).collect();
+        assert_eq!(tested.paths(&json!({"l": many}), &Budget::default()), Err(JqError::TooLarge));
+        // All expressions of an application draw from one budget.
+        let budget = Budget::new(slipway_budget::Limits { steps: 200_000, ..slipway_budget::Limits::default() });
+        let query = Query::new(".l[] | select(.n == 3)").unwrap();
+        let ends = std::iter::repeat_with(|| query.paths(&object, &budget)).take(100).find_map(Result::err);
+        assert!(matches!(ends, Some(JqError::Exceeded(_))));
+    }
+
+    #[test]
+    fn what_people_write_is_run_on_objects_of_all_sizes() {
+        let containers: Vec<Value> = (0..300)
+            .map(|n| {
+                let env = json!([{"name": "A", "value": "x".repeat(500)}]);
+                json!({"name": format!("c{n}"), "image": format!("r.io/team/app:{n}"), "env": env})
+            })
+            .collect();
+        let metadata = json!({"name": "d", "annotations": {"a/b": "c"}, "labels": {"app": "x"}});
+        let spec = json!({"replicas": 3, "template": {"spec": {"containers": containers}}});
+        let object = json!({"kind": "Deployment", "metadata": metadata, "spec": spec});
+        for (text, count) in [
+            (".spec.replicas", 1),
+            (".metadata.annotations[\"a/b\"]", 1),
+            (".spec.template.spec.containers[] | select(.name == \"c7\") | .image", 1),
+            (".spec.template.spec.containers[] | select(.name | test(\"^c1[0-9]$\")) | .env", 10),
+            (".spec.template.spec.containers[] | select((.name|startswith(\"c\")) and (.image|contains(\":7\")))", 11),
+            (".spec.template.spec.containers[].env[] | select(.name == \"A\").value", 300),
+            (".spec.template.spec.containers[] | select(.image | split(\":\")[1] == \"7\")", 1),
+            (".spec.template.spec.containers[] | select([.name] | index(\"c7\"))", 1),
+            (".spec.template.spec.containers[] | select(.image | split(\":\")[1] | tonumber > 297)", 2),
+            (".. | .image?", 607),
+            (".metadata | .labels, .annotations", 2),
+            (".spec | to_entries[] | select(.key == \"replicas\")", 0),
+        ] {
+            let paths = Query::new(text).and_then(|query| query.paths(&object, &Budget::default()));
+            assert_eq!(paths.map(|paths| paths.len()), Ok(count), "{text}");
+        }
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use slipway_manifest::Object;
 
-use super::Normalizer;
 use super::jq::{self, PathSegment};
+use super::{NormalizeError, Normalizer};
 use crate::diff::{self, Path};
 use crate::managed_fields::migrate;
 use crate::managed_fields::owners;
@@ -19,20 +19,25 @@ impl Normalizer {
     /// A field that another manager owns is removed: sending a copy of its value would make us an owner, too, and
     /// freeze it. A field that only we own gets its live value, because a field that its only owner omits is deleted.
     /// An ignored field that does not exist is not sent. An object that does not exist yet is created as in Git. `more`
-    /// are managers whose fields the apply migrates, in addition to the usual two.
-    pub fn respect(&self, desired: &mut Object, live: &Object, more: &[String]) {
+    /// are managers whose fields the apply migrates, in addition to the usual two. An error where an expression is too
+    /// costly for the object.
+    pub fn respect(&self, desired: &mut Object, live: &Object, more: &[String]) -> Result<(), NormalizeError> {
         let before = desired.clone();
-        self.leave(desired, live, more);
+        self.leave(desired, live, more)?;
         if *desired != before {
             desired.set_annotation(record::FIELDS_IN_GIT, record::encode(&before));
         }
+        Ok(())
     }
 
-    fn leave(&self, desired: &mut Object, live: &Object, more: &[String]) {
+    fn leave(&self, desired: &mut Object, live: &Object, more: &[String]) -> Result<(), NormalizeError> {
         let (wanted, found) = (desired.to_value(), live.to_value());
-        let paths = self.rules_for(desired).flat_map(|rule| rule.paths(&wanted)).flatten();
+        let mut paths = Vec::new();
+        for rule in self.rules_for(desired) {
+            paths.extend(rule.paths(&wanted, &self.budget)?);
+        }
         let mut changes: BTreeMap<Vec<PathSegment>, Option<Value>> = BTreeMap::new();
-        for path in paths.filter(|path| !is_identity(path)) {
+        for path in paths.into_iter().filter(|path| !is_identity(path)) {
             let Some(named) = named(&wanted, &path) else { continue };
             let kept = is_only_ours(live, &named, more).then(|| diff::find(&found, &named).cloned()).flatten();
             changes.insert(path, kept);
@@ -54,6 +59,7 @@ impl Normalizer {
             }
             *desired.as_map_mut() = fields;
         }
+        Ok(())
     }
 }
 
@@ -162,7 +168,7 @@ mod tests {
     fn respected(rule: &Value, live: &Object) -> Value {
         let normalizer = Normalizer::new(std::slice::from_ref(rule), &Overrides::default()).unwrap();
         let mut desired = object(3, "git", &json!([]));
-        normalizer.respect(&mut desired, live, &[]);
+        normalizer.respect(&mut desired, live, &[]).unwrap();
         desired.to_value()["spec"].clone()
     }
 

@@ -91,8 +91,11 @@ impl SyncOperation<'_> {
         is_complete &= self.read(&mut snapshot, &kinds).await;
         if request.policy.respect_ignore_differences {
             for target in &mut snapshot.targets {
-                if let Some(live) = snapshot.live.get(&target.id()) {
-                    request.rules.normalizer.respect(target, live, &[]);
+                let id = target.id();
+                if let Some(live) = snapshot.live.get(&id)
+                    && let Err(error) = request.rules.normalizer.respect(target, live, &[])
+                {
+                    snapshot.denied.insert(id.clone(), format!("failed to apply {id}: {error}"));
                 }
             }
         }
