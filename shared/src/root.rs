@@ -2,7 +2,8 @@
 //! be a kustomization.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -87,7 +88,7 @@ impl ResolvedApplication {
 
     /// The health checks, those of `argocd-cm` included.
     pub fn checks(&self) -> Checks {
-        Checks::new(Arc::clone(&self.overrides))
+        Checks::new(Arc::clone(&self.overrides)).with_clock(running_time)
     }
 
     fn as_dependency(&self) -> Dependency {
@@ -233,4 +234,9 @@ fn build_options(objects: &[Object]) -> (BuildOptions, Vec<String>) {
         |object: &&Object| (object.group(), object.kind(), object.name()) == ("", "ConfigMap", "argocd-cm");
     let written = objects.iter().find(is_settings).and_then(|object| object.pointer("/data/kustomize.buildOptions"));
     BuildOptions::parse(written.and_then(Value::as_str).unwrap_or_default())
+}
+/// The time since the first call.
+fn running_time() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
 }

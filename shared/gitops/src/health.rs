@@ -25,6 +25,7 @@ mod table;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -112,19 +113,29 @@ pub fn of(object: &Object) -> Option<HealthStatus> {
 #[derive(Debug, Clone, Default)]
 pub struct Checks {
     overrides: Arc<Overrides>,
+    clock: Option<Clock>,
 }
+
+/// A clock that only goes forward, from any start.
+pub type Clock = fn() -> Duration;
 
 impl Checks {
     /// The checks in `overrides`.
     pub fn new(overrides: Arc<Overrides>) -> Self {
-        Self { overrides }
+        Self { overrides, clock: None }
+    }
+
+    /// Bounds the time of a team's check by `clock`.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock: Some(clock), ..self }
     }
 
     /// The health of a live object: by a team's check for its kind, else as [`of`]. A check that fails makes it
     /// Unknown, with the error as reason.
     pub fn of(&self, object: &Object, now: Timestamp) -> Option<HealthStatus> {
         match self.overrides.health(object.group(), object.kind()) {
-            Some(check) if !is_deleting(object) => match lua::health(&check.health, object, now) {
+            Some(check) if !is_deleting(object) => match lua::health(&check.health, object, now, self.clock) {
                 Ok(verdict) => verdict,
                 Err(error) => {
                     let kind = GroupKind::of(&object.id());

@@ -3,10 +3,15 @@
 //!
 //! As in argoproj/argo-cd `util/lua/lua.go`: `obj` is the live object, the result is a table with `status` and
 //! `message`. The sandbox is closed: base, table, string and math without functions that load code or catch errors, of
-//! `os` only the time, which is given. Instructions, memory, the script's length and the cost of string patterns are
-//! bounded.
+//! `os` only the time, which is given. The script's length, memory, instructions and time are bounded; what runs in C,
+//! where no instructions are counted, is paid by the size of what it works on.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod library;
+mod pattern;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use mlua::chunk::ChunkMode;
@@ -14,40 +19,75 @@ use mlua::{HookTriggers, Lua, LuaOptions, StdLib, Table, Value as LuaValue, Vari
 use serde_json::Value;
 use slipway_manifest::Object;
 
-use super::{Health, HealthStatus};
+use super::{Clock, Health, HealthStatus};
 
 /// Length of a script, in bytes: `argocd-cm` holds 1 MiB in all.
 const MAX_SCRIPT: usize = 256 * 1024;
 /// Memory of a check, in bytes.
 const MAX_MEMORY: usize = 32 * 1024 * 1024;
-/// Instructions of a check: about a tenth of a second.
+/// Instructions of a check, or what takes as long in a function of the library: about a tenth of a second.
 const MAX_INSTRUCTIONS: u64 = 5_000_000;
-/// Instructions between two checks of the limit.
-const COUNTED: u32 = 10_000;
+/// Time of a check.
+const MAX_TIME: Duration = Duration::from_millis(500);
+/// Instructions between two looks at the limits: one may copy a text of megabytes.
+const COUNTED: u32 = 10;
+/// Length of a format for a time.
+const MAX_FORMAT: usize = 256;
 /// Length of a message that is kept.
 const MAX_MESSAGE: usize = 4_096;
 
-/// Closes the sandbox and bounds the cost of patterns: matching runs in C, where no instructions are counted.
+/// Closes the sandbox, and lets functions in C pay for the size of what they work on: its argument takes instructions.
 const SANDBOX: &str = r#"
+local work = ...
 for _, name in ipairs({"dofile", "loadfile", "load", "loadstring", "pcall", "xpcall", "collectgarbage", "coroutine",
                        "newproxy", "print", "getfenv", "setfenv", "module", "gcinfo"}) do
   _G[name] = nil
 end
 string.dump = nil
-local gsub = string.gsub
-for _, name in ipairs({"find", "match", "gmatch", "gsub"}) do
+for _, name in ipairs({"byte", "lower", "reverse", "sub", "upper"}) do
   local inner = string[name]
-  string[name] = function(text, pattern, ...)
-    text, pattern = tostring(text), tostring(pattern)
-    local _, repeats = gsub(pattern, "[*+%-]", "")
-    if (#text) ^ repeats > 1e9 then error("the pattern is too costly for this text") end
-    return inner(text, pattern, ...)
+  string[name] = function(text, ...)
+    work(#tostring(text) / 16)
+    return inner(text, ...)
   end
 end
-local rep = string.rep
+local format, rep = string.format, string.rep
+function string.format(...)
+  local text = format(...)
+  work(#text / 16)
+  return text
+end
 function string.rep(text, times)
-  if #tostring(text) * times > 1e6 then error("the text would be too long") end
+  local length = #tostring(text) * times
+  if length > 1e6 then error("the text would be too long") end
+  work(length / 16)
   return rep(text, times)
+end
+local concat, insert, remove, sort = table.concat, table.insert, table.remove, table.sort
+function table.concat(list, ...)
+  work(#list)
+  local text = concat(list, ...)
+  work(#text / 16)
+  return text
+end
+function table.insert(list, ...)
+  if select('#', ...) > 1 then work(#list) end
+  return insert(list, ...)
+end
+function table.remove(list, ...)
+  if select('#', ...) > 0 then work(#list) end
+  return remove(list, ...)
+end
+-- Comparisons in Lua are counted.
+local function less(a, b) return a < b end
+function table.sort(list, before)
+  work(#list)
+  return sort(list, before or less)
+end
+local number = tonumber
+function tonumber(text, ...)
+  if type(text) == "string" and #text > 1000 then error("the number is too long") end
+  return number(text, ...)
 end
 function require(name)
   local library = ({os = os, string = string, table = table, math = math})[name]
@@ -55,6 +95,40 @@ function require(name)
   return library
 end
 "#;
+
+/// What a check did so far.
+struct Work {
+    done: Cell<u64>,
+    looked: Cell<u64>,
+    clock: Option<Clock>,
+    started: Duration,
+}
+
+impl Work {
+    fn new(clock: Option<Clock>) -> Self {
+        Self { done: Cell::new(0), looked: Cell::new(0), clock, started: clock.map(|now| now()).unwrap_or_default() }
+    }
+
+    /// Takes so many instructions.
+    fn take(&self, count: u64) -> mlua::Result<()> {
+        self.done.set(self.done.get().saturating_add(count));
+        if self.done.get() > MAX_INSTRUCTIONS {
+            return Err(mlua::Error::runtime(format!("it ran more than {MAX_INSTRUCTIONS} instructions")));
+        }
+        if self.done.get() - self.looked.get() > 50_000 { self.look() } else { Ok(()) }
+    }
+
+    /// Looks at the clock.
+    fn look(&self) -> mlua::Result<()> {
+        self.looked.set(self.done.get());
+        match self.clock {
+            Some(now) if now().saturating_sub(self.started) > MAX_TIME => {
+                Err(mlua::Error::runtime(format!("it ran longer than {} ms", MAX_TIME.as_millis())))
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 /// Why a check has no result.
 #[derive(Debug, thiserror::Error)]
@@ -73,26 +147,40 @@ pub(super) enum LuaError {
 impl From<mlua::Error> for LuaError {
     fn from(error: mlua::Error) -> Self {
         // Only the first line: the rest is the interpreter's stack.
-        Self::Failed(error.to_string().lines().next().unwrap_or_default().to_owned())
+        Self::Failed(error.to_string().lines().next().unwrap_or_default().chars().take(MAX_MESSAGE).collect())
     }
 }
 
 /// The result of `script` for `object` at the time `now`. `None` where the script returns nothing, as for kinds without
-/// health.
-pub(super) fn health(script: &str, object: &Object, now: Timestamp) -> Result<Option<HealthStatus>, LuaError> {
+/// health. The `clock` bounds its time.
+pub(super) fn health(
+    script: &str,
+    object: &Object,
+    now: Timestamp,
+    clock: Option<Clock>,
+) -> Result<Option<HealthStatus>, LuaError> {
     if script.len() > MAX_SCRIPT {
         return Err(LuaError::TooLong);
     }
     let lua = Lua::new_with(StdLib::TABLE | StdLib::STRING | StdLib::MATH, LuaOptions::default())?;
-    lua.globals().set("os", time_library(&lua, now)?)?;
-    lua.load(SANDBOX).set_mode(ChunkMode::Text).exec()?;
-    lua.globals().set("obj", to_lua(&lua, &object.to_value())?)?;
+    let work = Rc::new(Work::new(clock));
+    let globals = lua.globals();
+    globals.set("os", time_library(&lua, now)?)?;
+    library::install(&lua, &globals.get("string")?, &work)?;
+    let paid = Rc::clone(&work);
+    // What is not a number of instructions is too many.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float is cast to the nearest number"
+    )]
+    let pay = lua.create_function(move |_, count: f64| paid.take(count as u64))?;
+    lua.load(SANDBOX).set_name("=library").set_mode(ChunkMode::Text).call::<()>(pay)?;
     lua.set_memory_limit(MAX_MEMORY)?;
-    let run = AtomicU64::new(0);
+    globals.set("obj", to_lua(&lua, &object.to_value())?)?;
     lua.set_hook(HookTriggers::new().every_nth_instruction(COUNTED), move |_, _| {
-        if run.fetch_add(u64::from(COUNTED), Ordering::Relaxed) > MAX_INSTRUCTIONS {
-            return Err(mlua::Error::runtime(format!("it ran more than {MAX_INSTRUCTIONS} instructions")));
-        }
+        work.take(COUNTED.into())?;
+        work.look()?;
         Ok(VmState::Continue)
     })?;
     let answer: LuaValue = lua.load(script).set_name("=health.lua").set_mode(ChunkMode::Text).eval()?;
@@ -160,6 +248,9 @@ fn time_library(lua: &Lua, now: Timestamp) -> mlua::Result<Table> {
                 .map_err(mlua::Error::external)
         })?;
         let format = format.unwrap_or_else(|| "%c".to_owned());
+        if format.len() > MAX_FORMAT {
+            return Err(mlua::Error::runtime("the format is too long"));
+        }
         let format = format.trim_start_matches('!');
         let zoned = when.to_zoned(jiff::tz::TimeZone::UTC);
         if !format.starts_with("*t") {
@@ -193,14 +284,25 @@ fn time_library(lua: &Lua, now: Timestamp) -> mlua::Result<Table> {
 mod tests {
     use serde_json::json;
 
+    use mlua::LuaString;
+
     use super::*;
 
+    fn clock() -> Duration {
+        static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        START.get_or_init(std::time::Instant::now).elapsed()
+    }
+
     fn run(script: &str) -> Result<Option<HealthStatus>, LuaError> {
+        run_by(script, None)
+    }
+
+    fn run_by(script: &str, clock: Option<Clock>) -> Result<Option<HealthStatus>, LuaError> {
         let object = Object::from_value(json!({"apiVersion": "a.io/v1", "kind": "Widget", "metadata": {"name": "w"},
             "spec": {"n": 3}, "status": {"conditions": [{"type": "Ready", "status": "True", "message": "done 5/5"}],
                 "none": null}}))
         .unwrap();
-        health(script, &object, Timestamp::from_second(1_000_000_000).unwrap())
+        health(script, &object, Timestamp::from_second(1_000_000_000).unwrap(), clock)
     }
 
     #[test]
@@ -244,7 +346,7 @@ mod tests {
             ("while true do end", "instructions"),
             ("local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1000) .. i end", "memory"),
             ("return ('x'):rep(1e9)", "too long"),
-            ("local s = ('a'):rep(50000) return s:find('.-.-.-.-b')", "too costly"),
+            ("local s = ('a'):rep(50000) return s:find('.-.-.-.-b')", "instructions"),
             ("while true do pcall(function() while true do end end) end", "pcall"),
             ("io.open('/etc/passwd')", "io"),
             ("os.execute('id')", "execute"),
@@ -264,5 +366,111 @@ mod tests {
             assert!(error.contains(word), "{script}: {error}");
         }
         assert!(matches!(run(&"-".repeat(MAX_SCRIPT + 1)), Err(LuaError::TooLong)));
+    }
+
+    /// Attack 15, M8: what runs in C, where no instructions are counted.
+    #[test]
+    fn a_check_can_not_run_long_in_a_function_of_the_library() {
+        const BOUNDS: [&str; 5] = ["instructions", "longer than 500 ms", "memory", "too long", "too complex"];
+        let big = "local s = ('a'):rep(900000) ";
+        let list = "local t = {} for i = 1, 300000 do t[i] = 'x' end ";
+        let scripts = [
+            "local s = ('a'):rep(34) return s:find(('a?'):rep(34) .. s .. 'b')".to_owned(),
+            "local s = ('a'):rep(3000) return s:match(('a?'):rep(190) .. 'b')".to_owned(),
+            format!("{big} return s:find('a*a*a*b')"),
+            format!("{big} return s:find('(a-)%1b')"),
+            format!("{big} return s:match('(.*)%1%1b')"),
+            format!("{big} return s:gsub('a*b', '')"),
+            format!("{big} for x in s:gmatch('a*b') do end"),
+            format!("{big} return s:gsub('a', s)"),
+            format!("{big} return s:gsub('a', function() return s end)"),
+            format!("{big} return s:gsub('a', {{a = s}})"),
+            "local s = ('('):rep(900000) return s:find('%b()')".to_owned(),
+            format!("{big} return s:find('[' .. ('x'):rep(90000) .. ']*y')"),
+            "return ('a'):rep(300):find(('a?'):rep(300))".to_owned(),
+            format!("{big} while true do s:find('b', 1, true) end"),
+            format!("{big} while true do s:find('b') end"),
+            format!("{big} while true do local x = s:upper() end"),
+            format!("{big} while true do local x = s:sub(2) end"),
+            format!("{big} while true do local x = s:byte(5) end"),
+            format!("{big} while true do local x = s:reverse() end"),
+            format!("{big} while true do local x = s:rep(1) end"),
+            format!("{big} while true do local x = ('%s'):format(s) end"),
+            format!("{big} while true do local x = s .. 'b' end"),
+            format!("{big} while true do s = s .. s end"),
+            format!("{big} local u = s .. '' while true do local x = s < u .. 'b' end"),
+            "local t = {} while true do table.insert(t, 1, 0) end".to_owned(),
+            format!("{list} while true do table.insert(t, 1, 0) end"),
+            format!("{list} while #t > 0 do table.remove(t, 1) end"),
+            format!("{list} while true do table.concat(t) end"),
+            format!("{list} while true do table.sort(t) end"),
+            format!("{list} while true do table.sort(t, function(a, b) return false end) end"),
+            format!("{list} for i = 1, #t do t[i] = nil end while true do next(t) end"),
+            "local s = ('1'):rep(900000) while true do local x = s + 1 end".to_owned(),
+            "local s = ('1'):rep(900000) while true do tonumber(s) end".to_owned(),
+            "while true do os.date(('%c'):rep(200)) end".to_owned(),
+        ];
+        let mut wrong = Vec::new();
+        for script in &scripts {
+            let start = std::time::Instant::now();
+            let ended = run_by(script, Some(clock));
+            let error = ended.map_or_else(|e| e.to_string(), |_| "nothing is wrong".to_owned());
+            if !BOUNDS.iter().any(|bound| error.contains(bound)) || start.elapsed().as_secs() > 20 {
+                wrong.push(format!("{script}: {error} after {:?}", start.elapsed()));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    /// Beside Lua's own functions.
+    #[test]
+    fn patterns_match_as_in_lua() {
+        let script = r#"
+            local cases = {
+              {"|", string.find("hello world", "o w")}, {"|", string.find("hello", "l+")},
+              {"|", string.find("a.b", ".", 1, true)}, {"|", string.find("abc", "b", -2)},
+              {"|", string.find("abc", "", 10)}, {"|", string.find("  x = 1", "^%s*(%w+)%s*=%s*(%d+)$")},
+              {"|", string.match("key=val", "(%w+)=(%w+)")}, {"|", string.match("2024-01-02", "%d+-%d+")},
+              {"|", string.match("f(a(b)c)d", "%b()")}, {"|", string.match("THE (quick) fox", "%((%a+)%)")},
+              {"|", string.match("abc", "()b()")}, {"|", string.match("aXbX", "(.-)X")},
+              {"|", string.match("x-y", "[%a-]+")}, {"|", string.match("x]y", "[]y]+")},
+              {"|", string.match("x^", "[^x]")},
+              {"|", string.match("abab", "(ab)%1")}, {"|", string.match("THE END", "%f[%a]%a+%f[%A]")},
+              {"|", string.match("a\0b", "%z")}, {"|", string.match("hello", ".", -1)},
+              {"|", string.match("1.5", "^%d+%.?%d*$")},
+              {"|", string.gsub("hello world", "o", "0")}, {"|", string.gsub("hello", "", "-")},
+              {"|", string.gsub("abc", "%w", "%0%0", 2)}, {"|", string.gsub("hello world", "(%w+) (%w+)", "%2 %1")},
+              {"|", string.gsub("$name is $age", "%$(%w+)", {name = "x"})},
+              {"|", string.gsub("abc", "b", function(c) return c:upper() end)}, {"|", string.gsub("abc", "^a", "%%")},
+              {"|", string.gsub("a,b", "()", "%1")}, {"|", string.gsub("x", "x", 5)},
+            }
+            local out = {}
+            for _, case in ipairs(cases) do
+              for i = 1, #case do out[#out + 1] = tostring(case[i]) end
+            end
+            for a, b in string.gmatch("a=1, b=2", "(%w+)=(%w+)") do out[#out + 1] = a .. b end
+            for w in string.gmatch("one  two", "%a*") do out[#out + 1] = "<" .. w .. ">" end
+            return {status = "Healthy", message = table.concat(out, " ")}"#;
+        let message = run(script).unwrap().unwrap().message.replace('\0', "NUL");
+        let theirs = Lua::new_with(StdLib::TABLE | StdLib::STRING, LuaOptions::default()).unwrap();
+        let wanted: Table = theirs.load(script).eval().unwrap();
+        let wanted: LuaString = wanted.get("message").unwrap();
+        let wanted = wanted.to_string_lossy().replace('\0', "NUL");
+        assert!(wanted.starts_with("| 5 7 | 3 4 |") && wanted.ends_with("a1 b2 <one> <> <> <two> <>"), "{wanted}");
+        assert_eq!(message, wanted);
+        for (script, word) in [
+            ("return ('a'):find('[a')", "missing `]`"),
+            ("return ('a'):find('%')", "ends with `%`"),
+            ("return ('a'):find('(a')", "unfinished capture"),
+            ("return ('a'):match('a)')", "invalid pattern capture"),
+            ("return ('a'):find('%1')", "invalid capture index"),
+            ("return ('a'):gsub('a', '%2')", "invalid capture index"),
+            ("return ('a'):gsub('a', true)", "string/function/table expected"),
+            ("return ('a'):find('%b')", "unbalanced pattern"),
+            ("return ('a'):find('%fa')", "missing `[`"),
+        ] {
+            let error = run(script).unwrap_err().to_string();
+            assert!(error.contains(word), "{script}: {error}");
+        }
     }
 }
