@@ -3,7 +3,8 @@
 //! `cargo bench --workspace --profile dev --bench deploy` builds the functions as they are deployed, and prints three
 //! tables: one commit that creates, and then one that changes, 100 applications of 4 objects; 1,000 objects of one
 //! application, new and then unchanged, in rounds that are summed up; and what `drift-check` takes for 1,000
-//! applications of 4 objects that nobody changed. `-- applications`, `-- objects` or `-- checked` prints one of them. Ours is the whole way: signed request, queue, fetch, render, dry-run, apply, record, report.
+//! applications of 4 objects that nobody changed. `-- applications`, `-- objects` or `-- checked` prints one
+//! of them. Ours is the whole way: signed request, queue, fetch, render, dry-run, apply, record, report.
 
 #![allow(
     clippy::expect_used,

@@ -32,5 +32,6 @@ mod signed;
 mod skip;
 mod slack;
 mod unchanged;
+mod unrenderable;
 mod webhook;
 mod world;
