@@ -62,6 +62,21 @@ pub enum ImageError {
         #[source]
         source: TreeError,
     },
+    /// The kustomization is another Application's source, and has another image under that name.
+    #[error(
+        "{app}: `{file}` has no image `{name}` with newName {image}: in a folder that is not the Application's source \
+         only the tag is written; add it there by hand"
+    )]
+    NewName {
+        /// Name of the Application.
+        app: String,
+        /// Path of the file.
+        file: String,
+        /// The image's name in the manifests.
+        name: String,
+        /// Registry and repository of the image.
+        image: String,
+    },
     /// The kustomization can't be edited.
     #[error("{app}: failed to edit `{file}`")]
     Edit {
@@ -175,6 +190,10 @@ fn plan_one(tree: &Tree, update: &Update, tags: &[TagInfo], plan: &mut UpdatePla
         return Ok(());
     };
     let name = update.name();
+    if name != update.image && !update.is_own_folder && entry(text, name, &update.image).is_none() {
+        let (name, image) = (name.to_owned(), update.image.clone());
+        return Err(ImageError::NewName { app: app(), file, name, image });
+    }
     let current = current_tag(text, name, &update.image);
     if let Some(current) = current.as_deref()
         && current != chosen.tag
@@ -224,16 +243,20 @@ fn kustomization(tree: &Tree, update: &Update) -> Result<String, ImageError> {
 
 /// The current tag in the kustomization of the image `name`, if that resolves to `image`.
 fn current_tag(text: &str, name: &str, image: &str) -> Option<String> {
-    let value = yaml::parse(text).ok()?;
-    let mut entries = value.get("images")?.as_array()?.iter();
-    let entry = entries.find(|entry| entry.get("name").and_then(Value::as_str) == Some(name))?;
-    let named = entry.get("newName").and_then(Value::as_str).unwrap_or(name);
-    match entry.get("newTag")? {
-        _ if named != image => None,
+    match entry(text, name, image)?.get("newTag")? {
         Value::String(tag) => Some(tag.clone()),
         Value::Number(tag) => Some(tag.to_string()),
         _ => None,
     }
+}
+
+/// The entry of the image `name` in the kustomization, if that resolves to `image`.
+fn entry(text: &str, name: &str, image: &str) -> Option<Value> {
+    let value = yaml::parse(text).ok()?;
+    let mut entries = value.get("images")?.as_array()?.iter();
+    let entry = entries.find(|entry| entry.get("name").and_then(Value::as_str) == Some(name))?;
+    let named = entry.get("newName").and_then(Value::as_str).unwrap_or(name);
+    (named == image).then(|| entry.clone())
 }
 
 #[cfg(test)]

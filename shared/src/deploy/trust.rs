@@ -53,7 +53,7 @@ pub async fn check(
 
 /// Takes over the unsigned `state` of `member`, so that it is signed when it is written next: commits that are not on
 /// the tracked branch are forgotten, and what is known of the manifest is today's. Returns what was forgotten.
-pub(crate) async fn adopt(
+pub(crate) async fn verify_unsigned(
     engine: &Services,
     member: &ResolvedApplication,
     checkouts: &Checkouts,

@@ -318,7 +318,7 @@ impl DriftChecker {
         }
         let version = recorded.version().to_owned();
         if recorded.state.is_unsigned {
-            Box::pin(self.adopt(app, destination, checkouts, &mut recorded.state)).await?;
+            Box::pin(self.verify_unsigned(app, destination, checkouts, &mut recorded.state)).await?;
         }
         let revision = recorded.state.attempt.revision.clone();
         if revision.is_empty() {
@@ -373,14 +373,14 @@ impl DriftChecker {
     }
 
     /// Takes over a state that is not signed, and tells which of its commits are not used.
-    async fn adopt(
+    async fn verify_unsigned(
         &self,
         app: &ResolvedApplication,
         destination: &str,
         checkouts: &Checkouts,
         state: &mut State,
     ) -> Result<(), CheckError> {
-        let foreign = trust::adopt(&self.engine, app, checkouts, state).await?;
+        let foreign = trust::verify_unsigned(&self.engine, app, checkouts, state).await?;
         if !foreign.is_empty() {
             let name = prepare::owner(&self.engine, app).key.object_name();
             let what = format!(

@@ -32,6 +32,8 @@ pub struct Update {
     pub branch: Option<String>,
     /// The folder of the kustomization.
     pub folder: String,
+    /// Whether that folder is the Application's source. In another's, images may be those of other Applications.
+    pub is_own_folder: bool,
 }
 
 impl Update {
@@ -98,6 +100,9 @@ fn update(app: &Application, alias: &str, image: &str, constraint: &str) -> Resu
     if strategy == Strategy::Digest {
         return Err(annotations.not_supported("update-strategy digest".to_owned()));
     }
+    let (repo, folder) = (repository(&annotations)?, folder(&annotations)?);
+    let is_own_folder = app.source.repo_url.parse().is_ok_and(|source: RepoUrl| source == repo)
+        && tree::join(&app.source.path, "").is_ok_and(|path| path == folder);
     let ignore = annotations.get("ignore-tags").unwrap_or_default().split(',').map(|one| one.trim().to_owned());
     Ok(Update {
         app: app.name.clone(),
@@ -107,9 +112,10 @@ fn update(app: &Application, alias: &str, image: &str, constraint: &str) -> Resu
         allow: Allow::parse(annotations.get("allow-tags").unwrap_or_default()),
         ignore: ignore.filter(|pattern| !pattern.is_empty()).collect(),
         kustomize_name: annotations.get("kustomize.image-name").filter(|name| !name.is_empty()).map(str::to_owned),
-        repo: repository(&annotations)?,
+        repo,
         branch: branch(&annotations)?,
-        folder: folder(&annotations)?,
+        folder,
+        is_own_folder,
     })
 }
 

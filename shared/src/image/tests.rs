@@ -181,6 +181,33 @@ fn nothing_goes_backwards_or_changes_for_nothing() {
     assert_eq!(plan_for("semver", "1.0.0", &[]), None);
 }
 
+/// Attack 24: `kustomize.image-name` makes no other Application run another image.
+#[test]
+fn another_name_is_given_to_images_of_the_own_source_alone() {
+    let aliased = |target: &'static str| {
+        let list = format!("a={IMAGE}");
+        concerned(&[app(
+            "web",
+            &[("image-list", &list), ("a.kustomize.image-name", "nginx"), ("write-back-target", target)],
+        )])
+        .0
+    };
+    let plan = |target, text: &str| {
+        let files = [("apps/web/kustomization.yaml", text), ("apps/other/kustomization.yaml", text)];
+        plan_updates(&tree(&files), &aliased(target), &listed(&["1.0.0", "1.1.0"]))
+    };
+    let theirs = "images:\n- name: nginx\n  newTag: 1.0.0\n";
+    assert!(plan("kustomization", theirs).files["apps/web/kustomization.yaml"].contains(&format!("newName: {IMAGE}")));
+    for target in ["kustomization:../other", "kustomization:/apps/other"] {
+        let refused = plan(target, theirs);
+        assert!(refused.is_empty());
+        let text = refused.errors[0].to_string();
+        assert!(text.contains("has no image `nginx` with newName") && text.contains("apps/other"), "{text}");
+        let ours = format!("images:\n- name: nginx\n  newName: {IMAGE}\n  newTag: 1.0.0\n");
+        assert!(plan(target, &ours).files["apps/other/kustomization.yaml"].contains("newTag: 1.1.0"));
+    }
+}
+
 /// A tag that was in the file is recognised under the name that the file has for the image.
 #[test]
 fn an_earlier_version_tells_what_was_taken_back() {

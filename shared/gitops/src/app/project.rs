@@ -192,20 +192,25 @@ impl AppProject {
         }
     }
 
-    /// Whether Applications may have their source at `repo_url`, in whichever way it is written.
+    /// Whether Applications may have their source at `repo_url`. A denial holds in whichever way the URL is written; what
+    /// is allowed is compared as Argo CD compares it, as it is written.
     pub fn permits_source(&self, repo_url: &str) -> bool {
-        let wanted = url::spellings(repo_url);
-        let is_wanted = |pattern: &str| {
+        let spellings = url::spellings(repo_url);
+        let wanted = url::normalize(repo_url);
+        let is_denied = |pattern: &str| {
             let forms = [pattern, pattern.trim_end_matches('/')].map(url::normalize);
-            forms.iter().any(|form| wanted.iter().any(|url| Glob::of_paths(form).matches(url)))
+            forms.iter().any(|form| spellings.iter().any(|url| Glob::of_paths(form).matches(url)))
         };
         let mut permitted = false;
         for pattern in &self.source_repos {
             match pattern.strip_prefix('!') {
-                Some(denied) if is_wanted(denied) => return false,
+                Some(denied) if is_denied(denied) => return false,
                 // As in Argo CD, a denial that does not match allows.
                 Some(_) => permitted = true,
-                None => permitted |= pattern.trim() == "*" || is_wanted(pattern),
+                None => {
+                    let pattern = url::normalize(pattern);
+                    permitted |= pattern == "*" || Glob::of_paths(&pattern).matches(&wanted);
+                }
             }
         }
         permitted
