@@ -82,7 +82,9 @@ fn found(
 ) -> DriftedField {
     let text = |value: &Value| redactor.redact(&text(value)).into_owned();
     let (object, field) = (id.to_string(), plain.path.to_string());
-    let owners = owners::of(live, &plain.path);
+    // Of a list whose items have owners of their own only the order is told as a whole.
+    let is_order = owners::is_keyed_list(live, &plain.path);
+    let owners = if is_order { Vec::new() } else { owners::of(live, &plain.path) };
     let by_others = owners.iter().any(|owner| !migrate::is_ours(owner, &[]));
     let other = owners.into_iter().find(|owner| owner.manager != slipway_gitops::managed_fields::FIELD_MANAGER);
     let owner = other.or_else(|| owners::creator(live));
