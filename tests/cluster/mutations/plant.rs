@@ -24,7 +24,8 @@ use crate::random::Random;
 const DRIFT: usize = 60;
 /// Objects that are tried for a kind before another kind is drawn.
 const TRIES: usize = 600;
-/// Hands that write to one object: of more than ten the API server makes one, `ancient-changes`.
+/// Hands that write to one object where there are many mutations: of more than ten the API server makes one,
+/// `ancient-changes`.
 const MAX_HANDS: usize = 7;
 /// Writes by the real kubectl, which is slow.
 const BY_KUBECTL: usize = 12;
@@ -111,6 +112,7 @@ pub(super) struct Planter {
     targets: Vec<Target>,
     random: Random,
     by_kubectl: usize,
+    max_hands: usize,
     refused: BTreeMap<&'static str, usize>,
     pub(super) planted: Vec<Planted>,
 }
@@ -118,7 +120,7 @@ pub(super) struct Planter {
 impl Planter {
     pub(super) fn new(client: Client, kubeconfig: PathBuf, targets: Vec<Target>, random: Random) -> Self {
         let (refused, planted) = (BTreeMap::new(), Vec::new());
-        Self { client, kubeconfig, targets, random, by_kubectl: 0, refused, planted }
+        Self { client, kubeconfig, targets, random, by_kubectl: 0, max_hands: MAX_HANDS, refused, planted }
     }
 
     /// How many of how many kinds there were.
@@ -142,8 +144,9 @@ impl Planter {
         )
     }
 
-    /// Plants `count` mutations, the kinds in turn.
+    /// Plants `count` mutations, the kinds in turn: as long as there are enough objects, each in one of its own.
     pub(super) async fn plant(&mut self, count: usize) {
+        self.max_hands = if count * 2 < self.targets.len() { 1 } else { MAX_HANDS };
         let (mut drift, mut harmless) = (0, 0);
         // Kinds that fit nowhere any more are passed over.
         for _ in 0..count * 4 {
@@ -172,7 +175,7 @@ impl Planter {
     fn hand(&mut self, target: usize) -> Option<(&'static str, Way)> {
         let hand = HANDS[self.random.below(HANDS.len())];
         let managers = &self.targets[target].managers;
-        (managers.len() < MAX_HANDS && !managers.contains(hand.0)).then_some(hand)
+        (managers.len() < self.max_hands && !managers.contains(hand.0)).then_some(hand)
     }
 
     async fn plant_drift(&mut self, turn: usize) {
