@@ -6,8 +6,8 @@
 //! check has to tell the former, each with object, field, manager and time, and none of the latter; a second one is
 //! silent; once all is undone, that is told once.
 //!
-//! `SLIPWAY_MUTATIONS` is the number of mutations, `SLIPWAY_MUTATIONS_SEED` what they are drawn from. By default there are
-//! few, each in an object of its own; 500, by night, meet in objects, and what is refused there depends on timing.
+//! `SLIPWAY_MUTATIONS` is the number of mutations, `SLIPWAY_MUTATIONS_SEED` what they are drawn from. By default there
+//! are few, each in an object of its own; 500, by night, meet in objects, and what is refused there depends on timing.
 
 #![allow(clippy::print_stdout, reason = "how far it is, and what came of it")]
 
