@@ -97,6 +97,8 @@ pub struct ImageChange {
     pub app: String,
     /// Registry and repository of the image.
     pub image: String,
+    /// The image's name in the manifests.
+    pub name: String,
     /// The tag before; empty where the kustomization had none.
     pub old: String,
     /// The tag now.
@@ -110,7 +112,7 @@ pub struct ImageChange {
 impl ImageChange {
     /// Whether this is the change that `update` asks for.
     fn is_of(&self, update: &Update) -> bool {
-        self.app == update.app && self.image == update.image
+        (self.app.as_str(), self.image.as_str(), self.name.as_str()) == (&update.app, &update.image, update.name())
     }
 
     /// Why the change is not made where the new tag was taken back.
@@ -119,8 +121,8 @@ impl ImageChange {
     }
 
     /// Whether the kustomization `text`, an earlier version of the changed file, had the new tag.
-    fn was_in(&self, text: &str, update: &Update) -> bool {
-        current_tag(text, update.name(), &update.image).as_ref() == Some(&self.new)
+    fn was_in(&self, text: &str) -> bool {
+        entry(text, &self.name, &self.image).as_ref().and_then(tag).as_ref() == Some(&self.new)
     }
 }
 
@@ -190,11 +192,12 @@ fn plan_one(tree: &Tree, update: &Update, tags: &[TagInfo], plan: &mut UpdatePla
         return Ok(());
     };
     let name = update.name();
-    if name != update.image && !update.is_own_folder && entry(text, name, &update.image).is_none() {
+    let known = entry(text, name, &update.image);
+    if name != update.image && !update.is_own_folder && known.is_none() {
         let (name, image) = (name.to_owned(), update.image.clone());
         return Err(ImageError::NewName { app: app(), file, name, image });
     }
-    let current = current_tag(text, name, &update.image);
+    let current = known.as_ref().and_then(tag);
     if let Some(current) = current.as_deref()
         && current != chosen.tag
         && !is_forward(update.strategy, current, chosen, tags)
@@ -213,6 +216,7 @@ fn plan_one(tree: &Tree, update: &Update, tags: &[TagInfo], plan: &mut UpdatePla
             plan.changes.push(ImageChange {
                 app: app(),
                 image: update.image.clone(),
+                name: name.to_owned(),
                 old: current.unwrap_or_default(),
                 new: chosen.tag.clone(),
                 file: file.clone(),
@@ -241,9 +245,9 @@ fn kustomization(tree: &Tree, update: &Update) -> Result<String, ImageError> {
     Err(ImageError::NoKustomization { app: update.app.clone(), folder: update.folder.clone() })
 }
 
-/// The current tag in the kustomization of the image `name`, if that resolves to `image`.
-fn current_tag(text: &str, name: &str, image: &str) -> Option<String> {
-    match entry(text, name, image)?.get("newTag")? {
+/// The tag of an image's entry.
+fn tag(entry: &Value) -> Option<String> {
+    match entry.get("newTag")? {
         Value::String(tag) => Some(tag.clone()),
         Value::Number(tag) => Some(tag.to_string()),
         _ => None,

@@ -1,6 +1,6 @@
 //! Reads secrets from AWS Secrets Manager, cached for warm invocations; their types can't be printed by accident.
 //!
-//! A rotation loses nothing: what the other side no longer takes is read anew at once ([`Secrets::get_anew`]), and what
+//! A rotation loses nothing: what the other side no longer takes is read again at once ([`Secrets::reload`]), and what
 //! was made with the secret before is still known for a while ([`Secrets::previous`]).
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use crate::time;
 
 /// How long a secret is cached: a rotation reaches a warm function within this time.
 const FRESH: Duration = Duration::from_mins(5);
-/// How often it is read anew at most: a flood of wrong signatures costs one read in this time.
+/// How often it is read again at most: a flood of wrong signatures costs one read in this time.
 const READ_INTERVAL: Duration = Duration::from_secs(10);
 /// Secrets Manager's name of the version in use, and of the one before it.
 const CURRENT: &str = "AWSCURRENT";
@@ -72,7 +72,7 @@ struct Known {
     version: Version,
     read: Instant,
     /// When it was last read out of turn.
-    read_anew: Option<Instant>,
+    reloaded: Option<Instant>,
 }
 
 impl Secrets {
@@ -93,7 +93,7 @@ impl Secrets {
 
     /// The text of the secret `name`, read again unless that was done a moment ago: the other side does not take what
     /// [`Secrets::get`] returned.
-    pub async fn get_anew(&self, name: &str) -> Result<SecretString, SecretError> {
+    pub async fn reload(&self, name: &str) -> Result<SecretString, SecretError> {
         Ok(self.current(name, true).await?.0)
     }
 
@@ -106,22 +106,22 @@ impl Secrets {
         Ok(self.version(name, PREVIOUS, true).await?.map(|(text, _)| text))
     }
 
-    async fn current(&self, name: &str, anew: bool) -> Result<(SecretString, Timestamp), SecretError> {
+    async fn current(&self, name: &str, reload: bool) -> Result<(SecretString, Timestamp), SecretError> {
         if let Some(given) = self.given.get(name) {
             return Ok((given.clone(), Timestamp::UNIX_EPOCH));
         }
         let empty = || SecretError::Empty { name: name.to_owned() };
-        self.version(name, CURRENT, anew).await?.ok_or_else(empty)
+        self.version(name, CURRENT, reload).await?.ok_or_else(empty)
     }
 
-    async fn version(&self, name: &str, stage: &'static str, anew: bool) -> Result<Version, SecretError> {
+    async fn version(&self, name: &str, stage: &'static str, reload: bool) -> Result<Version, SecretError> {
         let mut known = self.known.lock().await;
         let key = (name.to_owned(), stage);
         let now = Instant::now();
-        let mut read_anew = anew.then_some(now);
+        let mut reloaded = reload.then_some(now);
         if let Some(known) = known.get_mut(&key) {
-            let is_cached = match known.read_anew {
-                _ if !anew => known.read.elapsed() < FRESH,
+            let is_cached = match known.reloaded {
+                _ if !reload => known.read.elapsed() < FRESH,
                 Some(at) => at.elapsed() < READ_INTERVAL,
                 None => false,
             };
@@ -129,8 +129,8 @@ impl Secrets {
                 return Ok(known.version.clone());
             }
             // What fails is not repeated at once either.
-            known.read_anew = read_anew.or(known.read_anew);
-            read_anew = known.read_anew;
+            known.reloaded = reloaded.or(known.reloaded);
+            reloaded = known.reloaded;
         }
         let client = self.aws.secrets_manager().await;
         let version = match client.get_secret_value().secret_id(name).version_stage(stage).send().await {
@@ -146,7 +146,7 @@ impl Secrets {
                 return Err(SecretError::Get { name, code, source: Box::new(error) });
             }
         };
-        known.insert(key, Known { version: version.clone(), read: now, read_anew });
+        known.insert(key, Known { version: version.clone(), read: now, reloaded });
         Ok(version)
     }
 }

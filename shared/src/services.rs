@@ -19,14 +19,14 @@ use crate::source::{Checkouts, Location};
 /// What signs recorded states: the secret `name`, also as it was before its last rotation.
 pub fn signer(secrets: &Secrets, name: &str) -> Signer {
     let (secrets, name) = (secrets.clone(), name.to_owned());
-    Signer::new(move |anew| {
+    Signer::new(move |reload| {
         let (secrets, name) = (secrets.clone(), name.clone());
         Box::pin(async move {
             let keys = async {
-                if !anew {
+                if !reload {
                     return Ok(vec![secrets.get(&name).await?]);
                 }
-                let current = secrets.get_anew(&name).await?;
+                let current = secrets.reload(&name).await?;
                 Ok([Some(current), secrets.previous(&name, None).await?].into_iter().flatten().collect())
             };
             keys.await.map_err(|error: SecretError| chain(&error))

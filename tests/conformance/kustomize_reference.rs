@@ -1,5 +1,5 @@
 //! Our own kustomizations against what the real tool printed for them (`reference/kustomize/record.py`), and our error
-//! texts against snapshots: `SLIPWAY_UPDATE_REFERENCE=1` writes those anew.
+//! texts against snapshots: `SLIPWAY_UPDATE_REFERENCE=1` writes those again.
 
 use std::path::Path;
 use std::{env, fs};

@@ -279,7 +279,7 @@ async fn two_roots_with_one_name_do_not_take_each_others_objects() {
     flow.settle().await;
     let before = flow.sandbox.cluster.get(&format!("{MAPS}/web")).unwrap();
     let told = flow.messages().len();
-    flow.deployer = flow.another_at(Some("https://github.com/acme/gitops//roots?ref=main")).await;
+    flow.deployer = flow.another_with(&[("SLIPWAY_ROOT", "https://github.com/acme/gitops//roots?ref=main")]).await;
     flow.push("Go on", &[("NOTES.md", "1")]);
     flow.settle().await;
     let told = flow.messages().split_off(told).join("\n");

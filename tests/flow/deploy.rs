@@ -86,7 +86,7 @@ async fn the_top_folder_is_a_folder_like_any_other() {
     {
         let mut flow = Flow::start().await;
         while flow.next_webhook().is_some() {}
-        flow.deployer = flow.another_at(Some(&format!("https://github.com/acme/gitops{root}"))).await;
+        flow.deployer = flow.another_with(&[("SLIPWAY_ROOT", &format!("https://github.com/acme/gitops{root}"))]).await;
         let app = json!({
             "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "top"}, "spec": {
                 "source": {"repoURL": "https://github.com/acme/gitops", "path": path, "targetRevision": "main",

@@ -1,15 +1,10 @@
 //! Six hours without GitHub, the API server or Slack lose no deployment, and no person has to act. The time is
 //! that of the schedules.
 
-use std::collections::BTreeMap;
-
 use http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use slipway::aws::Aws;
-use slipway::config::GithubWebhook;
 use slipway::deploy::WebhookHandler;
-use slipway_sandbox::aws;
 use slipway_sandbox::faults::Failure;
 
 use crate::world::{Flow, KUSTOMIZATION, soon};
@@ -18,10 +13,7 @@ const OUTAGE: SignedDuration = SignedDuration::from_hours(6);
 
 /// A worker that may delay messages.
 async fn worker(flow: &Flow) -> WebhookHandler {
-    let mut environment: BTreeMap<String, String> = flow.sandbox.environment();
-    environment.insert("SLIPWAY_SCHEDULE_ROLE".to_owned(), "arn:aws:iam::123456789012:role/resume".to_owned());
-    let settings = GithubWebhook::load(|name: &str| environment.get(name).cloned()).unwrap();
-    WebhookHandler::new(settings, Aws::at(&flow.sandbox.aws.url(), aws::REGION).await)
+    flow.another_with(&[("SLIPWAY_SCHEDULE_ROLE", "arn:aws:iam::123456789012:role/resume")]).await
 }
 
 /// Every request to a path with `path` in it fails, in a way that no client waits for.

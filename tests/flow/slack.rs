@@ -5,10 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
-use slipway::aws::Aws;
-use slipway::config::GithubWebhook;
 use slipway::deploy::WebhookHandler;
-use slipway_sandbox::aws;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -38,10 +35,7 @@ async fn worker(flow: &Flow, delay: Duration) -> (WebhookHandler, Arc<AtomicUsiz
             });
         }
     });
-    let mut environment = flow.sandbox.environment();
-    environment.insert("SLIPWAY_SLACK_API".to_owned(), url);
-    let settings = GithubWebhook::load(|name: &str| environment.get(name).cloned()).unwrap();
-    (WebhookHandler::new(settings, Aws::at(&flow.sandbox.aws.url(), aws::REGION).await), requests)
+    (flow.another_with(&[("SLIPWAY_SLACK_API", &url)]).await, requests)
 }
 
 /// Deploys a hundred applications; gives how long it took, and the requests that Slack got.

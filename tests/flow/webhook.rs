@@ -1,10 +1,6 @@
 //! What reaches the queue, and what does not.
 
 use serde_json::json;
-use slipway::aws::Aws;
-use slipway::config::GithubWebhook;
-use slipway::deploy::WebhookHandler;
-use slipway_sandbox::aws;
 
 use crate::world::{Flow, soon};
 
@@ -46,21 +42,13 @@ async fn two_pushes_are_two_messages_and_a_ping_none() {
     assert_eq!(flow.sandbox.aws.waiting(), 2);
 }
 
-/// What `github-webhook` is with the sandbox's settings but for those that `leaves_out` names.
-async fn handler(flow: &Flow, leaves_out: &[&str]) -> WebhookHandler {
-    let mut environment = flow.sandbox.environment();
-    environment.retain(|name, _| !leaves_out.contains(&name.as_str()));
-    let settings = GithubWebhook::load(|name: &str| environment.get(name).cloned()).unwrap();
-    WebhookHandler::new(settings, Aws::at(&flow.sandbox.aws.url(), aws::REGION).await)
-}
-
 #[tokio::test]
 async fn the_url_and_the_worker_are_two_functions() {
     let mut flow = Flow::start().await;
-    let worker = handler(&flow, &["SLIPWAY_WEBHOOK_SECRET"]).await;
-    let leaves_out =
+    let worker = flow.another_with(&[("SLIPWAY_WEBHOOK_SECRET", "")]).await;
+    let workers =
         ["SLIPWAY_ROOT", "SLIPWAY_GITHUB_SECRET", "SLIPWAY_STATE_SECRET", "SLIPWAY_CLUSTER", "SLIPWAY_KUBECONFIG"];
-    let url = handler(&flow, &leaves_out).await;
+    let url = flow.another_with(&workers.map(|name| (name, ""))).await;
 
     let webhook = flow.next_webhook().unwrap();
     let refused = worker.handle(webhook.clone(), soon(), "test").await.unwrap();
@@ -129,10 +117,7 @@ async fn only_listed_repositories_are_heard() {
     for (listed, status) in
         [("other/*", 403), ("acme/git", 403), ("other/x, ACME/*", 202), ("acme/gitops", 202), (" ", 202)]
     {
-        let mut environment = flow.sandbox.environment();
-        environment.insert("SLIPWAY_REPOSITORIES".to_owned(), listed.to_owned());
-        let settings = GithubWebhook::load(|name: &str| environment.get(name).cloned()).unwrap();
-        let worker = WebhookHandler::new(settings, Aws::at(&flow.sandbox.aws.url(), aws::REGION).await);
+        let worker = flow.another_with(&[("SLIPWAY_REPOSITORIES", listed)]).await;
         let answer = worker.handle(genuine.clone(), soon(), "test").await.unwrap();
         assert_eq!(answer["statusCode"], status, "{listed}");
     }

@@ -62,13 +62,13 @@ impl Flow {
 
     /// Another instance of the worker, that remembers nothing.
     pub(crate) async fn another(&self) -> WebhookHandler {
-        self.another_at(None).await
+        self.another_with(&[]).await
     }
 
-    /// The same with another root.
-    pub(crate) async fn another_at(&self, root: Option<&str>) -> WebhookHandler {
+    /// The same with other settings; an empty one counts as not set.
+    pub(crate) async fn another_with(&self, settings: &[(&str, &str)]) -> WebhookHandler {
         let mut environment = self.sandbox.environment();
-        environment.extend(root.map(|root| ("SLIPWAY_ROOT".to_owned(), root.to_owned())));
+        environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let settings = GithubWebhook::load(|name: &str| environment.get(name).cloned()).unwrap();
         WebhookHandler::new(settings, Aws::at(&self.sandbox.aws.url(), aws::REGION).await)
     }

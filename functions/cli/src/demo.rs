@@ -45,7 +45,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A folder that nobody else can know or enter; deleted on drop.
+/// A folder of a name that can not be guessed, for its owner alone; deleted on drop.
 fn folder() -> anyhow::Result<TempDir> {
     tempfile::Builder::new().prefix("slipway-demo-").tempdir().context("failed to make a temporary folder")
 }

@@ -52,6 +52,9 @@ pub struct Difference {
     pub desired: Option<Value>,
     /// The live value; `None` where the field does not exist.
     pub live: Option<Value>,
+    /// Whether only the order of a list differs whose items have owners by key: nobody owns that, and who changes it
+    /// leaves no entry in managedFields.
+    pub is_order: bool,
 }
 
 /// The differences between `live` and `desired`, which is the API server's answer to a dry run of the apply.
@@ -145,7 +148,8 @@ impl Comparison {
                 self.compare_lists(known, path, &no_items, items, found);
             }
             (live, desired) => {
-                found.push(Difference { path: path.clone(), desired: desired.cloned(), live: live.cloned() });
+                let (desired, live) = (desired.cloned(), live.cloned());
+                found.push(Difference { path: path.clone(), desired, live, is_order: false });
             }
         }
     }
@@ -184,7 +188,8 @@ impl Comparison {
         else {
             // An inserted or removed scalar shifts all that follow: such a list is reported as a whole.
             if is_set || live.len() != desired.len() && !live.iter().chain(desired).any(Value::is_object) {
-                found.push(Difference { path: path.clone(), desired: whole(desired), live: whole(live) });
+                let (desired, live) = (whole(desired), whole(live));
+                found.push(Difference { path: path.clone(), desired, live, is_order: false });
                 return;
             }
             for index in 0..live.len().max(desired.len()) {
@@ -208,7 +213,8 @@ impl Comparison {
         let is_free = self.is_lenient && is_keyed(known) && !is_ordered(path, desired);
         if found.len() == before && !is_free && order(live) != order(desired) {
             // The same items in another order.
-            found.push(Difference { path: path.clone(), desired: whole(desired), live: whole(live) });
+            let (desired, live) = (whole(desired), whole(live));
+            found.push(Difference { path: path.clone(), desired, live, is_order: is_keyed(known) });
         }
     }
 }
@@ -366,6 +372,11 @@ mod tests {
         assert_eq!(both(&keyed("env", "name"), &refers("a", "b"), &refers("b", "a")).1.len(), 2);
         let order = |names: [&str; 2]| json!({"env": names.map(|name| json!({"name": name, "value": "$(x)"}))});
         assert_eq!(both(&keyed("env", "name"), &order(["a", "b"]), &order(["b", "a"])).1, ["spec.env"]);
+        let is_order = |fields: &Value| {
+            let object = |names| managed(json!({"spec": order(names)}), fields);
+            drift(&object(["a", "b"]), &object(["b", "a"])).iter().all(|one| one.is_order)
+        };
+        assert!(is_order(&keyed("env", "name")) && !is_order(&json!({"f:env": {}})), "an atomic list has an owner");
         let atomic = json!({"f:env": {}});
         assert_eq!(both(&atomic, &items("env", "name", ["a", "b"]), &items("env", "name", ["b", "a"])).1, ["spec.env"]);
         let set = json!({"f:names": {"v:\"a\"": {}}});

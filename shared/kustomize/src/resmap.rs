@@ -34,7 +34,7 @@ pub(crate) fn read(text: &str, path: &str, budget: &Budget) -> Result<Vec<Resour
         let is_list = node.get("kind").is_some_and(|kind| kind.as_text().ends_with("List"));
         match node.get("items") {
             Some(items) if is_list => {
-                // Each list within a list is converted anew.
+                // Each list within a list is converted again.
                 cost::of_conversion(budget, items)?;
                 cost::of_copy(budget, items)?;
                 queue.extend(list_items(items, path)?);

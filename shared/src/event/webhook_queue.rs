@@ -95,7 +95,7 @@ impl WebhookQueue {
     /// is refused while one of the two sides is changed already.
     async fn is_signed(&self, request: &Request, name: &str) -> Result<bool, SecretError> {
         if request.is_signed_with(&self.secrets.get(name).await?)
-            || request.is_signed_with(&self.secrets.get_anew(name).await?)
+            || request.is_signed_with(&self.secrets.reload(name).await?)
         {
             return Ok(true);
         }

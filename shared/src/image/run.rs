@@ -219,7 +219,7 @@ impl ImageUpdater {
         let mut outcome = UpdateResult::default();
         let edit = async |checkout: &Checkout| {
             let plan = plan_updates(&checkout.tree, group, tags);
-            let undone = self.undone(checkout, &plan, group).await?;
+            let undone = self.undone(checkout, &plan).await?;
             let is_undone = |update: &&Update| undone.iter().any(|change| change.is_of(update));
             let mut plan = if undone.is_empty() {
                 plan
@@ -236,18 +236,12 @@ impl ImageUpdater {
     }
 
     /// The changes of `plan` whose tag was in the file since its push and is there no more: a person took it back.
-    async fn undone(
-        &self,
-        checkout: &Checkout,
-        plan: &UpdatePlan,
-        group: &[Update],
-    ) -> Result<Vec<ImageChange>, GithubError> {
+    async fn undone(&self, checkout: &Checkout, plan: &UpdatePlan) -> Result<Vec<ImageChange>, GithubError> {
         let mut undone = Vec::new();
         for change in &plan.changes {
-            let Some(update) = group.iter().find(|update| change.is_of(update)) else { continue };
             let since = Timestamp::from_millisecond(change.pushed_at_ms).unwrap_or(Timestamp::UNIX_EPOCH);
             let versions = history::versions(&self.github, &checkout.repo, &checkout.sha, &change.file, since).await?;
-            if versions.iter().any(|text| change.was_in(text, update)) {
+            if versions.iter().any(|text| change.was_in(text)) {
                 undone.push(change.clone());
             }
         }

@@ -1,7 +1,7 @@
 //! Calls Slack's Web API: posts messages, edits them in place, replies in threads.
 //!
 //! After a request that Slack leaves without an answer, or answers late, it is [suspended](Slack::is_suspended) for a
-//! while: what deploys must not wait for each message anew.
+//! while: what deploys must not wait at each message again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -127,7 +127,7 @@ impl Slack {
 
     async fn call(&self, method: &str, body: &Value) -> Result<Value, SlackError> {
         let begun = Instant::now();
-        let called = tokio::time::timeout(SLACK_TIMEOUT, Box::pin(self.call_anew(method, body))).await;
+        let called = tokio::time::timeout(SLACK_TIMEOUT, Box::pin(self.call_fresh(method, body))).await;
         let called = called.unwrap_or(Err(SlackError::Timeout));
         let is_slow = begun.elapsed() > SLOW || called.as_ref().is_err_and(SlackError::is_outage);
         *self.suspended.lock().unwrap_or_else(PoisonError::into_inner) = is_slow.then_some(begun);
@@ -135,17 +135,17 @@ impl Slack {
     }
 
     /// Calls `method`; once more where the token is refused and was rotated since it was read.
-    async fn call_anew(&self, method: &str, body: &Value) -> Result<Value, SlackError> {
+    async fn call_fresh(&self, method: &str, body: &Value) -> Result<Value, SlackError> {
         let token = self.secrets.get(&self.settings.secret).await?;
         let refused = match self.call_with(&token, method, body).await {
             Err(error) if error.is_unauthorized() => error,
             called => return called,
         };
-        let anew = self.secrets.get_anew(&self.settings.secret).await?;
-        if anew.expose_secret() == token.expose_secret() {
+        let reloaded = self.secrets.reload(&self.settings.secret).await?;
+        if reloaded.expose_secret() == token.expose_secret() {
             return Err(refused);
         }
-        self.call_with(&anew, method, body).await
+        self.call_with(&reloaded, method, body).await
     }
 
     async fn call_with(&self, token: &SecretString, method: &str, body: &Value) -> Result<Value, SlackError> {

@@ -22,7 +22,7 @@ pub struct DriftedField {
     pub key: String,
     /// HMAC of both values: distinguishes a further change from the reported one, and reveals nothing else.
     pub fingerprint: String,
-    /// The same under the key before its last rotation: a rotation reports nothing anew.
+    /// The same under the key before its last rotation: a rotation reports nothing twice.
     pub former: Option<String>,
     /// Whether another manager owns the field: neither Slipway nor an engine that it takes over from.
     pub by_others: bool,
@@ -82,9 +82,7 @@ fn found(
 ) -> DriftedField {
     let text = |value: &Value| redactor.redact(&text(value)).into_owned();
     let (object, field) = (id.to_string(), plain.path.to_string());
-    // Of a list whose items have owners of their own only the order is told as a whole.
-    let is_order = owners::is_keyed_list(live, &plain.path);
-    let owners = if is_order { Vec::new() } else { owners::of(live, &plain.path) };
+    let owners = if plain.is_order { Vec::new() } else { owners::of(live, &plain.path) };
     let by_others = owners.iter().any(|owner| !migrate::is_ours(owner, &[]));
     let other = owners.into_iter().find(|owner| owner.manager != slipway_gitops::managed_fields::FIELD_MANAGER);
     let owner = other.or_else(|| owners::creator(live));

@@ -267,11 +267,11 @@ impl GitHub {
             Err(error) if error.is_unauthorized() => error,
             sent => return sent,
         };
-        let anew = self.secrets.get_anew(&self.settings.secret).await?;
-        if anew.expose_secret() == used.expose_secret() {
+        let reloaded = self.secrets.reload(&self.settings.secret).await?;
+        if reloaded.expose_secret() == used.expose_secret() {
             return Err(refused);
         }
-        let client = self.client(anew).await?;
+        let client = self.client(reloaded).await?;
         Box::pin(Self::send_with(&client, what, path, call, limits)).await
     }
 

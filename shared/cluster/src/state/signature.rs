@@ -25,7 +25,7 @@ pub struct Signer(Arc<dyn Fn(bool) -> Keys + Send + Sync>);
 
 impl Signer {
     /// `keys` returns the keys that a signature may be of, that in use first, or why there are none. Called with
-    /// `true`, it reads them anew: a signature did not fit.
+    /// `true`, it reads them again: a signature did not fit.
     pub fn new(keys: impl Fn(bool) -> Keys + Send + Sync + 'static) -> Self {
         Self(Arc::new(keys))
     }
@@ -41,8 +41,8 @@ impl Signer {
     pub(super) async fn is_signed(&self, app: &AppKey, data: &Value, signature: &str) -> Result<bool, String> {
         let Ok(signature) = hex::decode(signature) else { return Ok(false) };
         let is_of = |key: &SecretString| mac(key, app, data).is_some_and(|mac| mac.verify_slice(&signature).is_ok());
-        for anew in [false, true] {
-            if (self.0)(anew).await?.iter().any(is_of) {
+        for reload in [false, true] {
+            if (self.0)(reload).await?.iter().any(is_of) {
                 return Ok(true);
             }
         }
@@ -66,9 +66,9 @@ mod tests {
     use super::*;
 
     fn signer(keys: &'static [&'static str]) -> Signer {
-        Signer::new(move |anew| {
-            // Only what is read anew knows the key before.
-            let known = if anew { keys } else { keys.get(..1).unwrap_or_default() };
+        Signer::new(move |reload| {
+            // Only what is read again knows the key before.
+            let known = if reload { keys } else { keys.get(..1).unwrap_or_default() };
             Box::pin(async move { Ok(known.iter().copied().map(SecretString::from).collect()) })
         })
     }

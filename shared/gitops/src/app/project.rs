@@ -192,8 +192,8 @@ impl AppProject {
         }
     }
 
-    /// Whether Applications may have their source at `repo_url`. A denial holds however the URL is written; what is
-    /// allowed is compared as Argo CD compares it, as it is written.
+    /// Whether Applications may have their source at `repo_url`. A denial holds however the URL is written; an allowed
+    /// URL is compared as text, as in Argo CD.
     pub fn permits_source(&self, repo_url: &str) -> bool {
         let spellings = url::spellings(repo_url);
         let wanted = url::normalize(repo_url);

@@ -9,7 +9,7 @@ use slipway_manifest::Object;
 
 use crate::managed_fields::set;
 
-/// The fields of `live` that are replaced_alternatives by what `desired` has in their place, as paths and sets.
+/// The fields of `live` that are replaced by what `desired` has in their place, as paths and sets.
 pub(super) fn replaced_alternatives(live: &Object, desired: &Object) -> Vec<(Vec<String>, Map<String, Value>)> {
     let pod: &[&str] = match (desired.group(), desired.kind()) {
         ("", "Pod") => &["spec"],

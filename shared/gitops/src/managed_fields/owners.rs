@@ -40,21 +40,6 @@ pub fn of(live: &Object, path: &Path) -> Vec<FieldManager> {
     owners
 }
 
-/// Whether the list at `path` in `live` has owners for each of its items by key. Nobody owns their order: who changes
-/// it leaves no entry.
-pub fn is_keyed_list(live: &Object, path: &Path) -> bool {
-    let value = live.to_value();
-    let is_keyed = |set: &Map<String, Value>| set::children(set).any(|(key, _)| !set::names(key).is_empty());
-    set::entries(live).iter().any(|entry| at(entry.fields, Some(&value), &path.0).is_some_and(is_keyed))
-}
-
-/// The part of the set for the field at `path`.
-fn at<'s>(set: &'s Map<String, Value>, value: Option<&Value>, path: &[Segment]) -> Option<&'s Map<String, Value>> {
-    let Some((step, rest)) = path.split_first() else { return Some(set) };
-    let (key, child) = set::children(set).find(|(key, _)| leads(key, step, value))?;
-    at(child, value.and_then(|value| set::select(value, key)), rest)
-}
-
 /// The manager that made the object, where we have no part in it: another deleted ours and put its own there. `None`
 /// where several wrote in that second; a controller writes the status as soon as it sees the object.
 pub fn creator(live: &Object) -> Option<FieldManager> {
@@ -168,15 +153,6 @@ mod tests {
         let selector = path(&[field("spec"), field("selector"), field("matchLabels"), field("a")]);
         assert_eq!(of(&live(), &selector)[0].manager, "slipway");
         assert!(of(&live(), &path(&[field("spec"), field("paused")])).is_empty());
-    }
-
-    #[test]
-    fn nobody_owns_the_order_of_items_with_keys() {
-        let containers = path(&["spec", "template", "spec", "containers"].map(field));
-        assert!(is_keyed_list(&live(), &containers));
-        for other in [path(&[field("spec"), field("replicas")]), path(&[field("spec"), field("none")])] {
-            assert!(!is_keyed_list(&live(), &other), "{other}");
-        }
     }
 
     #[test]
