@@ -69,6 +69,30 @@ async fn a_push_that_got_lost_is_made_up_for_once() {
 }
 
 #[tokio::test]
+async fn a_spec_whose_push_got_lost_is_made_up_for_at_the_same_commit() {
+    let mut flow = Flow::deployed().await;
+    let pinned = flow.read(APPLICATION).replace("targetRevision: main", &format!("targetRevision: {}", flow.head()));
+    flow.push("Pin the commit", &[(APPLICATION, &pinned)]);
+    flow.settle().await;
+    let revision = flow.state("shop").await.unwrap().attempt.revision;
+    let annotated =
+        pinned.replace("    path: shop\n", "    path: shop\n    kustomize: {commonAnnotations: {team: shop}}\n");
+    assert_ne!(annotated, pinned);
+    flow.push("Lost", &[(APPLICATION, &annotated)]);
+    flow.next_webhook();
+    patch(&flow, &format!("{DEPLOYMENT}?fieldManager=kubectl-edit"), &json!({"spec": {"replicas": 7}}));
+
+    let found = flow.check().await;
+    let found = &found["applications"]["shop"];
+    assert_eq!(found["behind"], json!(revision), "{found}");
+    assert_eq!(found["differs"], json!(["Deployment/shop/web spec.replicas"]), "what the spec changes is no drift");
+    assert_eq!(flow.deployment()["metadata"]["annotations"]["team"], "shop");
+    assert_eq!(flow.state("shop").await.unwrap().attempt.revision, revision);
+    assert_eq!(flow.check().await["applications"]["shop"], json!({"resolved": found["differs"]}));
+    assert_eq!(flow.check().await["applications"]["shop"], json!({}));
+}
+
+#[tokio::test]
 async fn what_the_application_or_the_system_ignores_is_no_difference() {
     let mut flow = Flow::deployed().await;
     let rule =

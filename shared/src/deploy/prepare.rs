@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 use slipway_budget::Budget;
@@ -237,7 +237,7 @@ pub async fn prepare(
         destination,
         repo: member.repo.to_string(),
         revision: revision.to_owned(),
-        spec_digest: spec_digest(engine, app).await,
+        spec_digest: engine.state_key().await.ok().and_then(|key| spec_digest(&key, app)),
         objects: rendered.objects,
         warnings,
         policy: policy_of(app),
@@ -255,8 +255,7 @@ pub async fn prepare(
 
 /// Tells one version of an Application's own manifest from another: its `spec` may hold values, so that the digest is
 /// keyed. Its annotations count, too, because some approve of something.
-async fn spec_digest(engine: &Services, app: &Application) -> Option<String> {
-    let key = engine.state_key().await.ok()?;
+pub(crate) fn spec_digest(key: &SecretString, app: &Application) -> Option<String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.expose_secret().as_bytes()).ok()?;
     let annotations = app.object.metadata().and_then(|metadata| metadata.get("annotations"));
     mac.update(json!([app.object.get("spec"), annotations]).to_string().as_bytes());

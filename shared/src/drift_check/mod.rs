@@ -3,6 +3,7 @@
 //! resolved. It does not compare with the last successful commit: that would undo a failed or slow deployment, which
 //! only a fix of its own may.
 
+mod examine;
 mod pending;
 mod self_heal;
 
@@ -14,10 +15,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use slipway_cluster::Cluster;
 use slipway_cluster::lease::LockError;
-use slipway_cluster::state::{self, Attempt, Operation, Reached, State, StateError};
-use slipway_gitops::identity::STATE_NAMESPACE;
+use slipway_cluster::state::{self, Operation, StateError};
 use slipway_gitops::normalize::NormalizeError;
-use slipway_gitops::status::COMPARISON_ERROR;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -26,15 +25,13 @@ use crate::aws::Aws;
 use crate::clusters::ClusterError;
 use crate::config;
 use crate::deploy::prepare::{self, PrepareError};
-use crate::deploy::{self, app_deletion, trust};
+use crate::deploy::{self, app_deletion};
 use crate::error::{Class, Failure, chain};
 use crate::event::schedule::{self, ScheduleTrigger};
 use crate::notify::report::{self, Drift};
-use crate::reconcile::comparison::{AppComparison, Scope, differences};
-use crate::reconcile::drift::{self, FingerprintKey};
-use crate::reconcile::notes::{MadeUpFor, Note as _, ReportedBehind, ReportedUncompared};
+use crate::reconcile::drift::FingerprintKey;
+use crate::reconcile::notes::Note as _;
 use crate::reconcile::session::{Opened, Session};
-use crate::reconcile::status::{self, Observed};
 use crate::reconcile::sync::dependencies::ReadyCache;
 use crate::reconcile::sync::{self, AppOwner, Deadlines};
 use crate::root::ResolvedApplication;
@@ -42,14 +39,13 @@ use crate::secret::Secrets;
 use crate::services::Services;
 use crate::source::Checkouts;
 use crate::time;
+use examine::{Examination, Examined, Version};
 use self_heal::SelfHealDecision;
 
 /// Applications that are compared concurrently: a check has minutes and should leave the API server to syncs.
 const APPLICATION_CONCURRENCY: usize = 4;
 /// A recorded operation without a Lease holder counts as abandoned after this.
 const ABANDONED_AFTER: Duration = Duration::from_mins(3);
-/// What is said of a sync that a person began and whose worker is gone.
-const CUT_OFF: &str = "the sync was cut off: sync the application again";
 /// Time kept for recording and telling, at most.
 const REPORTING_RESERVE: Duration = Duration::from_secs(15);
 
@@ -76,14 +72,6 @@ pub struct DriftReport {
     pub behind: Option<String>,
     /// Whether the differences were self-healed.
     pub healed: bool,
-}
-
-/// What a check of one application found, and what is to be done after it.
-struct Checked {
-    report: DriftReport,
-    heal: SelfHealDecision,
-    /// Whether the event of the branch's head got lost.
-    is_lost: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -198,6 +186,10 @@ impl DriftChecker {
             }
             return skip("not deployed yet");
         };
+        let application = Examined { app, owner: &owner, destination: &destination.name, checkouts, key };
+        if let Some(report) = Box::pin(self.without_news(&application, &destination.cluster, &recorded.state)).await? {
+            return Ok(report);
+        }
         let session = match Session::open(&destination.cluster, &owner.key, id).await.map_err(Box::new)? {
             Opened::Ours(session) => session,
             Opened::HeldBy(_) => return skip("operation already in progress"),
@@ -207,32 +199,31 @@ impl DriftChecker {
             Box::pin(self.deploy_pending(app, id, until)).await;
             return skip("resumed an abandoned operation");
         }
-        let work = Box::pin(self.compare(app, &owner, &destination.name, &session, checkouts, key));
-        let compared = session.hold(work).await;
+        let examined = session.hold(Box::pin(self.examine_and_record(&application, &session))).await;
         if session.close().await.is_some_and(|pending_request| !pending_request.is_empty()) {
             Box::pin(self.deploy_pending(app, id, until)).await;
         }
-        let Checked { report: mut verdict, heal, is_lost } = compared.map_err(Box::new)??;
+        let Examination { mut report, heal, lost, .. } = examined.map_err(Box::new)??;
         if let SelfHealDecision::Now(plan) = heal {
             match Box::pin(self.heal(app, checkouts, plan, id, until)).await {
-                Ok(healed) => verdict.healed = healed,
-                Err(problems) => verdict.problems.extend(problems),
+                Ok(healed) => report.healed = healed,
+                Err(problems) => report.problems.extend(problems),
             }
         }
-        if let (true, true, Some(head)) = (catches_up, is_lost, &verdict.behind)
+        if let (true, Some(lost)) = (catches_up, lost)
             && !Box::pin(self.deploy_pending(app, id, until)).await
         {
-            self.note_made_up_for(&destination.cluster, &owner, head, id).await?;
+            self.note_made_up_for(&destination.cluster, &owner, &lost, id).await?;
         }
-        Ok(verdict)
+        Ok(report)
     }
 
-    /// Notes that the lost commit `head` was tried and is still not there: it is not tried again and again.
+    /// Notes that the `lost` version was tried and is still not there: it is not tried again and again.
     async fn note_made_up_for(
         &self,
         cluster: &Cluster,
         owner: &AppOwner,
-        head: &str,
+        lost: &Version,
         id: &str,
     ) -> Result<(), CheckError> {
         let Opened::Ours(session) = Session::open(cluster, &owner.key, id).await.map_err(Box::new)? else {
@@ -240,10 +231,10 @@ impl DriftChecker {
         };
         let noted = async {
             let Some(mut stored) = session.read().await? else { return Ok(()) };
-            if stored.state.attempt.revision == head {
+            if lost.is_tried_by(&stored.state.attempt) {
                 return Ok(());
             }
-            MadeUpFor(head.to_owned()).keep(&mut stored.state);
+            lost.made_up_for().keep(&mut stored.state);
             let version = stored.version().to_owned();
             session.write(&mut stored.state, Some(&version)).await
         };
@@ -292,203 +283,12 @@ impl DriftChecker {
             }
         }
     }
-
-    async fn compare(
-        &self,
-        app: &ResolvedApplication,
-        owner: &AppOwner,
-        destination: &str,
-        session: &Session,
-        checkouts: &Checkouts,
-        key: &FingerprintKey<'_>,
-    ) -> Result<Checked, CheckError> {
-        let skip = |reason| {
-            let report = DriftReport { skipped: Some(reason), ..DriftReport::default() };
-            Ok(Checked { report, heal: SelfHealDecision::No, is_lost: false })
-        };
-        let cluster = &session.cluster();
-        let Some(mut recorded) = session.read().await.map_err(Box::new)? else {
-            return skip("not deployed yet");
-        };
-        if recorded.state.operation.as_ref().is_some_and(|operation| !is_overdue(operation)) {
-            return skip("operation already in progress");
-        }
-        if recorded.state.operation.is_some() {
-            status::fail_interrupted(&mut recorded.state, CUT_OFF, Timestamp::now());
-        }
-        let version = recorded.version().to_owned();
-        if recorded.state.is_unsigned {
-            Box::pin(self.verify_unsigned(app, destination, checkouts, &mut recorded.state)).await?;
-        }
-        let revision = recorded.state.attempt.revision.clone();
-        if revision.is_empty() {
-            let (behind, is_lost) = self.behind(app, checkouts, &mut recorded.state).await?;
-            session.write(&mut recorded.state, Some(&version)).await.map_err(Box::new)?;
-            let report = DriftReport { skipped: Some("not deployed yet"), behind, ..DriftReport::default() };
-            return Ok(Checked { report, heal: SelfHealDecision::No, is_lost });
-        }
-        let render = Box::pin(prepare::render(&self.engine, app, checkouts, &revision, destination, cluster));
-        let rendered = render.await?.rendered;
-        let (rules, checks) = (app.rules()?, app.checks());
-        let scope = Scope {
-            owner,
-            permit: &app.permit,
-            rules: &rules,
-            checks: &checks,
-            inventory: &recorded.state.inventory,
-            kept_namespace: app.app.has_sync_option("CreateNamespace=true").then(|| owner.namespace_id()),
-            validate: !app.app.has_sync_option("Validate=false"),
-            key,
-        };
-        let mut compared = differences(cluster, &scope, rendered.objects).await;
-        pending::retain_drift(&mut compared.found, &recorded.state);
-        let (new, gone) = drift::new_since(&compared.found, &recorded.state.drift, &compared.uncompared);
-        let drifts: Vec<Drift> = new.iter().map(|found| found.drift.clone()).collect();
-        let (behind, is_lost) = self.behind(app, checkouts, &mut recorded.state).await?;
-        let heal = self_heal::plan(&mut recorded.state, app, &compared, behind.is_some(), Timestamp::now());
-        match &heal {
-            SelfHealDecision::GivenUp => self.give_up(app, destination, &drifts_of(&compared)).await,
-            SelfHealDecision::No if !drifts.is_empty() => {
-                self.engine.notify(&report::drift(&owner.instance, destination, &revision, &drifts, &now())).await;
-            }
-            SelfHealDecision::No | SelfHealDecision::Later | SelfHealDecision::Now(_) => {}
-        }
-        self.tell_uncompared(&owner.instance, destination, &compared, &mut recorded.state).await;
-        if !gone.is_empty() {
-            self.engine.notify(&report::resolved(&owner.instance, destination, &gone)).await;
-        }
-        let mut verdict = DriftReport {
-            differs: compared.found.iter().map(|found| found.key.clone()).collect(),
-            new: drifts,
-            resolved: gone.clone(),
-            problems: compared.problems.clone(),
-            skipped: None,
-            behind,
-            healed: false,
-        };
-        verdict.differs.sort();
-        record(&mut recorded.state, &compared, &gone);
-        session.write(&mut recorded.state, Some(&version)).await.map_err(Box::new)?;
-        Ok(Checked { report: verdict, heal, is_lost })
-    }
-
-    /// Takes over a state that is not signed, and tells which of its commits are not used.
-    async fn verify_unsigned(
-        &self,
-        app: &ResolvedApplication,
-        destination: &str,
-        checkouts: &Checkouts,
-        state: &mut State,
-    ) -> Result<(), CheckError> {
-        let foreign = trust::verify_unsigned(&self.engine, app, checkouts, state).await?;
-        if !foreign.is_empty() {
-            let name = prepare::owner(&self.engine, app).key.object_name();
-            let what = format!(
-                "ConfigMap/{STATE_NAMESPACE}/{name} on {destination} is not signed, and names commits that are not on \
-                 `{}` of {}: {} forgets them; see who wrote it",
-                app.revision(),
-                app.repo,
-                app.instance()
-            );
-            self.engine.notify(&report::problem(&what, &foreign)).await;
-        }
-        Ok(())
-    }
-
-    /// Tells once which objects can't be compared with Git, and why; not of an outage, which passes.
-    async fn tell_uncompared(&self, app: &str, destination: &str, compared: &AppComparison, state: &mut State) {
-        if compared.is_outage {
-            return;
-        }
-        if compared.failed.is_empty() {
-            return ReportedUncompared::forget(state);
-        }
-        let mut told = compared.failed.clone();
-        told.sort();
-        let told = ReportedUncompared(told);
-        if ReportedUncompared::of(state).as_ref() != Some(&told) {
-            let what = format!("{app} on {destination} can't be compared with Git");
-            self.engine.notify(&report::problem(&what, &compared.problems)).await;
-        }
-        told.keep(state);
-    }
-
-    /// The head of the tracked branch, where it was never tried, and whether its event got lost: then it is deployed,
-    /// once a commit. What a person synced instead, and what is still behind after that, is reported once.
-    async fn behind(
-        &self,
-        app: &ResolvedApplication,
-        checkouts: &Checkouts,
-        state: &mut State,
-    ) -> Result<(Option<String>, bool), CheckError> {
-        let head = checkouts.resolve(&app.repo, app.revision()).await?;
-        let Attempt { revision, reached, .. } = &state.attempt;
-        if !app.is_automated() || (head == *revision && *reached > Reached::Part) {
-            ReportedBehind::forget(state);
-            MadeUpFor::forget(state);
-            return Ok((None, false));
-        }
-        // Its problem, or the sync window, was reported.
-        let status = &state.status;
-        let is_told = app.permit.denied.is_some() || (status.sync.revision == head && status.has(COMPARISON_ERROR));
-        if is_told || app.blocked_by_window(false, Timestamp::now()).is_some() {
-            return Ok((Some(head), false));
-        }
-        let chosen = was_chosen(state, &head);
-        let made_up_for = MadeUpFor(head.clone());
-        if chosen.is_none() && MadeUpFor::of(state).as_ref() != Some(&made_up_for) {
-            return Ok((Some(head), true));
-        }
-        let told = ReportedBehind(head.clone());
-        let is_news = ReportedBehind::of(state).as_ref() != Some(&told);
-        told.keep(state);
-        if is_news {
-            let short = report::short(&head);
-            let why = chosen.unwrap_or_else(|| format!("{short} could not be deployed"));
-            let advice = format!("`slipway app sync {}` brings it to {short}", app.instance());
-            let what = format!("{} is behind its branch: {why}", app.instance());
-            self.engine.notify(&report::problem(&what, &[advice])).await;
-        }
-        Ok((Some(head), false))
-    }
-}
-
-/// How a person chose that the application is not at the commit `head`; `None` where none did, and its event got lost.
-fn was_chosen(state: &State, head: &str) -> Option<String> {
-    let Attempt { revision, .. } = &state.attempt;
-    let (short, at) = (report::short(head), report::short(revision));
-    if head == revision {
-        return Some(format!("of {short} only a part was synced"));
-    }
-    let last = state.status.operation_state.as_ref().filter(|last| last.attempted() == Some(revision));
-    let person = last.map(|last| last.initiator().username).filter(|name| !name.is_empty());
-    person.map(|person| format!("{person} synced {at} last, and not {short}"))
 }
 
 /// Whether the sync is abandoned: its message or its schedule was lost. A date beyond every back-off is damaged.
 fn is_overdue(operation: &Operation) -> bool {
     let due = operation.not_before.unwrap_or(operation.started_at);
     time::since(due) > ABANDONED_AFTER || time::until(due) >= time::LONGEST
-}
-
-/// Records what was told, and the status that follows from the comparison. Where a commit waits for a person, or can't
-/// be rendered, the status tells of that one.
-fn record(state: &mut State, compared: &AppComparison, gone: &[String]) {
-    for key in gone {
-        state.drift.remove(key);
-    }
-    state.drift.extend(compared.found.iter().map(|found| (found.key.clone(), found.fingerprint.clone())));
-    let observed = Observed::of(compared, &state.status.resources);
-    let (revision, now) = (state.attempt.revision.clone(), Timestamp::now());
-    if state.status.sync.revision == revision {
-        observed.write(&mut state.status, &revision, now);
-    } else {
-        observed.write_health(&mut state.status, now);
-    }
-}
-
-fn drifts_of(compared: &AppComparison) -> Vec<Drift> {
-    compared.found.iter().map(|found| found.drift.clone()).collect()
 }
 
 /// The current time in the API server's format.

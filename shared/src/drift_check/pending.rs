@@ -6,18 +6,16 @@
 
 use std::collections::BTreeSet;
 
-use slipway_cluster::state::{Reached, State};
+use slipway_cluster::state::State;
 use slipway_gitops::health::Health;
 use slipway_gitops::status::ResultCode;
 
 use crate::reconcile::drift::DriftedField;
 
-/// Keeps the differences in `found` that are drift: all of them where the commit was once applied completely.
-pub(super) fn retain_drift(found: &mut Vec<DriftedField>, state: &State) {
-    if state.attempt.reached == Reached::All {
-        return;
-    }
-    let applied = applied(state);
+/// Keeps the differences in `found` that are drift, where the commit, or the Application's spec, is not applied yet.
+/// `is_same_spec`: what the last operation applied was of that spec.
+pub(super) fn retain_drift(found: &mut Vec<DriftedField>, state: &State, is_same_spec: bool) {
+    let applied = if is_same_spec { applied(state) } else { BTreeSet::new() };
     found.retain(|one| {
         let is_gone = one.drift.field.is_empty();
         // A reported difference stays reported until it is resolved.
@@ -43,6 +41,7 @@ fn was_there(state: &State, object: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use slipway_cluster::state::Reached;
 
     use super::*;
     use crate::notify::report::Drift;
@@ -86,16 +85,15 @@ mod tests {
             found("deleted", "", false),
             found("unheard", "", false),
         ];
-        let left = |state: &State| {
+        let left = |state: &State, is_same_spec| {
             let mut left = all.to_vec();
-            retain_drift(&mut left, state);
+            retain_drift(&mut left, state, is_same_spec);
             left.into_iter().map(|one| one.key).collect::<Vec<_>>()
         };
-        assert_eq!(left(&state), ["applied data.a", "refused data.b", "known data.a", "deleted "]);
-        state.attempt.reach("new", None, Reached::All);
-        assert_eq!(left(&state).len(), all.len(), "it was all there once");
-        // For another commit the last operation proves nothing.
+        assert_eq!(left(&state, true), ["applied data.a", "refused data.b", "known data.a", "deleted "]);
+        // Of another spec, or for another commit, the last operation proves nothing.
+        assert_eq!(left(&state, false), ["refused data.b", "known data.a", "deleted "]);
         state.attempt.reach("newer", None, Reached::Tried);
-        assert_eq!(left(&state), ["refused data.b", "known data.a", "deleted "]);
+        assert_eq!(left(&state, true), ["refused data.b", "known data.a", "deleted "]);
     }
 }

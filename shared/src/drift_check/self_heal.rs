@@ -32,10 +32,12 @@ const MAX_HEAL_ATTEMPTS: u32 = 5;
 const BACKOFF_BASE: Duration = Duration::from_secs(2);
 const BACKOFF_FACTOR: u32 = 3;
 const BACKOFF_MAX: Duration = Duration::from_mins(5);
+
 /// What is to be done about what differs.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) enum SelfHealDecision {
     /// No self-heal: they are reported as drift.
+    #[default]
     No,
     /// Not yet: the back-off after the last self-heal has not passed.
     Later,
@@ -142,18 +144,18 @@ impl DriftChecker {
         }
         Ok(is_healed)
     }
+}
 
-    /// Reports that another manager keeps changing the application.
-    pub(super) async fn give_up(&self, app: &ResolvedApplication, cluster: &str, drifts: &[Drift]) {
-        let by: BTreeSet<&str> = drifts.iter().filter_map(|drift| drift.manager.as_deref()).collect();
-        let by: Vec<&str> = by.into_iter().collect();
-        let what = format!(
-            "{} on {cluster} was self-healed {MAX_HEAL_ATTEMPTS} times and is still being changed by {}: self-heal is \
-             suspended until the application is Synced or has a new commit",
-            app.instance(),
-            if by.is_empty() { "an unknown manager".to_owned() } else { by.join(", ") }
-        );
-        let lines: Vec<String> = drifts.iter().map(|drift| format!("{} {}", drift.object, drift.field)).collect();
-        self.engine.notify(&report::problem(&what, &lines)).await;
-    }
+/// Says that another manager keeps changing the application.
+pub(super) fn given_up(app: &ResolvedApplication, cluster: &str, drifts: &[Drift]) -> String {
+    let by: BTreeSet<&str> = drifts.iter().filter_map(|drift| drift.manager.as_deref()).collect();
+    let by: Vec<&str> = by.into_iter().collect();
+    let what = format!(
+        "{} on {cluster} was self-healed {MAX_HEAL_ATTEMPTS} times and is still being changed by {}: self-heal is \
+         suspended until the application is Synced or has a new commit",
+        app.instance(),
+        if by.is_empty() { "an unknown manager".to_owned() } else { by.join(", ") }
+    );
+    let lines: Vec<String> = drifts.iter().map(|drift| format!("{} {}", drift.object, drift.field)).collect();
+    report::problem(&what, &lines)
 }
