@@ -87,9 +87,7 @@ impl Version {
 
     /// The note that `drift-check` tried it.
     pub(super) fn made_up_for(&self) -> MadeUpFor {
-        MadeUpFor(
-            [Some(self.head.as_str()), self.spec_digest.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" "),
-        )
+        MadeUpFor(format!("{} {}", self.head, self.spec_digest.as_deref().unwrap_or_default()))
     }
 }
 
