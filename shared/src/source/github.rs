@@ -245,10 +245,13 @@ impl GitHub {
             .add_retry_config(RetryConfig::Simple(2));
         match GithubCredential::parse(&self.settings.secret, secret)? {
             GithubCredential::Token(token) => builder.personal_token(token).build().map_err(failed),
-            GithubCredential::App { app, installation, key } => builder
-                .app_from_rsa_pem(app.into(), key.expose_secret())
-                .and_then(|builder| builder.build()?.installation(installation.into()))
-                .map_err(failed),
+            GithubCredential::App { app, installation, key } => {
+                super::app_token::use_ring();
+                builder
+                    .app_from_rsa_pem(app.into(), key.expose_secret())
+                    .and_then(|builder| builder.build()?.installation(installation.into()))
+                    .map_err(failed)
+            }
         }
     }
 

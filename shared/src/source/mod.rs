@@ -1,5 +1,6 @@
 //! Fetches a commit of a repository as a verified [`Tree`](slipway_manifest::Tree), and commits to a branch.
 
+mod app_token;
 pub mod archive;
 pub mod checkouts;
 pub mod commit;

@@ -1,0 +1,48 @@
+//! Signs the tokens by which a GitHub App logs in (RS256) with ring, whose RSA takes the same time whatever the key.
+//!
+//! jsonwebtoken, through which octocrab makes them, would sign with the crate `rsa`, which does not
+//! (RUSTSEC-2023-0071).
+
+use jsonwebtoken::crypto::{CryptoProvider, JwkUtils, JwtSigner};
+use jsonwebtoken::errors::{ErrorKind, Result};
+use jsonwebtoken::{Algorithm, EncodingKey};
+use ring::rand::SystemRandom;
+use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use signature::{Error, Signer};
+
+static PROVIDER: CryptoProvider = CryptoProvider {
+    signer_factory: signer,
+    // Tokens are GitHub's to verify.
+    verifier_factory: |_, _| Err(ErrorKind::InvalidAlgorithm.into()),
+    jwk_utils: JwkUtils::new_unimplemented(),
+};
+
+/// Has ring sign this process' tokens.
+pub(super) fn use_ring() {
+    // An error says that it was done before.
+    let _ = PROVIDER.install_default();
+}
+
+fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
+    if *algorithm != Algorithm::RS256 {
+        return Err(ErrorKind::InvalidAlgorithm.into());
+    }
+    let key = RsaKeyPair::from_der(key.inner()).map_err(|refused| ErrorKind::InvalidRsaKey(refused.to_string()))?;
+    Ok(Box::new(Rs256(key)))
+}
+
+struct Rs256(RsaKeyPair);
+
+impl JwtSigner for Rs256 {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::RS256
+    }
+}
+
+impl Signer<Vec<u8>> for Rs256 {
+    fn try_sign(&self, message: &[u8]) -> std::result::Result<Vec<u8>, Error> {
+        let mut signature = vec![0; self.0.public().modulus_len()];
+        let signed = self.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature);
+        signed.map_err(|_| Error::new()).map(|()| signature)
+    }
+}

@@ -1,0 +1,1 @@
+{{ and (lt 1 2) (eq .a 1 2) (not .n) | len }}{{ index .l 3 0 }}{{ slice .b 1 9 }}

@@ -1,0 +1,1 @@
+{{ define "x" }}{{ .y }}{{ end }}{{ with .m }}{{ template "x" .x }}{{ end }}{{ block "b" . }}{{ .a }}{{ end }}

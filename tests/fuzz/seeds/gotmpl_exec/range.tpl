@@ -1,0 +1,1 @@
+{{ range $i, $e := .l }}{{ if $i }}, {{ end }}{{ $e | printf "%v" }}{{ else }}none{{ end }}

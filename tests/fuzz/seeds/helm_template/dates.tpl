@@ -1,0 +1,1 @@
+{{ now | date "2006-01-02" }}{{ toDate "2006-01-02" "2024-02-30" | dateModify "-1.5h" | ago }}{{ durationRound "2h10m5s" }}

@@ -1,0 +1,1 @@
+{{ derivePassword 1 "long" "p" "u" "s" }}{{ genCA "a" 1 | len }}{{ "x" | sha256sum | b64enc }}{{ htpasswd "a" "b" }}

@@ -1,0 +1,1 @@
+{{ list 3 1 2 | sortAlpha | join "," }}{{ chunk 2 (until 5) }}{{ dict "a" (dict "b" 1) | toYaml | fromYaml | toJson }}

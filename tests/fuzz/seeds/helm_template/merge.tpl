@@ -1,0 +1,1 @@
+{{ mergeOverwrite (deepCopy .m) (dict "x" .l) | toToml }}{{ pick .m "x" | toPrettyJson }}{{ fromJson "[1" }}{{ get (urlParse "http://u:p@h:1/p?q#f") "host" }}

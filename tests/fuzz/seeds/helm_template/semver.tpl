@@ -1,0 +1,1 @@
+{{ semverCompare ">=1.2 <2 || ^3" "v1.5" }}{{ (semver "1.2.3-a+b").Prerelease }}

@@ -1,0 +1,1 @@
+{{ "a b" | title | quote | nindent 4 }}{{ regexReplaceAll "(a)(.)" "ab" "${2}$1" }}{{ "x" | repeat 3 | trunc -2 | wrap 5 }}

@@ -1,0 +1,1 @@
+{{ tpl .b . }}{{ include "x" . }}{{ fail "no" }}

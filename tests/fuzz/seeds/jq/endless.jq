@@ -1,0 +1,1 @@
+[recurse(. + .)] | repeat(.)

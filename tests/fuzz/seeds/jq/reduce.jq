@@ -1,0 +1,1 @@
+reduce .spec.template.containers[] as $c (.spec; .) | .replicas, (.metadata.labels | to_entries)

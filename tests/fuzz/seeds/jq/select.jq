@@ -1,0 +1,1 @@
+.spec.template.containers[] | select(.name == "a") | .env[]?.value

@@ -1,0 +1,1 @@
+.spec.template.containers[1:][0], .spec.template.containers[-1], .status.conditions[:1]

@@ -1,0 +1,1 @@
+.status.conditions[] | select(.message | test("^all"; "i"))

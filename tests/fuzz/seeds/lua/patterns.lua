@@ -1,0 +1,1 @@
+return {status = string.find('a.b[c]', '%b[]') and 'Healthy', message = ('aXb'):match('^(.-)X') .. os.date('!%Y', 0)}

@@ -1,0 +1,1 @@
+return {status = 'Degraded', message = string.format('%5.1f %q', 1.25, ('x'):rep(10)) .. string.gsub(obj.metadata.name, '(%w+)', '%1%1')}
