@@ -3,6 +3,8 @@
 //! A rotation loses nothing: what the other side no longer takes is read again at once ([`Secrets::reload`]), and what
 //! was made with the secret before is still known for a while ([`Secrets::previous`]).
 
+#![warn(clippy::arithmetic_side_effects)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

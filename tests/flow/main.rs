@@ -17,6 +17,7 @@ mod delete;
 mod depends;
 mod deploy;
 mod drift;
+mod flood;
 mod heal;
 mod image;
 mod later;

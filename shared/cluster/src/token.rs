@@ -3,6 +3,8 @@
 //! Byte-equal to the token of `aws eks get-token` for the same credentials and time (aws/aws-cli
 //! `awscli/customizations/eks/get_token.py`, boto/botocore `botocore/auth.py`). Pure: the clock is an argument.
 
+#![warn(clippy::arithmetic_side_effects)]
+
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;

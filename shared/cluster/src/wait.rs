@@ -1,5 +1,7 @@
 //! Waits for objects by watching them, within a deadline; never polls.
 
+#![warn(clippy::arithmetic_side_effects)]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

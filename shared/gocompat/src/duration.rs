@@ -1,5 +1,7 @@
 //! Reads and prints durations as Go does (`time.ParseDuration`, `Duration.String`): `1h30m0s`, `1.5h`, `300ms`.
 
+#![warn(clippy::arithmetic_side_effects)]
+
 use std::time::Duration;
 
 use crate::time::quote;
@@ -83,7 +85,7 @@ fn share(fraction: &str, scale: u64) -> u64 {
         if number > i64::MAX.cast_unsigned() / 10 {
             break;
         }
-        number = number * 10 + u64::from(digit - b'0');
+        number = number.saturating_mul(10).saturating_add(digit.saturating_sub(b'0').into());
         one *= 10.0;
     }
     (number as f64 * (scale as f64 / one)) as u64
@@ -106,7 +108,8 @@ pub fn format(nanos: i64) -> String {
     }
     let sign = if nanos < 0 { "-" } else { "" };
     let with_fraction = |value: u64, unit: u64| {
-        let text = format!("{}.{:0width$}", value / unit, value % unit, width = unit.ilog10() as usize);
+        let (whole, rest) = (value.checked_div(unit).unwrap_or_default(), value.checked_rem(unit).unwrap_or_default());
+        let text = format!("{whole}.{rest:0width$}", width = unit.ilog10() as usize);
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     };
     match magnitude {

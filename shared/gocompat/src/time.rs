@@ -1,5 +1,7 @@
 //! Holds instants as Go's `time.Time` does, with the zone they are shown in, and reads and prints them by Go's layouts.
 
+#![warn(clippy::arithmetic_side_effects)]
+
 mod civil;
 mod layout;
 
@@ -57,7 +59,7 @@ impl Time {
     /// `Time.Add`, by nanoseconds.
     #[must_use]
     pub fn plus(&self, nanos: i64) -> Self {
-        let sum = i64::from(self.nanos) + nanos.rem_euclid(1_000_000_000);
+        let sum = nanos.rem_euclid(1_000_000_000).saturating_add(self.nanos.into());
         Self {
             seconds: self
                 .seconds
@@ -77,8 +79,9 @@ impl Time {
 
     /// `Time.Sub`: the nanoseconds since `earlier`, as many as 64 bits hold.
     pub fn since(&self, earlier: &Self) -> i64 {
-        let nanos = (i128::from(self.seconds) - i128::from(earlier.seconds)) * 1_000_000_000 + i128::from(self.nanos)
-            - i128::from(earlier.nanos);
+        let all =
+            |time: &Self| i128::from(time.seconds).saturating_mul(1_000_000_000).saturating_add(time.nanos.into());
+        let nanos = all(self).saturating_sub(all(earlier));
         i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
     }
 

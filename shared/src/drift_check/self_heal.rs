@@ -5,6 +5,8 @@
 //! times 3, at most 5 min). Here an application that is changed again at every check is healed `MAX_HEAL_ATTEMPTS`
 //! times, then only reported.
 
+#![warn(clippy::arithmetic_side_effects)]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -94,7 +96,7 @@ pub(super) fn plan(
     if heals.attempts > 0 && Duration::try_from(at.duration_since(heals.at)).unwrap_or_default() < delay {
         return SelfHealDecision::Later;
     }
-    heals.attempts += 1;
+    heals.attempts = heals.attempts.saturating_add(1);
     (heals.at, heals.revision) = (at, revision.clone());
     let (new, _) = drift::new_since(&compared.found, &heals.told, &[]);
     let drifts = new.into_iter().map(|found| found.drift.clone()).collect();

@@ -1,5 +1,7 @@
 //! Defines the messages of the SQS FIFO queue between the webhook and its worker.
 
+#![warn(clippy::arithmetic_side_effects)]
+
 use std::fmt;
 use std::time::Duration;
 
@@ -139,7 +141,7 @@ impl Message {
 
     /// The message with one more postponement, and how long it waits; `None` after about a day, which no outage takes.
     pub fn postpone(&self) -> Option<(Self, Duration)> {
-        let doubled = FIRST_POSTPONEMENT.saturating_mul(1 << self.postponed.min(8));
+        let doubled = FIRST_POSTPONEMENT.saturating_mul(2_u32.saturating_pow(self.postponed));
         let next = Self { postponed: self.postponed.saturating_add(1), ..self.clone() };
         (self.postponed < MAX_POSTPONEMENTS).then(|| (next, doubled.min(LONGEST_POSTPONEMENT)))
     }

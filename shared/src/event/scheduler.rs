@@ -2,6 +2,8 @@
 //!
 //! It calls SQS's own `SendMessage` (a universal target), because the target for queues can't set a deduplication id.
 
+#![warn(clippy::arithmetic_side_effects)]
+
 use std::time::Duration;
 
 use http::Method;

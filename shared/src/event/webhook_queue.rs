@@ -1,5 +1,7 @@
 //! Answers webhook requests with one queue call, and sends the queue's other messages.
 
+#![warn(clippy::arithmetic_side_effects)]
+
 use std::time::Duration;
 
 use jiff::Timestamp;

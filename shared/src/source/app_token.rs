@@ -11,7 +11,7 @@ use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use signature::{Error, Signer};
 
 static PROVIDER: CryptoProvider = CryptoProvider {
-    signer_factory: signer,
+    signer_factory: |algorithm, key| signer(*algorithm, key),
     // Tokens are GitHub's to verify.
     verifier_factory: |_, _| Err(ErrorKind::InvalidAlgorithm.into()),
     jwk_utils: JwkUtils::new_unimplemented(),
@@ -23,8 +23,8 @@ pub(super) fn use_ring() {
     let _ = PROVIDER.install_default();
 }
 
-fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
-    if *algorithm != Algorithm::RS256 {
+fn signer(algorithm: Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
+    if algorithm != Algorithm::RS256 {
         return Err(ErrorKind::InvalidAlgorithm.into());
     }
     let key = RsaKeyPair::from_der(key.inner()).map_err(|refused| ErrorKind::InvalidRsaKey(refused.to_string()))?;

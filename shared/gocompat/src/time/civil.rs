@@ -8,9 +8,9 @@ use jiff::civil::Date;
 use jiff::tz::Offset;
 
 const DAY: i64 = 86_400;
-/// Years after which the calendar repeats itself, and their days, which are whole weeks.
+/// Years after which the calendar repeats itself, and their seconds, which are whole weeks.
 const CYCLE: i64 = 400;
-const CYCLE_DAYS: i64 = 146_097;
+const CYCLE_SECONDS: i64 = 146_097 * DAY;
 const FIRST: i64 = 1970;
 
 pub(super) const MONTHS: [&str; 12] = [
@@ -31,7 +31,7 @@ pub(super) const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesda
 
 /// The English name of a month from 1; empty for others.
 pub fn month_name(month: i64) -> &'static str {
-    usize::try_from(month - 1).ok().and_then(|index| MONTHS.get(index)).copied().unwrap_or_default()
+    usize::try_from(month.saturating_sub(1)).ok().and_then(|index| MONTHS.get(index)).copied().unwrap_or_default()
 }
 
 /// The English name of a day of the week, Sunday being 0; empty for others.
@@ -63,11 +63,10 @@ pub struct Civil {
 impl Civil {
     /// Of seconds since 1970.
     pub fn new(seconds: i64) -> Self {
-        let cycle = CYCLE_DAYS * DAY;
-        let within = Timestamp::from_second(seconds.rem_euclid(cycle)).unwrap_or_default();
+        let within = Timestamp::from_second(seconds.rem_euclid(CYCLE_SECONDS)).unwrap_or_default();
         let local = Offset::UTC.to_datetime(within);
         Self {
-            year: i64::from(local.year()) + CYCLE * seconds.div_euclid(cycle),
+            year: CYCLE.saturating_mul(seconds.div_euclid(CYCLE_SECONDS)).saturating_add(local.year().into()),
             month: local.month().into(),
             day: local.day().into(),
             hour: local.hour().into(),
@@ -81,24 +80,32 @@ impl Civil {
     /// After so many years, months and days; days beyond a month's end go on into the next.
     #[must_use]
     pub fn plus(&self, years: i64, months: i64, days: i64) -> Self {
-        let months = months.saturating_add(self.month - 1);
+        let months = months.saturating_add(self.month).saturating_sub(1);
         let year = self.year.saturating_add(years).saturating_add(months.div_euclid(12));
-        let first = seconds_of(year, months.rem_euclid(12) + 1);
-        let days = days.saturating_add(self.day - 1).saturating_mul(DAY);
-        Self::new(first.saturating_add(days).saturating_add(self.seconds().rem_euclid(DAY)))
+        let first = seconds_of(year, months.rem_euclid(12).saturating_add(1));
+        Self::new(of_day(first, days.saturating_add(self.day)).saturating_add(self.seconds().rem_euclid(DAY)))
     }
 
     /// Seconds since 1970.
     pub fn seconds(&self) -> i64 {
-        let of_day = self.hour * 3600 + self.minute * 60 + self.second;
-        seconds_of(self.year, self.month).saturating_add((self.day - 1) * DAY + of_day)
+        of_day(seconds_of(self.year, self.month), self.day).saturating_add(of_time(self.hour, self.minute, self.second))
     }
+}
+
+/// When a day, from 1, begins, of what begins at `first`.
+pub(super) fn of_day(first: i64, day: i64) -> i64 {
+    first.saturating_add(day.saturating_sub(1).saturating_mul(DAY))
+}
+
+/// The seconds of a day that have passed at a time of it.
+pub(super) fn of_time(hour: i64, minute: i64, second: i64) -> i64 {
+    hour.saturating_mul(60).saturating_add(minute).saturating_mul(60).saturating_add(second)
 }
 
 /// The first of a month in jiff's calendar, and how many cycles it was moved.
 fn month_within(year: i64, month: i64) -> (Date, i64) {
     let since = year.saturating_sub(FIRST);
-    let year = i16::try_from(FIRST + since.rem_euclid(CYCLE)).unwrap_or_default();
+    let year = i16::try_from(FIRST.saturating_add(since.rem_euclid(CYCLE))).unwrap_or_default();
     let month = i8::try_from(month).unwrap_or_default();
     (Date::new(year, month, 1).unwrap_or_default(), since.div_euclid(CYCLE))
 }
@@ -107,7 +114,7 @@ fn month_within(year: i64, month: i64) -> (Date, i64) {
 pub(super) fn seconds_of(year: i64, month: i64) -> i64 {
     let (first, cycles) = month_within(year, month);
     let within = Offset::UTC.to_timestamp(first.at(0, 0, 0, 0)).map(Timestamp::as_second).unwrap_or_default();
-    cycles.saturating_mul(CYCLE_DAYS * DAY).saturating_add(within)
+    cycles.saturating_mul(CYCLE_SECONDS).saturating_add(within)
 }
 
 /// The days of a month, from 1.

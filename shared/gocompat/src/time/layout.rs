@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::civil::{Civil, MONTHS, WEEKDAYS, days_in_month, month_name, seconds_of, weekday_name};
+use super::civil::{Civil, MONTHS, WEEKDAYS, days_in_month, month_name, of_day, of_time, seconds_of, weekday_name};
 use super::{Time, quote};
 
 /// Why a text is no time of a layout, in Go's words.
@@ -122,10 +122,10 @@ const PIECES: &[(&str, Piece<'static>)] = &[
 /// The pieces of `layout`, with the text of each.
 fn pieces(layout: &str) -> Vec<(&str, Piece<'_>)> {
     let mut pieces = Vec::new();
-    let (mut rest, mut literal) = (layout, 0);
+    let (mut rest, mut literal) = (layout, 0_usize);
     let flush = |pieces: &mut Vec<_>, rest: &str, literal: usize| {
-        let end = layout.len() - rest.len();
-        if let Some(text) = layout.get(end - literal..end).filter(|text| !text.is_empty()) {
+        let end = layout.len().saturating_sub(rest.len());
+        if let Some(text) = layout.get(end.saturating_sub(literal)..end).filter(|text| !text.is_empty()) {
             pieces.push((text, Piece::Literal(text)));
         }
     };
@@ -140,7 +140,7 @@ fn pieces(layout: &str) -> Vec<(&str, Piece<'_>)> {
         match known {
             Some((_, Piece::Literal(_))) | None => {
                 let length = if known.is_some() { 1 } else { c.len_utf8() };
-                literal += length;
+                literal = literal.saturating_add(length);
                 rest = rest.get(length..).unwrap_or_default();
             }
             Some((length, piece)) => {
@@ -159,8 +159,9 @@ fn fraction(rest: &str) -> Option<(usize, Piece<'_>)> {
     let separator = rest.chars().next().filter(|c| matches!(c, '.' | ','))?;
     let digit = rest.chars().nth(1).filter(|c| matches!(c, '0' | '9'))?;
     let digits = rest.chars().skip(1).take_while(|c| *c == digit).count();
-    let next_is_digit = rest.chars().nth(1 + digits).is_some_and(|c| c.is_ascii_digit());
-    (!next_is_digit).then_some((1 + digits, Piece::Fraction { separator, digits, trim: digit == '9' }))
+    let length = digits.saturating_add(1);
+    let next_is_digit = rest.chars().nth(length).is_some_and(|c| c.is_ascii_digit());
+    (!next_is_digit).then_some((length, Piece::Fraction { separator, digits, trim: digit == '9' }))
 }
 
 /// `time` by `layout`.
@@ -218,6 +219,10 @@ fn offset(seconds: i32, parts: usize, colon: bool) -> String {
     format!("{sign}{}", texts.join(if colon { ":" } else { "" }))
 }
 
+/// The parts of an offset: their seconds, the most that Go takes, and their names in its errors.
+const OFFSET: [(i32, i64, &str); 3] =
+    [(3600, 24, "time zone offset hour"), (60, 60, "time zone offset minute"), (1, 60, "time zone offset second")];
+
 /// What is read from a text.
 struct Read {
     year: i64,
@@ -231,6 +236,8 @@ struct Read {
     pm: Option<bool>,
     offset: Option<i32>,
     zone: Option<String>,
+    /// A part of the offset that is too large.
+    out_of_range: Option<&'static str>,
 }
 
 /// Go's `time.ParseInLocation(layout, text, time.UTC)`; the error is Go's text.
@@ -247,6 +254,7 @@ pub(super) fn parse(layout: &str, text: &str) -> Result<Time, TimeError> {
         pm: None,
         offset: None,
         zone: None,
+        out_of_range: None,
     };
     let mut rest = text;
     for (piece_text, piece) in pieces(layout) {
@@ -318,12 +326,12 @@ impl Read {
             Piece::LongYear => into(&mut self.year, digits(rest, 4, 4)),
             Piece::Year => {
                 let (year, rest) = digits(rest, 2, 2)?;
-                self.year = if year >= 69 { year + 1900 } else { year + 2000 };
+                self.year = year.saturating_add(if year >= 69 { 1900 } else { 2000 });
                 Some(rest)
             }
             Piece::LongMonth | Piece::Month => {
                 let (index, rest) = named(rest, &MONTHS, piece == Piece::Month)?;
-                self.month = i64::try_from(index).ok()? + 1;
+                self.month = i64::try_from(index).ok()?.saturating_add(1);
                 Some(rest)
             }
             Piece::LongWeekday | Piece::Weekday => {
@@ -361,28 +369,26 @@ impl Read {
                 rest.get(1..)
             }
             Piece::Offset { parts, colon, .. } => {
-                let sign = if rest.starts_with('-') {
-                    -1
-                } else if rest.starts_with('+') {
-                    1
-                } else {
-                    return None;
-                };
-                let mut rest = rest.get(1..)?;
-                let mut seconds = 0;
+                let is_west = rest.starts_with('-');
+                let mut rest = rest.strip_prefix(['-', '+'])?;
+                let mut seconds = 0_i32;
                 for part in 0..parts {
                     if colon && part > 0 {
                         rest = rest.strip_prefix(':')?;
                     }
                     let (number, after) = digits(rest, 2, 2)?;
-                    seconds += i32::try_from(number).ok()? * [3600, 60, 1].get(part).copied()?;
+                    let (unit, most, name) = OFFSET.get(part).copied()?;
+                    if number > most {
+                        self.out_of_range = Some(name);
+                    }
+                    seconds = seconds.saturating_add(i32::try_from(number).ok()?.saturating_mul(unit));
                     rest = after;
                 }
-                self.offset = Some(sign * seconds);
+                self.offset = Some(if is_west { seconds.saturating_neg() } else { seconds });
                 Some(rest)
             }
             Piece::Fraction { trim, digits, .. } => match read_fraction(rest) {
-                Some((nanos, after)) if trim || rest.len() - after.len() == digits + 1 => {
+                Some((nanos, after)) if trim || rest.len().saturating_sub(after.len()) == digits.saturating_add(1) => {
                     self.nanos = nanos;
                     Some(after)
                 }
@@ -393,16 +399,19 @@ impl Read {
     }
 
     fn finish(self) -> Result<Time, &'static str> {
+        if let Some(part) = self.out_of_range {
+            return Err(part);
+        }
         let (mut month, mut day) = (self.month, self.day);
         if let Some(year_day) = self.year_day {
-            let civil = Civil::new(seconds_of(self.year, 1) + (year_day - 1) * 86_400);
+            let civil = Civil::new(of_day(seconds_of(self.year, 1), year_day));
             if civil.year != self.year {
                 return Err("day-of-year");
             }
             (month, day) = (civil.month, civil.day);
         }
         let hour = match self.pm {
-            Some(true) if self.hour < 12 => self.hour + 12,
+            Some(true) if self.hour < 12 => self.hour.saturating_add(12),
             Some(false) if self.hour == 12 => 0,
             _ => self.hour,
         };
@@ -417,8 +426,7 @@ impl Read {
                 return Err(what);
             }
         }
-        let of_day = hour * 3600 + self.minute * 60 + self.second;
-        let local = seconds_of(self.year, month) + (day - 1) * 86_400 + of_day;
+        let local = of_day(seconds_of(self.year, month), day).saturating_add(of_time(hour, self.minute, self.second));
         // A zone known by name only has no offset: Go invents one of zero.
         let offset = self.offset.unwrap_or(0);
         let zone = match (self.zone, self.offset) {
@@ -426,7 +434,7 @@ impl Read {
             (None, Some(seconds)) if seconds != 0 => String::new(),
             (None, _) => "UTC".to_owned(),
         };
-        Ok(Time { seconds: local - i64::from(offset), nanos: self.nanos, offset, zone })
+        Ok(Time { seconds: local.saturating_sub(i64::from(offset)), nanos: self.nanos, offset, zone })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Reckons with dates (Masterminds/sprig `date.go`). The clock is the caller's; "Local" is UTC, as on a server.
 
+#![warn(clippy::arithmetic_side_effects)]
+
 use slipway_gocompat::duration;
 use slipway_gocompat::time::{self, TimeError, month_name, weekday_name};
 use slipway_gotmpl::{Context, FuncError, Function, INT, Kind, Native, Str, Type, Value};
@@ -203,7 +205,7 @@ fn ago(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
     let nanos = now(cx)?.since(&moment(cx, args.first())?);
     // To the nearest second, halves away from zero.
     let rounded = (nanos.saturating_abs().saturating_add(500_000_000) / 1_000_000_000).saturating_mul(1_000_000_000);
-    Ok(duration::format(rounded * nanos.signum()).into())
+    Ok(duration::format(rounded.saturating_mul(nanos.signum())).into())
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the shape of a function in the table")]
@@ -217,8 +219,15 @@ fn duration_of(_: &mut Context<'_>, args: &[Value]) -> Outcome {
 }
 
 fn duration_round(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
-    const UNITS: [(u64, &str); 6] =
-        [(31_536_000, "y"), (2_592_000, "mo"), (86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+    const SECOND: u64 = 1_000_000_000;
+    const UNITS: [(u64, &str); 6] = [
+        (31_536_000 * SECOND, "y"),
+        (2_592_000 * SECOND, "mo"),
+        (86_400 * SECOND, "d"),
+        (3_600 * SECOND, "h"),
+        (60 * SECOND, "m"),
+        (SECOND, "s"),
+    ];
     let nanos = match args {
         [Value::Str(text)] => duration::parse(&text.to_text()).unwrap_or(0),
         [Value::Int(kind, nanos)] if kind.to_string() == "int64" => *nanos,
@@ -229,6 +238,7 @@ fn duration_round(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
         _ => return misused(),
     };
     let nanos = nanos.unsigned_abs();
-    let fit = UNITS.iter().find(|(seconds, _)| nanos > seconds * 1_000_000_000);
-    Ok(fit.map_or("0s".to_owned(), |(seconds, unit)| format!("{}{unit}", nanos / (seconds * 1_000_000_000))).into())
+    let fit = UNITS.iter().find(|(unit, _)| nanos > *unit);
+    let count = |unit: u64| nanos.checked_div(unit).unwrap_or_default();
+    Ok(fit.map_or("0s".to_owned(), |(unit, name)| format!("{}{name}", count(*unit))).into())
 }

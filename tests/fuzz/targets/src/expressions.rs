@@ -41,13 +41,13 @@ pub fn jq(data: &[u8]) {
     for field in ["jqPathExpressions", "jsonPointers"] {
         let entry = json!({"group": "*", "kind": "*", field: [expression]});
         let Ok(normalizer) = Normalizer::new(&[entry], &Overrides::default()) else { continue };
-        let mut normalized = object.clone();
-        if normalizer.normalize(&mut normalized).is_ok() {
+        let mut left = object.clone();
+        if normalizer.normalize(&mut left).is_ok() {
             assert!(
-                is_part(&normalized.to_value(), &object.to_value()),
+                is_part(&left.to_value(), &object.to_value()),
                 "{field} {expression}: {} became {}",
                 object.to_value(),
-                normalized.to_value()
+                left.to_value()
             );
         }
     }

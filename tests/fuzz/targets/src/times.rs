@@ -30,13 +30,13 @@ const RFC_3339: &str = "2006-01-02T15:04:05.999999999Z07:00";
 /// A layout, a date by it, and a number of seconds, months and nanoseconds, a line each.
 pub fn date(data: &[u8]) {
     let Some(text) = parts::text(data) else { return };
-    let [layout, date, number] = parts::lines(text);
+    let [layout, shown, number] = parts::lines(text);
     let number: i64 = number.trim().parse().unwrap_or(1);
-    let times = [Time::parse(layout, date), Time::parse(RFC_3339, date), Ok(Time::unix(number))];
+    let times = [Time::parse(layout, shown), Time::parse(RFC_3339, shown), Ok(Time::unix(number))];
     for time in times.into_iter().flatten() {
         let _ = time.format(layout);
         let later = time.plus(number).plus_date(number, number, number);
-        let _ = (later.since(&time), later.to_string(), later.in_zone(date).rfc3339());
+        let _ = (later.since(&time), later.to_string(), later.in_zone(shown).rfc3339());
         if (0..=9_999).contains(&time.civil().year) {
             let printed = time.rfc3339();
             let again = Time::parse(RFC_3339, &printed).map(|again| again.instant());

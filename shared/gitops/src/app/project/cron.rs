@@ -2,6 +2,8 @@
 //! no descriptors (`@daily`), names of months and days in any case; a day matches if day of month *or* day of week
 //! matches, unless one of them is a star. The time is seconds since 1970 in the caller's time zone.
 
+#![warn(clippy::arithmetic_side_effects)]
+
 use jiff::Span;
 use jiff::civil::Date;
 
@@ -90,7 +92,7 @@ impl Schedule {
 }
 
 fn has(bits: u64, bit: u32) -> bool {
-    bits >> bit & 1 == 1
+    bits.checked_shr(bit).is_some_and(|bits| bits & 1 == 1)
 }
 
 type Bounds = (u32, u32, &'static [&'static str]);
@@ -130,8 +132,9 @@ fn one_range(text: &str, (min, max, names): Bounds) -> Result<(u64, bool), Strin
         return Err(format!("step of `{text}` must be positive"));
     }
     let step = step.unwrap_or(1);
-    let bits =
-        (from..=to).step_by(usize::try_from(step).unwrap_or(usize::MAX)).fold(0, |bits, bit| bits | 1_u64 << bit);
+    let bits = (from..=to)
+        .step_by(usize::try_from(step).unwrap_or(usize::MAX))
+        .fold(0, |bits, bit| bits | 1_u64.checked_shl(bit).unwrap_or_default());
     Ok((bits, star && step == 1))
 }
 

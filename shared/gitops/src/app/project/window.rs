@@ -1,6 +1,8 @@
 //! Evaluates sync windows (argoproj/argo-cd `pkg/apis/application/v1alpha1/types.go`, SyncWindows). Pure: the time is
 //! an argument.
 
+#![warn(clippy::arithmetic_side_effects)]
+
 use std::fmt;
 
 use jiff::tz::TimeZone;
