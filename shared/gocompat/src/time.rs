@@ -144,4 +144,14 @@ mod tests {
         assert_eq!(Time::ZERO.to_string(), "0001-01-01 00:00:00 +0000 UTC");
         assert_eq!(time.since(&Time::unix(i64::MIN)), i64::MAX);
     }
+
+    #[test]
+    fn offsets_are_bounded_as_in_go() {
+        let error = |text| Time::parse("15:04 -07:00:00", text).unwrap_err().to_string();
+        for (text, part) in [("12:00 +25:00:00", "hour"), ("12:00 -24:61:00", "minute"), ("12:00 +24:60:61", "second")]
+        {
+            assert_eq!(error(text), format!("parsing time \"{text}\": time zone offset {part} out of range"));
+        }
+        assert!(Time::parse("-0700", "+2460").is_ok());
+    }
 }

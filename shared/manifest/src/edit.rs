@@ -47,7 +47,12 @@ pub enum EditError {
 
 /// `text`, a kustomization, with its entry for `image.name` as `image` says; `None` where it already says so.
 pub fn set_image(text: &str, image: &Image) -> Result<Option<String>, EditError> {
-    let (value, marks) = yaml::parse_marked(text).map_err(EditError::Yaml)?;
+    let (value, mut marks) = yaml::parse_marked(text).map_err(EditError::Yaml)?;
+    // A block text, and what ends with one, takes the line breaks behind it along: they are the file's.
+    for mark in marks.values_mut() {
+        let written = text.get(mark.value.0..mark.value.1).unwrap_or_default();
+        mark.value.1 = mark.value.0 + written.trim_end_matches(['\n', '\r']).len();
+    }
     let Value::Object(root) = &value else {
         return Err(EditError::Shape("the kustomization".to_owned(), "a mapping"));
     };

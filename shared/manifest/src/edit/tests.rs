@@ -22,6 +22,8 @@ fn only_the_tag_changes() {
         ("{\"images\": [{\"name\": \"a\"}]}", "{\"images\": [{\"name\": \"a\", \"newTag\": \"v2\"}]}"),
         ("images:\n- name: a\n  newTag: &t v1\n", "images:\n- name: a\n  newTag: &t v2\n"),
         ("x: &t v1\nimages:\n- name: a\n  newTag: *t\n", "x: &t v1\nimages:\n- name: a\n  newTag: v2\n"),
+        ("images:\n- name: a\n  newTag: >-\n    v1\n", "images:\n- name: a\n  newTag: v2\n"),
+        ("images:\n- name: a\n  newTag: |\n    v1\n\n# c\nx: 1\n", "images:\n- name: a\n  newTag: v2\n\n# c\nx: 1\n"),
         ("\u{feff}images:\n- name: a\n  newTag: v1\n", "\u{feff}images:\n- name: a\n  newTag: v2\n"),
     ] {
         assert_eq!(edited(before, &tag("a", "v2")), after, "{before:?}");
@@ -54,6 +56,7 @@ fn fields_that_the_image_does_not_have_go() {
     for (before, after) in [
         ("images:\n- name: a\n  digest: sha256:0\n  newTag: v1\n", "images:\n- name: a\n  newTag: v2\n"),
         ("images:\n- digest: sha256:0\n  name: a\n", "images:\n- name: a\n  newTag: v2\n"),
+        ("images:\n- digest: |-\n    sha256:0\n  name: a\n", "images:\n- name: a\n  newTag: v2\n"),
         ("images:\n- name: a\n  newTag: v1\n  newName: b", "images:\n- name: a\n  newTag: v2"),
         ("images: [{name: a, newName: b, newTag: v1}]", "images: [{name: a, newTag: v2}]"),
         ("images: [{name: a, newTag: v1, newName: b}]", "images: [{name: a, newTag: v2}]"),

@@ -7,6 +7,8 @@ use slipway_manifest::yaml::{self, Options};
 
 use crate::parts::{self, is_same};
 
+type Print = fn(&Value) -> String;
+
 /// Any bytes by either rules; what was read is the same when it is written and read again.
 pub fn yaml(data: &[u8]) {
     let Ok(text) = yaml::decode(data) else { return };
@@ -18,8 +20,14 @@ pub fn yaml(data: &[u8]) {
     documents.extend(yaml::parse_all(&text).unwrap_or_default());
     documents.dedup();
     for document in &documents {
-        for print in [yaml::to_string, yaml::to_string_go, yaml::to_string_pretty] {
+        for (print, is_of_go) in
+            [(yaml::to_string as Print, false), (yaml::to_string_go, true), (yaml::to_string_pretty, true)]
+        {
             let printed = print(document);
+            // Go's own printer gets these wrong, whose bytes we copy.
+            if is_of_go && (printed.contains(['\u{85}', '\u{2028}', '\u{2029}']) || printed.contains("<<")) {
+                continue;
+            }
             let again = yaml::parse(&printed);
             assert!(
                 again.as_ref().is_ok_and(|again| is_same(again, document)),
@@ -39,6 +47,7 @@ pub fn set_image(data: &[u8]) {
     let image = Image { name: name.to_owned(), new_tag: Some(TAG.to_owned()), ..Image::default() };
     let Ok(Some(edited)) = edit::set_image(text, &image) else { return };
     assert_eq!(edit::set_image(&edited, &image), Ok(None), "the edit is done:\n{edited}");
+    assert_eq!(text.ends_with('\n'), edited.ends_with('\n'), "{edited}");
 
     let read = |text: &str| yaml::parse(text).unwrap_or_else(|error| panic!("{error}:\n{text}"));
     let (before, after) = (read(text), read(&edited));
@@ -56,9 +65,11 @@ pub fn set_image(data: &[u8]) {
     // Where the tag alone changes and is written once, as it is, nothing else may.
     let entry = before.iter().find(|entry| !is_other(entry)).and_then(Value::as_object);
     let Some(tag) = entry.and_then(|entry| entry.get("newTag")).and_then(Value::as_str) else { return };
+    // A block becomes a plain scalar; of a value with an alias there are several.
+    let is_simple = !text.contains(['&', '*', '>', '|']);
     let is_plain = tag.len() > 3 && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let is_alone = entry.is_some_and(|entry| !entry.contains_key("newName") && !entry.contains_key("digest"));
-    if is_plain && is_alone && text.matches(tag).count() == 1 && !text.contains(['&', '*']) {
+    if is_plain && is_alone && is_simple && text.matches(tag).count() == 1 {
         assert_eq!(edited, text.replacen(tag, TAG, 1));
     }
 }
