@@ -24,7 +24,9 @@ pub fn canonical(text: &str) -> Option<String> {
     let sign = if is_negative { "-" } else { "" };
     let printed = if is_binary { binary(value, exponent) } else { None };
     let printed = printed.or_else(|| decimal(value, exponent, is_scientific))?;
-    Some(format!("{sign}{printed}"))
+    let canonical = format!("{sign}{printed}");
+    // Normalized, a number may be beyond the bounds that it was within.
+    parse(&canonical).is_some().then_some(canonical)
 }
 
 /// Whether two quantities are equal, whatever their units (`Quantity.Cmp`); what is none equals nothing.
@@ -156,6 +158,8 @@ mod tests {
             "9999999999999999999999999999999",
             "1e99999999999",
             "1e-2147483648",
+            "1000e1000",
+            "999999999999999999999999999999e1",
             "10e2147483647",
         ] {
             assert_eq!(canonical(text), None, "{text}");

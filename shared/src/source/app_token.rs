@@ -46,3 +46,21 @@ impl Signer<Vec<u8>> for Rs256 {
         signed.map_err(|_| Error::new()).map(|()| signature)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::{Header, encode};
+
+    use super::*;
+
+    /// What jsonwebtoken would sign by itself is ours to refuse: no other signer is in its place.
+    #[test]
+    fn ring_alone_signs() {
+        use_ring();
+        let refused =
+            |algorithm, key: EncodingKey| encode(&Header::new(algorithm), &[0], &key).unwrap_err().into_kind();
+        assert_eq!(refused(Algorithm::HS256, EncodingKey::from_secret(b"secret")), ErrorKind::InvalidAlgorithm);
+        let kind = refused(Algorithm::RS256, EncodingKey::from_rsa_der(b"no key"));
+        assert!(matches!(kind, ErrorKind::InvalidRsaKey(_)), "{kind:?}");
+    }
+}

@@ -55,6 +55,9 @@ pub fn cluster_secret(data: &[u8]) {
 pub fn kubeconfig(data: &[u8]) {
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     file.write_all(data).expect("a small file");
+    // A connection is made ready for the runtime that uses it.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let _inside = runtime.enter();
     if let Err(error) = Cluster::from_kubeconfig(file.path(), None, None) {
         let mut cause: Option<&dyn std::error::Error> = Some(&error);
         while let Some(error) = cause {

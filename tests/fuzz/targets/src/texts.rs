@@ -17,7 +17,8 @@ pub fn semver(data: &[u8]) {
         let printed = version.to_string();
         let again = Version::parse(&printed).unwrap_or_else(|error| panic!("{printed}: {error}"));
         assert!(again == *version && again.metadata == version.metadata, "{printed}");
-        assert!((0..3).all(|level| version.next(level) >= *version), "{printed}");
+        let has_next = ![version.major, version.minor, version.patch].contains(&u64::MAX);
+        assert!(!has_next || (0..3).all(|level| version.next(level) > *version), "{printed}");
         assert!(is_compatible(&format!("={printed}"), &printed), "{printed} is itself");
         let fits = parsed.as_ref().is_ok_and(|constraint| constraint.check(version));
         assert_eq!(fits, is_compatible(constraint, &version.original));
