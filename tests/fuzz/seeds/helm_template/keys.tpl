@@ -1,1 +1,1 @@
-{{ derivePassword 1 "long" "p" "u" "s" }}{{ genCA "a" 1 | len }}{{ "x" | sha256sum | b64enc }}{{ htpasswd "a" "b" }}
+{{ genPrivateKey "ed25519" | len }}{{ genPrivateKey "ecdsa" | trunc 20 }}{{ "x" | sha256sum | b64enc }}{{ encryptAES "k" "text" }}{{ randAlphaNum 5 }}{{ "pem" | genCAWithKey "a" 1 }}
