@@ -90,8 +90,8 @@ fn usage() -> (f64, u64) {
     (f64::from(ticks) / 100.0, peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024)
 }
 
-/// `cargo test --release -p slipway-tests --test flow a_minute_of -- --ignored --nocapture`, by itself: what it prints is
-/// that of the whole process.
+/// By itself, as what it prints is that of the whole process:
+/// `cargo test --release -p slipway-tests --test flow a_minute_of -- --ignored --nocapture`
 #[tokio::test]
 #[ignore = "takes two minutes"]
 async fn a_minute_of_it_takes_bounded_time_and_memory() {

@@ -72,7 +72,9 @@ const TOML: &str = r#"
 {{- $once := fromToml .text -}}
 {{- if not (hasKey $once "Error") -}}
 {{- $printed := toToml $once -}}
-{{- if ne (toJson (fromToml $printed)) (toJson $once) }}{{ fail (printf "%s became %s" (toJson $once) $printed) }}{{ end -}}
+{{- if ne (toJson (fromToml $printed)) (toJson $once) -}}
+{{- fail (printf "%s became %s" (toJson $once) $printed) -}}
+{{- end -}}
 {{- end -}}
 "#;
 

@@ -53,7 +53,11 @@ pub fn cron(data: &[u8]) {
     let Some(text) = parts::text(data) else { return };
     let [schedule, duration, zone, second] = parts::lines(text);
     let Ok(now) = Timestamp::from_second(second.trim().parse().unwrap_or(1_700_000_000)) else { return };
-    let window = |kind: &str| json!({"kind": kind, "schedule": schedule, "duration": duration, "timeZone": zone, "applications": ["*"]});
+    let window = |kind: &str| {
+        json!({
+            "kind": kind, "schedule": schedule, "duration": duration, "timeZone": zone, "applications": ["*"],
+        })
+    };
     for kind in ["allow", "deny"] {
         let (app, project) = (application(), project(&[window(kind), window("deny")]));
         let cluster = ClusterName::default();
