@@ -5,7 +5,7 @@ use slipway_budget::{Budget, Exceeded};
 use slipway_gocompat::regexp;
 
 /// Pays for the parse of a template. What stands in actions becomes a tree.
-pub(crate) fn of_template(budget: &Budget, text: &str) -> Result<(), Exceeded> {
+pub fn of_template(budget: &Budget, text: &str) -> Result<(), Exceeded> {
     /// What an operand comes to in the tree, with the room that lists keep for growth.
     const OPERAND: usize = 192;
     /// What a parsed text takes, however short.

@@ -260,7 +260,7 @@ fn whole(float: f64) -> Result<Json, FuncError> {
 }
 
 /// Helm's `toYaml`: without the line break at the end.
-pub(crate) fn to_yaml(cx: &Context<'_>, value: &Value) -> Result<Value, FuncError> {
+pub fn to_yaml(cx: &Context<'_>, value: &Value) -> Result<Value, FuncError> {
     finish(cx, yaml::to_string_go(&to_json(cx, value, Numbers::Int64)?))
 }
 

@@ -30,15 +30,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 use slipway_budget::Budget as RenderBudget;
 use slipway_gocompat::semver::is_compatible;
-use slipway_gotmpl::{Budget, Str};
+use slipway_gotmpl::{Budget, Function, Str};
 use slipway_manifest::{Object, Tree, yaml};
 
 pub use chart::archive::ArchiveError;
 pub use chart::{LoadError, MetadataError};
+pub use cost::of_template as pay_for_template;
+pub use encode::to_yaml;
 pub use error::{HelmError, ManifestError, MissingDependency, RenderError};
 pub use manifests::{Hook, Manifest};
 pub use options::{Limits, Lookup, Options, Release, Set, SetKind};
 pub use slipway_gotmpl::on_stack;
+pub use state::State as FunctionState;
 pub use strvals::SetError;
 pub use values::CoalesceError;
 
@@ -83,7 +86,7 @@ impl Rendered {
 /// Fails where Helm fails, and where a bound is reached; every error names the file, and for templates the line.
 pub fn render(tree: &Tree, chart_path: &str, options: &Options) -> Result<Rendered, HelmError> {
     in_thread(options, || {
-        let state = State::new(options);
+        let state = State::of(options);
         let run = run(tree, chart_path, options, &state).map_err(|error| match state.take_needs() {
             needs if needs.is_empty() => error,
             needs => HelmError::Unanswered { needs, error: Box::new(error) },
@@ -108,7 +111,7 @@ pub fn render(tree: &Tree, chart_path: &str, options: &Options) -> Result<Render
 /// What each template prints by its path, partials left out, before it is cut into manifests. Fails as [`render`] does.
 pub fn render_texts(tree: &Tree, chart_path: &str, options: &Options) -> Result<BTreeMap<String, Vec<u8>>, HelmError> {
     in_thread(options, || {
-        let run = run(tree, chart_path, options, &State::new(options))?;
+        let run = run(tree, chart_path, options, &State::of(options))?;
         Ok(run.texts.into_iter().map(|(name, text)| (name, text.as_bytes().to_vec())).collect())
     })
 }
@@ -117,7 +120,7 @@ pub fn render_texts(tree: &Tree, chart_path: &str, options: &Options) -> Result<
 /// functions. Fails as [`render`] does.
 pub fn render_template(name: &str, text: &str, data: &Value, options: &Options) -> Result<Vec<u8>, HelmError> {
     in_thread(options, || {
-        let state = State::new(options);
+        let state = State::of(options);
         let out = engine::render_one(name, text, data, &state, &budget(options)).map_err(Box::new)?;
         Ok(out.as_bytes().to_vec())
     })
@@ -127,7 +130,7 @@ pub fn render_template(name: &str, text: &str, data: &Value, options: &Options) 
 /// Fails as [`render`] does.
 pub fn render_name(text: &str, options: &Options) -> Result<Vec<u8>, HelmError> {
     in_thread(options, || {
-        let state = State::new(options);
+        let state = State::of(options);
         Ok(engine::render_name(text, &state, &budget(options)).map_err(Box::new)?)
     })
 }
@@ -135,6 +138,12 @@ pub fn render_name(text: &str, options: &Options) -> Result<Vec<u8>, HelmError> 
 /// The names of all functions that templates may call, besides those of text/template itself; sorted.
 pub fn function_names() -> BTreeSet<&'static str> {
     sprig::functions().names().collect()
+}
+
+/// The functions of sprig v3.3.0 for templates outside of charts, without `env`, `expandenv` and `getHostByName`. Such
+/// templates are executed with a [`FunctionState`].
+pub fn sprig_functions() -> Vec<&'static [Function]> {
+    sprig::generic()
 }
 
 /// The values that `-f` and `--set` come to, without any chart's defaults; paths of `--set-file` are paths in `tree`.

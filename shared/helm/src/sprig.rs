@@ -27,30 +27,37 @@ mod semver;
 mod strings;
 mod urls;
 
-use slipway_gotmpl::FuncMap;
+use slipway_gotmpl::{FuncMap, Function};
 
 use crate::function::{Outcome, misused, nil_dereference, state};
 
+/// What Helm takes from sprig.
+const COMMON: [&[Function]; 17] = [
+    case::TABLE,
+    crypto::TABLE,
+    cut::TABLE,
+    data::TABLE,
+    dates::TABLE,
+    defaults::TABLE,
+    dicts::TABLE,
+    encoding::TABLE,
+    lists::TABLE,
+    math::TABLE,
+    paths::TABLE,
+    random::TABLE,
+    reflect::TABLE,
+    regexes::TABLE,
+    semver::TABLE,
+    strings::TABLE,
+    urls::TABLE,
+];
+
 /// Every function that Helm's engine knows besides those of text/template.
 pub(crate) fn functions() -> FuncMap {
-    FuncMap::new(&[
-        case::TABLE,
-        crypto::TABLE,
-        cut::TABLE,
-        data::TABLE,
-        dates::TABLE,
-        defaults::TABLE,
-        dicts::TABLE,
-        encoding::TABLE,
-        helm::TABLE,
-        lists::TABLE,
-        math::TABLE,
-        paths::TABLE,
-        random::TABLE,
-        reflect::TABLE,
-        regexes::TABLE,
-        semver::TABLE,
-        strings::TABLE,
-        urls::TABLE,
-    ])
+    FuncMap::new(&[&COMMON[..], &[data::HELM, helm::TABLE]].concat())
+}
+
+/// sprig alone, as far as it does not look at the environment.
+pub(crate) fn generic() -> Vec<&'static [Function]> {
+    [&COMMON[..], &[data::SPRIG]].concat()
 }

@@ -16,7 +16,7 @@ use crate::cost;
 use crate::options::{Lookup, Options};
 
 /// What functions find and leave during a render.
-pub(crate) struct State {
+pub struct State {
     pub(crate) regexes: Regexes,
     /// How often each template is inside itself.
     pub(crate) includes: RefCell<HashMap<Str, usize>>,
@@ -34,7 +34,12 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(options: &Options) -> Self {
+    /// For templates outside of charts: random values come from `seed`, the time is `now`.
+    pub fn new(seed: [u8; 32], now: Timestamp) -> Self {
+        Self::of(&Options { seed, now, ..Options::default() })
+    }
+
+    pub(crate) fn of(options: &Options) -> Self {
         Self {
             regexes: Regexes::default(),
             includes: RefCell::default(),

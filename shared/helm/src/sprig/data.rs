@@ -15,6 +15,7 @@ use crate::encode::{Style, to_text, to_yaml, to_yaml_pretty};
 const ANY: &[Type] = &[Type::Any];
 const TEXT: &[Type] = &[Type::String];
 
+/// sprig's own functions that Helm leaves as they are.
 pub(super) const TABLE: &[Function] = &[
     Function::new("toJson", ANY, |cx, args| swallow(encode(cx, args, Style::Escaped))),
     Function::new("mustToJson", ANY, |cx, args| encode(cx, args, Style::Escaped)),
@@ -22,6 +23,25 @@ pub(super) const TABLE: &[Function] = &[
     Function::new("mustToPrettyJson", ANY, |cx, args| encode(cx, args, Style::Pretty)),
     Function::new("toRawJson", ANY, |cx, args| encode(cx, args, Style::Raw)),
     Function::new("mustToRawJson", ANY, |cx, args| encode(cx, args, Style::Raw)),
+    Function::new("mustFromJson", TEXT, |cx, args| match from_json(cx, args)? {
+        Ok(json) => Ok(Value::from_json(&json, Numbers::Float)),
+        Err(message) => Err(message.into()),
+    }),
+];
+
+/// What sprig has where Helm has its own.
+pub(super) const SPRIG: &[Function] = &[
+    Function::new("fromJson", TEXT, |cx, args| {
+        Ok(from_json(cx, args)?.map_or(Value::Nil, |json| Value::from_json(&json, Numbers::Float)))
+    }),
+    Function::new("fail", TEXT, |_, args| match args {
+        [Value::Str(message)] => Err(message.to_text().into_owned().into()),
+        _ => misused(),
+    }),
+];
+
+/// Helm's own.
+pub(super) const HELM: &[Function] = &[
     Function::new("toYaml", ANY, |cx, args| swallow(one(args).and_then(|value| to_yaml(cx, value)))),
     Function::new("mustToYaml", ANY, |cx, args| one(args).and_then(|value| to_yaml(cx, value))),
     Function::new("toYamlPretty", ANY, |cx, args| swallow(one(args).and_then(|value| to_yaml_pretty(cx, value)))),
@@ -33,10 +53,6 @@ pub(super) const TABLE: &[Function] = &[
     }),
     Function::new("fromJsonArray", TEXT, |cx, args| {
         from_json(cx, args).map(|decoded| array(decoded, "", List::nil(&Type::Any)))
-    }),
-    Function::new("mustFromJson", TEXT, |cx, args| match from_json(cx, args)? {
-        Ok(json) => Ok(Value::from_json(&json, Numbers::Float)),
-        Err(message) => Err(message.into()),
     }),
     Function::new("fromYaml", TEXT, |cx, args| {
         from_yaml(cx, args).map(|decoded| mapping(decoded, JSON_OF_YAML, Map::new()))
