@@ -10,6 +10,8 @@
     reason = "a test may stop by panicking"
 )]
 
+mod appset;
+mod appset_corpus;
 mod diff;
 #[allow(dead_code, reason = "tests/conformance uses the rest of it")]
 #[macro_use]
@@ -23,12 +25,14 @@ mod sync_engine;
 mod sync_tasks;
 
 suites! {
+    appset_corpus,
     diff,
     normalize,
     sync_engine,
 }
 
 record_suites! {
+    appset,
     health,
     hooks,
     project,

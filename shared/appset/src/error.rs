@@ -9,7 +9,7 @@ use slipway_manifest::{ObjectError, YamlError};
 /// Why an ApplicationSet makes no Applications: one that can't be told is never left out, as what is missing in the
 /// list would be deleted.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to generate the Applications of the ApplicationSet {set}: {field}: {kind}")]
+#[error("failed to generate the Applications of the ApplicationSet {set} at `{field}`")]
 pub struct Error {
     /// NAMESPACE/NAME of the set.
     pub set: String,
@@ -19,7 +19,7 @@ pub struct Error {
     pub field: String,
     /// What is wrong with it.
     #[source]
-    pub kind: ErrorKind,
+    pub kind: Box<ErrorKind>,
 }
 
 /// What is wrong with a field of an ApplicationSet.

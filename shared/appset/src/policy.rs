@@ -76,7 +76,8 @@ impl Policy {
     /// might delete.
     pub(crate) fn of(spec: &Value) -> Result<Self, (String, crate::ErrorKind)> {
         let sync_policy = &spec["syncPolicy"];
-        let strategy = &spec["strategy"];
+        let (preserved, strategy) = (&spec["preservedFields"], &spec["strategy"]);
+        let rolling_sync = &strategy["rollingSync"];
         Ok(Self {
             applications_sync: match text(&sync_policy["applicationsSync"]) {
                 "" | "sync" => ApplicationsSync::Sync,
@@ -96,11 +97,11 @@ impl Policy {
                     jq_path_expressions: texts(&item["jqPathExpressions"]),
                 })
                 .collect(),
-            preserved_annotations: texts(&spec["preservedFields"]["annotations"]),
-            preserved_labels: texts(&spec["preservedFields"]["labels"]),
+            preserved_annotations: texts(&preserved["annotations"]),
+            preserved_labels: texts(&preserved["labels"]),
             strategy: match text(&strategy["type"]) {
                 "" | "AllAtOnce" => Strategy::AllAtOnce,
-                "RollingSync" => Strategy::RollingSync(RolloutStep::all(&strategy["rollingSync"]["steps"])?),
+                "RollingSync" => Strategy::RollingSync(RolloutStep::all(&rolling_sync["steps"])?),
                 other => return Err(unknown("spec.strategy.type", other, "AllAtOnce, RollingSync")),
             },
             reverse_deletion: text(&strategy["deletionOrder"]).eq_ignore_ascii_case("reverse"),

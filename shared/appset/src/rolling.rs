@@ -77,7 +77,10 @@ impl RolloutStep {
             Ok(MatchExpression { key: text(&one["key"]).to_owned(), negated, values: texts(&one["values"]) })
         };
         Ok(Self {
-            match_expressions: items(&step["matchExpressions"]).enumerate().map(expression).collect::<Result<_, _>>()?,
+            match_expressions: items(&step["matchExpressions"])
+                .enumerate()
+                .map(expression)
+                .collect::<Result<_, _>>()?,
             max_update: MaxUpdate::of(&step["maxUpdate"]),
         })
     }
@@ -164,9 +167,8 @@ mod tests {
 
     #[test]
     fn max_update_bounds_what_is_on_its_way() {
-        let all: Vec<_> = (0..5)
-            .map(|n| application(&format!("p{n}"), "prod", if n == 4 { Updating } else { Waiting }))
-            .collect();
+        let all: Vec<_> =
+            (0..5).map(|n| application(&format!("p{n}"), "prod", if n == 4 { Updating } else { Waiting })).collect();
         let count = |max_update: Value| may_sync(&steps(&max_update), &all).len();
         for (max_update, expected) in [
             (json!(3), 2),
