@@ -98,7 +98,7 @@ fn wrapped(case: &Value, template: &Value) -> Value {
 }
 
 /// The Applications of a set, without what says that they are ones. What is missing is asked of the case's GitHub.
-fn applications(set: &Value, given: &Given, github: &Value) -> Result<Vec<Value>> {
+pub(crate) fn applications(set: &Value, given: &Given, github: &Value) -> Result<Vec<Value>> {
     let set = Object::from_value(set.clone())?;
     let mut given = given.clone();
     loop {
@@ -176,7 +176,7 @@ fn repository(repository: &Value) -> Repository {
 }
 
 /// What a case gives generators to look at; any repository holds the same.
-fn given(inputs: &Value) -> Result<Given> {
+pub(crate) fn given(inputs: &Value) -> Result<Given> {
     let mut tree = Tree::default();
     for (path, text) in entries(&inputs["gitFiles"]) {
         tree.insert(path, text.as_str().context("a file is a text")?.as_bytes())?;

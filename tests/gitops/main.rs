@@ -12,6 +12,7 @@
 
 mod appset;
 mod appset_corpus;
+mod appset_mutations;
 mod diff;
 #[allow(dead_code, reason = "tests/conformance uses the rest of it")]
 #[macro_use]
