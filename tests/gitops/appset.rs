@@ -45,8 +45,9 @@ fn set(case: &Value) -> Result<()> {
         one["spec"]["generators"] = json!([generator]);
         others.extend(applications(&one, &given, github).unwrap_or_default());
     }
-    // Of a generator whose template fails for some parameters Argo CD keeps what it made of others.
-    let is_whole = case["reason"] != "RenderTemplateParamsError";
+    // Of a generator whose template fails for some parameters Argo CD keeps what it made of others. Without a reason it
+    // refuses the set as such.
+    let is_whole = case["reason"] == "ApplicationGenerationFromParamsError";
     if is_whole { same(&expected, &sorted(others)) } else { Ok(()) }
 }
 
@@ -129,7 +130,8 @@ fn answer(given: &mut Given, need: Need, github: &Value) -> Result<()> {
             given.pull_requests.insert(repository, pulls);
         }
         Need::Repositories(organization) => {
-            let answer = &github[format!("/orgs/{}/repos", organization.organization)];
+            let path = format!("/orgs/{}/repos", organization.organization);
+            let answer = github.get(&path).with_context(|| format!("{path} was not found"))?;
             given.repositories.insert(organization, list(answer).map(repository).collect());
         }
         Need::Branches(wanted) => {

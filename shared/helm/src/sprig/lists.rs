@@ -208,6 +208,10 @@ fn sort_alpha(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
         own.borrow_mut().sort_by(|a, b| a.as_str().cmp(&b.as_str()));
         return Ok(list.clone());
     }
+    if matches!(list, Value::Nil) {
+        // What is no list at all is one of its text.
+        return Ok(List::typed(&Type::String, vec![text(cx, list)?.into()]).into());
+    }
     let mut texts = texts(cx, list)?;
     pay_sort(cx, &texts)?;
     texts.sort_by(|a, b| a.as_str().cmp(&b.as_str()));

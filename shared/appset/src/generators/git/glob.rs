@@ -47,6 +47,9 @@ impl Glob {
     /// one that can't be read.
     pub(super) fn doublestar(pattern: &str) -> Result<Self, &'static str> {
         let plain = clean(&format!("/{pattern}"));
+        if plain == "/" {
+            return Err("it names the repository's root, which is no file");
+        }
         let text = doublestar(plain.trim_start_matches('/')).ok_or("it ends within a class or alternatives")?;
         Ok(Self { literal: None, pattern: Some(compile(&text)?) })
     }
@@ -253,7 +256,7 @@ mod tests {
             assert!(glob.matches(yes), "{pattern} {yes}");
             assert!(!glob.matches(no), "{pattern} {no}");
         }
-        for wrong in ["{a", "[a", "a\\"] {
+        for wrong in ["{a", "[a", "a\\", "", ".", "a/.."] {
             assert!(Glob::doublestar(wrong).is_err(), "{wrong}");
         }
     }
