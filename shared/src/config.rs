@@ -5,6 +5,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+use slipway_manifest::yaml;
+
+use crate::app::Undeclared;
+use crate::root::tree::TreeOptions;
 use crate::source::github::GitHubSettings;
 use crate::source::{Location, LocationError};
 use crate::time;
@@ -52,6 +57,10 @@ variables! {
     KUBECONFIG = "SLIPWAY_KUBECONFIG", Some(""), "A kubeconfig to use instead of EKS, for local runs.";
     SYNC_TIMEOUT = "SLIPWAY_SYNC_TIMEOUT", Some("1h"), "How long a sync may take in all, hooks and waves included, a \
         day at most; then it has failed.";
+    PROJECTS = "SLIPWAY_PROJECTS", Some("strict"), "`strict`: an Application whose AppProject nothing declares is \
+        refused; `declared-or-open`: such a project allows everything, with a warning.";
+    SETTINGS = "SLIPWAY_SETTINGS", Some(""), "Keys of `argocd-cm` as a YAML mapping, for what no manifest of the root \
+        sets.";
     SLACK_SECRET = "SLIPWAY_SLACK_SECRET", Some(""), "Secrets Manager name of the Slack bot token; without it nothing \
         is sent to Slack.";
     SLACK_CHANNEL = "SLIPWAY_SLACK_CHANNEL", Some(""), "The channel's id; goes with the token.";
@@ -207,6 +216,11 @@ pub fn cluster(get: impl Fn(&str) -> Option<String>) -> Result<Cluster, ConfigEr
     Reader::read(&get, Reader::cluster)
 }
 
+/// What the tree of Applications is read with; like [`EcrPush::load`].
+pub fn tree_options(get: impl Fn(&str) -> Option<String>) -> Result<TreeOptions, ConfigError> {
+    Reader::read(&get, Reader::tree_options)
+}
+
 /// The process' environment, for the `load` functions.
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
@@ -253,6 +267,28 @@ impl<'a> Reader<'a> {
             self.error.invalid.push(format!("{} must be a duration such as `1h`, found `{value}`", variable.name));
             Duration::ZERO
         })
+    }
+
+    fn tree_options(&mut self) -> TreeOptions {
+        let undeclared = match self.required(PROJECTS).as_str() {
+            "declared-or-open" => Undeclared::Open,
+            "strict" => Undeclared::OnlyDefault,
+            other => {
+                let problem = format!("{} must be `strict` or `declared-or-open`, found `{other}`", PROJECTS.name);
+                self.error.invalid.push(problem);
+                Undeclared::Denied
+            }
+        };
+        let settings = match yaml::parse(&self.optional(SETTINGS).unwrap_or_default()) {
+            Ok(Value::Object(settings)) if settings.values().all(Value::is_string) => settings,
+            Ok(Value::Null) => Map::new(),
+            _ => {
+                let problem = format!("{} must be a YAML mapping of keys to strings", SETTINGS.name);
+                self.error.invalid.push(problem);
+                Map::new()
+            }
+        };
+        TreeOptions { undeclared, settings, clusters: Vec::new() }
     }
 
     fn root(&mut self) -> Location {

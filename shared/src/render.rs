@@ -9,12 +9,14 @@ mod context;
 mod directory;
 mod helm;
 mod kustomize;
+mod references;
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 use slipway_budget::{Budget, Exceeded};
-use slipway_helm::Lookup;
+use slipway_helm::argo::ArgoError;
+use slipway_helm::{ArchiveError, HelmError, Lookup};
 use slipway_manifest::{NodeKind, Object, ObjectError, Tree, TreeError, YamlError, tree, yaml};
 
 use crate::app::{AppError, Application, Source};
@@ -23,10 +25,14 @@ pub use background::in_background;
 pub use context::{BuildOptions, ClusterFacts, Context};
 
 /// The rendered objects of an Application, and their inputs.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub struct Rendered {
     /// The objects in the source's order; lists are split.
     pub objects: Vec<Object>,
+    /// The file that each of the objects is from, in their order; empty where the tool does not tell.
+    pub origins: Vec<String>,
+    /// What could not be read; only [`declarations`] goes on after it.
+    pub broken: Vec<RenderError>,
     /// Files of the tree that were read.
     pub files: BTreeSet<String>,
     /// Folders that were listed: a file added or removed there may change the result.
@@ -55,6 +61,17 @@ pub enum SourceType {
     Helm,
     /// A config management plugin.
     Plugin,
+}
+
+impl SourceType {
+    /// The tool, as the settings of Argo CD that turn it off call it; empty where none can.
+    pub fn tool(self) -> &'static str {
+        match self {
+            Self::Helm => "helm",
+            Self::Kustomize => "kustomize",
+            Self::Directory | Self::Plugin => "",
+        }
+    }
 }
 
 /// Why a source can't be rendered.
@@ -144,7 +161,7 @@ pub enum RenderError {
         app: String,
         /// The cause.
         #[source]
-        source: Box<slipway_helm::argo::ArgoError>,
+        source: Box<ArgoError>,
     },
     /// The chart failed to render.
     #[error("failed to render chart `{path}`")]
@@ -153,8 +170,66 @@ pub enum RenderError {
         path: String,
         /// The cause; in its long form (`{:#}`) with excerpts of the templates.
         #[source]
-        source: Box<slipway_helm::HelmError>,
+        source: Box<HelmError>,
     },
+}
+
+impl RenderError {
+    /// The file that is wrong, where it is one.
+    pub fn file(&self) -> Option<&str> {
+        match self {
+            Self::Yaml { file, .. }
+            | Self::NoObject { file, .. }
+            | Self::Invalid { file, .. }
+            | Self::Budget { file, .. } => Some(file),
+            Self::File(TreeError::NotUtf8 { path }) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing is known to be wrong, only something is not at hand: a remote base or file, a chart that is not
+    /// vendored or lies in Git LFS, an object of the cluster that a chart looks up.
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::Kustomize { source, .. } => is_missing_base(source),
+            Self::Helm { source, .. } => is_missing_chart(source),
+            Self::HelmSource { source, .. } => matches!(**source, ArgoError::Remote { .. }),
+            _ => false,
+        }
+    }
+}
+
+fn is_missing_chart(error: &HelmError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if matches!(error.downcast_ref(), Some(ArchiveError::LargeFile)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    matches!(error, HelmError::MissingDependencies { .. } | HelmError::Unanswered { .. })
+}
+
+fn is_missing_base(error: &slipway_kustomize::Error) -> bool {
+    match error {
+        slipway_kustomize::Error::Remote(_) | slipway_kustomize::Error::MissingChart { .. } => true,
+        slipway_kustomize::Error::Within { source, .. } => is_missing_base(source),
+        _ => false,
+    }
+}
+
+/// Tells by a file's content whether it may declare what is looked for.
+pub type Filter = fn(&[u8]) -> bool;
+
+/// How a source is read.
+#[derive(Clone, Copy)]
+struct Reading {
+    /// Whether somebody answers what a chart looks up; otherwise what fails for want of an answer is an error.
+    asked: bool,
+    /// Whether plain manifests that can't be read are noted and passed over.
+    tolerant: bool,
+    /// The plain manifests that are looked at; all without it.
+    filter: Option<Filter>,
 }
 
 /// Renders the Application's source from `tree`, the files of its repository at the commit in `context`.
@@ -163,11 +238,26 @@ pub enum RenderError {
 /// or plain manifests. Errors name the file. Plugins, Jsonnet and charts of Helm repositories are not supported yet,
 /// and are an error.
 pub fn render(tree: &Tree, app: &Application, context: &Context) -> Result<Rendered, RenderError> {
-    render_with(tree, app, context, true)
+    render_with(tree, app, context, Reading { asked: true, tolerant: false, filter: None })
 }
 
-/// [`render`]; where nobody is `asked`, what fails for want of a cluster's answer is an error.
-fn render_with(tree: &Tree, app: &Application, context: &Context, asked: bool) -> Result<Rendered, RenderError> {
+/// Like [`render`], without a cluster: what fails for want of its answers is an error.
+pub fn render_offline(tree: &Tree, app: &Application, context: &Context) -> Result<Rendered, RenderError> {
+    render_with(tree, app, context, Reading { asked: false, tolerant: false, filter: None })
+}
+
+/// Like [`render_offline`], for what the Application declares rather than to apply it: of plain manifests only files
+/// that pass the `filter` are read, and those that can't be read are [`Rendered::broken`].
+pub fn declarations(
+    tree: &Tree,
+    app: &Application,
+    context: &Context,
+    filter: Option<Filter>,
+) -> Result<Rendered, RenderError> {
+    render_with(tree, app, context, Reading { asked: false, tolerant: true, filter })
+}
+
+fn render_with(tree: &Tree, app: &Application, context: &Context, reading: Reading) -> Result<Rendered, RenderError> {
     let at = |source| RenderError::Path { path: app.source.path.clone(), source };
     let folder = &app.source.folder().map_err(at)?;
     if tree.kind(folder).map_err(at)? != Some(NodeKind::Directory) {
@@ -180,12 +270,12 @@ fn render_with(tree: &Tree, app: &Application, context: &Context, asked: bool) -
     let (source, warnings) = patched(tree, app, folder, &mut read, &context.budget)?;
     let mut rendered = match source_type(tree, &source).map_err(at)? {
         SourceType::Directory => {
-            directory::render(tree, folder, &source.directory.unwrap_or_default(), &context.budget)?
+            directory::render(tree, folder, &source.directory.unwrap_or_default(), &context.budget, reading)?
         }
         SourceType::Kustomize => {
-            kustomize::render(tree, app, folder, &source.kustomize.unwrap_or_default(), (context, asked))?
+            kustomize::render(tree, app, folder, &source.kustomize.unwrap_or_default(), context, reading)?
         }
-        SourceType::Helm => helm::render(tree, app, folder, &source, (context, asked))?,
+        SourceType::Helm => helm::render(tree, app, folder, &source, (context, reading.asked))?,
         SourceType::Plugin => return Err(RenderError::NotSupported(format!("{}: a Plugin source", app.object.id()))),
     };
     rendered.files.extend(read);
@@ -205,7 +295,7 @@ pub fn render_folder(tree: &Tree, path: &str, context: &Context) -> Result<Rende
     });
     let object =
         Object::from_value(source).map_err(|source| RenderError::NoObject { file: path.to_owned(), source })?;
-    render_with(tree, &Application::from_object(&object)?, context, false)
+    render_offline(tree, &Application::from_object(&object)?, context)
 }
 
 /// The tool for a source (argoproj/argo-cd `util/app/discovery/discovery.go`): the one that the source names, else the

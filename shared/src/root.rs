@@ -1,6 +1,16 @@
 //! Loads the root application folder (*app of apps*) at a commit. It is rendered like any source, so that it may itself
 //! be a kustomization.
 
+pub mod check;
+pub mod declared;
+pub mod environments;
+pub mod fetch;
+mod mentions;
+pub mod places;
+pub mod repositories;
+mod settings;
+pub mod tree;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -183,6 +193,10 @@ pub async fn load_at(
         root.problems.push(format!("ConfigMap argocd-cm: `kustomize.buildOptions`: `{flag}` has no effect"));
     }
     for app in found.applications {
+        if !app.sources.is_empty() {
+            root.problems.push(format!("{}: `spec.sources` is not supported yet", app.object.id()));
+            continue;
+        }
         let permit = ProjectPermissions::of(&app, &root.projects, &root.clusters);
         match app.source.repository() {
             Ok(url) if url.host == location.url.host => {

@@ -8,6 +8,7 @@
     reason = "a test that can't go on fails"
 )]
 
+mod check;
 mod shop;
 
 use std::path::PathBuf;

@@ -20,6 +20,7 @@
 mod budget;
 #[macro_use]
 mod framework;
+mod gitops;
 mod gotemplate;
 mod helm_corpus;
 mod helm_engine;
@@ -32,6 +33,7 @@ mod sprig;
 mod strvals;
 
 suites! {
+    gitops,
     helm_corpus,
     helm_engine,
     imageupdater,

@@ -3,6 +3,7 @@
 mod app;
 mod demo;
 mod render;
+mod root;
 mod view;
 
 use std::borrow::Cow;
@@ -28,6 +29,9 @@ struct Cli {
 enum Command {
     /// Print what would be applied, as YAML.
     Render(render::Arguments),
+    /// Look at what the root declares.
+    #[command(subcommand)]
+    Root(root::Command),
     /// List, compare, sync and delete applications.
     #[command(subcommand)]
     App(app::Command),
@@ -38,6 +42,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Render(arguments) => render::run(&arguments).map(|()| 0),
+        Command::Root(command) => run(async || Box::pin(root::run(command)).await),
         Command::App(command) => run(async || Box::pin(app::run(command)).await),
         Command::Demo(arguments) => run(async || demo::run(&arguments).await).map(|()| 0),
     };

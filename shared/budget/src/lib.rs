@@ -54,7 +54,7 @@ struct Inner {
     limits: Limits,
     steps_left: AtomicU64,
     bytes_left: AtomicUsize,
-    is_over: Box<dyn Fn() -> bool + Send + Sync>,
+    is_over: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Budget {
@@ -65,11 +65,21 @@ impl Budget {
 
     /// An unused budget that ends when `is_over` says so, which is asked every few milliseconds of work.
     pub fn until(limits: Limits, is_over: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self::with_clock(limits, Arc::new(is_over))
+    }
+
+    /// An unused budget with the same bounds and the same deadline, for the next of several renders.
+    #[must_use]
+    pub fn unused(&self) -> Self {
+        Self::with_clock(self.0.limits, Arc::clone(&self.0.is_over))
+    }
+
+    fn with_clock(limits: Limits, is_over: Arc<dyn Fn() -> bool + Send + Sync>) -> Self {
         Self(Arc::new(Inner {
             limits,
             steps_left: AtomicU64::new(limits.steps),
             bytes_left: AtomicUsize::new(limits.bytes),
-            is_over: Box::new(is_over),
+            is_over,
         }))
     }
 
@@ -139,6 +149,15 @@ mod tests {
         assert_eq!(budget.step(1), Err(Exceeded::Steps(10)));
         assert_eq!((budget.bytes(60), clone.bytes(41), clone.bytes(40)), (Ok(()), Err(Exceeded::Bytes(100)), Ok(())));
         assert_eq!(budget.used(), (10, 100));
+    }
+
+    #[test]
+    fn an_unused_budget_has_the_same_end() {
+        let budget = Budget::until(Limits { steps: 10, bytes: 100 }, || true);
+        assert_eq!(budget.step(10).and_then(|()| budget.unused().step(10)), Ok(()));
+        let limits = Limits::default();
+        let over = Budget::until(limits, || true).unused();
+        assert_eq!((over.limits(), over.step(STEPS_BETWEEN_LOOKS)), (limits, Err(Exceeded::Time)));
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod source;
 
 pub use cluster::{AwsAuth, ClusterSecret, IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
 pub use permit::ProjectPermissions;
-pub use project::{AppProject, ClusterName, Projects};
+pub use project::{AppProject, ClusterName, Projects, Undeclared};
 pub use source::{Directory, Kustomize, Replica, Source, same_repository};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,8 +100,10 @@ pub struct Application {
     pub namespace: String,
     /// `spec.project`, `default` where it is missing.
     pub project: String,
-    /// `spec.source`.
+    /// `spec.source`; of `spec.sources` the first that has manifests.
     pub source: Source,
+    /// `spec.sources`; empty where there are none.
+    pub sources: Vec<Source>,
     /// `spec.destination`.
     pub destination: Destination,
     /// `spec.syncPolicy`.
@@ -282,12 +284,19 @@ impl Application {
         }
         let lookup_namespaces = Namespaces::of(object, &id)?;
         let mut spec = Fields::of(object, &id).need_object("spec")?;
-        for field in ["sources", "sourceHydrator"] {
-            if spec.remove(field).is_some() {
-                return Err(spec.not_supported(field));
-            }
+        if spec.remove("sourceHydrator").is_some() {
+            return Err(spec.not_supported("sourceHydrator"));
         }
-        let source = Source::read(spec.need_object("source")?, &mut warnings)?;
+        let listed = spec.objects("sources")?.into_iter().map(|source| Source::read(source, &mut warnings));
+        let sources = listed.collect::<Result<Vec<_>, _>>()?;
+        let source = match sources.iter().find(|source| !source.is_only_reference()).or(sources.first()) {
+            // As in Argo CD, `source` has no effect beside `sources`.
+            Some(first) => {
+                spec.ignore(&["source"]);
+                first.clone()
+            }
+            None => Source::read(spec.need_object("source")?, &mut warnings)?,
+        };
         let destination = Destination::read(spec.need_object("destination")?, &mut warnings)?;
         let sync_policy = match spec.object("syncPolicy")? {
             Some(policy) => SyncPolicy::read(policy, &mut warnings)?,
@@ -307,6 +316,7 @@ impl Application {
             namespace: object.namespace().to_owned(),
             project: project.unwrap_or_else(|| "default".to_owned()),
             source,
+            sources,
             destination,
             sync_policy,
             ignore_differences,
@@ -316,6 +326,26 @@ impl Application {
             warnings,
             object: object.clone(),
         })
+    }
+
+    /// The Application once for each source that has manifests, with that as its only `source`.
+    pub fn per_source(&self) -> Vec<Self> {
+        if self.sources.is_empty() {
+            return vec![self.clone()];
+        }
+        let raw = self.object.pointer("/spec/sources").and_then(Value::as_array);
+        let numbered = self.sources.iter().zip(raw.into_iter().flatten());
+        let with_manifests = numbered.filter(|(source, _)| !source.is_only_reference());
+        with_manifests
+            .map(|(source, raw)| {
+                let mut object = self.object.clone();
+                if let Some(spec) = object.as_map_mut().get_mut("spec").and_then(Value::as_object_mut) {
+                    spec.shift_remove("sources");
+                    spec.insert("source".to_owned(), raw.clone());
+                }
+                Self { source: source.clone(), sources: Vec::new(), object, ..self.clone() }
+            })
+            .collect()
     }
 
     /// The value of the annotation `key`.

@@ -145,8 +145,8 @@ impl FromStr for Repo {
 impl FromStr for RepoUrl {
     type Err = LocationError;
 
-    /// Reads `https://HOST/OWNER/REPO[.git][/]`, `ssh://git@HOST/OWNER/REPO` and `git@HOST:OWNER/REPO`. Credentials in
-    /// the URL are refused, and not repeated in the error.
+    /// Reads `https://HOST/OWNER/REPO[.git][/]`, `ssh://git@HOST/OWNER/REPO`, `git@HOST:OWNER/REPO` and
+    /// `git@HOST/OWNER/REPO`. Credentials in the URL are refused, and not repeated in the error.
     fn from_str(text: &str) -> Result<Self, LocationError> {
         let text = text.trim();
         let bad = || LocationError::Url(without_credentials(text));
@@ -155,7 +155,7 @@ impl FromStr for RepoUrl {
         } else if let Some(rest) = text.strip_prefix("ssh://git@") {
             rest.split_once('/').ok_or_else(bad)?
         } else {
-            text.strip_prefix("git@").and_then(|rest| rest.split_once(':')).ok_or_else(bad)?
+            text.strip_prefix("git@").and_then(|rest| rest.split_once([':', '/'])).ok_or_else(bad)?
         };
         let repo = path.trim_end_matches('/').parse().map_err(|_| bad())?;
         let host = host.to_ascii_lowercase();
@@ -217,6 +217,7 @@ mod tests {
             "https://github.com/acme/gitops.git/",
             "https://github.com/acme/gitops.Git.git",
             "git@github.com:acme/GitOps.git",
+            "git@github.com/acme/gitops",
             "ssh://git@github.com/acme/gitops",
         ] {
             let url: RepoUrl = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));

@@ -37,9 +37,15 @@ pub enum ArgoError {
         #[source]
         source: TreeError,
     },
-    /// A value file that would have to be fetched, or that is in another source.
-    #[error("the value file `{file}` is not in this repository: remote files and `$ref` are not supported here")]
-    Elsewhere {
+    /// A value file that would have to be fetched.
+    #[error("the value file `{file}` is not in a repository: remote files are not supported yet")]
+    Remote {
+        /// The file as written.
+        file: String,
+    },
+    /// A value file of a source that there is not.
+    #[error("the value file `{file}` names a source that there is not: none of `spec.sources` has that `ref`")]
+    Reference {
         /// The file as written.
         file: String,
     },
@@ -206,17 +212,34 @@ fn value_files(helm: &Value, cx: &Context<'_>, read: &mut Read) -> Result<Vec<Va
     Ok(values)
 }
 
-/// A path in the tree: relative to the chart, or with a leading slash to the repository.
+/// A path in the tree: relative to the chart, or with a leading slash to the repository. `$REF/PATH` is a path in
+/// another source (argoproj/argo-cd `reposerver/repository/repository.go`, getResolvedRefValueFile), which the caller
+/// has put into the tree's folder `$REF`.
 fn resolve(written: &str, cx: &Context<'_>) -> Result<String, ArgoError> {
+    let wrong = |source| ArgoError::File { file: written.to_owned(), source };
+    if let Some((reference, path)) = reference(written)
+        && cx.tree.kind(reference).map_err(wrong)? == Some(NodeKind::Directory)
+    {
+        let inner = join("", expand(path, cx.env).trim_start_matches('/')).map_err(wrong)?;
+        return Ok(format!("{reference}/{inner}"));
+    }
     let path = expand(written, cx.env);
-    if path.contains("://") || written.starts_with('$') && written.contains('/') && !is_known(written, cx.env) {
-        return Err(ArgoError::Elsewhere { file: written.to_owned() });
+    if path.contains("://") {
+        return Err(ArgoError::Remote { file: written.to_owned() });
+    }
+    if reference(written).is_some() && !is_known(written, cx.env) {
+        return Err(ArgoError::Reference { file: written.to_owned() });
     }
     let resolved = match path.strip_prefix('/') {
         Some(from_root) => join("", from_root),
         None => join(cx.path, &path),
     };
-    resolved.map_err(|source| ArgoError::File { file: written.to_owned(), source })
+    resolved.map_err(wrong)
+}
+
+/// `$REF` and the path behind it, where `written` begins so.
+pub fn reference(written: &str) -> Option<(&str, &str)> {
+    written.split_once('/').filter(|(reference, _)| reference.len() > 1 && reference.starts_with('$'))
 }
 
 fn is_known(written: &str, env: &BTreeMap<String, String>) -> bool {

@@ -26,6 +26,11 @@ fn cluster_scoped() -> &'static HashMap<&'static str, Vec<&'static str>> {
     })
 }
 
+/// Whether Kubernetes itself has the kind, without a namespace.
+pub fn is_cluster_scoped(api_version: &str, kind: &str) -> bool {
+    cluster_scoped().get(kind).is_some_and(|apis| apis.contains(&api_version))
+}
+
 /// A regular expression, and the steps of looking through 64 bytes of a text.
 #[derive(Debug, Clone)]
 pub(crate) struct Pattern {
@@ -113,7 +118,7 @@ impl Context {
     }
 
     pub(crate) fn is_cluster_scoped(&self, api_version: &str, kind: &str) -> bool {
-        cluster_scoped().get(kind).is_some_and(|apis| apis.contains(&api_version))
+        is_cluster_scoped(api_version, kind)
             || !self.custom_cluster_scoped.is_empty()
                 && self.custom_cluster_scoped.contains(&(api_version.to_owned(), kind.to_owned()))
     }

@@ -90,6 +90,12 @@ pub enum Error {
     /// Something remote was not resolved before the render.
     #[error("`{}` is remote and was not fetched: resolve it before rendering", .0.raw)]
     Remote(Box<Remote>),
+    /// A chart of `helmCharts` that is not in the tree.
+    #[error("no chart found at `{folder}`: vendor it there, nothing is pulled while rendering")]
+    MissingChart {
+        /// The folder in which it would be.
+        folder: String,
+    },
     /// Two resources of one identity.
     #[error("may not add resource with an already registered id: {id}")]
     Duplicate {

@@ -46,9 +46,7 @@ pub(crate) fn inflate(
     let folder = tree::join(&root.path, &format!("{home}/{name}"))
         .map_err(|source| Error::Read { path: format!("{home}/{name}"), source })?;
     if !matches!(root.files.tree.kind(&folder), Ok(Some(NodeKind::Directory))) {
-        return Err(Error::refused(format!(
-            "no chart found at `{folder}`: vendor it there, nothing is pulled while rendering"
-        )));
+        return Err(Error::MissingChart { folder });
     }
     let values_text = match chart.values_file.as_str() {
         "" => read(&format!("{home}/{name}/values.yaml")).map(Cow::Borrowed).unwrap_or_default(),

@@ -41,6 +41,7 @@ mod selector;
 mod tests;
 mod transform;
 
+pub use context::is_cluster_scoped;
 pub use error::Error;
 pub use options::{Chart, Helm, LoadRestrictions, Options, Order, Overrides};
 pub use remote::{Remote, RemoteKind};

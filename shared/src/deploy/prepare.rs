@@ -143,12 +143,7 @@ pub async fn render(
         source: Box::new(source),
     };
     let source_type = render::source_type(&checkout.tree, &member.app.source).map_err(|e| failed(e.into()))?;
-    let tool = match source_type {
-        SourceType::Helm => "helm",
-        SourceType::Kustomize => "kustomize",
-        SourceType::Directory | SourceType::Plugin => "",
-    };
-    member.permit.refused_tool(tool).map_or(Ok(()), Err)?;
+    member.permit.refused_tool(source_type.tool()).map_or(Ok(()), Err)?;
     let has_charts = match source_type {
         SourceType::Helm => true,
         SourceType::Kustomize => member.build.enable_helm,

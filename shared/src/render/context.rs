@@ -1,6 +1,7 @@
 //! Holds the inputs of a render besides the tree and the Application.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -9,6 +10,7 @@ use slipway_helm::Lookup;
 use slipway_kustomize::LoadRestrictions;
 
 use crate::app::Application;
+use crate::source::github::Checkout;
 
 /// The inputs of a render besides the tree and the Application.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +23,8 @@ pub struct Context {
     pub facts: ClusterFacts,
     /// What all stages of the render may use together.
     pub budget: Budget,
+    /// The other sources of the Application, by `ref`, for value files.
+    pub references: BTreeMap<String, Arc<Checkout>>,
 }
 
 /// Facts for charts besides their files and values; by default no cluster, and time zero.

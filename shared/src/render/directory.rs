@@ -8,7 +8,7 @@ use slipway_budget::Budget;
 use slipway_gocompat::Glob;
 use slipway_manifest::{NodeKind, Tree, TreeError, YamlErrorKind, json, yaml};
 
-use super::{RenderError, Rendered, objects, shown};
+use super::{Reading, RenderError, Rendered, objects, shown};
 use crate::app::Directory;
 
 /// Argo CD's default limit (`--max-combined-directory-manifests-size 10M`).
@@ -27,15 +27,24 @@ struct Walk<'a> {
     bytes: usize,
     rendered: Rendered,
     budget: &'a Budget,
+    reading: Reading,
 }
 
-pub(super) fn render(tree: &Tree, path: &str, directory: &Directory, budget: &Budget) -> Result<Rendered, RenderError> {
+pub(super) fn render(
+    tree: &Tree,
+    path: &str,
+    directory: &Directory,
+    budget: &Budget,
+    reading: Reading,
+) -> Result<Rendered, RenderError> {
     let base = tree.resolve(path)?;
     let links = tree.links().map(|(link, _)| link).collect();
     let glob = |pattern: &str| (!pattern.is_empty()).then(|| Glob::new(pattern));
     let (include, exclude) = (glob(&directory.include), glob(&directory.exclude));
     let rendered = Rendered::default();
-    let mut walk = Walk { tree, base: base.clone(), directory, include, exclude, links, bytes: 0, rendered, budget };
+    let bytes = 0;
+    let mut walk =
+        Walk { tree, base: base.clone(), directory, include, exclude, links, bytes, rendered, budget, reading };
     walk.folder(&base)?;
     Ok(walk.rendered)
 }
@@ -53,7 +62,10 @@ impl Walk<'_> {
                     self.folder(&path)?;
                 }
             } else if is_manifest(&path) {
-                self.file(&path)?;
+                match self.file(&path) {
+                    Err(error) if self.reading.tolerant && !is_exceeded(&error) => self.rendered.broken.push(error),
+                    read => read?,
+                }
             }
         }
         Ok(())
@@ -77,6 +89,9 @@ impl Walk<'_> {
             return Ok(());
         }
         let bytes = self.tree.read(path)?;
+        if self.reading.filter.is_some_and(|is_wanted| !is_wanted(bytes)) {
+            return Ok(());
+        }
         self.rendered.files.insert(self.tree.resolve(path)?);
         let Ok(text) = yaml::decode(bytes) else {
             // What is some other YAML is passed over, whatever it is written in.
@@ -103,7 +118,14 @@ impl Walk<'_> {
             self.yaml(&text, path)?
         };
         for document in documents {
-            self.rendered.objects.extend(objects(document, path)?);
+            match objects(document, path) {
+                Ok(objects) => {
+                    self.rendered.origins.extend(objects.iter().map(|_| path.to_owned()));
+                    self.rendered.objects.extend(objects);
+                }
+                Err(error) if self.reading.tolerant => self.rendered.broken.push(error),
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -129,6 +151,9 @@ impl Walk<'_> {
         };
         match documents {
             Ok(documents) => self.kinds(documents, text, path),
+            Err(source) if self.reading.tolerant && !matches!(source.kind, YamlErrorKind::Exceeded(_)) => {
+                Ok(self.readable(text, path))
+            }
             Err(source) if looks_like_a_manifest(text) && text.contains("{{") => Err(RenderError::Invalid {
                 file: path.to_owned(),
                 problem: format!("{source}; it looks like a template of Helm, and there is no Chart.yaml"),
@@ -138,6 +163,22 @@ impl Walk<'_> {
             }
             Err(_) => Ok(self.pass_over(path)),
         }
+    }
+
+    /// Each document by itself, where the file as a whole can't be read: those that can be.
+    fn readable(&mut self, text: &str, path: &str) -> Vec<Value> {
+        let mut readable = Vec::new();
+        for (line, document) in yaml::split(text) {
+            match yaml::parse_manifests(document, yaml::Options::lenient(), self.budget) {
+                Ok(documents) => readable.extend(documents.into_iter().filter(|one| one.get("kind").is_some())),
+                Err(error) => {
+                    let problem = format!("the document on line {line} can't be read: {error}");
+                    let error = RenderError::Invalid { file: path.to_owned(), problem };
+                    self.rendered.broken.push(error);
+                }
+            }
+        }
+        readable
     }
 
     fn pay_json(&self, text: &str, path: &str) -> Result<(), RenderError> {
@@ -152,6 +193,7 @@ impl Walk<'_> {
             |document: &Value| document.get("kind").and_then(Value::as_str).is_some_and(|kind| !kind.is_empty());
         match documents.iter().position(|document| !has_kind(document)) {
             None => Ok(documents),
+            Some(_) if self.reading.filter.is_some() => Ok(documents.into_iter().filter(has_kind).collect()),
             Some(0) if !looks_like_a_manifest(text) => Ok(self.pass_over(path)),
             Some(index) => {
                 let number = index + 1;
@@ -170,6 +212,15 @@ impl Walk<'_> {
     fn pass_over(&mut self, path: &str) -> Vec<Value> {
         self.rendered.warnings.push(format!("`{path}` is not a Kubernetes manifest and is passed over"));
         Vec::new()
+    }
+}
+
+/// Whether a bound of the whole render was reached: then nothing else can be read either.
+fn is_exceeded(error: &RenderError) -> bool {
+    match error {
+        RenderError::Budget { .. } | RenderError::TooLarge { .. } => true,
+        RenderError::Yaml { source, .. } => matches!(source.kind, YamlErrorKind::Exceeded(_)),
+        _ => false,
     }
 }
 

@@ -8,10 +8,10 @@ use serde_json::Value;
 use slipway_helm::argo::{self, Read};
 use slipway_helm::{HelmError, Options, Release, parse_values, render_name};
 use slipway_kustomize::{Chart, Helm};
-use slipway_manifest::{Tree, yaml};
+use slipway_manifest::{Tree, tree, yaml};
 
 use super::context::{Context, environment};
-use super::{RenderError, Rendered, objects, shown};
+use super::{RenderError, Rendered, objects, references, shown};
 use crate::app::{Application, Source};
 use crate::error::chain;
 
@@ -44,6 +44,13 @@ pub(super) fn render(
 ) -> Result<Rendered, RenderError> {
     let helm = source.helm.clone().map_or(Value::Null, Value::Object);
     let facts = &context.facts;
+    let with_references;
+    let tree = if context.references.is_empty() {
+        tree
+    } else {
+        with_references = references::with_value_files(tree, &helm, context)?;
+        &with_references
+    };
     let settings = argo::Context {
         tree,
         path,
@@ -71,7 +78,11 @@ pub(super) fn render(
         }
     }
     for manifest in chart.manifests {
-        rendered.objects.extend(objects(manifest.value, &manifest.source)?);
+        // Templates are named by their chart, which lies at `path`.
+        let (_, template) = manifest.source.split_once('/').unwrap_or(("", &manifest.source));
+        let objects = objects(manifest.value, &manifest.source)?;
+        rendered.origins.extend(objects.iter().map(|_| tree::join(path, template).unwrap_or_default()));
+        rendered.objects.extend(objects);
     }
     Ok(rendered)
 }

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use slipway_helm::argo::expand;
 use slipway_kustomize::{Helm, Options};
-use slipway_manifest::{NodeKind, Tree, tree, yaml};
+use slipway_manifest::{NodeKind, Object, Tree, tree, yaml};
 
 use super::context::{Context, environment};
 use super::helm::Charts;
-use super::{RenderError, Rendered, shown};
+use super::{Reading, RenderError, Rendered, shown};
 use crate::app::{Application, Kustomize};
 
 pub(super) fn render(
@@ -18,13 +18,14 @@ pub(super) fn render(
     app: &Application,
     path: &str,
     set: &Kustomize,
-    (context, asked): (&Context, bool),
+    context: &Context,
+    reading: Reading,
 ) -> Result<Rendered, RenderError> {
     let changed;
-    let tree = if *set == Kustomize::default() {
+    let tree = if *set == Kustomize::default() && !reading.tolerant {
         tree
     } else {
-        changed = edited(tree, app, path, set, context)?;
+        changed = edited(tree, app, path, set, context, reading.tolerant)?;
         &changed
     };
     let charts = Charts::new(context);
@@ -36,9 +37,9 @@ pub(super) fn render(
     };
     let rendered = slipway_kustomize::render(tree, path, &options);
     let mut found = charts.into_found();
-    let rendered = match rendered {
+    let mut rendered = match rendered {
         // Once its charts have their answers it may go well.
-        Err(_) if asked && !found.needs.is_empty() => return Ok(found),
+        Err(_) if reading.asked && !found.needs.is_empty() => return Ok(found),
         rendered => {
             rendered.map_err(|source| RenderError::Kustomize { path: shown(path), source: Box::new(source) })?
         }
@@ -48,8 +49,28 @@ pub(super) fn render(
         NAMES.contains(&name).then(|| folder.to_owned())
     }));
     found.files.extend(rendered.files);
+    found.origins = rendered.objects.iter_mut().map(|object| origin(object, path, reading.tolerant)).collect();
     Ok(Rendered { objects: rendered.objects, warnings: rendered.warnings, ..found })
 }
+
+/// Takes the file off that an object is from, where the kustomization was made to note it.
+fn origin(object: &mut Object, path: &str, is_noted: bool) -> String {
+    let text = object.annotation(ORIGIN).filter(|_| is_noted).unwrap_or_default().to_owned();
+    if let Some(annotations) = object.metadata_mut().get_mut("annotations").and_then(Value::as_object_mut)
+        && is_noted
+    {
+        annotations.shift_remove(ORIGIN);
+        if annotations.is_empty() {
+            object.metadata_mut().shift_remove("annotations");
+        }
+    }
+    let is_here = !text.lines().any(|line| line.starts_with("repo:"));
+    let file = text.lines().find_map(|line| line.strip_prefix("path: ")).filter(|_| is_here);
+    file.and_then(|file| tree::join(path, file).ok()).unwrap_or_default()
+}
+
+/// The annotation by which Kustomize notes where an object is from.
+const ORIGIN: &str = "config.kubernetes.io/origin";
 
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
@@ -59,6 +80,7 @@ pub(super) fn edited(
     path: &str,
     set: &Kustomize,
     Context { revision, budget, .. }: &Context,
+    notes_origins: bool,
 ) -> Result<Tree, RenderError> {
     let folder = tree.resolve(path)?;
     let mut files = NAMES.iter().filter_map(|name| tree::join(&folder, name).ok());
@@ -99,6 +121,9 @@ pub(super) fn edited(
     let exists = |component: &str| matches!(tree::join(&folder, component).and_then(|at| tree.kind(&at)), Ok(Some(_)));
     let components = set.components.iter().filter(|component| !set.ignore_missing_components || exists(component));
     append(&mut map, "components", components.map(|component| json!(component)).collect());
+    if notes_origins {
+        append(&mut map, "buildMetadata", vec![json!("originAnnotations")]);
+    }
     let mut changed = tree.clone();
     changed.insert(&tree.resolve(&file)?, yaml::to_string(&Value::Object(map)).into_bytes())?;
     Ok(changed)

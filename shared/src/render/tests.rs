@@ -173,7 +173,8 @@ fn kustomize_settings_go_into_the_kustomization() {
         "resources: [x.yaml]\nimages:\n- name: old\n  newName: kept\n  newTag: '1'\n",
     )]);
     let context = Context { revision: "0123456789".to_owned(), ..Context::default() };
-    let changed = kustomize::edited(&tree, &app, "apps", app.source.kustomize.as_ref().unwrap(), &context).unwrap();
+    let changed =
+        kustomize::edited(&tree, &app, "apps", app.source.kustomize.as_ref().unwrap(), &context, false).unwrap();
     let value = yaml::parse(changed.read_text("apps/kustomization.yaml").unwrap()).unwrap();
     assert_eq!(
         value,

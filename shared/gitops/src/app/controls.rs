@@ -30,7 +30,7 @@
 //!
 //! | `Application`, `spec.` | |
 //! |---|---|
-//! | `sources`, `sourceHydrator` | an error |
+//! | `sourceHydrator` | an error |
 //! | `syncPolicy.syncOptions` | a safeguard (`Prune`, `Delete` …) with an unknown value is an error |
 //! | `info`, `revisionHistoryLimit` | restricts nothing |
 //! | any other | told: who writes an Application restricts only himself |

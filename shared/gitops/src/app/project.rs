@@ -11,7 +11,7 @@ mod url;
 mod window;
 
 pub use denied::Denied;
-pub use projects::Projects;
+pub use projects::{Projects, Undeclared};
 pub use window::{BlockedByWindow, SyncWindow, WindowError, status as window_status};
 
 use std::sync::Arc;

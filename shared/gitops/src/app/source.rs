@@ -29,6 +29,8 @@ pub struct Source {
     pub helm: Option<Map<String, Value>>,
     /// `plugin`, as written.
     pub plugin: Option<Map<String, Value>>,
+    /// `ref`, by which value files of other sources name this one: `$REF/PATH`.
+    pub reference: Option<String>,
 }
 
 /// `source.directory`.
@@ -100,6 +102,12 @@ impl Source {
         tree::join("", &self.path)
     }
 
+    /// Whether the source only lends its files to others, and has no manifests (argoproj/argo-cd
+    /// `pkg/apis/application/v1alpha1/types.go`, IsRef).
+    pub fn is_only_reference(&self) -> bool {
+        self.reference.is_some() && self.chart.is_none() && self.path.is_empty()
+    }
+
     pub(super) fn read(mut fields: Fields<'_>, warnings: &mut Vec<String>) -> Result<Self, AppError> {
         let revision = fields.text("targetRevision")?.filter(|revision| !revision.is_empty());
         let map = |value: Option<&Value>| value.and_then(Value::as_object).cloned();
@@ -112,6 +120,7 @@ impl Source {
             kustomize: fields.object("kustomize")?.map(|inner| Kustomize::read(inner, warnings)).transpose()?,
             helm: fields.object("helm")?.and_then(|_| map(fields.remove("helm"))),
             plugin: fields.object("plugin")?.and_then(|_| map(fields.remove("plugin"))),
+            reference: fields.text("ref")?.filter(|name| !name.is_empty()),
         };
         if source.repo_url.is_empty() {
             return Err(fields.missing("repoURL"));
@@ -123,7 +132,10 @@ impl Source {
                 fields.invalid("`spec.source` may have only one of `directory`, `kustomize`, `helm` and `plugin`")
             );
         }
-        fields.ignore(&["ref", "name"]);
+        if source.reference.is_some() && source.chart.is_some() {
+            return Err(fields.invalid("a source with `ref` can't have `chart`: `ref` names files of a git repository"));
+        }
+        fields.ignore(&["name"]);
         fields.finish(warnings);
         Ok(source)
     }

@@ -40,6 +40,29 @@ fn an_application_is_read() {
 }
 
 #[test]
+fn each_of_several_sources_is_read() {
+    let mut many = spec();
+    many["sources"] = json!([
+        {"repoURL": "https://github.com/acme/values", "ref": "values"},
+        {"repoURL": "https://charts.example.com", "chart": "web", "targetRevision": "1.2.3",
+            "helm": {"valueFiles": ["$values/web.yaml"]}},
+        {"repoURL": "https://github.com/acme/gitops", "path": "extra", "ref": "extra"}]);
+    let app = app(many).unwrap();
+    assert_eq!((app.sources.len(), app.source.chart.as_deref()), (3, Some("web")));
+    let each = app.per_source();
+    let paths: Vec<&str> = each.iter().map(|one| one.source.path.as_str()).collect();
+    assert_eq!(paths, ["", "extra"], "a source that is only a reference has no manifests");
+    assert!(each.iter().all(|one| one.sources.is_empty()));
+    assert_eq!(each[1].object.pointer("/spec/source/path"), Some(&json!("extra")));
+    assert_eq!(each[1].object.pointer("/spec/sources"), None);
+    let one = super::tests::app(spec()).unwrap();
+    assert_eq!(one.per_source(), [one.clone()]);
+    let mut both = spec();
+    both["sources"] = json!([{"repoURL": "https://charts.example.com", "chart": "web", "ref": "values"}]);
+    assert!(super::tests::app(both).unwrap_err().to_string().contains("a source with `ref` can't have `chart`"));
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     let error = |pointer: &str, value: Value| {
         let mut spec = spec();
@@ -53,7 +76,8 @@ fn what_is_wrong_is_named() {
         ("/source/path", json!(1), "`spec.source.path` must be a string, found a number"),
         ("/source/repoURL", json!(""), "`spec.source.repoURL` is missing or empty"),
         ("/source", json!(null), "`spec.source` is missing or empty"),
-        ("/sources", json!([]), "`spec.sources` is not supported yet"),
+        ("/sourceHydrator", json!({}), "`spec.sourceHydrator` is not supported yet"),
+        ("/sources", json!([{"path": "x"}]), "`spec.sources[0].repoURL` is missing or empty"),
         ("/destination/name", json!("x"), "`spec.destination` can't have both `server` and `name`"),
         (
             "/syncPolicy/automated/prune",

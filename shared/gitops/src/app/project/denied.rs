@@ -123,8 +123,9 @@ impl AppProject {
         if !self.permits_application_in(&app.namespace, CONTROL_NAMESPACE) {
             return Err(Denied::ApplicationNamespace { project: project(), namespace: app.namespace.clone() });
         }
-        if !self.permits_source(&app.source.repo_url) {
-            return Err(Denied::Source { project: project(), url: app.source.repo_url.clone() });
+        let sources = if app.sources.is_empty() { std::slice::from_ref(&app.source) } else { &app.sources };
+        if let Some(denied) = sources.iter().find(|source| !self.permits_source(&source.repo_url)) {
+            return Err(Denied::Source { project: project(), url: denied.repo_url.clone() });
         }
         let namespace = &app.destination.namespace;
         if !self.permits_destination(cluster, namespace, own) {

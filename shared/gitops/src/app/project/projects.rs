@@ -6,24 +6,53 @@ use std::sync::Arc;
 use super::{AppProject, DEFAULT};
 use crate::app::settings::Settings;
 
+/// Which projects allow everything though nothing declares them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Undeclared {
+    /// None.
+    Denied,
+    /// `default`, as Argo CD is installed with it.
+    #[default]
+    OnlyDefault,
+    /// All of them: they may be declared elsewhere than in Git.
+    Open,
+}
+
 /// The projects of a root, and the restrictions of its `argocd-cm` for all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Projects {
     declared: BTreeMap<String, AppProject>,
     settings: Arc<Settings>,
+    undeclared: Undeclared,
 }
 
 impl Projects {
     /// Creates it from the `declared` projects, by name.
     pub fn new(declared: BTreeMap<String, AppProject>, settings: Settings) -> Self {
-        Self { declared, settings: Arc::new(settings) }
+        Self { declared, settings: Arc::new(settings), undeclared: Undeclared::default() }
     }
 
-    /// The project `name`; an undeclared `default` allows everything.
+    /// The same, with other projects allowing everything undeclared than `default`.
+    #[must_use]
+    pub fn with_undeclared(self, undeclared: Undeclared) -> Self {
+        Self { undeclared, ..self }
+    }
+
+    /// The project `name`, declared or one that allows everything undeclared.
     pub fn get(&self, name: &str) -> Option<AppProject> {
-        let declared = self.declared.get(name).cloned();
-        let project = declared.or_else(|| (name == DEFAULT).then(AppProject::allow_all))?;
+        let is_open = match self.undeclared {
+            Undeclared::Denied => false,
+            Undeclared::OnlyDefault => name == DEFAULT,
+            Undeclared::Open => true,
+        };
+        let open = || AppProject { name: name.to_owned(), ..AppProject::allow_all() };
+        let project = self.declared.get(name).cloned().or_else(|| is_open.then(open))?;
         Some(AppProject { settings: Arc::clone(&self.settings), ..project })
+    }
+
+    /// Whether the project `name` is declared, or `default`, which always exists.
+    pub fn is_known(&self, name: &str) -> bool {
+        name == DEFAULT || self.declared.contains_key(name)
     }
 
     /// Combines projects of an earlier root with those of `today`: today's settings, and today's project where one of
@@ -31,7 +60,7 @@ impl Projects {
     #[must_use]
     pub fn as_of(mut self, today: &Self) -> Self {
         self.declared.extend(today.declared.clone());
-        Self { declared: self.declared, settings: Arc::clone(&today.settings) }
+        Self { declared: self.declared, settings: Arc::clone(&today.settings), undeclared: today.undeclared }
     }
 }
 
@@ -58,5 +87,16 @@ mod tests {
         assert_eq!(repos(&both, "default"), Some(vec!["old".to_owned()]), "what is not declared today opens nothing");
         assert_eq!(repos(&both, "team"), Some(vec!["new".to_owned()]));
         assert_eq!(both.get("team").unwrap().settings.controls.len(), 1);
+    }
+
+    #[test]
+    fn what_is_not_declared_allows_all_or_nothing() {
+        let open = |undeclared, name: &str| Projects::default().with_undeclared(undeclared).get(name).is_some();
+        let both = |undeclared| (open(undeclared, "default"), open(undeclared, "team"));
+        assert_eq!(both(Undeclared::Denied), (false, false));
+        assert_eq!(both(Undeclared::OnlyDefault), (true, false));
+        assert_eq!(both(Undeclared::Open), (true, true));
+        let team = Projects::default().with_undeclared(Undeclared::Open).get("team").unwrap();
+        assert!(team.name == "team" && team.permits_source("https://github.com/acme/x"));
     }
 }

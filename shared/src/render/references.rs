@@ -1,0 +1,45 @@
+//! Lends a chart the value files of the Application's other sources (`$REF/PATH`), by copying those that it names into
+//! the folder `$REF` of its tree.
+
+use serde_json::Value;
+use slipway_helm::argo;
+use slipway_manifest::{NodeKind, Tree};
+
+use super::{Context, RenderError};
+use crate::source::github::Checkout;
+
+/// The file that makes the folder `$REF` where none of the named value files is there.
+const MARKER: &str = ".ref";
+
+/// `tree` with the files of other sources that `helm` names in `valueFiles` and `fileParameters`.
+pub(super) fn with_value_files(tree: &Tree, helm: &Value, context: &Context) -> Result<Tree, RenderError> {
+    let mut changed = tree.clone();
+    let list = |field: &str| helm.get(field).and_then(Value::as_array).into_iter().flatten();
+    let files = list("valueFiles").filter_map(Value::as_str);
+    let files = files.chain(list("fileParameters").filter_map(|parameter| parameter.get("path")?.as_str()));
+    for (reference, path) in files.filter_map(argo::reference) {
+        let name = reference.trim_start_matches('$');
+        let Some(checkout) = context.references.get(name) else { continue };
+        changed.insert(&format!("{reference}/{MARKER}"), Vec::new())?;
+        // What has wildcards or variables may be any file below.
+        let fixed = path.find(['*', '?', '[', '$']).map(|at| path.get(..at).unwrap_or_default());
+        let below = fixed.map(|fixed| fixed.rsplit_once('/').map_or("", |(folder, _)| folder));
+        let paths: Vec<String> = match below {
+            Some(folder) => checkout.tree.files_below(folder.trim_start_matches('/'))?.map(str::to_owned).collect(),
+            None => vec![path.trim_start_matches('/').to_owned()],
+        };
+        for path in paths {
+            lend(&mut changed, reference, checkout, &path)?;
+        }
+    }
+    Ok(changed)
+}
+
+fn lend(tree: &mut Tree, reference: &str, checkout: &Checkout, path: &str) -> Result<(), RenderError> {
+    if checkout.tree.kind(path)? == Some(NodeKind::File) {
+        let missing = checkout.special.check_files([&path.to_owned()]);
+        missing.map_err(|error| RenderError::Invalid { file: path.to_owned(), problem: error.to_string() })?;
+        tree.insert(&format!("{reference}/{path}"), checkout.tree.read_shared(path)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! Reads the tree of Applications from GitHub: fetches the repositories that it needs, round by round.
+
+use std::sync::Arc;
+
+use futures::{StreamExt as _, stream};
+
+use super::repositories::{Repositories, RepositoryRevision, Unavailable};
+use super::tree::{self, ApplicationTree, TreeOptions};
+use crate::app::Application;
+use crate::error::chain;
+use crate::render::{self, RenderError};
+use crate::source::Checkouts;
+use crate::source::github::Checkout;
+
+/// Times that something is missing: each Application may be in another repository than the one that declares it.
+const MAX_ROUNDS: usize = 16;
+/// Repositories that are fetched at a time.
+const CONCURRENCY: usize = 8;
+
+/// Where repositories are fetched from.
+#[derive(Debug, Clone, Copy)]
+pub struct Fetch<'a> {
+    /// The commits of GitHub.
+    pub checkouts: &'a Checkouts,
+    /// GitHub's host in URLs of repositories.
+    pub host: &'a str,
+}
+
+/// Reads the tree of `places` from `repositories`; what is missing there is added to them, where there is somewhere to
+/// `fetch` it from. A repository that can't be fetched makes the tree incomplete; the error is one of the system.
+pub async fn read_tree(
+    places: &[Application],
+    repositories: &mut Repositories,
+    options: &TreeOptions,
+    fetch: Option<Fetch<'_>>,
+) -> Result<ApplicationTree, RenderError> {
+    let mut round = 1;
+    loop {
+        let (places, given, options) = (places.to_vec(), repositories.clone(), options.clone());
+        let tree = render::in_background(move |budget| Ok(tree::read(&places, &given, &options, budget))).await?;
+        let Some(fetch) = fetch.filter(|_| !tree.missing.is_empty() && round < MAX_ROUNDS) else { return Ok(tree) };
+        let mut fetching = stream::iter(tree.missing).map(|wanted| fetch.one(wanted)).buffer_unordered(CONCURRENCY);
+        while let Some((wanted, fetched)) = fetching.next().await {
+            repositories.insert(wanted, fetched);
+        }
+        round += 1;
+    }
+}
+
+impl Fetch<'_> {
+    async fn one(self, wanted: RepositoryRevision) -> (RepositoryRevision, Result<Arc<Checkout>, Unavailable>) {
+        let (url, revision) = &wanted;
+        if url.host != self.host {
+            let reason = format!(
+                "`spec.source.repoURL` is on {}, and only repositories on {} are supported yet",
+                url.host, self.host
+            );
+            return (wanted, Err(Unavailable::Unsupported(reason)));
+        }
+        let fetched = async {
+            let sha = self.checkouts.resolve(&url.repo, revision).await?;
+            self.checkouts.get(&url.repo, &sha).await
+        };
+        let fetched = Box::pin(fetched).await.map_err(|error| Unavailable::Failed(chain(&error)));
+        (wanted, fetched)
+    }
+}

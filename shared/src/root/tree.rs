@@ -1,0 +1,540 @@
+//! Reads the tree of Applications (*app of apps*): what the places of the root declare, what the Applications among
+//! that declare when they are rendered, and so on. Pure: repositories come in by argument, and what is missing of them
+//! is part of the answer.
+//!
+//! One broken file, document or Application is the problem of that one: what can be read is used, and the tree says
+//! where it is incomplete, so that nothing is deleted for being absent from it.
+//!
+//! What the places declare is trusted. What an Application declares counts only where its project and destination let
+//! it write that object to Argo CD's own cluster, as Argo CD itself would be refused otherwise (argoproj/argo-cd
+//! `docs/operator-manual/cluster-bootstrapping.md`: who may write Applications to Argo CD's namespace is an admin).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use slipway_budget::Budget;
+use slipway_manifest::Object;
+
+use super::declared::{DeclaredIn, Problem};
+use super::mentions::{self, Mentions};
+use super::repositories::{Availability, Repositories, RepositoryRevision, Unavailable};
+use super::settings::{BUILD_OPTIONS, add_settings, build_options, is_argo_cd, is_in_cluster, may_write};
+use crate::app::controls::Control;
+use crate::app::project::{CONTROL_NAMESPACE, Denied};
+use crate::app::{self, AppError, AppManifests, Application, ClusterSecret, ProjectPermissions, Projects, Undeclared};
+use crate::error::chain;
+use crate::render::{self, BuildOptions, Context, RenderError, Rendered};
+
+/// Applications above another: deeper is a mistake, and would be a way to keep a function busy.
+const MAX_DEPTH: usize = 16;
+/// Sources that are rendered for what they declare.
+const MAX_SOURCES: usize = 2_000;
+/// Applications of a tree.
+const MAX_APPLICATIONS: usize = 20_000;
+/// Times that a tree is read because it declares settings that change how it is rendered.
+const MAX_ROUNDS: usize = 3;
+
+/// What the tree is read with, besides the places.
+#[derive(Debug, Clone, Default)]
+pub struct TreeOptions {
+    /// Which projects allow everything though nothing declares them.
+    pub undeclared: Undeclared,
+    /// Keys of `argocd-cm` that the tree does not set itself.
+    pub settings: Map<String, Value>,
+    /// Clusters besides those of cluster Secrets.
+    pub clusters: Vec<ClusterSecret>,
+}
+
+/// An Application of the tree.
+#[derive(Debug, Clone)]
+pub struct TreeApplication {
+    /// Namespace and name.
+    pub identity: (String, String),
+    /// The Application, or why its manifest can't be used.
+    pub app: Result<Application, AppError>,
+    /// Where it is declared.
+    pub declared: DeclaredIn,
+    /// The Application that declares it, in [`ApplicationTree::applications`]; none where a place does.
+    pub parent: Option<usize>,
+    object: Object,
+}
+
+/// A part of the tree that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncompletePart {
+    /// The part, and why it could not be read.
+    pub reason: String,
+    /// Whether only something is missing that is not supported yet: then it was never read before either.
+    pub is_missing: bool,
+}
+
+/// Everything that the places declare.
+#[derive(Debug, Default)]
+pub struct ApplicationTree {
+    /// The Applications: those of the places in the order of the files, then level by level.
+    pub applications: Vec<TreeApplication>,
+    /// Further declarations of the same Applications, with other content: they have no effect.
+    pub duplicates: Vec<TreeApplication>,
+    /// Clusters, settings and notifications.
+    pub manifests: AppManifests,
+    /// The projects.
+    pub projects: Projects,
+    /// Kustomize's build options.
+    pub build: BuildOptions,
+    /// What the places hold besides Argo CD's own objects, with the index of the place.
+    pub others: Vec<(usize, Object)>,
+    /// Mistakes, one each.
+    pub problems: Vec<Problem>,
+    /// The parts that could not be read.
+    pub incomplete: Vec<IncompletePart>,
+    /// Repositories that are needed to read on.
+    pub missing: BTreeSet<RepositoryRevision>,
+}
+
+/// Reads what `places`, Applications themselves, declare at any depth.
+pub fn read(
+    places: &[Application],
+    repositories: &Repositories,
+    options: &TreeOptions,
+    budget: &Budget,
+) -> ApplicationTree {
+    let (mut build, _) = BuildOptions::parse(options.settings.get(BUILD_OPTIONS).and_then(Value::as_str).unwrap_or(""));
+    let mut round = 1;
+    loop {
+        let tree = Loader::new(repositories, options, build, budget).read(places);
+        if tree.build == build || round == MAX_ROUNDS {
+            return tree;
+        }
+        build = tree.build;
+        round += 1;
+    }
+}
+
+/// An object of Argo CD that an Application declares, until it is clear whether that counts.
+struct Held {
+    object: Object,
+    declared: DeclaredIn,
+    parent: usize,
+}
+
+/// A file of an Application that can't be read, and may declare settings.
+struct Unread {
+    file: String,
+    parent: Option<usize>,
+    may_be_project: bool,
+    may_be_settings: bool,
+}
+
+struct Loader<'a> {
+    repositories: &'a Repositories,
+    options: &'a TreeOptions,
+    build: BuildOptions,
+    budget: &'a Budget,
+    mentions: BTreeMap<String, Mentions<'a>>,
+    tree: ApplicationTree,
+    known: BTreeMap<(String, String), usize>,
+    /// AppProjects, Secrets and ConfigMaps that count, by kind, namespace and name.
+    settings: BTreeMap<[String; 3], (Object, DeclaredIn)>,
+    order: Vec<Object>,
+    clusters: Vec<ClusterSecret>,
+    held: Vec<Held>,
+    unread: Vec<Unread>,
+    queue: VecDeque<usize>,
+    /// Applications that go to other clusters, as far as is known.
+    elsewhere: Vec<usize>,
+    sources: usize,
+    own: Option<String>,
+}
+
+/// The source that is being rendered.
+struct Origin<'a> {
+    /// The Application with that source alone.
+    app: &'a Application,
+    /// The Application with all of its sources.
+    whole: &'a Application,
+    /// The Application that has the source; none for a place.
+    parent: Option<usize>,
+}
+
+impl<'a> Loader<'a> {
+    fn new(repositories: &'a Repositories, options: &'a TreeOptions, build: BuildOptions, budget: &'a Budget) -> Self {
+        Self {
+            repositories,
+            options,
+            build,
+            budget,
+            mentions: BTreeMap::new(),
+            tree: ApplicationTree::default(),
+            known: BTreeMap::new(),
+            settings: BTreeMap::new(),
+            order: Vec::new(),
+            clusters: options.clusters.clone(),
+            held: Vec::new(),
+            unread: Vec::new(),
+            queue: VecDeque::new(),
+            elsewhere: Vec::new(),
+            sources: 0,
+            own: None,
+        }
+    }
+
+    fn read(mut self, places: &[Application]) -> ApplicationTree {
+        self.own = places.first().map(|place| place.source.repo_url.clone());
+        for (index, place) in places.iter().enumerate() {
+            self.place(index, place);
+        }
+        loop {
+            while let Some(at) = self.queue.pop_front() {
+                self.follow(at);
+            }
+            let may_go_on = self.admit(false) || self.admit(true) || self.look_again();
+            if !may_go_on {
+                break;
+            }
+        }
+        self.finish()
+    }
+
+    /// Reads what a place holds: all of it counts.
+    fn place(&mut self, index: usize, place: &Application) {
+        for app in place.per_source() {
+            let origin = Origin { app: &app, whole: place, parent: None };
+            let Some(rendered) = self.render(&origin, None) else { continue };
+            for (object, file) in rendered.objects.into_iter().zip(rendered.origins) {
+                let declared = self.declared(&origin, &file);
+                if is_argo_cd(&object) {
+                    self.add(object, declared, None);
+                } else {
+                    self.tree.others.push((index, object));
+                }
+            }
+        }
+    }
+
+    /// Renders an Application of the tree where that may declare something.
+    fn follow(&mut self, at: usize) {
+        let Some(TreeApplication { app: Ok(app), .. }) = self.tree.applications.get(at) else { return };
+        let whole = app.clone();
+        if !is_in_cluster(&whole, &self.clusters) {
+            self.elsewhere.push(at);
+            return;
+        }
+        for app in whole.per_source() {
+            let origin = Origin { app: &app, whole: &whole, parent: Some(at) };
+            if app.source.chart.is_some() || app.source.plugin.is_some() || !self.may_declare(&app) {
+                continue;
+            }
+            let Some(rendered) = self.render(&origin, Some(mentions::may_declare)) else { continue };
+            let namespace = match app.destination.namespace.as_str() {
+                "" => "default",
+                namespace => namespace,
+            };
+            for (mut object, file) in rendered.objects.into_iter().zip(rendered.origins) {
+                if object.namespace().is_empty() {
+                    object.set_namespace(namespace);
+                }
+                // Argo CD reads Secrets and ConfigMaps of its own namespace alone.
+                let is_core = object.group().is_empty();
+                if is_argo_cd(&object) && !(is_core && object.namespace() != CONTROL_NAMESPACE) {
+                    let declared = self.declared(&origin, &file);
+                    self.held.push(Held { object, declared, parent: at });
+                }
+            }
+        }
+    }
+
+    /// Whether the source of `app` may declare something; true where its files are not at hand.
+    fn may_declare(&mut self, app: &Application) -> bool {
+        let Availability::Here(checkout) = self.repositories.get(&app.source) else { return true };
+        let key = format!("{}@{}", checkout.repo, checkout.sha);
+        self.mentions.entry(key).or_insert_with(|| Mentions::new(&checkout.tree)).may_declare(app)
+    }
+
+    /// Renders a source; what can't be read is a problem, and the tree incomplete.
+    fn render(&mut self, origin: &Origin<'_>, filter: Option<render::Filter>) -> Option<Rendered> {
+        let checkout = match self.repositories.get(&origin.app.source) {
+            Availability::Here(checkout) => Arc::clone(checkout),
+            Availability::Missing(wanted) => {
+                self.tree.missing.insert(wanted);
+                return None;
+            }
+            Availability::Unavailable(Unavailable::Unsupported(reason)) => {
+                self.incomplete(origin, None, &reason, true);
+                return None;
+            }
+            Availability::Unavailable(Unavailable::Failed(reason)) => {
+                self.incomplete(origin, None, &reason, false);
+                return None;
+            }
+        };
+        self.sources += 1;
+        if self.sources > MAX_SOURCES {
+            self.incomplete(origin, None, &format!("more than {MAX_SOURCES} sources declare Applications"), false);
+            return None;
+        }
+        let references = match self.repositories.references(origin.whole) {
+            Ok(references) => references,
+            Err(missing) => {
+                self.tree.missing.extend(missing);
+                return None;
+            }
+        };
+        let context = Context {
+            revision: checkout.sha.clone(),
+            build: self.build,
+            budget: self.budget.unused(),
+            references,
+            ..Context::default()
+        };
+        let unfetched = checkout.special.check_folder(&origin.app.source.path).err();
+        let rendered = match unfetched {
+            Some(error) => {
+                self.incomplete(origin, None, &chain(&error), false);
+                return None;
+            }
+            None => render::declarations(&checkout.tree, origin.app, &context, filter),
+        };
+        match rendered {
+            Ok(mut rendered) => {
+                for error in std::mem::take(&mut rendered.broken) {
+                    self.broken(origin, &checkout.tree, &error);
+                }
+                if let Err(error) = checkout.special.check_files(&rendered.files) {
+                    self.incomplete(origin, None, &chain(&error), false);
+                }
+                Some(rendered)
+            }
+            Err(error) => {
+                self.incomplete(origin, None, &chain(&error), error.is_missing());
+                None
+            }
+        }
+    }
+
+    /// Notes a file that can't be read: it may declare anything that its words say.
+    fn broken(&mut self, origin: &Origin<'_>, tree: &slipway_manifest::Tree, error: &RenderError) {
+        let file = error.file().unwrap_or_default();
+        let bytes = tree.read(file).unwrap_or_default();
+        if !bytes.is_empty() && !mentions::may_declare(bytes) {
+            let problem = Problem::of(chain(error), Some(self.declared(origin, file)));
+            self.tree.problems.push(problem);
+            return;
+        }
+        let text = String::from_utf8_lossy(bytes);
+        let says = |word: &str| text.is_empty() || text.contains(word);
+        self.unread.push(Unread {
+            file: file.to_owned(),
+            parent: origin.parent,
+            may_be_project: says("AppProject"),
+            may_be_settings: says("argocd-cm") || says("secret-type"),
+        });
+        self.incomplete(origin, Some(file), &chain(error), false);
+    }
+
+    fn incomplete(&mut self, origin: &Origin<'_>, file: Option<&str>, reason: &str, is_missing: bool) {
+        let declared = self.declared(origin, file.unwrap_or_default());
+        let text = match origin.parent {
+            None => reason.to_owned(),
+            Some(_) => format!(
+                "Application {}: what it declares can't be read: {reason}",
+                label(&app::identity(&origin.app.object))
+            ),
+        };
+        // That an Application needs something is told where it is deployed.
+        if !is_missing || origin.parent.is_none() {
+            self.tree.problems.push(Problem::of(text.clone(), Some(declared)));
+        }
+        self.tree.incomplete.push(IncompletePart { reason: text, is_missing });
+    }
+
+    fn declared(&self, origin: &Origin<'_>, file: &str) -> DeclaredIn {
+        let source = &origin.app.source;
+        let is_first = self.own.as_ref().is_some_and(|own| app::same_repository(own, &source.repo_url));
+        let is_own = is_first || self.repositories.is_local(source);
+        let chain = origin.parent.and_then(|at| self.tree.applications.get(at)).map(|parent| {
+            let above = parent.declared.chain.iter().cloned();
+            above.chain([label(&parent.identity)]).collect::<Vec<_>>()
+        });
+        DeclaredIn {
+            repository: (!is_own).then(|| source.repo_url.clone()),
+            path: if file.is_empty() { source.folder().unwrap_or_default() } else { file.to_owned() },
+            is_file: !file.is_empty(),
+            chain: chain.unwrap_or_default(),
+        }
+    }
+
+    /// Takes an object that counts.
+    fn add(&mut self, object: Object, declared: DeclaredIn, parent: Option<usize>) {
+        match object.kind() {
+            "Application" => self.add_application(object, declared, parent),
+            "ApplicationSet" | "ImageUpdater" => {
+                let text = format!("{}: {} is not supported yet and has no effect", object.id(), object.kind());
+                self.tree.problems.push(Problem::of(text, Some(declared)));
+            }
+            _ => {
+                let key = [object.kind(), object.namespace(), object.name()].map(str::to_owned);
+                match self.settings.get(&key) {
+                    Some((known, _)) if *known == object => {}
+                    Some((_, first)) => {
+                        let text = twice(&object.id().to_string(), first, &declared);
+                        self.tree.problems.push(Problem::of(text, Some(declared)));
+                    }
+                    None => {
+                        let cluster = (object.kind() == "Secret").then(|| ClusterSecret::from_object(&object));
+                        self.clusters.extend(cluster.and_then(Result::ok));
+                        self.order.push(object.clone());
+                        self.settings.insert(key, (object, declared));
+                    }
+                }
+            }
+        }
+    }
+
+    fn add_application(&mut self, object: Object, declared: DeclaredIn, parent: Option<usize>) {
+        let identity = app::identity(&object);
+        let new = |object: Object, declared| {
+            let app = Application::from_object(&object);
+            TreeApplication { identity: identity.clone(), app, declared, parent, object }
+        };
+        if let Some(first) = self.known.get(&identity).and_then(|at| self.tree.applications.get(*at)) {
+            if first.object != object {
+                let text = twice(&format!("Application {}", label(&identity)), &first.declared, &declared);
+                self.tree.problems.push(Problem::of(text, Some(declared.clone())));
+                self.tree.duplicates.push(new(object, declared));
+            } else if let Some(cycle) = Self::cycle(&identity, &declared) {
+                self.tree.problems.push(Problem::of(cycle, Some(declared)));
+            }
+            return;
+        }
+        let at = self.tree.applications.len();
+        let too_many = if at >= MAX_APPLICATIONS {
+            Some(format!("more than {MAX_APPLICATIONS} Applications"))
+        } else if declared.chain.len() > MAX_DEPTH {
+            Some(format!("more than {MAX_DEPTH} Applications above Application {}", label(&identity)))
+        } else {
+            None
+        };
+        if let Some(reason) = too_many {
+            self.tree.problems.push(Problem::of(reason.clone(), Some(declared)));
+            self.tree.incomplete.push(IncompletePart { reason, is_missing: false });
+            return;
+        }
+        self.known.insert(identity.clone(), at);
+        self.tree.applications.push(new(object, declared));
+        self.queue.push_back(at);
+    }
+
+    /// The cycle that an Application makes which one below it declares. One that declares itself is none: many a
+    /// folder holds the Application that deploys it.
+    fn cycle(identity: &(String, String), declared: &DeclaredIn) -> Option<String> {
+        let name = label(identity);
+        let (_, above) = declared.chain.split_last()?;
+        let start = above.iter().position(|one| *one == name)?;
+        let chain = declared.chain.iter().skip(start).chain([&name]).map(String::as_str);
+        Some(format!("circular Applications: {}", chain.collect::<Vec<_>>().join(" → ")))
+    }
+
+    /// Takes what Applications declare and may declare; returns whether that was anything. An undeclared project is
+    /// `open` once no declaration can come any more.
+    fn admit(&mut self, open: bool) -> bool {
+        if self.held.is_empty() {
+            return false;
+        }
+        let found = app::find(&self.order);
+        let clusters = self.clusters.clone();
+        let undeclared = if open { self.options.undeclared } else { Undeclared::Denied };
+        let projects = Projects::new(found.projects, found.settings).with_undeclared(undeclared);
+        let mut permits: BTreeMap<usize, ProjectPermissions> = BTreeMap::new();
+        let mut progress = false;
+        for held in std::mem::take(&mut self.held) {
+            let Some(TreeApplication { app: Ok(app), .. }) = self.tree.applications.get(held.parent) else { continue };
+            let permit =
+                permits.entry(held.parent).or_insert_with(|| ProjectPermissions::of(app, &projects, &clusters));
+            let denied = match &permit.denied {
+                Some(Denied::Unknown(_)) => {
+                    self.held.push(held);
+                    continue;
+                }
+                Some(denied) => Some(denied.clone()),
+                None => permit.refusal(&held.object),
+            };
+            progress = true;
+            match denied {
+                None => self.add(held.object, held.declared, Some(held.parent)),
+                Some(denied) => self.refuse(&held, &denied),
+            }
+        }
+        progress
+    }
+
+    fn refuse(&mut self, held: &Held, denied: &Denied) {
+        let parent = held.declared.chain.last().map(String::as_str).unwrap_or_default();
+        let text = format!("Application {parent} may not declare {}: {denied}", held.object.id());
+        self.tree.problems.push(Problem::of(text, Some(held.declared.clone())));
+    }
+
+    /// Applications whose cluster turned out to be Argo CD's own.
+    fn look_again(&mut self) -> bool {
+        let (applications, clusters) = (&self.tree.applications, &self.clusters);
+        let is_here = |at: &usize| {
+            applications.get(*at).is_some_and(|one| one.app.as_ref().is_ok_and(|app| is_in_cluster(app, clusters)))
+        };
+        let (here, elsewhere): (Vec<usize>, _) = std::mem::take(&mut self.elsewhere).into_iter().partition(is_here);
+        self.elsewhere = elsewhere;
+        self.queue.extend(here);
+        !self.queue.is_empty()
+    }
+
+    fn finish(mut self) -> ApplicationTree {
+        for held in std::mem::take(&mut self.held) {
+            let project = self.tree.applications.get(held.parent).and_then(|parent| parent.app.as_ref().ok());
+            let denied = Denied::Unknown(project.map(|app| app.project.clone()).unwrap_or_default());
+            self.refuse(&held, &denied);
+        }
+        let mut objects = std::mem::take(&mut self.order);
+        add_settings(&mut objects, &self.options.settings);
+        let mut found = app::find(&objects);
+        found.clusters.extend(self.options.clusters.iter().cloned());
+        for error in &found.errors {
+            self.tree.problems.push(Problem::of(chain(error), None));
+        }
+        for text in &found.warnings {
+            self.tree.problems.push(Problem::warning(text.clone()));
+        }
+        let (build, without_effect) = build_options(&objects);
+        for flag in without_effect {
+            let text = format!("ConfigMap argocd-cm: `{BUILD_OPTIONS}`: `{flag}` has no effect");
+            self.tree.problems.push(Problem::warning(text));
+        }
+        self.tree.build = build;
+        let mut settings = found.settings.clone();
+        let mut undeclared = self.options.undeclared;
+        let projects = Projects::new(found.projects.clone(), settings.clone()).with_undeclared(undeclared);
+        for unread in &self.unread {
+            let parent = unread.parent.and_then(|at| self.tree.applications.get(at)?.app.as_ref().ok());
+            let may = |kind: &str| may_write(parent, &projects, &found.clusters, kind);
+            if unread.may_be_settings && may("ConfigMap") {
+                let remedy = "it can't be read, and may hold settings that restrict what is deployed: repair it";
+                settings.controls.push(Control { field: unread.file.clone(), remedy: remedy.to_owned() });
+            }
+            if unread.may_be_project && may("AppProject") {
+                undeclared = Undeclared::Denied;
+            }
+        }
+        self.tree.projects = Projects::new(std::mem::take(&mut found.projects), settings).with_undeclared(undeclared);
+        self.tree.manifests = found;
+        self.tree
+    }
+}
+
+fn label((namespace, name): &(String, String)) -> String {
+    format!("{namespace}/{name}")
+}
+
+fn twice(what: &str, first: &DeclaredIn, second: &DeclaredIn) -> String {
+    format!("{what} is declared twice, in {first} and in {second}: only the first is used; remove one of them")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,299 @@
+use serde_json::json;
+use slipway_manifest::Tree;
+
+use super::*;
+use crate::app::settings::Settings;
+use crate::root::places;
+use crate::source::RepoUrl;
+use crate::source::github::Checkout;
+use crate::source::verify::UnfetchedPaths;
+
+const ROOT: &str = "https://github.com/acme/gitops";
+
+fn checkout(url: &str, files: &[(&str, &str)]) -> Arc<Checkout> {
+    let mut tree = Tree::default();
+    for (path, text) in files {
+        tree.insert(path, text.as_bytes()).unwrap();
+    }
+    let repo = url.parse::<RepoUrl>().unwrap().repo;
+    Arc::new(Checkout { repo, sha: "0".repeat(40), tree, special: UnfetchedPaths::default() })
+}
+
+fn repositories(files: &[(&str, &str)]) -> Repositories {
+    Repositories::of_folder([ROOT.parse().unwrap()].into(), checkout(ROOT, files))
+}
+
+fn read_with(files: &[(&str, &str)], options: &TreeOptions) -> ApplicationTree {
+    let place = places::of_folder(ROOT, "root", "HEAD").unwrap();
+    read(&[place], &repositories(files), options, &Budget::default())
+}
+
+fn read_root(files: &[(&str, &str)]) -> ApplicationTree {
+    read_with(files, &TreeOptions::default())
+}
+
+/// An Application that goes to the namespace `to` of Argo CD's own cluster.
+fn app(name: &str, path: &str, project: &str, to: &str) -> String {
+    format!(
+        "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: {name}, namespace: argocd}}\n\
+         spec: {{project: {project}, source: {{repoURL: 'git@github.com:acme/gitops.git', path: {path}}}, \
+         destination: {{name: in-cluster, namespace: {to}}}}}\n"
+    )
+}
+
+fn parent(name: &str, path: &str) -> String {
+    app(name, path, "default", "argocd")
+}
+
+fn leaf(name: &str) -> String {
+    app(name, &format!("apps/{name}"), "default", "shop")
+}
+
+fn project(name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: argoproj.io/v1alpha1\nkind: AppProject\nmetadata: {{name: {name}, namespace: argocd}}\n\
+         spec: {spec}\n"
+    )
+}
+
+fn names(tree: &ApplicationTree) -> Vec<&str> {
+    tree.applications.iter().map(|one| one.identity.1.as_str()).collect()
+}
+
+fn problems(tree: &ApplicationTree) -> String {
+    tree.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn applications_are_followed_at_any_depth() {
+    let files = [
+        ("root/a.yaml", parent("one", "one")),
+        ("root/cm.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: own}\n".to_owned()),
+        ("one/two.yaml", parent("two", "two/overlay") + "---\n" + &leaf("one-leaf")),
+        ("two/overlay/kustomization.yaml", "resources: [../base]\n".to_owned()),
+        ("two/base/kustomization.yaml", "resources: [three.yaml]\n".to_owned()),
+        ("two/base/three.yaml", parent("three", "charts/three")),
+        ("charts/three/Chart.yaml", "name: three\nversion: 1.0.0\n".to_owned()),
+        ("charts/three/values.yaml", "kind: Application\n".to_owned()),
+        ("charts/three/templates/app.yaml", leaf("deep").replace("kind: Application", "kind: {{ .Values.kind }}")),
+        ("charts/three/templates/project.yaml", project("team", "{sourceRepos: ['*']}")),
+        ("apps/one-leaf/x.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n".to_owned()),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let tree = read_root(&files);
+    assert_eq!(names(&tree), ["one", "two", "one-leaf", "three", "deep"], "{}", problems(&tree));
+    assert_eq!(problems(&tree), "");
+    assert!(tree.incomplete.is_empty() && tree.missing.is_empty());
+    let declared: Vec<String> = tree.applications.iter().map(|one| one.declared.to_string()).collect();
+    assert_eq!(declared[0], "root/a.yaml");
+    assert_eq!(declared[3], "two/base/three.yaml (by argocd/one → argocd/two)");
+    assert_eq!(declared[4], "charts/three/templates/app.yaml (by argocd/one → argocd/two → argocd/three)");
+    assert_eq!(tree.applications[4].parent, Some(3));
+    assert!(tree.projects.is_known("team"));
+    let others: Vec<&str> = tree.others.iter().map(|(_, object)| object.name()).collect();
+    assert_eq!(others, ["own"]);
+}
+
+/// Of what can't be read the rest is used, and the tree says where it is incomplete.
+#[test]
+fn what_is_broken_is_alone_broken() {
+    let broken = leaf("bad").replace("source:", "source: [");
+    let not_usable = leaf("unusable").replace("project: default", "project: [1]");
+    let files = [
+        ("root/a.yaml", leaf("a") + "---\n" + &broken + "---\n" + &leaf("b")),
+        ("root/b.yaml", not_usable),
+        ("root/c.yaml", parent("gone", "nowhere") + "---\n" + &parent("kustomized", "kustomized")),
+        ("root/z.yaml", leaf("z")),
+        ("kustomized/kustomization.yaml", "resources: [missing.yaml, app.yaml]\n".to_owned()),
+        ("kustomized/app.yaml", leaf("below")),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let tree = read_root(&files);
+    assert_eq!(names(&tree), ["a", "b", "unusable", "gone", "kustomized", "z"]);
+    assert!(tree.applications[2].app.is_err());
+    assert!(problems(&tree).contains("`root/a.yaml`: the document on line"), "{}", problems(&tree));
+    assert!(problems(&tree).contains("Application argocd/kustomized: what it declares can't be read"));
+    assert_eq!(tree.incomplete.iter().filter(|part| !part.is_missing).count(), 2, "{:?}", tree.incomplete);
+}
+
+/// What is broken and no declaration leaves nothing open.
+#[test]
+fn a_broken_file_of_something_else_is_no_gap() {
+    let tree = read_root(&[("root/a.yaml", &leaf("a")), ("root/b.yaml", "apiVersion: v1\nkind: A\nmetadata: [\n")]);
+    assert_eq!((names(&tree), tree.incomplete.len(), tree.problems.len()), (vec!["a"], 0, 1));
+}
+
+#[test]
+fn an_application_that_is_declared_twice_is_named_with_both_places() {
+    let tree = read_root(&[("root/a.yaml", &leaf("web")), ("root/b.yaml", &leaf("web").replace("shop", "other"))]);
+    let text = "Application argocd/web is declared twice, in root/a.yaml and in root/b.yaml: only the first is used; \
+                remove one of them";
+    assert_eq!(problems(&tree), text);
+    assert_eq!((names(&tree), tree.duplicates.len()), (vec!["web"], 1));
+    let tree = read_root(&[("root/a.yaml", &leaf("web")), ("root/b.yaml", &leaf("web"))]);
+    assert_eq!((names(&tree), tree.problems.len()), (vec!["web"], 0), "the same is no contradiction");
+}
+
+#[test]
+fn a_cycle_is_told_with_its_chain() {
+    let tree = read_root(&[
+        ("root/self.yaml", &parent("self", "root")),
+        ("root/a.yaml", &parent("a", "a")),
+        ("a/b.yaml", &parent("b", "b")),
+        ("b/a.yaml", &parent("a", "a")),
+    ]);
+    assert_eq!(names(&tree), ["a", "self", "b"]);
+    assert_eq!(
+        problems(&tree),
+        "b/a.yaml (by argocd/a → argocd/b): circular Applications: argocd/a → argocd/b → argocd/a"
+    );
+}
+
+#[test]
+fn a_chain_without_end_is_cut() {
+    let mut files = vec![("root/a.yaml".to_owned(), parent("a0", "d0"))];
+    files.extend((0..30).map(|at| (format!("d{at}/x.yaml"), parent(&format!("a{}", at + 1), &format!("d{}", at + 1)))));
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let tree = read_root(&files);
+    assert_eq!(tree.applications.len(), MAX_DEPTH + 1);
+    assert!(problems(&tree).contains("more than 16 Applications above Application argocd/a17"), "{}", problems(&tree));
+    assert_eq!(tree.incomplete.len(), 1);
+}
+
+/// What an Application declares counts only where its project lets it write that (attacks 16 and 22 of the project).
+#[test]
+fn nobody_declares_more_than_the_project_allows() {
+    let own = "{sourceRepos: ['*'], destinations: [{name: in-cluster, namespace: team}]}";
+    let wide = "{sourceRepos: ['*'], destinations: [{name: '*', server: '*', namespace: '*'}], \
+                clusterResourceWhitelist: [{group: '*', kind: '*'}]}";
+    let apps_only = "{sourceRepos: ['*'], destinations: [{server: '*', namespace: argocd}], \
+                     namespaceResourceWhitelist: [{group: argoproj.io, kind: Application}]}";
+    let settings = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: argocd-cm, namespace: argocd}\n\
+                    data: {resource.exclusions: '- kinds: [Deployment]'}\n";
+    let evil = [leaf("evil"), project("default", wide), project("own", wide), settings.to_owned()].join("---\n");
+    let elsewhere = parent("elsewhere", "elsewhere").replace("name: in-cluster", "server: https://prod");
+    let files = [
+        ("root/projects.yaml", project("own", own) + "---\n" + &project("apps-only", apps_only)),
+        ("root/tenant.yaml", app("tenant", "tenant", "own", "team")),
+        ("root/apps.yaml", app("apps", "apps", "apps-only", "argocd")),
+        ("root/elsewhere.yaml", elsewhere),
+        ("root/unknown.yaml", app("unknown", "unknown", "nobody", "argocd")),
+        ("tenant/evil.yaml", evil.clone()),
+        ("apps/good.yaml", evil.replace("name: evil", "name: good")),
+        ("elsewhere/x.yaml", leaf("far")),
+        ("unknown/x.yaml", leaf("unknown-child")),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let tree = read_root(&files);
+    assert_eq!(names(&tree), ["apps", "elsewhere", "tenant", "unknown", "good"], "{}", problems(&tree));
+    let told = problems(&tree);
+    for what in [
+        "Application argocd/tenant may not declare Application.argoproj.io/argocd/evil",
+        "Application argocd/tenant may not declare AppProject.argoproj.io/argocd/default",
+        "Application argocd/tenant may not declare ConfigMap/argocd/argocd-cm",
+        "Application argocd/apps may not declare AppProject.argoproj.io/argocd/own",
+        "Application argocd/unknown may not declare Application.argoproj.io/argocd/unknown-child: AppProject `nobody`",
+    ] {
+        assert!(told.contains(what), "{what} in {told}");
+    }
+    assert!(tree.projects.get("own").unwrap().destinations.len() == 1 && !told.contains("declared twice"));
+    assert!(tree.manifests.settings == Settings::default());
+    let open = read_with(&files, &TreeOptions { undeclared: Undeclared::Open, ..TreeOptions::default() });
+    assert!(names(&open).contains(&"unknown-child"), "{}", problems(&open));
+}
+
+/// A project restricts the Applications whose own rendering does not declare it, wherever it is declared.
+#[test]
+fn a_project_counts_before_what_it_restricts() {
+    let none = "{sourceRepos: ['*'], destinations: []}";
+    let files = [
+        ("root/a.yaml", parent("a", "a")),
+        ("root/b.yaml", app("b", "b", "admin", "argocd")),
+        ("root/admin.yaml", project("admin", "{sourceRepos: ['*'], destinations: [{server: '*', namespace: '*'}]}")),
+        ("a/x.yaml", leaf("of-default")),
+        ("b/default.yaml", project("default", none)),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let tree = read_root(&files);
+    assert_eq!(names(&tree), ["a", "b"], "{}", problems(&tree));
+}
+
+#[test]
+fn another_repository_is_asked_for() {
+    let other = "https://github.com/acme/other";
+    let place = places::of_folder(ROOT, "root", "HEAD").unwrap();
+    let elsewhere = parent("a", "apps").replace("git@github.com:acme/gitops.git", other);
+    let mut given = repositories(&[("root/a.yaml", &elsewhere)]);
+    let read =
+        |given: &Repositories| read(std::slice::from_ref(&place), given, &TreeOptions::default(), &Budget::default());
+    let wanted = (other.parse::<RepoUrl>().unwrap(), "HEAD".to_owned());
+    assert_eq!(read(&given).missing, BTreeSet::from([wanted.clone()]));
+    given.insert(wanted.clone(), Ok(checkout(other, &[("apps/x.yaml", &leaf("far"))])));
+    let tree = read(&given);
+    assert_eq!((names(&tree), tree.missing.len()), (vec!["a", "far"], 0));
+    assert_eq!(tree.applications[1].declared.to_string(), "https://github.com/acme/other//apps/x.yaml (by argocd/a)");
+    given.insert(wanted, Err(Unavailable::Failed("no such repository".to_owned())));
+    let tree = read(&given);
+    assert_eq!(names(&tree), ["a"]);
+    assert!(!tree.incomplete[0].is_missing && tree.incomplete[0].reason.contains("no such repository"));
+}
+
+/// Settings that can't be read may restrict everything, and a project that can't be read may be `default`.
+#[test]
+fn unreadable_settings_open_nothing() {
+    let cm = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: argocd-cm}\ndata: [\n";
+    let tree = read_root(&[("root/a.yaml", &leaf("a")), ("root/cm.yaml", cm)]);
+    let denied = |tree: &ApplicationTree| {
+        let app = tree.applications[0].app.as_ref().unwrap();
+        ProjectPermissions::of(app, &tree.projects, &[]).denied.map(|denied| denied.to_string()).unwrap_or_default()
+    };
+    assert!(denied(&tree).contains("`root/cm.yaml` (it can't be read"), "{}", denied(&tree));
+    let tree = read_root(&[("root/a.yaml", &leaf("a")), ("root/p.yaml", &project("x", "[").replace('x', "default"))]);
+    assert!(denied(&tree).contains("AppProject `default`"), "{}", denied(&tree));
+    let tree = read_root(&[("root/a.yaml", &leaf("a"))]);
+    assert_eq!(denied(&tree), "");
+}
+
+#[test]
+fn settings_come_from_the_tree_before_the_options() {
+    let settings = json!({"kustomize.buildOptions": "--enable-helm", "cluster.inClusterEnabled": "false"});
+    let options = TreeOptions { settings: settings.as_object().unwrap().clone(), ..TreeOptions::default() };
+    let cm = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: argocd-cm, namespace: argocd}\n\
+              data: {cluster.inClusterEnabled: 'true'}\n";
+    let tree = read_with(&[("root/a.yaml", &parent("a", "a")), ("a/cm.yaml", cm)], &options);
+    assert!(tree.build.enable_helm && !tree.manifests.settings.is_in_cluster_off, "{}", problems(&tree));
+    assert!(!read_root(&[]).build.enable_helm);
+}
+
+/// Build options that the tree declares count for its own kustomizations.
+#[test]
+fn a_tree_is_rendered_with_the_settings_that_it_declares() {
+    let cm = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: argocd-cm, namespace: argocd}\n\
+              data: {kustomize.buildOptions: --enable-helm}\n";
+    let files = [
+        ("root/a.yaml", parent("a", "k")),
+        ("root/cm.yaml", cm.to_owned()),
+        ("k/kustomization.yaml", "helmCharts: [{name: c}]\nhelmGlobals: {chartHome: charts}\n".to_owned()),
+        ("k/charts/c/Chart.yaml", "name: c\nversion: 1.0.0\n".to_owned()),
+        ("k/charts/c/values.yaml", "{}\n".to_owned()),
+        ("k/charts/c/templates/x.yaml", leaf("below")),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let tree = read_root(&files);
+    assert_eq!(names(&tree), ["a", "below"], "{}", problems(&tree));
+}
+
+/// An object without a namespace gets its parent's.
+#[test]
+fn namespaces_are_those_of_the_parent() {
+    let bare = leaf("bare").replace(", namespace: argocd", "");
+    let tree = read_root(&[
+        ("root/a.yaml", &parent("a", "a")),
+        ("root/b.yaml", &app("b", "b", "default", "team")),
+        ("a/x.yaml", &bare),
+        ("b/x.yaml", &bare),
+    ]);
+    let found: Vec<(&str, &str)> =
+        tree.applications.iter().map(|one| (one.identity.0.as_str(), one.identity.1.as_str())).collect();
+    assert_eq!(found, [("argocd", "a"), ("argocd", "b"), ("argocd", "bare"), ("team", "bare")]);
+}
