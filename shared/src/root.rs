@@ -8,6 +8,7 @@ pub mod fetch;
 mod mentions;
 pub mod places;
 pub mod repositories;
+mod sets;
 mod settings;
 pub mod tree;
 

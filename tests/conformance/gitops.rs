@@ -55,7 +55,7 @@ async fn checked(trees: &Path, url: &str, roots: &Value) -> Result<Found> {
         roots.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
     let environments = environments(&files, &roots)?;
     let special = UnfetchedPaths::default();
-    let checkout = Arc::new(Checkout { repo: own.repo.clone(), sha: "0".repeat(40), tree: files, special });
+    let checkout = Arc::new(Checkout { repo: own.repo.clone(), sha: "0".repeat(40), tree: Arc::new(files), special });
     let mut repositories = Repositories::of_folder([own].into(), checkout);
     let options = TreeOptions { undeclared: Undeclared::Open, ..TreeOptions::default() };
     let mut found = Found { applications: BTreeMap::new(), problems: Vec::new() };

@@ -14,7 +14,7 @@ pub mod settings;
 pub mod skip;
 mod source;
 
-pub use cluster::{AwsAuth, ClusterSecret, IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
+pub use cluster::{AwsAuth, ClusterSecret, IN_CLUSTER_NAME, IN_CLUSTER_SERVER, secret_text};
 pub use permit::ProjectPermissions;
 pub use project::{AppProject, ClusterName, Projects, Undeclared};
 pub use source::{Directory, Kustomize, Replica, Source, same_repository};

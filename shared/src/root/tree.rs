@@ -19,6 +19,7 @@ use slipway_manifest::Object;
 use super::declared::{DeclaredIn, Problem};
 use super::mentions::{self, Mentions};
 use super::repositories::{Availability, Repositories, RepositoryRevision, Unavailable};
+use super::sets::{self, Expansion};
 use super::settings::{BUILD_OPTIONS, add_settings, build_options, is_argo_cd, is_in_cluster, may_write};
 use crate::app::controls::Control;
 use crate::app::project::{CONTROL_NAMESPACE, Denied};
@@ -42,8 +43,8 @@ pub struct TreeOptions {
     pub undeclared: Undeclared,
     /// Keys of `argocd-cm` that the tree does not set itself.
     pub settings: Map<String, Value>,
-    /// Clusters besides those of cluster Secrets.
-    pub clusters: Vec<ClusterSecret>,
+    /// Cluster Secrets besides those of the tree.
+    pub clusters: Vec<Object>,
 }
 
 /// An Application of the tree.
@@ -90,6 +91,8 @@ pub struct ApplicationTree {
     pub incomplete: Vec<IncompletePart>,
     /// Repositories that are needed to read on.
     pub missing: BTreeSet<RepositoryRevision>,
+    /// The cluster Secrets, and those that ApplicationSets saw.
+    secrets: [Vec<Object>; 2],
 }
 
 /// Reads what `places`, Applications themselves, declare at any depth.
@@ -100,13 +103,15 @@ pub fn read(
     budget: &Budget,
 ) -> ApplicationTree {
     let (mut build, _) = BuildOptions::parse(options.settings.get(BUILD_OPTIONS).and_then(Value::as_str).unwrap_or(""));
+    let mut secrets = Vec::new();
     let mut round = 1;
     loop {
-        let tree = Loader::new(repositories, options, build, budget).read(places);
-        if tree.build == build || round == MAX_ROUNDS {
+        let tree = Loader::new(repositories, options, (build, secrets), budget).read(places);
+        let [found, seen] = &tree.secrets;
+        if tree.build == build && found == seen || round == MAX_ROUNDS {
             return tree;
         }
-        build = tree.build;
+        (build, secrets) = (tree.build, found.clone());
         round += 1;
     }
 }
@@ -116,6 +121,13 @@ struct Held {
     object: Object,
     declared: DeclaredIn,
     parent: usize,
+}
+
+/// An ApplicationSet that counts.
+struct DeclaredSet {
+    object: Object,
+    declared: DeclaredIn,
+    parent: Option<usize>,
 }
 
 /// A file of an Application that can't be read, and may declare settings.
@@ -138,6 +150,12 @@ struct Loader<'a> {
     settings: BTreeMap<[String; 3], (Object, DeclaredIn)>,
     order: Vec<Object>,
     clusters: Vec<ClusterSecret>,
+    /// ApplicationSets that are not expanded yet.
+    sets: Vec<DeclaredSet>,
+    /// Cluster Secrets that are known from an earlier reading.
+    secrets: Vec<Object>,
+    /// The cluster Secrets that ApplicationSets saw, where there are any.
+    seen: Option<Vec<Object>>,
     held: Vec<Held>,
     unread: Vec<Unread>,
     queue: VecDeque<usize>,
@@ -158,7 +176,13 @@ struct Origin<'a> {
 }
 
 impl<'a> Loader<'a> {
-    fn new(repositories: &'a Repositories, options: &'a TreeOptions, build: BuildOptions, budget: &'a Budget) -> Self {
+    /// With the build options and the cluster Secrets that are known from an earlier reading.
+    fn new(
+        repositories: &'a Repositories,
+        options: &'a TreeOptions,
+        (build, secrets): (BuildOptions, Vec<Object>),
+        budget: &'a Budget,
+    ) -> Self {
         Self {
             repositories,
             options,
@@ -169,7 +193,10 @@ impl<'a> Loader<'a> {
             known: BTreeMap::new(),
             settings: BTreeMap::new(),
             order: Vec::new(),
-            clusters: options.clusters.clone(),
+            clusters: Vec::new(),
+            sets: Vec::new(),
+            secrets,
+            seen: None,
             held: Vec::new(),
             unread: Vec::new(),
             queue: VecDeque::new(),
@@ -181,6 +208,10 @@ impl<'a> Loader<'a> {
 
     fn read(mut self, places: &[Application]) -> ApplicationTree {
         self.own = places.first().map(|place| place.source.repo_url.clone());
+        for secret in &self.options.clusters {
+            let declared = DeclaredIn { path: "the settings".to_owned(), ..DeclaredIn::default() };
+            self.add(secret.clone(), declared, None);
+        }
         for (index, place) in places.iter().enumerate() {
             self.place(index, place);
         }
@@ -188,7 +219,7 @@ impl<'a> Loader<'a> {
             while let Some(at) = self.queue.pop_front() {
                 self.follow(at);
             }
-            let may_go_on = self.admit(false) || self.admit(true) || self.look_again();
+            let may_go_on = self.admit(false) || self.admit(true) || self.look_again() || self.expand();
             if !may_go_on {
                 break;
             }
@@ -368,7 +399,7 @@ impl<'a> Loader<'a> {
     fn add(&mut self, object: Object, declared: DeclaredIn, parent: Option<usize>) {
         match object.kind() {
             "Application" => self.add_application(object, declared, parent),
-            "ApplicationSet" | "ImageUpdater" => {
+            "ImageUpdater" => {
                 let text = format!("{}: {} is not supported yet and has no effect", object.id(), object.kind());
                 self.tree.problems.push(Problem::of(text, Some(declared)));
             }
@@ -379,6 +410,10 @@ impl<'a> Loader<'a> {
                     Some((_, first)) => {
                         let text = twice(&object.id().to_string(), first, &declared);
                         self.tree.problems.push(Problem::of(text, Some(declared)));
+                    }
+                    None if object.kind() == "ApplicationSet" => {
+                        self.settings.insert(key, (object.clone(), declared.clone()));
+                        self.sets.push(DeclaredSet { object, declared, parent });
                     }
                     None => {
                         let cluster = (object.kind() == "Secret").then(|| ClusterSecret::from_object(&object));
@@ -486,7 +521,48 @@ impl<'a> Loader<'a> {
         !self.queue.is_empty()
     }
 
+    /// Makes the Applications of the sets; returns whether there was any set. They see all clusters that are known by
+    /// now: where one of their own Applications declares another, the tree is read again.
+    fn expand(&mut self) -> bool {
+        let sets = std::mem::take(&mut self.sets);
+        if sets.is_empty() {
+            return false;
+        }
+        let mut secrets = self.found_secrets();
+        secrets.extend(self.secrets.iter().filter(|known| !self.order.contains(known)).cloned());
+        for DeclaredSet { object: set, declared, parent } in sets {
+            let name = format!("ApplicationSet {}", label(&app::identity(&set)));
+            let (reason, is_missing) = match sets::expand(&set, &secrets, self.repositories, &self.budget.unused()) {
+                Expansion::Applications(objects) => {
+                    let chain = declared.chain.iter().cloned().chain([name]).collect();
+                    let declared = DeclaredIn { chain, ..declared };
+                    objects.into_iter().for_each(|object| self.add_application(object, declared.clone(), parent));
+                    continue;
+                }
+                Expansion::Missing(missing) => {
+                    let urls: Vec<String> =
+                        missing.iter().map(|(url, revision)| format!("{url} at {revision}")).collect();
+                    self.tree.missing.extend(missing);
+                    (format!("{name} needs repository {}", urls.join(", ")), true)
+                }
+                Expansion::Unsupported(what) => (format!("{name} needs {what}"), true),
+                Expansion::Failed(reason) => (format!("{name}: {reason}"), false),
+            };
+            let problem = Problem { is_warning: is_missing, ..Problem::of(reason.clone(), Some(declared)) };
+            self.tree.problems.push(problem);
+            self.tree.incomplete.push(IncompletePart { reason, is_missing });
+        }
+        self.seen.get_or_insert(secrets);
+        true
+    }
+
+    fn found_secrets(&self) -> Vec<Object> {
+        self.order.iter().filter(|object| object.kind() == "Secret").cloned().collect()
+    }
+
     fn finish(mut self) -> ApplicationTree {
+        let secrets = self.found_secrets();
+        self.tree.secrets = [secrets.clone(), self.seen.take().unwrap_or(secrets)];
         for held in std::mem::take(&mut self.held) {
             let project = self.tree.applications.get(held.parent).and_then(|parent| parent.app.as_ref().ok());
             let denied = Denied::Unknown(project.map(|app| app.project.clone()).unwrap_or_default());
@@ -495,7 +571,6 @@ impl<'a> Loader<'a> {
         let mut objects = std::mem::take(&mut self.order);
         add_settings(&mut objects, &self.options.settings);
         let mut found = app::find(&objects);
-        found.clusters.extend(self.options.clusters.iter().cloned());
         for error in &found.errors {
             self.tree.problems.push(Problem::of(chain(error), None));
         }

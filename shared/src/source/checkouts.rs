@@ -44,7 +44,12 @@ impl Checkouts {
             hash.update(format!("{path}\0"));
             hash.update(Sha1::digest(tree.read(path)?));
         }
-        let checkout = Checkout { repo, sha: hex::encode(hash.finalize()), tree, special: UnfetchedPaths::default() };
+        let checkout = Checkout {
+            repo,
+            sha: hex::encode(hash.finalize()),
+            tree: Arc::new(tree),
+            special: UnfetchedPaths::default(),
+        };
         Ok(Self { local: Some(Arc::new(checkout)), ..Self::new(github) })
     }
 

@@ -143,7 +143,7 @@ pub struct Checkout {
     /// The commit, 40 hex digits.
     pub sha: String,
     /// The files.
-    pub tree: Tree,
+    pub tree: Arc<Tree>,
     /// Paths whose content is not in the commit.
     pub special: UnfetchedPaths,
 }
@@ -404,7 +404,7 @@ impl GitHub {
             verified.add(&missing, bytes).map_err(failed)?;
         }
         let (tree, special) = verified.into_parts();
-        Ok(Checkout { repo: repo.clone(), sha: sha.to_owned(), tree, special })
+        Ok(Checkout { repo: repo.clone(), sha: sha.to_owned(), tree: Arc::new(tree), special })
     }
 
     async fn blob(&self, repo: &Repo, sha: &str) -> Result<Vec<u8>, GithubError> {

@@ -81,11 +81,18 @@ impl ClusterSecret {
         };
         let server = need("server")?;
         let name = need("name").unwrap_or_else(|_| server.clone());
-        let config: Value = serde_json::from_str(&need("config")?).map_err(|_| invalid("`config` is no JSON"))?;
+        // The functions' own cluster is reached by their settings.
+        let is_own = server.trim_end_matches('/') == IN_CLUSTER_SERVER;
+        let config = if is_own { "{}".to_owned() } else { need("config")? };
+        let config: Value = serde_json::from_str(&config).map_err(|_| invalid("`config` is no JSON"))?;
         let text = |pointer: &str| config.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-        let Some(cluster_name) = text("/awsAuthConfig/clusterName") else {
-            let field = "config: a cluster without awsAuthConfig.clusterName".to_owned();
-            return Err(AppError::NotSupported { object: id, field });
+        let cluster_name = match text("/awsAuthConfig/clusterName") {
+            Some(name) => name,
+            None if is_own => IN_CLUSTER_NAME.to_owned(),
+            None => {
+                let field = "config: a cluster without awsAuthConfig.clusterName".to_owned();
+                return Err(AppError::NotSupported { object: id, field });
+            }
         };
         // EKS's own rule for names (`CreateCluster`).
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
@@ -109,6 +116,11 @@ impl ClusterSecret {
             is_skipped: !matches!(object.annotation(SKIP_RECONCILE), None | Some("" | "false")),
         })
     }
+}
+
+/// The text of a field in a Secret, `stringData` before `data`.
+pub fn secret_text(secret: &Object, field: &str) -> Option<String> {
+    entry(secret, field).and_then(Result::ok)
 }
 
 fn entry(object: &Object, field: &str) -> Option<Result<String, ()>> {

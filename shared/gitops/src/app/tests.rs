@@ -47,19 +47,19 @@ fn each_of_several_sources_is_read() {
         {"repoURL": "https://charts.example.com", "chart": "web", "targetRevision": "1.2.3",
             "helm": {"valueFiles": ["$values/web.yaml"]}},
         {"repoURL": "https://github.com/acme/gitops", "path": "extra", "ref": "extra"}]);
-    let app = app(many).unwrap();
-    assert_eq!((app.sources.len(), app.source.chart.as_deref()), (3, Some("web")));
-    let each = app.per_source();
+    let several = app(many).unwrap();
+    assert_eq!((several.sources.len(), several.source.chart.as_deref()), (3, Some("web")));
+    let each = several.per_source();
     let paths: Vec<&str> = each.iter().map(|one| one.source.path.as_str()).collect();
     assert_eq!(paths, ["", "extra"], "a source that is only a reference has no manifests");
     assert!(each.iter().all(|one| one.sources.is_empty()));
     assert_eq!(each[1].object.pointer("/spec/source/path"), Some(&json!("extra")));
     assert_eq!(each[1].object.pointer("/spec/sources"), None);
-    let one = super::tests::app(spec()).unwrap();
+    let one = app(spec()).unwrap();
     assert_eq!(one.per_source(), [one.clone()]);
     let mut both = spec();
     both["sources"] = json!([{"repoURL": "https://charts.example.com", "chart": "web", "ref": "values"}]);
-    assert!(super::tests::app(both).unwrap_err().to_string().contains("a source with `ref` can't have `chart`"));
+    assert!(app(both).unwrap_err().to_string().contains("a source with `ref` can't have `chart`"));
 }
 
 #[test]
@@ -318,4 +318,16 @@ fn who_asks_for_it_is_left_alone() {
             "config": r#"{"awsAuthConfig": {"clusterName": "prod"}}"#}}));
     let found = find(&[secret]);
     assert!(found.warnings[0].contains("has no effect on a cluster yet"), "{:?}", found.warnings);
+}
+
+/// Argo CD's own cluster needs no credentials, whatever its Secret has.
+#[test]
+fn the_own_cluster_may_have_a_secret() {
+    let secret = object(json!({"apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "here", "labels": {"argocd.argoproj.io/secret-type": "cluster"}},
+        "stringData": {"name": "here", "server": "https://kubernetes.default.svc", "namespaces": "shop",
+            "config": "{\"tlsClientConfig\": {\"insecure\": false}}"}}));
+    let found = ClusterSecret::from_object(&secret).unwrap();
+    assert_eq!((found.name.as_str(), found.namespaces), ("here", vec!["shop".to_owned()]));
+    assert_eq!(secret_text(&secret, "server").as_deref(), Some("https://kubernetes.default.svc"));
 }

@@ -16,7 +16,7 @@ fn checkout(url: &str, files: &[(&str, &str)]) -> Arc<Checkout> {
         tree.insert(path, text.as_bytes()).unwrap();
     }
     let repo = url.parse::<RepoUrl>().unwrap().repo;
-    Arc::new(Checkout { repo, sha: "0".repeat(40), tree, special: UnfetchedPaths::default() })
+    Arc::new(Checkout { repo, sha: "0".repeat(40), tree: Arc::new(tree), special: UnfetchedPaths::default() })
 }
 
 fn repositories(files: &[(&str, &str)]) -> Repositories {
@@ -296,4 +296,63 @@ fn namespaces_are_those_of_the_parent() {
     let found: Vec<(&str, &str)> =
         tree.applications.iter().map(|one| (one.identity.0.as_str(), one.identity.1.as_str())).collect();
     assert_eq!(found, [("argocd", "a"), ("argocd", "b"), ("argocd", "bare"), ("team", "bare")]);
+}
+
+const SET: &str = "apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nmetadata: {name: SET, namespace: argocd}\n\
+    spec:\n  generators: [GENERATOR]\n  template:\n    metadata: {name: 'NAME'}\n    spec: {project: default, \
+    source: {repoURL: 'https://github.com/acme/gitops', path: 'PATH'}, \
+    destination: {name: in-cluster, namespace: argocd}}\n";
+
+fn set(name: &str, generator: &str, app: &str, path: &str) -> String {
+    SET.replace("SET", name).replace("GENERATOR", generator).replace("NAME", app).replace("PATH", path)
+}
+
+/// What a set makes is followed, and a set sees the clusters that its own Applications declare.
+#[test]
+fn sets_make_applications() {
+    let folders = "{git: {repoURL: 'https://github.com/acme/gitops', directories: [{path: 'teams/*'}]}}";
+    let clusters = "{clusters: {selector: {matchLabels: {env: prod}}}}";
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: east, namespace: argocd, labels: {env: prod, \
+                  argocd.argoproj.io/secret-type: cluster}}\nstringData: {name: east, server: 'https://east', \
+                  config: '{\"awsAuthConfig\": {\"clusterName\": \"east\"}}'}\n";
+    let files = [
+        ("root/clusters.yaml", set("clusters", clusters, "on-{{name}}", "apps")),
+        ("root/teams.yaml", set("teams", folders, "team-{{path.basename}}", "{{path}}")),
+        ("teams/a/x.yaml", leaf("a-leaf")),
+        ("teams/b/secret.yaml", secret.to_owned()),
+        ("apps/x.yaml", String::new()),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let tree = read_root(&files);
+    assert_eq!(names(&tree), ["on-east", "team-a", "team-b", "a-leaf"], "{}", problems(&tree));
+    assert_eq!(tree.applications[0].declared.to_string(), "root/clusters.yaml (by ApplicationSet argocd/clusters)");
+    let below = "teams/a/x.yaml (by ApplicationSet argocd/teams → argocd/team-a)";
+    assert_eq!(tree.applications[3].declared.to_string(), below);
+    assert_eq!((problems(&tree).as_str(), tree.incomplete.len(), tree.manifests.clusters.len()), ("", 0, 1));
+}
+
+/// A set that fails makes no shorter list: the tree is incomplete.
+#[test]
+fn a_set_that_fails_leaves_a_gap() {
+    let fails = set("fails", "{list: {elements: [{app: a}, {app: a}]}}", "{{app}}", "apps");
+    let pulls = "{pullRequest: {github: {owner: acme, repo: web}}}";
+    let away = "{git: {repoURL: 'https://github.com/acme/other', directories: [{path: '*'}]}}";
+    let plugin = "{plugin: {configMapRef: {name: x}}}";
+    let good = set("good", "{list: {elements: [{app: good}]}}", "{{app}}", "apps");
+    let tree = read_root(&[
+        ("root/a.yaml", &fails),
+        ("root/b.yaml", &set("pulls", pulls, "pr-{{number}}", "apps")),
+        ("root/c.yaml", &set("away", away, "x-{{path.basename}}", "apps")),
+        ("root/d.yaml", &set("plugin", plugin, "{{x}}", "apps")),
+        ("root/e.yaml", &good),
+        ("apps/x.yaml", ""),
+    ]);
+    assert_eq!(names(&tree), ["good"], "{}", problems(&tree));
+    assert!(problems(&tree).contains("ApplicationSet argocd/pulls needs the pull requests of acme/web"));
+    assert!(
+        problems(&tree).contains("ApplicationSet argocd/away needs repository https://github.com/acme/other at HEAD")
+    );
+    assert_eq!(tree.missing.len(), 1);
+    let gaps: Vec<bool> = tree.incomplete.iter().map(|part| part.is_missing).collect();
+    assert_eq!(gaps, [false, true, true, false], "{:?}", tree.incomplete);
 }
