@@ -288,7 +288,7 @@ impl<'a> Reader<'a> {
                 Map::new()
             }
         };
-        TreeOptions { undeclared, settings, clusters: Vec::new() }
+        TreeOptions { undeclared, settings, ..TreeOptions::default() }
     }
 
     fn root(&mut self) -> Location {

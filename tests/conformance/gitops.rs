@@ -57,7 +57,7 @@ async fn checked(trees: &Path, url: &str, roots: &Value) -> Result<Found> {
     let special = UnfetchedPaths::default();
     let checkout = Arc::new(Checkout { repo: own.repo.clone(), sha: "0".repeat(40), tree: Arc::new(files), special });
     let mut repositories = Repositories::of_folder([own].into(), checkout);
-    let options = TreeOptions { undeclared: Undeclared::Open, ..TreeOptions::default() };
+    let options = TreeOptions { undeclared: Undeclared::Open, assumes_clusters: true, ..TreeOptions::default() };
     let mut found = Found { applications: BTreeMap::new(), problems: Vec::new() };
     for folders in environments {
         let places: Vec<_> =

@@ -86,10 +86,15 @@ pub fn check(
             return checked;
         }
     };
+    if one.is_assumed {
+        checked
+            .needs
+            .push("a cluster that its ApplicationSet selects: no Secret that was read declares one".to_owned());
+    }
     checked.warnings.extend(app.warnings.iter().cloned());
     checked.warnings.extend(Subscriptions::of(&app.object).ignored);
     let permit = ProjectPermissions::of(app, &tree.projects, &tree.manifests.clusters);
-    checked.project(app, tree, &permit);
+    checked.project(app, tree, &permit, one.is_assumed);
     if let Err(error) = Normalizer::new(&app.ignore_differences, &tree.manifests.overrides) {
         checked.refused.push(chain(&error));
     }
@@ -109,11 +114,11 @@ pub fn check(
 }
 
 impl CheckedApplication {
-    fn project(&mut self, app: &Application, tree: &ApplicationTree, permit: &ProjectPermissions) {
+    fn project(&mut self, app: &Application, tree: &ApplicationTree, permit: &ProjectPermissions, is_assumed: bool) {
         if !tree.projects.is_known(&app.project) {
             self.needs.push(format!("AppProject `{}`: nothing that was read declares it", app.project));
         }
-        let is_resolved = !permit.cluster.server.is_empty();
+        let is_resolved = !permit.cluster.server.is_empty() && !is_assumed;
         if let Some(denied) = permit.denied.as_ref().filter(|denied| is_resolved || !is_destination(denied)) {
             self.refused.push(denied.to_string());
         }

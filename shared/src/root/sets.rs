@@ -1,13 +1,15 @@
 //! Makes the Applications of ApplicationSets, from the repositories at hand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use serde_json::Value;
 use slipway_appset::{Cluster, Generated, GitRevision, Given, Need};
 use slipway_budget::Budget;
 use slipway_manifest::Object;
 
 use super::repositories::{Availability, Repositories, RepositoryRevision, Unavailable};
-use crate::app::{Source, secret_text};
+use crate::app::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER, Source, secret_text};
 use crate::error::chain;
 
 /// Times that a set asks for more: a matrix asks for one generator after the other.
@@ -25,9 +27,15 @@ pub(super) enum Expansion {
     Failed(String),
 }
 
-/// The Applications of `set`, which sees the cluster Secrets `clusters`.
-pub(super) fn expand(set: &Object, clusters: &[Object], repositories: &Repositories, budget: &Budget) -> Expansion {
-    let mut given = Given { clusters: clusters.iter().filter_map(cluster).collect(), ..Given::default() };
+/// The Applications of `set`, which sees the cluster Secrets `clusters`, and one that is assumed.
+pub(super) fn expand(
+    set: &Object,
+    (clusters, assumed): (&[Object], Option<Cluster>),
+    repositories: &Repositories,
+    budget: &Budget,
+) -> Expansion {
+    let clusters = clusters.iter().filter_map(cluster).chain(assumed).collect();
+    let mut given = Given { clusters, ..Given::default() };
     for _ in 0..MAX_ROUNDS {
         let needs = match slipway_appset::generate(set, &given, budget) {
             Ok(Generated::Applications(made)) => return Expansion::Applications(made.objects),
@@ -39,7 +47,7 @@ pub(super) fn expand(set: &Object, clusters: &[Object], repositories: &Repositor
             let Need::Tree(revision) = need else { return Expansion::Unsupported(shown(&need)) };
             match repositories.get(&source(&revision)) {
                 Availability::Here(checkout) => {
-                    given.trees.insert(revision, std::sync::Arc::clone(&checkout.tree));
+                    given.trees.insert(revision, Arc::clone(&checkout.tree));
                 }
                 Availability::Missing(wanted) => {
                     missing.insert(wanted);
@@ -84,4 +92,64 @@ fn shown(need: &Need) -> String {
         Need::Branches(of) => format!("the branches of {}/{}", of.repository.owner, of.repository.repository),
         Need::Path(of) => format!("the paths of {}/{}", of.repository.owner, of.repository.repository),
     }
+}
+
+/// A cluster that the set's `clusters` generators select, with all that its templates ask of it; `None` where it has
+/// no such generator.
+pub(super) fn selected(set: &Object) -> Option<Cluster> {
+    let mut selectors = Vec::new();
+    find_selectors(set.get("spec")?.get("generators")?, &mut selectors, MAX_ROUNDS);
+    if selectors.is_empty() {
+        return None;
+    }
+    let text = Value::Object(set.as_map().clone()).to_string();
+    let mut labels = asked(&text, "labels");
+    for selector in selectors {
+        let pairs = selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten();
+        labels.extend(pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))));
+        let expressions = selector.get("matchExpressions").and_then(Value::as_array).into_iter().flatten();
+        for expression in expressions {
+            let value = match expression.get("operator").and_then(Value::as_str) {
+                Some("In") => expression.pointer("/values/0").and_then(Value::as_str),
+                Some("Exists") => Some(""),
+                _ => None,
+            };
+            let key = expression.get("key").and_then(Value::as_str);
+            labels.extend(key.zip(value).map(|(key, value)| (key.to_owned(), value.to_owned())));
+        }
+    }
+    let annotations = asked(&text, "annotations");
+    let (name, server) = (IN_CLUSTER_NAME.to_owned(), IN_CLUSTER_SERVER.to_owned());
+    Some(Cluster { name, server, project: None, labels, annotations })
+}
+
+fn find_selectors<'a>(value: &'a Value, found: &mut Vec<&'a Value>, depth: usize) {
+    let Some(depth) = depth.checked_sub(1) else { return };
+    match value {
+        Value::Object(map) => {
+            found.extend(map.get("clusters").map(|clusters| clusters.get("selector").unwrap_or(clusters)));
+            map.values().for_each(|inner| find_selectors(inner, found, depth));
+        }
+        Value::Array(list) => list.iter().for_each(|inner| find_selectors(inner, found, depth)),
+        _ => {}
+    }
+}
+
+/// The labels or annotations of a cluster that templates in `text` name, with values that say that they are unknown.
+fn asked(text: &str, field: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for (at, start) in text.match_indices(&format!("metadata.{field}")) {
+        let rest = text.get(at + start.len()..).unwrap_or_default();
+        // `.NAME`, or `"NAME"` as an argument of `index`.
+        let rest = rest.trim_start_matches(['.', ' ', '\\', '"']);
+        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "-_/.".contains(c))).unwrap_or(rest.len());
+        let name = rest.get(..end).unwrap_or_default();
+        let is_url =
+            name.contains("url") || name.contains("repo") && !name.contains("path") && !name.contains("revision");
+        let value = if is_url { "https://unknown.invalid/unknown/unknown" } else { "unknown" };
+        if !name.is_empty() {
+            found.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    found
 }

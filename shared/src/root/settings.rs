@@ -1,13 +1,18 @@
 //! Tells which objects of the tree Argo CD itself reads, and who may write them; adds the settings of the functions to
 //! those of the tree.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
-use slipway_manifest::Object;
+use slipway_budget::Budget;
+use slipway_manifest::{NodeKind, Object, Tree, tree, yaml};
 
-use crate::app::project::{CONTROL_NAMESPACE, DEFAULT};
-use crate::app::{Application, ClusterName, ClusterSecret, IN_CLUSTER_SERVER, ProjectPermissions, Projects};
-use crate::render::BuildOptions;
+use crate::app::project::DEFAULT;
+use crate::app::{Application, ClusterName, ClusterSecret, IN_CLUSTER_SERVER, ProjectPermissions, Projects, Source};
+use crate::render::{BuildOptions, Rendered};
 
+/// Bases below each other that are looked into.
+const MAX_BASES: usize = 8;
 /// The key of `argocd-cm` with Kustomize's flags.
 pub(super) const BUILD_OPTIONS: &str = "kustomize.buildOptions";
 
@@ -16,12 +21,12 @@ pub(super) fn may_write(
     parent: Option<&Application>,
     projects: &Projects,
     clusters: &[ClusterSecret],
-    kind: &str,
+    (namespace, kind): (&str, &str),
 ) -> bool {
     let Some(parent) = parent else { return true };
     let version = if kind == "AppProject" { "argoproj.io/v1alpha1" } else { "v1" };
     let object = json!({"apiVersion": version, "kind": kind,
-        "metadata": {"name": DEFAULT, "namespace": CONTROL_NAMESPACE}});
+        "metadata": {"name": DEFAULT, "namespace": namespace}});
     let permit = ProjectPermissions::of(parent, projects, clusters);
     permit.denied.is_none() && Object::from_value(object).is_ok_and(|object| permit.refusal(&object).is_none())
 }
@@ -70,4 +75,49 @@ pub(super) fn build_options(objects: &[Object]) -> (BuildOptions, Vec<String>) {
     let written = objects.iter().find(|object| is_argocd_cm(object));
     let written = written.and_then(|object| object.get("data")?.get(BUILD_OPTIONS));
     BuildOptions::parse(written.and_then(Value::as_str).unwrap_or_default())
+}
+
+/// The manifests of `argocd-cm` below a source that can't be rendered, as they are written: its settings count all the
+/// same, so that what they restrict is not let through.
+pub(super) fn written_settings(tree: &Tree, source: &Source, budget: &Budget) -> Rendered {
+    let mut rendered = Rendered::default();
+    let mut files = BTreeSet::new();
+    reached(tree, &source.folder().unwrap_or_default(), &mut files, MAX_BASES);
+    for file in files.iter().filter(|file| [".yaml", ".yml"].iter().any(|end| file.ends_with(end))) {
+        let text = tree.read_text(file).unwrap_or_default();
+        if !text.contains("argocd-cm") {
+            continue;
+        }
+        let documents = yaml::parse_manifests(text, yaml::Options::lenient(), budget).unwrap_or_default();
+        for object in documents.into_iter().filter_map(|one| Object::from_value(one).ok()).filter(is_argocd_cm) {
+            rendered.objects.push(object);
+            rendered.origins.push(file.clone());
+        }
+    }
+    rendered
+}
+
+/// The files below a folder, and below the bases outside of it that its kustomizations name.
+fn reached(tree: &Tree, folder: &str, files: &mut BTreeSet<String>, depth: usize) {
+    let Some(depth) = depth.checked_sub(1) else { return };
+    let below: Vec<String> =
+        tree.files_below(folder).map(|files| files.map(str::to_owned).collect()).unwrap_or_default();
+    for file in below {
+        let (home, name) = file.rsplit_once('/').unwrap_or(("", &file));
+        if matches!(name, "kustomization.yaml" | "kustomization.yml" | "Kustomization") && !files.contains(&file) {
+            let text = tree.read_text(&file).unwrap_or_default();
+            for word in
+                text.split(|c: char| c.is_whitespace() || "\"'[]{},".contains(c)).filter(|word| word.contains(".."))
+            {
+                match tree::join(home, word) {
+                    Ok(base) if matches!(tree.kind(&base), Ok(Some(NodeKind::Directory))) => {
+                        reached(tree, &base, files, depth);
+                    }
+                    Ok(base) => files.extend(Some(base)),
+                    Err(_) => {}
+                }
+            }
+        }
+        files.insert(file);
+    }
 }

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use slipway_appset::Cluster;
 use slipway_budget::Budget;
 use slipway_manifest::Object;
 
@@ -20,9 +21,11 @@ use super::declared::{DeclaredIn, Problem};
 use super::mentions::{self, Mentions};
 use super::repositories::{Availability, Repositories, RepositoryRevision, Unavailable};
 use super::sets::{self, Expansion};
-use super::settings::{BUILD_OPTIONS, add_settings, build_options, is_argo_cd, is_in_cluster, may_write};
+use super::settings::{
+    BUILD_OPTIONS, add_settings, build_options, is_argo_cd, is_in_cluster, may_write, written_settings,
+};
 use crate::app::controls::Control;
-use crate::app::project::{CONTROL_NAMESPACE, Denied};
+use crate::app::project::{CONTROL_NAMESPACE, Denied, OPENSHIFT_NAMESPACE};
 use crate::app::{self, AppError, AppManifests, Application, ClusterSecret, ProjectPermissions, Projects, Undeclared};
 use crate::error::chain;
 use crate::render::{self, BuildOptions, Context, RenderError, Rendered};
@@ -45,6 +48,9 @@ pub struct TreeOptions {
     pub settings: Map<String, Value>,
     /// Cluster Secrets besides those of the tree.
     pub clusters: Vec<Object>,
+    /// Whether an ApplicationSet that selects no known cluster gets one that is made up: its Applications can be
+    /// checked, not deployed.
+    pub assumes_clusters: bool,
 }
 
 /// An Application of the tree.
@@ -58,6 +64,8 @@ pub struct TreeApplication {
     pub declared: DeclaredIn,
     /// The Application that declares it, in [`ApplicationTree::applications`]; none where a place does.
     pub parent: Option<usize>,
+    /// Whether it is made for a cluster that is only assumed.
+    pub is_assumed: bool,
     object: Object,
 }
 
@@ -163,6 +171,8 @@ struct Loader<'a> {
     elsewhere: Vec<usize>,
     sources: usize,
     own: Option<String>,
+    /// Argo CD's own namespace.
+    control: &'static str,
 }
 
 /// The source that is being rendered.
@@ -203,6 +213,7 @@ impl<'a> Loader<'a> {
             elsewhere: Vec::new(),
             sources: 0,
             own: None,
+            control: CONTROL_NAMESPACE,
         }
     }
 
@@ -232,6 +243,7 @@ impl<'a> Loader<'a> {
         for app in place.per_source() {
             let origin = Origin { app: &app, whole: place, parent: None };
             let Some(rendered) = self.render(&origin, None) else { continue };
+            self.recognise(&rendered.objects);
             for (object, file) in rendered.objects.into_iter().zip(rendered.origins) {
                 let declared = self.declared(&origin, &file);
                 if is_argo_cd(&object) {
@@ -240,6 +252,14 @@ impl<'a> Loader<'a> {
                     self.tree.others.push((index, object));
                 }
             }
+        }
+    }
+
+    /// Tells from the first objects of Argo CD that a place holds whether this is OpenShift's.
+    fn recognise(&mut self, objects: &[Object]) {
+        let is_in = |namespace: &str| objects.iter().any(|one| is_argo_cd(one) && one.namespace() == namespace);
+        if self.known.is_empty() && self.order.is_empty() && is_in(OPENSHIFT_NAMESPACE) && !is_in(CONTROL_NAMESPACE) {
+            self.control = OPENSHIFT_NAMESPACE;
         }
     }
 
@@ -267,7 +287,7 @@ impl<'a> Loader<'a> {
                 }
                 // Argo CD reads Secrets and ConfigMaps of its own namespace alone.
                 let is_core = object.group().is_empty();
-                if is_argo_cd(&object) && !(is_core && object.namespace() != CONTROL_NAMESPACE) {
+                if is_argo_cd(&object) && !(is_core && object.namespace() != self.control) {
                     let declared = self.declared(&origin, &file);
                     self.held.push(Held { object, declared, parent: at });
                 }
@@ -338,7 +358,7 @@ impl<'a> Loader<'a> {
             }
             Err(error) => {
                 self.incomplete(origin, None, &chain(&error), error.is_missing());
-                None
+                Some(written_settings(&checkout.tree, &origin.app.source, &self.budget.unused()))
             }
         }
     }
@@ -396,17 +416,22 @@ impl<'a> Loader<'a> {
     }
 
     /// Takes an object that counts.
-    fn add(&mut self, object: Object, declared: DeclaredIn, parent: Option<usize>) {
+    fn add(&mut self, mut object: Object, declared: DeclaredIn, parent: Option<usize>) {
+        // Projects are looked for where Argo CD is as a rule.
+        if object.kind() == "AppProject" && object.namespace() == self.control {
+            object.set_namespace(CONTROL_NAMESPACE);
+        }
         match object.kind() {
-            "Application" => self.add_application(object, declared, parent),
+            "Application" => self.add_application(object, declared, parent, false),
             "ImageUpdater" => {
                 let text = format!("{}: {} is not supported yet and has no effect", object.id(), object.kind());
                 self.tree.problems.push(Problem::of(text, Some(declared)));
             }
             _ => {
-                let key = [object.kind(), object.namespace(), object.name()].map(str::to_owned);
+                let namespace = if object.namespace().is_empty() { self.control } else { object.namespace() };
+                let key = [object.kind(), namespace, object.name()].map(str::to_owned);
                 match self.settings.get(&key) {
-                    Some((known, _)) if *known == object => {}
+                    Some((known, _)) if self.is_same(known, &object) => {}
                     Some((_, first)) => {
                         let text = twice(&object.id().to_string(), first, &declared);
                         self.tree.problems.push(Problem::of(text, Some(declared)));
@@ -426,14 +451,14 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn add_application(&mut self, object: Object, declared: DeclaredIn, parent: Option<usize>) {
+    fn add_application(&mut self, object: Object, declared: DeclaredIn, parent: Option<usize>, is_assumed: bool) {
         let identity = app::identity(&object);
         let new = |object: Object, declared| {
             let app = Application::from_object(&object);
-            TreeApplication { identity: identity.clone(), app, declared, parent, object }
+            TreeApplication { identity: identity.clone(), app, declared, parent, is_assumed, object }
         };
         if let Some(first) = self.known.get(&identity).and_then(|at| self.tree.applications.get(*at)) {
-            if first.object != object {
+            if !self.is_same(&first.object, &object) {
                 let text = twice(&format!("Application {}", label(&identity)), &first.declared, &declared);
                 self.tree.problems.push(Problem::of(text, Some(declared.clone())));
                 self.tree.duplicates.push(new(object, declared));
@@ -460,6 +485,18 @@ impl<'a> Loader<'a> {
         self.queue.push_back(at);
     }
 
+    /// Whether both are the same manifest; one without a namespace is in Argo CD's own.
+    fn is_same(&self, one: &Object, other: &Object) -> bool {
+        let full = |object: &Object| {
+            let mut object = object.clone();
+            if object.namespace().is_empty() {
+                object.set_namespace(self.control);
+            }
+            object
+        };
+        one == other || one.name() == other.name() && full(one) == full(other)
+    }
+
     /// The cycle that an Application makes which one below it declares. One that declares itself is none: many a
     /// folder holds the Application that deploys it.
     fn cycle(identity: &(String, String), declared: &DeclaredIn) -> Option<String> {
@@ -479,7 +516,9 @@ impl<'a> Loader<'a> {
         let found = app::find(&self.order);
         let clusters = self.clusters.clone();
         let undeclared = if open { self.options.undeclared } else { Undeclared::Denied };
-        let projects = Projects::new(found.projects, found.settings).with_undeclared(undeclared);
+        let mut settings = found.settings;
+        settings.control_namespace = Some(self.control);
+        let projects = Projects::new(found.projects, settings).with_undeclared(undeclared);
         let mut permits: BTreeMap<usize, ProjectPermissions> = BTreeMap::new();
         let mut progress = false;
         for held in std::mem::take(&mut self.held) {
@@ -532,11 +571,25 @@ impl<'a> Loader<'a> {
         secrets.extend(self.secrets.iter().filter(|known| !self.order.contains(known)).cloned());
         for DeclaredSet { object: set, declared, parent } in sets {
             let name = format!("ApplicationSet {}", label(&app::identity(&set)));
-            let (reason, is_missing) = match sets::expand(&set, &secrets, self.repositories, &self.budget.unused()) {
+            let expand = |assumed: Option<Cluster>| {
+                sets::expand(&set, (&secrets, assumed), self.repositories, &self.budget.unused())
+            };
+            let mut expansion = expand(None);
+            let mut is_assumed = false;
+            if self.options.assumes_clusters
+                && matches!(&expansion, Expansion::Applications(objects) if objects.is_empty())
+                && let Some(cluster) = sets::selected(&set)
+            {
+                is_assumed = true;
+                expansion = expand(Some(cluster));
+            }
+            let (reason, is_missing) = match expansion {
                 Expansion::Applications(objects) => {
                     let chain = declared.chain.iter().cloned().chain([name]).collect();
                     let declared = DeclaredIn { chain, ..declared };
-                    objects.into_iter().for_each(|object| self.add_application(object, declared.clone(), parent));
+                    for object in objects {
+                        self.add_application(object, declared.clone(), parent, is_assumed);
+                    }
                     continue;
                 }
                 Expansion::Missing(missing) => {
@@ -584,11 +637,12 @@ impl<'a> Loader<'a> {
         }
         self.tree.build = build;
         let mut settings = found.settings.clone();
+        settings.control_namespace = Some(self.control);
         let mut undeclared = self.options.undeclared;
         let projects = Projects::new(found.projects.clone(), settings.clone()).with_undeclared(undeclared);
         for unread in &self.unread {
             let parent = unread.parent.and_then(|at| self.tree.applications.get(at)?.app.as_ref().ok());
-            let may = |kind: &str| may_write(parent, &projects, &found.clusters, kind);
+            let may = |kind: &str| may_write(parent, &projects, &found.clusters, (self.control, kind));
             if unread.may_be_settings && may("ConfigMap") {
                 let remedy = "it can't be read, and may hold settings that restrict what is deployed: repair it";
                 settings.controls.push(Control { field: unread.file.clone(), remedy: remedy.to_owned() });

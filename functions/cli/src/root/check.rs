@@ -59,7 +59,7 @@ pub(super) enum Format {
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let options = config::tree_options(config::environment)?;
     let is_strict = options.undeclared != Undeclared::Open;
-    let options = TreeOptions { undeclared: Undeclared::Open, ..options };
+    let options = TreeOptions { undeclared: Undeclared::Open, assumes_clusters: true, ..options };
     let mut report = Report::default();
     let mut folder = None;
     for environment in environments(arguments, &mut folder).await? {
@@ -82,7 +82,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     if report.is_empty() {
         bail!("no Application was found: name the folder of some by --root");
     }
-    let files = folder.as_ref().map(|folder| &folder.checkout.tree);
+    let files = folder.as_ref().map(|folder| &*folder.checkout.tree);
     print::print(&report, arguments.output, files);
     Ok(u8::from(report.is_wrong()))
 }

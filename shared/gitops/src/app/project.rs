@@ -29,6 +29,8 @@ use super::{AppError, Application};
 
 /// Argo CD's own namespace: Applications there may belong to any project.
 pub const CONTROL_NAMESPACE: &str = "argocd";
+/// Argo CD's own namespace where the operator of OpenShift installs it.
+pub const OPENSHIFT_NAMESPACE: &str = "openshift-gitops";
 /// The project of Applications without one.
 pub const DEFAULT: &str = "default";
 /// Size of a compiled regular expression, in bytes: a short pattern may compile to a huge program.
@@ -108,11 +110,15 @@ pub struct ClusterName {
 }
 
 impl AppProject {
-    /// Reads an `argoproj.io/v1alpha1` AppProject.
+    /// Reads an `argoproj.io/v1alpha1` AppProject. A `default` that says nothing allows everything: Argo CD makes that
+    /// project itself when it starts, and to apply an empty one over it changes nothing.
     pub fn from_object(object: &Object) -> Result<Self, AppError> {
         let id = object.id().to_string();
         let mut project = Self { name: object.name().to_owned(), ..Self::default() };
         Form::Subdomain.check(&id, "metadata.name", object.name())?;
+        if object.name() == DEFAULT && object.get("spec").is_none_or(is_unset) {
+            return Ok(Self::allow_all());
+        }
         let Some(mut spec) = Fields::of(object, &id).object("spec")? else { return Ok(project) };
         let mut unknown = Vec::new();
         project.source_repos = spec.texts("sourceRepos")?;

@@ -23,6 +23,8 @@ pub struct Settings {
     pub never_impersonates: bool,
     /// Whether the in-cluster destination is disabled.
     pub is_in_cluster_off: bool,
+    /// Argo CD's own namespace, where it is not `argocd`.
+    pub control_namespace: Option<&'static str>,
     /// The disabled tools, by the prefix of their keys: `helm`, `kustomize`.
     pub tools_off: Vec<&'static str>,
     exclusions: Vec<Filter>,

@@ -356,3 +356,51 @@ fn a_set_that_fails_leaves_a_gap() {
     let gaps: Vec<bool> = tree.incomplete.iter().map(|part| part.is_missing).collect();
     assert_eq!(gaps, [false, true, true, false], "{:?}", tree.incomplete);
 }
+
+/// On OpenShift Argo CD lives elsewhere.
+#[test]
+fn the_namespace_of_openshift_is_argo_cds_own() {
+    let here = |text: String| text.replace("argocd", "openshift-gitops");
+    let wide = "{sourceRepos: ['*'], destinations: [{server: '*', namespace: '*'}]}";
+    let tree = read_root(&[
+        ("root/a.yaml", &here(app("a", "a", "team", "argocd"))),
+        ("root/team.yaml", &here(project("team", wide))),
+        ("a/x.yaml", &here(leaf("x"))),
+    ]);
+    assert_eq!((names(&tree), problems(&tree).as_str()), (vec!["a", "x"], ""));
+    let denied = |tree: &ApplicationTree| {
+        let app = tree.applications[0].app.as_ref().unwrap();
+        ProjectPermissions::of(app, &tree.projects, &[]).denied
+    };
+    assert_eq!(denied(&tree), None);
+    let mixed = read_root(&[("root/a.yaml", &here(leaf("a"))), ("root/b.yaml", &leaf("b"))]);
+    assert!(matches!(denied(&mixed), Some(Denied::ApplicationNamespace { .. })), "where both are, it is argocd");
+}
+
+/// The settings of an Argo CD whose own Application can't be rendered restrict all the same.
+#[test]
+fn settings_count_though_their_application_cannot_be_rendered() {
+    let cm = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: argocd-cm}\n\
+              data: {kustomize.buildOptions: --enable-helm}\n";
+    let tree = read_root(&[
+        ("root/a.yaml", &parent("a", "a")),
+        ("a/kustomization.yaml", "resources: [https://github.com/argoproj/argo-cd//manifests?ref=v3]\n"),
+        ("a/patches/cm.yaml", cm),
+    ]);
+    assert!(tree.build.enable_helm, "{}", problems(&tree));
+    assert_eq!(tree.incomplete.len(), 1);
+}
+
+/// Clusters are made by other tools as often as not: what a set would make for one can be checked all the same.
+#[test]
+fn a_set_without_a_cluster_can_be_checked() {
+    let clusters = "{clusters: {selector: {matchLabels: {env: prod}, matchExpressions: [{key: x, operator: Exists}]}}}";
+    let text = set("s", clusters, "on-{{name}}", "{{metadata.annotations.base_path}}/apps")
+        .replace("'https://github.com/acme/gitops'", "'{{metadata.annotations.addons_repo_url}}'");
+    let files = [("root/a.yaml", text.as_str()), ("root/b.yaml", &leaf("b"))];
+    assert_eq!(names(&read_root(&files)), ["b"]);
+    let tree = read_with(&files, &TreeOptions { assumes_clusters: true, ..TreeOptions::default() });
+    assert_eq!(names(&tree), ["b", "on-in-cluster"], "{}", problems(&tree));
+    let source = &tree.applications[1].app.as_ref().unwrap().source;
+    assert!(tree.applications[1].is_assumed && source.path == "unknown/apps" && source.repo_url.ends_with("/unknown"));
+}

@@ -120,7 +120,8 @@ impl AppProject {
                 key: "cluster.inClusterEnabled",
             });
         }
-        if !self.permits_application_in(&app.namespace, CONTROL_NAMESPACE) {
+        let control = self.settings.control_namespace.unwrap_or(CONTROL_NAMESPACE);
+        if !self.permits_application_in(&app.namespace, control) {
             return Err(Denied::ApplicationNamespace { project: project(), namespace: app.namespace.clone() });
         }
         let sources = if app.sources.is_empty() { std::slice::from_ref(&app.source) } else { &app.sources };
