@@ -9,9 +9,10 @@ use serde_json::{Map, Value};
 use slipway_manifest::yaml;
 
 use crate::app::Undeclared;
+use crate::error::chain;
+use crate::root::places::RootPlaces;
 use crate::root::tree::TreeOptions;
 use crate::source::github::GitHubSettings;
-use crate::source::{Location, LocationError};
 use crate::time;
 
 /// One environment variable, as the README lists it.
@@ -35,7 +36,10 @@ macro_rules! variables {
 
 variables! {
     ROOT = "SLIPWAY_ROOT", None, "Where the `Application` manifests lie: \
-        `https://github.com/OWNER/REPO//PATH?ref=BRANCH`.";
+        `https://github.com/OWNER/REPO//PATH?ref=BRANCH`, several of them with spaces between, or a JSON list of them \
+        and of sources as an Application has them.";
+    ROOT_APPLICATION = "SLIPWAY_ROOT_APPLICATION", Some(""), "An `Application` manifest whose sources are the root, \
+        instead of `SLIPWAY_ROOT`.";
     GITHUB_SECRET = "SLIPWAY_GITHUB_SECRET", None, "Secrets Manager name of the GitHub credential: a token, or JSON \
         with `token`, or with `appId`, `installationId` and `privateKey`.";
     GITHUB_API = "SLIPWAY_GITHUB_API", Some("https://api.github.com"), "GitHub's API.";
@@ -68,7 +72,7 @@ variables! {
 }
 
 /// Each of these makes a function the worker half of `github-webhook`.
-const WORKER_VARIABLES: [Variable; 5] = [ROOT, GITHUB_SECRET, STATE_SECRET, CLUSTER, KUBECONFIG];
+const WORKER_VARIABLES: [Variable; 6] = [ROOT, ROOT_APPLICATION, GITHUB_SECRET, STATE_SECRET, CLUSTER, KUBECONFIG];
 
 /// Why the settings can't be used: all mistakes at once.
 #[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
@@ -125,7 +129,7 @@ pub enum Cluster {
 #[derive(Debug, Clone)]
 pub struct EcrPush {
     /// [`ROOT`].
-    pub root: Location,
+    pub root: RootPlaces,
     /// GitHub's settings.
     pub github: GitHubSettings,
     /// Slack, where it is configured: gets images that can't be updated.
@@ -150,7 +154,7 @@ pub struct Webhook {
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// [`ROOT`].
-    pub root: Location,
+    pub root: RootPlaces,
     /// GitHub's settings.
     pub github: GitHubSettings,
     /// The cluster of the settings.
@@ -291,14 +295,24 @@ impl<'a> Reader<'a> {
         TreeOptions { undeclared, settings, ..TreeOptions::default() }
     }
 
-    fn root(&mut self) -> Location {
-        let value = self.required(ROOT);
-        value.parse().unwrap_or_else(|error: LocationError| {
-            if !value.is_empty() {
-                self.error.invalid.push(format!("{}: {error}", ROOT.name));
+    fn root(&mut self) -> RootPlaces {
+        let manifest = self.optional(ROOT_APPLICATION);
+        let read = match &manifest {
+            Some(manifest) => RootPlaces::of_manifest(manifest),
+            None => match self.required(ROOT).as_str() {
+                "" => return RootPlaces::default(),
+                text => RootPlaces::parse(text),
+            },
+        };
+        let options = self.tree_options();
+        match read {
+            Ok(places) => RootPlaces { options, ..places },
+            Err(error) => {
+                let name = if manifest.is_some() { ROOT_APPLICATION.name } else { ROOT.name };
+                self.error.invalid.push(format!("{name}: {}", chain(&error)));
+                RootPlaces::default()
             }
-            Location::default()
-        })
+        }
     }
 
     fn github(&mut self) -> GitHubSettings {
@@ -366,7 +380,7 @@ mod tests {
         let engine = engine.unwrap();
         assert_eq!(webhook.queue_url, "http://127.0.0.1/1/q.fifo");
         assert_eq!(engine.github.api, "https://api.github.com");
-        assert_eq!(engine.root.path, "apps");
+        assert_eq!(engine.root.location.path, "apps");
         assert!(matches!(engine.cluster, Cluster::Eks { name, endpoint: None } if name == "prod"));
         assert_eq!(engine.slack.unwrap().channel, "C1");
         assert_eq!(EcrPush::load(env(FULL)).unwrap().github.secret, "github");

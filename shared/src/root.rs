@@ -1,5 +1,4 @@
-//! Loads the root application folder (*app of apps*) at a commit. It is rendered like any source, so that it may itself
-//! be a kustomization.
+//! Loads the root (*app of apps*) at a commit: the tree of Applications that its places declare.
 
 pub mod check;
 pub mod declared;
@@ -17,22 +16,23 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde_json::Value;
-use slipway_budget::Budget;
 use slipway_gitops::argocd_cm::Overrides;
 use slipway_gitops::comparison::Rules;
 use slipway_gitops::health::Checks;
 use slipway_gitops::normalize::{NormalizeError, Normalizer};
 use slipway_gitops::sync_status::{COMPARE_OPTIONS, CompareOptions};
-use slipway_manifest::Object;
 
 use crate::app::depends::{self, DependsError};
 use crate::app::{self, Application, ClusterSecret, Destination, ProjectPermissions, Projects};
-use crate::error::{Failure, chain};
+use crate::error::{Class, Failure, chain};
 use crate::notify::subscribe;
-use crate::render::{self, BuildOptions, Context};
+use crate::render::BuildOptions;
 use crate::source::github::Checkout;
 use crate::source::{Checkouts, Location, Repo};
+use declared::Problem;
+use fetch::Fetch;
+use places::RootPlaces;
+use repositories::Repositories;
 
 /// An Application with its repository, project and dependencies resolved.
 #[derive(Debug, Clone)]
@@ -141,92 +141,101 @@ pub struct Root {
     pub declared: BTreeSet<(String, String)>,
     /// Invalid declarations, one line each.
     pub problems: Vec<String>,
+    /// The parts that could not be read: an Application that is in none of the others may stand there.
+    pub incomplete: Vec<String>,
+    /// The commits that Applications are declared in.
+    pub commits: BTreeSet<(Repo, String)>,
 }
 
-/// Loads the root at the head of its revision. A mistake in one Application is one of the problems; a root that can't
-/// be rendered is an error.
-pub async fn load(location: &Location, checkouts: &Checkouts) -> Result<Root, Failure> {
-    let sha = checkouts.resolve(&location.url.repo, &location.revision).await;
+impl Root {
+    /// Whether the commit `sha` of `repo` declares Applications.
+    pub fn is_declared_by(&self, repo: &Repo, sha: &str) -> bool {
+        self.commits.contains(&(repo.clone(), sha.to_owned()))
+    }
+}
+
+/// Loads the root at the head of its revision. A mistake in one Application is one of the problems; a root none of
+/// whose places can be read is an error.
+pub async fn load(root: &RootPlaces, checkouts: &Checkouts) -> Result<Root, Failure> {
+    let sha = checkouts.resolve(&root.location.url.repo, &root.location.revision).await;
     let sha = sha.map_err(|error| Failure::of(&error, error.is_retryable()))?;
-    load_at(location, checkouts, &sha, None).await
+    load_at(root, checkouts, &sha, None).await
 }
 
-/// Like [`load`], at the commit `sha`; the projects are those of that commit as of `today`.
+/// Like [`load`], with the commit `sha` of the first place's repository wherever the tree names its branch; the
+/// projects are those of that commit as of `today`.
 pub async fn load_at(
-    location: &Location,
+    root: &RootPlaces,
     checkouts: &Checkouts,
     sha: &str,
     today: Option<&Projects>,
 ) -> Result<Root, Failure> {
-    let repo = &location.url.repo;
-    let failed = |error: crate::source::github::GithubError| Failure::of(&error, error.is_retryable());
-    let checkout = checkouts.get(repo, sha).await.map_err(failed)?;
-    checkout.special.check_folder(&location.path).map_err(|error| Failure::terminal(&error))?;
-    let (files, path) = (Arc::clone(&checkout), location.path.clone());
-    let work = move |budget: &Budget| {
-        render::render_folder(&files.tree, &path, &Context { budget: budget.clone(), ..Context::default() })
-    };
-    let rendered = render::in_background(work).await.map_err(|error| Failure::terminal(&error))?;
-    checkout.special.check_files(&rendered.files).map_err(|error| Failure::terminal(&error))?;
-    let found = app::find(&rendered.objects);
-    let projects = Projects::new(found.projects, found.settings);
-    let projects = if let Some(today) = today { projects.as_of(today) } else { projects };
-    let mut root = Root {
-        checkout,
-        members: Vec::new(),
-        clusters: found.clusters,
-        projects,
-        declared: app::application_manifests(&rendered.objects),
-        problems: Vec::new(),
-    };
-    root.problems.extend(found.errors.iter().map(|error| chain(error)));
-    root.problems.extend(found.warnings);
-    let idle = subscribe::unsupported(&found.notifications);
+    let RootPlaces { location, places, options } = root;
+    let checkout = checkouts.get(&location.url.repo, sha).await;
+    let checkout = checkout.map_err(|error| Failure::of(&error, error.is_retryable()))?;
+    let fetch = Fetch { checkouts, host: &location.url.host, pinned: Some((location, &checkout)) };
+    let tree = fetch::read_tree(places, &mut Repositories::default(), options, Some(fetch)).await;
+    let tree = tree.map_err(|error| Failure::terminal(&error))?;
+    if let Some(unread) = tree.unread_places.first().filter(|_| tree.unread_places.len() == places.len()) {
+        return Err(Failure { class: Class::Terminal, message: unread.clone() });
+    }
+    let mut problems: Vec<String> = tree.problems.iter().map(ToString::to_string).collect();
+    let idle = subscribe::unsupported(&tree.manifests.notifications);
     if !idle.is_empty() {
         let keys = idle.join(", ");
-        root.problems.push(format!(
+        problems.push(format!(
             "ConfigMap argocd-notifications-cm: {keys} have no effect: messages have their own texts and times"
         ));
     }
-    let overrides = Arc::new(found.overrides);
-    let (build, without_effect) = build_options(&rendered.objects);
-    for flag in without_effect {
-        root.problems.push(format!("ConfigMap argocd-cm: `kustomize.buildOptions`: `{flag}` has no effect"));
+    let ids: Vec<String> = tree.others.iter().map(|(_, object)| object.id().to_string()).collect();
+    if !ids.is_empty() {
+        let shown: Vec<&str> = ids.iter().take(5).map(String::as_str).collect();
+        let more = ids.len().saturating_sub(shown.len());
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        problems.push(format!(
+            "{}{more} at the root are not deployed: put them into a folder that an Application deploys",
+            shown.join(", ")
+        ));
     }
-    for app in found.applications {
-        if !app.sources.is_empty() {
-            root.problems.push(format!("{}: `spec.sources` is not supported yet", app.object.id()));
-            continue;
-        }
-        let permit = ProjectPermissions::of(&app, &root.projects, &root.clusters);
-        match app.source.repository() {
-            Ok(url) if url.host == location.url.host => {
-                let overrides = Arc::clone(&overrides);
-                let root_sha = root.checkout.sha.clone();
-                let (after, depth) = (Ok(Vec::new()), 0);
-                let repo = url.repo;
-                root.members.push(ResolvedApplication {
-                    repo,
-                    build,
-                    app,
-                    permit,
-                    overrides,
-                    root: root_sha,
-                    after,
-                    depth,
-                });
+    let projects = if let Some(today) = today { tree.projects.clone().as_of(today) } else { tree.projects.clone() };
+    let overrides = Arc::new(tree.manifests.overrides);
+    let declared = tree.applications.iter().map(|one| one.identity.clone()).collect();
+    let mut members = Vec::new();
+    for one in tree.applications {
+        match one.app.map_err(|error| chain(&error)).and_then(|app| Ok((repository(&app, location)?, app))) {
+            Ok((repo, app)) => {
+                let mut permit = ProjectPermissions::of(&app, &projects, &tree.manifests.clusters);
+                permit.keeps_declarations = true;
+                let (build, overrides, root) = (tree.build, Arc::clone(&overrides), checkout.sha.clone());
+                let after = Ok(Vec::new());
+                members.push(ResolvedApplication { app, repo, permit, overrides, build, root, after, depth: 0 });
             }
-            Ok(url) => root.problems.push(format!(
-                "{}: `spec.source.repoURL` is on {}, and only repositories on {} are supported yet",
-                app.object.id(),
-                url.host,
-                location.url.host
-            )),
-            Err(error) => root.problems.push(format!("{}: `spec.source.repoURL`: {error}", app.object.id())),
+            Err(problem) => problems.push(Problem::of(problem, Some(one.declared)).to_string()),
         }
     }
-    arrange(&mut root.members);
-    Ok(root)
+    arrange(&mut members);
+    let incomplete = tree.incomplete.into_iter().filter(|part| !part.is_missing).map(|part| part.reason).collect();
+    let clusters = tree.manifests.clusters;
+    Ok(Root { checkout, members, clusters, projects, declared, problems, incomplete, commits: tree.commits })
+}
+
+/// The repository that the Application is deployed from.
+fn repository(app: &Application, root: &Location) -> Result<Repo, String> {
+    let id = app.object.id();
+    if !app.sources.is_empty() {
+        return Err(format!("{id}: `spec.sources` is not supported yet"));
+    }
+    if app.source.chart.is_some() {
+        return Err(format!("{id}: `spec.source.chart`: a chart of a Helm repository is not supported yet"));
+    }
+    match app.source.repository() {
+        Ok(url) if url.host == root.url.host => Ok(url.repo),
+        Ok(url) => Err(format!(
+            "{id}: `spec.source.repoURL` is on {}, and only repositories on {} are supported yet",
+            url.host, root.url.host
+        )),
+        Err(error) => Err(format!("{id}: `spec.source.repoURL`: {error}")),
+    }
 }
 
 /// Resolves the dependencies of each application.
@@ -243,13 +252,6 @@ fn arrange(members: &mut [ResolvedApplication]) {
     }
 }
 
-/// `kustomize.buildOptions` of `argocd-cm`, and those flags that have no effect.
-fn build_options(objects: &[Object]) -> (BuildOptions, Vec<String>) {
-    let is_settings =
-        |object: &&Object| (object.group(), object.kind(), object.name()) == ("", "ConfigMap", "argocd-cm");
-    let written = objects.iter().find(is_settings).and_then(|object| object.pointer("/data/kustomize.buildOptions"));
-    BuildOptions::parse(written.and_then(Value::as_str).unwrap_or_default())
-}
 /// The time since the first call.
 fn running_time() -> Duration {
     static START: OnceLock<Instant> = OnceLock::new();

@@ -11,10 +11,11 @@ use crate::config;
 use crate::error::{Failure, chain};
 use crate::notify::reporter::Reporter;
 use crate::notify::slack::Slack;
+use crate::root::places::RootPlaces;
 use crate::root::{self, Root};
 use crate::secret::{SecretError, Secrets, StateKeys};
+use crate::source::Checkouts;
 use crate::source::github::GitHub;
-use crate::source::{Checkouts, Location};
 
 /// What signs recorded states: the secret `name`, also as it was before its last rotation.
 pub fn signer(secrets: &Secrets, name: &str) -> Signer {
@@ -37,8 +38,8 @@ pub fn signer(secrets: &Secrets, name: &str) -> Signer {
 /// The clients of the outside world, and their settings.
 #[derive(Clone)]
 pub struct Services {
-    /// The root application folder (*app of apps*).
-    pub root: Location,
+    /// The places of the root.
+    pub root: RootPlaces,
     /// Client for commits, archives and commit statuses.
     pub github: GitHub,
     /// The destination clusters.

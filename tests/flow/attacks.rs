@@ -232,8 +232,7 @@ async fn a_deleted_application_file_deletes_nothing_by_itself() {
 /// argo-cd#9227, #18780: a root or a forge that fails half-way deletes nothing.
 #[tokio::test]
 async fn a_blip_of_root_or_forge_deletes_nothing() {
-    let broken =
-        [("applications/broken.yaml", "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: [\n")];
+    let broken = [("applications/kustomization.yaml", "resources: [shop.yaml, gone.yaml]\n")];
     for (what, files) in
         [("a root that can't be read", broken.as_slice()), ("an overloaded forge", &[]), ("a cut listing", &[])]
     {

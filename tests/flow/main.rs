@@ -32,6 +32,7 @@ mod secrets;
 mod signed;
 mod skip;
 mod slack;
+mod tree;
 mod unchanged;
 mod unrenderable;
 mod webhook;

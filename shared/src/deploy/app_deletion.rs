@@ -51,7 +51,12 @@ enum RemovedApplicationError {
 /// Lists the applications that were removed from `root`, with one request per cluster. A cluster that can't be reached
 /// is only logged.
 pub async fn find(engine: &Services, root: &Root) -> Vec<RemovedApplication> {
-    let own = engine.root.to_string();
+    if !root.incomplete.is_empty() {
+        let parts = root.incomplete.join("; ");
+        tracing::warn!(parts, "the root can't be read as a whole: no Application is taken for removed");
+        return Vec::new();
+    }
+    let own = engine.root.location.to_string();
     let mut removed = Vec::new();
     for destination in engine.clusters.all().await {
         let listed = match &destination {

@@ -188,8 +188,10 @@ impl WebhookWorker {
             let Some(member) = found.map(|at| root.members.swap_remove(at)) else {
                 let mut removed = Box::pin(app_deletion::find(&self.engine, &root)).await;
                 removed.retain(|removed| removed.key.instance() == rest.app);
-                let branch =
-                    BranchRef { repo: root.checkout.repo.clone(), reference: self.engine.root.revision.clone() };
+                let branch = BranchRef {
+                    repo: root.checkout.repo.clone(),
+                    reference: self.engine.root.location.revision.clone(),
+                };
                 let head = root.checkout.sha.clone();
                 return Ok(PushBatch { removed, projects: root.projects, ..PushBatch::new(checkouts, branch, head) });
             };
@@ -250,7 +252,7 @@ impl WebhookWorker {
             Err(error) => return Err(Failure::of(&error, error.is_retryable())),
         };
         let root = self.engine.load_root(&checkouts).await?;
-        let is_root = root.checkout.repo == push.repo && root.checkout.sha == head;
+        let is_root = root.is_declared_by(&push.repo, &head);
         if is_root && !root.problems.is_empty() {
             self.engine.notify(&report::problem("Some declarations at the root can't be used", &root.problems)).await;
         }
@@ -512,7 +514,7 @@ pub(crate) async fn dependencies(
         let found = engine.clusters.get(&destination.server, &destination.name).await;
         let cluster = found.map_err(|error| Failure::of(&error, error.is_retryable()))?.cluster;
         let (namespace, name) = identity.clone();
-        let key = AppKey { root: engine.root.to_string(), namespace, name };
+        let key = AppKey { root: engine.root.location.to_string(), namespace, name };
         on.push(DependencyStatus { name: instance.clone(), key, cluster, wanted });
     }
     Ok(Dependencies { on, known: ReadyCache::clone(known) })

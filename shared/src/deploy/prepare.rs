@@ -177,6 +177,7 @@ pub async fn render(
         |source| PrepareError::Name { app: member.instance(), revision: revision.to_owned(), source: Box::new(source) };
     rendered.objects.iter().try_for_each(names::check).map_err(nowhere)?;
     warnings.extend(leave_out(&mut rendered.objects, &member.permit));
+    rendered.objects.retain(|object| !member.permit.keeps_out(object));
     rendered.warnings.extend(warnings);
     checkout.special.check_files(&rendered.files)?;
     let first = has_charts.then_some(context.facts.now);
@@ -201,7 +202,7 @@ fn leave_out(objects: &mut Vec<Object>, permit: &ProjectPermissions) -> Vec<Stri
 /// Names the application as the owner of its objects.
 pub fn owner(engine: &Services, member: &ResolvedApplication) -> AppOwner {
     let (namespace, name) = member.identity();
-    let key = AppKey { root: engine.root.to_string(), namespace, name };
+    let key = AppKey { root: engine.root.location.to_string(), namespace, name };
     AppOwner { instance: key.instance(), key, namespace: member.app.destination.namespace.clone() }
 }
 
@@ -364,7 +365,7 @@ fn application_summary(engine: &Services, member: &ResolvedApplication, revision
     let Application { name, project, source, destination, sync_policy, .. } = &member.app;
     let folder = source.folder().unwrap_or_default();
     let mut shown = json!({
-        "repoURL": format!("https://{}/{}", engine.root.url.host, member.repo),
+        "repoURL": format!("https://{}/{}", engine.root.location.url.host, member.repo),
         "path": source.path,
         "targetRevision": source.target_revision,
     });
@@ -396,6 +397,6 @@ fn application_summary(engine: &Services, member: &ResolvedApplication, revision
             "syncPolicy": { "automated": automated },
         },
         "syncWindows": member.permit.windows(&member.app),
-        "url": format!("https://{}/{}/tree/{revision}/{folder}", engine.root.url.host, member.repo),
+        "url": format!("https://{}/{}/tree/{revision}/{folder}", engine.root.location.url.host, member.repo),
     })
 }

@@ -16,11 +16,11 @@ use crate::error::{Failure, chain};
 use crate::event::ecr::{self, EcrRepository, EcrTrigger, ImagePush};
 use crate::notify::report;
 use crate::notify::slack::Slack;
-use crate::root;
+use crate::root::{self, places::RootPlaces};
 use crate::secret::Secrets;
 use crate::source::commit::{self, Committed};
 use crate::source::github::{Checkout, GitHub, GithubError};
-use crate::source::{Checkouts, Location, Repo, RepoUrl, history};
+use crate::source::{Checkouts, Repo, RepoUrl, history};
 
 /// Tags of one repository that are listed: ECR keeps 20,000 images unless a quota was raised.
 const MAX_TAGS: usize = 20_000;
@@ -34,7 +34,7 @@ const LISTING_CONCURRENCY: usize = 8;
 /// The function `ecr-push`: its settings and clients.
 #[derive(Clone)]
 pub struct ImageUpdater {
-    root: Location,
+    root: RootPlaces,
     github: GitHub,
     aws: Aws,
     slack: Option<Slack>,
@@ -193,8 +193,8 @@ impl ImageUpdater {
     ) -> Result<BTreeMap<(RepoUrl, String), Vec<Update>>, Failure> {
         let mut groups: BTreeMap<(RepoUrl, String), Vec<Update>> = BTreeMap::new();
         for update in wanted {
-            if update.repo.host != self.root.url.host {
-                let problem = format!("{}: {} is not on {}", update.app, update.repo, self.root.url.host);
+            if update.repo.host != self.root.location.url.host {
+                let problem = format!("{}: {} is not on {}", update.app, update.repo, self.root.location.url.host);
                 outcomes.entry("refused".to_owned()).or_default().problems.push(problem);
                 continue;
             }

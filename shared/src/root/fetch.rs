@@ -9,8 +9,8 @@ use super::tree::{self, ApplicationTree, TreeOptions};
 use crate::app::Application;
 use crate::error::chain;
 use crate::render::{self, RenderError};
-use crate::source::Checkouts;
 use crate::source::github::Checkout;
+use crate::source::{Checkouts, Location};
 
 /// Times that something is missing: each Application may be in another repository than the one that declares it.
 const MAX_ROUNDS: usize = 16;
@@ -24,6 +24,8 @@ pub struct Fetch<'a> {
     pub checkouts: &'a Checkouts,
     /// GitHub's host in URLs of repositories.
     pub host: &'a str,
+    /// The commit that stands for the head of its branch.
+    pub pinned: Option<(&'a Location, &'a Arc<Checkout>)>,
 }
 
 /// Reads the tree of `places` from `repositories`; what is missing there is added to them, where there is somewhere to
@@ -58,7 +60,16 @@ impl Fetch<'_> {
             return (wanted, Err(Unavailable::Unsupported(reason)));
         }
         let fetched = async {
+            let pinned = self.pinned.filter(|(location, _)| location.url == *url);
+            if let Some((_, checkout)) = pinned.filter(|(location, _)| location.revision == *revision) {
+                return Ok(Arc::clone(checkout));
+            }
             let sha = self.checkouts.resolve(&url.repo, revision).await?;
+            if let Some((location, checkout)) = pinned
+                && self.checkouts.resolve(&url.repo, &location.revision).await? == sha
+            {
+                return Ok(Arc::clone(checkout));
+            }
             self.checkouts.get(&url.repo, &sha).await
         };
         let fetched = Box::pin(fetched).await.map_err(|error| Unavailable::Failed(chain(&error)));

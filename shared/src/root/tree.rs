@@ -29,6 +29,7 @@ use crate::app::project::{CONTROL_NAMESPACE, Denied, OPENSHIFT_NAMESPACE};
 use crate::app::{self, AppError, AppManifests, Application, ClusterSecret, ProjectPermissions, Projects, Undeclared};
 use crate::error::chain;
 use crate::render::{self, BuildOptions, Context, RenderError, Rendered};
+use crate::source::Repo;
 
 /// Applications above another: deeper is a mistake, and would be a way to keep a function busy.
 const MAX_DEPTH: usize = 16;
@@ -99,6 +100,10 @@ pub struct ApplicationTree {
     pub incomplete: Vec<IncompletePart>,
     /// Repositories that are needed to read on.
     pub missing: BTreeSet<RepositoryRevision>,
+    /// Why places can't be read.
+    pub unread_places: Vec<String>,
+    /// The commits that were read.
+    pub commits: BTreeSet<(Repo, String)>,
     /// The cluster Secrets, and those that ApplicationSets saw.
     secrets: [Vec<Object>; 2],
 }
@@ -348,6 +353,7 @@ impl<'a> Loader<'a> {
         };
         match rendered {
             Ok(mut rendered) => {
+                self.tree.commits.insert((checkout.repo.clone(), checkout.sha.clone()));
                 for error in std::mem::take(&mut rendered.broken) {
                     self.broken(origin, &checkout.tree, &error);
                 }
@@ -385,6 +391,9 @@ impl<'a> Loader<'a> {
 
     fn incomplete(&mut self, origin: &Origin<'_>, file: Option<&str>, reason: &str, is_missing: bool) {
         let declared = self.declared(origin, file.unwrap_or_default());
+        if origin.parent.is_none() && file.is_none() {
+            self.tree.unread_places.push(reason.to_owned());
+        }
         let text = match origin.parent {
             None => reason.to_owned(),
             Some(_) => format!(

@@ -14,10 +14,11 @@ use slipway::config;
 use slipway::deploy::trust;
 use slipway::error::chain;
 use slipway::reconcile::sync;
+use slipway::root::places::RootPlaces;
 use slipway::root::{self, ResolvedApplication, Root};
 use slipway::secret::Secrets;
 use slipway::services::{self, Services};
-use slipway::source::{Checkouts, Location, local};
+use slipway::source::{Checkouts, local};
 use slipway_cluster::Cluster;
 use slipway_cluster::state::{self, AppKey, StoredState};
 use slipway_gitops::status::Initiator;
@@ -138,7 +139,9 @@ impl CliContext {
                 .root
                 .clone(),
         };
-        let root: Location = root.parse().with_context(|| format!("failed to read the root `{root}`"))?;
+        let places =
+            RootPlaces::parse(&root).map_err(|error| anyhow!("failed to read the root `{root}`: {}", chain(&error)))?;
+        let root = RootPlaces { options: config::tree_options(config::environment)?, ..places };
         let mut given = BTreeMap::new();
         let token = variable(TOKEN).or_else(|| variable("GH_TOKEN"));
         let secret = match (token, variable(config::GITHUB_SECRET.name)) {
@@ -165,7 +168,7 @@ impl CliContext {
         let checkouts = match &flags.local {
             Some(folder) => {
                 let tree = local::read(folder, None, Limits::default()).map_err(|error| anyhow!(chain(&error)))?;
-                Checkouts::of_folder(engine.github.clone(), engine.root.url.repo.clone(), tree)?
+                Checkouts::of_folder(engine.github.clone(), engine.root.location.url.repo.clone(), tree)?
             }
             None => Checkouts::new(engine.github.clone()),
         };
@@ -188,7 +191,7 @@ impl CliContext {
             [member] => Ok(member),
             [] => {
                 let names: Vec<String> = self.root.members.iter().take(20).map(full).collect();
-                bail!("no application `{name}` at {}; there are: {}", self.engine.root, names.join(", "))
+                bail!("no application `{name}` at {}; there are: {}", self.engine.root.location, names.join(", "))
             }
             several => {
                 let names: Vec<String> = several.iter().map(|one| full(one)).collect();
@@ -206,8 +209,10 @@ impl CliContext {
         }
         let about = found.state.notes.get("application");
         let sha = about.and_then(|about| about.get("rootRevision")?.as_str()).context("its manifest is nowhere")?;
-        let (state, branch) =
-            ((&found.app, &found.state), (&self.engine.root.url.repo, self.engine.root.revision.as_str()));
+        let (state, branch) = (
+            (&found.app, &found.state),
+            (&self.engine.root.location.url.repo, self.engine.root.location.revision.as_str()),
+        );
         trust::check(&self.checkouts, state, branch, sha).await.map_err(|error| anyhow!(chain(&error)))?;
         let root = root::load_at(&self.engine.root, &self.checkouts, sha, Some(&self.root.projects)).await?;
         root.members.iter().find(is_it).cloned().with_context(|| format!("the root at {sha} does not have it"))

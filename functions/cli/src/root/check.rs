@@ -168,7 +168,7 @@ async fn read(
     }
     let checkouts = Checkouts::new(github());
     let host = environment.locations.first().map_or("github.com", |location| location.url.host.as_str());
-    let fetch = (!arguments.offline).then_some(Fetch { checkouts: &checkouts, host });
+    let fetch = (!arguments.offline).then_some(Fetch { checkouts: &checkouts, host, pinned: None });
     let Some(folder) = folder else {
         let mut repositories = Repositories::default();
         let tree = read_tree(&places, &mut repositories, options, fetch).await;

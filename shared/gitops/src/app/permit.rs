@@ -19,6 +19,9 @@ pub struct ProjectPermissions {
     pub denied: Option<Denied>,
     /// The resolved destination.
     pub cluster: ClusterName,
+    /// Whether Argo CD's declarations stay out of its own cluster: they are read from Git, and a running Argo CD would
+    /// obey them, too.
+    pub keeps_declarations: bool,
     project: Arc<AppProject>,
     /// The clusters whose Secrets name the project.
     own: Arc<[ClusterName]>,
@@ -40,7 +43,8 @@ impl ProjectPermissions {
         let skipped = skipped.map(|one| Denied::Skipped(one.name.clone()));
         let denied = project.check(app, &cluster, &own).err().or(skipped);
         let limits = clusters.iter().find(|one| one.is_at(&cluster.server) && !one.namespaces.is_empty());
-        Self { denied, cluster, project: Arc::new(project), own, limits: limits.cloned().map(Arc::new) }
+        let limits = limits.cloned().map(Arc::new);
+        Self { denied, cluster, keeps_declarations: false, project: Arc::new(project), own, limits }
     }
 
     /// Permissions without limits.
@@ -66,8 +70,19 @@ impl ProjectPermissions {
         if object.namespace() == STATE_NAMESPACE || holds_state(object) {
             return Some(Denied::State(object.id().to_string()));
         }
+        if self.keeps_out(object) {
+            return Some(Denied::Declaration(object.id().to_string()));
+        }
         let denied = self.project.check_object(object, &self.cluster, &self.own).err();
         denied.or_else(|| self.unmanaged(object))
+    }
+
+    /// Whether `object` is a declaration that stays out of the cluster.
+    pub fn keeps_out(&self, object: &Object) -> bool {
+        self.keeps_declarations
+            && self.cluster.server.trim_end_matches('/') == IN_CLUSTER_SERVER
+            && object.group() == "argoproj.io"
+            && matches!(object.kind(), "Application" | "ApplicationSet" | "AppProject")
     }
 
     /// Why the project refuses every object of the kind of `object`, with any name and namespace.

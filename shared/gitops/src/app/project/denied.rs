@@ -95,6 +95,9 @@ pub enum Denied {
         /// The allowed namespaces.
         namespaces: String,
     },
+    /// A declaration of Argo CD, which is read from Git.
+    #[error("{0} is read from Git, and neither written to the cluster nor deleted there")]
+    Declaration(String),
     /// The cluster's Secret allows only certain namespaces, and the object is cluster-scoped.
     #[error(
         "the cluster `{cluster}` does not take {object}: its Secret allows some namespaces only; set its \
