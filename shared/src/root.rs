@@ -159,7 +159,7 @@ impl Root {
 pub async fn load(root: &RootPlaces, checkouts: &Checkouts) -> Result<Root, Failure> {
     let sha = checkouts.resolve(&root.location.url.repo, &root.location.revision).await;
     let sha = sha.map_err(|error| Failure::of(&error, error.is_retryable()))?;
-    load_at(root, checkouts, &sha, None).await
+    Box::pin(load_at(root, checkouts, &sha, None)).await
 }
 
 /// Like [`load`], with the commit `sha` of the first place's repository wherever the tree names its branch; the
@@ -174,7 +174,8 @@ pub async fn load_at(
     let checkout = checkouts.get(&location.url.repo, sha).await;
     let checkout = checkout.map_err(|error| Failure::of(&error, error.is_retryable()))?;
     let fetch = Fetch { checkouts, host: &location.url.host, pinned: Some((location, &checkout)) };
-    let tree = fetch::read_tree(places, &mut Repositories::default(), options, Some(fetch)).await;
+    let mut repositories = Repositories::default();
+    let tree = Box::pin(fetch::read_tree(places, &mut repositories, options, Some(fetch))).await;
     let tree = tree.map_err(|error| Failure::terminal(&error))?;
     if let Some(unread) = tree.unread_places.first().filter(|_| tree.unread_places.len() == places.len()) {
         return Err(Failure { class: Class::Terminal, message: unread.clone() });

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
-use slipway_appset::{Cluster, Generated, GitRevision, Given, Need};
+use slipway_appset::{Cluster, Generated, GitRevision, Given, Need, Policy};
 use slipway_budget::Budget;
 use slipway_manifest::Object;
 
@@ -17,8 +17,8 @@ const MAX_ROUNDS: usize = 16;
 
 /// What a set comes to.
 pub(super) enum Expansion {
-    /// Its Applications.
-    Applications(Vec<Object>),
+    /// Its Applications, and what it asks for that has no effect yet.
+    Applications(Vec<Object>, Vec<String>),
     /// Repositories are missing.
     Missing(BTreeSet<RepositoryRevision>),
     /// It looks at what can't be fetched yet.
@@ -38,7 +38,10 @@ pub(super) fn expand(
     let mut given = Given { clusters, ..Given::default() };
     for _ in 0..MAX_ROUNDS {
         let needs = match slipway_appset::generate(set, &given, budget) {
-            Ok(Generated::Applications(made)) => return Expansion::Applications(made.objects),
+            Ok(Generated::Applications(made)) => {
+                let warnings = without_effect(&made.policy, &made.unknown_fields);
+                return Expansion::Applications(made.objects, warnings);
+            }
             Ok(Generated::Needs(needs)) => needs,
             Err(error) => return Expansion::Failed(chain(&error)),
         };
@@ -61,6 +64,19 @@ pub(super) fn expand(
         }
     }
     Expansion::Failed(format!("{}: its generators still ask for more after {MAX_ROUNDS} rounds", set.id()))
+}
+
+/// What is read of a set and not obeyed yet: its Applications are those that its generators make, and no others.
+fn without_effect(policy: &Policy, unknown: &[String]) -> Vec<String> {
+    let default = Policy::default();
+    let fields = [
+        ("spec.syncPolicy.applicationsSync", policy.applications_sync != default.applications_sync),
+        ("spec.ignoreApplicationDifferences", !policy.ignore_application_differences.is_empty()),
+        ("spec.preservedFields", !policy.preserved_annotations.is_empty() || !policy.preserved_labels.is_empty()),
+        ("spec.strategy", policy.strategy != default.strategy || policy.reverse_deletion),
+    ];
+    let asked = fields.into_iter().filter(|(_, is_set)| *is_set).map(|(field, _)| field.to_owned());
+    asked.chain(unknown.iter().cloned()).map(|field| format!("`{field}` has no effect yet")).collect()
 }
 
 fn source(revision: &GitRevision) -> Source {

@@ -9,8 +9,9 @@
 //! it write that object to Argo CD's own cluster, as Argo CD itself would be refused otherwise (argoproj/argo-cd
 //! `docs/operator-manual/cluster-bootstrapping.md`: who may write Applications to Argo CD's namespace is an admin).
 
+mod source;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use slipway_appset::Cluster;
@@ -19,16 +20,14 @@ use slipway_manifest::Object;
 
 use super::declared::{DeclaredIn, Problem};
 use super::mentions::{self, Mentions};
-use super::repositories::{Availability, Repositories, RepositoryRevision, Unavailable};
+use super::repositories::{Repositories, RepositoryRevision};
 use super::sets::{self, Expansion};
-use super::settings::{
-    BUILD_OPTIONS, add_settings, build_options, is_argo_cd, is_in_cluster, may_write, written_settings,
-};
+use super::settings::{BUILD_OPTIONS, add_settings, build_options, is_argo_cd, is_in_cluster, may_write};
 use crate::app::controls::Control;
 use crate::app::project::{CONTROL_NAMESPACE, Denied, OPENSHIFT_NAMESPACE};
 use crate::app::{self, AppError, AppManifests, Application, ClusterSecret, ProjectPermissions, Projects, Undeclared};
 use crate::error::chain;
-use crate::render::{self, BuildOptions, Context, RenderError, Rendered};
+use crate::render::BuildOptions;
 use crate::source::Repo;
 
 /// Applications above another: deeper is a mistake, and would be a way to keep a function busy.
@@ -300,130 +299,6 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Whether the source of `app` may declare something; true where its files are not at hand.
-    fn may_declare(&mut self, app: &Application) -> bool {
-        let Availability::Here(checkout) = self.repositories.get(&app.source) else { return true };
-        let key = format!("{}@{}", checkout.repo, checkout.sha);
-        self.mentions.entry(key).or_insert_with(|| Mentions::new(&checkout.tree)).may_declare(app)
-    }
-
-    /// Renders a source; what can't be read is a problem, and the tree incomplete.
-    fn render(&mut self, origin: &Origin<'_>, filter: Option<render::Filter>) -> Option<Rendered> {
-        let checkout = match self.repositories.get(&origin.app.source) {
-            Availability::Here(checkout) => Arc::clone(checkout),
-            Availability::Missing(wanted) => {
-                self.tree.missing.insert(wanted);
-                return None;
-            }
-            Availability::Unavailable(Unavailable::Unsupported(reason)) => {
-                self.incomplete(origin, None, &reason, true);
-                return None;
-            }
-            Availability::Unavailable(Unavailable::Failed(reason)) => {
-                self.incomplete(origin, None, &reason, false);
-                return None;
-            }
-        };
-        self.sources += 1;
-        if self.sources > MAX_SOURCES {
-            self.incomplete(origin, None, &format!("more than {MAX_SOURCES} sources declare Applications"), false);
-            return None;
-        }
-        let references = match self.repositories.references(origin.whole) {
-            Ok(references) => references,
-            Err(missing) => {
-                self.tree.missing.extend(missing);
-                return None;
-            }
-        };
-        let context = Context {
-            revision: checkout.sha.clone(),
-            build: self.build,
-            budget: self.budget.unused(),
-            references,
-            ..Context::default()
-        };
-        let unfetched = checkout.special.check_folder(&origin.app.source.path).err();
-        let rendered = match unfetched {
-            Some(error) => {
-                self.incomplete(origin, None, &chain(&error), false);
-                return None;
-            }
-            None => render::declarations(&checkout.tree, origin.app, &context, filter),
-        };
-        match rendered {
-            Ok(mut rendered) => {
-                self.tree.commits.insert((checkout.repo.clone(), checkout.sha.clone()));
-                for error in std::mem::take(&mut rendered.broken) {
-                    self.broken(origin, &checkout.tree, &error);
-                }
-                if let Err(error) = checkout.special.check_files(&rendered.files) {
-                    self.incomplete(origin, None, &chain(&error), false);
-                }
-                Some(rendered)
-            }
-            Err(error) => {
-                self.incomplete(origin, None, &chain(&error), error.is_missing());
-                Some(written_settings(&checkout.tree, &origin.app.source, &self.budget.unused()))
-            }
-        }
-    }
-
-    /// Notes a file that can't be read: it may declare anything that its words say.
-    fn broken(&mut self, origin: &Origin<'_>, tree: &slipway_manifest::Tree, error: &RenderError) {
-        let file = error.file().unwrap_or_default();
-        let bytes = tree.read(file).unwrap_or_default();
-        if !bytes.is_empty() && !mentions::may_declare(bytes) {
-            let problem = Problem::of(chain(error), Some(self.declared(origin, file)));
-            self.tree.problems.push(problem);
-            return;
-        }
-        let text = String::from_utf8_lossy(bytes);
-        let says = |word: &str| text.is_empty() || text.contains(word);
-        self.unread.push(Unread {
-            file: file.to_owned(),
-            parent: origin.parent,
-            may_be_project: says("AppProject"),
-            may_be_settings: says("argocd-cm") || says("secret-type"),
-        });
-        self.incomplete(origin, Some(file), &chain(error), false);
-    }
-
-    fn incomplete(&mut self, origin: &Origin<'_>, file: Option<&str>, reason: &str, is_missing: bool) {
-        let declared = self.declared(origin, file.unwrap_or_default());
-        if origin.parent.is_none() && file.is_none() {
-            self.tree.unread_places.push(reason.to_owned());
-        }
-        let text = match origin.parent {
-            None => reason.to_owned(),
-            Some(_) => format!(
-                "Application {}: what it declares can't be read: {reason}",
-                label(&app::identity(&origin.app.object))
-            ),
-        };
-        // That an Application needs something is told where it is deployed.
-        if !is_missing || origin.parent.is_none() {
-            self.tree.problems.push(Problem::of(text.clone(), Some(declared)));
-        }
-        self.tree.incomplete.push(IncompletePart { reason: text, is_missing });
-    }
-
-    fn declared(&self, origin: &Origin<'_>, file: &str) -> DeclaredIn {
-        let source = &origin.app.source;
-        let is_first = self.own.as_ref().is_some_and(|own| app::same_repository(own, &source.repo_url));
-        let is_own = is_first || self.repositories.is_local(source);
-        let chain = origin.parent.and_then(|at| self.tree.applications.get(at)).map(|parent| {
-            let above = parent.declared.chain.iter().cloned();
-            above.chain([label(&parent.identity)]).collect::<Vec<_>>()
-        });
-        DeclaredIn {
-            repository: (!is_own).then(|| source.repo_url.clone()),
-            path: if file.is_empty() { source.folder().unwrap_or_default() } else { file.to_owned() },
-            is_file: !file.is_empty(),
-            chain: chain.unwrap_or_default(),
-        }
-    }
-
     /// Takes an object that counts.
     fn add(&mut self, mut object: Object, declared: DeclaredIn, parent: Option<usize>) {
         // Projects are looked for where Argo CD is as a rule.
@@ -586,14 +461,19 @@ impl<'a> Loader<'a> {
             let mut expansion = expand(None);
             let mut is_assumed = false;
             if self.options.assumes_clusters
-                && matches!(&expansion, Expansion::Applications(objects) if objects.is_empty())
+                && matches!(&expansion, Expansion::Applications(objects, _) if objects.is_empty())
                 && let Some(cluster) = sets::selected(&set)
             {
                 is_assumed = true;
                 expansion = expand(Some(cluster));
             }
             let (reason, is_missing) = match expansion {
-                Expansion::Applications(objects) => {
+                Expansion::Applications(objects, warnings) => {
+                    for warning in warnings {
+                        let text = format!("{name}: {warning}");
+                        let problem = Problem { is_warning: true, ..Problem::of(text, Some(declared.clone())) };
+                        self.tree.problems.push(problem);
+                    }
                     let chain = declared.chain.iter().cloned().chain([name]).collect();
                     let declared = DeclaredIn { chain, ..declared };
                     for object in objects {

@@ -172,7 +172,7 @@ impl CliContext {
             }
             None => Checkouts::new(engine.github.clone()),
         };
-        let root = engine.load_root(&checkouts).await?;
+        let root = Box::pin(engine.load_root(&checkouts)).await?;
         for problem in &root.problems {
             crate::eprintln(&format!("warning: {problem}"));
         }
@@ -214,7 +214,8 @@ impl CliContext {
             (&self.engine.root.location.url.repo, self.engine.root.location.revision.as_str()),
         );
         trust::check(&self.checkouts, state, branch, sha).await.map_err(|error| anyhow!(chain(&error)))?;
-        let root = root::load_at(&self.engine.root, &self.checkouts, sha, Some(&self.root.projects)).await?;
+        let root = root::load_at(&self.engine.root, &self.checkouts, sha, Some(&self.root.projects));
+        let root = Box::pin(root).await?;
         root.members.iter().find(is_it).cloned().with_context(|| format!("the root at {sha} does not have it"))
     }
 

@@ -56,7 +56,7 @@ fn each_of_several_sources_is_read() {
     assert_eq!(each[1].object.pointer("/spec/source/path"), Some(&json!("extra")));
     assert_eq!(each[1].object.pointer("/spec/sources"), None);
     let one = app(spec()).unwrap();
-    assert_eq!(one.per_source(), [one.clone()]);
+    assert_eq!(one.per_source(), std::slice::from_ref(&one));
     let mut both = spec();
     both["sources"] = json!([{"repoURL": "https://charts.example.com", "chart": "web", "ref": "values"}]);
     assert!(app(both).unwrap_err().to_string().contains("a source with `ref` can't have `chart`"));

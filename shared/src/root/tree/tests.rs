@@ -1,9 +1,12 @@
+use std::sync::Arc;
+
 use serde_json::json;
 use slipway_manifest::Tree;
 
 use super::*;
 use crate::app::settings::Settings;
 use crate::root::places;
+use crate::root::repositories::Unavailable;
 use crate::source::RepoUrl;
 use crate::source::github::Checkout;
 use crate::source::verify::UnfetchedPaths;
@@ -338,7 +341,8 @@ fn a_set_that_fails_leaves_a_gap() {
     let pulls = "{pullRequest: {github: {owner: acme, repo: web}}}";
     let away = "{git: {repoURL: 'https://github.com/acme/other', directories: [{path: '*'}]}}";
     let plugin = "{plugin: {configMapRef: {name: x}}}";
-    let good = set("good", "{list: {elements: [{app: good}]}}", "{{app}}", "apps");
+    let good = set("good", "{list: {elements: [{app: good}]}}", "{{app}}", "apps")
+        .replace("spec:\n  generators", "spec:\n  syncPolicy: {applicationsSync: create-only}\n  generators");
     let tree = read_root(&[
         ("root/a.yaml", &fails),
         ("root/b.yaml", &set("pulls", pulls, "pr-{{number}}", "apps")),
@@ -349,6 +353,9 @@ fn a_set_that_fails_leaves_a_gap() {
     ]);
     assert_eq!(names(&tree), ["good"], "{}", problems(&tree));
     assert!(problems(&tree).contains("ApplicationSet argocd/pulls needs the pull requests of acme/web"));
+    assert!(
+        problems(&tree).contains("ApplicationSet argocd/good: `spec.syncPolicy.applicationsSync` has no effect yet")
+    );
     assert!(
         problems(&tree).contains("ApplicationSet argocd/away needs repository https://github.com/acme/other at HEAD")
     );

@@ -257,12 +257,12 @@ fn argocd_cm_restricts_every_project() {
 /// As Argo CD installs it, and as an apply of nothing leaves it.
 #[test]
 fn an_empty_default_project_allows_everything() {
-    let read = |name: &str, spec: serde_json::Value| {
-        let object = serde_json::json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
+    let read = |name: &str, spec: Value| {
+        let object = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
             "metadata": {"name": name}, "spec": spec});
         AppProject::from_object(&Object::from_value(object).unwrap()).unwrap()
     };
-    assert_eq!(read("default", serde_json::json!({})), AppProject::allow_all());
-    assert!(!read("default", serde_json::json!({"description": "x"})).permits_source("https://github.com/a/b"));
-    assert!(!read("team", serde_json::json!({})).permits_source("https://github.com/a/b"));
+    assert_eq!(read("default", json!({})), AppProject::allow_all());
+    assert!(!read("default", json!({"description": "x"})).permits_source("https://github.com/a/b"));
+    assert!(!read("team", json!({})).permits_source("https://github.com/a/b"));
 }
