@@ -57,8 +57,8 @@ impl Note for ReportedBehind {
     const KEY: &'static str = "behind";
 }
 
-/// The commit, and the digest of the Application's `spec`, that `drift-check` deployed, or tried to, because their event
-/// got lost.
+/// The commit, and the digest of the Application's `spec`, that `drift-check` deployed, or tried to, because their
+/// event got lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MadeUpFor(pub String);
 
