@@ -15,7 +15,7 @@ const FEWEST: usize = 3;
 const LONGEST: Duration = Duration::from_mins(1);
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz")
 }
 
 fn names(folder: &Path) -> BTreeSet<String> {
