@@ -236,7 +236,7 @@ fn plan_one(tree: &Tree, update: &Update, tags: &[TagInfo], plan: &mut UpdatePla
 /// Path of the kustomization in the folder of `update`, symlinks resolved: a commit can't follow them.
 fn kustomization(tree: &Tree, update: &Update) -> Result<String, ImageError> {
     let tree_error = |source| ImageError::Tree { app: update.app.clone(), source };
-    for name in ["kustomization.yaml", "kustomization.yml", "Kustomization"] {
+    for name in slipway_kustomize::FILE_NAMES {
         let file = tree::join(&update.folder, name).and_then(|file| tree.resolve(&file)).map_err(tree_error)?;
         if tree.kind(&file).map_err(tree_error)? == Some(NodeKind::File) {
             return Ok(file);

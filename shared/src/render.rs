@@ -312,7 +312,7 @@ pub fn source_type(tree: &Tree, source: &Source) -> Result<SourceType, TreeError
     }
     let folder = source.folder()?;
     let found = tree.list(&folder)?.filter_map(|name| match name {
-        "kustomization.yaml" | "kustomization.yml" | "Kustomization" => Some(SourceType::Kustomize),
+        name if slipway_kustomize::FILE_NAMES.contains(&name) => Some(SourceType::Kustomize),
         name if name.ends_with("Chart.yaml") => Some(SourceType::Helm),
         _ => None,
     });

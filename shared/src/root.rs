@@ -53,6 +53,8 @@ pub struct ResolvedApplication {
     pub after: Result<Vec<Arc<Dependency>>, DependsError>,
     /// Length of the longest chain of dependencies before it.
     pub depth: usize,
+    /// Whether the `applicationsSync` of the ApplicationSet that makes it forbids to delete it.
+    pub is_kept: bool,
 }
 
 /// An Application of the same root that others depend on.
@@ -143,6 +145,9 @@ pub struct Root {
     pub problems: Vec<String>,
     /// The parts that could not be read: an Application that is in none of the others may stand there.
     pub incomplete: Vec<String>,
+    /// Applications and ApplicationSets whose declarations are not known, because Slipway can't render or fetch them
+    /// yet.
+    pub unread: BTreeSet<String>,
     /// The commits that Applications are declared in.
     pub commits: BTreeSet<(Repo, String)>,
 }
@@ -209,15 +214,19 @@ pub async fn load_at(
                 permit.keeps_declarations = true;
                 let (build, overrides, root) = (tree.build, Arc::clone(&overrides), checkout.sha.clone());
                 let after = Ok(Vec::new());
-                members.push(ResolvedApplication { app, repo, permit, overrides, build, root, after, depth: 0 });
+                let (depth, is_kept) = (0, one.is_kept);
+                let member = ResolvedApplication { app, repo, permit, overrides, build, root, after, depth, is_kept };
+                members.push(member);
             }
             Err(problem) => problems.push(Problem::of(problem, Some(one.declared)).to_string()),
         }
     }
     arrange(&mut members);
-    let incomplete = tree.incomplete.into_iter().filter(|part| !part.is_missing).map(|part| part.reason).collect();
-    let clusters = tree.manifests.clusters;
-    Ok(Root { checkout, members, clusters, projects, declared, problems, incomplete, commits: tree.commits })
+    let broken = tree.incomplete.into_iter().filter(|part| !part.is_missing).map(|part| part.reason);
+    let missing = tree.missing.iter().map(|(url, revision)| format!("{url} at {revision} was not fetched"));
+    let incomplete = broken.chain(missing).collect();
+    let (clusters, unread, commits) = (tree.manifests.clusters, tree.unread, tree.commits);
+    Ok(Root { checkout, members, clusters, projects, declared, problems, incomplete, unread, commits })
 }
 
 /// The repository that the Application is deployed from.

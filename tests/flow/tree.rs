@@ -82,6 +82,65 @@ async fn a_removed_child_is_removed() {
     assert!(flow.state("two").await.is_some() && live(&flow, "beside"));
 }
 
+/// An Application may stand where nothing can be read any more, whatever the reason.
+#[tokio::test]
+async fn what_may_stand_in_an_unread_part_is_not_removed() {
+    let chart = app("two", "two", "default", "argocd").replace("path: two", "chart: two").replace("main", "1.0.0");
+    let set = "apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nmetadata: {name: pulls, namespace: argocd}\n\
+               spec: {generators: [{pullRequest: {github: {owner: acme, repo: web}}}], template: {metadata: {name: \
+               'pr-{{number}}'}, spec: {project: default, source: {repoURL: 'https://github.com/acme/gitops', path: \
+               three}, destination: {name: in-cluster}}}}\n";
+    for (what, files) in [
+        ("a remote base", vec![("two/kustomization.yaml", "resources: ['https://github.com/a/b//c?ref=v1']\n")]),
+        ("a chart", vec![("one/two.yaml", chart.as_str())]),
+        ("a set", vec![("two/three.yaml", set)]),
+    ] {
+        let mut flow = deep().await;
+        flow.push("Out of sight", &files);
+        flow.settle().await;
+        for _ in 0..2 {
+            flow.check().await;
+        }
+        assert!(live(&flow, "lowest") && flow.state("three").await.is_some(), "{what}: {:?}", flow.messages());
+    }
+}
+
+/// A set that may only create deletes nothing, and a person is told once.
+#[tokio::test]
+async fn what_a_set_may_not_delete_stays() {
+    const FORBIDS: &str = "`applicationsSync` of its ApplicationSet forbids it";
+    let set = |elements: &str, policy: &str| {
+        let head =
+            "apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nmetadata: {name: teams, namespace: argocd}\n";
+        let source = format!("{{repoURL: '{URL}', path: '{{{{app}}}}', targetRevision: main}}");
+        format!(
+            "{head}spec:\n  generators: [{{list: {{elements: [{elements}]}}}}]\n  syncPolicy: {{applicationsSync: \
+             {policy}}}\n  template:\n    metadata: {{name: '{{{{app}}}}'}}\n    spec: {{project: default, source: \
+             {source}, destination: {{name: in-cluster, namespace: shop}}, syncPolicy: {{automated: {{}}}}}}\n"
+        )
+    };
+    let asks = "waits for an approval";
+    for (policy, said) in
+        [("create-only", FORBIDS), ("create-update", FORBIDS), ("create-delete", asks), ("sync", asks)]
+    {
+        let mut flow = Flow::deployed().await;
+        let both = set("{app: a}, {app: b}", policy);
+        let files = [("a/x.yaml", config("of-a")), ("b/x.yaml", config("of-b"))];
+        let mut changes = vec![("applications/set.yaml", both.as_str())];
+        changes.extend(files.iter().map(|(path, text)| (*path, text.as_str())));
+        flow.push("Two", &changes);
+        flow.settle().await;
+        assert!(live(&flow, "of-a") && live(&flow, "of-b"), "{policy}: {:?}", flow.messages());
+        flow.push("One", &[("applications/set.yaml", &set("{app: b}", policy))]);
+        flow.settle().await;
+        for _ in 0..2 {
+            flow.check().await;
+        }
+        let told: Vec<String> = flow.messages().into_iter().filter(|message| message.contains("*a*")).collect();
+        assert!(live(&flow, "of-a") && told.len() == 2 && told[1].contains(said), "{policy}: {:?}", flow.messages());
+    }
+}
+
 /// What a parent may not declare is not deployed.
 #[tokio::test]
 async fn nobody_declares_beyond_the_project() {

@@ -116,7 +116,7 @@ pub enum ErrorKind {
     /// A `templatePatch` that can't be applied.
     #[error("{0}")]
     Patch(String),
-    /// A repository without pull requests, as it is not there.
+    /// The repository whose pull requests are asked for does not exist.
     #[error("the repository {0} was not found")]
     Repository(String),
     /// What the template makes is no object.

@@ -1,8 +1,8 @@
 //! Makes the Applications of an ApplicationSet (argoproj/argo-cd `applicationset`, v3.5.7).
 //!
 //! ```text
-//! set ─► types (decode) ─► generators (list, clusters, git, matrix, merge, pull requests, repositories) ─► parameters
-//!     ─► template (fasttemplate, or Go's) ─► templatePatch ─► Applications
+//! set ─► types (decode) ─► generators (list, clusters, git, matrix, merge, pullRequest, scmProvider)
+//!     ─► parameters ─► template (fasttemplate, or Go's) ─► templatePatch ─► Applications
 //! ```
 //!
 //! Pure: knows no network, clock, environment or files. What generators look at is [`Given`]; what is not there yet
@@ -77,8 +77,8 @@ pub struct Applications {
     pub policy: Policy,
     /// What generators looked at, besides the clusters: when one of these changes, so may the Applications.
     pub looked_at: BTreeSet<Need>,
-    /// Whether parameters decide on the project: whoever writes what generators read then chooses what the Applications
-    /// may do.
+    /// Whether `spec.template.spec.project` is a template: the authors of what the generators read choose the project
+    /// then, and with it what the Applications may do.
     pub has_templated_project: bool,
     /// Paths of fields in the set that its kind does not have: an API server drops them.
     pub unknown_fields: Vec<String>,
@@ -153,8 +153,7 @@ fn applications(set: &Object, given: &Given, budget: &Budget) -> Result<Generate
     })
 }
 
-/// A generator that nobody knows makes nothing, as far as Argo CD is concerned, and then all its Applications are
-/// deleted. Here it is an error.
+/// Refuses generators of unknown names. Argo CD drops them, and then deletes the Applications that they made.
 fn check_generators(set: &Object) -> Result<(), Failure> {
     let entries = set.pointer("/spec/generators").into_iter().flat_map(policy::items);
     for (index, entry) in entries.enumerate() {

@@ -64,7 +64,7 @@ pub struct IgnoreApplicationDifferences {
 /// How the Applications of a set are synced.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Strategy {
-    /// Each by itself.
+    /// Each Application follows its own sync policy.
     #[default]
     AllAtOnce,
     /// Step after step: the set starts every sync, and the Applications' own automated sync is off.
@@ -72,8 +72,8 @@ pub enum Strategy {
 }
 
 impl Policy {
-    /// Of a `spec` whose types have been checked. A policy that nobody knows is an error: one that is not obeyed
-    /// might delete.
+    /// Reads the policy of a `spec` whose types have been checked. An unknown value is an error: the default in its
+    /// place allows to delete.
     pub(crate) fn of(spec: &Value) -> Result<Self, (String, crate::ErrorKind)> {
         let sync_policy = &spec["syncPolicy"];
         let (preserved, strategy) = (&spec["preservedFields"], &spec["strategy"]);

@@ -93,7 +93,8 @@ impl<'b> Templates<'b> {
         Ok(set)
     }
 
-    /// fasttemplate: a tag that names no text among the parameters stays as it is.
+    /// Replaces `{{name}}` as fasttemplate does: a name that no parameter has, or whose value is no text, is left in
+    /// place.
     fn replace_tags(&self, text: &str, params: &Map) -> Result<String, ErrorKind> {
         if !has_tag(text) {
             return Ok(text.to_owned());

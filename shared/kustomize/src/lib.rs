@@ -43,6 +43,7 @@ mod transform;
 
 pub use context::is_cluster_scoped;
 pub use error::Error;
+pub use load::FILE_NAMES;
 pub use options::{Chart, Helm, LoadRestrictions, Options, Order, Overrides};
 pub use remote::{Remote, RemoteKind};
 

@@ -21,7 +21,8 @@ const PATH_STEPS: u64 = 50;
 /// Steps of building a folder, however little it holds.
 const FOLDER_STEPS: u64 = 1_000;
 
-const FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+/// The names of a kustomization's file, in the order in which they are looked for.
+pub const FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// The tree and what was read of it.
 pub(crate) struct Files<'a> {

@@ -5,6 +5,9 @@
 //! objects stay, and only the state is deleted. Hooks are those of the last synced commit, rendered by that manifest;
 //! projects are today's where they are still declared.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use slipway_cluster::state::{self, AppKey, StoredState};
 use slipway_gitops::identity::STATE_NAMESPACE;
 
@@ -26,6 +29,8 @@ pub struct RemovedApplication {
     pub key: AppKey,
     /// The cluster that keeps the state.
     pub destination: ConnectedCluster,
+    /// What can't be read of the root: [`Root::unread`].
+    unread: Arc<BTreeSet<String>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +47,13 @@ enum RemovedApplicationError {
          app delete {app}`"
     )]
     Unsigned { app: String, name: String },
-    #[error("the root at {0} does not have the Application that was deployed from it")]
-    Missing(String),
+    #[error(
+        "nothing is deleted: the root at {sha} does not have the Application that was deployed from it, as where its \
+         manifest was in another repository; run `slipway app delete {app}`, with `--cascade=false` to keep its objects"
+    )]
+    Missing { app: String, sha: String },
+    #[error("nothing is deleted: {0} may declare it now, and can't be read yet")]
+    Unread(String),
     #[error(transparent)]
     Job(#[from] PrepareError),
 }
@@ -57,6 +67,7 @@ pub async fn find(engine: &Services, root: &Root) -> Vec<RemovedApplication> {
         return Vec::new();
     }
     let own = engine.root.location.to_string();
+    let unread = Arc::new(root.unread.clone());
     let mut removed = Vec::new();
     for destination in engine.clusters.all().await {
         let listed = match &destination {
@@ -69,7 +80,10 @@ pub async fn find(engine: &Services, root: &Root) -> Vec<RemovedApplication> {
                     key.root == own && !root.declared.contains(&(key.namespace.clone(), key.name.clone()))
                 };
                 let gone = keys.into_iter().filter(is_gone);
-                removed.extend(gone.map(|key| RemovedApplication { key, destination: destination.clone() }));
+                removed.extend(gone.map(|key| {
+                    let (destination, unread) = (destination.clone(), Arc::clone(&unread));
+                    RemovedApplication { key, destination, unread }
+                }));
             }
             (_, listed) => {
                 let error = listed.err().unwrap_or_default();
@@ -89,7 +103,7 @@ pub async fn delete_application(
     holder: &str,
     times: Deadlines,
 ) -> Option<SyncOutcome> {
-    let RemovedApplication { key, destination } = removed;
+    let RemovedApplication { key, destination, unread } = removed;
     let recorded = match state::read(&destination.cluster, key).await {
         Ok(recorded) => recorded?,
         Err(error) => {
@@ -117,9 +131,19 @@ pub async fn delete_application(
         let app = format!("{}/{}", key.namespace, key.name);
         Err(RemovedApplicationError::Unsigned { app, name: key.object_name() })
     } else {
-        recorded_application(engine, projects, key, sha).await
+        recorded_application(engine, projects, key, sha, unread).await
     };
     let outcome = match member {
+        Err(error @ RemovedApplicationError::Unread(_)) => {
+            tracing::warn!(app = key.instance(), reason = chain(&error), "removed from what can be read of the root");
+            return None;
+        }
+        Err(error @ RemovedApplicationError::Missing { .. }) => {
+            if let Err(error) = delete::hold(&destination.cluster, key, holder, &chain(&error)).await {
+                tracing::warn!(app = key.instance(), error = chain(&error), "failed to record why nothing is deleted");
+            }
+            Err(error)
+        }
         Ok(member) => delete_removed(engine, &member, &recorded, destination, holder, times).await,
         Err(error) => Err(error),
     };
@@ -127,7 +151,9 @@ pub async fn delete_application(
         let retry = match &error {
             RemovedApplicationError::Root { source, .. } => source.class == crate::error::Class::Retryable,
             RemovedApplicationError::Job(error) => error.is_retryable(),
-            RemovedApplicationError::Missing(_) | RemovedApplicationError::Unsigned { .. } => false,
+            RemovedApplicationError::Missing { .. }
+            | RemovedApplicationError::Unread(_)
+            | RemovedApplicationError::Unsigned { .. } => false,
         };
         SyncOutcome::failed(chain(&error), retry)
     });
@@ -139,20 +165,34 @@ pub async fn delete_application(
     Some(outcome)
 }
 
-/// Loads the Application as it was in the root at `sha`.
+/// Loads the Application as it was in the root at `sha`. An error where a part of the root is `unread` now that could
+/// be read then: it may have gone there.
 async fn recorded_application(
     engine: &Services,
     projects: &Projects,
     key: &AppKey,
     sha: String,
+    unread: &BTreeSet<String>,
 ) -> Result<ResolvedApplication, RemovedApplicationError> {
     let checkouts = Checkouts::new(engine.github.clone());
     let root = match root::load_at(&engine.root, &checkouts, &sha, Some(projects)).await {
         Ok(root) => root,
         Err(source) => return Err(RemovedApplicationError::Root { sha, source }),
     };
+    if let Some(part) = unread.difference(&root.unread).next() {
+        return Err(RemovedApplicationError::Unread(part.clone()));
+    }
     let is_it = |member: &ResolvedApplication| member.identity() == (key.namespace.clone(), key.name.clone());
-    root.members.into_iter().find(is_it).ok_or(RemovedApplicationError::Missing(sha))
+    let app = format!("{}/{}", key.namespace, key.name);
+    root.members.into_iter().find(is_it).ok_or(RemovedApplicationError::Missing { app, sha })
+}
+
+/// The message for an application that its ApplicationSet makes no longer, and may not delete.
+fn kept(AppKey { namespace, name, .. }: &AppKey) -> String {
+    format!(
+        "nothing is deleted: `applicationsSync` of its ApplicationSet forbids it; run `slipway app delete \
+         {namespace}/{name}`, with `--cascade=false` to keep its objects"
+    )
 }
 
 /// The message for an application that was removed from the root while it was skipped.
@@ -189,6 +229,8 @@ async fn delete_removed(
     // Argo CD's controller skips such an Application also when it is to be deleted.
     let approval = if member.app.is_skipped {
         Approval::Never(untouched(&recorded.app))
+    } else if member.is_kept {
+        Approval::Never(kept(&recorded.app))
     } else {
         Approval::Plan(request.policy.prune_approved.clone())
     };

@@ -81,8 +81,8 @@ impl Version {
 
     /// Whether `attempt` was one with this spec, of whatever commit.
     fn has_spec_of(&self, attempt: &Attempt) -> bool {
-        let digests = [Some(&self.spec_digest), self.former_digest.is_some().then_some(&self.former_digest)];
-        digests.into_iter().flatten().any(|digest| attempt.is_of(&attempt.revision, digest.as_deref()))
+        let is = |digest: &Option<String>| attempt.is_of(&attempt.revision, digest.as_deref());
+        is(&self.spec_digest) || (self.former_digest.is_some() && is(&self.former_digest))
     }
 
     /// The note that `drift-check` tried it.
@@ -100,15 +100,13 @@ impl DriftChecker {
         cluster: &Cluster,
         recorded: &State,
     ) -> Result<Option<DriftReport>, CheckError> {
-        if recorded.operation.is_some() || recorded.is_unsigned || recorded.attempt.is_none() {
+        let reconciled_at = recorded.status.reconciled_at;
+        let is_due = reconciled_at.is_none_or(|at| time::since(at) > RECONCILED_AT_PRECISION);
+        if is_due || recorded.operation.is_some() || recorded.is_unsigned || recorded.attempt.is_none() {
             return Ok(None);
         }
         let mut state = recorded.clone();
         let examination = Box::pin(self.examine(examined, cluster, &mut state)).await?;
-        let reconciled_at = recorded.status.reconciled_at;
-        if reconciled_at.is_none_or(|at| time::since(at) > RECONCILED_AT_PRECISION) {
-            return Ok(None);
-        }
         state.status.reconciled_at = reconciled_at;
         let Examination { report, heal, lost, messages } = examination;
         let is_idle = matches!(heal, SelfHealDecision::No | SelfHealDecision::Later) && lost.is_none();

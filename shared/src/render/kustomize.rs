@@ -46,7 +46,7 @@ pub(super) fn render(
     };
     found.folders.extend(rendered.files.iter().filter_map(|file| {
         let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
-        NAMES.contains(&name).then(|| folder.to_owned())
+        slipway_kustomize::FILE_NAMES.contains(&name).then(|| folder.to_owned())
     }));
     found.files.extend(rendered.files);
     found.origins = rendered.objects.iter_mut().map(|object| origin(object, path, reading.tolerant)).collect();
@@ -72,8 +72,6 @@ fn origin(object: &mut Object, path: &str, is_noted: bool) -> String {
 /// The annotation by which Kustomize notes where an object is from.
 const ORIGIN: &str = "config.kubernetes.io/origin";
 
-const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
-
 pub(super) fn edited(
     tree: &Tree,
     app: &Application,
@@ -83,7 +81,7 @@ pub(super) fn edited(
     notes_origins: bool,
 ) -> Result<Tree, RenderError> {
     let folder = tree.resolve(path)?;
-    let mut files = NAMES.iter().filter_map(|name| tree::join(&folder, name).ok());
+    let mut files = slipway_kustomize::FILE_NAMES.iter().filter_map(|name| tree::join(&folder, name).ok());
     let file = files.find(|file| matches!(tree.kind(file), Ok(Some(NodeKind::File))));
     let Some(file) = file else {
         return Err(RenderError::Invalid {

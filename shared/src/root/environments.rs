@@ -84,7 +84,7 @@ pub fn whole(files: &Tree) -> Result<Folders, TreeError> {
     let mut tools = BTreeSet::new();
     for file in files.files_below("")? {
         let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
-        if matches!(name, "Chart.yaml" | "kustomization.yaml" | "kustomization.yml" | "Kustomization") {
+        if name == "Chart.yaml" || slipway_kustomize::FILE_NAMES.contains(&name) {
             tools.insert(folder);
         }
         let is_manifest = [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end));

@@ -183,10 +183,9 @@ impl<'a> Mentions<'a> {
         let Ok(text) = self.tree.read_text(file) else { return Words::OPAQUE };
         let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
         let mut all = Words::default();
-        let is_edge = |c: char| c.is_whitespace() || "\"'[]{},".contains(c);
         let is_chart = file.ends_with("Chart.yaml") || file.ends_with("requirements.yaml");
         for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
-            for word in line.split(is_edge) {
+            for word in plain_words(line) {
                 let word = word.strip_prefix("file://").unwrap_or(word);
                 let is_remote = word.contains("://") || word.contains("?ref=");
                 if is_remote || word.starts_with("git@") || word.starts_with("github.com/") {
@@ -206,10 +205,16 @@ impl<'a> Mentions<'a> {
     }
 }
 
+/// The words of a YAML text, without what quotes and lists them: paths and URLs are among them.
+pub(super) fn plain_words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c.is_whitespace() || "\"'[]{},".contains(c))
+}
+
 /// Whether the file can name files outside of its folder.
 fn names_bases(file: &str) -> bool {
     let name = file.rsplit_once('/').map_or(file, |(_, name)| name);
-    matches!(name, "kustomization.yaml" | "kustomization.yml" | "Kustomization" | "Chart.yaml" | "requirements.yaml")
+    slipway_kustomize::FILE_NAMES.contains(&name)
+        || matches!(name, "Chart.yaml" | "requirements.yaml")
         || name.starts_with(".argocd-source")
 }
 

@@ -15,10 +15,22 @@ use crate::error::chain;
 /// Times that a set asks for more: a matrix asks for one generator after the other.
 const MAX_ROUNDS: usize = 16;
 
+/// Of a set whose generators decide on the project (argoproj/argo-cd
+/// `docs/operator-manual/applicationset/Security.md`).
+const TEMPLATED_PROJECT: &str = "`spec.template.spec.project` is a template: the authors of what the generators read \
+                                 choose the project, and so what the Applications may do";
+
 /// What a set comes to.
 pub(super) enum Expansion {
-    /// Its Applications, and what it asks for that has no effect yet.
-    Applications(Vec<Object>, Vec<String>),
+    /// All of its Applications.
+    Applications {
+        /// The Applications.
+        objects: Vec<Object>,
+        /// Whether they stay when the set makes them no longer.
+        is_kept: bool,
+        /// What the set asks for that has no effect yet, and what is dangerous about it.
+        warnings: Vec<String>,
+    },
     /// Repositories are missing.
     Missing(BTreeSet<RepositoryRevision>),
     /// It looks at what can't be fetched yet.
@@ -39,8 +51,12 @@ pub(super) fn expand(
     for _ in 0..MAX_ROUNDS {
         let needs = match slipway_appset::generate(set, &given, budget) {
             Ok(Generated::Applications(made)) => {
-                let warnings = without_effect(&made.policy, &made.unknown_fields);
-                return Expansion::Applications(made.objects, warnings);
+                let mut warnings = without_effect(&made.policy, &made.unknown_fields);
+                if made.has_templated_project {
+                    warnings.push(TEMPLATED_PROJECT.to_owned());
+                }
+                let is_kept = !made.policy.applications_sync.allows_delete();
+                return Expansion::Applications { objects: made.objects, is_kept, warnings };
             }
             Ok(Generated::Needs(needs)) => needs,
             Err(error) => return Expansion::Failed(chain(&error)),
@@ -70,7 +86,7 @@ pub(super) fn expand(
 fn without_effect(policy: &Policy, unknown: &[String]) -> Vec<String> {
     let default = Policy::default();
     let fields = [
-        ("spec.syncPolicy.applicationsSync", policy.applications_sync != default.applications_sync),
+        ("spec.syncPolicy.applicationsSync", !policy.applications_sync.allows_update()),
         ("spec.ignoreApplicationDifferences", !policy.ignore_application_differences.is_empty()),
         ("spec.preservedFields", !policy.preserved_annotations.is_empty() || !policy.preserved_labels.is_empty()),
         ("spec.strategy", policy.strategy != default.strategy || policy.reverse_deletion),

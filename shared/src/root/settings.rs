@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use slipway_budget::Budget;
 use slipway_manifest::{NodeKind, Object, Tree, tree, yaml};
 
+use super::mentions::plain_words;
 use crate::app::project::DEFAULT;
 use crate::app::{Application, ClusterName, ClusterSecret, IN_CLUSTER_SERVER, ProjectPermissions, Projects, Source};
 use crate::render::{BuildOptions, Rendered};
@@ -104,11 +105,9 @@ fn reached(tree: &Tree, folder: &str, files: &mut BTreeSet<String>, depth: usize
         tree.files_below(folder).map(|files| files.map(str::to_owned).collect()).unwrap_or_default();
     for file in below {
         let (home, name) = file.rsplit_once('/').unwrap_or(("", &file));
-        if matches!(name, "kustomization.yaml" | "kustomization.yml" | "Kustomization") && !files.contains(&file) {
+        if slipway_kustomize::FILE_NAMES.contains(&name) && !files.contains(&file) {
             let text = tree.read_text(&file).unwrap_or_default();
-            for word in
-                text.split(|c: char| c.is_whitespace() || "\"'[]{},".contains(c)).filter(|word| word.contains(".."))
-            {
+            for word in plain_words(text).filter(|word| word.contains("..")) {
                 match tree::join(home, word) {
                     Ok(base) if matches!(tree.kind(&base), Ok(Some(NodeKind::Directory))) => {
                         reached(tree, &base, files, depth);

@@ -66,6 +66,8 @@ pub struct TreeApplication {
     pub parent: Option<usize>,
     /// Whether it is made for a cluster that is only assumed.
     pub is_assumed: bool,
+    /// Whether the `applicationsSync` of the set that makes it forbids to delete it.
+    pub is_kept: bool,
     object: Object,
 }
 
@@ -74,7 +76,8 @@ pub struct TreeApplication {
 pub struct IncompletePart {
     /// The part, and why it could not be read.
     pub reason: String,
-    /// Whether only something is missing that is not supported yet: then it was never read before either.
+    /// Whether only something is missing that can't be fetched yet: of an Application or a set, which is
+    /// [unread](ApplicationTree::unread) then.
     pub is_missing: bool,
 }
 
@@ -97,6 +100,8 @@ pub struct ApplicationTree {
     pub problems: Vec<Problem>,
     /// The parts that could not be read.
     pub incomplete: Vec<IncompletePart>,
+    /// Applications and sets whose declarations are not known, because Slipway can't render or fetch them yet.
+    pub unread: BTreeSet<String>,
     /// Repositories that are needed to read on.
     pub missing: BTreeSet<RepositoryRevision>,
     /// Why places can't be read.
@@ -133,6 +138,13 @@ struct Held {
     object: Object,
     declared: DeclaredIn,
     parent: usize,
+}
+
+/// What an ApplicationSet says of the Applications that it makes.
+#[derive(Clone, Copy, Default)]
+struct Made {
+    is_assumed: bool,
+    is_kept: bool,
 }
 
 /// An ApplicationSet that counts.
@@ -277,7 +289,11 @@ impl<'a> Loader<'a> {
         }
         for app in whole.per_source() {
             let origin = Origin { app: &app, whole: &whole, parent: Some(at) };
-            if app.source.chart.is_some() || app.source.plugin.is_some() || !self.may_declare(&app) {
+            if app.source.chart.is_some() || app.source.plugin.is_some() {
+                self.tree.unread.insert(format!("Application {}", label(&app::identity(&whole.object))));
+                continue;
+            }
+            if !self.may_declare(&app) {
                 continue;
             }
             let Some(rendered) = self.render(&origin, Some(mentions::may_declare)) else { continue };
@@ -306,7 +322,7 @@ impl<'a> Loader<'a> {
             object.set_namespace(CONTROL_NAMESPACE);
         }
         match object.kind() {
-            "Application" => self.add_application(object, declared, parent, false),
+            "Application" => self.add_application(object, declared, parent, Made::default()),
             "ImageUpdater" => {
                 let text = format!("{}: {} is not supported yet and has no effect", object.id(), object.kind());
                 self.tree.problems.push(Problem::of(text, Some(declared)));
@@ -335,11 +351,12 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn add_application(&mut self, object: Object, declared: DeclaredIn, parent: Option<usize>, is_assumed: bool) {
+    fn add_application(&mut self, object: Object, declared: DeclaredIn, parent: Option<usize>, made: Made) {
+        let Made { is_assumed, is_kept } = made;
         let identity = app::identity(&object);
         let new = |object: Object, declared| {
             let app = Application::from_object(&object);
-            TreeApplication { identity: identity.clone(), app, declared, parent, is_assumed, object }
+            TreeApplication { identity: identity.clone(), app, declared, parent, is_assumed, is_kept, object }
         };
         if let Some(first) = self.known.get(&identity).and_then(|at| self.tree.applications.get(*at)) {
             if !self.is_same(&first.object, &object) {
@@ -461,23 +478,23 @@ impl<'a> Loader<'a> {
             let mut expansion = expand(None);
             let mut is_assumed = false;
             if self.options.assumes_clusters
-                && matches!(&expansion, Expansion::Applications(objects, _) if objects.is_empty())
+                && matches!(&expansion, Expansion::Applications { objects, .. } if objects.is_empty())
                 && let Some(cluster) = sets::selected(&set)
             {
                 is_assumed = true;
                 expansion = expand(Some(cluster));
             }
             let (reason, is_missing) = match expansion {
-                Expansion::Applications(objects, warnings) => {
+                Expansion::Applications { objects, is_kept, warnings } => {
                     for warning in warnings {
                         let text = format!("{name}: {warning}");
                         let problem = Problem { is_warning: true, ..Problem::of(text, Some(declared.clone())) };
                         self.tree.problems.push(problem);
                     }
-                    let chain = declared.chain.iter().cloned().chain([name]).collect();
+                    let chain = declared.chain.iter().cloned().chain([name.clone()]).collect();
                     let declared = DeclaredIn { chain, ..declared };
                     for object in objects {
-                        self.add_application(object, declared.clone(), parent, is_assumed);
+                        self.add_application(object, declared.clone(), parent, Made { is_assumed, is_kept });
                     }
                     continue;
                 }
@@ -490,6 +507,9 @@ impl<'a> Loader<'a> {
                 Expansion::Unsupported(what) => (format!("{name} needs {what}"), true),
                 Expansion::Failed(reason) => (format!("{name}: {reason}"), false),
             };
+            if is_missing {
+                self.tree.unread.insert(name);
+            }
             let problem = Problem { is_warning: is_missing, ..Problem::of(reason.clone(), Some(declared)) };
             self.tree.problems.push(problem);
             self.tree.incomplete.push(IncompletePart { reason, is_missing });

@@ -63,7 +63,7 @@ fn one_text(run: &Generators<'_>, value: &Value, path: &str) -> Result<slipway_g
     from_json(value, run.templates.budget).map_err(|kind| (path.to_owned(), kind))
 }
 
-/// An element as it is; `null` is one without parameters.
+/// The parameters of an element; `null` has none.
 fn mapping(run: &Generators<'_>, element: &Value, path: &str) -> Result<Map, Failure> {
     if element.is_null() {
         return Ok(no_params());

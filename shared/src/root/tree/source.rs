@@ -108,15 +108,18 @@ impl Loader<'_> {
         if origin.parent.is_none() && file.is_none() {
             self.tree.unread_places.push(reason.to_owned());
         }
+        let name = format!("Application {}", label(&app::identity(&origin.app.object)));
         let text = match origin.parent {
             None => reason.to_owned(),
-            Some(_) => format!(
-                "Application {}: what it declares can't be read: {reason}",
-                label(&app::identity(&origin.app.object))
-            ),
+            Some(_) => format!("{name}: what it declares can't be read: {reason}"),
         };
+        // A place has been read before, or nothing is deployed yet.
+        let is_missing = is_missing && origin.parent.is_some();
+        if is_missing {
+            self.tree.unread.insert(name);
+        }
         // That an Application needs something is told where it is deployed.
-        if !is_missing || origin.parent.is_none() {
+        if !is_missing {
             self.tree.problems.push(Problem::of(text.clone(), Some(declared)));
         }
         self.tree.incomplete.push(IncompletePart { reason: text, is_missing });

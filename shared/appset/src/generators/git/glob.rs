@@ -13,7 +13,7 @@ const MAX_SIZE: usize = 1 << 20;
 /// A compiled pattern of paths.
 #[derive(Debug)]
 pub(super) struct Glob {
-    /// A path, or a folder above it, that is meant as it is written.
+    /// The path of a file, or of a directory above it, without special characters.
     literal: Option<String>,
     pattern: Option<Regex>,
 }
