@@ -1,6 +1,8 @@
 //! An Application leaves the root: what becomes of its objects, and who has to agree.
 
+use http::StatusCode;
 use serde_json::{Value, json};
+use slipway_sandbox::faults::Failure;
 use slipway_sandbox::forge::Change;
 
 use crate::world::{DEPLOYMENT, Flow, KUSTOMIZATION};
@@ -140,4 +142,36 @@ async fn hooks_of_the_deletion_are_held_to_the_project() {
     let messages = flow.messages();
     assert_eq!(messages.len(), 3, "told once: {messages:?}");
     assert!(messages[2].contains("AppProject `shop` does not allow Job/shop/bye"), "{messages:?}");
+}
+
+/// Where the last commit that had the manifest can't be read any more, as of a repository that was replaced.
+#[tokio::test]
+async fn why_nothing_can_be_deleted_is_told_once_and_tried_again() {
+    let mut flow = Flow::deployed().await;
+    with_metadata(&mut flow, FINALIZER).await;
+    let last = flow.state("shop").await.unwrap().attempt.revision;
+    let known = flow.messages().len();
+    leave(&flow);
+    flow.sandbox.forge.faults().failures.arm(Failure {
+        method: None,
+        path_contains: last,
+        count: usize::MAX,
+        status: StatusCode::NOT_FOUND,
+        headers: Vec::new(),
+        body: json!({"message": "Not Found"}),
+    });
+    flow.settle().await;
+    for _ in 0..3 {
+        flow.check().await;
+    }
+    let told = flow.messages().split_off(known);
+    assert!(told.len() == 1 && told[0].contains("failed to read the Application as the root had it last"), "{told:?}");
+    let status = flow.state("shop").await.unwrap().status;
+    assert!(status.has("DeletionError"), "{status:?}");
+
+    flow.sandbox.forge.faults().failures.clear();
+    flow.check().await;
+    let told = flow.messages().split_off(known);
+    assert!(told.len() == 2 && told[1].contains("waits for an approval"), "{told:?}");
+    flow.deployment();
 }

@@ -1,7 +1,9 @@
 //! A change behind Git's back becomes a message, once; its end too.
 
-use http::Method;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use slipway_gitops::status::SyncStatus;
+use slipway_sandbox::faults::Failure;
 
 use crate::world::{DEPLOYMENT, Flow, KUSTOMIZATION};
 
@@ -154,4 +156,32 @@ async fn a_sync_leaves_to_others_what_the_application_ignores_if_it_says_so() {
         assert!(image.ends_with(&format!(":{tag}")), "{image}");
         assert_eq!(live["spec"]["replicas"], replicas, "with `{respects}`");
     }
+}
+
+#[tokio::test]
+async fn what_cannot_be_compared_is_told_once() {
+    let flow = Flow::deployed().await;
+    patch(&flow, &format!("{DEPLOYMENT}?fieldManager=kubectl-edit"), &json!({"spec": {"replicas": 5}}));
+    let known = flow.messages().len();
+    flow.sandbox.cluster.failures().arm(Failure {
+        method: Some(Method::PATCH),
+        path_contains: "/deployments/web".to_owned(),
+        count: usize::MAX,
+        status: StatusCode::UNPROCESSABLE_ENTITY,
+        headers: Vec::new(),
+        body: json!({"kind": "Status", "status": "Failure", "reason": "Invalid", "code": 422,
+            "message": "Deployment.apps \"web\" is invalid: spec.selector: field is immutable"}),
+    });
+    for _ in 0..3 {
+        let found = flow.check().await;
+        assert!(found["applications"]["shop"]["problems"].to_string().contains("immutable"), "{found}");
+    }
+    let told = flow.messages().split_off(known);
+    assert!(told.len() == 1 && told[0].contains("can't be compared with Git"), "{told:?}");
+    assert_eq!(flow.state("shop").await.unwrap().status.sync.status, SyncStatus::Unknown);
+
+    flow.sandbox.cluster.failures().clear();
+    flow.check().await;
+    let told = flow.messages().split_off(known);
+    assert!(told.len() == 2 && told[1].contains("spec.replicas"), "{told:?}");
 }

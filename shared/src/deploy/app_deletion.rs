@@ -8,15 +8,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use slipway_cluster::Cluster;
 use slipway_cluster::state::{self, AppKey, StoredState};
 use slipway_gitops::identity::STATE_NAMESPACE;
 
 use super::prepare::{self, PrepareError};
 use crate::app::{Projects, skip};
 use crate::clusters::ConnectedCluster;
-use crate::error::{Failure, chain};
+use crate::error::{Class, Failure, chain};
 use crate::notify::report::{self, AppSyncStatus};
-use crate::reconcile::notes::{ApplicationSummary, Note as _};
+use crate::reconcile::notes::{ApplicationSummary, Note as _, ReportedDeletionError};
+use crate::reconcile::session::{Opened, Session, SessionError};
+use crate::reconcile::status;
 use crate::reconcile::sync::delete::{self, Approval, DeletionRequest};
 use crate::reconcile::sync::{Deadlines, SyncOutcome, SyncRequest};
 use crate::root::{self, ResolvedApplication, Root};
@@ -56,6 +60,16 @@ enum RemovedApplicationError {
     Unread(String),
     #[error(transparent)]
     Job(#[from] PrepareError),
+}
+
+impl RemovedApplicationError {
+    fn is_retryable(&self) -> bool {
+        match self {
+            Self::Root { source, .. } => source.class == Class::Retryable,
+            Self::Job(error) => error.is_retryable(),
+            Self::Missing { .. } | Self::Unread(_) | Self::Unsigned { .. } => false,
+        }
+    }
 }
 
 /// Lists the applications that were removed from `root`, with one request per cluster. A cluster that can't be reached
@@ -134,35 +148,57 @@ pub async fn delete_application(
         recorded_application(engine, projects, key, sha, unread).await
     };
     let outcome = match member {
+        Ok(member) => delete_removed(engine, &member, &recorded, destination, holder, times).await,
+        Err(error) => Err(error),
+    };
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
         Err(error @ RemovedApplicationError::Unread(_)) => {
             tracing::warn!(app = key.instance(), reason = chain(&error), "removed from what can be read of the root");
             return None;
         }
-        Err(error @ RemovedApplicationError::Missing { .. }) => {
-            if let Err(error) = delete::hold(&destination.cluster, key, holder, &chain(&error)).await {
-                tracing::warn!(app = key.instance(), error = chain(&error), "failed to record why nothing is deleted");
+        Err(error) => {
+            let (reason, retry) = (chain(&error), error.is_retryable());
+            if !retry && !is_news(&destination.cluster, key, holder, &reason).await {
+                return None;
             }
-            Err(error)
+            SyncOutcome::failed(reason, retry)
         }
-        Ok(member) => delete_removed(engine, &member, &recorded, destination, holder, times).await,
-        Err(error) => Err(error),
     };
-    let outcome = outcome.unwrap_or_else(|error| {
-        let retry = match &error {
-            RemovedApplicationError::Root { source, .. } => source.class == crate::error::Class::Retryable,
-            RemovedApplicationError::Job(error) => error.is_retryable(),
-            RemovedApplicationError::Missing { .. }
-            | RemovedApplicationError::Unread(_)
-            | RemovedApplicationError::Unsigned { .. } => false,
-        };
-        SyncOutcome::failed(chain(&error), retry)
-    });
     let SyncOutcome { phase, changes, problems, warnings, retry, .. } = &outcome;
     if *phase != AppSyncStatus::Waiting && !retry {
         let lines: Vec<String> = problems.iter().chain(warnings).cloned().collect();
         engine.notify(&report::deletion(&key.instance(), &destination.name, *phase, changes, &lines)).await;
     }
     Some(outcome)
+}
+
+/// Records in the name of `holder` why the application can't be deleted; whether that was not told yet. The next check
+/// tries again.
+async fn is_news(cluster: &Cluster, key: &AppKey, holder: &str, reason: &str) -> bool {
+    let recorded: Result<bool, SessionError> = async {
+        // Who is at work on it records what becomes of that.
+        let Opened::Ours(session) = Session::open(cluster, key, holder).await? else { return Ok(false) };
+        let written = async {
+            let Some(mut stored) = session.read().await? else { return Ok(false) };
+            let told = ReportedDeletionError(reason.to_owned());
+            if ReportedDeletionError::of(&stored.state).as_ref() == Some(&told) {
+                return Ok(false);
+            }
+            told.keep(&mut stored.state);
+            status::write_deletion_error(&mut stored.state.status, reason, Timestamp::now());
+            let version = stored.version().to_owned();
+            session.write(&mut stored.state, Some(&version)).await.map(|()| true)
+        };
+        let written = written.await;
+        session.close().await;
+        Ok(written?)
+    }
+    .await;
+    recorded.unwrap_or_else(|error| {
+        tracing::warn!(app = key.instance(), error = chain(&error), "failed to record why nothing is deleted");
+        true
+    })
 }
 
 /// Loads the Application as it was in the root at `sha`. An error where a part of the root is `unread` now that could

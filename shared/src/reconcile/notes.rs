@@ -82,6 +82,14 @@ impl Note for ReportedUncompared {
     const KEY: &'static str = "uncompared";
 }
 
+/// Why the application, whose manifest was removed, can't be deleted, as it was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedDeletionError(pub String);
+
+impl Note for ReportedDeletionError {
+    const KEY: &'static str = "deletionError";
+}
+
 /// How far a deletion is, or what holds it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {

@@ -10,9 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use slipway_cluster::Cluster;
 use slipway_cluster::objects::{self, ObjectRef};
-use slipway_cluster::state::{self, AppKey, Operation, Reached, State};
+use slipway_cluster::state::{self, Operation, Reached, State};
 use slipway_cluster::wait::{self, ConditionStatus as Seen};
 use slipway_gitops::GroupKind;
 use slipway_gitops::annotations::{self, HookType};
@@ -28,8 +27,8 @@ use super::snapshot::ClusterSnapshot;
 use super::{Deadlines, OperationKind, SyncOperation, SyncOutcome, SyncPolicy, SyncRequest, open};
 use crate::error::chain;
 use crate::notify::report::AppSyncStatus;
-use crate::reconcile::notes::{Deletion, Note as _};
-use crate::reconcile::session::{Opened, Session, SessionError};
+use crate::reconcile::notes::{Deletion, Note as _, ReportedDeletionError};
+use crate::reconcile::session::Session;
 use crate::reconcile::status;
 use crate::time;
 
@@ -129,6 +128,7 @@ pub fn is_deletion(operation: &Operation) -> bool {
 /// The application is wanted again: what is left of a deletion ends where it stands.
 pub(crate) fn cancel_deletion(state: &mut State) {
     Deletion::forget(state);
+    ReportedDeletionError::forget(state);
     let is_begun = state.operation.as_ref().is_some_and(is_deletion);
     status::end_deletion(&mut state.status, is_begun);
     if is_begun {
@@ -404,22 +404,6 @@ fn kept_reason(request: &SyncRequest, live: &Object) -> Option<String> {
         () if keeps => Some("it says helm.sh/resource-policy: keep".to_owned()),
         () => refused(),
     }
-}
-
-/// Records in the name of `holder` why the application of `key` is not deleted: it is not tried again until a person
-/// acts, so that it is reported once.
-pub async fn hold(cluster: &Cluster, key: &AppKey, holder: &str, reason: &str) -> Result<(), SessionError> {
-    let Opened::Ours(session) = Session::open(cluster, key, holder).await? else { return Ok(()) };
-    let recorded = async {
-        let Some(mut stored) = session.read().await? else { return Ok(()) };
-        Deletion { held: Some(reason.to_owned()), stage: None }.keep(&mut stored.state);
-        status::write_deletion_error(&mut stored.state.status, reason, Timestamp::now());
-        let version = stored.version().to_owned();
-        session.write(&mut stored.state, Some(&version)).await
-    };
-    let recorded = recorded.await;
-    session.close().await;
-    Ok(recorded?)
 }
 
 /// The reported reason of a deletion that waits for a person.
