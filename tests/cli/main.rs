@@ -423,6 +423,29 @@ async fn nothing_is_pruned_without_prune_whatever_it_says_of_itself() {
 }
 
 #[tokio::test]
+async fn what_one_refused_object_leaves_of_a_diff_is_shown() {
+    let shop = Shop::by_hand().await;
+    let three = shop.read("shop/deployment.yaml").replace("replicas: 2", "replicas: 3");
+    let service = shop.read("shop/service.yaml").replace("port: 80", "port: 8080");
+    shop.push(&[("shop/deployment.yaml", &three), ("shop/service.yaml", &service)]);
+    shop.sandbox.cluster.failures().arm(Failure {
+        method: Some(http::Method::PATCH),
+        path_contains: "/services/web".to_owned(),
+        count: usize::MAX,
+        status: http::StatusCode::UNPROCESSABLE_ENTITY,
+        headers: Vec::new(),
+        body: json!({"kind": "Status", "status": "Failure", "reason": "Invalid", "code": 422,
+            "message": "Service \"web\" is invalid: spec.clusterIP: field is immutable"}),
+    });
+    for line in ["diff shop", "sync shop --dry-run"] {
+        let Ran { code, out, err } = shop.run(line).await;
+        assert!(out.contains(">   replicas: 3"), "{line}: {out}{err}");
+        assert!(err.contains("Service/shop/web") && err.contains("immutable"), "{line}: {out}{err}");
+        assert_ne!(code, 0, "{line}: {out}{err}");
+    }
+}
+
+#[tokio::test]
 async fn an_application_that_is_left_alone_says_so_and_how_to_go_on() {
     let mut shop = Shop::by_hand().await;
     let path = "applications/shop.yaml";
