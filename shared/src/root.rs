@@ -1,6 +1,7 @@
 //! Loads the root (*app of apps*) at a commit: the tree of Applications that its places declare.
 
 pub mod check;
+pub mod clusters;
 pub mod declared;
 pub mod environments;
 pub mod fetch;

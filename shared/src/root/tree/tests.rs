@@ -411,3 +411,19 @@ fn a_set_without_a_cluster_can_be_checked() {
     let source = &tree.applications[1].app.as_ref().unwrap().source;
     assert!(tree.applications[1].is_assumed && source.path == "unknown/apps" && source.repo_url.ends_with("/unknown"));
 }
+
+/// Clusters of the settings count like those of Secrets in the tree.
+#[test]
+fn sets_see_the_clusters_of_the_settings() {
+    let clusters = "{clusters: {selector: {matchLabels: {env: prod}}}}";
+    let text = set("s", clusters, "on-{{name}}", "apps");
+    let cluster = |name: &str, env: &str| {
+        json!({"name": name, "server": format!("https://{name}"), "labels": {"env": env},
+            "config": {"awsAuthConfig": {"clusterName": name}}})
+    };
+    let given = json!([cluster("east", "prod"), cluster("west", "dev")]).to_string();
+    let options = TreeOptions { clusters: crate::root::clusters::secrets(&given).unwrap(), ..TreeOptions::default() };
+    let tree = read_with(&[("root/a.yaml", text.as_str())], &options);
+    assert_eq!(names(&tree), ["on-east"], "{}", problems(&tree));
+    assert_eq!((problems(&tree).as_str(), tree.manifests.clusters.len()), ("", 2));
+}
