@@ -24,7 +24,7 @@ pub enum ClustersError {
     #[error("expected a list of clusters, each with `name`, `server` and `config.awsAuthConfig.clusterName`")]
     Form,
     /// A cluster has a field that cluster Secrets do not have.
-    #[error("cluster {name} has an unknown field `{field}`: known are {}", [FIELDS.as_slice(), &METADATA].concat().join(", "))]
+    #[error("cluster {name} has an unknown field `{field}`: known are {}, {}", FIELDS.join(", "), METADATA.join(", "))]
     Field {
         /// The cluster's name.
         name: String,
@@ -51,7 +51,8 @@ pub fn secrets(text: &str) -> Result<Vec<Object>, ClustersError> {
     Ok(secrets)
 }
 
-fn secret(item: Value) -> Result<Object, ClustersError> {
+/// The cluster Secret that one item of [`secrets`] stands for; whether it can be used is not checked.
+pub(super) fn secret(item: Value) -> Result<Object, ClustersError> {
     let Value::Object(mut fields) = item else { return Err(ClustersError::Form) };
     let is_secret = fields.get("kind").is_some_and(|kind| kind == "Secret");
     let name = fields.get(if is_secret { "metadata" } else { "name" });

@@ -66,7 +66,7 @@ pub(super) fn add_settings(objects: &mut Vec<Object>, settings: &Map<String, Val
     }
 }
 
-fn is_argocd_cm(object: &Object) -> bool {
+pub(super) fn is_argocd_cm(object: &Object) -> bool {
     (object.group(), object.kind(), object.name()) == ("", "ConfigMap", "argocd-cm")
 }
 
