@@ -11,7 +11,7 @@ use serde_json::Value;
 use slipway::app::Undeclared;
 use slipway::render;
 use slipway::root::check::{self, CheckedApplication, Verdict};
-use slipway::root::environments::environments;
+use slipway::root::environments::{Folders, apart, environments};
 use slipway::root::fetch::read_tree;
 use slipway::root::places;
 use slipway::root::repositories::Repositories;
@@ -59,10 +59,19 @@ async fn checked(trees: &Path, url: &str, roots: &Value) -> Result<Found> {
     let mut repositories = Repositories::of_folder([own].into(), checkout);
     let options = TreeOptions { undeclared: Undeclared::Open, assumes_clusters: true, ..TreeOptions::default() };
     let mut found = Found { applications: BTreeMap::new(), problems: Vec::new() };
-    for folders in environments {
+    let mut open: Vec<Folders> = environments;
+    while let Some(folders) = open.pop() {
         let places: Vec<_> =
             folders.iter().map(|folder| places::of_folder(url, folder, "HEAD")).collect::<Result<_, _>>()?;
         let tree = Arc::new(read_tree(&places, &mut repositories, &options, None).await?);
+        let apart = apart(&folders, &tree.in_several_places);
+        if apart.len() > 1 {
+            open.extend(apart);
+            continue;
+        }
+        for checked in check::unexpanded(&tree) {
+            found.applications.entry(checked.identity.1.clone()).or_default().push(checked);
+        }
         for one in tree.applications.iter().chain(&tree.duplicates) {
             let (one, tree, repositories) = (one.clone(), Arc::clone(&tree), repositories.clone());
             let work = move |budget: &_| Ok(check::check(&one, &tree, &repositories, budget));

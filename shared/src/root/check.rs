@@ -58,6 +58,20 @@ impl CheckedApplication {
     }
 }
 
+/// What stands for the Applications of the ApplicationSets that could not be expanded: one of the set's own name each.
+pub fn unexpanded(tree: &ApplicationTree) -> impl Iterator<Item = CheckedApplication> {
+    tree.unexpanded.iter().map(|set| {
+        let (missing, wrong) = if set.is_missing { (Some(&set.reason), None) } else { (None, Some(&set.reason)) };
+        CheckedApplication {
+            identity: set.identity.clone(),
+            declared: set.declared.clone(),
+            refused: wrong.into_iter().cloned().collect(),
+            needs: missing.into_iter().cloned().collect(),
+            warnings: Vec::new(),
+        }
+    })
+}
+
 /// The mistakes in the dependencies of the tree's Applications, by namespace and name.
 pub fn dependencies(tree: &ApplicationTree) -> BTreeMap<(String, String), DependsError> {
     let apps: Vec<&Application> = tree.applications.iter().filter_map(|one| one.app.as_ref().ok()).collect();

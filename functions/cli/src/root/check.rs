@@ -62,8 +62,18 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let options = TreeOptions { undeclared: Undeclared::Open, assumes_clusters: true, ..options };
     let mut report = Report::default();
     let mut folder = None;
-    for environment in environments(arguments, &mut folder).await? {
+    let mut open = environments(arguments, &mut folder).await?;
+    open.reverse();
+    while let Some(environment) = open.pop() {
         let (tree, repositories) = read(arguments, &environment, folder.as_ref(), &options).await?;
+        let apart = environments::apart(&environment.folders, &tree.in_several_places);
+        if apart.len() > 1 {
+            report.problems(&told_apart(&environment.folders, &tree));
+            let locations = &environment.locations;
+            let apart = apart.into_iter().map(|folders| Environment { folders, locations: locations.clone() });
+            open.extend(apart.rev());
+            continue;
+        }
         let dependencies = check::dependencies(&tree);
         let tree = Arc::new(tree);
         for one in tree.applications.iter().chain(&tree.duplicates) {
@@ -74,6 +84,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
             checked.refused.extend(wrong);
             report.add(checked);
         }
+        check::unexpanded(&tree).for_each(|set| report.add(set));
         report.problems(&tree.problems);
         if is_strict {
             report.problems(&undeclared(&tree));
@@ -85,6 +96,19 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let files = folder.as_ref().map(|folder| &*folder.checkout.tree);
     print::print(&report, arguments.output, files);
     Ok(u8::from(report.is_wrong()))
+}
+
+/// What roots that declare the same names are told: as places of one root the second declaration has no effect.
+fn told_apart(folders: &Folders, tree: &ApplicationTree) -> Vec<Problem> {
+    let text = |(what, places): (&String, &BTreeSet<usize>)| {
+        let named = places.iter().filter_map(|at| folders.get(*at)).map(|folder| format!("`/{folder}`"));
+        let named: Vec<String> = named.collect();
+        format!(
+            "{what} is declared by the roots {}, which are checked apart: one Slipway can have one of them only",
+            named.join(" and ")
+        )
+    };
+    tree.in_several_places.iter().map(|shared| Problem::warning(text(shared))).collect()
 }
 
 /// The projects that nothing declares: they may come from elsewhere, which a setting says.
