@@ -1,6 +1,6 @@
 //! What it takes to parse a text, told from the text itself: paid before a parser, which has no budget, makes anything.
 
-use memchr::{memchr3_iter, memmem};
+use memchr::memchr;
 use slipway_budget::{Budget, Exceeded};
 use slipway_gocompat::regexp;
 
@@ -11,15 +11,24 @@ pub fn of_template(budget: &Budget, text: &str) -> Result<(), Exceeded> {
     /// What a parsed text takes, however short.
     const TEXT: usize = 1_024;
     let (mut inside, mut operands) = (0, 0);
-    let mut rest = text;
-    while let Some((_, action)) = memmem::find(rest.as_bytes(), b"{{").and_then(|at| rest.split_at_checked(at)) {
-        let end = memmem::find(action.as_bytes(), b"}}").unwrap_or(action.len());
-        inside += end;
-        let (action, after) = action.split_at_checked(end).unwrap_or((action, ""));
-        let action = action.as_bytes();
-        operands +=
-            1 + memchr3_iter(b' ', b'(', b'|', action).count() + memchr3_iter(b'\n', b'\t', b'"', action).count();
-        rest = after;
+    let mut rest = text.as_bytes();
+    // Actions are short, so that a plain loop is faster than searches that have to be set up.
+    while let Some(action) = memchr(b'{', rest).and_then(|open| rest.get(open + 1..)) {
+        rest = action;
+        if action.first() != Some(&b'{') {
+            continue;
+        }
+        operands += 1;
+        let mut last = 0;
+        for (at, byte) in action.iter().enumerate() {
+            if (last, *byte) == (b'}', b'}') {
+                break;
+            }
+            operands += usize::from(matches!(byte, b' ' | b'(' | b'|' | b'\n' | b'\t' | b'"'));
+            inside += 1;
+            last = *byte;
+            rest = action.get(at..).unwrap_or_default();
+        }
     }
     budget.step((100 + text.len() / 64 + inside) as u64)?;
     budget.bytes(TEXT + text.len().saturating_add(operands.saturating_mul(OPERAND)))

@@ -78,7 +78,7 @@ pub(super) fn build_options(objects: &[Object]) -> (BuildOptions, Vec<String>) {
 }
 
 /// `argocd-cm` as it is written below a source that can't be rendered: its settings count all the same, so that what
-/// they restrict is not let through. Of a key that several files have, as of a base and a patch, the source's own counts.
+/// they restrict is not let through. Of a key that several files have, as a base and a patch, the source's own counts.
 pub(super) fn written_settings(tree: &Tree, source: &Source, budget: &Budget) -> Rendered {
     let folder = source.folder().unwrap_or_default();
     let mut files = BTreeSet::new();
