@@ -9,6 +9,7 @@ pub mod places;
 pub mod repositories;
 mod sets;
 mod settings;
+pub mod tracked;
 pub mod tree;
 
 use std::collections::BTreeSet;
@@ -28,19 +29,20 @@ use crate::error::{Class, Failure, chain};
 use crate::notify::subscribe;
 use crate::render::BuildOptions;
 use crate::source::github::Checkout;
-use crate::source::{Checkouts, Location, Repo};
+use crate::source::{Checkouts, Repo};
 use declared::Problem;
 use fetch::Fetch;
 use places::RootPlaces;
 use repositories::Repositories;
+use tracked::TrackedSources;
 
-/// An Application with its repository, project and dependencies resolved.
+/// An Application with its repositories, project and dependencies resolved.
 #[derive(Debug, Clone)]
 pub struct ResolvedApplication {
     /// The Application itself.
     pub app: Application,
-    /// The repository of its source.
-    pub repo: Repo,
+    /// The repositories and revisions of its sources.
+    pub tracked: TrackedSources,
     /// Permissions of its project.
     pub permit: ProjectPermissions,
     /// Settings per kind of the root's `argocd-cm`.
@@ -64,10 +66,8 @@ pub struct Dependency {
     pub instance: String,
     /// Namespace and name.
     pub identity: (String, String),
-    /// The repository of its source.
-    pub repo: Repo,
-    /// The tracked revision, where sync is automated.
-    pub revision: Option<String>,
+    /// What it tracks, where sync is automated.
+    pub tracked: Option<TrackedSources>,
     /// The cluster that keeps its state.
     pub destination: Destination,
 }
@@ -84,11 +84,6 @@ impl ResolvedApplication {
     /// Namespace and name; Argo CD's own namespace where the manifest has none.
     pub fn identity(&self) -> (String, String) {
         app::identity(&self.app.object)
-    }
-
-    /// The tracked revision.
-    pub fn revision(&self) -> &str {
-        &self.app.source.target_revision
     }
 
     /// The comparison rules. An error where its `ignoreDifferences`, or the system's, are invalid.
@@ -108,8 +103,7 @@ impl ResolvedApplication {
         Dependency {
             instance: self.instance(),
             identity: self.identity(),
-            repo: self.repo.clone(),
-            revision: (self.is_automated() && !self.app.is_skipped).then(|| self.revision().to_owned()),
+            tracked: (self.is_automated() && !self.app.is_skipped).then(|| self.tracked.clone()),
             destination: self.app.destination.clone(),
         }
     }
@@ -208,14 +202,16 @@ pub async fn load_at(
     let declared = tree.applications.iter().map(|one| one.identity.clone()).collect();
     let mut members = Vec::new();
     for one in tree.applications {
-        match one.app.map_err(|error| chain(&error)).and_then(|app| Ok((repository(&app, location)?, app))) {
-            Ok((repo, app)) => {
+        let app = one.app.map_err(|error| chain(&error));
+        match app.and_then(|app| Ok((TrackedSources::of(&app, &location.url.host)?, app))) {
+            Ok((tracked, app)) => {
                 let mut permit = ProjectPermissions::of(&app, &projects, &tree.manifests.clusters);
                 permit.keeps_declarations = true;
                 let (build, overrides, root) = (tree.build, Arc::clone(&overrides), checkout.sha.clone());
                 let after = Ok(Vec::new());
                 let (depth, is_kept) = (0, one.is_kept);
-                let member = ResolvedApplication { app, repo, permit, overrides, build, root, after, depth, is_kept };
+                let member =
+                    ResolvedApplication { app, tracked, permit, overrides, build, root, after, depth, is_kept };
                 members.push(member);
             }
             Err(problem) => problems.push(Problem::of(problem, Some(one.declared)).to_string()),
@@ -227,25 +223,6 @@ pub async fn load_at(
     let incomplete = broken.chain(missing).collect();
     let (clusters, unread, commits) = (tree.manifests.clusters, tree.unread, tree.commits);
     Ok(Root { checkout, members, clusters, projects, declared, problems, incomplete, unread, commits })
-}
-
-/// The repository that the Application is deployed from.
-fn repository(app: &Application, root: &Location) -> Result<Repo, String> {
-    let id = app.object.id();
-    if !app.sources.is_empty() {
-        return Err(format!("{id}: `spec.sources` is not supported yet"));
-    }
-    if app.source.chart.is_some() {
-        return Err(format!("{id}: `spec.source.chart`: a chart of a Helm repository is not supported yet"));
-    }
-    match app.source.repository() {
-        Ok(url) if url.host == root.url.host => Ok(url.repo),
-        Ok(url) => Err(format!(
-            "{id}: `spec.source.repoURL` is on {}, and only repositories on {} are supported yet",
-            url.host, root.url.host
-        )),
-        Err(error) => Err(format!("{id}: `spec.source.repoURL`: {error}")),
-    }
 }
 
 /// Resolves the dependencies of each application.

@@ -26,6 +26,7 @@ use packed::{chunks, digest_of, inventory, shrink_to_limit, unpack};
 use crate::apply;
 use crate::connect::Cluster;
 use crate::objects::ObjectRef;
+use slipway_gitops::Revisions;
 use slipway_gitops::api_resources::GroupKind;
 use slipway_gitops::error::{ApiError, Class};
 use slipway_gitops::identity::STATE_NAMESPACE;
@@ -143,8 +144,9 @@ impl AppKey {
 pub struct Operation {
     /// The operation's id, which its hooks carry.
     pub id: String,
-    /// The commit that it syncs.
-    pub revision: String,
+    /// The commits that it syncs.
+    #[serde(flatten)]
+    pub revisions: Revisions,
     /// Start of the operation, over all its invocations.
     pub started_at: Timestamp,
     /// Number of completed steps.
@@ -170,7 +172,7 @@ pub struct State {
     /// Every object that was applied and not seen deleted; before a step's first write the union of old and new.
     #[serde(skip)]
     pub inventory: BTreeSet<ObjectId>,
-    /// The commit that the cluster is compared with.
+    /// The commits that the cluster is compared with.
     #[serde(skip_serializing_if = "Attempt::is_none")]
     pub attempt: Attempt,
     /// Reported drift: fingerprints of objects and fields, never values.
@@ -487,7 +489,7 @@ mod tests {
             let status = json!({"sync": {"status": "OutOfSync", "revision": compared}, "history": history,
                 "operationState": operation});
             let attempt = Attempt::of(&serde_json::from_value(status).unwrap());
-            assert_eq!((attempt.revision.as_str(), attempt.reached), expected, "{what}");
+            assert_eq!((attempt.revisions.to_string().as_str(), attempt.reached), expected, "{what}");
         }
     }
 }

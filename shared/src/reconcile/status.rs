@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use slipway_cluster::state::State;
+use slipway_gitops::Revisions;
 use slipway_gitops::health::{self, HealthStatus};
 use slipway_gitops::status::{
-    COMPARISON_ERROR, Condition, Deployment, OperationPhase, OperationState, ResourceStatus, Status, SyncStatus,
+    COMPARISON_ERROR, Condition, Deployment, OperationPhase, OperationState, ResourceStatus, SourceTypes, Status,
+    SyncStatus,
 };
 use slipway_gitops::sync_status;
 use slipway_manifest::ObjectId;
@@ -58,12 +60,12 @@ impl Observed {
         }
     }
 
-    /// Writes it as the comparison with the commit `revision`.
-    pub(crate) fn write(self, status: &mut Status, revision: &str, now: Timestamp) {
+    /// Writes it as the comparison with the commits `revisions`.
+    pub(crate) fn write(self, status: &mut Status, revisions: &Revisions, now: Timestamp) {
         self.set_health(status, now);
         status.resources = self.resources;
         status.sync.status = self.sync;
-        revision.clone_into(&mut status.sync.revision);
+        status.sync.revisions.clone_from(revisions);
         status.conditions.retain(|condition| condition.kind != COMPARISON_ERROR);
         status.reconciled_at = Some(now);
     }
@@ -88,18 +90,19 @@ impl Observed {
     }
 }
 
-/// Writes that the cluster could not be compared with Git. `revision` is the commit, where one is meant.
-pub(crate) fn write_unknown(status: &mut Status, revision: Option<&str>, now: Timestamp) {
+/// Writes that the cluster could not be compared with Git. `revisions` are the commits, where some are
+/// meant.
+pub(crate) fn write_unknown(status: &mut Status, revisions: Option<&Revisions>, now: Timestamp) {
     status.sync.status = SyncStatus::Unknown;
-    if let Some(revision) = revision {
-        revision.clone_into(&mut status.sync.revision);
+    if let Some(revisions) = revisions {
+        status.sync.revisions.clone_from(revisions);
     }
     status.reconciled_at = Some(now);
 }
 
-/// Writes why the commit `revision` can't be compared with the cluster.
-pub(crate) fn write_comparison_error(status: &mut Status, revision: &str, problem: &str, now: Timestamp) {
-    write_unknown(status, Some(revision), now);
+/// Writes why the commits `revisions` can't be compared with the cluster.
+pub(crate) fn write_comparison_error(status: &mut Status, revisions: &Revisions, problem: &str, now: Timestamp) {
+    write_unknown(status, Some(revisions), now);
     set_condition(status, COMPARISON_ERROR, problem, now);
 }
 
@@ -109,8 +112,8 @@ pub(crate) fn write_operation(status: &mut Status, operation: OperationState) {
 }
 
 /// Writes what rendered the objects and which images they name.
-pub(crate) fn write_source(status: &mut Status, source_type: &str, images: Option<&[String]>) {
-    source_type.clone_into(&mut status.source_type);
+pub(crate) fn write_source(status: &mut Status, source_types: &SourceTypes, images: Option<&[String]>) {
+    status.source_types.clone_from(source_types);
     if let Some(images) = images {
         status.summary.images = images.to_vec();
     }
@@ -185,10 +188,10 @@ mod tests {
     fn rows_and_sync_status_come_from_the_comparison() {
         let mut status = Status::default();
         let now = Timestamp::UNIX_EPOCH;
-        Observed::of(&compared(), &[]).write(&mut status, "abc", now);
+        Observed::of(&compared(), &[]).write(&mut status, &"abc".into(), now);
         let rows: Vec<_> = status.resources.iter().map(|row| (row.name.as_str(), row.status)).collect();
         assert_eq!(rows, [("differs", Some(SyncStatus::OutOfSync)), ("same", Some(SyncStatus::Synced))]);
-        assert_eq!((status.sync.status, status.sync.revision.as_str()), (SyncStatus::OutOfSync, "abc"));
+        assert_eq!((status.sync.status, &status.sync.revisions), (SyncStatus::OutOfSync, &"abc".into()));
         assert_eq!(status.health.status, Health::Healthy);
     }
 
@@ -201,7 +204,7 @@ mod tests {
         let health = Some(HealthStatus::new(Health::Degraded, "as before"));
         let known = ResourceStatus { health: health.clone(), ..ResourceStatus::of(&id("unread"), "v1") };
         let mut status = Status::default();
-        Observed::of(&compared, &[known]).write(&mut status, "abc", Timestamp::UNIX_EPOCH);
+        Observed::of(&compared, &[known]).write(&mut status, &"abc".into(), Timestamp::UNIX_EPOCH);
         let unread = status.resources.iter().find(|row| row.name == "unread").unwrap();
         assert_eq!((unread.status, &unread.health), (Some(SyncStatus::Unknown), &health));
         assert_eq!((status.sync.status, status.health.last_transition_time), (SyncStatus::Unknown, None));
@@ -210,8 +213,8 @@ mod tests {
     #[test]
     fn a_condition_stands_once() {
         let mut status = Status::default();
-        write_comparison_error(&mut status, "a", "first", Timestamp::UNIX_EPOCH);
-        write_comparison_error(&mut status, "b", &"x".repeat(3_000), Timestamp::UNIX_EPOCH);
+        write_comparison_error(&mut status, &"a".into(), "first", Timestamp::UNIX_EPOCH);
+        write_comparison_error(&mut status, &"b".into(), &"x".repeat(3_000), Timestamp::UNIX_EPOCH);
         assert_eq!(status.conditions.len(), 1);
         assert_eq!(status.conditions[0].message.len(), MAX_MESSAGE);
         assert_eq!(status.sync.status, SyncStatus::Unknown);
@@ -223,10 +226,10 @@ mod tests {
         for revision in ["a", "b"] {
             let deployment = Deployment {
                 id: 0,
-                revision: revision.to_owned(),
+                revisions: revision.into(),
                 deployed_at: Timestamp::UNIX_EPOCH,
                 deploy_started_at: None,
-                source: serde_json::Map::new(),
+                sources: slipway_gitops::status::RecordedSources::default(),
                 initiated_by: slipway_gitops::status::Initiator::automated(),
             };
             push_history(&mut status, deployment);
