@@ -10,6 +10,7 @@
 
 mod check;
 mod shop;
+mod sources;
 
 use std::path::PathBuf;
 

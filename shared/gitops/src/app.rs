@@ -289,7 +289,7 @@ impl Application {
         }
         let listed = spec.objects("sources")?.into_iter().map(|source| Source::read(source, &mut warnings));
         let sources = listed.collect::<Result<Vec<_>, _>>()?;
-        source::check_references(&sources).map_err(|problem| spec.invalid(&problem))?;
+        source::check_list(&sources).map_err(|problem| spec.invalid(&problem))?;
         let source = match sources.iter().find(|source| !source.is_only_reference()).or(sources.first()) {
             // As in Argo CD, `source` has no effect beside `sources`.
             Some(first) => {

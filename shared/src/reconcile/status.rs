@@ -22,6 +22,11 @@ use super::comparison::AppComparison;
 /// The condition of an application whose deletion waits for a person (argoproj/argo-cd
 /// `pkg/apis/application/v1alpha1/types.go`).
 const DELETION_ERROR: &str = "DeletionError";
+/// The condition of an application that has an object more than once (argoproj/argo-cd
+/// `pkg/apis/application/v1alpha1/types.go`).
+const REPEATED_RESOURCE_WARNING: &str = "RepeatedResourceWarning";
+/// Objects of which that is said: the state has bounds.
+const MAX_REPEATED: usize = 20;
 /// The most characters of a condition's message.
 const MAX_MESSAGE: usize = 2_000;
 
@@ -33,6 +38,8 @@ pub(crate) struct Observed {
     pub sync: SyncStatus,
     /// Whether every object could be compared; where not, the health of the application stays as it was.
     pub is_whole: bool,
+    /// How often each object is in Git that is there more than once.
+    pub repeated: BTreeMap<ObjectId, usize>,
 }
 
 impl Observed {
@@ -57,12 +64,14 @@ impl Observed {
             resources: desired.chain(extraneous).collect(),
             sync: sync_status::aggregate(results, !compared.problems.is_empty()),
             is_whole: compared.problems.is_empty(),
+            repeated: compared.repeated.clone(),
         }
     }
 
     /// Writes it as the comparison with the commits `revisions`.
     pub(crate) fn write(self, status: &mut Status, revisions: &Revisions, now: Timestamp) {
         self.set_health(status, now);
+        write_repeated(status, &self.repeated, now);
         status.resources = self.resources;
         status.sync.status = self.sync;
         status.sync.revisions.clone_from(revisions);
@@ -138,6 +147,24 @@ pub(crate) fn fail_interrupted(state: &mut State, message: &str, now: Timestamp)
 /// Writes that a deletion begins: the operation before says nothing of it.
 pub(crate) fn begin_deletion(status: &mut Status) {
     status.operation_state = None;
+}
+
+/// Writes a warning for each object that is in Git more than once; one that stands keeps its time (argoproj/argo-cd
+/// `controller/state.go`, DeduplicateTargetObjects).
+fn write_repeated(status: &mut Status, repeated: &BTreeMap<ObjectId, usize>, now: Timestamp) {
+    let message = |(ObjectId { group, kind, namespace, name, .. }, count): (&ObjectId, &usize)| {
+        let key = format!("{group}/{kind}/{namespace}/{name}");
+        format!("Resource {key} appeared {count} times among application resources.")
+    };
+    let (standing, others) = std::mem::take(&mut status.conditions)
+        .into_iter()
+        .partition::<Vec<_>, _>(|condition| condition.kind == REPEATED_RESOURCE_WARNING);
+    let wanted = repeated.iter().take(MAX_REPEATED).map(message).map(|message| {
+        let known = standing.iter().find(|condition| condition.message == message).cloned();
+        let kind = REPEATED_RESOURCE_WARNING.to_owned();
+        known.unwrap_or(Condition { kind, message, last_transition_time: Some(now) })
+    });
+    status.conditions = others.into_iter().chain(wanted).collect();
 }
 
 /// Writes what holds a deletion.
@@ -218,6 +245,24 @@ mod tests {
         assert_eq!(status.conditions.len(), 1);
         assert_eq!(status.conditions[0].message.len(), MAX_MESSAGE);
         assert_eq!(status.sync.status, SyncStatus::Unknown);
+    }
+
+    #[test]
+    fn what_is_there_more_than_once_is_a_warning_until_it_is_not() {
+        let mut status = Status::default();
+        write_comparison_error(&mut status, &"a".into(), "first", Timestamp::UNIX_EPOCH);
+        let [one, two] = [("one", 2), ("two", 3)].map(|(name, count)| (id(name), count));
+        write_repeated(&mut status, &[one.clone(), two].into(), Timestamp::UNIX_EPOCH);
+        let before = status.conditions.clone();
+        let said: Vec<&str> = before.iter().map(|condition| condition.message.as_str()).collect();
+        let words = "times among application resources.";
+        let [first, second] = [("one", 2), ("two", 3)]
+            .map(|(name, count)| format!("Resource /ConfigMap/shop/{name} appeared {count} {words}"));
+        assert_eq!(said, ["first", &first, &second]);
+        write_repeated(&mut status, &[one].into(), Timestamp::MAX);
+        assert_eq!(status.conditions, before[..2], "its time stays");
+        write_repeated(&mut status, &BTreeMap::new(), Timestamp::MAX);
+        assert_eq!(status.conditions, before[..1]);
     }
 
     #[test]

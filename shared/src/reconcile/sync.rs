@@ -346,6 +346,7 @@ impl<'a> SyncOperation<'a> {
             extraneous: BTreeMap::new(),
             is_observed: false,
             images: Vec::new(),
+            repeated: BTreeMap::new(),
             health: BTreeMap::new(),
             health_problems: 0,
             outcome,

@@ -30,7 +30,7 @@ pub struct TrackedSources {
 
 impl TrackedSources {
     /// Reads those of `app`, whose repositories are on `host`. An error in words where Slipway can't fetch one.
-    pub(super) fn of(app: &Application, host: &str) -> Result<Self, String> {
+    pub(crate) fn of(app: &Application, host: &str) -> Result<Self, String> {
         let (id, is_list) = (app.object.id(), !app.sources.is_empty());
         if !app.all_sources().iter().any(|source| app.has_manifests(source)) {
             return Err(format!("{id}: {NO_MANIFESTS}"));

@@ -219,9 +219,15 @@ fn replicas(fields: &mut Fields<'_>) -> Result<Vec<Replica>, AppError> {
     replicas.ok_or_else(|| fields.invalid("each of `spec.source.kustomize.replicas` needs `name` and a whole `count`"))
 }
 
-/// Checks the `ref`s of `spec.sources`, by which value files name them (argoproj/argo-cd `util/argo/argo.go`,
-/// GetRefSources).
-pub(super) fn check_references(sources: &[Source]) -> Result<(), String> {
+/// The most of `spec.sources`: each is fetched and rendered with bounds of its own.
+const MAX_SOURCES: usize = 100;
+
+/// Checks `spec.sources` as a list: their number, and the `ref`s by which value files name them (argoproj/argo-cd
+/// `util/argo/argo.go`, GetRefSources).
+pub(super) fn check_list(sources: &[Source]) -> Result<(), String> {
+    if sources.len() > MAX_SOURCES {
+        return Err(format!("`spec.sources` has more than {MAX_SOURCES}"));
+    }
     let mut seen = BTreeSet::new();
     for name in sources.iter().filter_map(|source| source.reference.as_deref()) {
         if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) {

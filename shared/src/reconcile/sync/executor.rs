@@ -81,6 +81,8 @@ pub(super) struct SyncExecutor<'a> {
     /// Whether both sides were looked at: the status tells of them then.
     pub(super) is_observed: bool,
     pub(super) images: Vec<String>,
+    /// How often each object is in Git that is there more than once.
+    pub(super) repeated: BTreeMap<ObjectId, usize>,
     pub(super) health: BTreeMap<ObjectId, HealthStatus>,
     /// How many of the last problems are about health, and not about the sync.
     pub(super) health_problems: usize,

@@ -283,7 +283,7 @@ impl SyncExecutor<'_> {
             ..ResourceStatus::of(id, version(id))
         }));
         let sync = if is_out_of_sync { SyncStatus::OutOfSync } else { SyncStatus::Synced };
-        Observed { resources, sync, is_whole: true }
+        Observed { resources, sync, is_whole: true, repeated: self.repeated.clone() }
     }
 
     /// Writes what is known to the cluster, by compare-and-swap.
