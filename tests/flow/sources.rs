@@ -10,7 +10,7 @@ use slipway_gitops::status::{OperationPhase, SyncStatus};
 use slipway_sandbox::forge::{Change, Repository};
 
 use crate::attempt::map;
-use crate::world::Flow;
+use crate::world::{Flow, soon};
 
 const APPLICATION: &str = "applications/web.yaml";
 
@@ -46,7 +46,7 @@ impl Web {
 
     fn push_web(&self, sources: &Value) {
         let chart = "apiVersion: v2\nname: web\nversion: 1.0.0\n";
-        let template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\n\
+        let template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: page}\n\
                         data: {greeting: '{{ .Values.greeting }} {{ .Values.env }}'}\n";
         self.flow.push(
             "Add web",
@@ -67,7 +67,7 @@ impl Web {
     }
 
     fn greeting(&self) -> String {
-        self.data("web").map(|data| data["greeting"].as_str().unwrap().to_owned()).unwrap_or_default()
+        self.data("page").map(|data| data["greeting"].as_str().unwrap().to_owned()).unwrap_or_default()
     }
 
     fn head_of_values(&self) -> String {
@@ -156,10 +156,13 @@ async fn a_push_to_the_repository_of_a_ref_is_deployed() {
 #[tokio::test]
 async fn the_same_commits_again_do_nothing() {
     let mut web = Web::deployed().await;
+    web.push_values("Greet", "greeting: welcome\n");
+    let message = web.flow.message().await;
+    web.flow.deployer.handle(message.clone(), soon(), "first").await.unwrap();
+    assert_eq!(web.greeting(), "welcome prod");
     let (before, told) = (web.state().await, web.flow.messages());
-    web.flow.sandbox.forge.notify(&web.values).unwrap();
-    web.flow.sandbox.forge.notify(&web.flow.sandbox.repository).unwrap();
-    assert!(!web.flow.settle().await.is_empty());
+    let answer = web.flow.another().await.handle(message, soon(), "again").await.unwrap();
+    assert_eq!(answer, json!({"batchItemFailures": []}));
     let after = web.state().await;
     assert_eq!(
         (after.status.history, after.status.operation_state),
@@ -203,14 +206,14 @@ async fn a_lost_push_of_any_source_is_made_up_for() {
 #[tokio::test]
 async fn drift_is_told_of_every_source() {
     let web = Web::deployed().await;
-    for name in ["web", "beside"] {
+    for (name, key) in [("page", "greeting"), ("beside", "v")] {
         let path = format!("/api/v1/namespaces/shop/configmaps/{name}?fieldManager=kubectl-edit");
-        let body = json!({"data": {"hand": "made"}});
+        let body = json!({"data": {key: "made by hand"}});
         let patched = web.flow.sandbox.cluster.call(http::Method::PATCH, &path, "application/merge-patch+json", &body);
         assert!(patched.0.is_success());
     }
     let found = web.flow.check().await;
-    let differs = json!(["ConfigMap/shop/beside data.hand", "ConfigMap/shop/web data.hand"]);
+    let differs = json!(["ConfigMap/shop/beside data.v", "ConfigMap/shop/page data.greeting"]);
     assert_eq!(found["applications"]["web"]["differs"], differs, "{found}");
     let (message, heads) = (web.last_message(), web.heads().short());
     assert!(message.contains(&format!("differs from Git at `{heads}`")), "{message}");
@@ -228,7 +231,7 @@ async fn a_source_that_the_project_denies_refuses_the_whole() {
     assert!(text.contains("team"), "{text}");
     web.flow.push("A project", &[("applications/team.yaml", &project.to_string()), (APPLICATION, &text)]);
     web.flow.settle().await;
-    assert!(web.data("web").is_none() && web.data("beside").is_none());
+    assert!(web.data("page").is_none() && web.data("beside").is_none());
     let told = web.flow.messages().join("\n");
     assert!(told.contains("AppProject `team` does not allow the source `https://github.com/acme/values`"), "{told}");
 }
@@ -241,7 +244,7 @@ async fn a_ref_that_no_source_has_is_named() {
     web.push_values("First values", "greeting: hello\n");
     web.push_web(&list);
     web.flow.settle().await;
-    assert!(web.data("web").is_none() && web.data("beside").is_none());
+    assert!(web.data("page").is_none() && web.data("beside").is_none());
     let message = web.last_message();
     assert!(message.contains("$values/web/prod.yaml"), "{message}");
 }
@@ -270,18 +273,18 @@ async fn a_source_that_can_not_be_rendered_holds_all() {
 #[tokio::test]
 async fn an_object_of_two_sources_is_taken_from_the_last() {
     let mut web = Web::deployed().await;
-    let again = map("web", "of the last", &json!({}));
-    web.flow.push("Again", &[("extra/web.yaml", &again)]);
+    let again = map("page", "of the last", &json!({}));
+    web.flow.push("Again", &[("extra/page.yaml", &again)]);
     web.flow.settle().await;
-    assert_eq!(web.data("web").unwrap(), json!({"v": "of the last"}));
+    assert_eq!(web.data("page").unwrap(), json!({"v": "of the last"}));
     let condition = |state: &State| {
         let found = state.status.conditions.iter().find(|condition| condition.kind == "RepeatedResourceWarning");
         found.map(|condition| condition.message.clone())
     };
-    let words = "Resource /ConfigMap/shop/web appeared 2 times among application resources.";
+    let words = "Resource /ConfigMap/shop/page appeared 2 times among application resources.";
     assert_eq!(condition(&web.state().await).as_deref(), Some(words));
     assert!(
-        web.last_message().contains("ConfigMap/shop/web is in the manifests more than once"),
+        web.last_message().contains("ConfigMap/shop/page is in the manifests more than once"),
         "{}",
         web.last_message()
     );
@@ -291,7 +294,7 @@ async fn an_object_of_two_sources_is_taken_from_the_last() {
     web.flow
         .sandbox
         .forge
-        .push(&web.flow.sandbox.repository, "main", "Once", &[Change::delete("extra/web.yaml")])
+        .push(&web.flow.sandbox.repository, "main", "Once", &[Change::delete("extra/page.yaml")])
         .unwrap();
     web.flow.settle().await;
     assert_eq!(web.greeting(), "hello prod");
@@ -308,7 +311,7 @@ async fn an_application_may_get_more_sources_and_lose_them() {
     let state = web.state().await;
     assert_eq!(state.status.sync.revisions, web.flow.head().into(), "{:?}", web.flow.messages());
     assert!(json!(state.status).get("sourceTypes").is_none());
-    assert!(web.data("web").is_none() && web.data("beside").is_some());
+    assert!(web.data("page").is_none() && web.data("beside").is_some());
 
     web.flow.push("Several", &[(APPLICATION, &application(&sources()))]);
     while web.flow.next_webhook().is_some() {}
