@@ -86,7 +86,7 @@ async fn a_spec_whose_push_got_lost_is_made_up_for_at_the_same_commit() {
 
     let found = flow.check().await;
     let found = &found["applications"]["shop"];
-    assert_eq!(found["behind"], json!(revision), "{found}");
+    assert_eq!(found["behind"], json!(revision.to_string()), "{found}");
     assert_eq!(found["differs"], json!(["Deployment/shop/web spec.replicas"]), "what the spec changes is no drift");
     assert_eq!(flow.deployment()["metadata"]["annotations"]["team"], "shop");
     assert_eq!(flow.state("shop").await.unwrap().attempt.revisions, revision);

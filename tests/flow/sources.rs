@@ -160,7 +160,7 @@ async fn the_same_commits_again_do_nothing() {
     let message = web.flow.message().await;
     web.flow.deployer.handle(message.clone(), soon(), "first").await.unwrap();
     assert_eq!(web.greeting(), "welcome prod");
-    let (before, told) = (web.state().await, web.flow.messages());
+    let (before, told) = (web.state().await, web.flow.messages().len());
     let answer = web.flow.another().await.handle(message, soon(), "again").await.unwrap();
     assert_eq!(answer, json!({"batchItemFailures": []}));
     let after = web.state().await;
@@ -168,7 +168,7 @@ async fn the_same_commits_again_do_nothing() {
         (after.status.history, after.status.operation_state),
         (before.status.history, before.status.operation_state)
     );
-    assert_eq!(web.flow.messages(), told);
+    assert_eq!(web.flow.messages().len(), told);
     let found = web.flow.check().await;
     assert_eq!(found["applications"]["web"], json!({}), "{found}");
 }
