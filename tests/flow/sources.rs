@@ -3,11 +3,21 @@
 use std::fs;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
-use slipway_cluster::state::{Reached, State};
+use slipway::aws::Aws;
+use slipway::deploy::trust;
+use slipway::notify::report::short;
+use slipway::secret::Secrets;
+use slipway::source::Checkouts;
+use slipway::source::github::{GitHub, GitHubSettings};
+use slipway::{config, root};
+use slipway_cluster::Cluster;
+use slipway_cluster::state::{self, Reached, State};
 use slipway_gitops::Revisions;
 use slipway_gitops::status::{OperationPhase, SyncStatus};
-use slipway_sandbox::forge::{Change, Repository};
+use slipway_sandbox::aws;
+use slipway_sandbox::forge::{Change, Repository, Signature};
 
 use crate::attempt::map;
 use crate::world::{Flow, soon};
@@ -118,6 +128,7 @@ async fn all_sources_are_deployed_and_recorded_as_argo_cd_records_them() {
     let commits = json!(web.heads().as_slice());
     assert_eq!((&status["sync"]["revisions"], &status["sync"]["revision"]), (&commits, &Value::Null));
     assert_eq!((&status["sourceTypes"], &status["sourceType"]), (&json!(["Helm", "", "Directory"]), &Value::Null));
+    assert_eq!(status["sync"]["comparedTo"]["sources"].as_array().map(Vec::len), Some(3));
     let history = &status["history"][0];
     assert_eq!((&history["revisions"], &history["revision"]), (&commits, &Value::Null));
     let shown = json!([
@@ -147,7 +158,7 @@ async fn a_push_to_the_repository_of_a_ref_is_deployed() {
     assert_eq!(web.state().await.status.sync.revisions, web.heads());
     assert_eq!(web.flow.messages().len(), told + 1, "{:?}", web.flow.messages());
     let message = web.last_message();
-    assert!(message.contains("*web* is deployed") && message.contains(&commit[..7]), "{message}");
+    assert!(message.contains("*web* is deployed") && message.contains(short(&commit)), "{message}");
     assert!(message.contains("acme/values"), "{message}");
     let statuses = web.flow.sandbox.forge.statuses(web.values.branch("main").unwrap().unwrap());
     assert_eq!(statuses[0]["state"], "success", "{statuses:?}");
@@ -262,7 +273,7 @@ async fn a_source_that_can_not_be_rendered_holds_all() {
     let statuses = web.flow.sandbox.forge.statuses(web.values.branch("main").unwrap().unwrap());
     assert_eq!(statuses[0]["state"], "failure", "{statuses:?}");
     let told = web.flow.messages().join("\n");
-    assert!(told.contains(&commit[..7]) && told.contains("web/prod.yaml"), "{told}");
+    assert!(told.contains(short(&commit)) && told.contains("web/prod.yaml"), "{told}");
 
     web.push_values("Mend it", "greeting: well\n");
     web.flow.settle().await;
@@ -299,6 +310,50 @@ async fn an_object_of_two_sources_is_taken_from_the_last() {
     web.flow.settle().await;
     assert_eq!(web.greeting(), "hello prod");
     assert_eq!(condition(&web.state().await), None);
+}
+
+/// A state without a signature names a commit of the second source that nobody merged, as of a pull request.
+#[tokio::test]
+async fn a_commit_from_a_forged_state_is_not_rendered_of_any_source() {
+    let web = Web::deployed().await;
+    let genuine = web.heads();
+    let mallory = Signature { name: "Mallory".into(), email: "m@example.com".into(), time: Timestamp::now() };
+    let changes = [Change::write("web/prod.yaml", "greeting: trust me\n")];
+    let head = web.values.branch("main").unwrap();
+    let evil = web.values.write_commit(head, &changes, "Trust me", &mallory, &mallory).unwrap();
+    assert!(web.values.objects().move_reference("refs/heads/pull", None, evil).unwrap());
+    let mut forged = genuine.as_slice().to_vec();
+    forged[1] = evil.to_string();
+    let forged = Revisions::PerSource(forged);
+
+    let cluster = Cluster::from_kubeconfig(web.flow.sandbox.kubeconfig(), None, None).unwrap();
+    let key = state::list(&cluster).await.unwrap().into_iter().find(|key| key.name == "web").unwrap();
+    let mut recorded = state::read(&cluster, &key).await.unwrap().unwrap();
+    recorded.state.attempt.revisions = forged.clone();
+    recorded.state.status.history[0].revisions = forged.clone();
+    let version = recorded.version().to_owned();
+    state::write(&cluster, &key, &recorded.state, Some(&version)).await.unwrap();
+    web.flow.check().await;
+    assert_eq!(web.greeting(), "hello prod");
+    let state = web.state().await;
+    assert_eq!(state.attempt.revisions, genuine);
+    assert!(!json!(state).to_string().contains(&evil.to_string()));
+    let told = web.flow.messages().join("\n");
+    assert!(told.contains("names commits that are not on") && told.contains("`main` of acme/values"), "{told}");
+
+    // What the command line asks before a rollback.
+    let secrets = Secrets::new(Aws::at(&web.flow.sandbox.aws.url(), aws::REGION).await);
+    let api = web.flow.sandbox.forge.url().to_owned();
+    let settings = GitHubSettings { api, secret: "slipway/github".to_owned() };
+    let checkouts = Checkouts::new(GitHub::new(settings, secrets));
+    let environment = web.flow.sandbox.environment();
+    let places = config::Settings::load(|name: &str| environment.get(name).cloned()).unwrap().root;
+    let root = root::load(&places, &checkouts).await.unwrap_or_else(|failure| panic!("{}", failure.message));
+    let tracked = &root.members.iter().find(|member| member.app.name == "web").unwrap().tracked;
+    for (revisions, is_used) in [(&genuine, true), (&forged, false)] {
+        let checked = trust::check_all(&checkouts, (&key, &recorded.state), tracked, revisions).await;
+        assert_eq!(checked.is_ok(), is_used, "{revisions}: {checked:?}");
+    }
 }
 
 /// From one source to several and back, at whatever commits: what is deployed is another version.

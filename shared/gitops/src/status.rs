@@ -129,7 +129,7 @@ pub struct Sync {
     /// The compared commits.
     #[serde(flatten)]
     pub revisions: Revisions,
-    /// The compared source and destination, with parameters as digests.
+    /// The compared sources and destination of an Application with several sources, without parameters and values.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub compared_to: Map<String, Value>,
 }

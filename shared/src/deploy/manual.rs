@@ -81,6 +81,7 @@ async fn compare_live(
     told.keep(&mut state);
     ApplicationSummary(request.application.clone()).keep(&mut state);
     observed.write(&mut state.status, &request.revisions, Timestamp::now());
+    status::write_compared_to(&mut state.status, &request.application);
     status::write_source(&mut state.status, &request.source_types, None);
     session.write(&mut state, version.as_deref()).await.map_err(|error| chain(&error))?;
     Ok(outcome)

@@ -401,8 +401,8 @@ impl WebhookWorker {
         let heads = member.tracked.resolve(checkouts).await;
         let revisions = heads.as_ref().map_or_else(|_| member.tracked.unresolved(), Revisions::clone);
         let moved = select::moved(member, &revisions, &work.branches);
-        let reported = select::reported(member, &moved);
-        let told = (&revisions, reported);
+        let source = select::reported(member, &moved);
+        let told = (&revisions, source);
         if member.app.is_skipped {
             // Reported when the annotation appears, not again with every push.
             let reporter = if skip::note(&self.engine, member, id).await { reporter } else { None };
@@ -429,11 +429,11 @@ impl WebhookWorker {
         }
         let outcome = match Box::pin(prepare::prepare(&self.engine, checkouts, member, &revisions)).await {
             Ok(mut request) if !member.is_automated() => {
-                request.reported = reported;
+                request.reported = source;
                 Box::pin(manual::compare(&self.engine, reporter, &request, id)).await
             }
             Ok(mut request) => {
-                request.reported = reported;
+                request.reported = source;
                 request.resume_operation.clone_from(&work.resume_operation);
                 // A long sync goes on in the application's own message group, so that it does not delay other commits
                 // of the branch.
@@ -468,7 +468,7 @@ impl WebhookWorker {
     async fn report(
         &self,
         member: &ResolvedApplication,
-        (revisions, reported): (&Revisions, usize),
+        (revisions, at): (&Revisions, usize),
         reporter: Option<&Reporter>,
         outcome: SyncOutcome,
         id: &str,
@@ -476,7 +476,7 @@ impl WebhookWorker {
         if !outcome.retry && !member.app.is_skipped {
             skip::note(&self.engine, member, id).await;
         }
-        let commit = member.tracked.at(revisions).and_then(|mut pairs| pairs.nth(reported));
+        let commit = member.tracked.at(revisions).and_then(|mut pairs| pairs.nth(at));
         if let (Some(reporter), Some((source, sha))) = (reporter.filter(|_| !outcome.retry), commit) {
             let deployment = report::SyncReport {
                 app: &member.instance(),

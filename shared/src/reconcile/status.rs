@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 use slipway_cluster::state::State;
 use slipway_gitops::Revisions;
 use slipway_gitops::health::{self, HealthStatus};
@@ -118,6 +119,15 @@ pub(crate) fn write_comparison_error(status: &mut Status, revisions: &Revisions,
 /// Writes the last operation, or the one under way.
 pub(crate) fn write_operation(status: &mut Status, operation: OperationState) {
     status.operation_state = Some(operation);
+}
+
+/// Writes the sources that are compared, where `application` has several (argoproj/argo-cd `controller/state.go`).
+pub(crate) fn write_compared_to(status: &mut Status, application: &Value) {
+    let field = |name: &str| Some((name.to_owned(), application.get("spec")?.get(name)?.clone()));
+    status.sync.compared_to = match field("sources") {
+        Some(sources) => field("destination").into_iter().chain([sources]).collect(),
+        None => Map::new(),
+    };
 }
 
 /// Writes what rendered the objects and which images they name.

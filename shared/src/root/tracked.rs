@@ -60,12 +60,13 @@ impl TrackedSources {
     }
 
     /// The same sources, of which those at the places of `chosen` follow that revision instead.
+    #[must_use]
     pub fn with(&self, chosen: &BTreeMap<usize, String>) -> Self {
-        let mut tracked = self.clone();
-        for (source, chosen) in tracked.sources.iter_mut().enumerate().map(|(at, one)| (one, chosen.get(&at))) {
-            source.revision = chosen.unwrap_or(&source.revision).clone();
-        }
-        tracked
+        let source = |(at, source): (usize, &TrackedSource)| TrackedSource {
+            repo: source.repo.clone(),
+            revision: chosen.get(&at).unwrap_or(&source.revision).clone(),
+        };
+        Self { sources: self.iter().enumerate().map(source).collect(), is_list: self.is_list }
     }
 
     /// Resolves what each source follows to its commit.

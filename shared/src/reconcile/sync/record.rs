@@ -294,6 +294,7 @@ impl SyncExecutor<'_> {
         if self.is_observed {
             self.observed(progress).write(&mut self.state.status, &self.request.revisions, now);
         }
+        status::write_compared_to(&mut self.state.status, &self.request.application);
         let images = self.is_observed.then_some(self.images.as_slice());
         status::write_source(&mut self.state.status, &self.request.source_types, images);
         if progress.phase == OperationPhase::Succeeded && self.request.policy.operation == OperationKind::SelfHeal {
