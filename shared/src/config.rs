@@ -10,6 +10,7 @@ use slipway_manifest::yaml;
 
 use crate::app::Undeclared;
 use crate::error::chain;
+use crate::root::clusters;
 use crate::root::places::RootPlaces;
 use crate::root::tree::TreeOptions;
 use crate::source::github::GitHubSettings;
@@ -65,6 +66,8 @@ variables! {
         refused; `declared-or-open`: such a project allows everything, with a warning.";
     SETTINGS = "SLIPWAY_SETTINGS", Some(""), "Keys of `argocd-cm` as a YAML mapping, for what no manifest of the root \
         sets.";
+    CLUSTERS = "SLIPWAY_CLUSTERS", Some(""), "Clusters that no Secret of the root declares, as a YAML list: `name`, \
+        `server`, `config` and the other fields of a cluster Secret, `labels`, `annotations`.";
     SLACK_SECRET = "SLIPWAY_SLACK_SECRET", Some(""), "Secrets Manager name of the Slack bot token; without it nothing \
         is sent to Slack.";
     SLACK_CHANNEL = "SLIPWAY_SLACK_CHANNEL", Some(""), "The channel's id; goes with the token.";
@@ -292,7 +295,11 @@ impl<'a> Reader<'a> {
                 Map::new()
             }
         };
-        TreeOptions { undeclared, settings, ..TreeOptions::default() }
+        let clusters = clusters::secrets(&self.optional(CLUSTERS).unwrap_or_default()).unwrap_or_else(|error| {
+            self.error.invalid.push(format!("{}: {}", CLUSTERS.name, chain(&error)));
+            Vec::new()
+        });
+        TreeOptions { undeclared, settings, clusters, ..TreeOptions::default() }
     }
 
     fn root(&mut self) -> RootPlaces {

@@ -23,6 +23,7 @@ use crate::app::{AppError, Application, Source};
 
 pub use background::in_background;
 pub use context::{BuildOptions, ClusterFacts, Context};
+pub(crate) use helm::values;
 
 /// The rendered objects of an Application, and their inputs.
 #[derive(Debug, Default)]

@@ -1,10 +1,12 @@
 //! Loads the root (*app of apps*) at a commit: the tree of Applications that its places declare.
 
 pub mod check;
+pub mod clusters;
 pub mod declared;
 pub mod environments;
 pub mod fetch;
 mod mentions;
+mod own_objects;
 pub mod places;
 pub mod repositories;
 mod sets;
@@ -187,33 +189,33 @@ pub async fn load_at(
             "ConfigMap argocd-notifications-cm: {keys} have no effect: messages have their own texts and times"
         ));
     }
-    let ids: Vec<String> = tree.others.iter().map(|(_, object)| object.id().to_string()).collect();
-    if !ids.is_empty() {
-        let shown: Vec<&str> = ids.iter().take(5).map(String::as_str).collect();
-        let more = ids.len().saturating_sub(shown.len());
-        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-        problems.push(format!(
-            "{}{more} at the root are not deployed: put them into a folder that an Application deploys",
-            shown.join(", ")
-        ));
-    }
+    let mut own = own_objects::applications(&tree, places);
+    problems.append(&mut own.problems);
     let projects = if let Some(today) = today { tree.projects.clone().as_of(today) } else { tree.projects.clone() };
     let overrides = Arc::new(tree.manifests.overrides);
-    let declared = tree.applications.iter().map(|one| one.identity.clone()).collect();
+    let applications = tree.applications.iter().map(|one| one.identity.clone());
+    let declared = applications.chain(own.applications.iter().map(|app| app::identity(&app.object))).collect();
     let mut members = Vec::new();
+    let member = |app: Application, mut permit: ProjectPermissions, is_kept| {
+        permit.keeps_declarations = true;
+        let (build, overrides, root) = (tree.build, Arc::clone(&overrides), checkout.sha.clone());
+        let tracked = TrackedSources::of(&app, &location.url.host)?;
+        let after = Ok(Vec::new());
+        Ok::<_, String>(ResolvedApplication { app, tracked, permit, overrides, build, root, after, depth: 0, is_kept })
+    };
+    for app in own.applications {
+        match member(app, ProjectPermissions::of_root(), false) {
+            Ok(member) => members.push(member),
+            Err(problem) => problems.push(problem),
+        }
+    }
     for one in tree.applications {
-        let app = one.app.map_err(|error| chain(&error));
-        match app.and_then(|app| Ok((TrackedSources::of(&app, &location.url.host)?, app))) {
-            Ok((tracked, app)) => {
-                let mut permit = ProjectPermissions::of(&app, &projects, &tree.manifests.clusters);
-                permit.keeps_declarations = true;
-                let (build, overrides, root) = (tree.build, Arc::clone(&overrides), checkout.sha.clone());
-                let after = Ok(Vec::new());
-                let (depth, is_kept) = (0, one.is_kept);
-                let member =
-                    ResolvedApplication { app, tracked, permit, overrides, build, root, after, depth, is_kept };
-                members.push(member);
-            }
+        let resolved = one.app.map_err(|error| chain(&error)).and_then(|app| {
+            let permit = ProjectPermissions::of(&app, &projects, &tree.manifests.clusters);
+            member(app, permit, one.is_kept)
+        });
+        match resolved {
+            Ok(member) => members.push(member),
             Err(problem) => problems.push(Problem::of(problem, Some(one.declared)).to_string()),
         }
     }

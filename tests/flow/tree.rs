@@ -53,6 +53,58 @@ async fn applications_of_applications_are_deployed() {
     assert!(applications.is_none(), "a running Argo CD would obey it");
 }
 
+/// A root is an Application: what else it holds is deployed, and pruned when it leaves.
+#[tokio::test]
+async fn what_stands_beside_the_declarations_of_a_root_is_deployed() {
+    let mut flow = Flow::deployed().await;
+    let unnamed = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: unnamed}\n";
+    let namespaces = "apiVersion: v1\nkind: Namespace\nmetadata: {name: argocd}\n---\n\
+                      apiVersion: v1\nkind: Namespace\nmetadata: {name: late}\n";
+    let setting = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: argocd-cm, namespace: argocd}\n";
+    let files = [
+        ("applications/app.yaml", app("late", "late", "default", "late")),
+        ("late/x.yaml", config("of-late").replace("shop", "late")),
+        ("applications/namespaces.yaml", namespaces.to_owned()),
+        ("applications/config.yaml", config("beside") + "---\n" + unnamed + "---\n" + &config("stays")),
+        ("applications/cm.yaml", setting.to_owned()),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    flow.push("Other objects", &files);
+    flow.settle().await;
+    let is_there = |flow: &Flow, path: &str| flow.sandbox.cluster.get(&format!("/api/v1/namespaces/{path}")).is_some();
+    for path in ["late", "late/configmaps/of-late", "shop/configmaps/beside", "argocd/configmaps/unnamed"] {
+        assert!(is_there(&flow, path), "{path}: {:?}", flow.messages());
+    }
+    assert!(!flow.messages().join("\n").contains("not deployed"), "{:?}", flow.messages());
+    let name = "root-applications";
+    let state = flow.state(name).await.unwrap();
+    assert_eq!((state.status.sync.status.to_string().as_str(), state.inventory.len()), ("Synced", 5), "{state:?}");
+    flow.push("Without one", &[("applications/config.yaml", &(config("stays") + "---\n" + unnamed))]);
+    flow.settle().await;
+    assert!(!live(&flow, "beside") && live(&flow, "stays"), "{:?}", flow.messages());
+    let drop = ["applications/config.yaml", "applications/namespaces.yaml", "applications/cm.yaml"].map(Change::delete);
+    flow.sandbox.forge.push(&flow.sandbox.repository, "main", "Without all", &drop).unwrap();
+    flow.settle().await;
+    assert!(live(&flow, "stays") && flow.state(name).await.is_some(), "all of it goes by an approval");
+    assert!(flow.messages().join("\n").contains("waits for an approval"), "{:?}", flow.messages());
+}
+
+/// A root application is often declared in its own folder: it deploys what stands there.
+#[tokio::test]
+async fn a_root_that_declares_itself_is_one_application() {
+    let mut flow = Flow::deployed().await;
+    flow.push(
+        "Itself",
+        &[
+            ("applications/root.yaml", &app("all", "applications", "default", "shop")),
+            ("applications/config.yaml", &config("beside")),
+        ],
+    );
+    flow.settle().await;
+    assert!(live(&flow, "beside") && flow.state("all").await.is_some(), "{:?}", flow.messages());
+    assert!(flow.state("root-applications").await.is_none());
+}
+
 /// What stands in a file that can't be read is not removed, and everybody else is deployed.
 #[tokio::test]
 async fn a_broken_file_deletes_nothing_and_holds_nobody_else() {

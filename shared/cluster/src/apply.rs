@@ -292,23 +292,28 @@ pub async fn replace(
 
 /// A kind every API server has.
 pub fn namespaces() -> Arc<ApiResource> {
-    core_resource("Namespace", "namespaces", false)
+    built_in("", "Namespace", "namespaces", false)
 }
 
 /// A kind every API server has.
 pub fn config_maps() -> Arc<ApiResource> {
-    core_resource("ConfigMap", "configmaps", true)
+    built_in("", "ConfigMap", "configmaps", true)
 }
 
 /// A kind every API server has.
 pub(crate) fn secrets() -> Arc<ApiResource> {
-    core_resource("Secret", "secrets", true)
+    built_in("", "Secret", "secrets", true)
 }
 
-fn core_resource(kind: &str, plural: &str, namespaced: bool) -> Arc<ApiResource> {
+/// A kind every API server has.
+pub fn storage_classes() -> Arc<ApiResource> {
+    built_in("storage.k8s.io", "StorageClass", "storageclasses", false)
+}
+
+fn built_in(group: &str, kind: &str, plural: &str, namespaced: bool) -> Arc<ApiResource> {
     let verbs = ["create", "delete", "get", "list", "patch", "update", "watch"];
     Arc::new(ApiResource {
-        gvk: GroupVersionKind { group: String::new(), version: "v1".to_owned(), kind: kind.to_owned() },
+        gvk: GroupVersionKind { group: group.to_owned(), version: "v1".to_owned(), kind: kind.to_owned() },
         plural: plural.to_owned(),
         namespaced,
         verbs: verbs.into_iter().map(str::to_owned).collect(),

@@ -33,7 +33,7 @@ use lookup::Namespaces;
 use settings::Settings;
 
 /// The finalizer by which deleting an Application deletes its objects, and before them their dependents.
-const FINALIZER: &str = "resources-finalizer.argocd.argoproj.io";
+pub const FINALIZER: &str = "resources-finalizer.argocd.argoproj.io";
 const FOREGROUND_FINALIZER: &str = "resources-finalizer.argocd.argoproj.io/foreground";
 /// Like [`FINALIZER`], but dependents are deleted afterwards.
 const BACKGROUND_FINALIZER: &str = "resources-finalizer.argocd.argoproj.io/background";

@@ -18,6 +18,7 @@ mod outcome;
 mod record;
 pub mod retry;
 mod snapshot;
+mod volume_binding;
 mod wait;
 
 use slipway_gitops::identity;
@@ -337,6 +338,7 @@ impl<'a> SyncOperation<'a> {
             shared_resources: BTreeMap::new(),
             dry_run_results: BTreeMap::new(),
             deferred: deferred::DeferredDryRuns::default(),
+            volume_binding: volume_binding::VolumeBinding::default(),
             observed: BTreeMap::new(),
             wanted: BTreeSet::new(),
             absent: BTreeSet::new(),

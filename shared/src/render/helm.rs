@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use slipway_helm::argo::{self, Read};
 use slipway_helm::{HelmError, Options, Release, parse_values, render_name};
 use slipway_kustomize::{Chart, Helm};
@@ -14,6 +14,9 @@ use super::context::{Context, environment};
 use super::{RenderError, Rendered, objects, references, shown};
 use crate::app::{Application, Source};
 use crate::error::chain;
+
+/// A chart's own values.
+const VALUES: &str = "values.yaml";
 
 /// Fields of `source.helm` that are read, or have no effect in-process.
 const KNOWN: [&str; 15] = [
@@ -43,26 +46,9 @@ pub(super) fn render(
     (context, asked): (&Context, bool),
 ) -> Result<Rendered, RenderError> {
     let helm = source.helm.clone().map_or(Value::Null, Value::Object);
-    let facts = &context.facts;
-    let with_references;
-    let tree = if context.references.is_empty() {
-        tree
-    } else {
-        with_references = references::with_value_files(tree, &helm, context)?;
-        &with_references
-    };
-    let settings = argo::Context {
-        tree,
-        path,
-        app: &app.name,
-        namespace: &app.destination.namespace,
-        kube_version: facts.kube_version.as_deref(),
-        api_versions: &facts.api_versions,
-        env: &environment(app, &context.revision),
-        budget: &context.budget,
-    };
-    let (options, read) = argo::options(&helm, &settings)
-        .map_err(|source| RenderError::HelmSource { app: app.object.id().to_string(), source: Box::new(source) })?;
+    let with_references = references::with_value_files(tree, &helm, context)?;
+    let tree = with_references.as_ref();
+    let (options, read) = options(tree, app, path, (&helm, context))?;
     let options = Options { local_dependencies: true, ..with_facts(options, context) };
     let chart = match slipway_helm::render(tree, path, &options) {
         // Once it has its answers it may go well.
@@ -71,7 +57,7 @@ pub(super) fn render(
     };
     let mut rendered = Rendered { needs: chart.needs, ..Rendered::default() };
     depend(&mut rendered, tree, path, chart.files, read)?;
-    for key in helm.as_object().into_iter().flat_map(serde_json::Map::keys) {
+    for key in helm.as_object().into_iter().flat_map(Map::keys) {
         if !KNOWN.contains(&key.as_str()) {
             let id = app.object.id();
             rendered.warnings.push(format!("{id}: unknown field `spec.source.helm.{key}` has no effect"));
@@ -85,6 +71,47 @@ pub(super) fn render(
         rendered.objects.extend(objects);
     }
     Ok(rendered)
+}
+
+/// The options of the source's field `helm`, and what was read for them.
+fn options(
+    tree: &Tree,
+    app: &Application,
+    path: &str,
+    (helm, context): (&Value, &Context),
+) -> Result<(Options, Read), RenderError> {
+    let facts = &context.facts;
+    let settings = argo::Context {
+        tree,
+        path,
+        app: &app.name,
+        namespace: &app.destination.namespace,
+        kube_version: facts.kube_version.as_deref(),
+        api_versions: &facts.api_versions,
+        env: &environment(app, &context.revision),
+        budget: &context.budget,
+    };
+    argo::options(helm, &settings)
+        .map_err(|source| RenderError::HelmSource { app: app.object.id().to_string(), source: Box::new(source) })
+}
+
+/// The values that the source of `app` gives its chart, which need not be at hand: those of value files in `tree` or in
+/// other sources, of the Application itself and of its parameters. Where the chart lies in `tree`, its own are below.
+pub(crate) fn values(tree: &Tree, app: &Application, context: &Context) -> Result<Map<String, Value>, RenderError> {
+    let at = |source| RenderError::Path { path: app.source.path.clone(), source };
+    let path = app.source.folder().map_err(at)?;
+    let helm = app.source.helm.clone().map_or(Value::Null, Value::Object);
+    let with_references = references::with_value_files(tree, &helm, context)?;
+    let tree = with_references.as_ref();
+    let (mut options, _) = options(tree, app, &path, (&helm, context))?;
+    let own = format!("{path}/{VALUES}");
+    let own = own.trim_start_matches('/');
+    if let Ok(text) = tree.read_text(own) {
+        let wrong = |source| RenderError::Yaml { file: own.to_owned(), source };
+        options.values.insert(0, parse_values(text, &context.budget).map_err(wrong)?);
+    }
+    slipway_helm::merge_values(tree, &options)
+        .map_err(|source| RenderError::Helm { path: shown(&path), source: Box::new(source) })
 }
 
 fn with_facts(options: Options, context: &Context) -> Options {

@@ -1,6 +1,8 @@
 //! Lends a chart the value files of the Application's other sources (`$REF/PATH`), by copying those that it names into
 //! the folder `$REF` of its tree.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 use slipway_helm::argo;
 use slipway_manifest::{NodeKind, Tree};
@@ -12,7 +14,14 @@ use crate::source::github::Checkout;
 const MARKER: &str = ".ref";
 
 /// `tree` with the files of other sources that `helm` names in `valueFiles` and `fileParameters`.
-pub(super) fn with_value_files(tree: &Tree, helm: &Value, context: &Context) -> Result<Tree, RenderError> {
+pub(super) fn with_value_files<'t>(
+    tree: &'t Tree,
+    helm: &Value,
+    context: &Context,
+) -> Result<Cow<'t, Tree>, RenderError> {
+    if context.references.is_empty() {
+        return Ok(Cow::Borrowed(tree));
+    }
     let mut changed = tree.clone();
     let list = |field: &str| helm.get(field).and_then(Value::as_array).into_iter().flatten();
     let files = list("valueFiles").filter_map(Value::as_str);
@@ -32,7 +41,7 @@ pub(super) fn with_value_files(tree: &Tree, helm: &Value, context: &Context) -> 
             lend(&mut changed, reference, checkout, &path)?;
         }
     }
-    Ok(changed)
+    Ok(Cow::Owned(changed))
 }
 
 fn lend(tree: &mut Tree, reference: &str, checkout: &Checkout, path: &str) -> Result<(), RenderError> {

@@ -5,8 +5,11 @@ use slipway_manifest::{Object, TreeError, YamlError, yaml};
 
 use super::tree::TreeOptions;
 use crate::app::project::CONTROL_NAMESPACE;
-use crate::app::{AppError, Application, IN_CLUSTER_NAME};
+use crate::app::{AppError, Application, FINALIZER, IN_CLUSTER_NAME};
 use crate::source::{Location, LocationError};
+
+/// Characters of a place's path in the name of its Application: all of a name are 253.
+const MAX_NAME: usize = 200;
 
 /// The root: its places, and what they are read with.
 #[derive(Debug, Clone, Default)]
@@ -80,15 +83,25 @@ fn of_location(location: &Location) -> Result<Application, PlaceError> {
 }
 
 /// The Application that stands for a place: its `source` in Argo CD's form. What it declares belongs to Argo CD's own
-/// cluster and namespace.
+/// cluster and namespace; its other objects are synced, and pruned behind the prune guard.
 fn of_source(source: &Value) -> Result<Application, AppError> {
+    let path = source.get("path").and_then(Value::as_str).unwrap_or_default();
     let object = json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
-        "metadata": {"name": "root", "namespace": CONTROL_NAMESPACE},
-        "spec": {"source": source, "destination": {"name": IN_CLUSTER_NAME, "namespace": CONTROL_NAMESPACE}},
+        "metadata": {"name": name_of(path), "namespace": CONTROL_NAMESPACE, "finalizers": [FINALIZER]},
+        "spec": {"source": source, "destination": {"name": IN_CLUSTER_NAME, "namespace": CONTROL_NAMESPACE},
+            "syncPolicy": {"automated": {"prune": true}}},
     });
     let map = object.as_object().cloned().unwrap_or_default();
     Application::from_object(&Object::from_map(map))
+}
+
+/// `root` and the folder, as a name of Kubernetes.
+fn name_of(path: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let words: String = path.chars().map(plain).take(MAX_NAME).collect();
+    let words = words.split('-').filter(|word| !word.is_empty());
+    ["root"].into_iter().chain(words).collect::<Vec<_>>().join("-")
 }
 
 /// The place of a folder: `path` in the repository `url` at `revision`.

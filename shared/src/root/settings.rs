@@ -9,6 +9,7 @@ use slipway_manifest::{NodeKind, Object, Tree, tree, yaml};
 
 use super::mentions::plain_words;
 use crate::app::project::DEFAULT;
+use crate::app::settings::is_setting;
 use crate::app::{Application, ClusterName, ClusterSecret, IN_CLUSTER_SERVER, ProjectPermissions, Projects, Source};
 use crate::render::{BuildOptions, Rendered};
 
@@ -42,9 +43,7 @@ pub(super) fn is_argo_cd(object: &Object) -> bool {
     match (object.group(), object.kind()) {
         ("argoproj.io", "Application" | "ApplicationSet" | "AppProject")
         | ("argocd-image-updater.argoproj.io", "ImageUpdater") => true,
-        ("", "ConfigMap") => matches!(object.name(), "argocd-cm" | "argocd-notifications-cm"),
-        ("", "Secret") => object.label("argocd.argoproj.io/secret-type") == Some("cluster"),
-        _ => false,
+        _ => is_setting(object),
     }
 }
 
@@ -67,7 +66,7 @@ pub(super) fn add_settings(objects: &mut Vec<Object>, settings: &Map<String, Val
     }
 }
 
-fn is_argocd_cm(object: &Object) -> bool {
+pub(super) fn is_argocd_cm(object: &Object) -> bool {
     (object.group(), object.kind(), object.name()) == ("", "ConfigMap", "argocd-cm")
 }
 

@@ -9,6 +9,7 @@
 //! it write that object to Argo CD's own cluster, as Argo CD itself would be refused otherwise (argoproj/argo-cd
 //! `docs/operator-manual/cluster-bootstrapping.md`: who may write Applications to Argo CD's namespace is an admin).
 
+mod chart_settings;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,7 +21,7 @@ use slipway_manifest::Object;
 
 use super::declared::{DeclaredIn, Problem};
 use super::mentions::{self, Mentions};
-use super::repositories::{Repositories, RepositoryRevision};
+use super::repositories::{Availability, Repositories, RepositoryRevision};
 use super::sets::{self, Expansion};
 use super::settings::{BUILD_OPTIONS, add_settings, build_options, is_argo_cd, is_in_cluster, may_write};
 use crate::app::controls::Control;
@@ -289,14 +290,24 @@ impl<'a> Loader<'a> {
         }
         for app in whole.per_source() {
             let origin = Origin { app: &app, whole: &whole, parent: Some(at) };
+            if chart_settings::is_argo_cd_chart(&app) {
+                self.take_chart_settings(&origin, None, at);
+            }
             if app.source.chart.is_some() || app.source.plugin.is_some() {
                 self.tree.unread.insert(format!("Application {}", label(&app::identity(&whole.object))));
                 continue;
             }
-            if !self.may_declare(&app) {
-                continue;
+            let key = match self.repositories.get(&app.source) {
+                Availability::Here(checkout) => chart_settings::dependency(&checkout.tree, &app),
+                _ => None,
+            };
+            let may_declare = self.may_declare(&app);
+            let rendered = if may_declare { self.render(&origin, Some(mentions::may_declare)) } else { None };
+            let objects = rendered.as_ref().map(|rendered| rendered.objects.as_slice()).unwrap_or_default();
+            if let Some(key) = key.filter(|_| !chart_settings::has_settings(objects)) {
+                self.take_chart_settings(&origin, Some(&key), at);
             }
-            let Some(rendered) = self.render(&origin, Some(mentions::may_declare)) else { continue };
+            let Some(rendered) = rendered else { continue };
             let namespace = match app.destination.namespace.as_str() {
                 "" => "default",
                 namespace => namespace,

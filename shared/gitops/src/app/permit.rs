@@ -7,7 +7,7 @@ use serde_json::json;
 use slipway_manifest::Object;
 
 use super::project::{AppProject, BlockedByWindow, ClusterName, Denied, Projects, SyncWindow, WindowError};
-use super::{Application, ClusterSecret};
+use super::{Application, ClusterSecret, settings};
 use crate::app::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
 use crate::identity::STATE_NAMESPACE;
 use crate::prune_guard::holds_state;
@@ -22,6 +22,8 @@ pub struct ProjectPermissions {
     /// Whether Argo CD's declarations stay out of its own cluster: they are read from Git, and a running Argo CD would
     /// obey them, too.
     pub keeps_declarations: bool,
+    /// Whether the settings of Argo CD stay out, too: those of a root are read, and a running Argo CD may have its own.
+    pub keeps_settings: bool,
     project: Arc<AppProject>,
     /// The clusters whose Secrets name the project.
     own: Arc<[ClusterName]>,
@@ -44,13 +46,26 @@ impl ProjectPermissions {
         let denied = project.check(app, &cluster, &own).err().or(skipped);
         let limits = clusters.iter().find(|one| one.is_at(&cluster.server) && !one.namespaces.is_empty());
         let limits = limits.cloned().map(Arc::new);
-        Self { denied, cluster, keeps_declarations: false, project: Arc::new(project), own, limits }
+        Self {
+            denied,
+            cluster,
+            keeps_declarations: false,
+            keeps_settings: false,
+            project: Arc::new(project),
+            own,
+            limits,
+        }
     }
 
     /// Permissions without limits.
     pub fn allow_all() -> Self {
         let cluster = ClusterName { server: IN_CLUSTER_SERVER.to_owned(), name: IN_CLUSTER_NAME.to_owned() };
         Self { project: Arc::new(AppProject::allow_all()), cluster, ..Self::default() }
+    }
+
+    /// The permissions of a root's place, whose writers are trusted: all but what Argo CD itself reads.
+    pub fn of_root() -> Self {
+        Self { keeps_settings: true, ..Self::allow_all() }
     }
 
     /// The `objects` that the project or the cluster's Secret refuses. Their namespaces must be those that they are
@@ -77,12 +92,12 @@ impl ProjectPermissions {
         denied.or_else(|| self.unmanaged(object))
     }
 
-    /// Whether `object` is a declaration that stays out of the cluster.
+    /// Whether `object` is a declaration or a setting that stays out of the cluster.
     pub fn keeps_out(&self, object: &Object) -> bool {
-        self.keeps_declarations
-            && self.cluster.server.trim_end_matches('/') == IN_CLUSTER_SERVER
-            && object.group() == "argoproj.io"
-            && matches!(object.kind(), "Application" | "ApplicationSet" | "AppProject")
+        let is_declaration =
+            object.group() == "argoproj.io" && matches!(object.kind(), "Application" | "ApplicationSet" | "AppProject");
+        self.cluster.server.trim_end_matches('/') == IN_CLUSTER_SERVER
+            && (self.keeps_declarations && is_declaration || self.keeps_settings && settings::is_setting(object))
     }
 
     /// Why the project refuses every object of the kind of `object`, with any name and namespace.

@@ -3,8 +3,9 @@
 
 use serde_json::{Map, Value};
 use slipway_gocompat::Glob;
-use slipway_manifest::yaml;
+use slipway_manifest::{Object, yaml};
 
+use super::cluster::is_cluster;
 use super::controls::{Control, is_unset};
 use super::project::ClusterName;
 
@@ -13,6 +14,15 @@ const INCLUSIONS: &str = "resource.inclusions";
 const IMPERSONATION: &str = "application.sync.impersonation.enabled";
 const IN_CLUSTER: &str = "cluster.inClusterEnabled";
 const GLOBAL_PROJECTS: &str = "globalProjects";
+
+/// Whether `object` is a ConfigMap or a Secret that Argo CD itself reads.
+pub fn is_setting(object: &Object) -> bool {
+    match (object.group(), object.kind()) {
+        ("", "ConfigMap") => matches!(object.name(), "argocd-cm" | "argocd-notifications-cm"),
+        ("", "Secret") => is_cluster(object),
+        _ => false,
+    }
+}
 
 /// Restrictions of `argocd-cm`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -31,6 +31,7 @@ use tokio::time::Instant;
 use super::deferred::DeferredDryRuns;
 use super::record::kubectl_line;
 use super::snapshot::shared_resource_warnings;
+use super::volume_binding::VolumeBinding;
 use super::{REQUEST_CONCURRENCY, SyncOutcome, SyncRequest};
 use crate::error::chain;
 use crate::notify::reporter::Reporter;
@@ -64,6 +65,8 @@ pub(super) struct SyncExecutor<'a> {
     pub(super) dry_run_results: BTreeMap<ObjectId, Result<(), String>>,
     /// Dry runs that wait for objects of this very sync.
     pub(super) deferred: DeferredDryRuns,
+    /// How the storage classes of unbound claims bind.
+    pub(super) volume_binding: VolumeBinding,
     /// Objects as observed since the step began; `None` is gone.
     pub(super) observed: BTreeMap<ObjectId, Option<Object>>,
     /// The application's objects in Git, without hooks.

@@ -89,7 +89,7 @@ impl SyncOperation<'_> {
 
     async fn step(&mut self, operation: &Operation) {
         let options = self.options(operation);
-        let health = self.executor.health_check();
+        let health = self.executor.wave_health();
         sync::step(&input(&self.snapshot, &options, &health), &mut self.progress, &mut self.executor).await;
         self.merge();
     }

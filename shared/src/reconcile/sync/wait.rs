@@ -62,7 +62,8 @@ impl SyncOperation<'_> {
         if what == Wait::Confirmation {
             return WaitOutcome::NeedsPerson;
         }
-        let health = self.executor.health_check();
+        self.learn_volume_binding().await;
+        let health = self.executor.wave_health();
         let hooks: BTreeSet<ObjectId> =
             self.progress.running().filter(|(_, hook)| *hook).map(|(id, _)| id.clone()).collect();
         let running: BTreeSet<&ObjectId> = self.progress.running().map(|(id, _)| id).collect();

@@ -411,3 +411,60 @@ fn a_set_without_a_cluster_can_be_checked() {
     let source = &tree.applications[1].app.as_ref().unwrap().source;
     assert!(tree.applications[1].is_assumed && source.path == "unknown/apps" && source.repo_url.ends_with("/unknown"));
 }
+
+/// Clusters of the settings count like those of Secrets in the tree.
+#[test]
+fn sets_see_the_clusters_of_the_settings() {
+    let clusters = "{clusters: {selector: {matchLabels: {env: prod}}}}";
+    let text = set("s", clusters, "on-{{name}}", "apps");
+    let cluster = |name: &str, env: &str| {
+        json!({"name": name, "server": format!("https://{name}"), "labels": {"env": env},
+            "config": {"awsAuthConfig": {"clusterName": name}}})
+    };
+    let given = json!([cluster("east", "prod"), cluster("west", "dev")]).to_string();
+    let options = TreeOptions { clusters: crate::root::clusters::secrets(&given).unwrap(), ..TreeOptions::default() };
+    let tree = read_with(&[("root/a.yaml", text.as_str())], &options);
+    assert_eq!(names(&tree), ["on-east"], "{}", problems(&tree));
+    assert_eq!((problems(&tree).as_str(), tree.manifests.clusters.len()), ("", 2));
+}
+
+/// Teams that install Argo CD by its chart have its settings in the chart's values.
+#[test]
+fn values_of_argo_cds_chart_are_settings() {
+    const CHARTS: &str = "https://argoproj.github.io/argo-helm";
+    const EXCLUDES: &str = "configs: {cm: {resource.exclusions: \"[{kinds: [Event]}]\"}}";
+    let chart = |values: &str| {
+        parent("argo-cd", "x").replace(
+            "source: {repoURL: 'git@github.com:acme/gitops.git', path: x}",
+            &format!(
+                "sources: [{{repoURL: '{CHARTS}', chart: argo-cd, targetRevision: 9.0.0, helm: {{{values}}}}}, {{repoURL: 'https://github.com/acme/gitops', ref: values}}]"
+            ),
+        )
+    };
+    let files = |app: String, rest: &[(&'static str, &str)]| {
+        let rest = rest.iter().map(|(path, text)| (*path, (*text).to_owned()));
+        [("root/a.yaml", app)].into_iter().chain(rest).collect::<Vec<_>>()
+    };
+    let dependency = format!("{{name: argo-cd, version: 9.0.0, repository: '{CHARTS}'}}");
+    let depends = format!("name: own\nversion: 1.0.0\ndependencies: [{dependency}]\n");
+    let below = format!("argo-cd: {{{EXCLUDES}}}");
+    for (what, files) in [
+        ("inline", files(chart(&format!("valuesObject: {{{EXCLUDES}}}")), &[])),
+        ("in a file", files(chart("valueFiles: [$values/argo/values.yaml]"), &[("argo/values.yaml", EXCLUDES)])),
+        (
+            "of a chart in Git",
+            files(parent("argo-cd", "own"), &[("own/Chart.yaml", &depends), ("own/values.yaml", &below)]),
+        ),
+        ("nothing", files(chart(""), &[])),
+    ] {
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+        let tree = read_root(&files);
+        let app = tree.applications[0].app.as_ref().unwrap();
+        let permit = ProjectPermissions::of(app, &tree.projects, &tree.manifests.clusters);
+        let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e", "namespace": "argocd"}});
+        let excluded = permit.excluded(&Object::from_value(event).unwrap()).is_some();
+        assert_eq!(excluded, what != "nothing", "{what}: {}", problems(&tree));
+    }
+    let tree = read_root(&[("root/a.yaml", &chart("valueFiles: [$values/none.yaml]"))]);
+    assert!(problems(&tree).contains("give them by SLIPWAY_SETTINGS"), "{}", problems(&tree));
+}
