@@ -184,6 +184,71 @@ async fn the_same_commits_again_do_nothing() {
     assert_eq!(found["applications"]["web"], json!({}), "{found}");
 }
 
+/// Two workers, each with the push of another repository: whoever comes second asks the first to go on.
+#[tokio::test]
+async fn pushes_of_two_sources_at_once_end_at_both() {
+    let mut web = Web::deployed().await;
+    web.push_values("Greet", "greeting: both\n");
+    let first = web.flow.message().await;
+    web.flow.push("Both", &[("extra/beside.yaml", &map("beside", "2", &json!({})))]);
+    let second = web.flow.message().await;
+    let other = web.flow.another().await;
+    let both = tokio::join!(web.flow.deployer.handle(first, soon(), "first"), other.handle(second, soon(), "second"),);
+    let well = json!({"batchItemFailures": []});
+    assert_eq!((both.0.unwrap(), both.1.unwrap()), (well.clone(), well));
+    web.flow.settle().await;
+    assert_eq!((web.greeting().as_str(), &web.data("beside").unwrap()["v"]), ("both prod", &json!("2")));
+    let state = web.state().await;
+    assert_eq!((state.attempt.reached, &state.attempt.revisions), (Reached::All, &web.heads()));
+    assert_eq!((state.operation, &state.status.sync.revisions), (None, &web.heads()));
+}
+
+/// What depends on it is deployed after it, whichever source was pushed.
+#[tokio::test]
+async fn what_depends_on_several_sources_comes_after_all_of_them() {
+    let mut web = Web::deployed().await;
+    let mut after: Value = serde_json::from_str(&application(&json!([]))).unwrap();
+    after["metadata"]["name"] = json!("after");
+    after["metadata"]["annotations"] = json!({"slipway.dev/depends-on": "web"});
+    after["spec"]["sources"] = json!([sources()[1], {"repoURL": "https://github.com/acme/gitops", "path": "after"}]);
+    web.flow.push(
+        "After",
+        &[("applications/after.yaml", &after.to_string()), ("after/a.yaml", &map("after", "1", &json!({})))],
+    );
+    web.flow.settle().await;
+    assert_eq!(web.data("after").unwrap()["v"], "1", "{:?}", web.flow.messages());
+    web.push_values("Greet", "greeting: welcome\n");
+    web.flow.push("Both", &[("after/a.yaml", &map("after", "2", &json!({})))]);
+    web.flow.settle().await;
+    assert_eq!((web.greeting().as_str(), &web.data("after").unwrap()["v"]), ("welcome prod", &json!("2")));
+    let heads = Revisions::PerSource(vec![web.head_of_values(), web.flow.head()]);
+    assert_eq!(web.flow.state("after").await.unwrap().status.sync.revisions, heads);
+    assert!(!web.flow.messages().join("\n").contains("waiting for"), "{:?}", web.flow.messages());
+}
+
+/// The hooks of a deletion are of the commits that were deployed, and the objects of every source go.
+#[tokio::test]
+async fn a_removed_application_goes_with_all_of_its_sources() {
+    let mut web = Web::deployed().await;
+    let mut app: Value = serde_json::from_str(&application(&sources())).unwrap();
+    app["metadata"]["finalizers"] = json!(["resources-finalizer.argocd.argoproj.io"]);
+    web.flow.push("Cascade", &[(APPLICATION, &app.to_string())]);
+    web.flow.settle().await;
+    let remove = [Change::delete(APPLICATION)];
+    web.flow.sandbox.forge.push(&web.flow.sandbox.repository, "main", "Remove", &remove).unwrap();
+    web.flow.settle().await;
+    let told = web.last_message();
+    let digest = told.split("--approve-prune ").nth(1).unwrap_or_else(|| panic!("{told}"));
+    let digest: String = digest.chars().take_while(char::is_ascii_alphanumeric).collect();
+    app["metadata"]["annotations"] = json!({"slipway.dev/prune-approved": digest});
+    web.flow.push("Back, with the approval", &[(APPLICATION, &app.to_string())]);
+    web.flow.settle().await;
+    web.flow.sandbox.forge.push(&web.flow.sandbox.repository, "main", "Remove", &remove).unwrap();
+    web.flow.settle().await;
+    assert!(web.data("page").is_none() && web.data("beside").is_none(), "{:?}", web.flow.messages());
+    assert!(web.flow.state("web").await.is_none());
+}
+
 /// Neither a branch that no source tracks, nor a file that none reads, begins a sync.
 #[tokio::test]
 async fn what_concerns_no_source_is_no_deployment() {

@@ -443,6 +443,33 @@ mod tests {
         assert_eq!(metadata["resourceVersion"], "7");
     }
 
+    /// Before an Application could have several sources.
+    #[test]
+    fn a_state_of_one_source_reads_and_writes_as_it_always_was() {
+        let source = json!({"repoURL": "https://github.com/acme/gitops", "path": "shop", "targetRevision": "main"});
+        let written = json!({
+            "status": {
+                "sync": {"status": "Synced", "revision": "new"},
+                "health": {"status": "Healthy", "lastTransitionTime": "2026-11-01T00:00:00Z"},
+                "history": [{"id": 3, "revision": "old", "deployedAt": "2026-11-01T00:00:00Z",
+                    "deployStartedAt": "2026-11-01T00:00:00Z", "source": source, "initiatedBy": {"automated": true}}],
+                "operationState": {"operation": {"sync": {"revision": "new"}}, "phase": "Running", "syncResult": {
+                    "resources": [], "revision": "new", "source": source}, "startedAt": "2026-11-01T00:00:00Z"},
+                "sourceType": "Kustomize",
+                "summary": {"images": ["web:1"]},
+            },
+            "attempt": {"revision": "new", "reached": "Tried", "spec_digest": "digest"},
+            "operation": {"id": "new-1", "revision": "new", "startedAt": "2026-11-01T00:00:00Z", "stepsDone": 1,
+                "attempt": 2, "retries": 0},
+            "leaseTransitions": 4,
+        });
+        let state: State = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!((&state.attempt.revisions, state.attempt.reached), (&"new".into(), Reached::Tried));
+        assert_eq!(state.operation.as_ref().unwrap().revisions, "new".into());
+        assert_eq!(state.status.history[0].revisions, "old".into());
+        assert_eq!(json!(state).to_string(), written.to_string());
+    }
+
     #[test]
     fn a_state_of_an_older_version_tells_what_was_tried_last() {
         let entry = |revision: &str| {
