@@ -120,3 +120,16 @@ async fn a_rollback_restores_every_source() {
     let refused = shop.run("rollback two 0").await;
     assert!(refused.code == 1 && refused.err.contains("are of other sources than it has now"), "{}", refused.err);
 }
+
+/// Both repositories are fetched, without a cluster.
+#[tokio::test]
+async fn several_sources_are_rendered_without_a_cluster() {
+    let shop = several().await;
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_slipway"));
+    command.args(["render", "--app", "two", "--root", "https://github.com/acme/gitops//applications?ref=main"]);
+    command.env_clear().env("GITHUB_TOKEN", "sandbox-token").env("SLIPWAY_GITHUB_API", shop.sandbox.forge.url());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("  name: ")).collect();
+    assert_eq!(names, ["my-here", "there"], "{text}{}", String::from_utf8_lossy(&output.stderr));
+}
