@@ -8,6 +8,8 @@ use slipway_sandbox::forge::Change;
 
 use crate::shop::Shop;
 
+const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: hidden}\nstringData: {password: canary}\n";
+
 /// A manual Application with a map of its own, one of another repository, and a source that only lends.
 async fn several() -> Shop {
     let mut shop = Shop::open().await;
@@ -24,7 +26,8 @@ async fn several() -> Shop {
             {"repoURL": root, "targetRevision": "main", "ref": "values"}]}});
     shop.push(&[
         ("applications/two.yaml", &app.to_string()),
-        ("here/kustomization.yaml", "resources: [map.yaml]\n"),
+        ("here/kustomization.yaml", "resources: [map.yaml, secret.yaml]\n"),
+        ("here/secret.yaml", SECRET),
         ("here/map.yaml", &map("here", "1")),
     ]);
     shop.settle().await;
@@ -90,6 +93,14 @@ async fn a_rollback_restores_every_source() {
     assert_eq!((value(&shop, "my-here"), value(&shop, "there")), ("1".to_owned(), "1".to_owned()));
     let diff = shop.run("diff two").await;
     assert!(diff.code == 1 && diff.out.contains("shop/my-here") && diff.out.contains("shop/there"), "{}", diff.out);
+    let (manifests, _) = (shop.well("manifests two").await, shop.well("manifests shop").await);
+    let names: Vec<&str> = manifests.lines().filter_map(|line| line.strip_prefix("  name: ")).collect();
+    assert_eq!(
+        (names, manifests.replace('\'', "\"").matches("v: \"2\"").count()),
+        (vec!["my-here", "my-hidden", "there"], 2),
+        "{manifests}"
+    );
+    assert!(manifests.contains("password: ++++") && !manifests.contains("canary"), "{manifests}");
     shop.well("sync two").await;
     assert_eq!((value(&shop, "my-here"), value(&shop, "there")), ("2".to_owned(), "2".to_owned()));
     shop.well("rollback two 0").await;
@@ -131,5 +142,5 @@ async fn several_sources_are_rendered_without_a_cluster() {
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("  name: ")).collect();
-    assert_eq!(names, ["my-here", "there"], "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(names, ["my-here", "my-hidden", "there"], "{text}{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -1,11 +1,12 @@
 //! Implements `slipway app …`: the verbs of `argocd app`, with its flags and outputs, on the code of the functions.
 //!
-//! `list`, `get`, `history` and `wait` read the recorded state in the cluster; `diff`, `sync` and `rollback` render the
+//! `list`, `get`, `history` and `wait` read the recorded state in the cluster; `diff`, `manifests`, `sync` and `rollback` render the
 //! commit and do what the functions do. No server is needed.
 
 mod connect;
 mod delete;
 mod diff;
+mod manifests;
 mod read;
 mod sync;
 mod wait;
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     History(read::History),
     /// Show what a sync would change; the exit code is 1 where something differs, 2 where it can't be told.
     Diff(diff::Arguments),
+    /// Print what Git has of an application, as it would be applied; Secrets are masked.
+    Manifests(CommitFlags),
     /// Sync an application to its commit.
     Sync(sync::Arguments),
     /// Wait until an application is synced and healthy.
@@ -44,6 +47,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Get(arguments) => read::get(&arguments).await.map(|()| 0),
         Command::History(arguments) => read::history(&arguments).await.map(|()| 0),
         Command::Diff(arguments) => diff::run(&arguments).await,
+        Command::Manifests(arguments) => Box::pin(manifests::run(&arguments)).await.map(|()| 0),
         Command::Sync(arguments) => sync::run(&arguments).await,
         Command::Wait(arguments) => wait::run(&arguments).await.map(|()| 0),
         Command::Rollback(arguments) => Box::pin(sync::rollback(&arguments)).await,
