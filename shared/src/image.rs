@@ -35,6 +35,15 @@ pub enum ImageError {
         /// The annotation and its value.
         what: String,
     },
+    /// Several sources may be the one to write to.
+    #[error(
+        "{app}: more than one of `spec.sources` may be the kustomization to write to: give the one that is meant a block \
+         `kustomize: {{}}`"
+    )]
+    Sources {
+        /// Name of the Application.
+        app: String,
+    },
     /// An annotation is invalid.
     #[error("{app}: annotation {annotation}: {problem}")]
     Annotation {

@@ -11,6 +11,7 @@ pub mod places;
 pub mod repositories;
 mod sets;
 mod settings;
+pub mod tracked;
 pub mod tree;
 
 use std::collections::BTreeSet;
@@ -30,19 +31,20 @@ use crate::error::{Class, Failure, chain};
 use crate::notify::subscribe;
 use crate::render::BuildOptions;
 use crate::source::github::Checkout;
-use crate::source::{Checkouts, Location, Repo};
+use crate::source::{Checkouts, Repo};
 use declared::Problem;
 use fetch::Fetch;
 use places::RootPlaces;
 use repositories::Repositories;
+use tracked::TrackedSources;
 
-/// An Application with its repository, project and dependencies resolved.
+/// An Application with its repositories, project and dependencies resolved.
 #[derive(Debug, Clone)]
 pub struct ResolvedApplication {
     /// The Application itself.
     pub app: Application,
-    /// The repository of its source.
-    pub repo: Repo,
+    /// The repositories and revisions of its sources.
+    pub tracked: TrackedSources,
     /// Permissions of its project.
     pub permit: ProjectPermissions,
     /// Settings per kind of the root's `argocd-cm`.
@@ -66,10 +68,8 @@ pub struct Dependency {
     pub instance: String,
     /// Namespace and name.
     pub identity: (String, String),
-    /// The repository of its source.
-    pub repo: Repo,
-    /// The tracked revision, where sync is automated.
-    pub revision: Option<String>,
+    /// What it tracks, where sync is automated.
+    pub tracked: Option<TrackedSources>,
     /// The cluster that keeps its state.
     pub destination: Destination,
 }
@@ -86,11 +86,6 @@ impl ResolvedApplication {
     /// Namespace and name; Argo CD's own namespace where the manifest has none.
     pub fn identity(&self) -> (String, String) {
         app::identity(&self.app.object)
-    }
-
-    /// The tracked revision.
-    pub fn revision(&self) -> &str {
-        &self.app.source.target_revision
     }
 
     /// The comparison rules. An error where its `ignoreDifferences`, or the system's, are invalid.
@@ -110,8 +105,7 @@ impl ResolvedApplication {
         Dependency {
             instance: self.instance(),
             identity: self.identity(),
-            repo: self.repo.clone(),
-            revision: (self.is_automated() && !self.app.is_skipped).then(|| self.revision().to_owned()),
+            tracked: (self.is_automated() && !self.app.is_skipped).then(|| self.tracked.clone()),
             destination: self.app.destination.clone(),
         }
     }
@@ -205,9 +199,9 @@ pub async fn load_at(
     let member = |app: Application, mut permit: ProjectPermissions, is_kept| {
         permit.keeps_declarations = true;
         let (build, overrides, root) = (tree.build, Arc::clone(&overrides), checkout.sha.clone());
-        let repo = repository(&app, location)?;
+        let tracked = TrackedSources::of(&app, &location.url.host)?;
         let after = Ok(Vec::new());
-        Ok::<_, String>(ResolvedApplication { app, repo, permit, overrides, build, root, after, depth: 0, is_kept })
+        Ok::<_, String>(ResolvedApplication { app, tracked, permit, overrides, build, root, after, depth: 0, is_kept })
     };
     for app in own.applications {
         match member(app, ProjectPermissions::of_root(), false) {
@@ -231,25 +225,6 @@ pub async fn load_at(
     let incomplete = broken.chain(missing).collect();
     let (clusters, unread, commits) = (tree.manifests.clusters, tree.unread, tree.commits);
     Ok(Root { checkout, members, clusters, projects, declared, problems, incomplete, unread, commits })
-}
-
-/// The repository that the Application is deployed from.
-fn repository(app: &Application, root: &Location) -> Result<Repo, String> {
-    let id = app.object.id();
-    if !app.sources.is_empty() {
-        return Err(format!("{id}: `spec.sources` is not supported yet"));
-    }
-    if app.source.chart.is_some() {
-        return Err(format!("{id}: `spec.source.chart`: a chart of a Helm repository is not supported yet"));
-    }
-    match app.source.repository() {
-        Ok(url) if url.host == root.url.host => Ok(url.repo),
-        Ok(url) => Err(format!(
-            "{id}: `spec.source.repoURL` is on {}, and only repositories on {} are supported yet",
-            url.host, root.url.host
-        )),
-        Err(error) => Err(format!("{id}: `spec.source.repoURL`: {error}")),
-    }
 }
 
 /// Resolves the dependencies of each application.

@@ -22,7 +22,7 @@ fn here(path: &str) -> String {
 const CONFIG_MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n";
 
 /// A clone of acme/gitops with these files.
-fn clone(files: &[(&str, &str)]) -> tempfile::TempDir {
+pub(crate) fn clone(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let origin = "[remote \"origin\"]\n\turl = https://github.com/Acme/GitOps.git\n";
     for (path, text) in files.iter().chain(&[(".git/config", origin)]) {

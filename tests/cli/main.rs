@@ -9,7 +9,9 @@
 )]
 
 mod check;
+mod render;
 mod shop;
+mod sources;
 
 use std::path::PathBuf;
 

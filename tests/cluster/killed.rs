@@ -86,7 +86,7 @@ async fn kill(place: &Place, mut random: ChaCha8Rng) -> u32 {
         assert_eq!(names(place), wanted, "{what}");
         let state = recorded(place).await;
         assert_eq!(state.operation, None, "{what}");
-        assert_eq!(state.status.sync.revision, revision, "{what}");
+        assert_eq!(state.status.sync.revisions, revision.as_str().into(), "{what}");
         assert_eq!(state.status.sync.status, SyncStatus::Synced, "{what}");
         let maps = ["a", "b", "c"].map(|name| ObjectId::new("", "ConfigMap", place.namespace(), name));
         let ours: BTreeSet<ObjectId> = state.inventory.into_iter().filter(|id| id.kind == "ConfigMap").collect();

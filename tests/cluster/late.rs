@@ -76,7 +76,7 @@ async fn pause(place: &Place, percent: u32) {
     let woken = late.await;
     assert_ne!(woken.phase, AppSyncStatus::Healthy, "paused after {point:?}: {woken:?}");
     assert_eq!(versions(place), before, "paused after {point:?}: {woken:?}");
-    assert_eq!(recorded(place).await.status.sync.revision, "new");
+    assert_eq!(recorded(place).await.status.sync.revisions, "new".into());
 }
 
 #[tokio::test]
@@ -121,5 +121,5 @@ async fn a_newer_commit_ends_the_wait_for_an_older() {
     assert!(list(&place, "services").is_empty(), "what left Git is pruned");
     assert_once(&place, &journal, "new");
     let state = recorded(&place).await;
-    assert_eq!((state.status.sync.revision.as_str(), state.status.sync.status), ("new", SyncStatus::Synced));
+    assert_eq!((state.status.sync.revisions, state.status.sync.status), ("new".into(), SyncStatus::Synced));
 }

@@ -30,6 +30,7 @@ mod replay;
 mod replay_flow;
 mod secrets;
 mod situations;
+mod sources;
 mod state;
 mod sync;
 mod takeover;

@@ -9,13 +9,13 @@ async fn of_two_writers_one_learns_of_the_other() {
     assert!(state::read(&place.cluster, &place.key).await.unwrap().is_none());
     let mut state = State::default();
     state.inventory.insert(ObjectId::new("apps", "Deployment", "shop", "web"));
-    state.status.sync.revision = "abc".to_owned();
+    state.status.sync.revisions = "abc".into();
     state::write(&place.cluster, &place.key, &state, None).await.unwrap();
     assert!(matches!(state::write(&place.cluster, &place.key, &state, None).await, Err(StateError::Conflict { .. })));
 
     let read = state::read(&place.cluster, &place.key).await.unwrap().unwrap();
     assert_eq!(read.state, state);
-    state.status.sync.revision = "def".to_owned();
+    state.status.sync.revisions = "def".into();
     let next = state::write(&place.cluster, &place.key, &state, Some(read.version())).await.unwrap();
     assert_ne!(next, read.version());
     let late = state::write(&place.cluster, &place.key, &read.state, Some(read.version())).await;

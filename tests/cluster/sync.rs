@@ -9,7 +9,7 @@ use slipway::notify::report::AppSyncStatus;
 use slipway::reconcile::sync::{self, AppOwner, Deadlines, SyncOutcome, SyncPolicy, SyncRequest};
 use slipway_cluster::objects;
 use slipway_cluster::state::{self, State};
-use slipway_gitops::status::{Initiator, OperationPhase};
+use slipway_gitops::status::{Initiator, OperationPhase, SourceTypes};
 use slipway_manifest::Object;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -30,15 +30,16 @@ pub(crate) fn job(place: &Place, revision: &str, objects: Vec<Object>) -> SyncRe
             namespace: place.namespace().to_owned(),
         },
         destination: ConnectedCluster { name: "in-cluster".to_owned(), cluster: place.cluster.clone() },
-        repo: "acme/gitops".to_owned(),
-        revision: revision.to_owned(),
+        repos: vec!["acme/gitops".to_owned()],
+        reported: 0,
+        revisions: revision.into(),
         spec_digest: None,
         objects,
         warnings: Vec::new(),
         policy,
         initiator: Initiator::automated(),
         resume_operation: None,
-        source_type: "Directory".to_owned(),
+        source_types: SourceTypes { source_type: "Directory".to_owned(), ..SourceTypes::default() },
         permit: permit(),
         application: json!({}),
         subscriptions: slipway::notify::subscribe::Subscriptions::default(),

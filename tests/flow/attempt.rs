@@ -97,7 +97,7 @@ impl Flow {
     }
 
     async fn revisions(&self, name: &str) -> Vec<String> {
-        self.recorded(name).await.status.history.into_iter().map(|one| one.revision).collect()
+        self.recorded(name).await.status.history.into_iter().map(|one| one.revisions.to_string()).collect()
     }
 }
 
@@ -166,7 +166,7 @@ async fn what_failed_or_is_degraded_is_neither_undone_nor_called_drift() {
             ("post", OperationPhase::Failed, SyncStatus::Synced, Health::Healthy),
         ] {
             let state = flow.recorded(name).await;
-            assert_eq!(state.status.sync.revision, second, "{name}");
+            assert_eq!(state.status.sync.revisions.to_string(), second, "{name}");
             assert_eq!(phase(&state), Some(phase_of), "{name}");
             assert_eq!((state.status.sync.status, state.status.health.status), (sync, health), "{name}");
         }
@@ -264,7 +264,7 @@ async fn a_failed_hook_is_remembered_when_nothing_differs_any_more() {
         "a commit that changes nothing is no deployment"
     );
     let post = flow.recorded("post").await;
-    assert_eq!((post.status.sync.revision.as_str(), phase(&post)), (third.as_str(), Some(OperationPhase::Failed)));
+    assert_eq!((post.status.sync.revisions.to_string(), phase(&post)), (third.clone(), Some(OperationPhase::Failed)));
 }
 
 #[tokio::test]
@@ -279,7 +279,7 @@ async fn the_same_commit_again_after_a_failed_hook_is_no_success() {
     assert_eq!(flow.value("post", "a"), "3");
     assert_eq!(flow.revisions("post").await, [first]);
     let post = flow.recorded("post").await;
-    assert_eq!((post.status.sync.revision.as_str(), phase(&post)), (third.as_str(), Some(OperationPhase::Failed)));
+    assert_eq!((post.status.sync.revisions.to_string(), phase(&post)), (third.clone(), Some(OperationPhase::Failed)));
     assert_eq!(flow.statuses()[0]["state"], "failure", "{:?}", flow.statuses());
     assert!(!flow.messages().last().unwrap().contains("*post* is deployed"), "{:?}", flow.messages());
 }

@@ -44,7 +44,7 @@ async fn a_commit_that_cannot_be_rendered_is_unknown_and_not_called_lost() {
     }
     assert_eq!(flow.messages(), told, "why was told when it was pushed");
     let status = flow.state("shop").await.unwrap().status;
-    assert_eq!((status.sync.status, &status.sync.revision), (SyncStatus::Unknown, &flow.head()));
+    assert_eq!((status.sync.status, status.sync.revisions.to_string()), (SyncStatus::Unknown, flow.head()));
     let condition = status.conditions.iter().find(|condition| condition.kind == COMPARISON_ERROR).unwrap();
     assert!(condition.message.contains("nowhere.yaml"), "{condition:?}");
 
@@ -77,7 +77,7 @@ async fn a_commit_that_the_project_refuses_is_unknown_and_not_called_lost() {
     let found = flow.check().await;
     assert_eq!((&found["applications"]["shop"]["behind"], flow.messages()), (&Value::Null, told), "{found}");
     let status = flow.state("shop").await.unwrap().status;
-    assert_eq!((status.sync.status, &status.sync.revision), (SyncStatus::Unknown, &flow.head()));
+    assert_eq!((status.sync.status, status.sync.revisions.to_string()), (SyncStatus::Unknown, flow.head()));
     assert_eq!(status.history.len(), 1);
 }
 
@@ -100,7 +100,7 @@ async fn a_push_that_the_cluster_never_heard_of_is_made_up_for() {
     let found = flow.check().await;
     assert_eq!(found["applications"]["shop"]["behind"], json!(flow.head()), "{found}");
     let status = flow.state("shop").await.unwrap().status;
-    assert_eq!((status.sync.status, &status.sync.revision), (SyncStatus::Synced, &flow.head()));
+    assert_eq!((status.sync.status, status.sync.revisions.to_string()), (SyncStatus::Synced, flow.head()));
     assert_eq!(flow.check().await["applications"]["shop"]["behind"], Value::Null);
 }
 
@@ -115,7 +115,7 @@ async fn a_branch_that_went_back_is_followed() {
     assert!(objects.move_reference("refs/heads/main", Some(second), first).unwrap());
     let found = flow.check().await;
     assert_eq!(found["applications"]["shop"]["behind"], json!(first.to_string()), "{found}");
-    assert_eq!(flow.state("shop").await.unwrap().status.sync.revision, first.to_string());
+    assert_eq!(flow.state("shop").await.unwrap().status.sync.revisions, first.to_string().into());
     let map = flow.sandbox.cluster.get("/api/v1/namespaces/shop/configmaps/web").unwrap();
     assert!(map.to_string().contains("Welcome"), "{map}");
 }
@@ -125,7 +125,7 @@ async fn while_a_sync_goes_on_nothing_is_drift() {
     let flow = Flow::deployed().await;
     let operation = Operation {
         id: "other-1".to_owned(),
-        revision: flow.head(),
+        revisions: flow.head().into(),
         started_at: Timestamp::now(),
         steps_done: 0,
         attempt: 1,
@@ -158,7 +158,7 @@ async fn what_waits_for_a_person_is_no_drift_and_a_hand_change_is() {
     assert_eq!(flow.check().await["applications"]["shop"], json!({}));
     assert_eq!(flow.messages().len(), told);
     let status = flow.state("shop").await.unwrap().status;
-    assert_eq!((status.sync.status, &status.sync.revision), (SyncStatus::OutOfSync, &flow.head()));
+    assert_eq!((status.sync.status, status.sync.revisions.to_string()), (SyncStatus::OutOfSync, flow.head()));
     let row = |name: &str| status.resources.iter().find(|row| row.name == name).unwrap().clone();
     assert_eq!(
         (row("more").status, row("more").health.unwrap().health),
@@ -199,7 +199,7 @@ async fn a_heal_that_another_commit_overtook_changes_nothing() {
     let checkouts = Checkouts::new(engine.github.clone());
     let root = engine.load_root(&checkouts).await.unwrap();
     let member = root.members.iter().find(|member| member.instance() == "plain").unwrap();
-    let mut heal = prepare::prepare(&engine, &checkouts, member, &flow.head()).await.unwrap();
+    let mut heal = prepare::prepare(&engine, &checkouts, member, &flow.head().into()).await.unwrap();
     heal.policy.operation = OperationKind::SelfHeal;
     heal.policy.options.skip_hooks = true;
     heal.policy.options.resources = Some(BTreeSet::from([ObjectId::new("", "ConfigMap", "plain", "a")]));
@@ -212,7 +212,7 @@ async fn a_heal_that_another_commit_overtook_changes_nothing() {
     assert!(outcome.changes.is_empty(), "{outcome:?}");
     assert_eq!(flow.value("plain", "a"), "2");
     let state = flow.state("plain").await.unwrap();
-    assert_eq!((&state.status.sync.revision, state.status.sync.status), (&flow.head(), SyncStatus::Synced));
+    assert_eq!((state.status.sync.revisions.to_string(), state.status.sync.status), (flow.head(), SyncStatus::Synced));
     let last = state.status.operation_state.unwrap();
-    assert_eq!((last.phase, last.sync_result.unwrap().revision), (OperationPhase::Succeeded, flow.head()));
+    assert_eq!((last.phase, last.sync_result.unwrap().revisions), (OperationPhase::Succeeded, flow.head().into()));
 }

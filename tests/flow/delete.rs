@@ -149,12 +149,12 @@ async fn hooks_of_the_deletion_are_held_to_the_project() {
 async fn why_nothing_can_be_deleted_is_told_once_and_tried_again() {
     let mut flow = Flow::deployed().await;
     with_metadata(&mut flow, FINALIZER).await;
-    let last = flow.state("shop").await.unwrap().attempt.revision;
+    let last = flow.state("shop").await.unwrap().attempt.revisions;
     let known = flow.messages().len();
     leave(&flow);
     flow.sandbox.forge.faults().failures.arm(Failure {
         method: None,
-        path_contains: last,
+        path_contains: last.to_string(),
         count: usize::MAX,
         status: StatusCode::NOT_FOUND,
         headers: Vec::new(),

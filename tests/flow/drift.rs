@@ -64,7 +64,7 @@ async fn a_push_that_got_lost_is_made_up_for_once() {
     flow.next_webhook();
     let head = flow.sandbox.head().unwrap().unwrap().to_string();
     assert_eq!(flow.check().await["applications"]["shop"]["behind"], json!(head));
-    assert_eq!(flow.state("shop").await.unwrap().attempt.revision, head);
+    assert_eq!(flow.state("shop").await.unwrap().attempt.revisions.to_string(), head);
     assert_eq!(flow.check().await["applications"]["shop"]["behind"], json!(null));
     let messages = flow.messages();
     assert_eq!(messages.len(), 1, "nothing changed: {messages:?}");
@@ -76,7 +76,7 @@ async fn a_spec_whose_push_got_lost_is_made_up_for_at_the_same_commit() {
     let pinned = flow.read(APPLICATION).replace("targetRevision: main", &format!("targetRevision: {}", flow.head()));
     flow.push("Pin the commit", &[(APPLICATION, &pinned)]);
     flow.settle().await;
-    let revision = flow.state("shop").await.unwrap().attempt.revision;
+    let revision = flow.state("shop").await.unwrap().attempt.revisions;
     let annotated =
         pinned.replace("    path: shop\n", "    path: shop\n    kustomize: {commonAnnotations: {team: shop}}\n");
     assert_ne!(annotated, pinned);
@@ -86,10 +86,10 @@ async fn a_spec_whose_push_got_lost_is_made_up_for_at_the_same_commit() {
 
     let found = flow.check().await;
     let found = &found["applications"]["shop"];
-    assert_eq!(found["behind"], json!(revision), "{found}");
+    assert_eq!(found["behind"], json!(revision.to_string()), "{found}");
     assert_eq!(found["differs"], json!(["Deployment/shop/web spec.replicas"]), "what the spec changes is no drift");
     assert_eq!(flow.deployment()["metadata"]["annotations"]["team"], "shop");
-    assert_eq!(flow.state("shop").await.unwrap().attempt.revision, revision);
+    assert_eq!(flow.state("shop").await.unwrap().attempt.revisions, revision);
     assert_eq!(flow.check().await["applications"]["shop"], json!({"resolved": found["differs"]}));
     assert_eq!(flow.check().await["applications"]["shop"], json!({}));
 }

@@ -15,7 +15,7 @@ async fn the_check_takes_up_what_is_overdue() {
     let head = flow.sandbox.head().unwrap().unwrap().to_string();
     let operation = |not_before: Timestamp| Operation {
         id: "lost-1".to_owned(),
-        revision: head.clone(),
+        revisions: head.as_str().into(),
         started_at: Timestamp::now(),
         steps_done: 0,
         attempt: 1,

@@ -32,6 +32,7 @@ mod secrets;
 mod signed;
 mod skip;
 mod slack;
+mod sources;
 mod tree;
 mod unchanged;
 mod unrenderable;

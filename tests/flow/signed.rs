@@ -78,7 +78,7 @@ async fn a_commit_from_a_forged_state_is_not_rendered() {
     for part in ["attempt", "history", "both"] {
         forge(&flow, |state| {
             if part != "history" {
-                state.attempt.revision.clone_from(&commit);
+                state.attempt.revisions = commit.as_str().into();
             }
             if part != "attempt" {
                 let entry = json!({"id": 7, "revision": commit, "deployedAt": "2026-11-01T00:00:00Z",
@@ -93,7 +93,7 @@ async fn a_commit_from_a_forged_state_is_not_rendered() {
         assert_eq!(image(&flow), before, "{part}: {first} {second}");
         let state = flow.state("shop").await.unwrap();
         assert!(!serde_json::to_string(&state).unwrap().contains(&commit), "{part}");
-        assert_eq!(state.attempt.revision, genuine.attempt.revision, "{part}: {first} {second}");
+        assert_eq!(state.attempt.revisions, genuine.attempt.revisions, "{part}: {first} {second}");
         let told = flow.messages().split_off(told).join("\n");
         assert!(told.contains("is not signed, and names commits that are not on") && told.contains(&commit), "{told}");
         assert!(signature(&flow).is_string(), "{part}: it is signed again");

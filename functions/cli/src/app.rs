@@ -1,18 +1,22 @@
 //! Implements `slipway app …`: the verbs of `argocd app`, with its flags and outputs, on the code of the functions.
 //!
-//! `list`, `get`, `history` and `wait` read the recorded state in the cluster; `diff`, `sync` and `rollback` render the
+//! `list`, `get`, `history` and `wait` read the recorded state in the cluster; `diff`, `manifests`, `sync` and `rollback` render the
 //! commit and do what the functions do. No server is needed.
 
 mod connect;
 mod delete;
 mod diff;
+mod manifests;
 mod read;
 mod sync;
 mod wait;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
+use slipway::root::ResolvedApplication;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -24,6 +28,8 @@ pub(crate) enum Command {
     History(read::History),
     /// Show what a sync would change; the exit code is 1 where something differs, 2 where it can't be told.
     Diff(diff::Arguments),
+    /// Print what Git has of an application, as it would be applied; Secrets are masked.
+    Manifests(CommitFlags),
     /// Sync an application to its commit.
     Sync(sync::Arguments),
     /// Wait until an application is synced and healthy.
@@ -41,6 +47,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Get(arguments) => read::get(&arguments).await.map(|()| 0),
         Command::History(arguments) => read::history(&arguments).await.map(|()| 0),
         Command::Diff(arguments) => diff::run(&arguments).await,
+        Command::Manifests(arguments) => Box::pin(manifests::run(&arguments)).await.map(|()| 0),
         Command::Sync(arguments) => sync::run(&arguments).await,
         Command::Wait(arguments) => wait::run(&arguments).await.map(|()| 0),
         Command::Rollback(arguments) => Box::pin(sync::rollback(&arguments)).await,
@@ -80,11 +87,43 @@ pub(crate) struct SourceFlags {
 pub(crate) struct CommitFlags {
     /// The application's name, or NAMESPACE/NAME.
     name: String,
+    #[command(flatten)]
+    revisions: RevisionFlags,
+    #[command(flatten)]
+    source: SourceFlags,
+}
+
+/// Which commits, instead of those that the application tracks.
+#[derive(Args, Default)]
+pub(crate) struct RevisionFlags {
     /// The commit, branch or tag, instead of the one that the application tracks.
     #[arg(long)]
     revision: Option<String>,
-    #[command(flatten)]
-    source: SourceFlags,
+    /// The commit, branch or tag of one of several sources, in the order of --source-positions; may be repeated.
+    #[arg(long, value_name = "REVISION", conflicts_with = "revision", requires = "source_positions")]
+    revisions: Vec<String>,
+    /// Which of an application's several sources --revisions is for, counted from 1.
+    #[arg(long, value_name = "NUMBER", value_delimiter = ',', requires = "revisions")]
+    source_positions: Vec<usize>,
+}
+
+impl RevisionFlags {
+    /// The revisions, each by the place of its source.
+    fn of(&self, member: &ResolvedApplication) -> anyhow::Result<BTreeMap<usize, String>> {
+        let Self { revision, revisions, source_positions } = self;
+        let count = member.app.sources.len();
+        if let (Some(_), 1..) = (revision, count) {
+            bail!("{} has several sources: use --revisions with --source-positions", member.app.name);
+        }
+        if revisions.len() != source_positions.len() {
+            bail!("--revisions and --source-positions need to be as many");
+        }
+        if let Some(wrong) = source_positions.iter().find(|at| !(1..=count).contains(*at)) {
+            bail!("{} has no source {wrong} in `spec.sources`", member.app.name);
+        }
+        let places = source_positions.iter().map(|at| at.saturating_sub(1));
+        Ok(revision.iter().map(|one| (0, one.clone())).chain(places.zip(revisions.iter().cloned())).collect())
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

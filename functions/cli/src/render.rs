@@ -1,5 +1,7 @@
-//! Implements `slipway render`: renders a local folder as the functions do; a chart as `helm template` does.
+//! Implements `slipway render`: renders a local folder as the functions do, a chart as `helm template` does, or what an
+//! Application asks for.
 
+mod app;
 mod chart;
 
 use std::path::{Path, PathBuf};
@@ -10,15 +12,27 @@ use slipway::app::Source;
 use slipway::error;
 use slipway::render::{self, BuildOptions, Context, SourceType};
 use slipway::source::local;
-use slipway_manifest::{Limits, Tree, yaml};
+use slipway_manifest::{Limits, Object, Tree, yaml};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The folder: a chart, a kustomization or plain manifests; or the archive of a chart.
-    path: PathBuf,
-    /// The folder that the rendering can't leave; by default the git repository around PATH, or PATH itself.
-    #[arg(long, value_name = "FOLDER")]
-    root: Option<PathBuf>,
+    #[arg(required_unless_present = "app")]
+    path: Option<PathBuf>,
+    /// Render every source of an Application instead: its name, NAMESPACE/NAME, or the file that declares it.
+    #[arg(long, value_name = "NAME|FILE", conflicts_with = "path")]
+    app: Option<String>,
+    /// The folder that the rendering can't leave; by default the git repository around PATH, or PATH itself. With --app:
+    /// where Applications are declared, as of `slipway root check`.
+    #[arg(long, value_name = "FOLDER|URL")]
+    root: Vec<String>,
+    /// With --app: a local folder that stands for its repository at every revision; by default the git repository around
+    /// FILE.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "path")]
+    local: Option<PathBuf>,
+    /// With --app: fetch nothing.
+    #[arg(long, conflicts_with = "path")]
+    offline: bool,
     /// Render the charts that a kustomization names (`helmCharts`).
     #[arg(long)]
     enable_helm: bool,
@@ -28,12 +42,14 @@ pub(crate) struct Arguments {
 
 /// Prints the objects as YAML, `---` between them; warnings go to standard error.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let (tree, inner) = open(&arguments.path, arguments.root.as_deref())?;
+    let path = match (&arguments.app, &arguments.path) {
+        (Some(app), _) => return crate::run(async || Box::pin(app::run(app, arguments)).await),
+        (None, Some(path)) => path,
+        (None, None) => bail!("name a folder, or an Application by --app"),
+    };
+    let (tree, inner) = open(path, arguments.root.first().map(Path::new))?;
     let source = Source { path: inner.clone(), ..Source::default() };
-    if is_archive(&arguments.path)
-        || arguments.chart.are_set()
-        || render::source_type(&tree, &source)? == SourceType::Helm
-    {
+    if is_archive(path) || arguments.chart.are_set() || render::source_type(&tree, &source)? == SourceType::Helm {
         return chart::run(&tree, &inner, &arguments.chart);
     }
     let build = BuildOptions { enable_helm: arguments.enable_helm, ..BuildOptions::default() };
@@ -42,14 +58,21 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for warning in &rendered.warnings {
         crate::eprintln(&format!("warning: {warning}"));
     }
-    let documents: Vec<String> = rendered.objects.into_iter().map(|o| yaml::to_string(&o.into_value())).collect();
-    crate::println(documents.join("---\n").trim_end_matches('\n'));
+    print(rendered.objects);
     Ok(())
+}
+
+fn print(objects: Vec<Object>) {
+    let documents: Vec<String> = objects.into_iter().map(|object| yaml::to_string(&object.into_value())).collect();
+    crate::println(documents.join("---\n").trim_end_matches('\n'));
+}
+
+fn canonical(path: &Path) -> anyhow::Result<PathBuf> {
+    path.canonicalize().with_context(|| format!("failed to open `{}`", path.display()))
 }
 
 /// The tree that a render of `path` may read, and the position of `path` in it.
 fn open(path: &Path, root: Option<&Path>) -> anyhow::Result<(Tree, String)> {
-    let canonical = |path: &Path| path.canonicalize().with_context(|| format!("failed to open `{}`", path.display()));
     let full = canonical(path)?;
     if is_archive(&full) {
         let name = full.file_name().and_then(|name| name.to_str()).context("the path is not valid UTF-8")?;

@@ -1,6 +1,6 @@
 //! Implements `slipway root …`: what the root declares, without a cluster.
 
-mod check;
+pub(crate) mod check;
 mod local;
 mod print;
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use slipway::app::project::{SyncWindow, window_status};
 use slipway::app::skip;
-use slipway_gitops::status::Deployment;
+use slipway_gitops::status::{Deployment, RecordedSources};
 
 /// Formats `application`, an Argo CD `Application` with `spec` and `status`; `url` is its web page, `now` decides which
 /// of its windows are open.
@@ -17,7 +17,7 @@ pub(crate) fn print(application: &Value, url: &str, with_operation: bool, now: T
     let text = |pointer: &str| application.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let mut out = String::new();
     let mut line = |label: &str, value: &str| {
-        let width = if value.is_empty() && label == "Source:" { 0 } else { 20 };
+        let width = if value.is_empty() && label.starts_with("Source") { 0 } else { 20 };
         let _ = writeln!(out, "{label:<width$}{value}");
     };
     let server = text("/spec/destination/server");
@@ -26,21 +26,24 @@ pub(crate) fn print(application: &Value, url: &str, with_operation: bool, now: T
     line("Server:", if server.is_empty() { text("/spec/destination/name") } else { server });
     line("Namespace:", text("/spec/destination/namespace"));
     line("URL:", url);
-    line("Source:", "");
-    line("- Repo:", text("/spec/source/repoURL"));
-    line("  Target:", text("/spec/source/targetRevision"));
-    for (label, pointer) in [("  Path:", "/spec/source/path"), ("  Ref:", "/spec/source/ref")] {
-        if !text(pointer).is_empty() {
-            line(label, text(pointer));
+    line(if application.pointer("/spec/sources").is_some() { "Sources:" } else { "Source:" }, "");
+    for source in sources(application) {
+        let text = |pointer: &str| source.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        line("- Repo:", text("/repoURL"));
+        line("  Target:", text("/targetRevision"));
+        for (label, pointer) in [("  Path:", "/path"), ("  Ref:", "/ref")] {
+            if !text(pointer).is_empty() {
+                line(label, text(pointer));
+            }
         }
-    }
-    let files = application.pointer("/spec/source/helm/valueFiles").and_then(Value::as_array);
-    if let Some(files) = files.filter(|files| !files.is_empty()) {
-        let names: Vec<&str> = files.iter().filter_map(Value::as_str).collect();
-        line("  Helm Values:", &names.join(","));
-    }
-    if !text("/spec/source/kustomize/namePrefix").is_empty() {
-        line("  Name Prefix:", text("/spec/source/kustomize/namePrefix"));
+        let files = source.pointer("/helm/valueFiles").and_then(Value::as_array);
+        if let Some(files) = files.filter(|files| !files.is_empty()) {
+            let names: Vec<&str> = files.iter().filter_map(Value::as_str).collect();
+            line("  Helm Values:", &names.join(","));
+        }
+        if !text("/kustomize/namePrefix").is_empty() {
+            line("  Name Prefix:", text("/kustomize/namePrefix"));
+        }
     }
     let windows = application.get("syncWindows").and_then(|windows| serde_json::from_value(windows.clone()).ok());
     let windows: Vec<SyncWindow> = windows.unwrap_or_default();
@@ -81,7 +84,9 @@ fn operation(state: &Value, now: Timestamp) -> String {
     let mut lines = Vec::new();
     if state.get("syncResult").is_some() {
         lines.push(("Operation:", "Sync".to_owned()));
-        lines.push(("Sync Revision:", text("/syncResult/revision").to_owned()));
+        let several = state.pointer("/syncResult/revisions").and_then(Value::as_array);
+        let several = several.map(|all| all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "));
+        lines.push(("Sync Revision:", several.unwrap_or_else(|| text("/syncResult/revision").to_owned())));
     }
     lines.push(("Phase:", text("/phase").to_owned()));
     for (label, pointer) in [("Start:", "/startedAt"), ("Finished:", "/finishedAt")] {
@@ -137,9 +142,9 @@ pub(crate) fn list(applications: &[Value]) -> String {
             text("/status/health/status"),
             sync_policy(app).replace("Automated (Prune)", "Auto-Prune").replace("Automated", "Auto"),
             conditions(app),
-            text("/spec/source/repoURL"),
-            text("/spec/source/path"),
-            text("/spec/source/targetRevision"),
+            source_text(app, "repoURL").to_owned(),
+            source_text(app, "path").to_owned(),
+            source_text(app, "targetRevision").to_owned(),
         ]
     };
     table(&header.map(str::to_owned), &applications.iter().map(row).collect::<Vec<_>>())
@@ -159,29 +164,28 @@ fn conditions(application: &Value) -> String {
     if words.is_empty() { "<none>".to_owned() } else { words.join(",") }
 }
 
-/// The tables of `argocd app history`, one per repository.
+/// The tables of `argocd app history`, one per repository: a row for each source of a deployment.
 pub(crate) fn history(history: &[Deployment]) -> String {
-    let text = |one: &Deployment, key: &str| one.source.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let mut repos: Vec<String> = Vec::new();
+    let mut repos: Vec<(&str, Vec<Vec<String>>)> = Vec::new();
     for one in history {
-        let repo = text(one, "repoURL");
-        if !repos.contains(&repo) {
-            repos.push(repo);
+        let RecordedSources { source, sources } = &one.sources;
+        let sources = if sources.is_empty() { std::slice::from_ref(source) } else { sources };
+        for (at, source) in sources.iter().enumerate() {
+            let text = |key: &str| source.get(key).and_then(Value::as_str).unwrap_or_default();
+            let (repo, target) = (text("repoURL"), text("targetRevision"));
+            let short = one.revisions.as_slice().get(at).and_then(|commit| commit.get(..7));
+            let revision = short.map_or_else(|| target.to_owned(), |short| format!("{target} ({short})"));
+            let row = vec![one.id.to_string(), go_time(one.deployed_at), revision];
+            match repos.iter_mut().find(|(known, _)| *known == repo) {
+                Some((_, rows)) => rows.push(row),
+                None => repos.push((repo, vec![row])),
+            }
         }
     }
     let mut parts = Vec::new();
-    for repo in repos {
-        let mine = history.iter().filter(|one| text(one, "repoURL") == repo);
-        let rows: Vec<Vec<String>> = mine
-            .map(|one| {
-                let target = text(one, "targetRevision");
-                let revision =
-                    one.revision.get(..7).map_or_else(|| target.clone(), |short| format!("{target} ({short})"));
-                vec![one.id.to_string(), go_time(one.deployed_at), revision]
-            })
-            .collect();
+    for (repo, rows) in repos {
         // The heading is a row of the same table, as with Go's tabwriter.
-        let source = vec!["SOURCE".to_owned(), repo];
+        let source = vec!["SOURCE".to_owned(), repo.to_owned()];
         let heading = ["ID", "DATE", "REVISION"].map(str::to_owned).to_vec();
         parts.push(table(&source, &[&[heading][..], &rows].concat()));
     }
@@ -194,6 +198,18 @@ pub(crate) fn qualified_name(application: &Value) -> String {
         "" => text("/metadata/name").to_owned(),
         namespace => format!("{namespace}/{}", text("/metadata/name")),
     }
+}
+
+/// The sources: those of `spec.sources`, or `spec.source`.
+fn sources(application: &Value) -> &[Value] {
+    let one = application.pointer("/spec/source").map(std::slice::from_ref).unwrap_or_default();
+    application.pointer("/spec/sources").and_then(Value::as_array).map_or(one, Vec::as_slice)
+}
+
+/// A field of the first source, which stands for all of them in one line (argoproj/argo-cd
+/// `pkg/apis/application/v1alpha1/types.go`, GetSource).
+pub(crate) fn source_text<'a>(application: &'a Value, field: &str) -> &'a str {
+    sources(application).first().and_then(|source| source.get(field)?.as_str()).unwrap_or_default()
 }
 
 fn sync_policy(application: &Value) -> String {
@@ -209,7 +225,7 @@ fn sync_policy(application: &Value) -> String {
 fn sync_status(application: &Value) -> String {
     let text = |pointer: &str| application.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (status, target, revision) =
-        (text("/status/sync/status"), text("/spec/source/targetRevision"), text("/status/sync/revision"));
+        (text("/status/sync/status"), source_text(application, "targetRevision"), text("/status/sync/revision"));
     let mut line = match status {
         "Synced" => format!("Synced to {target}"),
         "OutOfSync" => format!("OutOfSync from {target}"),

@@ -26,6 +26,7 @@ use packed::{chunks, digest_of, inventory, shrink_to_limit, unpack};
 use crate::apply;
 use crate::connect::Cluster;
 use crate::objects::ObjectRef;
+use slipway_gitops::Revisions;
 use slipway_gitops::api_resources::GroupKind;
 use slipway_gitops::error::{ApiError, Class};
 use slipway_gitops::identity::STATE_NAMESPACE;
@@ -143,8 +144,9 @@ impl AppKey {
 pub struct Operation {
     /// The operation's id, which its hooks carry.
     pub id: String,
-    /// The commit that it syncs.
-    pub revision: String,
+    /// The commits that it syncs.
+    #[serde(flatten)]
+    pub revisions: Revisions,
     /// Start of the operation, over all its invocations.
     pub started_at: Timestamp,
     /// Number of completed steps.
@@ -170,7 +172,7 @@ pub struct State {
     /// Every object that was applied and not seen deleted; before a step's first write the union of old and new.
     #[serde(skip)]
     pub inventory: BTreeSet<ObjectId>,
-    /// The commit that the cluster is compared with.
+    /// The commits that the cluster is compared with.
     #[serde(skip_serializing_if = "Attempt::is_none")]
     pub attempt: Attempt,
     /// Reported drift: fingerprints of objects and fields, never values.
@@ -441,6 +443,33 @@ mod tests {
         assert_eq!(metadata["resourceVersion"], "7");
     }
 
+    /// Before an Application could have several sources.
+    #[test]
+    fn a_state_of_one_source_reads_and_writes_as_it_always_was() {
+        let source = json!({"repoURL": "https://github.com/acme/gitops", "path": "shop", "targetRevision": "main"});
+        let written = json!({
+            "status": {
+                "sync": {"status": "Synced", "revision": "new"},
+                "health": {"status": "Healthy", "lastTransitionTime": "2026-11-01T00:00:00Z"},
+                "history": [{"id": 3, "revision": "old", "deployedAt": "2026-11-01T00:00:00Z",
+                    "deployStartedAt": "2026-11-01T00:00:00Z", "source": source, "initiatedBy": {"automated": true}}],
+                "operationState": {"operation": {"sync": {"revision": "new"}}, "phase": "Running", "syncResult": {
+                    "resources": [], "revision": "new", "source": source}, "startedAt": "2026-11-01T00:00:00Z"},
+                "sourceType": "Kustomize",
+                "summary": {"images": ["web:1"]},
+            },
+            "attempt": {"revision": "new", "reached": "Tried", "spec_digest": "digest"},
+            "operation": {"id": "new-1", "revision": "new", "startedAt": "2026-11-01T00:00:00Z", "stepsDone": 1,
+                "attempt": 2, "retries": 0},
+            "leaseTransitions": 4,
+        });
+        let state: State = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!((&state.attempt.revisions, state.attempt.reached), (&"new".into(), Reached::Tried));
+        assert_eq!(state.operation.as_ref().unwrap().revisions, "new".into());
+        assert_eq!(state.status.history[0].revisions, "old".into());
+        assert_eq!(json!(state).to_string(), written.to_string());
+    }
+
     #[test]
     fn a_state_of_an_older_version_tells_what_was_tried_last() {
         let entry = |revision: &str| {
@@ -487,7 +516,7 @@ mod tests {
             let status = json!({"sync": {"status": "OutOfSync", "revision": compared}, "history": history,
                 "operationState": operation});
             let attempt = Attempt::of(&serde_json::from_value(status).unwrap());
-            assert_eq!((attempt.revision.as_str(), attempt.reached), expected, "{what}");
+            assert_eq!((attempt.revisions.to_string().as_str(), attempt.reached), expected, "{what}");
         }
     }
 }

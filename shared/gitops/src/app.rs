@@ -289,6 +289,7 @@ impl Application {
         }
         let listed = spec.objects("sources")?.into_iter().map(|source| Source::read(source, &mut warnings));
         let sources = listed.collect::<Result<Vec<_>, _>>()?;
+        source::check_list(&sources).map_err(|problem| spec.invalid(&problem))?;
         let source = match sources.iter().find(|source| !source.is_only_reference()).or(sources.first()) {
             // As in Argo CD, `source` has no effect beside `sources`.
             Some(first) => {
@@ -326,6 +327,21 @@ impl Application {
             warnings,
             object: object.clone(),
         })
+    }
+
+    /// `spec.sources`, or the one source of `spec.source`.
+    pub fn all_sources(&self) -> &[Source] {
+        if self.sources.is_empty() { std::slice::from_ref(&self.source) } else { &self.sources }
+    }
+
+    /// The place of the first source that has manifests among all sources.
+    pub fn first_with_manifests(&self) -> usize {
+        self.all_sources().iter().position(|source| self.has_manifests(source)).unwrap_or_default()
+    }
+
+    /// Whether `source`, one of its own, has manifests: `spec.source` has in any case.
+    pub fn has_manifests(&self, source: &Source) -> bool {
+        self.sources.is_empty() || !source.is_only_reference()
     }
 
     /// The Application once for each source that has manifests, with that as its only `source`.

@@ -20,13 +20,13 @@ pub struct Desired {
     pub objects: Vec<Object>,
     /// Objects whose kind is not served, or whose discovery failed. While there are any, nothing may be pruned.
     pub unresolved: Vec<(Object, DiscoverError)>,
-    /// Warnings for the user.
-    pub warnings: Vec<String>,
+    /// How often each object is there that is there more than once.
+    pub repeated: BTreeMap<ObjectId, usize>,
 }
 
 /// Fills in namespaces of rendered `objects` and marks them as `owner`'s.
 ///
-/// Of two objects with one id the last wins, with a warning, as in Argo CD.
+/// Of two objects with one id the last wins, as in Argo CD.
 pub fn prepare(objects: Vec<Object>, kinds: &ApiResources, owner: &AppIdentity) -> Desired {
     let mut desired = Desired::default();
     let mut places: BTreeMap<ObjectId, usize> = BTreeMap::new();
@@ -51,8 +51,8 @@ pub fn prepare(objects: Vec<Object>, kinds: &ApiResources, owner: &AppIdentity) 
         let id = owner.set_tracking(&mut object);
         match places.get(&id).and_then(|place| desired.objects.get_mut(*place)) {
             Some(earlier) if !id.name.is_empty() => {
-                desired.warnings.push(format!("{id} is in the manifests more than once; the last one is used"));
                 *earlier = object;
+                *desired.repeated.entry(id).or_insert(1) += 1;
             }
             _ => {
                 places.insert(id, desired.objects.len());
@@ -293,7 +293,7 @@ mod tests {
         assert_eq!(desired.objects[0].label("second"), Some("yes"));
         assert_eq!(desired.objects[0].annotation(TRACKING_ID), Some("shop:/ConfigMap:shop/c"));
         assert_eq!(desired.objects[0].label(PART_OF), Some("set"));
-        assert_eq!(desired.warnings.len(), 1);
+        assert_eq!(desired.repeated.len(), 1);
         assert!(matches!(desired.unresolved[0].1, DiscoverError::UnknownKind { .. }));
     }
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use slipway_manifest::ObjectId;
 
 use crate::health::{Health, HealthStatus};
+use crate::revisions::Revisions;
 
 /// The type of the condition that a commit can't be rendered or compared.
 pub const COMPARISON_ERROR: &str = "ComparisonError";
@@ -99,9 +100,9 @@ pub struct Status {
     /// When the application was last compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconciled_at: Option<Timestamp>,
-    /// Argo CD's name of the source type: `Kustomize`, `Helm`, `Directory`.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub source_type: String,
+    /// How the objects were rendered.
+    #[serde(flatten)]
+    pub source_types: SourceTypes,
     /// Images and external URLs.
     pub summary: Summary,
 }
@@ -112,10 +113,10 @@ impl Status {
         self.conditions.iter().any(|condition| condition.kind == kind)
     }
 
-    /// The last operation, where it was a failed sync of the commit `revision`: only a person retries that.
-    pub fn failed(&self, revision: &str) -> Option<&OperationState> {
+    /// The last operation, where it was a failed sync of these commits: only a person retries that.
+    pub fn failed(&self, revisions: &Revisions) -> Option<&OperationState> {
         let last = self.operation_state.as_ref()?;
-        (last.phase.is_failed() && last.attempted() == Some(revision)).then_some(last)
+        (last.phase.is_failed() && last.attempted() == Some(revisions)).then_some(last)
     }
 }
 
@@ -125,10 +126,10 @@ impl Status {
 pub struct Sync {
     /// The sum of its objects' statuses.
     pub status: SyncStatus,
-    /// The compared commit.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub revision: String,
-    /// The compared source and destination, with parameters as digests.
+    /// The compared commits.
+    #[serde(flatten)]
+    pub revisions: Revisions,
+    /// The compared sources and destination of an Application with several sources, without parameters and values.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub compared_to: Map<String, Value>,
 }
@@ -217,20 +218,45 @@ impl ResourceStatus {
 pub struct Deployment {
     /// Increases by one; the argument of `rollback`.
     pub id: u64,
-    /// The deployed commit.
-    #[serde(default)]
-    pub revision: String,
+    /// The deployed commits.
+    #[serde(flatten)]
+    pub revisions: Revisions,
     /// Time of completion.
     pub deployed_at: Timestamp,
     /// Time of the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deploy_started_at: Option<Timestamp>,
-    /// The source, with parameters as digests.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub source: Map<String, Value>,
+    /// The sources, without parameters and values.
+    #[serde(flatten)]
+    pub sources: RecordedSources,
     /// Who started it.
     #[serde(default, skip_serializing_if = "Initiator::is_unknown")]
     pub initiated_by: Initiator,
+}
+
+/// What an operation deployed, in the shape of `spec.source` or of `spec.sources`; the other is empty.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecordedSources {
+    /// `spec.source`.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub source: Map<String, Value>,
+    /// `spec.sources`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Map<String, Value>>,
+}
+
+/// Argo CD's names of the source types, `Kustomize`, `Helm` or `Directory`: that of `spec.source`, or those of
+/// `spec.sources`, where one that only lends its files has none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SourceTypes {
+    /// That of `spec.source`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub source_type: String,
+    /// Those of `spec.sources`, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub source_types: Vec<String>,
 }
 
 /// Who started an operation.
@@ -300,10 +326,10 @@ fn is_zero_u32(number: &u32) -> bool {
 }
 
 impl OperationState {
-    /// The commit whose objects the operation applied, or tried to; `None` where it stopped earlier.
-    pub fn attempted(&self) -> Option<&str> {
+    /// The commits whose objects the operation applied, or tried to; `None` where it stopped earlier.
+    pub fn attempted(&self) -> Option<&Revisions> {
         let result = self.sync_result.as_ref().filter(|result| !result.resources.is_empty())?;
-        Some(&result.revision)
+        Some(&result.revisions)
     }
 
     /// Whether the operation was a selective sync.
@@ -324,11 +350,12 @@ impl OperationState {
 pub struct SyncResult {
     /// One result per object.
     pub resources: Vec<ResourceResult>,
-    /// The synced commit.
-    pub revision: String,
-    /// The source, with parameters as digests.
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    pub source: Map<String, Value>,
+    /// The synced commits.
+    #[serde(flatten, serialize_with = "Revisions::serialize_result")]
+    pub revisions: Revisions,
+    /// The sources, without parameters and values.
+    #[serde(flatten)]
+    pub sources: RecordedSources,
 }
 
 /// The result of one object.
@@ -428,12 +455,12 @@ mod tests {
             serde_json::from_value(json!({"operationState": last})).unwrap()
         };
         let some = json!([{"kind": "ConfigMap", "name": "a"}]);
-        assert!(status("Failed", some.clone()).failed("abc").is_some());
-        assert!(status("Error", some.clone()).failed("abc").is_some());
-        assert!(status("Failed", some.clone()).failed("def").is_none());
-        assert!(status("Succeeded", some.clone()).failed("abc").is_none());
-        assert!(status("Running", some).failed("abc").is_none());
-        assert!(status("Failed", json!([])).failed("abc").is_none());
-        assert!(Status::default().failed("").is_none());
+        assert!(status("Failed", some.clone()).failed(&"abc".into()).is_some());
+        assert!(status("Error", some.clone()).failed(&"abc".into()).is_some());
+        assert!(status("Failed", some.clone()).failed(&"def".into()).is_none());
+        assert!(status("Succeeded", some.clone()).failed(&"abc".into()).is_none());
+        assert!(status("Running", some).failed(&"abc".into()).is_none());
+        assert!(status("Failed", json!([])).failed(&"abc".into()).is_none());
+        assert!(Status::default().failed(&"".into()).is_none());
     }
 }

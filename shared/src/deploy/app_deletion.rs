@@ -256,8 +256,8 @@ async fn delete_removed(
     }
     let request = if cascade.is_some() && prepare::has_deletion_hooks(&recorded.state) {
         let checkouts = Checkouts::new(engine.github.clone());
-        let revision = prepare::deployed(&recorded.state);
-        let request = Box::pin(prepare::prepare(engine, &checkouts, member, &revision)).await?;
+        let revisions = prepare::deployed(&recorded.state);
+        let request = Box::pin(prepare::prepare(engine, &checkouts, member, &revisions)).await?;
         SyncRequest { destination: destination.clone(), ..request }
     } else {
         prepare::for_deletion(recorded, destination.clone(), Some(member))

@@ -72,7 +72,7 @@ async fn compare_live(
         SyncStatus::Synced => AppSyncStatus::Healthy,
     };
     if outcome.phase == AppSyncStatus::Healthy {
-        state.attempt.reach(&request.revision, request.spec_digest.as_deref(), Reached::All);
+        state.attempt.reach(&request.revisions, request.spec_digest.as_deref(), Reached::All);
     }
     let told = ReportedOutOfSync(digest(request, &outcome, &compared));
     if ReportedOutOfSync::of(&state).as_ref() != Some(&told) && outcome.phase != AppSyncStatus::Healthy {
@@ -80,8 +80,9 @@ async fn compare_live(
     }
     told.keep(&mut state);
     ApplicationSummary(request.application.clone()).keep(&mut state);
-    observed.write(&mut state.status, &request.revision, Timestamp::now());
-    status::write_source(&mut state.status, &request.source_type, None);
+    observed.write(&mut state.status, &request.revisions, Timestamp::now());
+    status::write_compared_to(&mut state.status, &request.application);
+    status::write_source(&mut state.status, &request.source_types, None);
     session.write(&mut state, version.as_deref()).await.map_err(|error| chain(&error))?;
     Ok(outcome)
 }
@@ -89,18 +90,19 @@ async fn compare_live(
 /// A digest of what was told, without values: the same is not told twice.
 fn digest(request: &SyncRequest, outcome: &SyncOutcome, compared: &AppComparison) -> String {
     let prints: Vec<&str> = compared.found.iter().map(|found| found.fingerprint.as_str()).collect();
-    let text = json!([request.revision, outcome.changes, outcome.problems, prints]).to_string();
+    let text = json!([request.revisions.to_string(), outcome.changes, outcome.problems, prints]).to_string();
     hex::encode(Sha256::digest(text))
 }
 
 async fn notify(reporter: Option<&Reporter>, request: &SyncRequest, outcome: &SyncOutcome) {
     let Some(reporter) = reporter else { return };
     let SyncOutcome { phase, changes, problems, warnings, .. } = outcome;
+    let (repo, sha) = request.commit(request.reported);
     let report = SyncReport {
         app: &request.owner.instance,
         cluster: &request.destination.name,
-        repo: &request.repo,
-        sha: &request.revision,
+        repo,
+        sha,
         phase: *phase,
         changes,
         problems,

@@ -22,6 +22,7 @@ use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use slipway_cluster::state::AppKey;
+use slipway_gitops::Revisions;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -43,6 +44,7 @@ use crate::services::Services;
 use crate::source::{Checkouts, Repo};
 use crate::time;
 use app_deletion::RemovedApplication;
+use select::BranchHead;
 
 /// Applications that are synced concurrently: most of them wait for the cluster at any moment.
 const APPLICATION_CONCURRENCY: usize = 32;
@@ -188,16 +190,21 @@ impl WebhookWorker {
             let Some(member) = found.map(|at| root.members.swap_remove(at)) else {
                 let mut removed = Box::pin(app_deletion::find(&self.engine, &root)).await;
                 removed.retain(|removed| removed.key.instance() == rest.app);
-                let branch = BranchRef {
+                let branch = BranchHead {
                     repo: root.checkout.repo.clone(),
                     reference: self.engine.root.location.revision.clone(),
+                    head: root.checkout.sha.clone(),
                 };
-                let head = root.checkout.sha.clone();
-                return Ok(PushBatch { removed, projects: root.projects, ..PushBatch::new(checkouts, branch, head) });
+                return Ok(PushBatch { removed, projects: root.projects, ..PushBatch::new(checkouts, vec![branch]) });
             };
-            let head = checkouts.resolve(&member.repo, member.revision()).await;
-            let head = head.map_err(|error| Failure::of(&error, error.is_retryable()))?;
-            let branch = BranchRef { repo: member.repo.clone(), reference: member.revision().to_owned() };
+            let heads = member.tracked.resolve(&checkouts).await;
+            let heads = heads.map_err(|error| Failure::of(&error, error.is_retryable()))?;
+            let branches = member.tracked.at(&heads).into_iter().flatten().map(|(source, head)| BranchHead {
+                repo: source.repo.clone(),
+                reference: source.revision.clone(),
+                head: head.to_owned(),
+            });
+            let branches = branches.collect();
             let resumes = Some(rest.operation.clone()).filter(|id| Resume::of(id) != Resume::RefreshHealth);
             let reporter = self.engine.reporter();
             Ok::<_, Failure>(PushBatch {
@@ -207,7 +214,7 @@ impl WebhookWorker {
                 attempt: rest.attempt,
                 is_continuation: true,
                 waiting,
-                ..PushBatch::new(checkouts, branch, head)
+                ..PushBatch::new(checkouts, branches)
             })
         };
         match tokio::time::timeout_at(until, Box::pin(work)).await {
@@ -242,12 +249,12 @@ impl WebhookWorker {
     /// Selects the applications that track the branch, each with its commit.
     async fn select(&self, push: &Push) -> Result<PushBatch, Failure> {
         let checkouts = Checkouts::new(self.engine.github.clone());
-        let branch = BranchRef { repo: push.repo.clone(), reference: format!("heads/{}", push.branch()) };
-        let head = match checkouts.resolve(&branch.repo, &branch.reference).await {
+        let reference = format!("heads/{}", push.branch());
+        let head = match checkouts.resolve(&push.repo, &reference).await {
             Ok(head) => head,
             Err(error) if error.is_not_found() => {
                 tracing::info!("the branch is gone");
-                return Ok(PushBatch::new(checkouts, branch, String::new()));
+                return Ok(PushBatch::new(checkouts, Vec::new()));
             }
             Err(error) => return Err(Failure::of(&error, error.is_retryable())),
         };
@@ -269,7 +276,8 @@ impl WebhookWorker {
         members.sort_by_key(|member| member.depth);
         let reporter = self.engine.reporter();
         let projects = root.projects;
-        Ok(PushBatch { members, reporter, removed, projects, waiting, ..PushBatch::new(checkouts, branch, head) })
+        let branch = BranchHead { repo: push.repo.clone(), reference, head };
+        Ok(PushBatch { members, reporter, removed, projects, waiting, ..PushBatch::new(checkouts, vec![branch]) })
     }
 
     async fn sync_applications(&self, work: PushBatch, until: Instant, id: &str) -> Summary {
@@ -284,14 +292,14 @@ impl WebhookWorker {
         };
         let done = tokio::select! {
             done = syncs => done,
-            never = self.watch_branch(work, &moved) => match never {},
+            never = self.watch_branches(work, &moved) => match never {},
         };
         let mut summary = Summary::default();
         let mut outcomes: BTreeMap<CommitStatusTarget, Vec<(&str, &SyncOutcome)>> = BTreeMap::new();
-        for (app, target, outcome) in &done {
+        for (app, targets, outcome) in &done {
             summary.retry |= outcome.retry;
             summary.retry |= !self.enqueue_continuation(app, outcome).await;
-            if let Some(target) = target {
+            for target in targets {
                 outcomes.entry(target.clone()).or_default().push((app, outcome));
             }
         }
@@ -338,13 +346,14 @@ impl WebhookWorker {
     }
 
     /// Requeues the applications that wait for one that was just synced and that are not part of this batch.
-    async fn requeue_dependents(&self, work: &PushBatch, done: &[(String, Option<CommitStatusTarget>, SyncOutcome)]) {
+    async fn requeue_dependents(&self, work: &PushBatch, done: &[(String, Vec<CommitStatusTarget>, SyncOutcome)]) {
         let here: BTreeSet<String> = work.members.iter().map(ResolvedApplication::instance).collect();
         let well = done
             .iter()
             .filter(|(_, _, outcome)| outcome.phase == AppSyncStatus::Healthy && !outcome.changes.is_empty());
-        for (app, target, _) in well {
-            let sha = target.as_ref().map(|(_, sha, _)| report::short(sha)).unwrap_or_default();
+        for (app, targets, _) in well {
+            let shas: Vec<&str> = targets.iter().map(|(_, sha, _)| report::short(sha)).collect();
+            let sha = shas.join("-");
             for waiting in work.waiting.get(app).into_iter().flatten().filter(|waiting| !here.contains(*waiting)) {
                 let look = ResumeMessage {
                     app: waiting.clone(),
@@ -366,17 +375,17 @@ impl WebhookWorker {
         until: Instant,
         id: &str,
         stop: watch::Receiver<bool>,
-    ) -> (String, Option<CommitStatusTarget>, SyncOutcome) {
+    ) -> (String, Vec<CommitStatusTarget>, SyncOutcome) {
         let first = self.sync_once(member, &work.checkouts, work, until, id, stop.clone());
-        let (mut outcome, mut target) = Box::pin(first).await;
+        let (mut outcome, mut targets) = Box::pin(first).await;
         for _ in 1..MAX_REQUEUES {
             if !outcome.requeue {
                 break;
             }
             let checkouts = Checkouts::new(self.engine.github.clone());
-            (outcome, target) = Box::pin(self.sync_once(member, &checkouts, work, until, id, stop.clone())).await;
+            (outcome, targets) = Box::pin(self.sync_once(member, &checkouts, work, until, id, stop.clone())).await;
         }
-        (member.instance(), target, outcome)
+        (member.instance(), targets, outcome)
     }
 
     async fn sync_once(
@@ -387,8 +396,13 @@ impl WebhookWorker {
         until: Instant,
         id: &str,
         stop: watch::Receiver<bool>,
-    ) -> (SyncOutcome, Option<CommitStatusTarget>) {
+    ) -> (SyncOutcome, Vec<CommitStatusTarget>) {
         let reporter = work.reporter.as_ref();
+        let heads = member.tracked.resolve(checkouts).await;
+        let revisions = heads.as_ref().map_or_else(|_| member.tracked.unresolved(), Revisions::clone);
+        let moved = select::moved(member, &revisions, &work.branches);
+        let source = select::reported(member, &moved);
+        let told = (&revisions, source);
         if member.app.is_skipped {
             // Reported when the annotation appears, not again with every push.
             let reporter = if skip::note(&self.engine, member, id).await { reporter } else { None };
@@ -397,30 +411,29 @@ impl WebhookWorker {
                 problems: vec![skipped(member)],
                 ..SyncOutcome::default()
             };
-            let revision = checkouts.resolve(&member.repo, member.revision()).await;
-            let revision = revision.unwrap_or_else(|_| member.revision().to_owned());
-            return (self.report(member, &revision, reporter, outcome, id).await, None);
+            return (self.report(member, told, reporter, outcome, id).await, Vec::new());
         }
-        let revision = match checkouts.resolve(&member.repo, member.revision()).await {
-            Ok(revision) => revision,
-            Err(error) => {
-                let outcome = SyncOutcome::failed(chain(&error), error.is_retryable());
-                return (self.report(member, member.revision(), reporter, outcome, id).await, None);
-            }
-        };
-        let label = self.engine.clusters.display_name(&member.permit.cluster).to_owned();
-        let target = Some((member.repo.clone(), revision.clone(), label));
+        if let Err(error) = heads {
+            let outcome = SyncOutcome::failed(chain(&error), error.is_retryable());
+            return (self.report(member, told, reporter, outcome, id).await, Vec::new());
+        }
+        let label = self.engine.clusters.display_name(&member.permit.cluster);
+        let pairs = member.tracked.at(&revisions).into_iter().flatten().enumerate();
+        let pairs = pairs.filter(|(at, _)| moved.contains(at));
+        let targets = pairs.map(|(_, (source, sha))| (source.repo.clone(), sha.to_owned(), label.to_owned())).collect();
         if member.is_automated()
             && let Some(held) = member.blocked_by_window(false, Timestamp::now())
         {
             let outcome = SyncOutcome { phase: AppSyncStatus::Held, problems: vec![held], ..SyncOutcome::default() };
-            return (self.report(member, &revision, reporter, outcome, id).await, target);
+            return (self.report(member, told, reporter, outcome, id).await, targets);
         }
-        let outcome = match Box::pin(prepare::prepare(&self.engine, checkouts, member, &revision)).await {
-            Ok(request) if !member.is_automated() => {
+        let outcome = match Box::pin(prepare::prepare(&self.engine, checkouts, member, &revisions)).await {
+            Ok(mut request) if !member.is_automated() => {
+                request.reported = source;
                 Box::pin(manual::compare(&self.engine, reporter, &request, id)).await
             }
             Ok(mut request) => {
+                request.reported = source;
                 request.resume_operation.clone_from(&work.resume_operation);
                 // A long sync goes on in the application's own message group, so that it does not delay other commits
                 // of the branch.
@@ -430,18 +443,18 @@ impl WebhookWorker {
                     Err(failure) => {
                         let retry = failure.class == Class::Retryable;
                         let outcome = SyncOutcome::failed(failure.message, retry);
-                        return (self.report(member, &revision, reporter, outcome, id).await, target);
+                        return (self.report(member, told, reporter, outcome, id).await, targets);
                     }
                 };
                 Box::pin(sync::sync(&request, reporter, id, times, stop)).await
             }
             Err(error) => {
-                render_failure::record(&self.engine, member, &revision, &error, id).await;
+                render_failure::record(&self.engine, member, &revisions, &error, id).await;
                 let outcome = SyncOutcome::failed(chain(&error), error.is_retryable());
-                self.report(member, &revision, reporter, outcome, id).await
+                self.report(member, told, reporter, outcome, id).await
             }
         };
-        (outcome, target)
+        (outcome, targets)
     }
 
     /// Derives the deadlines of this invocation.
@@ -451,11 +464,11 @@ impl WebhookWorker {
         Deadlines { hand_over_at, timeout: self.engine.sync_timeout, reschedules: rests, ..Deadlines::until(until) }
     }
 
-    /// Reports an application that is not even tried, unless a retry follows.
+    /// Reports an application that is not even tried, at a commit of one of its sources, unless a retry follows.
     async fn report(
         &self,
         member: &ResolvedApplication,
-        revision: &str,
+        (revisions, at): (&Revisions, usize),
         reporter: Option<&Reporter>,
         outcome: SyncOutcome,
         id: &str,
@@ -463,12 +476,13 @@ impl WebhookWorker {
         if !outcome.retry && !member.app.is_skipped {
             skip::note(&self.engine, member, id).await;
         }
-        if let Some(reporter) = reporter.filter(|_| !outcome.retry) {
+        let commit = member.tracked.at(revisions).and_then(|mut pairs| pairs.nth(at));
+        if let (Some(reporter), Some((source, sha))) = (reporter.filter(|_| !outcome.retry), commit) {
             let deployment = report::SyncReport {
                 app: &member.instance(),
                 cluster: self.engine.clusters.display_name(&member.permit.cluster),
-                repo: &member.repo.to_string(),
-                sha: revision,
+                repo: &source.repo.to_string(),
+                sha,
                 phase: outcome.phase,
                 changes: &outcome.changes,
                 problems: &outcome.problems,
@@ -479,16 +493,18 @@ impl WebhookWorker {
         outcome
     }
 
-    /// Sets `moved` when the branch is no longer at its head: the message of the newer commit waits behind this one.
-    async fn watch_branch(&self, work: &PushBatch, moved: &watch::Sender<bool>) -> std::convert::Infallible {
-        let mut etag = None;
+    /// Sets `moved` when a branch is no longer at its head: the message of the newer commit waits behind this one, or
+    /// for the Lease.
+    async fn watch_branches(&self, work: &PushBatch, moved: &watch::Sender<bool>) -> std::convert::Infallible {
+        let mut etags = vec![None; work.branches.len()];
         loop {
             tokio::time::sleep(BRANCH_POLL_INTERVAL).await;
-            let BranchRef { repo, reference } = &work.branch;
-            if let Ok(Some(now)) = Box::pin(self.engine.github.resolve_again(repo, reference, &mut etag)).await
-                && now != work.head
-            {
-                moved.send_replace(true);
+            for (BranchHead { repo, reference, head }, etag) in work.branches.iter().zip(&mut etags) {
+                if let Ok(Some(now)) = Box::pin(self.engine.github.resolve_again(repo, reference, etag)).await
+                    && now != *head
+                {
+                    moved.send_replace(true);
+                }
             }
         }
     }
@@ -503,13 +519,13 @@ pub(crate) async fn dependencies(
 ) -> Result<Dependencies, Failure> {
     let mut on = Vec::new();
     for sibling in member.after.as_ref().map_err(|error| Failure::terminal(error))? {
-        let Dependency { instance, identity, repo, revision, destination } = &**sibling;
-        let wanted = match revision {
-            Some(revision) => {
-                let head = checkouts.resolve(repo, revision).await;
-                head.map_err(|error| Failure::of(&error, error.is_retryable()))?
+        let Dependency { instance, identity, tracked, destination } = &**sibling;
+        let wanted = match tracked {
+            Some(tracked) => {
+                let heads = tracked.resolve(checkouts).await;
+                heads.map_err(|error| Failure::of(&error, error.is_retryable()))?
             }
-            None => String::new(),
+            None => Revisions::default(),
         };
         let found = engine.clusters.get(&destination.server, &destination.name).await;
         let cluster = found.map_err(|error| Failure::of(&error, error.is_retryable()))?.cluster;
@@ -523,16 +539,10 @@ pub(crate) async fn dependencies(
 /// The target of a commit status: repository, commit and cluster.
 type CommitStatusTarget = (Repo, String, String);
 
-/// A tracked branch.
-struct BranchRef {
-    repo: Repo,
-    reference: String,
-}
-
 struct PushBatch {
     checkouts: Checkouts,
-    branch: BranchRef,
-    head: String,
+    /// The branch that was pushed, or all that the one application tracks.
+    branches: Vec<BranchHead>,
     members: Vec<ResolvedApplication>,
     reporter: Option<Reporter>,
     /// The id of the operation to resume, where the batch is not a new commit.
@@ -550,13 +560,12 @@ struct PushBatch {
 }
 
 impl PushBatch {
-    /// Creates an empty batch for `branch`, whose head is `head`.
-    fn new(checkouts: Checkouts, branch: BranchRef, head: String) -> Self {
+    /// Creates an empty batch for `branches`.
+    fn new(checkouts: Checkouts, branches: Vec<BranchHead>) -> Self {
         let (members, removed, projects) = (Vec::new(), Vec::new(), Projects::default());
         Self {
             checkouts,
-            branch,
-            head,
+            branches,
             members,
             reporter: None,
             resume_operation: None,

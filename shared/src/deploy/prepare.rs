@@ -11,18 +11,18 @@ use sha2::Sha256;
 use slipway_budget::Budget;
 use slipway_cluster::Cluster;
 use slipway_cluster::state::{AppKey, State, StoredState};
-use slipway_gitops::GroupVersionKind;
 use slipway_gitops::annotations::{self, HookType};
 use slipway_gitops::normalize::NormalizeError;
 use slipway_gitops::prune_guard::Propagation;
-use slipway_gitops::status::Initiator;
+use slipway_gitops::status::{Initiator, SourceTypes};
 use slipway_gitops::sync::{NamespaceMetadata, Options, Prune};
+use slipway_gitops::{GroupVersionKind, Revisions};
 use slipway_manifest::Object;
 use slipway_manifest::names::{self, NameError};
 
 use super::lookups::{self, LookupError};
 use crate::app::project::Denied;
-use crate::app::{Application, ProjectPermissions, skip};
+use crate::app::{Application, ProjectPermissions, Source, skip};
 use crate::clusters::{ClusterError, ConnectedCluster};
 use crate::notify::subscribe::Subscriptions;
 use crate::reconcile::notes::{ApplicationSummary, Note as _};
@@ -31,9 +31,10 @@ use crate::reconcile::sync::retry::Backoff;
 use crate::reconcile::sync::{AppOwner, SyncPolicy};
 use crate::render::{self, Context, RenderError, Rendered, SourceType};
 use crate::root::ResolvedApplication;
+use crate::root::tracked::TrackedSource;
 use crate::services::Services;
 use crate::source::Checkouts;
-use crate::source::github::GithubError;
+use crate::source::github::{Checkout, GithubError};
 use crate::source::verify::VerifyError;
 
 /// Argo CD's own finalizers for hooks of the deletion (argoproj/argo-cd
@@ -53,35 +54,41 @@ pub enum PrepareError {
     /// The source needs files that the commit does not hold.
     #[error(transparent)]
     Source(#[from] VerifyError),
-    /// The source can't be rendered.
-    #[error("failed to render {app} at {revision}")]
+    /// The commits are of other sources than the Application has.
+    #[error("failed to render {app}: the commits {at} are of other sources than it has now")]
+    OtherSources {
+        /// The application's name.
+        app: String,
+        /// The commits.
+        at: String,
+    },
+    /// A source can't be rendered.
+    #[error("failed to render {app} at {at}")]
     Render {
         /// The application's name.
         app: String,
-        /// The commit's SHA.
-        revision: String,
+        /// The commit, and which repository's where there are several.
+        at: String,
         /// The tool's error.
         #[source]
         source: Box<RenderError>,
     },
     /// A rendered object has no valid kind, name or namespace.
-    #[error("failed to render {app} at {revision}")]
+    #[error("failed to render {app} at {at}")]
     Name {
         /// The application's name.
         app: String,
-        /// The commit's SHA.
-        revision: String,
+        /// The commit, as of [`PrepareError::Render`].
+        at: String,
         /// The object's error.
         #[source]
         source: Box<NameError>,
     },
     /// The cluster's facts could not be gathered for a chart.
-    #[error("failed to render {app} at {revision}")]
+    #[error("failed to render {app}")]
     Facts {
         /// The application's name.
         app: String,
-        /// The commit's SHA.
-        revision: String,
         /// The error of the lookup.
         #[source]
         source: Box<LookupError>,
@@ -104,84 +111,132 @@ impl PrepareError {
             Self::Github(error) => error.is_retryable(),
             Self::Cluster(error) => error.is_retryable(),
             Self::Facts { source, .. } => source.is_retryable(),
-            Self::Source(_) | Self::Render { .. } | Self::Name { .. } | Self::Denied(_) | Self::Rules(_) => false,
+            Self::Source(_)
+            | Self::OtherSources { .. }
+            | Self::Render { .. }
+            | Self::Name { .. }
+            | Self::Denied(_)
+            | Self::Rules(_) => false,
         }
     }
 }
 
 /// The rendered objects of an application, and what the render depended on.
 pub struct Render {
-    /// Everything that the source renders to, hooks included.
-    pub rendered: Rendered,
-    /// Argo CD's name of the source type: `Kustomize`, `Helm`, `Directory`.
-    pub source_type: String,
+    /// Everything that the sources render to, hooks included, in the order of the sources.
+    pub objects: Vec<Object>,
+    /// Warnings for the user.
+    pub warnings: Vec<String>,
+    /// How the objects were rendered.
+    pub source_types: SourceTypes,
     /// The time of the first deployment, where a chart could use it.
     pub first: Option<Timestamp>,
 }
 
-/// Fetches and renders `member` at the commit `revision`. `destination` is the cluster's display name; `cluster`
-/// answers the charts' lookups.
+/// Fetches and renders every source of `member`, each at its commit of `revisions`. `destination` is the cluster's
+/// display name; `cluster` answers the charts' lookups.
 pub async fn render(
     engine: &Services,
     member: &ResolvedApplication,
     checkouts: &Checkouts,
-    revision: &str,
+    revisions: &Revisions,
     destination: &str,
     cluster: &Cluster,
 ) -> Result<Render, PrepareError> {
     allowed(member)?;
-    let checkout = checkouts.get(&member.repo, revision).await?;
-    checkout.special.check_folder(&member.app.source.path)?;
-    let failed = |source| PrepareError::Render {
-        app: member.instance(),
-        revision: revision.to_owned(),
-        source: Box::new(source),
-    };
-    let unknown = |source| PrepareError::Facts {
-        app: member.instance(),
-        revision: revision.to_owned(),
-        source: Box::new(source),
-    };
-    let source_type = render::source_type(&checkout.tree, &member.app.source).map_err(|e| failed(e.into()))?;
-    member.permit.refused_tool(source_type.tool()).map_or(Ok(()), Err)?;
-    let has_charts = match source_type {
+    let tracked = member.tracked.at(revisions);
+    let tracked =
+        tracked.ok_or_else(|| PrepareError::OtherSources { app: member.instance(), at: revisions.short() })?;
+    let (mut files, mut references) = (Vec::new(), BTreeMap::new());
+    for (source, (TrackedSource { repo, .. }, commit)) in member.app.all_sources().iter().zip(tracked) {
+        let checkout = checkouts.get(repo, commit).await?;
+        references.extend(source.reference.clone().map(|reference| (reference, Arc::clone(&checkout))));
+        files.push((source, checkout));
+    }
+    let with_manifests = files.iter().filter(|(source, _)| member.app.has_manifests(source));
+    let sources: Vec<(Application, &Arc<Checkout>)> =
+        member.app.per_source().into_iter().zip(with_manifests.map(|(_, checkout)| checkout)).collect();
+    let mut types = Vec::new();
+    for (app, checkout) in &sources {
+        checkout.special.check_folder(&app.source.path)?;
+        let found = render::source_type(&checkout.tree, &app.source);
+        let found = found.map_err(|error| failed(member, checkout, error.into()))?;
+        member.permit.refused_tool(found.tool()).map_or(Ok(()), Err)?;
+        types.push(found);
+    }
+    let mut context = Context { build: member.build, references, ..Context::default() };
+    let has_charts = types.iter().any(|found| match found {
         SourceType::Helm => true,
         SourceType::Kustomize => member.build.enable_helm,
         SourceType::Directory | SourceType::Plugin => false,
-    };
-    let mut context = Context { revision: revision.to_owned(), build: member.build, ..Context::default() };
+    });
     if has_charts {
-        let owner = owner(engine, member);
-        context.facts = Box::pin(lookups::gather(engine, &owner, destination, cluster)).await.map_err(unknown)?;
+        let (owner, unknown) = (owner(engine, member), |source| PrepareError::Facts { app: member.instance(), source });
+        let facts = Box::pin(lookups::gather(engine, &owner, destination, cluster)).await;
+        context.facts = facts.map_err(|error| unknown(Box::new(error)))?;
     }
-    let mut warnings = Vec::new();
-    let mut round = 1;
-    let app = Arc::new(member.app.clone());
+    let (mut objects, mut warnings) = (Vec::new(), Vec::new());
+    for (app, checkout) in sources {
+        let rendered = Box::pin(render_source(member, app, checkout, &mut context, cluster)).await?;
+        objects.extend(rendered.objects);
+        warnings.extend(rendered.warnings);
+    }
+    warnings.extend(leave_out(&mut objects, &member.permit));
+    objects.retain(|object| !member.permit.keeps_out(object));
+    let mut types = types.into_iter().map(|found| format!("{found:?}"));
+    let source_types = if member.app.sources.is_empty() {
+        SourceTypes { source_type: types.next().unwrap_or_default(), ..SourceTypes::default() }
+    } else {
+        let name = |(source, _): &(&Source, _)| {
+            if member.app.has_manifests(source) { types.next() } else { None }.unwrap_or_default()
+        };
+        SourceTypes { source_types: files.iter().map(name).collect(), ..SourceTypes::default() }
+    };
+    let first = has_charts.then_some(context.facts.now);
+    Ok(Render { objects, warnings, source_types, first })
+}
+
+/// Renders one source: `app` has it as its only one. What charts look up is added to the facts of `context`.
+async fn render_source(
+    member: &ResolvedApplication,
+    app: Application,
+    checkout: &Arc<Checkout>,
+    context: &mut Context,
+    cluster: &Cluster,
+) -> Result<Rendered, PrepareError> {
+    let unknown = |source| PrepareError::Facts { app: member.instance(), source: Box::new(source) };
+    context.revision.clone_from(&checkout.sha);
+    let (mut warnings, mut round, app) = (Vec::new(), 1, Arc::new(app));
     let mut rendered = loop {
-        let (checkout, app, inputs) = (Arc::clone(&checkout), Arc::clone(&app), context.clone());
-        let work =
-            move |budget: &Budget| render::render(&checkout.tree, &app, &Context { budget: budget.clone(), ..inputs });
-        let rendered = render::in_background(work).await.map_err(failed)?;
+        let (tree, app, inputs) = (Arc::clone(&checkout.tree), Arc::clone(&app), context.clone());
+        let work = move |budget: &Budget| render::render(&tree, &app, &Context { budget: budget.clone(), ..inputs });
+        let rendered = render::in_background(work).await.map_err(|error| failed(member, checkout, error))?;
         let Some(need) = rendered.needs.first() else { break rendered };
         if round == lookups::MAX_LOOKUP_ROUNDS {
             return Err(unknown(LookupError::Endless { kind: need.kind.clone(), name: need.name.clone() }));
         }
         round += 1;
-        warnings.extend(
-            Box::pin(lookups::resolve_lookups(&mut context.facts, rendered.needs, member, cluster))
-                .await
-                .map_err(unknown)?,
-        );
+        let found = Box::pin(lookups::resolve_lookups(&mut context.facts, rendered.needs, member, cluster)).await;
+        warnings.extend(found.map_err(unknown)?);
     };
-    let nowhere =
-        |source| PrepareError::Name { app: member.instance(), revision: revision.to_owned(), source: Box::new(source) };
+    let nowhere = |source| PrepareError::Name {
+        app: member.instance(),
+        at: rendered_at(member, checkout),
+        source: Box::new(source),
+    };
     rendered.objects.iter().try_for_each(names::check).map_err(nowhere)?;
-    warnings.extend(leave_out(&mut rendered.objects, &member.permit));
-    rendered.objects.retain(|object| !member.permit.keeps_out(object));
-    rendered.warnings.extend(warnings);
     checkout.special.check_files(&rendered.files)?;
-    let first = has_charts.then_some(context.facts.now);
-    Ok(Render { rendered, source_type: format!("{source_type:?}"), first })
+    rendered.warnings.extend(warnings);
+    Ok(rendered)
+}
+
+fn failed(member: &ResolvedApplication, checkout: &Checkout, source: RenderError) -> PrepareError {
+    PrepareError::Render { app: member.instance(), at: rendered_at(member, checkout), source: Box::new(source) }
+}
+
+/// The commit of a source for messages; with its repository where the Application has several sources.
+fn rendered_at(member: &ResolvedApplication, Checkout { repo, sha, .. }: &Checkout) -> String {
+    if member.app.sources.is_empty() { sha.clone() } else { format!("{sha} of {repo}") }
 }
 
 /// Drops the kinds that `argocd-cm` excludes, as Argo CD does, with a warning for each kind.
@@ -211,35 +266,36 @@ fn allowed(member: &ResolvedApplication) -> Result<(), Denied> {
     member.permit.denied.clone().map_or(Ok(()), Err)
 }
 
-/// Builds the request that syncs `member` to the commit `revision`.
+/// Builds the request that syncs `member` to the commits `revisions`, one for each of its sources.
 pub async fn prepare(
     engine: &Services,
     checkouts: &Checkouts,
     member: &ResolvedApplication,
-    revision: &str,
+    revisions: &Revisions,
 ) -> Result<SyncRequest, PrepareError> {
     allowed(member)?;
     let app = &member.app;
     let destination = engine.clusters.get(&app.destination.server, &app.destination.name).await?;
-    let render = Box::pin(render(engine, member, checkouts, revision, &destination.name, &destination.cluster));
-    let Render { rendered, source_type, first } = render.await?;
+    let render = Box::pin(render(engine, member, checkouts, revisions, &destination.name, &destination.cluster));
+    let Render { objects, warnings: rendered, source_types, first } = render.await?;
     let mut warnings = app.warnings.clone();
-    warnings.extend(rendered.warnings);
+    warnings.extend(rendered);
     let subscriptions = Subscriptions::of(&app.object);
     warnings.extend(subscriptions.ignored.clone());
-    let about = application_summary(engine, member, revision, &rendered.objects);
+    let about = application_summary(engine, member, revisions, &objects);
     Ok(SyncRequest {
         owner: owner(engine, member),
         destination,
-        repo: member.repo.to_string(),
-        revision: revision.to_owned(),
+        repos: member.tracked.iter().map(|source| source.repo.to_string()).collect(),
+        reported: member.app.first_with_manifests(),
+        revisions: revisions.clone(),
         spec_digest: engine.state_key().await.ok().and_then(|key| spec_digest(&key, app)),
-        objects: rendered.objects,
+        objects,
         warnings,
         policy: policy_of(app),
         initiator: Initiator::automated(),
         resume_operation: None,
-        source_type,
+        source_types,
         permit: member.permit.clone(),
         rules: Arc::new(member.rules()?),
         checks: member.checks(),
@@ -269,15 +325,16 @@ pub fn for_deletion(
     SyncRequest {
         owner: AppOwner { key: key.clone(), instance: key.instance(), namespace: String::new() },
         destination,
-        repo: String::new(),
-        revision: deployed(state),
+        repos: Vec::new(),
+        reported: 0,
+        revisions: deployed(state),
         spec_digest: None,
         objects: Vec::new(),
         warnings: Vec::new(),
         policy: member.map(|member| policy_of(&member.app)).unwrap_or_default(),
         initiator: Initiator::automated(),
         resume_operation: None,
-        source_type: state.status.source_type.clone(),
+        source_types: state.status.source_types.clone(),
         first_deployed_at: None,
         permit: member.map_or_else(ProjectPermissions::allow_all, |member| member.permit.clone()),
         subscriptions: Subscriptions::default(),
@@ -287,10 +344,10 @@ pub fn for_deletion(
     }
 }
 
-/// Returns the commit that was last synced or tried; where there is none, the one that was last compared.
-pub fn deployed(state: &State) -> String {
-    let tried = Some(&state.attempt.revision).filter(|revision| !revision.is_empty());
-    tried.unwrap_or(&state.status.sync.revision).clone()
+/// Returns the commits that were last synced or tried; where there are none, those that were last compared.
+pub fn deployed(state: &State) -> Revisions {
+    let tried = Some(&state.attempt.revisions).filter(|revisions| !revisions.is_empty());
+    tried.unwrap_or(&state.status.sync.revisions).clone()
 }
 
 /// Whether the last deployment has hooks for its deletion.
@@ -348,8 +405,8 @@ pub fn policy_of(app: &Application) -> SyncPolicy {
 /// hooks the deployment in `state` has.
 pub(super) fn skipped_summary(engine: &Services, member: &ResolvedApplication, state: &State) -> Value {
     let known = deployed(state);
-    let revision = if known.is_empty() { member.revision() } else { &known };
-    let mut about = application_summary(engine, member, revision, &[]);
+    let revisions = if member.tracked.at(&known).is_some() { known } else { member.tracked.unresolved() };
+    let mut about = application_summary(engine, member, &revisions, &[]);
     let recorded = ApplicationSummary::of(state);
     let before = recorded.as_ref().and_then(|about| about.0.pointer("/metadata/finalizers")?.as_array());
     let hooks = before.into_iter().flatten().filter(|name| DELETION_HOOKS.iter().any(|(_, hook)| name == hook));
@@ -361,20 +418,28 @@ pub(super) fn skipped_summary(engine: &Services, member: &ResolvedApplication, s
 }
 
 /// Builds what `app get` shows of the Application, without parameters and values, which may be secret.
-fn application_summary(engine: &Services, member: &ResolvedApplication, revision: &str, objects: &[Object]) -> Value {
+fn application_summary(
+    engine: &Services,
+    member: &ResolvedApplication,
+    revisions: &Revisions,
+    objects: &[Object],
+) -> Value {
     let Application { name, project, source, destination, sync_policy, .. } = &member.app;
-    let folder = source.folder().unwrap_or_default();
-    let mut shown = json!({
-        "repoURL": format!("https://{}/{}", engine.root.location.url.host, member.repo),
-        "path": source.path,
-        "targetRevision": source.target_revision,
-    });
-    let prefix = source.kustomize.as_ref().and_then(|kustomize| kustomize.name_prefix.as_ref());
-    let files = source.helm.as_ref().and_then(|helm| helm.get("valueFiles"));
-    if let Some(fields) = shown.as_object_mut() {
-        fields.extend(prefix.map(|prefix| ("kustomize".to_owned(), json!({ "namePrefix": prefix }))));
-        fields.extend(files.map(|files| ("helm".to_owned(), json!({ "valueFiles": files }))));
-    }
+    let host = &engine.root.location.url.host;
+    let mut shown =
+        member.app.all_sources().iter().zip(member.tracked.iter()).map(|(source, TrackedSource { repo, .. })| {
+            source_summary(&member.app, source, &format!("https://{host}/{repo}"))
+        });
+    let (field, shown) = if member.app.sources.is_empty() {
+        ("source", shown.next().unwrap_or_default())
+    } else {
+        ("sources", shown.collect())
+    };
+    let at = member.app.first_with_manifests();
+    let url =
+        member.tracked.iter().nth(at).zip(revisions.as_slice().get(at)).map(|(TrackedSource { repo, .. }, commit)| {
+            format!("https://{host}/{repo}/tree/{commit}/{}", source.folder().unwrap_or_default())
+        });
     let automated =
         sync_policy.is_automated().then(|| policy_of(&member.app).options.prune).map(|prune| json!({ "prune": prune }));
     let hooks: BTreeSet<HookType> = objects.iter().filter_map(annotations::deletion_hook).collect();
@@ -391,12 +456,29 @@ fn application_summary(engine: &Services, member: &ResolvedApplication, revision
         "rootRevision": member.root,
         "spec": {
             "project": project,
-            "source": shown,
+            field: shown,
             "destination": { "server": destination.server, "name": destination.name,
                 "namespace": destination.namespace },
             "syncPolicy": { "automated": automated },
         },
         "syncWindows": member.permit.windows(&member.app),
-        "url": format!("https://{}/{}/tree/{revision}/{folder}", engine.root.location.url.host, member.repo),
+        "url": url,
     })
+}
+
+/// One source of `app`, as `app get` shows it.
+fn source_summary(app: &Application, source: &Source, url: &str) -> Value {
+    let mut shown = Map::from_iter([("repoURL".to_owned(), json!(url))]);
+    let prefix = source.kustomize.as_ref().and_then(|kustomize| kustomize.name_prefix.as_ref());
+    let files = source.helm.as_ref().and_then(|helm| helm.get("valueFiles"));
+    let path = Some(&source.path).filter(|_| app.has_manifests(source));
+    let fields = [
+        ("path", path.map(|path| json!(path))),
+        ("targetRevision", Some(json!(source.target_revision))),
+        ("ref", source.reference.as_ref().map(|name| json!(name))),
+        ("kustomize", prefix.map(|prefix| json!({ "namePrefix": prefix }))),
+        ("helm", files.map(|files| json!({ "valueFiles": files }))),
+    ];
+    shown.extend(fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+    Value::Object(shown)
 }

@@ -1,9 +1,10 @@
-//! Records a commit that can't be rendered as Unknown, with the reason, where the application has a state in its
+//! Records commits that can't be rendered as Unknown, with the reason, where the application has a state in its
 //! cluster: `app get` then agrees with the notification.
 
 use jiff::Timestamp;
 use slipway_cluster::lease::LockError;
 use slipway_cluster::state::{self, StateError};
+use slipway_gitops::Revisions;
 
 use super::prepare::{self, PrepareError};
 use crate::clusters::ClusterError;
@@ -33,19 +34,19 @@ impl From<LockError> for UnrenderedError {
     }
 }
 
-/// Records why `member` can't be synced to `revision`, unless a retry may succeed or the project refuses it. A failure
+/// Records why `member` can't be synced to `revisions`, unless a retry may succeed or the project refuses it. A failure
 /// to record is only logged. Gives whether it was recorded.
 pub(crate) async fn record(
     engine: &Services,
     member: &ResolvedApplication,
-    revision: &str,
+    revisions: &Revisions,
     error: &PrepareError,
     holder: &str,
 ) -> bool {
     if error.is_retryable() || matches!(error, PrepareError::Denied(_) | PrepareError::Cluster(_)) {
         return false;
     }
-    let written = Box::pin(write(engine, member, revision, &chain(error), holder)).await;
+    let written = Box::pin(write(engine, member, revisions, &chain(error), holder)).await;
     if let Err(failure) = &written {
         tracing::warn!(app = member.instance(), error = chain(failure), "failed to record why it is not deployed");
     }
@@ -55,7 +56,7 @@ pub(crate) async fn record(
 async fn write(
     engine: &Services,
     member: &ResolvedApplication,
-    revision: &str,
+    revisions: &Revisions,
     problem: &str,
     holder: &str,
 ) -> Result<bool, UnrenderedError> {
@@ -69,15 +70,15 @@ async fn write(
         // The worker that holds the application writes its state.
         Opened::HeldBy(_) => return Ok(false),
     };
-    let written = session.hold(Box::pin(write_error(&session, revision, problem))).await;
+    let written = session.hold(Box::pin(write_error(&session, revisions, problem))).await;
     session.close().await;
     written??;
     Ok(true)
 }
 
-async fn write_error(session: &Session, revision: &str, problem: &str) -> Result<(), StateError> {
+async fn write_error(session: &Session, revisions: &Revisions, problem: &str) -> Result<(), StateError> {
     let Some(mut stored) = session.read().await? else { return Ok(()) };
     let version = stored.version().to_owned();
-    status::write_comparison_error(&mut stored.state.status, revision, problem, Timestamp::now());
+    status::write_comparison_error(&mut stored.state.status, revisions, problem, Timestamp::now());
     session.write(&mut stored.state, Some(&version)).await
 }

@@ -1,27 +1,57 @@
 //! Selects the applications that a push concerns, and sums up their results for the commit status.
 
+use slipway_gitops::Revisions;
+
 use crate::event::queue::Push;
 use crate::notify::report::AppSyncStatus;
 use crate::reconcile::sync::SyncOutcome;
 use crate::root::ResolvedApplication;
-use crate::source::Checkouts;
+use crate::root::tracked::TrackedSource;
 use crate::source::github::{CommitState, GithubError};
+use crate::source::{Checkouts, Repo};
 
-/// Whether `member` tracks the branch of `push`, whose head is `head`: by name, or by `HEAD` where the branch is the
-/// default one.
+/// Whether one of the sources of `member` tracks the branch of `push`, whose head is `head`: by name, or by `HEAD` where
+/// the branch is the default one.
 pub(super) async fn tracks(
     member: &ResolvedApplication,
     push: &Push,
     head: &str,
     checkouts: &Checkouts,
 ) -> Result<bool, GithubError> {
-    if member.repo != push.repo {
-        return Ok(false);
+    for source in member.tracked.iter().filter(|source| source.repo == push.repo) {
+        let is_tracked = match source.revision.as_str() {
+            "HEAD" => checkouts.resolve(&push.repo, "HEAD").await? == head,
+            revision => revision == push.branch() || revision == push.reference,
+        };
+        if is_tracked {
+            return Ok(true);
+        }
     }
-    match member.revision() {
-        "HEAD" => Ok(checkouts.resolve(&push.repo, "HEAD").await? == head),
-        revision => Ok(revision == push.branch() || revision == push.reference),
-    }
+    Ok(false)
+}
+
+/// A tracked branch, and its head.
+pub(super) struct BranchHead {
+    pub repo: Repo,
+    pub reference: String,
+    pub head: String,
+}
+
+/// The places of the sources of `member` whose commits of `revisions` are heads of `branches`; all of them where none
+/// is, as where only the Application's own manifest was pushed.
+pub(super) fn moved(member: &ResolvedApplication, revisions: &Revisions, branches: &[BranchHead]) -> Vec<usize> {
+    let pairs = || member.tracked.at(revisions).into_iter().flatten().enumerate();
+    let is_head = |(source, sha): (&TrackedSource, &str)| {
+        branches.iter().any(|branch| branch.repo == source.repo && branch.head == sha)
+    };
+    let moved: Vec<usize> = pairs().filter(|(_, pair)| is_head(*pair)).map(|(at, _)| at).collect();
+    if moved.is_empty() { pairs().map(|(at, _)| at).collect() } else { moved }
+}
+
+/// The source whose commit messages are about: the one that moved, or the first with manifests where that may be any.
+pub(super) fn reported(member: &ResolvedApplication, moved: &[usize]) -> usize {
+    let main = member.app.first_with_manifests();
+    if moved.contains(&main) { main } else { moved.first().copied().unwrap_or(main) }
 }
 
 /// Derives the state and description of a commit status: the worst application decides.
@@ -53,7 +83,108 @@ pub(super) fn commit_status(outcomes: &[&SyncOutcome]) -> (CommitState, String) 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+    use slipway_gitops::argocd_cm::Overrides;
+    use slipway_manifest::Object;
+
     use super::*;
+    use crate::app::{Application, ProjectPermissions};
+    use crate::render::BuildOptions;
+    use crate::root::tracked::TrackedSources;
+
+    fn member(spec: &Value) -> Result<ResolvedApplication, String> {
+        let mut spec = spec.clone();
+        spec["destination"] = json!({"name": "in-cluster"});
+        let object = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "web"},
+            "spec": spec});
+        let app = Application::from_object(&Object::from_value(object).unwrap()).unwrap();
+        Ok(ResolvedApplication {
+            tracked: TrackedSources::of(&app, "github.com")?,
+            app,
+            permit: ProjectPermissions::allow_all(),
+            overrides: Arc::new(Overrides::default()),
+            build: BuildOptions::default(),
+            root: String::new(),
+            after: Ok(Vec::new()),
+            depth: 0,
+            is_kept: false,
+        })
+    }
+
+    fn source(repo: &str, more: &Value) -> Value {
+        let mut source = json!({"repoURL": format!("https://github.com/acme/{repo}"), "targetRevision": "main"});
+        source.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+        source
+    }
+
+    /// Values of one repository for the chart of another, and plain manifests of the first at another branch.
+    fn several() -> ResolvedApplication {
+        let next = json!({"path": "extra", "targetRevision": "next"});
+        let sources = [
+            source("values", &json!({"ref": "values"})),
+            source("charts", &json!({"path": "web"})),
+            source("values", &next),
+        ];
+        member(&json!({ "sources": sources })).unwrap()
+    }
+
+    fn heads(commits: &[&str]) -> Revisions {
+        Revisions::PerSource(commits.iter().map(|commit| (*commit).to_owned()).collect())
+    }
+
+    #[test]
+    fn the_sources_of_a_push_are_those_at_its_head() {
+        let (several, at) = (several(), heads(&["v1", "c1", "v2"]));
+        let branch = |repo: &str, head: &str| BranchHead {
+            repo: format!("acme/{repo}").parse().unwrap(),
+            reference: "main".to_owned(),
+            head: head.to_owned(),
+        };
+        for (branches, expected, told) in [
+            (vec![branch("values", "v1")], vec![0], 0),
+            (vec![branch("charts", "c1")], vec![1], 1),
+            (vec![branch("values", "v2")], vec![2], 2),
+            // The root's, and one that has moved on meanwhile.
+            (vec![branch("root", "r1")], vec![0, 1, 2], 1),
+            (vec![branch("values", "v0")], vec![0, 1, 2], 1),
+            (vec![branch("values", "v1"), branch("charts", "c1"), branch("values", "v2")], vec![0, 1, 2], 1),
+        ] {
+            let moved = moved(&several, &at, &branches);
+            assert_eq!((reported(&several, &moved), moved), (told, expected));
+        }
+    }
+
+    #[test]
+    fn commits_are_of_the_sources_that_the_application_has() {
+        let several = several();
+        let pairs = heads(&["v1", "c1", "v2"]);
+        let pairs: Vec<_> = several.tracked.at(&pairs).unwrap().map(|(one, at)| (one.revision.as_str(), at)).collect();
+        assert_eq!(pairs, [("main", "v1"), ("main", "c1"), ("next", "v2")]);
+        for other in [heads(&["v1", "c1"]), heads(&[]), "v1".into(), Revisions::default()] {
+            assert!(several.tracked.at(&other).is_none(), "{other}");
+        }
+        let one = member(&json!({"source": source("charts", &json!({"path": "web", "ref": "x"}))})).unwrap();
+        assert_eq!(one.tracked.unresolved(), "main".into());
+        assert!(one.tracked.at(&heads(&["c1"])).is_none());
+        assert_eq!(moved(&one, &"c1".into(), &[]), [0]);
+    }
+
+    #[test]
+    fn sources_that_can_not_be_fetched_are_named_with_their_place() {
+        let good = source("charts", &json!({"path": "web"}));
+        for (bad, expected) in [
+            (json!({"repoURL": "https://c.example.com", "chart": "web"}), "`spec.sources[1].chart`: a chart of a Helm"),
+            (json!({"repoURL": "https://git.example.com/a/b"}), "`spec.sources[1].repoURL` is on git.example.com"),
+            (json!({"repoURL": "/srv/git"}), "`spec.sources[1].repoURL`: "),
+        ] {
+            let error = member(&json!({"sources": [good, bad]})).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+        let lent = member(&json!({"sources": [source("values", &json!({"ref": "values"}))]})).unwrap_err();
+        assert!(lent.contains("`spec.sources` has no source with manifests"), "{lent}");
+    }
 
     #[test]
     fn the_worst_decides() {

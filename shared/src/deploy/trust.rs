@@ -3,11 +3,13 @@
 //! tracked branch are used.
 
 use slipway_cluster::state::{AppKey, Attempt, MAX_HISTORY, State};
+use slipway_gitops::Revisions;
 use slipway_gitops::identity::STATE_NAMESPACE;
 
 use super::prepare;
 use crate::reconcile::notes::{ApplicationSummary, Note as _};
 use crate::root::ResolvedApplication;
+use crate::root::tracked::{TrackedSource, TrackedSources};
 use crate::services::Services;
 use crate::source::github::GithubError;
 use crate::source::{Checkouts, Repo};
@@ -36,6 +38,21 @@ pub enum TrustError {
     Github(#[from] GithubError),
 }
 
+/// Checks that the commits `revisions`, which `state` records for `app`, may be rendered: the state is signed, or each
+/// commit is on what its source of `tracked` follows.
+pub async fn check_all(
+    checkouts: &Checkouts,
+    state: (&AppKey, &State),
+    tracked: &TrackedSources,
+    revisions: &Revisions,
+) -> Result<(), TrustError> {
+    // Commits of other sources are refused where they are rendered.
+    for (TrackedSource { repo, revision }, commit) in tracked.at(revisions).into_iter().flatten() {
+        check(checkouts, state, (repo, revision), commit).await?;
+    }
+    Ok(())
+}
+
 /// Checks that the commit `revision` of `repo`, which `state` records for `app`, may be rendered: the state is signed,
 /// or the commit is on `branch`.
 pub async fn check(
@@ -52,33 +69,32 @@ pub async fn check(
 }
 
 /// Takes over the unsigned `state` of `member`, so that it is signed when it is written next: commits that are not on
-/// the tracked branch are forgotten, and what is known of the manifest is today's. Returns what was forgotten.
+/// what its sources follow are forgotten, and what is known of the manifest is today's. Returns what was forgotten.
 pub(crate) async fn verify_unsigned(
     engine: &Services,
     member: &ResolvedApplication,
     checkouts: &Checkouts,
     state: &mut State,
 ) -> Result<Vec<String>, GithubError> {
-    let is_on = |revision: String| async move { checkouts.is_on(&member.repo, member.revision(), &revision).await };
     let mut foreign = Vec::new();
-    let tried = state.attempt.revision.clone();
-    if !tried.is_empty() && !is_on(tried.clone()).await? {
-        foreign.push(tried);
+    let tried = state.attempt.revisions.clone();
+    if !tried.is_empty() && !member.tracked.has(&tried, checkouts).await? {
+        foreign.push(tried.to_string());
         state.attempt = Attempt::default();
     }
     let history = std::mem::take(&mut state.status.history);
     let older = history.len().saturating_sub(MAX_HISTORY);
     for entry in history.into_iter().skip(older) {
-        if is_on(entry.revision.clone()).await? {
+        if member.tracked.has(&entry.revisions, checkouts).await? {
             state.status.history.push(entry);
         } else {
-            foreign.push(entry.revision);
+            foreign.push(entry.revisions.to_string());
         }
     }
     if !foreign.is_empty() {
         // What was compared or begun is of those commits, too.
         state.operation = None;
-        state.status.sync.revision.clear();
+        state.status.sync.revisions = Revisions::default();
     }
     ApplicationSummary(prepare::skipped_summary(engine, member, state)).keep(state);
     state.is_unsigned = false;

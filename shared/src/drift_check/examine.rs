@@ -1,4 +1,4 @@
-//! Examines one application: renders again the commit that it was last synced to, or tried, compares it with the live
+//! Examines one application: renders again the commits that it was last synced to, or tried, compares it with the live
 //! objects by a dry run, and decides what is told, healed and made up for.
 //!
 //! Nothing is written before something has changed since the last check: an application without news costs one read of
@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use slipway_cluster::Cluster;
 use slipway_cluster::state::{Attempt, Reached, State};
+use slipway_gitops::Revisions;
 use slipway_gitops::identity::STATE_NAMESPACE;
 use slipway_gitops::status::COMPARISON_ERROR;
 
@@ -65,9 +66,9 @@ impl Examination {
     }
 }
 
-/// A commit and the Application's `spec`.
+/// The commits of the sources and the Application's `spec`.
 pub(super) struct Version {
-    head: String,
+    heads: Revisions,
     spec_digest: Option<String>,
     /// The digest under the key before its last rotation: a rotation makes no other version.
     former_digest: Option<String>,
@@ -76,18 +77,18 @@ pub(super) struct Version {
 impl Version {
     /// Whether `attempt` was one to bring the application here.
     pub(super) fn is_tried_by(&self, attempt: &Attempt) -> bool {
-        self.has_spec_of(attempt) && attempt.revision == self.head
+        self.has_spec_of(attempt) && attempt.revisions == self.heads
     }
 
     /// Whether `attempt` was one with this spec, of whatever commit.
     fn has_spec_of(&self, attempt: &Attempt) -> bool {
-        let is = |digest: &Option<String>| attempt.is_of(&attempt.revision, digest.as_deref());
+        let is = |digest: &Option<String>| attempt.is_of(&attempt.revisions, digest.as_deref());
         is(&self.spec_digest) || (self.former_digest.is_some() && is(&self.former_digest))
     }
 
     /// The note that `drift-check` tried it.
     pub(super) fn made_up_for(&self) -> MadeUpFor {
-        MadeUpFor(format!("{} {}", self.head, self.spec_digest.as_deref().unwrap_or_default()))
+        MadeUpFor(format!("{} {}", self.heads, self.spec_digest.as_deref().unwrap_or_default()))
     }
 }
 
@@ -148,19 +149,24 @@ impl DriftChecker {
         state: &mut State,
     ) -> Result<Examination, CheckError> {
         let Examined { app, owner, destination, checkouts, key } = *examined;
-        let head = checkouts.resolve(&app.repo, app.revision()).await?;
+        let heads = app.tracked.resolve(checkouts).await?;
         let digest = |key: &SecretString| prepare::spec_digest(key, &app.app);
         let FingerprintKey(keys) = key;
         let (spec_digest, former_digest) = (digest(&keys.current), keys.previous.as_ref().and_then(digest));
-        let head = Version { head, spec_digest, former_digest };
-        let revision = state.attempt.revision.clone();
-        if revision.is_empty() {
-            let mut examination = Examination::skipped("not deployed yet");
+        let head = Version { heads, spec_digest, former_digest };
+        let revisions = state.attempt.revisions.clone();
+        let nothing = match app.tracked.at(&revisions) {
+            _ if revisions.is_empty() => Some("not deployed yet"),
+            Some(_) => None,
+            None => Some("its sources are others than those that were deployed"),
+        };
+        if let Some(reason) = nothing {
+            let mut examination = Examination::skipped(reason);
             behind(app, head, state, &mut examination);
             return Ok(examination);
         }
-        let render = Box::pin(prepare::render(&self.engine, app, checkouts, &revision, destination, cluster));
-        let rendered = render.await?.rendered;
+        let render = Box::pin(prepare::render(&self.engine, app, checkouts, &revisions, destination, cluster));
+        let objects = render.await?.objects;
         let (rules, checks) = (app.rules()?, app.checks());
         let scope = Scope {
             owner,
@@ -172,7 +178,7 @@ impl DriftChecker {
             validate: !app.app.has_sync_option("Validate=false"),
             key,
         };
-        let mut compared = differences(cluster, &scope, rendered.objects).await;
+        let mut compared = differences(cluster, &scope, objects).await;
         let is_same_spec = head.has_spec_of(&state.attempt);
         if state.attempt.reached != Reached::All || !is_same_spec {
             pending::retain_drift(&mut compared.found, state, is_same_spec);
@@ -187,7 +193,7 @@ impl DriftChecker {
         match &examination.heal {
             SelfHealDecision::GivenUp => tell(self_heal::given_up(app, destination, &drifts_of(&compared))),
             SelfHealDecision::No if !drifts.is_empty() => {
-                tell(report::drift(&owner.instance, destination, &revision, &drifts, &now()));
+                tell(report::drift(&owner.instance, destination, &revisions, &drifts, &now()));
             }
             SelfHealDecision::No | SelfHealDecision::Later | SelfHealDecision::Now(_) => {}
         }
@@ -211,11 +217,12 @@ impl DriftChecker {
         let foreign = trust::verify_unsigned(&self.engine, app, checkouts, state).await?;
         if !foreign.is_empty() {
             let name = owner.key.object_name();
+            let followed: Vec<String> =
+                app.tracked.iter().map(|source| format!("`{}` of {}", source.revision, source.repo)).collect();
             let what = format!(
                 "ConfigMap/{STATE_NAMESPACE}/{name} on {destination} is not signed, and names commits that are not on \
-                 `{}` of {}: {} forgets them; see who wrote it",
-                app.revision(),
-                app.repo,
+                 {}: {} forgets them; see who wrote it",
+                followed.join(", "),
                 app.instance()
             );
             self.engine.notify(&report::problem(&what, &foreign)).await;
@@ -242,7 +249,7 @@ fn uncompared(app: &str, destination: &str, compared: &AppComparison, state: &mu
     is_news.then(|| report::problem(&what, &compared.problems))
 }
 
-/// Writes into `examination` whether the tracked branch or the Application's spec is at a version that was never
+/// Writes into `examination` whether a tracked branch or the Application's spec is at a version that was never
 /// tried, and whether its event got lost: then it is deployed, once a version. What a person synced instead, and what
 /// is still behind after that, is told once.
 fn behind(app: &ResolvedApplication, version: Version, state: &mut State, examination: &mut Examination) {
@@ -252,11 +259,11 @@ fn behind(app: &ResolvedApplication, version: Version, state: &mut State, examin
         MadeUpFor::forget(state);
         return;
     }
-    let head = version.head.clone();
-    examination.report.behind = Some(head.clone());
+    let heads = version.heads.clone();
+    examination.report.behind = Some(heads.to_string());
     // Its problem, or the sync window, was reported.
     let status = &state.status;
-    let is_told = app.permit.denied.is_some() || (status.sync.revision == head && status.has(COMPARISON_ERROR));
+    let is_told = app.permit.denied.is_some() || (status.sync.revisions == heads && status.has(COMPARISON_ERROR));
     if is_told || app.blocked_by_window(false, Timestamp::now()).is_some() {
         return;
     }
@@ -265,11 +272,11 @@ fn behind(app: &ResolvedApplication, version: Version, state: &mut State, examin
         examination.lost = Some(version);
         return;
     }
-    let told = ReportedBehind(head.clone());
+    let told = ReportedBehind(heads.to_string());
     let is_news = ReportedBehind::of(state).as_ref() != Some(&told);
     told.keep(state);
     if is_news {
-        let short = report::short(&head);
+        let short = heads.short();
         let why = chosen.unwrap_or_else(|| format!("{short} could not be deployed"));
         let advice = format!("`slipway app sync {}` brings it to {short}", app.instance());
         let what = format!("{} is behind its branch: {why}", app.instance());
@@ -279,12 +286,12 @@ fn behind(app: &ResolvedApplication, version: Version, state: &mut State, examin
 
 /// How a person chose that the application is not at `version`; `None` where none did, and its event got lost.
 fn was_chosen(state: &State, version: &Version) -> Option<String> {
-    let Attempt { revision, .. } = &state.attempt;
-    let (short, at) = (report::short(&version.head), report::short(revision));
-    if version.head == *revision {
+    let Attempt { revisions, .. } = &state.attempt;
+    let (short, at) = (version.heads.short(), revisions.short());
+    if version.heads == *revisions {
         return version.is_tried_by(&state.attempt).then(|| format!("of {short} only a part was synced"));
     }
-    let last = state.status.operation_state.as_ref().filter(|last| last.attempted() == Some(revision));
+    let last = state.status.operation_state.as_ref().filter(|last| last.attempted() == Some(revisions));
     let person = last.map(|last| last.initiator().username).filter(|name| !name.is_empty());
     person.map(|person| format!("{person} synced {at} last, and not {short}"))
 }
@@ -297,9 +304,9 @@ fn record(state: &mut State, compared: &AppComparison, gone: &[String]) {
     }
     state.drift.extend(compared.found.iter().map(|found| (found.key.clone(), found.fingerprint.clone())));
     let observed = Observed::of(compared, &state.status.resources);
-    let (revision, now) = (state.attempt.revision.clone(), Timestamp::now());
-    if state.status.sync.revision == revision {
-        observed.write(&mut state.status, &revision, now);
+    let (revisions, now) = (state.attempt.revisions.clone(), Timestamp::now());
+    if state.status.sync.revisions == revisions {
+        observed.write(&mut state.status, &revisions, now);
     } else {
         observed.write_health(&mut state.status, now);
     }

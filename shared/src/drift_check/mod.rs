@@ -1,4 +1,4 @@
-//! Detects drift: the function `drift-check`. Renders again the commit that each application was last synced to, or
+//! Detects drift: the function `drift-check`. Renders again the commits that each application was last synced to, or
 //! tried, and compares it with the live objects by a dry run; reports each difference once, and once when it is
 //! resolved. It does not compare with the last successful commit: that would undo a failed or slow deployment, which
 //! only a fix of its own may.
@@ -68,7 +68,7 @@ pub struct DriftReport {
     pub problems: Vec<String>,
     /// Why the application was not compared.
     pub skipped: Option<&'static str>,
-    /// The head of the branch that should have been deployed and was not.
+    /// The heads of the branches that should have been deployed and were not, one for each source.
     pub behind: Option<String>,
     /// Whether the differences were self-healed.
     pub healed: bool,
@@ -248,8 +248,8 @@ impl DriftChecker {
     async fn deploy_pending(&self, app: &ResolvedApplication, id: &str, until: Instant) -> bool {
         let checkouts = Checkouts::new(self.engine.github.clone());
         let request = async {
-            let revision = checkouts.resolve(&app.repo, app.revision()).await?;
-            Box::pin(prepare::prepare(&self.engine, &checkouts, app, &revision)).await
+            let heads = app.tracked.resolve(&checkouts).await?;
+            Box::pin(prepare::prepare(&self.engine, &checkouts, app, &heads)).await
         };
         match Box::pin(request).await {
             Ok(mut request) => {
@@ -274,9 +274,9 @@ impl DriftChecker {
             }
             Err(error) => {
                 tracing::error!(app = app.instance(), error = chain(&error), "failed to deploy a pending commit");
-                let Ok(revision) = checkouts.resolve(&app.repo, app.revision()).await else { return true };
-                if deploy::render_failure::record(&self.engine, app, &revision, &error, id).await {
-                    let what = format!("{} of {} can't be deployed", report::short(&revision), app.instance());
+                let Ok(heads) = app.tracked.resolve(&checkouts).await else { return true };
+                if deploy::render_failure::record(&self.engine, app, &heads, &error, id).await {
+                    let what = format!("{} of {} can't be deployed", heads.short(), app.instance());
                     self.engine.notify(&report::problem(&what, &[chain(&error)])).await;
                 }
                 error.is_retryable()

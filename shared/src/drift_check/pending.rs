@@ -28,7 +28,7 @@ pub(super) fn retain_drift(found: &mut Vec<DriftedField>, state: &State, is_same
 /// The objects of the commit that the last operation applied.
 fn applied(state: &State) -> BTreeSet<String> {
     let last = state.status.operation_state.as_ref().and_then(|last| last.sync_result.as_ref());
-    let results = last.filter(|result| result.revision == state.attempt.revision).map(|result| &result.resources);
+    let results = last.filter(|result| result.revisions == state.attempt.revisions).map(|result| &result.resources);
     let applied = results.into_iter().flatten().filter(|result| result.status == Some(ResultCode::Synced));
     applied.map(|result| result.id().to_string()).collect()
 }
@@ -74,7 +74,7 @@ mod tests {
                 "revision": "new", "resources": [result("applied", "Synced"), result("refused", "SyncFailed")]}}});
         let mut state = State::default();
         state.status = serde_json::from_value(status).unwrap();
-        state.attempt.reach("new", None, Reached::Tried);
+        state.attempt.reach(&"new".into(), None, Reached::Tried);
         state.drift.insert("known data.a".to_owned(), String::new());
         let all = [
             found("applied", "data.a", false),
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(left(&state, true), ["applied data.a", "refused data.b", "known data.a", "deleted "]);
         // Of another spec, or for another commit, the last operation proves nothing.
         assert_eq!(left(&state, false), ["refused data.b", "known data.a", "deleted "]);
-        state.attempt.reach("newer", None, Reached::Tried);
+        state.attempt.reach(&"newer".into(), None, Reached::Tried);
         assert_eq!(left(&state, true), ["refused data.b", "known data.a", "deleted "]);
     }
 }

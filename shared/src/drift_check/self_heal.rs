@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use slipway_cluster::state::{Attempt, Reached, State};
+use slipway_gitops::Revisions;
 use slipway_gitops::status::SyncStatus;
 use slipway_gitops::sync::{is_being_deleted, kept_reason};
 use slipway_manifest::{Object, ObjectId};
@@ -52,7 +53,7 @@ pub(super) enum SelfHealDecision {
 /// A self-heal to carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SelfHealPlan {
-    revision: String,
+    revisions: Revisions,
     resources: BTreeSet<ObjectId>,
     /// The differences that were not reported yet.
     drifts: Vec<Drift>,
@@ -81,12 +82,13 @@ pub(super) fn plan(
         SelfHealAttempts::forget(state);
         return SelfHealDecision::No;
     }
-    let Attempt { revision, reached, .. } = state.attempt.clone();
-    let is_failed = reached != Reached::All || state.status.failed(&revision).is_some();
+    let Attempt { revisions, reached, .. } = state.attempt.clone();
+    let is_failed = reached != Reached::All || state.status.failed(&revisions).is_some();
     let is_busy = is_behind || state.operation.is_some();
     if is_failed || is_busy || !compared.problems.is_empty() || app.blocked_by_window(false, at).is_some() {
         return SelfHealDecision::No;
     }
+    let revision = revisions.to_string();
     let mut heals = SelfHealAttempts::of(state).filter(|heals| heals.revision == revision).unwrap_or_default();
     if heals.attempts > MAX_HEAL_ATTEMPTS {
         return SelfHealDecision::No;
@@ -97,7 +99,7 @@ pub(super) fn plan(
         return SelfHealDecision::Later;
     }
     heals.attempts = heals.attempts.saturating_add(1);
-    (heals.at, heals.revision) = (at, revision.clone());
+    (heals.at, heals.revision) = (at, revision);
     let (new, _) = drift::new_since(&compared.found, &heals.told, &[]);
     let drifts = new.into_iter().map(|found| found.drift.clone()).collect();
     let tell = |found: &DriftedField| (found.key.clone(), found.fingerprint.clone());
@@ -107,7 +109,7 @@ pub(super) fn plan(
     if is_over {
         SelfHealDecision::GivenUp
     } else {
-        SelfHealDecision::Now(SelfHealPlan { revision, resources, drifts })
+        SelfHealDecision::Now(SelfHealPlan { revisions, resources, drifts })
     }
 }
 
@@ -122,8 +124,8 @@ impl DriftChecker {
         id: &str,
         until: Instant,
     ) -> Result<bool, Vec<String>> {
-        let SelfHealPlan { revision, resources, drifts } = plan;
-        let mut request = match Box::pin(prepare::prepare(&self.engine, checkouts, app, &revision)).await {
+        let SelfHealPlan { revisions, resources, drifts } = plan;
+        let mut request = match Box::pin(prepare::prepare(&self.engine, checkouts, app, &revisions)).await {
             Ok(request) => request,
             Err(error) => return Err(vec![chain(&error)]),
         };
@@ -142,7 +144,7 @@ impl DriftChecker {
         }
         let is_healed = outcome.next.is_none() && !outcome.changes.is_empty();
         if is_healed && !drifts.is_empty() {
-            self.engine.notify(&report::healed(&app.instance(), cluster, &revision, &drifts, &now())).await;
+            self.engine.notify(&report::healed(&app.instance(), cluster, &revisions, &drifts, &now())).await;
         }
         Ok(is_healed)
     }

@@ -4,7 +4,7 @@
 use slipway_manifest::tree;
 
 use super::{Allow, ImageError, Strategy};
-use crate::app::Application;
+use crate::app::{Application, Source};
 use crate::source::RepoUrl;
 
 const PREFIX: &str = "argocd-image-updater.argoproj.io/";
@@ -75,6 +75,8 @@ fn entry_parts(entry: &str) -> (&str, &str, &str) {
 
 struct Annotations<'a> {
     app: &'a Application,
+    /// The source that a relative folder is of.
+    source: &'a Source,
     alias: String,
 }
 
@@ -95,14 +97,17 @@ impl Annotations<'_> {
 }
 
 fn update(app: &Application, alias: &str, image: &str, constraint: &str) -> Result<Update, ImageError> {
-    let annotations = Annotations { app, alias: alias.replace('/', "_") };
+    let source = write_back_source(app)?;
+    let annotations = Annotations { app, source, alias: alias.replace('/', "_") };
     let strategy = Strategy::parse(annotations.get("update-strategy").unwrap_or_default());
     if strategy == Strategy::Digest {
         return Err(annotations.not_supported("update-strategy digest".to_owned()));
     }
     let (repo, folder) = (repository(&annotations)?, folder(&annotations)?);
-    let is_own_folder = app.source.repo_url.parse().is_ok_and(|source: RepoUrl| source == repo)
-        && tree::join(&app.source.path, "").is_ok_and(|path| path == folder);
+    let is_own = |source: &Source| {
+        source.repository().is_ok_and(|url| url == repo) && source.folder().is_ok_and(|path| path == folder)
+    };
+    let is_own_folder = app.all_sources().iter().any(|source| app.has_manifests(source) && is_own(source));
     let ignore = annotations.get("ignore-tags").unwrap_or_default().split(',').map(|one| one.trim().to_owned());
     Ok(Update {
         app: app.name.clone(),
@@ -119,20 +124,37 @@ fn update(app: &Application, alias: &str, image: &str, constraint: &str) -> Resu
     })
 }
 
+/// The source that is written to: of several the one with a `kustomize:` block, or else the only one that may be a
+/// kustomization (argocd-image-updater `pkg/argocd/argocd.go`, getApplicationSource, which takes the first).
+fn write_back_source(app: &Application) -> Result<&Source, ImageError> {
+    let sources = || app.all_sources().iter().filter(|source| app.has_manifests(source));
+    if let Some(named) = sources().find(|source| source.kustomize.is_some()) {
+        return Ok(named);
+    }
+    let is_other = |source: &Source| {
+        source.chart.is_some() || source.helm.is_some() || source.directory.is_some() || source.plugin.is_some()
+    };
+    match sources().filter(|source| !is_other(source)).collect::<Vec<_>>().as_slice() {
+        [only] => Ok(only),
+        [] => Ok(&app.source),
+        _ => Err(ImageError::Sources { app: app.name.clone() }),
+    }
+}
+
 /// Credentials after `git:` are ignored: Slipway uses its own.
 fn repository(annotations: &Annotations<'_>) -> Result<RepoUrl, ImageError> {
     let method = annotations.get("write-back-method").unwrap_or("argocd");
     if method.split(':').next() != Some("git") {
         return Err(annotations.not_supported(format!("write-back-method {method} (only git is)")));
     }
-    let url = annotations.get("git-repository").unwrap_or(&annotations.app.source.repo_url);
+    let url = annotations.get("git-repository").unwrap_or(&annotations.source.repo_url);
     url.parse().map_err(|e: crate::source::LocationError| annotations.wrong("git-repository", e.to_string()))
 }
 
 /// `main` and `main:main` are branches; `base:other` asks for a new branch to push to.
 fn branch(annotations: &Annotations<'_>) -> Result<Option<String>, ImageError> {
     let wanted = match annotations.get("git-branch").filter(|branch| !branch.is_empty()) {
-        None => annotations.app.source.target_revision.as_str(),
+        None => annotations.source.target_revision.as_str(),
         Some(branch) => match branch.split_once(':') {
             None => branch,
             Some((base, "")) => base,
@@ -159,7 +181,7 @@ fn folder(annotations: &Annotations<'_>) -> Result<String, ImageError> {
     }
     let joined = match path.strip_prefix('/') {
         Some(path) => tree::join("", path),
-        None => tree::join(&annotations.app.source.path, path),
+        None => tree::join(&annotations.source.path, path),
     };
     joined.map_err(|e| annotations.wrong("write-back-target", e.to_string()))
 }

@@ -36,6 +36,40 @@ fn app(name: &str, annotations: &[(&str, &str)]) -> Application {
     Application::from_object(&Object::from_value(object).unwrap()).unwrap()
 }
 
+/// The source that has a `kustomize:` block is written to, or the only one that may be a kustomization.
+#[test]
+fn of_several_sources_the_kustomization_is_written_to() {
+    let source = |path: &str, more: &Value| {
+        let mut source = json!({"repoURL": format!("https://github.com/acme/{path}"), "path": path,
+            "targetRevision": format!("{path}-branch")});
+        source.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+        source
+    };
+    let (plain, chart) = (source("plain", &json!({})), source("chart", &json!({"helm": {}})));
+    let named = source("named", &json!({"kustomize": {}}));
+    let lent = json!({"repoURL": "https://github.com/acme/values", "ref": "values"});
+    let other = source("other", &json!({}));
+    for (sources, written) in [
+        (json!([chart, lent, plain]), Ok("plain")),
+        (json!([plain, named, other]), Ok("named")),
+        (json!([plain, other]), Err("more than one of `spec.sources` may be the kustomization to write to")),
+    ] {
+        let mut object = app("web", &[]).object;
+        let spec = object.as_map_mut()["spec"].as_object_mut().unwrap();
+        spec.insert("sources".to_owned(), sources);
+        let (updates, errors) = concerned(&[Application::from_object(&object).unwrap()]);
+        let Err(words) = written else {
+            let [update] = updates.as_slice() else { panic!("{errors:?}") };
+            let expected = written.unwrap();
+            assert_eq!((update.folder.as_str(), update.is_own_folder), (expected, true));
+            assert_eq!(update.branch, Some(format!("{expected}-branch")));
+            assert_eq!(update.repo.to_string(), format!("https://github.com/acme/{expected}"));
+            continue;
+        };
+        assert!(updates.is_empty() && errors[0].to_string().contains(words), "{errors:?}");
+    }
+}
+
 fn listed(tags: &[&str]) -> ImageTags {
     ImageTags::from([(IMAGE.to_owned(), self::tags(tags))])
 }

@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use slipway_gitops::Revisions;
+
 /// Slack truncates texts over 4,000 characters.
 const MAX_TEXT: usize = 3_900;
 /// Lines about single objects or fields before "and N more": readers need the first.
@@ -156,12 +158,12 @@ pub fn deployment(d: &SyncReport<'_>) -> String {
 
 /// Formats the message about new differences; `noticed` is the time of the check, for writes without a recorded time
 /// (those of the scale subresource).
-pub fn drift(app: &str, cluster: &str, sha: &str, drifts: &[Drift], noticed: &str) -> String {
+pub fn drift(app: &str, cluster: &str, revisions: &Revisions, drifts: &[Drift], noticed: &str) -> String {
     let mut text = format!(
         ":rotating_light: {} on {} differs from Git at {}: {}",
         bold(app),
         bold(cluster),
-        code(short(sha)),
+        code(&revisions.short()),
         fields(drifts)
     );
     bullets(&mut text, drifts.iter().map(|drift| drift_line(drift, noticed)));
@@ -169,8 +171,8 @@ pub fn drift(app: &str, cluster: &str, sha: &str, drifts: &[Drift], noticed: &st
 }
 
 /// Formats the message about self-healed differences; arguments as for [`drift`].
-pub fn healed(app: &str, cluster: &str, sha: &str, drifts: &[Drift], noticed: &str) -> String {
-    let (app, cluster, sha) = (bold(app), bold(cluster), code(short(sha)));
+pub fn healed(app: &str, cluster: &str, revisions: &Revisions, drifts: &[Drift], noticed: &str) -> String {
+    let (app, cluster, sha) = (bold(app), bold(cluster), code(&revisions.short()));
     let mut text =
         format!(":adhesive_bandage: {app} on {cluster} is healed, as Git says at {sha} again: {}", fields(drifts));
     bullets(&mut text, drifts.iter().map(|drift| drift_line(drift, noticed)));
@@ -255,7 +257,7 @@ mod tests {
     #[test]
     fn a_drift_names_field_values_manager_and_time() {
         assert_eq!(
-            drift("web", "prod", &"a".repeat(40), &[replicas()], "now"),
+            drift("web", "prod", &"a".repeat(40).into(), &[replicas()], "now"),
             ":rotating_light: *web* on *prod* differs from Git at `aaaaaaa`: 1 field\n• `Deployment/shop/web` \
              `spec.replicas`: Git has `2`, the cluster `5`; by `kubectl-scale` at 2026-11-21T13:00:00Z"
         );
@@ -264,7 +266,8 @@ mod tests {
     #[test]
     fn markup_from_outside_is_harmless() {
         let hostile = "<!channel> <http://x|y> `*_&";
-        let text = drift("<@U1>*x*", hostile, "abc", &[Drift { live: Some(hostile.into()), ..replicas() }], "now");
+        let text =
+            drift("<@U1>*x*", hostile, &"abc".into(), &[Drift { live: Some(hostile.into()), ..replicas() }], "now");
         assert!(!text.contains("<!") && !text.contains("<@") && !text.contains("<http"), "{text}");
         assert!(!text.contains("``"), "{text}");
         assert_eq!(problem("a\nb", &["<x>".into()]), ":x: a b\n• &lt;x&gt;");
@@ -272,11 +275,11 @@ mod tests {
 
     #[test]
     fn messages_fit() {
-        let scaled = drift("web", "prod", "abc", &[Drift { time: None, ..replicas() }], "now");
+        let scaled = drift("web", "prod", &"abc".into(), &[Drift { time: None, ..replicas() }], "now");
         assert!(scaled.ends_with("by `kubectl-scale`, noticed at now"), "{scaled}");
         let many: Vec<Drift> =
             (0..1000).map(|n| Drift { live: Some("x".repeat(500)), field: format!("f{n}"), ..replicas() }).collect();
-        let text = drift("web", "prod", "abc", &many, "now");
+        let text = drift("web", "prod", &"abc".into(), &many, "now");
         assert!(text.len() < 4_000 && text.ends_with(" more"), "{}", text.len());
         let changes: Vec<String> = (0..50).map(|n| format!("ConfigMap/a/{n} created")).collect();
         let text = deployment(&SyncReport {

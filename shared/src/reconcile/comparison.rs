@@ -88,6 +88,8 @@ pub struct AppComparison {
     pub results: BTreeMap<ObjectId, sync_status::ComparisonResult>,
     /// What the cluster has of the application and Git has no more: it requires pruning.
     pub extraneous: BTreeMap<ObjectId, Object>,
+    /// How often each object is in Git that is there more than once.
+    pub repeated: BTreeMap<ObjectId, usize>,
     /// How well each object is, those that require pruning included; those without health have none.
     pub health: BTreeMap<ObjectId, Option<HealthStatus>>,
 }
@@ -135,6 +137,7 @@ pub async fn differences(cluster: &Cluster, scope: &Scope<'_>, objects: Vec<Obje
     let kinds = cluster.resolve(&wanted, &known).await;
     let identity = owner.cluster();
     let mut desired = plan::prepare(objects, &kinds, &identity);
+    compared.repeated = std::mem::take(&mut desired.repeated);
     let rendered: BTreeSet<ObjectId> = desired.objects.iter().map(Object::id).collect();
     for (object, error) in &mut desired.unresolved {
         if object.namespace().is_empty() {

@@ -7,10 +7,13 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 use slipway_cluster::state::State;
+use slipway_gitops::Revisions;
 use slipway_gitops::health::{self, HealthStatus};
 use slipway_gitops::status::{
-    COMPARISON_ERROR, Condition, Deployment, OperationPhase, OperationState, ResourceStatus, Status, SyncStatus,
+    COMPARISON_ERROR, Condition, Deployment, OperationPhase, OperationState, ResourceStatus, SourceTypes, Status,
+    SyncStatus,
 };
 use slipway_gitops::sync_status;
 use slipway_manifest::ObjectId;
@@ -20,6 +23,11 @@ use super::comparison::AppComparison;
 /// The condition of an application whose deletion waits for a person (argoproj/argo-cd
 /// `pkg/apis/application/v1alpha1/types.go`).
 const DELETION_ERROR: &str = "DeletionError";
+/// The condition of an application that has an object more than once (argoproj/argo-cd
+/// `pkg/apis/application/v1alpha1/types.go`).
+const REPEATED_RESOURCE_WARNING: &str = "RepeatedResourceWarning";
+/// Objects of which that is said: the state has bounds.
+const MAX_REPEATED: usize = 20;
 /// The most characters of a condition's message.
 const MAX_MESSAGE: usize = 2_000;
 
@@ -31,6 +39,8 @@ pub(crate) struct Observed {
     pub sync: SyncStatus,
     /// Whether every object could be compared; where not, the health of the application stays as it was.
     pub is_whole: bool,
+    /// How often each object is in Git that is there more than once.
+    pub repeated: BTreeMap<ObjectId, usize>,
 }
 
 impl Observed {
@@ -55,15 +65,17 @@ impl Observed {
             resources: desired.chain(extraneous).collect(),
             sync: sync_status::aggregate(results, !compared.problems.is_empty()),
             is_whole: compared.problems.is_empty(),
+            repeated: compared.repeated.clone(),
         }
     }
 
-    /// Writes it as the comparison with the commit `revision`.
-    pub(crate) fn write(self, status: &mut Status, revision: &str, now: Timestamp) {
+    /// Writes it as the comparison with the commits `revisions`.
+    pub(crate) fn write(self, status: &mut Status, revisions: &Revisions, now: Timestamp) {
         self.set_health(status, now);
+        write_repeated(status, &self.repeated, now);
         status.resources = self.resources;
         status.sync.status = self.sync;
-        revision.clone_into(&mut status.sync.revision);
+        status.sync.revisions.clone_from(revisions);
         status.conditions.retain(|condition| condition.kind != COMPARISON_ERROR);
         status.reconciled_at = Some(now);
     }
@@ -88,18 +100,19 @@ impl Observed {
     }
 }
 
-/// Writes that the cluster could not be compared with Git. `revision` is the commit, where one is meant.
-pub(crate) fn write_unknown(status: &mut Status, revision: Option<&str>, now: Timestamp) {
+/// Writes that the cluster could not be compared with Git. `revisions` are the commits, where some are
+/// meant.
+pub(crate) fn write_unknown(status: &mut Status, revisions: Option<&Revisions>, now: Timestamp) {
     status.sync.status = SyncStatus::Unknown;
-    if let Some(revision) = revision {
-        revision.clone_into(&mut status.sync.revision);
+    if let Some(revisions) = revisions {
+        status.sync.revisions.clone_from(revisions);
     }
     status.reconciled_at = Some(now);
 }
 
-/// Writes why the commit `revision` can't be compared with the cluster.
-pub(crate) fn write_comparison_error(status: &mut Status, revision: &str, problem: &str, now: Timestamp) {
-    write_unknown(status, Some(revision), now);
+/// Writes why the commits `revisions` can't be compared with the cluster.
+pub(crate) fn write_comparison_error(status: &mut Status, revisions: &Revisions, problem: &str, now: Timestamp) {
+    write_unknown(status, Some(revisions), now);
     set_condition(status, COMPARISON_ERROR, problem, now);
 }
 
@@ -108,9 +121,18 @@ pub(crate) fn write_operation(status: &mut Status, operation: OperationState) {
     status.operation_state = Some(operation);
 }
 
+/// Writes the sources that are compared, where `application` has several (argoproj/argo-cd `controller/state.go`).
+pub(crate) fn write_compared_to(status: &mut Status, application: &Value) {
+    let field = |name: &str| Some((name.to_owned(), application.get("spec")?.get(name)?.clone()));
+    status.sync.compared_to = match field("sources") {
+        Some(sources) => field("destination").into_iter().chain([sources]).collect(),
+        None => Map::new(),
+    };
+}
+
 /// Writes what rendered the objects and which images they name.
-pub(crate) fn write_source(status: &mut Status, source_type: &str, images: Option<&[String]>) {
-    source_type.clone_into(&mut status.source_type);
+pub(crate) fn write_source(status: &mut Status, source_types: &SourceTypes, images: Option<&[String]>) {
+    status.source_types.clone_from(source_types);
     if let Some(images) = images {
         status.summary.images = images.to_vec();
     }
@@ -135,6 +157,24 @@ pub(crate) fn fail_interrupted(state: &mut State, message: &str, now: Timestamp)
 /// Writes that a deletion begins: the operation before says nothing of it.
 pub(crate) fn begin_deletion(status: &mut Status) {
     status.operation_state = None;
+}
+
+/// Writes a warning for each object that is in Git more than once; one that stands keeps its time (argoproj/argo-cd
+/// `controller/state.go`, DeduplicateTargetObjects).
+fn write_repeated(status: &mut Status, repeated: &BTreeMap<ObjectId, usize>, now: Timestamp) {
+    let message = |(ObjectId { group, kind, namespace, name, .. }, count): (&ObjectId, &usize)| {
+        let key = format!("{group}/{kind}/{namespace}/{name}");
+        format!("Resource {key} appeared {count} times among application resources.")
+    };
+    let (standing, others) = std::mem::take(&mut status.conditions)
+        .into_iter()
+        .partition::<Vec<_>, _>(|condition| condition.kind == REPEATED_RESOURCE_WARNING);
+    let wanted = repeated.iter().take(MAX_REPEATED).map(message).map(|message| {
+        let known = standing.iter().find(|condition| condition.message == message).cloned();
+        let kind = REPEATED_RESOURCE_WARNING.to_owned();
+        known.unwrap_or(Condition { kind, message, last_transition_time: Some(now) })
+    });
+    status.conditions = others.into_iter().chain(wanted).collect();
 }
 
 /// Writes what holds a deletion.
@@ -185,10 +225,10 @@ mod tests {
     fn rows_and_sync_status_come_from_the_comparison() {
         let mut status = Status::default();
         let now = Timestamp::UNIX_EPOCH;
-        Observed::of(&compared(), &[]).write(&mut status, "abc", now);
+        Observed::of(&compared(), &[]).write(&mut status, &"abc".into(), now);
         let rows: Vec<_> = status.resources.iter().map(|row| (row.name.as_str(), row.status)).collect();
         assert_eq!(rows, [("differs", Some(SyncStatus::OutOfSync)), ("same", Some(SyncStatus::Synced))]);
-        assert_eq!((status.sync.status, status.sync.revision.as_str()), (SyncStatus::OutOfSync, "abc"));
+        assert_eq!((status.sync.status, &status.sync.revisions), (SyncStatus::OutOfSync, &"abc".into()));
         assert_eq!(status.health.status, Health::Healthy);
     }
 
@@ -201,7 +241,7 @@ mod tests {
         let health = Some(HealthStatus::new(Health::Degraded, "as before"));
         let known = ResourceStatus { health: health.clone(), ..ResourceStatus::of(&id("unread"), "v1") };
         let mut status = Status::default();
-        Observed::of(&compared, &[known]).write(&mut status, "abc", Timestamp::UNIX_EPOCH);
+        Observed::of(&compared, &[known]).write(&mut status, &"abc".into(), Timestamp::UNIX_EPOCH);
         let unread = status.resources.iter().find(|row| row.name == "unread").unwrap();
         assert_eq!((unread.status, &unread.health), (Some(SyncStatus::Unknown), &health));
         assert_eq!((status.sync.status, status.health.last_transition_time), (SyncStatus::Unknown, None));
@@ -210,11 +250,29 @@ mod tests {
     #[test]
     fn a_condition_stands_once() {
         let mut status = Status::default();
-        write_comparison_error(&mut status, "a", "first", Timestamp::UNIX_EPOCH);
-        write_comparison_error(&mut status, "b", &"x".repeat(3_000), Timestamp::UNIX_EPOCH);
+        write_comparison_error(&mut status, &"a".into(), "first", Timestamp::UNIX_EPOCH);
+        write_comparison_error(&mut status, &"b".into(), &"x".repeat(3_000), Timestamp::UNIX_EPOCH);
         assert_eq!(status.conditions.len(), 1);
         assert_eq!(status.conditions[0].message.len(), MAX_MESSAGE);
         assert_eq!(status.sync.status, SyncStatus::Unknown);
+    }
+
+    #[test]
+    fn what_is_there_more_than_once_is_a_warning_until_it_is_not() {
+        let mut status = Status::default();
+        write_comparison_error(&mut status, &"a".into(), "first", Timestamp::UNIX_EPOCH);
+        let [one, two] = [("one", 2), ("two", 3)].map(|(name, count)| (id(name), count));
+        write_repeated(&mut status, &[one.clone(), two].into(), Timestamp::UNIX_EPOCH);
+        let before = status.conditions.clone();
+        let said: Vec<&str> = before.iter().map(|condition| condition.message.as_str()).collect();
+        let words = "times among application resources.";
+        let [first, second] = [("one", 2), ("two", 3)]
+            .map(|(name, count)| format!("Resource /ConfigMap/shop/{name} appeared {count} {words}"));
+        assert_eq!(said, ["first", &first, &second]);
+        write_repeated(&mut status, &[one].into(), Timestamp::MAX);
+        assert_eq!(status.conditions, before[..2], "its time stays");
+        write_repeated(&mut status, &BTreeMap::new(), Timestamp::MAX);
+        assert_eq!(status.conditions, before[..1]);
     }
 
     #[test]
@@ -223,10 +281,10 @@ mod tests {
         for revision in ["a", "b"] {
             let deployment = Deployment {
                 id: 0,
-                revision: revision.to_owned(),
+                revisions: revision.into(),
                 deployed_at: Timestamp::UNIX_EPOCH,
                 deploy_started_at: None,
-                source: serde_json::Map::new(),
+                sources: slipway_gitops::status::RecordedSources::default(),
                 initiated_by: slipway_gitops::status::Initiator::automated(),
             };
             push_history(&mut status, deployment);

@@ -1,4 +1,4 @@
-//! Syncs one application to one commit, under its Lease: lists, compares, then runs
+//! Syncs one application to one commit of each of its sources, under its Lease: lists, compares, then runs
 //! [`sync::step`](fn@slipway_gitops::sync::step) again and again, and records each step before the next.
 //!
 //! Guarantees: before the first write the inventory holds old and new objects; it shrinks only by objects that were
@@ -30,12 +30,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 use slipway_cluster::lease;
 use slipway_cluster::state::{AppKey, State};
-use slipway_gitops::Redactor;
 use slipway_gitops::comparison::Rules;
 use slipway_gitops::health::Checks;
 use slipway_gitops::prune_guard::Propagation;
-use slipway_gitops::status::{Initiator, OperationPhase};
+use slipway_gitops::status::{Initiator, OperationPhase, SourceTypes};
 use slipway_gitops::sync::{Options, Progress};
+use slipway_gitops::{Redactor, Revisions};
 use slipway_manifest::{Object, ObjectId};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -43,7 +43,7 @@ use tokio::time::Instant;
 use crate::app::ProjectPermissions;
 use crate::clusters::ConnectedCluster;
 use crate::error::chain;
-use crate::notify::report::{self, AppSyncStatus};
+use crate::notify::report::AppSyncStatus;
 use crate::notify::reporter::Reporter;
 use crate::notify::subscribe::Subscriptions;
 use crate::reconcile::session::{LEASE_DURATION, Opened, Session};
@@ -201,13 +201,15 @@ pub struct SyncRequest {
     pub owner: AppOwner,
     /// The cluster that the objects go to.
     pub destination: ConnectedCluster,
-    /// `owner/repository`, for messages.
-    pub repo: String,
-    /// The commit's full SHA.
-    pub revision: String,
+    /// `owner/repository` of each source, for messages.
+    pub repos: Vec<String>,
+    /// The place among the sources of the one whose commit messages are about: the one that moved, where it is known.
+    pub reported: usize,
+    /// The full SHAs of the commits, one for each source.
+    pub revisions: Revisions,
     /// Tells one `spec` of the Application from another without saying what is in it; `None` where no key is at hand.
     pub spec_digest: Option<String>,
-    /// Everything rendered from it.
+    /// Everything rendered from them.
     pub objects: Vec<Object>,
     /// Warnings of the render.
     pub warnings: Vec<String>,
@@ -217,8 +219,8 @@ pub struct SyncRequest {
     pub initiator: Initiator,
     /// The id of the operation to resume; nothing is done where that has ended.
     pub resume_operation: Option<String>,
-    /// Argo CD's name of the source type: `Kustomize`, `Helm`, `Directory`.
-    pub source_type: String,
+    /// How the objects were rendered.
+    pub source_types: SourceTypes,
     /// The time of the first deployment, as the charts were rendered with it.
     pub first_deployed_at: Option<Timestamp>,
     /// Permissions of the project.
@@ -234,6 +236,13 @@ pub struct SyncRequest {
 }
 
 impl SyncRequest {
+    /// Repository and commit of the source at this place; empty where there is none.
+    pub fn commit(&self, at: usize) -> (&str, &str) {
+        let [repo, sha] =
+            [&self.repos[..], self.revisions.as_slice()].map(|list| list.get(at).map_or("", String::as_str));
+        (repo, sha)
+    }
+
     /// Whether `id` is the destination's namespace and the Application asks for it by `CreateNamespace=true`. Such a
     /// Namespace stays when it is removed from Git, with all that is in it (argoproj/argo-cd#16995).
     pub fn wants_namespace(&self, id: &ObjectId) -> bool {
@@ -268,14 +277,14 @@ pub async fn sync(
         Err(_) => Some(SyncError::DeadlineExceeded),
     };
     let mut outcome = Box::pin(operation.finish(stopped)).await;
-    outcome.requeue = session.close().await.is_some_and(|pending_request| pending_request != request.revision);
+    outcome.requeue = session.close().await.is_some_and(|pending| pending != request.revisions.to_string());
     outcome
 }
 
 /// Opens the session of an operation, or says how it ends without. A check holds the Lease for seconds and can't take
 /// our commit up: it is asked again for a while. A deployment holds it for long, and can.
 async fn open(request: &SyncRequest, holder: &str, times: &Deadlines) -> Result<Session, Box<SyncOutcome>> {
-    let (holder, duration, pending_request) = (holder.to_owned(), times.lease, request.revision.clone());
+    let (holder, duration, pending_request) = (holder.to_owned(), times.lease, request.revisions.to_string());
     let options = lease::Options { holder, duration, expires_after: duration, pending_request };
     let patient = time::after(LEASE_WAIT_TIMEOUT).min(times.until);
     loop {
@@ -324,6 +333,7 @@ impl<'a> SyncOperation<'a> {
             transitions: session.transitions(),
             started: Timestamp::now(),
             initiator: request.initiator.clone(),
+            reported: request.reported,
             objects: BTreeMap::new(),
             shared_resources: BTreeMap::new(),
             dry_run_results: BTreeMap::new(),
@@ -338,6 +348,7 @@ impl<'a> SyncOperation<'a> {
             extraneous: BTreeMap::new(),
             is_observed: false,
             images: Vec::new(),
+            repeated: BTreeMap::new(),
             health: BTreeMap::new(),
             health_problems: 0,
             outcome,
@@ -364,7 +375,7 @@ impl<'a> SyncOperation<'a> {
         }
         let running = self.executor.state.operation.as_ref().filter(|operation| !self.is_expired(operation));
         if let (OperationKind::SelectiveSync, Some(operation)) = (self.executor.request.policy.operation, running) {
-            return Err(SyncError::OperationInProgress { revision: report::short(&operation.revision).to_owned() });
+            return Err(SyncError::OperationInProgress { revisions: operation.revisions.short() });
         }
         if self.executor.request.policy.operation == OperationKind::SelfHeal && self.is_superseded() {
             return Err(SyncError::OperationEnded);

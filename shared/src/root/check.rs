@@ -10,6 +10,7 @@ use slipway_manifest::{NodeKind, Object, names};
 
 use super::declared::DeclaredIn;
 use super::repositories::{Availability, Repositories, Unavailable};
+use super::tracked::NO_MANIFESTS;
 use super::tree::{ApplicationTree, TreeApplication};
 use crate::app::depends::{self, DependsError};
 use crate::app::project::Denied;
@@ -119,7 +120,7 @@ pub fn check(
     }
     let sources = app.per_source();
     if sources.is_empty() {
-        checked.refused.push("`spec.sources` has no source with manifests".to_owned());
+        checked.refused.push(NO_MANIFESTS.to_owned());
     }
     for source in sources {
         checked.source(app, &source, tree, repositories, &permit, budget);

@@ -2,7 +2,7 @@
 //! Application itself, as the root application of an app of apps is in Argo CD.
 
 use super::tree::ApplicationTree;
-use crate::app::{self, Application};
+use crate::app::{self, Application, Source};
 
 /// The Applications of places.
 #[derive(Debug, Default)]
@@ -14,17 +14,19 @@ pub(super) struct OwnObjects {
 }
 
 /// The Applications that deploy the other objects of `places`. A place has none where an Application of the tree
-/// deploys the very source: a root application is often declared in its own folder.
+/// deploys its very sources: a root application is often declared in its own folder.
 pub(super) fn applications(tree: &ApplicationTree, places: &[Application]) -> OwnObjects {
     let mut own = OwnObjects::default();
     for (index, place) in places.iter().enumerate() {
         let Some((_, object)) = tree.others.iter().find(|(at, _)| *at == index) else { continue };
         let declared = || tree.applications.iter().filter_map(|one| one.app.as_ref().ok());
-        let is_same = |app: &Application| {
-            app::same_repository(&app.source.repo_url, &place.source.repo_url)
-                && app.source.folder().ok() == place.source.folder().ok()
+        let is_same = |one: &Source, other: &Source| {
+            app::same_repository(&one.repo_url, &other.repo_url) && one.folder().ok() == other.folder().ok()
         };
-        if declared().any(is_same) {
+        let is_deployed_by = |app: &Application| {
+            place.all_sources().iter().all(|own| app.all_sources().iter().any(|source| is_same(source, own)))
+        };
+        if declared().any(is_deployed_by) {
             continue;
         }
         let (namespace, name) = app::identity(&place.object);

@@ -21,10 +21,11 @@ use slipway::services::{self, Services};
 use slipway::source::{Checkouts, local};
 use slipway_cluster::Cluster;
 use slipway_cluster::state::{self, AppKey, StoredState};
+use slipway_gitops::Revisions;
 use slipway_gitops::status::Initiator;
 use slipway_manifest::Limits;
 
-use super::{ClusterFlags, SourceFlags};
+use super::{ClusterFlags, RevisionFlags, SourceFlags};
 
 /// The secret name under which the environment's token is given to the services.
 const TOKEN: &str = "GITHUB_TOKEN";
@@ -219,10 +220,14 @@ impl CliContext {
         root.members.iter().find(is_it).cloned().with_context(|| format!("the root at {sha} does not have it"))
     }
 
-    /// The commit of `member`: `wanted`, or the tracked revision.
-    pub(super) async fn revision(&self, member: &ResolvedApplication, wanted: Option<&str>) -> anyhow::Result<String> {
-        let revision = wanted.unwrap_or(member.revision());
-        self.checkouts.resolve(&member.repo, revision).await.map_err(|error| anyhow!(chain(&error)))
+    /// The commits of the sources of `member`, each as `chosen` or else as it tracks them.
+    pub(super) async fn revisions(
+        &self,
+        member: &ResolvedApplication,
+        chosen: &RevisionFlags,
+    ) -> anyhow::Result<Revisions> {
+        let tracked = member.tracked.with(&chosen.of(member)?);
+        tracked.resolve(&self.checkouts).await.map_err(|error| anyhow!(chain(&error)))
     }
 }
 

@@ -100,10 +100,10 @@ async fn prepare(
     }
     let context = CliContext::open(source, name).await?;
     let member = context.last_member(found).await?;
-    let revision = prepare::deployed(&found.state);
-    let (state, branch) = ((&found.app, &found.state), (&member.repo, member.revision()));
-    trust::check(&context.checkouts, state, branch, &revision).await.map_err(|error| anyhow!(chain(&error)))?;
-    let request = Box::pin(prepare::prepare(&context.engine, &context.checkouts, &member, &revision)).await;
+    let (revisions, state) = (prepare::deployed(&found.state), (&found.app, &found.state));
+    let checked = trust::check_all(&context.checkouts, state, &member.tracked, &revisions).await;
+    checked.map_err(|error| anyhow!(chain(&error)))?;
+    let request = Box::pin(prepare::prepare(&context.engine, &context.checkouts, &member, &revisions)).await;
     Ok(prepare::SyncRequest { destination, ..request.map_err(|error| anyhow!(chain(&error)))? })
 }
 

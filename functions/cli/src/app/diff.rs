@@ -50,12 +50,12 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     }
 }
 
-async fn found(CommitFlags { name, revision, source }: &CommitFlags) -> anyhow::Result<Differences> {
+async fn found(CommitFlags { name, revisions, source }: &CommitFlags) -> anyhow::Result<Differences> {
     let context = CliContext::open(source, name).await?;
     let member = context.member(name)?;
     warn(member);
-    let revision = context.revision(member, revision.as_deref()).await?;
-    let request = prepare::prepare(&context.engine, &context.checkouts, member, &revision);
+    let revisions = context.revisions(member, revisions).await?;
+    let request = prepare::prepare(&context.engine, &context.checkouts, member, &revisions);
     let request = request.await.map_err(|error| anyhow!(chain(&error)))?;
     text(&request, Sides::of(&request).await?, false).await
 }

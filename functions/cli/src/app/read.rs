@@ -80,7 +80,7 @@ pub(super) async fn list(arguments: &List) -> anyhow::Result<()> {
     applications.retain(|app| {
         let at = |text: &String| is(app, "/spec/destination/server", text) || is(app, "/spec/destination/name", text);
         (project.is_empty() || project.iter().any(|name| is(app, "/spec/project", name)))
-            && repo.as_ref().is_none_or(|url| is(app, "/spec/source/repoURL", url))
+            && repo.as_ref().is_none_or(|url| view::source_text(app, "repoURL") == url)
             && wanted.as_ref().is_none_or(at)
     });
     applications.sort_by_key(view::qualified_name);

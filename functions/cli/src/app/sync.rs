@@ -16,12 +16,13 @@ use slipway::reconcile::sync::{self, Deadlines, OperationKind, SyncRequest};
 use slipway::root::ResolvedApplication;
 use slipway::time;
 use slipway_cluster::state;
+use slipway_gitops::Revisions;
 use slipway_manifest::ObjectId;
 use tokio::sync::watch;
 
 use super::connect::{CliContext, application, person};
 use super::diff::{self, Sides};
-use super::{CommitFlags, Output, SourceFlags};
+use super::{CommitFlags, Output, RevisionFlags, SourceFlags};
 use crate::view;
 
 /// Time for ending a sync that reached its limit, and for recording that.
@@ -85,14 +86,14 @@ pub(crate) struct Rollback {
 }
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let Arguments { approve_prune, dry_run, manner, commit: CommitFlags { name, revision, source }, .. } = arguments;
+    let Arguments { approve_prune, dry_run, manner, commit: CommitFlags { name, revisions, source }, .. } = arguments;
     let context = CliContext::open(source, name).await?;
     let member = context.member(name)?;
     if source.local.is_some() && member.is_automated() && !dry_run {
         bail!("{name} is synced automatically, which would undo a sync of a folder: use --dry-run");
     }
-    let revision = context.revision(member, revision.as_deref()).await?;
-    let mut request = prepare(&context, member, &revision).await?;
+    let revisions = context.revisions(member, revisions).await?;
+    let mut request = prepare(&context, member, &revisions).await?;
     request.policy.options.prune = manner.prune || approve_prune.is_some();
     if approve_prune.is_some() {
         request.policy.prune_approved.clone_from(approve_prune);
@@ -139,8 +140,8 @@ pub(super) async fn rollback(arguments: &Rollback) -> anyhow::Result<u8> {
     if member.is_automated() {
         bail!("{name} can't be rolled back while it is synced automatically: revert the commit in Git instead");
     }
-    let head = context.revision(member, None).await?;
-    let at_head = prepare(&context, member, &head).await?;
+    let heads = context.revisions(member, &RevisionFlags::default()).await?;
+    let at_head = prepare(&context, member, &heads).await?;
     let recorded = state::read(&at_head.destination.cluster, &at_head.owner.key).await?;
     let recorded = recorded.map(|recorded| recorded.state).unwrap_or_default();
     let history = &recorded.status.history;
@@ -150,16 +151,20 @@ pub(super) async fn rollback(arguments: &Rollback) -> anyhow::Result<u8> {
     };
     let ids: Vec<String> = history.iter().map(|entry| entry.id.to_string()).collect();
     let entry = entry.with_context(|| format!("{name} has no such deployment; its history: {}", ids.join(", ")))?;
-    let (state, branch) = ((&at_head.owner.key, &recorded), (&member.repo, member.revision()));
-    let checked = Box::pin(trust::check(&context.checkouts, state, branch, &entry.revision)).await;
+    let state = (&at_head.owner.key, &recorded);
+    let checked = Box::pin(trust::check_all(&context.checkouts, state, &member.tracked, &entry.revisions)).await;
     checked.map_err(|error| anyhow!(chain(&error)))?;
-    let mut request = prepare(&context, member, &entry.revision).await?;
+    let mut request = prepare(&context, member, &entry.revisions).await?;
     request.policy.options.prune = manner.prune;
     carry_out(member, request, manner).await
 }
 
-async fn prepare(context: &CliContext, member: &ResolvedApplication, revision: &str) -> anyhow::Result<SyncRequest> {
-    let request = prepare::prepare(&context.engine, &context.checkouts, member, revision).await;
+async fn prepare(
+    context: &CliContext,
+    member: &ResolvedApplication,
+    revisions: &Revisions,
+) -> anyhow::Result<SyncRequest> {
+    let request = prepare::prepare(&context.engine, &context.checkouts, member, revisions).await;
     request.map_err(|error| anyhow!(chain(&error)))
 }
 

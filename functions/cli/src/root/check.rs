@@ -49,10 +49,17 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(crate) enum Format {
     Text,
     Json,
     Github,
+}
+
+impl Arguments {
+    /// Those that read the tree, and print nothing.
+    pub(crate) fn reading(roots: Vec<String>, local: Option<PathBuf>, offline: bool) -> Self {
+        Self { roots, local, offline, output: Format::Text }
+    }
 }
 
 /// Checks the root; the exit code is 1 where an Application is refused or something else is wrong.
@@ -127,18 +134,22 @@ fn undeclared(tree: &ApplicationTree) -> Vec<Problem> {
 }
 
 /// The local folder, and the repositories that it is.
-struct LocalFolder {
+pub(crate) struct LocalFolder {
     own: BTreeSet<RepoUrl>,
     checkout: Arc<Checkout>,
 }
 
 /// What is read together: places of the local folder by path, places elsewhere by location.
-struct Environment {
+pub(crate) struct Environment {
     folders: Folders,
     locations: Vec<Location>,
 }
 
-async fn environments(arguments: &Arguments, folder: &mut Option<LocalFolder>) -> anyhow::Result<Vec<Environment>> {
+/// What the arguments name; the local folder is read into `folder`.
+pub(crate) async fn environments(
+    arguments: &Arguments,
+    folder: &mut Option<LocalFolder>,
+) -> anyhow::Result<Vec<Environment>> {
     let mut roots = arguments.roots.clone();
     if roots.is_empty() && arguments.local.is_none() {
         roots.push(std::env::var(config::ROOT.name).context("name a root by --root, or a folder by --local")?);
@@ -177,7 +188,7 @@ async fn environments(arguments: &Arguments, folder: &mut Option<LocalFolder>) -
 }
 
 /// Reads the tree of an environment. Where nothing says which repository the local folder is, it is guessed.
-async fn read(
+pub(crate) async fn read(
     arguments: &Arguments,
     environment: &Environment,
     folder: Option<&LocalFolder>,

@@ -38,8 +38,7 @@ fn git_folder(folder: &Path) -> Option<PathBuf> {
 pub(super) fn guess(tree: &ApplicationTree, files: &Tree) -> Option<RepoUrl> {
     let mut counts: BTreeMap<RepoUrl, usize> = BTreeMap::new();
     for app in tree.applications.iter().filter_map(|one| one.app.as_ref().ok()) {
-        let sources = if app.sources.is_empty() { std::slice::from_ref(&app.source) } else { &app.sources };
-        for source in sources {
+        for source in app.all_sources() {
             let is_here = source
                 .folder()
                 .is_ok_and(|folder| !folder.is_empty() && matches!(files.kind(&folder), Ok(Some(NodeKind::Directory))));

@@ -1,6 +1,7 @@
-//! Remembers which commit an application was brought to last, or tried to be, and how far that went.
+//! Remembers which commits an application was brought to last, or tried to be, and how far that went.
 
 use serde::{Deserialize, Serialize};
+use slipway_gitops::Revisions;
 use slipway_gitops::status::{OperationPhase, Status};
 
 /// How far a commit was applied.
@@ -15,15 +16,16 @@ pub enum Reached {
     All,
 }
 
-/// The commit that the cluster was last synced to, or tried to be, and that it is compared with. Not the last
-/// successful one, which would undo a failed one; nor [`slipway_gitops::status::Sync::revision`] of an application with
-/// manual sync, which may not be synced yet.
+/// The commits that the cluster was last synced to, or tried to be, and that it is compared with: one for each source
+/// of the Application. Not the last successful ones, which would undo failed ones; nor
+/// [`slipway_gitops::status::Sync::revisions`] of an application with manual sync, which may not be synced yet.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Attempt {
-    /// The commit's SHA; empty before the first sync.
-    pub revision: String,
-    /// How far the commit was applied.
+    /// Their SHAs; empty before the first sync.
+    #[serde(flatten)]
+    pub revisions: Revisions,
+    /// How far they were applied.
     pub reached: Reached,
     /// The Application's `spec` that it was tried with, as a keyed digest; `None` where it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,43 +33,43 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Whether it is one with the commit `revision` and the `spec` of this digest. A digest that is not known may be
-    /// any.
-    pub fn is_of(&self, revision: &str, spec_digest: Option<&str>) -> bool {
+    /// Whether it is one with these commits and the `spec` of this digest. A digest that is not known may be any.
+    pub fn is_of(&self, revisions: &Revisions, spec_digest: Option<&str>) -> bool {
         let known = self.spec_digest.as_deref();
-        self.revision == revision && (known.is_none() || spec_digest.is_none() || known == spec_digest)
+        self.revisions == *revisions && (known.is_none() || spec_digest.is_none() || known == spec_digest)
     }
 
     /// Whether none was tried yet.
     pub fn is_none(&self) -> bool {
-        self.revision.is_empty()
+        self.revisions.is_empty()
     }
 
-    /// Records how far the commit `revision` was applied with the `spec` of this digest; never less than before for the
-    /// same attempt.
-    pub fn reach(&mut self, revision: &str, spec_digest: Option<&str>, reached: Reached) {
-        let before = if self.is_of(revision, spec_digest) { self.reached } else { reached };
+    /// Records how far the commits were applied with the `spec` of this digest; never less than before for the same
+    /// attempt.
+    pub fn reach(&mut self, revisions: &Revisions, spec_digest: Option<&str>, reached: Reached) {
+        let before = if self.is_of(revisions, spec_digest) { self.reached } else { reached };
         let spec_digest = spec_digest.map(str::to_owned);
-        *self = Self { revision: revision.to_owned(), reached: before.max(reached), spec_digest };
+        *self = Self { revisions: revisions.clone(), reached: before.max(reached), spec_digest };
     }
 
     /// Derives it from a status of an older version, whose history held every commit that the cluster was seen at.
     pub(super) fn of(status: &Status) -> Self {
-        let deployed = status.history.last().map(|last| last.revision.as_str()).filter(|last| !last.is_empty());
-        let all = |revision: &str| Self { revision: revision.to_owned(), reached: Reached::All, spec_digest: None };
-        if let Some(deployed) = deployed.filter(|deployed| *deployed == status.sync.revision) {
+        let deployed = status.history.last().map(|last| &last.revisions).filter(|last| !last.is_empty());
+        let all =
+            |revisions: &Revisions| Self { revisions: revisions.clone(), reached: Reached::All, spec_digest: None };
+        if let Some(deployed) = deployed.filter(|deployed| **deployed == status.sync.revisions) {
             return all(deployed);
         }
         let last = status.operation_state.as_ref();
         match last.and_then(|last| Some((last, last.attempted()?))) {
-            Some((_, revision)) if deployed == Some(revision) => all(revision),
-            Some((last, revision)) => {
+            Some((_, revisions)) if deployed == Some(revisions) => all(revisions),
+            Some((last, revisions)) => {
                 let reached = match (last.is_part(), last.phase) {
                     (true, _) => Reached::Part,
                     (false, OperationPhase::Succeeded) => Reached::All,
                     (false, _) => Reached::Tried,
                 };
-                Self { revision: revision.to_owned(), reached, spec_digest: None }
+                Self { revisions: revisions.clone(), reached, spec_digest: None }
             }
             None => deployed.map(all).unwrap_or_default(),
         }
@@ -88,8 +90,8 @@ mod tests {
             ("b", Reached::Part, Reached::Part),
             ("b", Reached::Tried, Reached::Tried),
         ] {
-            attempt.reach(revision, None, reached);
-            assert_eq!(attempt, Attempt { revision: revision.to_owned(), reached: expected, spec_digest: None });
+            attempt.reach(&revision.into(), None, reached);
+            assert_eq!(attempt, Attempt { revisions: revision.into(), reached: expected, spec_digest: None });
         }
     }
 
@@ -102,7 +104,7 @@ mod tests {
             (Some("two"), Reached::Tried, Reached::Tried),
             (Some("two"), Reached::All, Reached::All),
         ] {
-            attempt.reach("a", spec_digest, reached);
+            attempt.reach(&"a".into(), spec_digest, reached);
             assert_eq!((attempt.reached, attempt.spec_digest.as_deref()), (expected, spec_digest));
         }
     }

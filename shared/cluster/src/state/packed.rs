@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use slipway_gitops::status::Initiator;
+use slipway_gitops::status::{Initiator, RecordedSources};
 use slipway_manifest::names::Form;
 use slipway_manifest::{Object, ObjectId};
 
@@ -27,7 +27,7 @@ pub(super) fn shrink_to_limit(state: &mut State) -> String {
     let mut packed = pack(state);
     if packed.len() > MAX_STATE_BYTES {
         for deployment in &mut state.status.history {
-            deployment.source.clear();
+            deployment.sources = RecordedSources::default();
             deployment.initiated_by = Initiator::default();
         }
         packed = pack(state);
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_state_reads_back_as_written() {
         let mut state = State { lease_transitions: 3, ..State::default() };
-        state.status.sync.revision = "abc".to_owned();
+        state.status.sync.revisions = "abc".into();
         state.drift.insert("Deployment/shop/web".to_owned(), "hmac".to_owned());
         let packed = shrink_to_limit(&mut state);
         let object = Object::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"},

@@ -1,6 +1,6 @@
 //! Reads `spec.source`: the location of the manifests and how to render them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use slipway_manifest::TreeError;
@@ -217,6 +217,27 @@ fn replicas(fields: &mut Fields<'_>) -> Result<Vec<Replica>, AppError> {
     };
     let replicas: Option<Vec<Replica>> = fields.list("replicas")?.iter().map(read).collect();
     replicas.ok_or_else(|| fields.invalid("each of `spec.source.kustomize.replicas` needs `name` and a whole `count`"))
+}
+
+/// The most of `spec.sources`: each is fetched and rendered with bounds of its own.
+const MAX_SOURCES: usize = 100;
+
+/// Checks `spec.sources` as a list: their number, and the `ref`s by which value files name them (argoproj/argo-cd
+/// `util/argo/argo.go`, GetRefSources).
+pub(super) fn check_list(sources: &[Source]) -> Result<(), String> {
+    if sources.len() > MAX_SOURCES {
+        return Err(format!("`spec.sources` has more than {MAX_SOURCES}"));
+    }
+    let mut seen = BTreeSet::new();
+    for name in sources.iter().filter_map(|source| source.reference.as_deref()) {
+        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) {
+            return Err(format!("`spec.sources`: `ref: {name}` may have letters, digits, `_` and `-` only"));
+        }
+        if !seen.insert(name) {
+            return Err(format!("`spec.sources`: more than one has `ref: {name}`"));
+        }
+    }
+    Ok(())
 }
 
 /// Whether two `repoURL`s name the same repository: ignoring protocol, `.git` and case, as far as both name one on a

@@ -63,6 +63,24 @@ fn each_of_several_sources_is_read() {
 }
 
 #[test]
+fn the_names_of_sources_are_unique_words() {
+    let refused = |sources: Value| {
+        let mut many = spec();
+        many["sources"] = sources;
+        app(many).err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    let named = |name: &str| json!({"repoURL": "https://github.com/acme/gitops", "path": "apps/web", "ref": name});
+    assert_eq!(refused(json!([named("a_b-C1"), named("other"), named(""), named("")])), "");
+    assert!(refused(json!([named("a"), named("b"), named("a")])).contains("more than one has `ref: a`"));
+    for wrong in ["a/b", "a.b", "ä", "$a", "a b"] {
+        let error = refused(json!([named(wrong)]));
+        assert!(error.contains(&format!("`ref: {wrong}` may have letters, digits")), "{error}");
+    }
+    let many = |count: usize| refused((0..count).map(|_| named("")).collect());
+    assert_eq!((many(100).as_str(), many(101).contains("has more than 100")), ("", true));
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     let error = |pointer: &str, value: Value| {
         let mut spec = spec();

@@ -14,11 +14,11 @@ use slipway_gitops::sync::{self, Progress};
 use slipway_manifest::{Object, ObjectId};
 
 use super::operate::input;
-use super::outcome::SyncError;
+use super::outcome::{SyncError, operation_prefix};
 use super::snapshot::ClusterSnapshot;
 use super::wait::{WaitOutcome, hook_ended};
 use super::{OperationKind, SyncOperation, SyncRequest};
-use crate::notify::report;
+use crate::notify::reporter::LastNotification;
 use crate::reconcile::notes::{FailedInOutage, Note as _};
 use crate::time;
 
@@ -32,14 +32,22 @@ impl SyncOperation<'_> {
         if let Some(operation) = &mut self.executor.state.operation {
             operation.not_before = operation.not_before.filter(|at| time::until(*at) < time::LONGEST);
         }
+        let executor = &mut self.executor;
+        // What was told of these commits before goes on in the same message.
+        if executor.state.attempt.revisions == executor.request.revisions
+            && let Some(told) = LastNotification::of(&executor.state)
+            && let Some(at) = executor.request.revisions.as_slice().iter().position(|one| *one == told.revision)
+        {
+            executor.reported = at;
+        }
         Ok(())
     }
 
     /// Ends an unfinished sync of another commit: waits for its running hooks, then removes their finalizers. Returns
     /// whether that is done.
     pub(super) async fn end_previous(&mut self) -> Result<bool, SyncError> {
-        let revision = &self.executor.request.revision;
-        let is_over = |operation: &Operation| operation.revision != *revision || self.is_expired(operation);
+        let revisions = &self.executor.request.revisions;
+        let is_over = |operation: &Operation| operation.revisions != *revisions || self.is_expired(operation);
         let Some(previous) = self.executor.state.operation.clone().filter(is_over) else { return Ok(true) };
         self.progress = self.recorded();
         let hooks: BTreeSet<ObjectId> =
@@ -117,7 +125,7 @@ impl SyncOperation<'_> {
     /// Whether the branch has a newer commit than the one that would be retried.
     pub(super) fn is_superseded(&self) -> bool {
         let state = &self.executor.state;
-        state.operation.is_some() || state.attempt.revision != self.executor.request.revision
+        state.operation.is_some() || state.attempt.revisions != self.executor.request.revisions
     }
 
     /// Whether the time of `operation` was over before a person asked for a sync: a new one begins in its place.
@@ -130,41 +138,38 @@ impl SyncOperation<'_> {
     /// drift, for self-heal or a person to mend (argoproj/argo-cd `controller/appcontroller.go`, autoSync).
     pub(super) fn nothing_to_sync(&mut self, differs: bool) -> Option<String> {
         let executor = &mut self.executor;
-        let SyncRequest { revision, spec_digest, initiator, policy, .. } = executor.request;
+        let SyncRequest { revisions, spec_digest, initiator, policy, .. } = executor.request;
         let is_sync = policy.operation == OperationKind::Sync;
         if is_sync && initiator.is_person() {
             return None;
         }
-        if !differs && executor.state.status.failed(revision).is_none_or(OperationState::is_part) {
+        if !differs && executor.state.status.failed(revisions).is_none_or(OperationState::is_part) {
             executor.reach(Reached::All);
             return Some("nothing differs from Git".to_owned());
         }
         let attempt = &executor.state.attempt;
-        let is_done = attempt.is_of(revision, spec_digest.as_deref()) && attempt.reached == Reached::All;
-        (is_sync && is_done).then(|| format!("most recent sync already to {}", report::short(revision)))
+        let is_done = attempt.is_of(revisions, spec_digest.as_deref()) && attempt.reached == Reached::All;
+        (is_sync && is_done).then(|| format!("most recent sync already to {}", revisions.short()))
     }
 
     /// Begins a sync; not of a commit that failed already, unless a person asks for it or the Application was changed
     /// since.
     pub(super) fn begin(&mut self) -> Result<(), SyncError> {
         let executor = &mut self.executor;
-        let revision = &executor.request.revision;
-        let is_tried = executor.state.attempt.is_of(revision, executor.request.spec_digest.as_deref());
-        let failed = executor.state.status.failed(revision);
+        let revisions = &executor.request.revisions;
+        let is_tried = executor.state.attempt.is_of(revisions, executor.request.spec_digest.as_deref());
+        let failed = executor.state.status.failed(revisions);
         if let Some(last) = failed.filter(|_| executor.request.initiator.automated && is_tried && !executor.is_outage())
         {
-            return Err(SyncError::AlreadyFailed {
-                revision: report::short(revision).to_owned(),
-                message: last.message.clone(),
-            });
+            return Err(SyncError::AlreadyFailed { revisions: revisions.short(), message: last.message.clone() });
         }
         let is_part = executor.request.policy.options.resources.is_some();
-        let revision = revision.clone();
+        let revisions = revisions.clone();
         FailedInOutage::forget(&mut executor.state);
         executor.reach(if is_part { Reached::Part } else { Reached::Tried });
         executor.state.operation = Some(Operation {
-            id: format!("{}-{}", report::short(&revision), executor.started.as_millisecond()),
-            revision,
+            id: format!("{}-{}", operation_prefix(&revisions), executor.started.as_millisecond()),
+            revisions,
             started_at: executor.started,
             steps_done: 0,
             attempt: 0,

@@ -315,7 +315,7 @@ impl SyncOperation<'_> {
         let executor = &mut self.executor;
         executor.state.operation = Some(Operation {
             id: Resume::delete_id(executor.started),
-            revision: executor.request.revision.clone(),
+            revisions: executor.request.revisions.clone(),
             started_at: executor.started,
             steps_done: 0,
             attempt: 0,

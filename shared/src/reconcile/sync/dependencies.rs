@@ -8,6 +8,7 @@ use slipway_cluster::Cluster;
 use slipway_cluster::objects::ObjectRef;
 use slipway_cluster::state::{self, AppKey, State};
 use slipway_cluster::wait::{self, ConditionStatus as Seen};
+use slipway_gitops::Revisions;
 use slipway_gitops::health::Health;
 use slipway_gitops::status;
 use slipway_gitops::status::{OperationPhase, SyncStatus};
@@ -19,7 +20,7 @@ use super::outcome::SyncError;
 use super::wait::WaitOutcome;
 use crate::time;
 
-/// Dependencies that were found ready, by name and commit; shared by all syncs of one event.
+/// Dependencies that were found ready, by name and commits; shared by all syncs of one event.
 pub type ReadyCache = Arc<Mutex<BTreeSet<(String, String)>>>;
 
 /// The applications that one application depends on.
@@ -40,13 +41,13 @@ pub struct DependencyStatus {
     pub key: AppKey,
     /// The cluster that keeps its state.
     pub cluster: Cluster,
-    /// The commit that it has to be at; empty for one with manual sync, whose commit a person chooses.
-    pub wanted: String,
+    /// The commits that it has to be at; empty for one with manual sync, whose commits a person chooses.
+    pub wanted: Revisions,
 }
 
 impl DependencyStatus {
     fn id(&self) -> (String, String) {
-        (self.name.clone(), self.wanted.clone())
+        (self.name.clone(), self.wanted.to_string())
     }
 
     /// Evaluates the recorded state.
@@ -54,19 +55,19 @@ impl DependencyStatus {
         let waits =
             |how: &dyn std::fmt::Display| Seen::Waiting(format!("waiting for application {} ({how})", self.name));
         let Some(State { status, operation, .. }) = state else { return waits(&Health::Missing) };
-        let is_meant = |revision: &str| self.wanted.is_empty() || revision == self.wanted;
+        let is_meant = |revisions: &Revisions| self.wanted.is_empty() || *revisions == self.wanted;
         if operation.is_some() {
             return waits(&Health::Progressing);
         }
         let last = status.operation_state.as_ref();
         let failed = last.filter(|last| matches!(last.phase, OperationPhase::Failed | OperationPhase::Error));
         let is_current =
-            |last: &status::OperationState| last.sync_result.as_ref().is_some_and(|result| is_meant(&result.revision));
+            |last: &status::OperationState| last.sync_result.as_ref().is_some_and(|result| is_meant(&result.revisions));
         if let Some(last) = failed.filter(|last| is_current(last)) {
             return Seen::Failed(format!("the application {} failed: {}", self.name, last.message));
         }
         match (status.sync.status, status.health.status) {
-            _ if !is_meant(&status.sync.revision) => waits(&SyncStatus::OutOfSync),
+            _ if !is_meant(&status.sync.revisions) => waits(&SyncStatus::OutOfSync),
             (_, Health::Degraded) => Seen::Failed(format!("the application {} is Degraded", self.name)),
             (SyncStatus::Synced, Health::Healthy) => Seen::Done,
             (SyncStatus::Synced, health) => waits(&health),

@@ -55,6 +55,8 @@ pub(super) struct SyncExecutor<'a> {
     pub(super) started: Timestamp,
     /// Who started the sync.
     pub(super) initiator: Initiator,
+    /// The place of the source whose commit is told.
+    pub(super) reported: usize,
     /// Where each object is served.
     pub(super) objects: BTreeMap<ObjectId, ObjectRef>,
     /// Objects that another application owns, with the message to report.
@@ -82,6 +84,8 @@ pub(super) struct SyncExecutor<'a> {
     /// Whether both sides were looked at: the status tells of them then.
     pub(super) is_observed: bool,
     pub(super) images: Vec<String>,
+    /// How often each object is in Git that is there more than once.
+    pub(super) repeated: BTreeMap<ObjectId, usize>,
     pub(super) health: BTreeMap<ObjectId, HealthStatus>,
     /// How many of the last problems are about health, and not about the sync.
     pub(super) health_problems: usize,
@@ -130,7 +134,7 @@ impl<'a> SyncExecutor<'a> {
         let is_automated = self.request.policy.operation == super::OperationKind::Sync && self.initiator.automated;
         if is_transient && is_automated && self.state.operation.is_some() {
             // The operation may end in another invocation.
-            FailedInOutage(self.request.revision.clone()).keep(&mut self.state);
+            FailedInOutage(self.request.revisions.to_string()).keep(&mut self.state);
         }
         self.outcome.problems.push(failure.with_remedy());
     }

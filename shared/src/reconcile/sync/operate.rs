@@ -31,7 +31,7 @@ impl SyncOperation<'_> {
         let SyncPolicy { options, out_of_sync_only, confirmed_at, .. } = &self.executor.request.policy;
         Options {
             namespace: self.executor.request.owner.namespace.clone(),
-            revision: operation.revision.clone(),
+            revision: operation.revisions.as_slice().first().cloned().unwrap_or_default(),
             started_at: operation.started_at.as_second(),
             operation: format!("{}-{}", operation.id, operation.retries),
             prune_confirmed: confirmed_at.is_some_and(|at| at >= operation.started_at),

@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use slipway_cluster::lease::LockError;
 use slipway_cluster::state::{Operation, StateError};
+use slipway_gitops::Revisions;
 use slipway_manifest::ObjectId;
 
 use super::wait::reschedule_delay;
 use crate::app::project::Denied;
-use crate::notify::report::{AppSyncStatus, short};
+use crate::notify::report::AppSyncStatus;
 use crate::time;
 
 /// How a sync ended.
@@ -77,11 +78,20 @@ impl Resume {
     }
 }
 
+/// How the id of an operation begins: the commits, in short.
+pub(super) fn operation_prefix(revisions: &Revisions) -> String {
+    revisions.short().replace(", ", "-")
+}
+
 impl Continuation {
     /// Schedules another health refresh; `round` is the number of earlier ones.
-    pub(super) fn refresh_health(revision: &str, round: u32) -> Self {
+    pub(super) fn refresh_health(revisions: &Revisions, round: u32) -> Self {
         let not_before = Some(time::date_after(reschedule_delay(round)));
-        Self { operation: Resume::refresh_id(short(revision)), attempt: round.saturating_add(1), not_before }
+        Self {
+            operation: Resume::refresh_id(&operation_prefix(revisions)),
+            attempt: round.saturating_add(1),
+            not_before,
+        }
     }
 
     pub(super) fn of(operation: &Operation) -> Self {
@@ -127,10 +137,10 @@ pub(super) enum SyncError {
     LiveStateUnreadable,
     #[error("{0}")]
     DeletionBlocked(String),
-    #[error("the sync of {revision} failed before and is not retried: {message}")]
-    AlreadyFailed { revision: String, message: String },
-    #[error("operation already in progress: complete the sync of {revision} before a selective sync")]
-    OperationInProgress { revision: String },
+    #[error("the sync of {revisions} failed before and is not retried: {message}")]
+    AlreadyFailed { revisions: String, message: String },
+    #[error("operation already in progress: complete the sync of {revisions} before a selective sync")]
+    OperationInProgress { revisions: String },
     #[error("{id} was applied by {manager} at {time}, after Slipway: turn off the other engine's automated sync")]
     ConflictingController { id: Box<ObjectId>, manager: String, time: String },
 }

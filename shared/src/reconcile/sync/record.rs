@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 use slipway_cluster::objects::ObjectRef;
 use slipway_cluster::state::{self, Reached};
 use slipway_gitops::health::{Health, HealthStatus};
 use slipway_gitops::status::{
-    Deployment, INITIATED_BY, OperationPhase, OperationState, ResourceResult, ResourceStatus, ResultCode, SyncResult,
-    SyncStatus,
+    Deployment, INITIATED_BY, OperationPhase, OperationState, RecordedSources, ResourceResult, ResourceStatus,
+    ResultCode, SyncResult, SyncStatus,
 };
 use slipway_gitops::sync::Progress;
 use slipway_manifest::{Object, ObjectId};
@@ -103,7 +104,7 @@ impl SyncOperation<'_> {
             && self.deadlines.attempt < MAX_HEALTH_REFRESHES
         {
             executor.outcome.next =
-                Some(Continuation::refresh_health(&executor.request.revision, self.deadlines.attempt));
+                Some(Continuation::refresh_health(&executor.request.revisions, self.deadlines.attempt));
         }
         if matches!(stopped, Some(SyncError::NotPermitted(_) | SyncError::Denied(_))) {
             executor.remember_refusal();
@@ -169,7 +170,7 @@ impl SyncExecutor<'_> {
     /// Whether an automated sync failed, here or in the invocation before, for what passes without a change.
     pub(super) fn is_outage(&self) -> bool {
         let failed = FailedInOutage::of(&self.state);
-        self.initiator.automated && failed.is_some_and(|failed| failed.0 == self.request.revision)
+        self.initiator.automated && failed.is_some_and(|failed| failed.0 == self.request.revisions.to_string())
     }
 
     /// Adds degraded objects. A self-heal succeeds when the change is undone, whatever the object's health is.
@@ -223,10 +224,10 @@ impl SyncExecutor<'_> {
         self.reach(Reached::All);
         let deployment = Deployment {
             id: 0,
-            revision: self.request.revision.clone(),
+            revisions: self.request.revisions.clone(),
             deployed_at: Timestamp::now(),
             deploy_started_at: Some(self.started),
-            source: self.source(),
+            sources: self.sources(),
             initiated_by: self.initiator.clone(),
         };
         status::push_history(&mut self.state.status, deployment);
@@ -234,18 +235,19 @@ impl SyncExecutor<'_> {
 
     /// Notes how far the commit got, as the Application asks for it now.
     pub(super) fn reach(&mut self, reached: Reached) {
-        let SyncRequest { revision, spec_digest, .. } = self.request;
-        self.state.attempt.reach(revision, spec_digest.as_deref(), reached);
+        let SyncRequest { revisions, spec_digest, .. } = self.request;
+        self.state.attempt.reach(revisions, spec_digest.as_deref(), reached);
     }
 
     /// What the project refuses was tried for that, and how the cluster differs from it is not known.
     fn remember_refusal(&mut self) {
         self.reach(Reached::Tried);
-        status::write_unknown(&mut self.state.status, Some(&self.request.revision), Timestamp::now());
+        status::write_unknown(&mut self.state.status, Some(&self.request.revisions), Timestamp::now());
     }
 
-    fn source(&self) -> Map<String, Value> {
-        self.request.application.pointer("/spec/source").and_then(Value::as_object).cloned().unwrap_or_default()
+    fn sources(&self) -> RecordedSources {
+        let spec = self.request.application.get("spec");
+        spec.and_then(|spec| RecordedSources::deserialize(spec).ok()).unwrap_or_default()
     }
 
     /// The rows of what Git has and of what requires pruning: as in Git is what the comparison found so, and what was
@@ -281,19 +283,20 @@ impl SyncExecutor<'_> {
             ..ResourceStatus::of(id, version(id))
         }));
         let sync = if is_out_of_sync { SyncStatus::OutOfSync } else { SyncStatus::Synced };
-        Observed { resources, sync, is_whole: true }
+        Observed { resources, sync, is_whole: true, repeated: self.repeated.clone() }
     }
 
     /// Writes what is known to the cluster, by compare-and-swap.
     pub(super) async fn save(&mut self, progress: &Progress) -> Result<(), SyncError> {
         let now = Timestamp::now();
         let fault = self.fault().cloned();
-        let source = self.source();
+        let sources = self.sources();
         if self.is_observed {
-            self.observed(progress).write(&mut self.state.status, &self.request.revision, now);
+            self.observed(progress).write(&mut self.state.status, &self.request.revisions, now);
         }
+        status::write_compared_to(&mut self.state.status, &self.request.application);
         let images = self.is_observed.then_some(self.images.as_slice());
-        status::write_source(&mut self.state.status, &self.request.source_type, images);
+        status::write_source(&mut self.state.status, &self.request.source_types, images);
         if progress.phase == OperationPhase::Succeeded && self.request.policy.operation == OperationKind::SelfHeal {
             self.state.drift.clear();
         }
@@ -310,8 +313,8 @@ impl SyncExecutor<'_> {
                 message: fault.unwrap_or_else(|| progress.message.clone()),
                 sync_result: Some(SyncResult {
                     resources: progress.results().cloned().collect(),
-                    revision: self.request.revision.clone(),
-                    source,
+                    revisions: self.request.revisions.clone(),
+                    sources,
                 }),
                 started_at: self.started,
                 finished_at: progress.phase.is_completed().then_some(now),
@@ -345,11 +348,12 @@ impl SyncExecutor<'_> {
     pub(super) async fn notify(&mut self, progress: &Progress) {
         let Some(reporter) = self.reporter else { return };
         let known = LastNotification::of(&self.state);
+        let (repo, sha) = self.request.commit(self.reported);
         let deployment = report::SyncReport {
             app: &self.request.owner.instance,
             cluster: &self.request.destination.name,
-            repo: &self.request.repo,
-            sha: &self.request.revision,
+            repo,
+            sha,
             phase: if progress.phase.is_completed() || self.outcome.phase != AppSyncStatus::Progressing {
                 self.outcome.phase
             } else {
@@ -367,7 +371,7 @@ impl SyncExecutor<'_> {
 
 /// Renders the request as Argo CD's `operation.sync`.
 fn operation(request: &SyncRequest) -> Value {
-    let mut sync = json!({ "revision": request.revision });
+    let mut sync = json!(request.revisions);
     let one = |ObjectId { group, kind, namespace, name, .. }: &ObjectId| {
         json!({ "group": group, "kind": kind,
         "namespace": namespace, "name": name })

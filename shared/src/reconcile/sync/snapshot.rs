@@ -68,6 +68,7 @@ impl SyncOperation<'_> {
             self.executor.outcome.problems.extend(refused.iter().map(ToString::to_string));
             return Err(SyncError::NotPermitted(refused.len()));
         }
+        self.executor.repeated.clone_from(&desired.repeated);
         snapshot.targets = desired.objects;
         self.executor.deferred.kinds = coming.iter().map(GroupVersionKind::group_kind).collect();
         for object in snapshot.targets.iter().filter(|object| coming.contains(&GroupVersionKind::of(object))) {
@@ -132,7 +133,8 @@ impl SyncOperation<'_> {
 
     fn warn(&mut self, desired: &Desired) {
         let warnings = &mut self.executor.outcome.warnings;
-        warnings.extend(desired.warnings.iter().cloned());
+        let repeated = desired.repeated.keys();
+        warnings.extend(repeated.map(|id| format!("{id} is in the manifests more than once; the last one is used")));
         let client_side = |object: &&Object| annotations::has_sync_option(object, "ServerSideApply=false");
         warnings.extend(
             desired

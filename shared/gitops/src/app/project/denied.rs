@@ -127,8 +127,7 @@ impl AppProject {
         if !self.permits_application_in(&app.namespace, control) {
             return Err(Denied::ApplicationNamespace { project: project(), namespace: app.namespace.clone() });
         }
-        let sources = if app.sources.is_empty() { std::slice::from_ref(&app.source) } else { &app.sources };
-        if let Some(denied) = sources.iter().find(|source| !self.permits_source(&source.repo_url)) {
+        if let Some(denied) = app.all_sources().iter().find(|source| !self.permits_source(&source.repo_url)) {
             return Err(Denied::Source { project: project(), url: denied.repo_url.clone() });
         }
         let namespace = &app.destination.namespace;

@@ -1,0 +1,110 @@
+//! Implements `slipway render --app`: what an Application asks for, from every source, without a cluster.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+use slipway::app::Application;
+use slipway::config;
+use slipway::error::chain;
+use slipway::render::{self, BuildOptions, Context};
+use slipway::root::repositories::{Availability, Repositories, Unavailable};
+use slipway::root::tree::{TreeApplication, TreeOptions};
+use slipway_manifest::{Object, tree};
+
+use super::{Arguments, canonical, print, repository};
+use crate::root::check;
+
+/// Prints the objects of the Application `wanted`: a name, NAMESPACE/NAME, or a file that declares some.
+pub(super) async fn run(wanted: &str, Arguments { root, local, offline, .. }: &Arguments) -> anyhow::Result<()> {
+    let mut local = local.clone();
+    let mut wanted = wanted.to_owned();
+    if Path::new(&wanted).is_file() {
+        let file = canonical(Path::new(&wanted))?;
+        let folder = file.parent().unwrap_or(&file);
+        let around = match &local {
+            Some(local) => canonical(local)?,
+            None => repository(folder).unwrap_or(folder).to_owned(),
+        };
+        let inner = file.strip_prefix(&around).with_context(|| format!("`{wanted}` is not below the local folder"))?;
+        wanted = inner.to_str().context("the path is not valid UTF-8")?.to_owned();
+        local = Some(around);
+    }
+    let options = TreeOptions { assumes_clusters: true, ..config::tree_options(config::environment)? };
+    let arguments = check::Arguments::reading(root.clone(), local, *offline);
+    let (mut folder, mut found, mut others) = (None, Vec::new(), Vec::new());
+    for environment in check::environments(&arguments, &mut folder).await? {
+        let (tree, repositories) = check::read(&arguments, &environment, folder.as_ref(), &options).await?;
+        let repositories = Arc::new(repositories);
+        for one in &tree.applications {
+            let is_known = |(known, ..): &(TreeApplication, _, _)| {
+                known.identity == one.identity && known.declared == one.declared
+            };
+            if !is_meant(one, &wanted) {
+                others.push(label(one));
+            } else if !found.iter().any(is_known) {
+                found.push((one.clone(), tree.build, Arc::clone(&repositories)));
+            }
+        }
+    }
+    let names: Vec<String> = found.iter().map(|(one, ..)| format!("{} in {}", label(one), one.declared)).collect();
+    let is_file = found.iter().any(|(one, ..)| one.declared.path == wanted);
+    match found.len() {
+        0 => {
+            others.truncate(20);
+            bail!("no Application `{wanted}`; there are: {}", others.join(", "))
+        }
+        2.. if !is_file => bail!("`{wanted}` is more than one Application: {}", names.join(", ")),
+        _ => {}
+    }
+    let mut objects = Vec::new();
+    for (one, build, repositories) in found {
+        let app = one.app.map_err(|error| anyhow!(chain(&error)))?;
+        objects.extend(sources(&app, build, &repositories).await?);
+    }
+    print(objects);
+    Ok(())
+}
+
+fn label(TreeApplication { identity: (namespace, name), .. }: &TreeApplication) -> String {
+    format!("{namespace}/{name}")
+}
+
+fn is_meant(one: &TreeApplication, wanted: &str) -> bool {
+    let is_file =
+        one.declared.repository.is_none() && tree::join("", wanted).is_ok_and(|path| path == one.declared.path);
+    one.identity.1 == wanted || label(one) == wanted || is_file
+}
+
+/// Renders each source of `app`, in their order; warnings go to standard error.
+async fn sources(app: &Application, build: BuildOptions, at: &Repositories) -> anyhow::Result<Vec<Object>> {
+    let not_here = |(url, revision)| anyhow!("{url} at {revision} was not fetched");
+    let references = at.references(app);
+    let references =
+        references.map_err(|missing| missing.into_iter().next().map_or_else(|| anyhow!("no files"), not_here))?;
+    let mut objects = Vec::new();
+    for app in app.per_source() {
+        if let Some(chart) = &app.source.chart {
+            bail!("{}: chart `{chart}`: a chart of a Helm repository is not supported yet", app.object.id());
+        }
+        let checkout = match at.get(&app.source) {
+            Availability::Here(checkout) => Arc::clone(checkout),
+            Availability::Missing(wanted) => return Err(not_here(wanted)),
+            Availability::Unavailable(Unavailable::Unsupported(reason) | Unavailable::Failed(reason)) => bail!(reason),
+        };
+        checkout.special.check_folder(&app.source.path)?;
+        let context =
+            Context { revision: checkout.sha.clone(), build, references: references.clone(), ..Context::default() };
+        let tree = Arc::clone(&checkout.tree);
+        let work = move |budget: &_| {
+            render::render_offline(&tree, &app, &Context { budget: slipway_budget::Budget::clone(budget), ..context })
+        };
+        let rendered = render::in_background(work).await.map_err(|error| anyhow!(chain(&error)))?;
+        checkout.special.check_files(&rendered.files)?;
+        for warning in &rendered.warnings {
+            crate::eprintln(&format!("warning: {warning}"));
+        }
+        objects.extend(rendered.objects);
+    }
+    Ok(objects)
+}

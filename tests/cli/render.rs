@@ -1,0 +1,78 @@
+//! `slipway render --app`: what an Application asks for, as a team tries it before anything is installed.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::check::clone;
+use crate::shop::Ran;
+
+fn render(folder: &Path, arguments: &[&str]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
+    command.current_dir(folder).arg("render").args(arguments).env_clear();
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ran { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+}
+
+fn app(name: &str, sources: &str) -> String {
+    format!(
+        "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: {name}, namespace: argocd}}\nspec:\n  \
+         {sources}\n  destination: {{name: in-cluster, namespace: shop}}\n"
+    )
+}
+
+const URL: &str = "https://github.com/acme/gitops";
+
+#[test]
+fn every_source_of_an_application_is_rendered_by_name_and_by_file() {
+    let several = format!(
+        "sources: [{{repoURL: '{URL}', path: chart, helm: {{valueFiles: [$lent/values/prod.yaml]}}}}, {{repoURL: '{URL}', \
+         ref: lent}}, {{repoURL: '{URL}', path: plain}}]"
+    );
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: plain}\n";
+    let away = "source: {repoURL: 'https://github.com/acme/other', path: x}";
+    let helm = "source: {repoURL: 'https://charts.example.com', chart: redis, targetRevision: 1.2.3}";
+    let folder = clone(&[
+        ("apps/web.yaml", &app("web", &several)),
+        ("apps/away.yaml", &app("away", away)),
+        ("apps/helm.yaml", &app("helm", helm)),
+        ("other/web.yaml", &app("web", &several).replace("namespace: argocd", "namespace: team")),
+        ("chart/Chart.yaml", "apiVersion: v2\nname: chart\nversion: 1.0.0\n"),
+        (
+            "chart/templates/map.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ .Release.Name }}'}\ndata: {v: '{{ .Values.v }}'}\n",
+        ),
+        ("values/prod.yaml", "v: lent\n"),
+        ("plain/map.yaml", map),
+    ]);
+    let expected = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: web\ndata:\n  v: lent\n---\napiVersion: v1\nkind: \
+                    ConfigMap\nmetadata:\n  name: plain\n";
+    for arguments in [
+        vec!["--app", "argocd/web", "--local", ".", "--offline"],
+        vec!["--app", "apps/web.yaml", "--offline"],
+        vec!["--app", "web", "--local", ".", "--root", "/apps", "--offline"],
+    ] {
+        let ran = render(folder.path(), &arguments);
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!((ran.code, lines(&ran.out)), (0, lines(expected)), "{arguments:?}: {}{}", ran.out, ran.err);
+        assert!(ran.out.find("lent") < ran.out.find("plain"), "in the order of the sources: {}", ran.out);
+    }
+    for (arguments, words) in [
+        (
+            vec!["--app", "web", "--local", ".", "--offline"],
+            "`web` is more than one Application: argocd/web in apps/web.yaml",
+        ),
+        (vec!["--app", "away", "--local", ".", "--offline"], "https://github.com/acme/other at HEAD was not fetched"),
+        (
+            vec!["--app", "helm", "--local", ".", "--offline"],
+            "chart `redis`: a chart of a Helm repository is not supported",
+        ),
+        (vec!["--app", "nowhere", "--local", ".", "--offline"], "no Application `nowhere`; there are: argocd/"),
+        (vec!["--app", "web"], "name a root by --root, or a folder by --local"),
+        (vec!["chart", "--offline"], "cannot be used with"),
+        (vec![], "<PATH>"),
+    ] {
+        let ran = render(folder.path(), &arguments);
+        assert!(ran.code != 0 && ran.err.contains(words), "{arguments:?}: {}{}", ran.out, ran.err);
+    }
+}

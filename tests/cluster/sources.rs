@@ -1,0 +1,119 @@
+//! An Application of a chart in Git and values in another repository, deployed by the functions onto the real control
+//! plane.
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::json;
+use slipway::aws::Aws;
+use slipway::config::{GithubWebhook, Settings};
+use slipway::deploy::WebhookHandler;
+use slipway::drift_check::DriftChecker;
+use slipway_cluster::{Cluster, state};
+use slipway_gitops::Revisions;
+use slipway_gitops::status::SyncStatus;
+use slipway_sandbox::forge::{Change, Delivery};
+use slipway_sandbox::{Options, Sandbox, aws};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
+
+use crate::Place;
+
+/// The functions on the real cluster; GitHub and the queue are the sandbox's.
+struct Functions {
+    sandbox: Sandbox,
+    webhooks: UnboundedReceiver<Delivery>,
+    worker: WebhookHandler,
+    checker: DriftChecker,
+    folder: tempfile::TempDir,
+}
+
+impl Functions {
+    async fn start(place: &Place) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (sandbox, mut webhooks) = Box::pin(Sandbox::start(Options::new(folder.path()))).await.unwrap();
+        // Of the sandbox's own application.
+        webhooks.recv().await.unwrap();
+        let root = format!("https://github.com/acme/gitops//{}?ref=main", place.namespace());
+        let mut environment = sandbox.environment();
+        environment.insert("SLIPWAY_KUBECONFIG".to_owned(), place.plane.kubeconfig.display().to_string());
+        environment.insert("SLIPWAY_ROOT".to_owned(), root);
+        let get = |name: &str| environment.get(name).cloned();
+        let aws = Aws::at(&sandbox.aws.url(), aws::REGION).await;
+        let worker = WebhookHandler::new(GithubWebhook::load(get).unwrap(), aws.clone());
+        let checker = DriftChecker::new(Settings::load(get).unwrap(), aws);
+        Self { sandbox, webhooks, worker, checker, folder }
+    }
+
+    async fn settle(&mut self) {
+        loop {
+            let webhook = self.webhooks.try_recv().ok();
+            let webhook = webhook.map(|one| one.to_function_url_event(false, jiff::Timestamp::now()));
+            let Some(event) = webhook.or_else(|| self.sandbox.aws.next_event()) else { return };
+            self.worker.handle(event, in_a_while(), "sync").await.unwrap();
+        }
+    }
+}
+
+fn in_a_while() -> Instant {
+    Instant::now() + Duration::from_mins(2)
+}
+
+#[tokio::test]
+async fn a_chart_in_git_follows_its_values_in_another_repository() {
+    let Some(place) = Place::new("sources").await else { return };
+    let mut functions = Functions::start(&place).await;
+    let name = place.namespace().to_owned();
+    let folder = functions.folder.path().join("values.git");
+    fs::create_dir_all(&folder).unwrap();
+    let values = functions.sandbox.forge.create("acme", "values", &folder).unwrap();
+    let push_values = |functions: &Functions, replicas: u32| {
+        let changes = [Change::write("web.yaml", format!("replicas: {replicas}\n"))];
+        functions.sandbox.forge.push(&values, "main", "Scale", &changes).unwrap().to_string()
+    };
+    let first = push_values(&functions, 1);
+    let root = "https://github.com/acme/gitops";
+    let app = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+        "metadata": {"name": name, "namespace": "argocd"},
+        "spec": {"project": "default", "destination": {"name": "in-cluster", "namespace": name}, "sources": [
+            {"repoURL": root, "path": "chart", "helm": {"valueFiles": ["$values/web.yaml"]}},
+            {"repoURL": "https://github.com/acme/values", "targetRevision": "main", "ref": "values"}],
+            "syncPolicy": {"automated": {"selfHeal": true}}}});
+    let template = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  \
+                    replicas: {{ .Values.replicas }}\n  selector: {matchLabels: {app: web}}\n  template:\n    \
+                    metadata: {labels: {app: web}}\n    spec: {containers: [{name: web, image: 'web:1'}]}\n";
+    let changes = [
+        Change::write(format!("{name}/app.yaml"), app.to_string()),
+        Change::write("chart/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n"),
+        Change::write("chart/templates/web.yaml", template),
+    ];
+    let head = functions.sandbox.forge.push(&functions.sandbox.repository, "main", "Deploy", &changes).unwrap();
+    functions.settle().await;
+    // Without the functions' key nobody can tell who signed what is recorded.
+    let cluster = Cluster::from_kubeconfig(&place.plane.kubeconfig, None, None).unwrap();
+    let key = state::list(&cluster).await.unwrap().into_iter().find(|key| key.name == name).unwrap();
+    let recorded = async || state::read(&cluster, &key).await.unwrap().unwrap().state;
+    let replicas = || {
+        let deployments = crate::sync::list(&place, "deployments");
+        deployments.first().map(|one| one["spec"]["replicas"].clone()).unwrap_or_default()
+    };
+    let at = |values: &str| Revisions::PerSource(vec![head.to_string(), values.to_owned()]);
+    let status = recorded().await.status;
+    assert_eq!((status.sync.status, status.sync.revisions), (SyncStatus::Synced, at(&first)));
+    assert_eq!((replicas(), status.history.len()), (json!(1), 1));
+
+    // The values alone.
+    let second = push_values(&functions, 2);
+    functions.settle().await;
+    let status = recorded().await.status;
+    assert_eq!((replicas(), status.sync.revisions, status.history.len()), (json!(2), at(&second), 2));
+
+    // A push that nobody heard of.
+    let third = push_values(&functions, 3);
+    while functions.webhooks.try_recv().is_ok() {}
+    let found = functions.checker.handle(json!({}), in_a_while(), "check").await.unwrap();
+    assert_eq!(found["applications"][&name]["behind"], json!(at(&third).to_string()), "{found}");
+    assert_eq!((replicas(), recorded().await.status.sync.revisions), (json!(3), at(&third)));
+    let found = functions.checker.handle(json!({}), in_a_while(), "check").await.unwrap();
+    assert_eq!(found["applications"][&name], json!({}), "{found}");
+}
