@@ -127,6 +127,8 @@ pub struct Render {
     pub objects: Vec<Object>,
     /// Warnings for the user.
     pub warnings: Vec<String>,
+    /// Whether declarations of Argo CD are among what the sources render to, which stay out of the cluster.
+    pub has_declarations: bool,
     /// How the objects were rendered.
     pub source_types: SourceTypes,
     /// The time of the first deployment, where a chart could use it.
@@ -182,7 +184,9 @@ pub async fn render(
         warnings.extend(rendered.warnings);
     }
     warnings.extend(leave_out(&mut objects, &member.permit));
+    let count = objects.len();
     objects.retain(|object| !member.permit.keeps_out(object));
+    let has_declarations = objects.len() < count;
     let mut types = types.into_iter().map(|found| format!("{found:?}"));
     let source_types = if member.app.sources.is_empty() {
         SourceTypes { source_type: types.next().unwrap_or_default(), ..SourceTypes::default() }
@@ -193,7 +197,7 @@ pub async fn render(
         SourceTypes { source_types: files.iter().map(name).collect(), ..SourceTypes::default() }
     };
     let first = has_charts.then_some(context.facts.now);
-    Ok(Render { objects, warnings, source_types, first })
+    Ok(Render { objects, warnings, has_declarations, source_types, first })
 }
 
 /// Renders one source: `app` has it as its only one. What charts look up is added to the facts of `context`.
@@ -277,7 +281,10 @@ pub async fn prepare(
     let app = &member.app;
     let destination = engine.clusters.get(&app.destination.server, &app.destination.name).await?;
     let render = Box::pin(render(engine, member, checkouts, revisions, &destination.name, &destination.cluster));
-    let Render { objects, warnings: rendered, source_types, first } = render.await?;
+    let Render { objects, warnings: rendered, has_declarations, source_types, first } = render.await?;
+    let mut policy = policy_of(app);
+    // The Applications that it declares are its objects in Argo CD: it is not empty.
+    policy.allow_empty |= has_declarations;
     let mut warnings = app.warnings.clone();
     warnings.extend(rendered);
     let subscriptions = Subscriptions::of(&app.object);
@@ -292,7 +299,7 @@ pub async fn prepare(
         spec_digest: engine.state_key().await.ok().and_then(|key| spec_digest(&key, app)),
         objects,
         warnings,
-        policy: policy_of(app),
+        policy,
         initiator: Initiator::automated(),
         resume_operation: None,
         source_types,
