@@ -37,8 +37,8 @@ pub enum ImageError {
     },
     /// Several sources may be the one to write to.
     #[error(
-        "{app}: more than one of `spec.sources` may be the kustomization to write to: give the one that is meant a block \
-         `kustomize: {{}}`"
+        "{app}: more than one of `spec.sources` may be the kustomization to write to: give the one that is meant a \
+         block `kustomize: {{}}`"
     )]
     Sources {
         /// Name of the Application.
