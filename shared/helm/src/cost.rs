@@ -1,6 +1,6 @@
 //! What it takes to parse a text, told from the text itself: paid before a parser, which has no budget, makes anything.
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 use slipway_budget::{Budget, Exceeded};
 use slipway_gocompat::regexp;
 
@@ -12,26 +12,27 @@ pub fn of_template(budget: &Budget, text: &str) -> Result<(), Exceeded> {
     const TEXT: usize = 1_024;
     let (mut inside, mut operands) = (0, 0);
     let mut rest = text.as_bytes();
-    // Actions are short, so that a plain loop is faster than searches that have to be set up.
     while let Some(action) = memchr(b'{', rest).and_then(|open| rest.get(open + 1..)) {
         rest = action;
         if action.first() != Some(&b'{') {
             continue;
         }
-        operands += 1;
-        let mut last = 0;
-        for (at, byte) in action.iter().enumerate() {
-            if (last, *byte) == (b'}', b'}') {
-                break;
-            }
-            operands += usize::from(matches!(byte, b' ' | b'(' | b'|' | b'\n' | b'\t' | b'"'));
-            inside += 1;
-            last = *byte;
-            rest = action.get(at..).unwrap_or_default();
-        }
+        let end = memchr_iter(b'}', action).find(|at| action.get(at + 1) == Some(&b'}')).unwrap_or(action.len());
+        let (action, after) = action.split_at_checked(end).unwrap_or((action, &[]));
+        inside += end;
+        operands += 1 + operands_of(action);
+        rest = after;
     }
     budget.step((100 + text.len() / 64 + inside) as u64)?;
     budget.bytes(TEXT + text.len().saturating_add(operands.saturating_mul(OPERAND)))
+}
+
+/// About how many operands an action has, by what stands between them. Blocks of as many bytes as their count can hold
+/// are added up many bytes at a time.
+fn operands_of(action: &[u8]) -> usize {
+    let separates = |byte: &u8| u8::from(matches!(byte, b' ' | b'(' | b'|' | b'\n' | b'\t' | b'"'));
+    let blocks = action.chunks(usize::from(u8::MAX));
+    blocks.map(|block| usize::from(block.iter().map(separates).sum::<u8>())).sum()
 }
 
 /// Pays for compiling a regular expression, and for what it holds while it is used.
