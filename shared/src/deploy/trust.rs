@@ -81,7 +81,7 @@ pub(crate) async fn verify_unsigned(
         state.status.sync.revision.clear();
     }
     ApplicationSummary(prepare::skipped_summary(engine, member, state)).keep(state);
-    state.is_unsigned = false;
+    (state.is_unsigned, state.is_put_back) = (false, false);
     foreign.sort();
     foreign.dedup();
     Ok(foreign)
