@@ -32,9 +32,9 @@ use crate::reconcile::sync::{AppOwner, SyncPolicy};
 use crate::render::{self, Context, RenderError, Rendered, SourceType};
 use crate::root::ResolvedApplication;
 use crate::services::Services;
-use crate::source::Checkouts;
 use crate::source::github::GithubError;
 use crate::source::verify::VerifyError;
+use crate::source::{Checkouts, RepoUrl};
 
 /// Argo CD's own finalizers for hooks of the deletion (argoproj/argo-cd
 /// `pkg/apis/application/v1alpha1/application_defaults.go`).
@@ -131,6 +131,8 @@ pub async fn render(
 ) -> Result<Render, PrepareError> {
     allowed(member)?;
     let checkout = checkouts.get(&member.repo, revision).await?;
+    let written = RepoUrl { host: engine.root.location.url.host.clone(), repo: member.repo.clone() };
+    member.permit.refused_name(&written, &checkout.repo).map_or(Ok(()), Err)?;
     checkout.special.check_folder(&member.app.source.path)?;
     let failed = |source| PrepareError::Render {
         app: member.instance(),

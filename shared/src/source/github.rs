@@ -138,7 +138,7 @@ impl GithubError {
 /// A commit's files, every one verified.
 #[derive(Debug)]
 pub struct Checkout {
-    /// The repository.
+    /// The repository, by the name that it has now: GitHub forwards those that it had.
     pub repo: Repo,
     /// The commit, 40 hex digits.
     pub sha: String,
@@ -393,6 +393,8 @@ impl GitHub {
         let files = archive::unpack(archive.0.unwrap_or_default().as_slice(), limits)
             .map_err(|source| GithubError::Archive { repo: repo.clone(), sha: sha.to_owned(), source })?;
         let failed = |source| GithubError::Verify { repo: repo.clone(), sha: sha.to_owned(), source: Box::new(source) };
+        let unnamed = || GithubError::Answer { what: list, problem: "the answer names no repository".to_owned() };
+        let named = listing.repo().ok_or_else(unnamed)?;
         let mut verified = verify::verify(listing, files, limits).map_err(failed)?;
         let missing = std::mem::take(&mut verified.missing);
         let blobs: Vec<_> = stream::iter(missing)
@@ -404,7 +406,7 @@ impl GitHub {
             verified.add(&missing, bytes).map_err(failed)?;
         }
         let (tree, special) = verified.into_parts();
-        Ok(Checkout { repo: repo.clone(), sha: sha.to_owned(), tree: Arc::new(tree), special })
+        Ok(Checkout { repo: named, sha: sha.to_owned(), tree: Arc::new(tree), special })
     }
 
     async fn blob(&self, repo: &Repo, sha: &str) -> Result<Vec<u8>, GithubError> {
