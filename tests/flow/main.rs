@@ -22,6 +22,7 @@ mod heal;
 mod image;
 mod later;
 mod login;
+mod memory;
 mod namespace;
 mod outage;
 mod project;

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use slipway::aws::Aws;
 use slipway::deploy::trust;
+use slipway::memory::Memory;
 use slipway::secret::Secrets;
 use slipway::source::github::{GitHub, GitHubSettings};
 use slipway::source::{Checkouts, Repo};
@@ -275,7 +276,8 @@ async fn a_made_up_application_is_not_deleted_and_its_hooks_do_not_run() {
 async fn only_a_signed_state_or_the_branch_vouches_for_a_commit() {
     let flow = Flow::deployed().await;
     let secrets = Secrets::new(Aws::at(&flow.sandbox.aws.url(), aws::REGION).await);
-    let settings = GitHubSettings { api: flow.sandbox.forge.url().to_owned(), secret: "slipway/github".to_owned() };
+    let (api, secret) = (flow.sandbox.forge.url().to_owned(), "slipway/github".to_owned());
+    let settings = GitHubSettings { api, secret, memory: Memory::default() };
     let first = flow.sandbox.head().unwrap().unwrap().to_string();
     let foreign = unmerged(&flow);
     flow.push("Go on", &[("NOTES.md", "1")]);

@@ -163,7 +163,7 @@ pub async fn render(
         let (checkout, app, inputs) = (Arc::clone(&checkout), Arc::clone(&app), context.clone());
         let work =
             move |budget: &Budget| render::render(&checkout.tree, &app, &Context { budget: budget.clone(), ..inputs });
-        let rendered = render::in_background(work).await.map_err(failed)?;
+        let rendered = render::in_background(checkouts.memory().render(), work).await.map_err(failed)?;
         let Some(need) = rendered.needs.first() else { break rendered };
         if round == lookups::MAX_LOOKUP_ROUNDS {
             return Err(unknown(LookupError::Endless { kind: need.kind.clone(), name: need.name.clone() }));
