@@ -17,6 +17,8 @@ use super::values::{all_quoted, duplicates, equal, is_integer, missing, quoted, 
 
 /// Steps of looking at one value with one schema.
 const STEPS: u64 = 8;
+/// Steps of showing a value in a message.
+const SHOWN: u64 = 16;
 /// How deep schemas lead to others.
 const MAX_DEPTH: usize = 1_500;
 
@@ -186,6 +188,8 @@ impl<'v> At<'_, 'v, '_> {
         if let Some(wanted) = &schema.enumeration
             && !wanted.iter().any(|one| equal(self.value, one))
         {
+            // The message names them all.
+            self.run.pay((wanted.len() as u64).saturating_mul(SHOWN));
             return Err(self.failure(|| match wanted.iter().map(shown).collect::<Option<Vec<_>>>() {
                 Some(one) if one.len() == 1 => format!("value must be {}", one.concat()),
                 Some(several) => format!("value must be one of {}", several.join(", ")),
