@@ -26,6 +26,7 @@ mod memory;
 mod namespace;
 mod outage;
 mod project;
+mod promises;
 mod report;
 mod retry;
 mod rotation;

@@ -118,6 +118,11 @@ pub fn unpack(archive: impl Read, limits: Limits, held: &mut Held) -> Result<BTr
                 if target.len() > MAX_LINK_BYTES {
                     return over(MAX_LINK_BYTES, "bytes in the target of a symlink");
                 }
+                total = total.saturating_add(target.len());
+                if total > limits.total_bytes {
+                    return over(limits.total_bytes, "bytes in all");
+                }
+                held.grow(target.len())?;
                 Entry::Link(String::from_utf8(target.into_owned()).map_err(|_| ArchiveError::Name(name.clone()))?)
             }
             _ => return Err(ArchiveError::Special(name)),
@@ -176,6 +181,9 @@ pub(crate) mod tests {
         let link = "x".repeat(MAX_LINK_BYTES + 1);
         let link =
             unpack(tarball(&[], &[("l", &link)]).as_slice(), Limits::default(), &mut Held::default()).unwrap_err();
+        let some = [("l", "12345678"), ("m", "12345678")];
+        let many = unpack(tarball(&[], &some).as_slice(), limits, &mut Held::default()).unwrap_err().to_string();
+        assert_eq!(many, "the archive goes over the limit of 15 bytes in all at `m`");
         let told = "the archive goes over the limit of 4096 bytes in the target of a symlink at `l`";
         assert_eq!((link.to_string().as_str(), link.is_retryable()), (told, false));
         assert_eq!(

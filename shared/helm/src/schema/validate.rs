@@ -18,7 +18,7 @@ use super::values::{all_quoted, duplicates, equal, is_integer, missing, quoted, 
 /// Steps of looking at one value with one schema.
 const STEPS: u64 = 8;
 /// Steps of showing a value in a message.
-const SHOWN: u64 = 16;
+const SHOWN: u64 = 128;
 /// How deep schemas lead to others.
 const MAX_DEPTH: usize = 1_500;
 
@@ -611,7 +611,7 @@ impl Schema {
             Json::Object(map) => {
                 map.len() + map.keys().map(|key| 1 + key.len() / 16).sum::<usize>() * self.pattern_properties.len() * 8
             }
-            Json::Array(list) if self.unique_items => list.len() + 24 * size(value),
+            Json::Array(list) if self.unique_items => list.len() + 40 * size(value),
             Json::Array(list) => list.len(),
             Json::String(text) => {
                 let pattern = self.pattern.as_ref().map_or(0, |(_, pattern)| 8 + pattern.len() / 4);
