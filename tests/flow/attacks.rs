@@ -334,8 +334,9 @@ async fn no_application_reads_anothers_checkout() {
     let changes = ["app/x.yaml", "app/secret.txt", "app/values.yaml"].map(|path| Change::write(path, secret.clone()));
     flow.sandbox.forge.push(&theirs, "main", "Begin", &changes).unwrap();
     let places = ["../../theirs/app/", "../../acme/theirs/app/", "/theirs/app/", "/tmp/", "../app/", "/app/"];
-    let gets: String =
+    let gets: Vec<String> =
         places.iter().map(|place| format!("{{{{ .Files.Get \"{place}secret.txt\" | indent 2 }}}}\n")).collect();
+    let gets = gets.concat();
     let template = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: chart}}\ndata:\n  a: |\n    x\n{gets}");
     let mut changes = vec![
         Change::write("chart/Chart.yaml", "apiVersion: v2\nname: chart\nversion: 1.0.0\n"),

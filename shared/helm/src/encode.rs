@@ -80,7 +80,7 @@ impl Writer<'_, '_> {
             Value::Uint(_, int) => self.out.push_str(&int.to_string()),
             Value::Float(float) => self.out.push_str(&number(*float)?),
             Value::Str(text) => {
-                self.cx.budget().step(text.len() as u64 / 4)?;
+                self.cx.budget().step(text.len() as u64 / 3)?;
                 text_into(&mut self.out, &text.to_text(), self.style != Style::Raw);
                 self.charge()?;
             }

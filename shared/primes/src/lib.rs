@@ -66,7 +66,7 @@ fn prime<const L: usize>(random: &mut dyn RngCore, exponent: u64) -> Uint<L> {
 
 /// The odd primes below [`SMALL`].
 fn small_primes() -> Vec<u64> {
-    let mut composite = [false; SMALL];
+    let mut composite = vec![false; SMALL];
     let mut primes = Vec::new();
     for number in (3..SMALL).step_by(2) {
         if composite.get(number) == Some(&false) {

@@ -339,15 +339,15 @@ impl GitHub {
             .map_err(failed)?;
             let (head, body) = response.into_parts();
             let mut body = std::pin::pin!(Limited::new(body, most));
-            let (mut bytes, mut held) = (Vec::new(), self.meter.hold());
+            let (mut bytes, mut memory) = (Vec::new(), self.meter.hold());
             while let Some(frame) = body.frame().await {
                 let frame =
                     frame.map_err(|error| GithubError::Answer { what: what.to_owned(), problem: error.to_string() })?;
                 let Ok(data) = frame.into_data() else { continue };
-                held.grow(data.len()).map_err(|source| GithubError::Full { what: what.to_owned(), source })?;
+                memory.grow(data.len()).map_err(|source| GithubError::Full { what: what.to_owned(), source })?;
                 bytes.extend_from_slice(&data);
             }
-            Ok::<_, GithubError>((head, Body { bytes, held }))
+            Ok::<_, GithubError>((head, Body { bytes, held: memory }))
         };
         let timeout = || GithubError::Timeout { what: what.to_owned(), seconds: limit.as_secs() };
         let (head, body) = tokio::time::timeout(limit, exchange).await.map_err(|_| timeout())??;

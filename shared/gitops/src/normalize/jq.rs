@@ -192,7 +192,7 @@ fn weight(value: &Value) -> u64 {
 fn words(text: &str) -> usize {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let before = std::iter::once(b' ').chain(text.bytes());
-    let begins = |(before, byte): &(u8, u8)| !byte.is_ascii_whitespace() && !(is_word(*before) && is_word(*byte));
+    let begins = |(before, byte): &(u8, u8)| !(byte.is_ascii_whitespace() || is_word(*before) && is_word(*byte));
     before.zip(text.bytes()).filter(begins).count()
 }
 

@@ -43,9 +43,10 @@ fn get(_: &mut Context<'_>, args: &[Value]) -> Outcome {
     }
 }
 
-fn set(_: &mut Context<'_>, args: &[Value]) -> Outcome {
+fn set(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
     match args {
         [Value::Map(map), Value::Str(key), value] if !map.is_nil() => {
+            cx.budget().step(72)?;
             map.insert(key.clone(), value.clone());
             Ok(map.clone().into())
         }
