@@ -164,8 +164,6 @@ impl<'a> Printer<'a> {
 
     /// `[]byte`: text under the verbs of strings.
     fn bytes(&mut self, list: &List, verb: char, depth: usize) -> Done {
-        // Each is a value, and as a number a text of its own.
-        self.budget.step(list.borrow().len() as u64 / 3)?;
         let bytes: Vec<u8> = list
             .borrow()
             .iter()
