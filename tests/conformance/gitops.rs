@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use slipway::app::Undeclared;
+use slipway::memory::{Held, Memory};
 use slipway::render;
 use slipway::root::check::{self, CheckedApplication, Verdict};
 use slipway::root::environments::{Folders, apart, environments};
@@ -55,7 +56,13 @@ async fn checked(trees: &Path, url: &str, roots: &Value) -> Result<Found> {
         roots.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
     let environments = environments(&files, &roots)?;
     let special = UnfetchedPaths::default();
-    let checkout = Arc::new(Checkout { repo: own.repo.clone(), sha: "0".repeat(40), tree: Arc::new(files), special });
+    let checkout = Arc::new(Checkout {
+        repo: own.repo.clone(),
+        sha: "0".repeat(40),
+        tree: Arc::new(files),
+        special,
+        held: Held::default(),
+    });
     let mut repositories = Repositories::of_folder([own].into(), checkout);
     let options = TreeOptions { undeclared: Undeclared::Open, assumes_clusters: true, ..TreeOptions::default() };
     let mut found = Found { applications: BTreeMap::new(), problems: Vec::new() };
@@ -75,7 +82,7 @@ async fn checked(trees: &Path, url: &str, roots: &Value) -> Result<Found> {
         for one in tree.applications.iter().chain(&tree.duplicates) {
             let (one, tree, repositories) = (one.clone(), Arc::clone(&tree), repositories.clone());
             let work = move |budget: &_| Ok(check::check(&one, &tree, &repositories, budget));
-            let checked = render::in_background(work).await?;
+            let checked = render::in_background(Memory::default().render(), work).await?;
             found.applications.entry(checked.identity.1.clone()).or_default().push(checked);
         }
         found.problems.extend(tree.problems.iter().map(ToString::to_string));

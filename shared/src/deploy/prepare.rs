@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
-use slipway_budget::Budget;
+use slipway_budget::{Budget, Limits};
 use slipway_cluster::Cluster;
 use slipway_cluster::state::{AppKey, State, StoredState};
 use slipway_gitops::annotations::{self, HookType};
@@ -33,9 +33,9 @@ use crate::render::{self, Context, RenderError, Rendered, SourceType};
 use crate::root::ResolvedApplication;
 use crate::root::tracked::TrackedSource;
 use crate::services::Services;
-use crate::source::Checkouts;
 use crate::source::github::{Checkout, GithubError};
 use crate::source::verify::VerifyError;
+use crate::source::{Checkouts, RepoUrl};
 
 /// Argo CD's own finalizers for hooks of the deletion (argoproj/argo-cd
 /// `pkg/apis/application/v1alpha1/application_defaults.go`).
@@ -152,6 +152,8 @@ pub async fn render(
     let (mut files, mut references) = (Vec::new(), BTreeMap::new());
     for (source, (TrackedSource { repo, .. }, commit)) in member.app.all_sources().iter().zip(tracked) {
         let checkout = checkouts.get(repo, commit).await?;
+        let written = RepoUrl { host: engine.root.location.url.host.clone(), repo: repo.clone() };
+        member.permit.refused_name(&written, &checkout.repo).map_or(Ok(()), Err)?;
         references.extend(source.reference.clone().map(|reference| (reference, Arc::clone(&checkout))));
         files.push((source, checkout));
     }
@@ -179,7 +181,8 @@ pub async fn render(
     }
     let (mut objects, mut warnings) = (Vec::new(), Vec::new());
     for (app, checkout) in sources {
-        let rendered = Box::pin(render_source(member, app, checkout, &mut context, cluster)).await?;
+        let limits = checkouts.memory().render();
+        let rendered = Box::pin(render_source(member, app, checkout, (&mut context, limits), cluster)).await?;
         objects.extend(rendered.objects);
         warnings.extend(rendered.warnings);
     }
@@ -205,7 +208,7 @@ async fn render_source(
     member: &ResolvedApplication,
     app: Application,
     checkout: &Arc<Checkout>,
-    context: &mut Context,
+    (context, limits): (&mut Context, Limits),
     cluster: &Cluster,
 ) -> Result<Rendered, PrepareError> {
     let unknown = |source| PrepareError::Facts { app: member.instance(), source: Box::new(source) };
@@ -214,7 +217,7 @@ async fn render_source(
     let mut rendered = loop {
         let (tree, app, inputs) = (Arc::clone(&checkout.tree), Arc::clone(&app), context.clone());
         let work = move |budget: &Budget| render::render(&tree, &app, &Context { budget: budget.clone(), ..inputs });
-        let rendered = render::in_background(work).await.map_err(|error| failed(member, checkout, error))?;
+        let rendered = render::in_background(limits, work).await.map_err(|error| failed(member, checkout, error))?;
         let Some(need) = rendered.needs.first() else { break rendered };
         if round == lookups::MAX_LOOKUP_ROUNDS {
             return Err(unknown(LookupError::Endless { kind: need.kind.clone(), name: need.name.clone() }));

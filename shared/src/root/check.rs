@@ -109,7 +109,7 @@ pub fn check(
     checked.warnings.extend(app.warnings.iter().cloned());
     checked.warnings.extend(Subscriptions::of(&app.object).ignored);
     let permit = ProjectPermissions::of(app, &tree.projects, &tree.manifests.clusters);
-    checked.project(app, tree, &permit, one.is_assumed);
+    checked.project(app, tree, repositories, &permit, one.is_assumed);
     if let Err(error) = Normalizer::new(&app.ignore_differences, &tree.manifests.overrides) {
         checked.refused.push(chain(&error));
     }
@@ -129,7 +129,14 @@ pub fn check(
 }
 
 impl CheckedApplication {
-    fn project(&mut self, app: &Application, tree: &ApplicationTree, permit: &ProjectPermissions, is_assumed: bool) {
+    fn project(
+        &mut self,
+        app: &Application,
+        tree: &ApplicationTree,
+        repositories: &Repositories,
+        permit: &ProjectPermissions,
+        is_assumed: bool,
+    ) {
         if !tree.projects.is_known(&app.project) {
             self.needs.push(format!("AppProject `{}`: nothing that was read declares it", app.project));
         }
@@ -137,6 +144,7 @@ impl CheckedApplication {
         if let Some(denied) = permit.denied.as_ref().filter(|denied| is_resolved || !is_destination(denied)) {
             self.refused.push(denied.to_string());
         }
+        self.refused.extend(repositories.refused_name(app, permit).map(|denied| denied.to_string()));
         let namespace = &app.destination.namespace;
         if app.has_sync_option("CreateNamespace=true") && !namespace.is_empty() && permit.denied.is_none() {
             self.refused.extend(permit.refused_namespace(namespace).map(|denied| denied.to_string()));

@@ -464,7 +464,7 @@ impl<'a> Loader<'a> {
                     continue;
                 }
                 Some(denied) => Some(denied.clone()),
-                None => permit.refusal(&held.object),
+                None => self.repositories.refused_name(app, permit).or_else(|| permit.refusal(&held.object)),
             };
             progress = true;
             match denied {

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, OnceCell};
 use super::Repo;
 use super::github::{Checkout, GitHub, GithubError};
 use super::verify::UnfetchedPaths;
+use crate::memory::{Held, Memory};
 
 type Cells<K, V> = Mutex<BTreeMap<K, Arc<OnceCell<V>>>>;
 
@@ -49,6 +50,7 @@ impl Checkouts {
             sha: hex::encode(hash.finalize()),
             tree: Arc::new(tree),
             special: UnfetchedPaths::default(),
+            held: Held::default(),
         };
         Ok(Self { local: Some(Arc::new(checkout)), ..Self::new(github) })
     }
@@ -77,14 +79,35 @@ impl Checkouts {
         cell.get_or_try_init(|| Box::pin(self.github.is_ancestor(repo, sha, &head))).await.copied()
     }
 
-    /// The files of the commit `sha`; fetched once, also by concurrent callers.
+    /// The memory of the function.
+    pub fn memory(&self) -> Memory {
+        self.github.memory()
+    }
+
+    /// The files of the commit `sha`; fetched once, also by concurrent callers. What does not fit the function's memory
+    /// beside others is fetched alone, once what nobody uses any more was dropped.
     pub async fn get(&self, repo: &Repo, sha: &str) -> Result<Arc<Checkout>, GithubError> {
         if let Some(local) = self.local(repo) {
             return Ok(Arc::clone(local));
         }
         let cell = cell(&self.commits, (repo.clone(), sha.to_owned())).await;
-        let fetch = async || Box::pin(self.github.checkout(repo, sha)).await.map(Arc::new);
+        let fetch = async || {
+            let together = self.github.turns.read().await;
+            match Box::pin(self.github.checkout(repo, sha)).await {
+                Err(error) if error.is_full() => drop(together),
+                fetched => return fetched.map(Arc::new),
+            }
+            let _alone = self.github.turns.write().await;
+            self.drop_unused().await;
+            Box::pin(self.github.checkout(repo, sha)).await.map(Arc::new)
+        };
         cell.get_or_try_init(fetch).await.cloned()
+    }
+
+    /// Drops the commits that nobody uses: who needs one again fetches it again.
+    async fn drop_unused(&self) {
+        let is_used = |commit: &Arc<Checkout>| Arc::strong_count(commit) > 1;
+        self.commits.lock().await.retain(|_, cell| cell.get().is_none_or(is_used));
     }
 }
 

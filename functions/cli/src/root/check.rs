@@ -11,6 +11,7 @@ use slipway::app::{Application, Undeclared};
 use slipway::aws::Aws;
 use slipway::config;
 use slipway::error::chain;
+use slipway::memory::Memory;
 use slipway::render;
 use slipway::root::check::{self, CheckedApplication};
 use slipway::root::declared::Problem;
@@ -87,7 +88,9 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
             let (one, tree, repositories) = (one.clone(), Arc::clone(&tree), repositories.clone());
             let wrong = dependencies.get(&one.identity).map(|error| chain(error));
             let work = move |budget: &_| Ok(check::check(&one, &tree, &repositories, budget));
-            let mut checked = render::in_background(work).await.map_err(|error| anyhow!(chain(&error)))?;
+            let mut checked = render::in_background(Memory::default().render(), work)
+                .await
+                .map_err(|error| anyhow!(chain(&error)))?;
             checked.refused.extend(wrong);
             report.add(checked);
         }
@@ -233,7 +236,10 @@ fn github() -> GitHub {
     let api = variable(config::GITHUB_API.name).or_else(|| config::GITHUB_API.default.map(str::to_owned));
     let api = api.unwrap_or_default().trim_end_matches('/').to_owned();
     let given = [(TOKEN.to_owned(), SecretString::from(token))].into();
-    GitHub::new(GitHubSettings { api, secret: TOKEN.to_owned() }, Secrets::with(Aws::default(), given))
+    GitHub::new(
+        GitHubSettings { api, secret: TOKEN.to_owned(), memory: Memory::default() },
+        Secrets::with(Aws::default(), given),
+    )
 }
 
 impl Report {

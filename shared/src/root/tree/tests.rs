@@ -5,6 +5,7 @@ use slipway_manifest::Tree;
 
 use super::*;
 use crate::app::settings::Settings;
+use crate::memory::Held;
 use crate::root::places;
 use crate::root::repositories::Unavailable;
 use crate::source::RepoUrl;
@@ -19,7 +20,13 @@ fn checkout(url: &str, files: &[(&str, &str)]) -> Arc<Checkout> {
         tree.insert(path, text.as_bytes()).unwrap();
     }
     let repo = url.parse::<RepoUrl>().unwrap().repo;
-    Arc::new(Checkout { repo, sha: "0".repeat(40), tree: Arc::new(tree), special: UnfetchedPaths::default() })
+    Arc::new(Checkout {
+        repo,
+        sha: "0".repeat(40),
+        tree: Arc::new(tree),
+        special: UnfetchedPaths::default(),
+        held: Held::default(),
+    })
 }
 
 fn repositories(files: &[(&str, &str)]) -> Repositories {
