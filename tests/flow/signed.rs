@@ -179,7 +179,8 @@ async fn a_deletion_does_not_go_on_by_a_state_that_was_put_back() {
     flow.settle().await;
     let genuine = copy(&flow);
     flow.edit_state(|state| {
-        let operation = json!({"id": "delete-1", "revision": state.attempt.revisions.to_string(), "startedAt": Timestamp::now()});
+        let operation =
+            json!({"id": "delete-1", "revision": state.attempt.revisions.to_string(), "startedAt": Timestamp::now()});
         state.operation = Some(serde_json::from_value(operation).unwrap());
         state.notes.insert("deletion".to_owned(), json!({"stage": "PreDelete"}));
     })

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use slipway::aws::Aws;
 use slipway::deploy::trust;
+use slipway::memory::Memory;
 use slipway::notify::report::short;
 use slipway::secret::Secrets;
 use slipway::source::Checkouts;
