@@ -79,6 +79,11 @@ impl Meter {
         Self { limit, used: Arc::default() }
     }
 
+    /// Bytes that are held.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Nothing yet.
     pub fn hold(&self) -> Held {
         Held { meter: Some(self.clone()), bytes: 0 }

@@ -151,7 +151,7 @@ pub async fn render(
         tracked.ok_or_else(|| PrepareError::OtherSources { app: member.instance(), at: revisions.short() })?;
     let (mut files, mut references) = (Vec::new(), BTreeMap::new());
     for (source, (TrackedSource { repo, .. }, commit)) in member.app.all_sources().iter().zip(tracked) {
-        let checkout = checkouts.get(repo, commit).await?;
+        let checkout = checkouts.get_when_there_is_room(repo, commit).await?;
         let written = RepoUrl { host: engine.root.location.url.host.clone(), repo: repo.clone() };
         member.permit.refused_name(&written, &checkout.repo).map_or(Ok(()), Err)?;
         references.extend(source.reference.clone().map(|reference| (reference, Arc::clone(&checkout))));

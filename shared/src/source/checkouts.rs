@@ -2,15 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha1::{Digest as _, Sha1};
 use slipway_manifest::{Tree, TreeError};
 use tokio::sync::{Mutex, OnceCell};
+use tokio::time::Instant;
 
 use super::Repo;
 use super::github::{Checkout, GitHub, GithubError};
 use super::verify::UnfetchedPaths;
 use crate::memory::{Held, Memory};
+use crate::time;
+
+/// How long a fetch waits for memory that other applications of the event hold: about what one of them takes to render.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often it looks whether they hold less.
+const ROOM_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 type Cells<K, V> = Mutex<BTreeMap<K, Arc<OnceCell<V>>>>;
 
@@ -87,6 +95,16 @@ impl Checkouts {
     /// The files of the commit `sha`; fetched once, also by concurrent callers. What does not fit the function's memory
     /// beside others is fetched alone, once what nobody uses any more was dropped.
     pub async fn get(&self, repo: &Repo, sha: &str) -> Result<Arc<Checkout>, GithubError> {
+        self.get_within(repo, sha, Duration::ZERO).await
+    }
+
+    /// Like [`Checkouts::get`], and waits a while for what other applications of the event hold. Not for a caller that
+    /// holds much itself.
+    pub async fn get_when_there_is_room(&self, repo: &Repo, sha: &str) -> Result<Arc<Checkout>, GithubError> {
+        self.get_within(repo, sha, ROOM_TIMEOUT).await
+    }
+
+    async fn get_within(&self, repo: &Repo, sha: &str, timeout: Duration) -> Result<Arc<Checkout>, GithubError> {
         if let Some(local) = self.local(repo) {
             return Ok(Arc::clone(local));
         }
@@ -98,10 +116,29 @@ impl Checkouts {
                 fetched => return fetched.map(Arc::new),
             }
             let _alone = self.github.turns.write().await;
+            let until = time::after(timeout);
             self.drop_unused().await;
-            Box::pin(self.github.checkout(repo, sha)).await.map(Arc::new)
+            loop {
+                match Box::pin(self.github.checkout(repo, sha)).await {
+                    Err(error) if error.is_full() && self.has_more_room(until).await => {}
+                    fetched => return fetched.map(Arc::new),
+                }
+            }
         };
         cell.get_or_try_init(fetch).await.cloned()
+    }
+
+    /// Waits until others need less memory than now; not where that takes longer than `until`.
+    async fn has_more_room(&self, until: Instant) -> bool {
+        let held = self.github.held();
+        while Instant::now() < until {
+            tokio::time::sleep(ROOM_POLL_INTERVAL).await;
+            self.drop_unused().await;
+            if self.github.held() < held {
+                return true;
+            }
+        }
+        false
     }
 
     /// Drops the commits that nobody uses: who needs one again fetches it again.

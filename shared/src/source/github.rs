@@ -257,6 +257,11 @@ impl GitHub {
         self.settings.memory
     }
 
+    /// Bytes of all that is fetched and held.
+    pub(super) fn held(&self) -> usize {
+        self.meter.used()
+    }
+
     async fn client(&self, secret: SecretString) -> Result<Arc<Octocrab>, GithubError> {
         let mut known = self.client.lock().await;
         if let Some((of, client)) = known.as_ref()
