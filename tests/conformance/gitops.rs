@@ -15,10 +15,11 @@ use slipway::root::environments::environments;
 use slipway::root::fetch::read_tree;
 use slipway::root::places;
 use slipway::root::repositories::Repositories;
-use slipway::root::tree::TreeOptions;
+use slipway::root::tree::{ApplicationTree, TreeOptions};
 use slipway::source::RepoUrl;
 use slipway::source::github::Checkout;
 use slipway::source::verify::UnfetchedPaths;
+use slipway_manifest::Tree;
 
 use crate::framework::{Outcome, tree};
 
@@ -48,21 +49,39 @@ struct Found {
     problems: Vec<String>,
 }
 
-async fn checked(trees: &Path, url: &str, roots: &Value) -> Result<Found> {
+/// The files of the repository at `url`.
+pub(crate) fn files(trees: &Path, url: &str) -> Result<Tree> {
     let own: RepoUrl = url.parse()?;
-    let files = tree(&trees.join(format!("{}+{}", own.repo.owner(), own.repo.name())))?;
+    tree(&trees.join(format!("{}+{}", own.repo.owner(), own.repo.name())))
+}
+
+/// The trees of Applications in `checkout`, that of the repository `own`: one for each environment of its `roots`.
+pub(crate) async fn trees(
+    own: &RepoUrl,
+    checkout: &Arc<Checkout>,
+    roots: &Value,
+) -> Result<(Vec<ApplicationTree>, Repositories)> {
     let roots: Vec<String> =
         roots.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-    let environments = environments(&files, &roots)?;
-    let special = UnfetchedPaths::default();
-    let checkout = Arc::new(Checkout { repo: own.repo.clone(), sha: "0".repeat(40), tree: Arc::new(files), special });
-    let mut repositories = Repositories::of_folder([own].into(), checkout);
+    let environments = environments(&checkout.tree, &roots)?;
+    let mut repositories = Repositories::of_folder([own.clone()].into(), Arc::clone(checkout));
     let options = TreeOptions { undeclared: Undeclared::Open, assumes_clusters: true, ..TreeOptions::default() };
-    let mut found = Found { applications: BTreeMap::new(), problems: Vec::new() };
+    let (mut trees, url) = (Vec::new(), own.to_string());
     for folders in environments {
         let places: Vec<_> =
-            folders.iter().map(|folder| places::of_folder(url, folder, "HEAD")).collect::<Result<_, _>>()?;
-        let tree = Arc::new(read_tree(&places, &mut repositories, &options, None).await?);
+            folders.iter().map(|folder| places::of_folder(&url, folder, "HEAD")).collect::<Result<_, _>>()?;
+        trees.push(read_tree(&places, &mut repositories, &options, None).await?);
+    }
+    Ok((trees, repositories))
+}
+
+async fn checked(folder: &Path, url: &str, roots: &Value) -> Result<Found> {
+    let own: RepoUrl = url.parse()?;
+    let (tree, special) = (Arc::new(files(folder, url)?), UnfetchedPaths::default());
+    let checkout = Arc::new(Checkout { repo: own.repo.clone(), sha: "0".repeat(40), tree, special });
+    let (trees, repositories) = trees(&own, &checkout, roots).await?;
+    let mut found = Found { applications: BTreeMap::new(), problems: Vec::new() };
+    for tree in trees.into_iter().map(Arc::new) {
         for one in tree.applications.iter().chain(&tree.duplicates) {
             let (one, tree, repositories) = (one.clone(), Arc::clone(&tree), repositories.clone());
             let work = move |budget: &_| Ok(check::check(&one, &tree, &repositories, budget));

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, OnceCell};
 use super::Repo;
 use super::github::{Checkout, GitHub, GithubError};
 use super::verify::UnfetchedPaths;
+use crate::render::reach::Reaches;
 
 type Cells<K, V> = Mutex<BTreeMap<K, Arc<OnceCell<V>>>>;
 
@@ -21,6 +22,7 @@ pub struct Checkouts {
     revisions: Cells<(Repo, String), String>,
     commits: Cells<(Repo, String), Arc<Checkout>>,
     ancestors: Cells<(Repo, String, String), bool>,
+    reaches: Cells<(Repo, String), Arc<Reaches>>,
     local: Option<Arc<Checkout>>,
 }
 
@@ -32,6 +34,7 @@ impl Checkouts {
             revisions: Mutex::default(),
             commits: Mutex::default(),
             ancestors: Mutex::default(),
+            reaches: Mutex::default(),
             local: None,
         }
     }
@@ -85,6 +88,13 @@ impl Checkouts {
         let cell = cell(&self.commits, (repo.clone(), sha.to_owned())).await;
         let fetch = async || Box::pin(self.github.checkout(repo, sha)).await.map(Arc::new);
         cell.get_or_try_init(fetch).await.cloned()
+    }
+
+    /// What can be reached of the commit `sha`, whose files are fetched.
+    pub async fn reaches(&self, repo: &Repo, sha: &str) -> Result<Arc<Reaches>, GithubError> {
+        let cell = cell(&self.reaches, (repo.clone(), sha.to_owned())).await;
+        let reaches = async || Ok(Arc::new(Reaches::new(self.get(repo, sha).await?)));
+        cell.get_or_try_init(reaches).await.cloned()
     }
 }
 
