@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use rand_chacha::ChaCha8Rng;
-use rand_core::{Rng as _, SeedableRng as _};
+use rand_core::{RngCore as _, SeedableRng as _};
 use serde_json::{Value, json};
 use slipway::app::Application;
 use slipway::render::reach::{Reaches, digest};
@@ -21,7 +21,7 @@ use slipway::source::verify::UnfetchedPaths;
 use slipway_budget::Budget;
 use slipway_manifest::Tree;
 
-use crate::framework::{Outcome, tree};
+use crate::framework::{Failure, Outcome};
 use crate::gitops;
 
 /// Commits where nothing else is said: about half a minute without optimisation.
@@ -56,7 +56,7 @@ pub(crate) fn run(shared: &Path) -> Result<Option<Outcome>> {
         sum.add(&found);
         if !found.missed.is_empty() {
             let diff = format!("{what}\nis not told to change {}", found.missed.join(", "));
-            outcome.failures.push(crate::framework::Failure { name: format!("{commit}"), diff });
+            outcome.failures.push(Failure { name: format!("{commit}"), diff });
         }
     }
     let Found { applications, selected, changed, missed } = sum;

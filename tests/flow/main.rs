@@ -25,6 +25,7 @@ mod login;
 mod namespace;
 mod outage;
 mod project;
+mod reach;
 mod report;
 mod retry;
 mod rotation;

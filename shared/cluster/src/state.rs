@@ -31,7 +31,7 @@ use slipway_gitops::api_resources::GroupKind;
 use slipway_gitops::error::{ApiError, Class};
 use slipway_gitops::identity::STATE_NAMESPACE;
 use slipway_gitops::managed_fields;
-use slipway_gitops::status::{OperationPhase, Status, SyncStatus};
+use slipway_gitops::status::{Status, SyncStatus};
 use slipway_gitops::tracking;
 
 /// The annotation with the digest of what is deployed, and its commits. It only saves work, and is checked against the
@@ -221,13 +221,13 @@ impl StoredState {
 impl State {
     /// The digest of what is deployed, where nothing is left to be done about it.
     fn deployed_inputs(&self) -> Option<&str> {
-        let Status { sync, operation_state, .. } = &self.status;
+        let sync = &self.status.sync;
         let is_settled = self.operation.is_none()
             && !self.is_unsigned
             && self.attempt.reached == Reached::All
             && sync.status == SyncStatus::Synced
             && sync.revisions == self.attempt.revisions
-            && operation_state.as_ref().is_none_or(|last| last.phase == OperationPhase::Succeeded);
+            && self.status.failed(&self.attempt.revisions).is_none();
         self.attempt.inputs_digest.as_deref().filter(|_| is_settled)
     }
 }

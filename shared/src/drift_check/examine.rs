@@ -25,7 +25,6 @@ use crate::reconcile::notes::{MadeUpFor, Note as _, ReportedBehind, ReportedUnco
 use crate::reconcile::session::Session;
 use crate::reconcile::status::{self, Observed};
 use crate::reconcile::sync::AppOwner;
-use crate::render::reach::GENERATE_PATHS;
 use crate::root::ResolvedApplication;
 use crate::source::Checkouts;
 use crate::time;
@@ -174,8 +173,7 @@ impl DriftChecker {
             return Ok(examination);
         }
         // The heads render to the same, and are at hand: each application may have been deployed from another commit.
-        let is_same = state.attempt.has_deployed(&head.inputs_digests) && app.app.annotation(GENERATE_PATHS).is_none();
-        let at = if is_same { &head.heads } else { &revisions };
+        let at = if state.attempt.has_deployed(&head.inputs_digests) { &head.heads } else { &revisions };
         let render = Box::pin(prepare::render(&self.engine, app, checkouts, at, destination, cluster));
         let objects = render.await?.objects;
         let (rules, checks) = (app.rules()?, app.checks());

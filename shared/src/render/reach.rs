@@ -24,8 +24,9 @@ use crate::app::{Application, Source};
 use crate::source::github::Checkout;
 
 /// The annotation by which a team says itself what an Application is made of (argoproj/argo-cd
-/// `util/app/path/path.go`, `GetSourceRefreshPaths`).
-pub const GENERATE_PATHS: &str = "argocd.argoproj.io/manifest-generate-paths";
+/// `util/app/path/path.go`, `GetSourceRefreshPaths`). Argo CD believes it where it leaves out what the render reads, and
+/// misses those changes; here it only adds to the reach.
+const GENERATE_PATHS: &str = "argocd.argoproj.io/manifest-generate-paths";
 /// By what text a render can depend on the commit itself.
 const REVISION: &str = "ARGOCD_APP_REVISION";
 /// Paths of one reach; with more it is the whole tree.
@@ -72,14 +73,12 @@ impl From<TreeError> for Unbounded {
 }
 
 /// A digest of all that the render of `app` reaches: `commits` are those of its sources, one for each, in their order.
-/// Of an Application that says by [`GENERATE_PATHS`] what it is made of, that alone counts.
 pub fn digest(app: &Application, commits: &[Arc<Reaches>]) -> String {
     let mut hash = Sha256::new();
     if let Some(paths) = app.annotation(GENERATE_PATHS).filter(|paths| !paths.is_empty()) {
         for (source, commit) in app.all_sources().iter().zip(commits) {
             hash.update(commit.generate_paths(source, paths));
         }
-        return hex::encode(hash.finalize());
     }
     let own = if app.sources.is_empty() { Cow::Borrowed(std::slice::from_ref(app)) } else { app.per_source().into() };
     let sources = app.all_sources().iter().zip(commits);

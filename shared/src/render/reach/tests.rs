@@ -202,22 +202,22 @@ fn what_depends_on_the_commit_or_can_not_be_bounded_changes_with_it() {
 }
 
 #[test]
-fn a_team_says_itself_what_its_application_is_made_of() {
+fn what_a_team_says_its_application_is_made_of_is_reached_too() {
     let files: Files<'_> = &[
         ("app/kustomization.yaml", "resources: [../base]"),
-        ("app/sub/x.yaml", ""),
         ("base/x.yaml", ""),
+        ("other/x.yaml", ""),
         ("env/a/values.yaml", ""),
         ("env/a/more/values.yaml", ""),
     ];
     for (paths, added, expected) in [
         (".", "app/new", vec![0, 1, 5]),
-        ("sub", "app/new", vec![1]),
-        (".;../base", "base/new", vec![0, 1, 2, 5]),
-        ("/base/x.yaml", "base/new", vec![2]),
-        ("/env/*/values.yaml;", "env/b/values.yaml", vec![3, 5]),
+        ("sub", "other/new", vec![0, 1]),
+        (".;../other", "other/new", vec![0, 1, 2, 5]),
+        ("/other/x.yaml", "other/new", vec![0, 1, 2]),
+        ("/env/*/values.yaml;", "env/b/values.yaml", vec![0, 1, 3, 5]),
         ("/", "new", vec![0, 1, 2, 3, 4, 5]),
-        ("../../nowhere", "new", vec![]),
+        ("../../nowhere", "new", vec![0, 1]),
     ] {
         let app = app(&at("app"), &json!({ GENERATE_PATHS: paths }));
         let all: Vec<&str> = files.iter().map(|(path, _)| *path).chain([added]).collect();
