@@ -198,7 +198,9 @@ impl Random {
     /// Half of the changes are to what leads to other files.
     fn change(&mut self, all: &mut Vec<(String, Arc<[u8]>)>) -> String {
         let leads = |path: &str| {
-            ["kustomization.yaml", "kustomization.yml", "Chart.yaml", "values.yaml"].iter().any(|end| path.ends_with(end))
+            ["kustomization.yaml", "kustomization.yml", "Chart.yaml", "values.yaml"]
+                .iter()
+                .any(|end| path.ends_with(end))
         };
         let places: Vec<usize> = match self.below(2) {
             0 => all.iter().enumerate().filter(|(_, (path, _))| leads(path)).map(|(at, _)| at).collect(),

@@ -43,7 +43,8 @@ fn worked_on(flow: &Flow, since: usize) -> BTreeSet<String> {
 /// Four applications of one repository beside the shop; two have a base.
 async fn four() -> Flow {
     let mut flow = Flow::deployed().await;
-    let overlay = |name: &str| (format!("{name}/kustomization.yaml"), format!("namePrefix: {name}-\nresources: [../base]\n"));
+    let overlay =
+        |name: &str| (format!("{name}/kustomization.yaml"), format!("namePrefix: {name}-\nresources: [../base]\n"));
     let mut files: Vec<(String, String)> = ["a", "b", "c", "d"].map(|name| app(name, &json!({}))).into();
     files.extend([config("a", "1"), config("b", "1"), overlay("c"), overlay("d")]);
     files.push(("base/kustomization.yaml".to_owned(), "resources: [config.yaml]\n".to_owned()));
@@ -127,7 +128,8 @@ async fn a_lost_push_is_made_up_for_where_it_reaches() {
 #[tokio::test]
 async fn a_failed_sync_is_tried_again_although_nothing_changed() {
     let mut flow = four().await;
-    let bad = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a": {"no": "text"}}});
+    let bad =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a": {"no": "text"}}});
     assert_eq!(after(&mut flow, &[("a/config.yaml".to_owned(), bad.to_string())]).await, ["a"]);
     assert_eq!(flow.statuses().last().unwrap()["state"], "failure");
     assert_eq!(after(&mut flow, &[("NOTES.md".to_owned(), "hello".to_owned())]).await, ["a"]);

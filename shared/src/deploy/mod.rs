@@ -3,7 +3,7 @@
 //! no harm.
 
 pub mod app_deletion;
-pub(crate) mod inputs;
+pub mod inputs;
 pub mod lookups;
 pub mod prepare;
 pub mod selection;
@@ -276,7 +276,10 @@ impl WebhookWorker {
             members.push(member);
         }
         members.sort_by_key(|member| member.depth);
-        let named = Box::pin(inputs::unchanged(&self.engine, &members, &head, &checkouts)).await;
+        let keys = self.engine.state_keys().await.map_err(|error| Failure::retryable(&error))?;
+        let known = Box::pin(inputs::deployed(&self.engine, &members)).await;
+        let location = &self.engine.root.location;
+        let named = Box::pin(inputs::unchanged((location, &keys), &members, &known, &head, &checkouts)).await;
         let (unchanged, members) = members.into_iter().partition(|member| named.contains(&member.instance()));
         let reporter = self.engine.reporter();
         let projects = root.projects;
@@ -543,7 +546,7 @@ pub(crate) async fn dependencies(
         if member.is_automated() && !member.app.is_skipped {
             wanted = member.tracked.resolve(checkouts).await.map_err(|error| failed(&error))?;
             let keys = engine.state_keys().await.map_err(|error| Failure::retryable(&error))?;
-            let digests = inputs::digests(engine, member, checkouts, &wanted, &keys).await;
+            let digests = inputs::digests((&engine.root.location, &keys), member, checkouts, &wanted).await;
             inputs_digests = digests.map_err(|error| failed(&error))?;
         }
         let destination = &member.app.destination;

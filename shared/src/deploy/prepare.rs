@@ -291,7 +291,8 @@ pub async fn prepare(
     let inputs_digest = match &keys {
         // What the cluster answers is another input, which may change any time.
         Some(keys) if !has_lookups => {
-            inputs::digests(engine, member, checkouts, revisions, keys).await?.into_iter().next()
+            let digests = inputs::digests((&engine.root.location, keys), member, checkouts, revisions).await?;
+            digests.into_iter().next()
         }
         _ => None,
     };

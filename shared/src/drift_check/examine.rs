@@ -159,7 +159,7 @@ impl DriftChecker {
         let inputs_digests = if heads == revisions || state.attempt.inputs_digest.is_none() {
             Vec::new()
         } else {
-            inputs::digests(&self.engine, app, checkouts, &heads, keys).await?
+            inputs::digests((&self.engine.root.location, keys), app, checkouts, &heads).await?
         };
         let head = Version { heads, spec_digest, former_digest, inputs_digests };
         let nothing = match app.tracked.at(&revisions) {

@@ -147,12 +147,15 @@ impl Reaches {
             // A path that leaves the repository is an error of the render, whatever the files.
             let Ok(path) = joined else { continue };
             let fixed = path.find(['*', '?', '[']).and_then(|at| path.get(..at));
-            paths.insert(fixed.map_or(path.as_str(), |fixed| fixed.rsplit_once('/').map_or("", |(it, _)| it)).to_owned());
+            paths.insert(
+                fixed.map_or(path.as_str(), |fixed| fixed.rsplit_once('/').map_or("", |(it, _)| it)).to_owned(),
+            );
         }
         hash.update(self.closure(paths)?);
         hash.update(format!("{:?}", self.checkout.special));
         let is_patched = source != app.source;
-        if app.object.get("spec").is_some_and(names_revision) || is_patched && format!("{source:?}").contains(REVISION) {
+        if app.object.get("spec").is_some_and(names_revision) || is_patched && format!("{source:?}").contains(REVISION)
+        {
             hash.update(&self.checkout.sha);
         }
         Ok(hash.finalize().into())

@@ -144,7 +144,10 @@ fn symlinks_are_reached_with_what_is_behind_them() {
 #[test]
 fn value_files_are_reached_in_every_source() {
     let files: Files<'_> = &[
-        ("chart/Chart.yaml", "dependencies:\n- {name: a, version: '1', repository: file://../lib}\nhome: https://a.b\n"),
+        (
+            "chart/Chart.yaml",
+            "dependencies:\n- {name: a, version: '1', repository: file://../lib}\nhome: https://a.b\n",
+        ),
         ("lib/Chart.yaml", ""),
         ("values/a.yaml", ""),
         ("values/web.yaml", ""),
