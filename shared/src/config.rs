@@ -10,6 +10,7 @@ use slipway_manifest::yaml;
 
 use crate::app::Undeclared;
 use crate::error::chain;
+use crate::memory::Memory;
 use crate::root::clusters;
 use crate::root::places::RootPlaces;
 use crate::root::tree::TreeOptions;
@@ -323,7 +324,13 @@ impl<'a> Reader<'a> {
     }
 
     fn github(&mut self) -> GitHubSettings {
-        GitHubSettings { api: self.url(GITHUB_API), secret: self.required(GITHUB_SECRET) }
+        GitHubSettings { api: self.url(GITHUB_API), secret: self.required(GITHUB_SECRET), memory: self.memory() }
+    }
+
+    /// Lambda sets it; elsewhere the default holds.
+    fn memory(&self) -> Memory {
+        let size = (self.get)("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|size| size.parse().ok());
+        size.map_or_else(Memory::default, Memory::of_mebibytes)
     }
 
     fn cluster(&mut self) -> Cluster {
@@ -386,7 +393,12 @@ mod tests {
         let GithubWebhook { webhook, engine } = GithubWebhook::load(env(FULL)).unwrap();
         let engine = engine.unwrap();
         assert_eq!(webhook.queue_url, "http://127.0.0.1/1/q.fifo");
-        assert_eq!(engine.github.api, "https://api.github.com");
+        assert_eq!((engine.github.api.as_str(), engine.github.memory), ("https://api.github.com", Memory::default()));
+        let little = |name: &str| match name {
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE" => Some("256".to_owned()),
+            _ => env(FULL)(name),
+        };
+        assert_eq!(EcrPush::load(little).unwrap().github.memory, Memory::of_mebibytes(256));
         assert_eq!(engine.root.location.path, "apps");
         assert!(matches!(engine.cluster, Cluster::Eks { name, endpoint: None } if name == "prod"));
         assert_eq!(engine.slack.unwrap().channel, "C1");

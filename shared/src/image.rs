@@ -23,6 +23,8 @@ use serde_json::Value;
 use slipway_manifest::edit::{self, EditError};
 use slipway_manifest::{NodeKind, Tree, TreeError, tree, yaml};
 
+use crate::app::project::Denied;
+
 /// Why an image of an Application is not updated.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -37,8 +39,8 @@ pub enum ImageError {
     },
     /// Several sources may be the one to write to.
     #[error(
-        "{app}: more than one of `spec.sources` may be the kustomization to write to: give the one that is meant a block \
-         `kustomize: {{}}`"
+        "{app}: more than one of `spec.sources` may be the kustomization to write to: give the one that is meant a \
+         block `kustomize: {{}}`"
     )]
     Sources {
         /// Name of the Application.
@@ -85,6 +87,14 @@ pub enum ImageError {
         name: String,
         /// Registry and repository of the image.
         image: String,
+    },
+    /// The Application's project does not allow the repository by the name that it has now.
+    #[error("{app}: {denied}")]
+    Denied {
+        /// Name of the Application.
+        app: String,
+        /// What the project says.
+        denied: Denied,
     },
     /// The kustomization can't be edited.
     #[error("{app}: failed to edit `{file}`")]

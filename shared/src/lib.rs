@@ -28,6 +28,7 @@ pub mod config;
 pub mod error;
 pub mod http;
 pub mod invocation;
+pub mod memory;
 pub mod printable;
 pub mod root;
 pub mod secret;

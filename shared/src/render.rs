@@ -190,7 +190,7 @@ impl RenderError {
     }
 
     /// Whether nothing is known to be wrong, only something is not at hand: a remote base or file, a chart that is not
-    /// vendored or lies in Git LFS, an object of the cluster that a chart looks up.
+    /// vendored or lies in Git LFS, an object of the cluster that a chart looks up, the key of an encrypted file.
     pub fn is_missing(&self) -> bool {
         match self {
             Self::Kustomize { source, .. } => is_missing_base(source),
@@ -214,7 +214,9 @@ fn is_missing_chart(error: &HelmError) -> bool {
 
 fn is_missing_base(error: &slipway_kustomize::Error) -> bool {
     match error {
-        slipway_kustomize::Error::Remote(_) | slipway_kustomize::Error::MissingChart { .. } => true,
+        slipway_kustomize::Error::Remote(_)
+        | slipway_kustomize::Error::MissingChart { .. }
+        | slipway_kustomize::Error::Encrypted { .. } => true,
         slipway_kustomize::Error::Within { source, .. } => is_missing_base(source),
         _ => false,
     }

@@ -20,6 +20,7 @@ use secrecy::SecretString;
 use slipway::aws::Aws;
 
 use slipway::deploy::inputs;
+use slipway::memory::Memory;
 use slipway::root;
 use slipway::root::places::RootPlaces;
 use slipway::secret::{Secrets, StateKeys};
@@ -93,7 +94,8 @@ async fn main() {
     let mut numbers = env::args().skip(1).filter_map(|argument| argument.parse().ok());
     let (applications, rounds) = (numbers.next().unwrap_or(5_000_usize), numbers.next().unwrap_or(7_usize));
     let secrets = Secrets::new(Aws::at("http://127.0.0.1:9", "eu-central-1").await);
-    let settings = GitHubSettings { api: "http://127.0.0.1:9".to_owned(), secret: "none".to_owned() };
+    let settings =
+        GitHubSettings { api: "http://127.0.0.1:9".to_owned(), secret: "none".to_owned(), memory: Memory::default() };
     let github = GitHub::new(settings, secrets);
     let of = |tree| Checkouts::of_folder(github.clone(), "acme/gitops".parse().unwrap(), tree).unwrap();
     let places = RootPlaces::parse(&format!("{REPOSITORY}//applications?ref=main")).unwrap();

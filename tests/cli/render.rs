@@ -26,8 +26,8 @@ const URL: &str = "https://github.com/acme/gitops";
 #[test]
 fn every_source_of_an_application_is_rendered_by_name_and_by_file() {
     let several = format!(
-        "sources: [{{repoURL: '{URL}', path: chart, helm: {{valueFiles: [$lent/values/prod.yaml]}}}}, {{repoURL: '{URL}', \
-         ref: lent}}, {{repoURL: '{URL}', path: plain}}]"
+        "sources: [{{repoURL: '{URL}', path: chart, helm: {{valueFiles: [$lent/values/prod.yaml]}}}}, {{repoURL: \
+         '{URL}', ref: lent}}, {{repoURL: '{URL}', path: plain}}]"
     );
     let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: plain}\n";
     let away = "source: {repoURL: 'https://github.com/acme/other', path: x}";
@@ -45,8 +45,8 @@ fn every_source_of_an_application_is_rendered_by_name_and_by_file() {
         ("values/prod.yaml", "v: lent\n"),
         ("plain/map.yaml", map),
     ]);
-    let expected = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: web\ndata:\n  v: lent\n---\napiVersion: v1\nkind: \
-                    ConfigMap\nmetadata:\n  name: plain\n";
+    let expected = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: web\ndata:\n  v: lent\n---\napiVersion: v1\n\
+                    kind: ConfigMap\nmetadata:\n  name: plain\n";
     for arguments in [
         vec!["--app", "argocd/web", "--local", ".", "--offline"],
         vec!["--app", "apps/web.yaml", "--offline"],

@@ -14,6 +14,7 @@ mod discover;
 mod drift;
 mod examples;
 mod explain;
+mod functions;
 mod journal;
 mod killed;
 mod late;
@@ -36,6 +37,7 @@ mod sync;
 mod takeover;
 mod three_way;
 mod token;
+mod tree;
 mod ttl;
 mod wait;
 

@@ -2,67 +2,19 @@
 //! plane.
 
 use std::fs;
-use std::time::Duration;
 
 use serde_json::json;
-use slipway::aws::Aws;
-use slipway::config::{GithubWebhook, Settings};
-use slipway::deploy::WebhookHandler;
-use slipway::drift_check::DriftChecker;
-use slipway_cluster::{Cluster, state};
 use slipway_gitops::Revisions;
 use slipway_gitops::status::SyncStatus;
-use slipway_sandbox::forge::{Change, Delivery};
-use slipway_sandbox::{Options, Sandbox, aws};
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::Instant;
+use slipway_sandbox::forge::Change;
 
 use crate::Place;
-
-/// The functions on the real cluster; GitHub and the queue are the sandbox's.
-struct Functions {
-    sandbox: Sandbox,
-    webhooks: UnboundedReceiver<Delivery>,
-    worker: WebhookHandler,
-    checker: DriftChecker,
-    folder: tempfile::TempDir,
-}
-
-impl Functions {
-    async fn start(place: &Place) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (sandbox, mut webhooks) = Box::pin(Sandbox::start(Options::new(folder.path()))).await.unwrap();
-        // Of the sandbox's own application.
-        webhooks.recv().await.unwrap();
-        let root = format!("https://github.com/acme/gitops//{}?ref=main", place.namespace());
-        let mut environment = sandbox.environment();
-        environment.insert("SLIPWAY_KUBECONFIG".to_owned(), place.plane.kubeconfig.display().to_string());
-        environment.insert("SLIPWAY_ROOT".to_owned(), root);
-        let get = |name: &str| environment.get(name).cloned();
-        let aws = Aws::at(&sandbox.aws.url(), aws::REGION).await;
-        let worker = WebhookHandler::new(GithubWebhook::load(get).unwrap(), aws.clone());
-        let checker = DriftChecker::new(Settings::load(get).unwrap(), aws);
-        Self { sandbox, webhooks, worker, checker, folder }
-    }
-
-    async fn settle(&mut self) {
-        loop {
-            let webhook = self.webhooks.try_recv().ok();
-            let webhook = webhook.map(|one| one.to_function_url_event(false, jiff::Timestamp::now()));
-            let Some(event) = webhook.or_else(|| self.sandbox.aws.next_event()) else { return };
-            self.worker.handle(event, in_a_while(), "sync").await.unwrap();
-        }
-    }
-}
-
-fn in_a_while() -> Instant {
-    Instant::now() + Duration::from_mins(2)
-}
+use crate::functions::{self, Functions, in_a_while};
 
 #[tokio::test]
 async fn a_chart_in_git_follows_its_values_in_another_repository() {
     let Some(place) = Place::new("sources").await else { return };
-    let mut functions = Functions::start(&place).await;
+    let mut functions = Functions::start(&place, &[]).await;
     let name = place.namespace().to_owned();
     let folder = functions.folder.path().join("values.git");
     fs::create_dir_all(&folder).unwrap();
@@ -89,10 +41,7 @@ async fn a_chart_in_git_follows_its_values_in_another_repository() {
     ];
     let head = functions.sandbox.forge.push(&functions.sandbox.repository, "main", "Deploy", &changes).unwrap();
     functions.settle().await;
-    // Without the functions' key nobody can tell who signed what is recorded.
-    let cluster = Cluster::from_kubeconfig(&place.plane.kubeconfig, None, None).unwrap();
-    let key = state::list(&cluster).await.unwrap().into_iter().find(|key| key.name == name).unwrap();
-    let recorded = async || state::read(&cluster, &key).await.unwrap().unwrap().state;
+    let recorded = async || functions::recorded(&place, &name).await.unwrap();
     let replicas = || {
         let deployments = crate::sync::list(&place, "deployments");
         deployments.first().map(|one| one["spec"]["replicas"].clone()).unwrap_or_default()

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use slipway::app::Undeclared;
+use slipway::memory::{Held, Memory};
 use slipway::render;
 use slipway::root::check::{self, CheckedApplication, Verdict};
-use slipway::root::environments::environments;
+use slipway::root::environments::{Folders, apart, environments};
 use slipway::root::fetch::read_tree;
 use slipway::root::places;
 use slipway::root::repositories::Repositories;
@@ -63,14 +64,20 @@ pub(crate) async fn trees(
 ) -> Result<(Vec<ApplicationTree>, Repositories)> {
     let roots: Vec<String> =
         roots.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-    let environments = environments(&checkout.tree, &roots)?;
     let mut repositories = Repositories::of_folder([own.clone()].into(), Arc::clone(checkout));
     let options = TreeOptions { undeclared: Undeclared::Open, assumes_clusters: true, ..TreeOptions::default() };
     let (mut trees, url) = (Vec::new(), own.to_string());
-    for folders in environments {
+    let mut open: Vec<Folders> = environments(&checkout.tree, &roots)?;
+    while let Some(folders) = open.pop() {
         let places: Vec<_> =
             folders.iter().map(|folder| places::of_folder(&url, folder, "HEAD")).collect::<Result<_, _>>()?;
-        trees.push(read_tree(&places, &mut repositories, &options, None).await?);
+        let tree = read_tree(&places, &mut repositories, &options, None).await?;
+        let apart = apart(&folders, &tree.in_several_places);
+        if apart.len() > 1 {
+            open.extend(apart);
+        } else {
+            trees.push(tree);
+        }
     }
     Ok((trees, repositories))
 }
@@ -78,14 +85,18 @@ pub(crate) async fn trees(
 async fn checked(folder: &Path, url: &str, roots: &Value) -> Result<Found> {
     let own: RepoUrl = url.parse()?;
     let (tree, special) = (Arc::new(files(folder, url)?), UnfetchedPaths::default());
-    let checkout = Arc::new(Checkout { repo: own.repo.clone(), sha: "0".repeat(40), tree, special });
+    let (repo, sha) = (own.repo.clone(), "0".repeat(40));
+    let checkout = Arc::new(Checkout { repo, sha, tree, special, held: Held::default() });
     let (trees, repositories) = trees(&own, &checkout, roots).await?;
     let mut found = Found { applications: BTreeMap::new(), problems: Vec::new() };
     for tree in trees.into_iter().map(Arc::new) {
+        for checked in check::unexpanded(&tree) {
+            found.applications.entry(checked.identity.1.clone()).or_default().push(checked);
+        }
         for one in tree.applications.iter().chain(&tree.duplicates) {
             let (one, tree, repositories) = (one.clone(), Arc::clone(&tree), repositories.clone());
             let work = move |budget: &_| Ok(check::check(&one, &tree, &repositories, budget));
-            let checked = render::in_background(work).await?;
+            let checked = render::in_background(Memory::default().render(), work).await?;
             found.applications.entry(checked.identity.1.clone()).or_default().push(checked);
         }
         found.problems.extend(tree.problems.iter().map(ToString::to_string));

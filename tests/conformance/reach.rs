@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
 use serde_json::{Value, json};
 use slipway::app::Application;
+use slipway::memory::{Held, Memory};
 use slipway::render::reach::{Reaches, digest};
 use slipway::render::{self, Context};
 use slipway::root::repositories::Repositories;
@@ -51,7 +52,7 @@ pub(crate) fn run(shared: &Path) -> Result<Option<Outcome>> {
         };
         let (files, what) = random.commit(&repository.files)?;
         let work = move |_: &Budget| Ok(repository.compare(files, &format!("{commit:040}")));
-        let found = runtime.block_on(render::in_background(work))?;
+        let found = runtime.block_on(render::in_background(Memory::default().render(), work))?;
         outcome.total += 1;
         sum.add(&found);
         if !found.missed.is_empty() {
@@ -108,20 +109,20 @@ impl Repository {
         let is_here = |app: &Application| app.all_sources().iter().all(|source| repositories.is_local(source));
         let apps: Vec<Application> = apps.filter(is_here).collect();
         let work = move |_: &Budget| {
-            let reaches = Arc::new(Reaches::new(Arc::clone(&checkout)));
+            let reaches = Reaches::new(Arc::clone(&checkout), Arc::default());
             let of = |app: Application| {
                 let (digest, render) = (digest_of(&app, &reaches), rendered(&app, &checkout));
                 (app, digest, render)
             };
             Ok(apps.into_iter().map(of).collect())
         };
-        read.applications = render::in_background(work).await?;
+        read.applications = render::in_background(Memory::default().render(), work).await?;
         Ok(read)
     }
 
     fn checkout(&self, tree: Arc<Tree>, sha: &str) -> Arc<Checkout> {
         let (repo, special) = (self.url.repo.clone(), UnfetchedPaths::default());
-        Arc::new(Checkout { repo, sha: sha.to_owned(), tree, special })
+        Arc::new(Checkout { repo, sha: sha.to_owned(), tree, special, held: Held::default() })
     }
 
     fn repositories(&self, checkout: &Arc<Checkout>) -> Repositories {
@@ -131,7 +132,7 @@ impl Repository {
     /// Compares what `files` change by their digests and by rendering.
     fn compare(&self, files: Tree, sha: &str) -> Found {
         let checkout = self.checkout(Arc::new(files), sha);
-        let reaches = Arc::new(Reaches::new(Arc::clone(&checkout)));
+        let reaches = Reaches::new(Arc::clone(&checkout), Arc::default());
         let mut found = Found { applications: self.applications.len(), ..Found::default() };
         for (app, digest, render) in &self.applications {
             let is_selected = digest_of(app, &reaches) != *digest;
@@ -146,8 +147,8 @@ impl Repository {
     }
 }
 
-fn digest_of(app: &Application, reaches: &Arc<Reaches>) -> String {
-    digest(app, &vec![Arc::clone(reaches); app.all_sources().len()])
+fn digest_of(app: &Application, reaches: &Reaches) -> String {
+    digest(app, &vec![reaches.clone(); app.all_sources().len()])
 }
 
 /// What the sources render to, or why they don't.

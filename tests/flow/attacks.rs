@@ -321,3 +321,54 @@ async fn names_of_files_neither_drive_a_terminal_nor_hide() {
     }
     assert_eq!(flow.statuses()[0]["state"], "failure");
 }
+
+/// Attack 7 (GHSA-6jqw-jwf5-rp8h): a checkout is a value in memory, of one commit alone.
+#[tokio::test]
+async fn no_application_reads_anothers_checkout() {
+    const CANARY: &str = "c4n4ry-checkout";
+    let mut flow = Flow::deployed().await;
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let theirs = flow.sandbox.forge.create("acme", "theirs", folders[0].path()).unwrap();
+    let mine = flow.sandbox.forge.create("acme", "mine", folders[1].path()).unwrap();
+    let secret = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: theirs}}\ndata: {{a: {CANARY}}}\n");
+    let changes = ["app/x.yaml", "app/secret.txt", "app/values.yaml"].map(|path| Change::write(path, secret.clone()));
+    flow.sandbox.forge.push(&theirs, "main", "Begin", &changes).unwrap();
+    let places = ["../../theirs/app/", "../../acme/theirs/app/", "/theirs/app/", "/tmp/", "../app/", "/app/"];
+    let gets: Vec<String> =
+        places.iter().map(|place| format!("{{{{ .Files.Get \"{place}secret.txt\" | indent 2 }}}}\n")).collect();
+    let gets = gets.concat();
+    let template = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: chart}}\ndata:\n  a: |\n    x\n{gets}");
+    let mut changes = vec![
+        Change::write("chart/Chart.yaml", "apiVersion: v2\nname: chart\nversion: 1.0.0\n"),
+        Change::write("chart/templates/x.yaml", template),
+    ];
+    for (number, place) in places.iter().enumerate() {
+        let base = format!("resources: [{place}x.yaml]\n");
+        let files = format!("configMapGenerator: [{{name: k, files: [{place}secret.txt]}}]\n");
+        changes.push(Change::write(format!("base{number}/kustomization.yaml"), base));
+        changes.push(Change::write(format!("files{number}/kustomization.yaml"), files));
+    }
+    flow.sandbox.forge.push(&mine, "main", "Begin", &changes).unwrap();
+    let shop = flow.read(APPLICATION);
+    let app = |name: &str, repository: &str, path: &str| {
+        let app =
+            shop.replace("name: shop\n", &format!("name: {name}\n")).replace("path: shop", &format!("path: {path}"));
+        (format!("applications/{name}.yaml"), app.replace("acme/gitops", &format!("acme/{repository}")))
+    };
+    let mut manifests = vec![app("theirs", "theirs", "app"), app("chart", "mine", "chart")];
+    for number in 0..places.len() {
+        for kind in ["base", "files"] {
+            let name = format!("{kind}{number}");
+            manifests.push(app(&name, "mine", &name));
+        }
+    }
+    let manifests: Vec<(&str, &str)> = manifests.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    flow.push("All of them", &manifests);
+    flow.settle().await;
+    assert!(flow.has(&format!("{MAPS}/theirs")) && flow.has(&format!("{MAPS}/chart")), "{:?}", flow.messages());
+    let list = flow.sandbox.cluster.get(MAPS).unwrap();
+    let holders: Vec<&Value> =
+        list["items"].as_array().unwrap().iter().filter(|map| map["data"].to_string().contains(CANARY)).collect();
+    assert_eq!(holders.len(), 1, "{holders:?}");
+    assert!(!flow.messages().join("\n").contains(CANARY));
+}

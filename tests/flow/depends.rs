@@ -104,6 +104,35 @@ async fn a_wait_is_named_goes_on_and_ends_with_what_it_waits_for() {
     assert_eq!(flow.state("top").await.unwrap().operation, None);
 }
 
+/// Who writes ConfigMaps must not thereby say that a dependency is ready.
+#[tokio::test]
+async fn a_dependency_counts_by_a_state_that_slipway_signed() {
+    let mut flow = Flow::deployed().await;
+    push(&flow, &[app("base", &json!({}), &config_map("base"))]);
+    flow.settle().await;
+    let name = flow.state_keys().await.into_iter().find(|key| key.name == "base").unwrap().object_name();
+    let path = format!("/api/v1/namespaces/slipway/configmaps/{name}");
+    for mac in [Value::Null, json!("00".repeat(32))] {
+        let body = json!({"metadata": {"annotations": {"slipway.dev/state-mac": mac}}});
+        let patched = flow.sandbox.cluster.call(Method::PATCH, &path, "application/merge-patch+json", &body);
+        assert!(patched.0.is_success());
+        push(&flow, &[app("top", &on("base"), &config_map("top"))]);
+        hurry(&mut flow, 8, 2).await;
+        assert_eq!(version(&flow, "configmaps/top"), None, "{mac}");
+        let message = flow.state("top").await.unwrap().status.operation_state.unwrap().message;
+        assert_eq!(
+            message,
+            format!("waiting for application base (ConfigMap/slipway/{name} is not signed by Slipway)"),
+            "{mac}"
+        );
+    }
+    let body = json!({"metadata": {"annotations": {"slipway.dev/state-mac": null}}});
+    flow.sandbox.cluster.call(Method::PATCH, &path, "application/merge-patch+json", &body);
+    flow.check().await;
+    flow.settle().await;
+    assert!(version(&flow, "configmaps/top").is_some(), "{:?}", flow.state("top").await);
+}
+
 #[tokio::test]
 async fn what_can_not_come_first_is_told_with_its_name() {
     let mut flow = Flow::deployed().await;

@@ -12,9 +12,10 @@ use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use rsa::pkcs1::{EncodeRsaPrivateKey as _, EncodeRsaPublicKey as _};
 use serde_json::{Value, json};
 use slipway::aws::Aws;
+use slipway::memory::Memory;
 use slipway::secret::Secrets;
 use slipway::source::Repo;
-use slipway::source::github::GitHub;
+use slipway::source::github::{GitHub, GitHubSettings};
 use slipway_sandbox::aws;
 use slipway_sandbox::http::{Request, Response, Server};
 
@@ -37,8 +38,8 @@ async fn an_app_logs_in_and_its_token_stays_at_home() {
     let secrets = BTreeMap::from([("github".to_owned(), secret)]);
     let stand_in = aws::Aws::start(0, Arc::new(Timestamp::now), secrets).await.unwrap();
     let secrets = Secrets::new(Aws::at(&stand_in.url(), aws::REGION).await);
-    let github =
-        GitHub::new(slipway::source::github::GitHubSettings { api: api.url(), secret: "github".to_owned() }, secrets);
+    let settings = GitHubSettings { api: api.url(), secret: "github".to_owned(), memory: Memory::default() };
+    let github = GitHub::new(settings, secrets);
     let repo: Repo = "acme/gitops".parse().unwrap();
 
     for _ in 0..2 {

@@ -12,6 +12,7 @@ use slipway::clusters::Clusters;
 use slipway::config;
 use slipway_manifest::Object;
 use slipway_sandbox::aws;
+use slipway_sandbox::forge::Change;
 use slipway_sandbox::http::{Response, Server as Listener};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -340,4 +341,95 @@ async fn an_image_is_committed_only_where_the_project_lets_the_application_read(
     let told = flow.messages().join("\n");
     assert!(told.contains("does not allow the source `https://github.com/acme/other`"), "{told}");
     assert_ne!(flow.head(), before, "the test's own push");
+}
+
+/// The shop, from a repository that was renamed: its manifests are in `acme/crown`, which was `acme/crate`.
+async fn renamed(written: &str, source_repos: Value) -> (Flow, tempfile::TempDir) {
+    let flow = Flow::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let crown = flow.sandbox.forge.create("acme", "crown", folder.path()).unwrap();
+    flow.sandbox.forge.forward("acme/crate", &crown);
+    let files = ["configmap.yaml", "deployment.yaml", "service.yaml", "ingress.yaml", "kustomization.yaml"]
+        .map(|name| Change::write(format!("shop/{name}"), flow.read(&format!("shop/{name}"))));
+    flow.sandbox.forge.push(&crown, "main", "Begin", &files).unwrap();
+    let application = flow.read(APPLICATION).replace("project: default", "project: shop");
+    let application = application.replace("github.com/acme/gitops", &format!("github.com/{written}"));
+    let project = project(&with("sourceRepos", source_repos));
+    flow.push("Use a project", &[(APPLICATION, &application), ("applications/project.yaml", &project)]);
+    (flow, folder)
+}
+
+/// Attack 22. GitHub forwards a repository's former names.
+#[tokio::test]
+async fn a_former_name_passes_by_no_denial() {
+    let root = "https://github.com/acme/gitops";
+    for (written, source_repos, is_allowed) in [
+        ("acme/crate", json!(["*", "!https://github.com/acme/crown"]), false),
+        ("acme/crate", json!([root, "https://github.com/acme/crate"]), false),
+        ("acme/crate", json!([root, "https://github.com/acme/cr*"]), true),
+        ("acme/crown", json!([root, "https://github.com/acme/crown"]), true),
+        ("Acme/Crown", json!([root, "https://github.com/acme/crown"]), true),
+    ] {
+        let (mut flow, _folder) = renamed(written, source_repos.clone()).await;
+        flow.settle().await;
+        assert_eq!(flow.sandbox.cluster.get(DEPLOYMENT).is_some(), is_allowed, "{written} {source_repos}");
+        let told = flow.messages().join("\n");
+        let words = "does not allow the source `https://github.com/acme/crown`, which is what GitHub forwards \
+                     `https://github.com/acme/crate` to";
+        assert_eq!(told.contains(words), !is_allowed, "{written} {source_repos}: {told}");
+    }
+}
+
+/// What such a repository declares counts no more than what it deploys.
+#[tokio::test]
+async fn a_parent_declares_nothing_by_a_former_name() {
+    for denial in [None, Some("!https://github.com/acme/crown")] {
+        let (mut flow, _folder) = renamed("acme/crate", json!(["*"])).await;
+        let crown = flow.sandbox.forge.repository("acme", "crown").unwrap();
+        let child = flow.read(APPLICATION).replace("name: shop\n", "name: child\n");
+        let child = child.replace("project: default", "project: shop").replace("acme/gitops", "acme/crown");
+        let files = [Change::write("apps/child.yaml", child)];
+        flow.sandbox.forge.push(&crown, "main", "Declare", &files).unwrap();
+        let here = "https://kubernetes.default.svc";
+        let mut spec = with("destinations", json!([{"server": here, "namespace": "*"}]));
+        spec["sourceRepos"] = json!(["*"]);
+        let mut parent = spec.clone();
+        parent["sourceRepos"] = [Some("*"), denial].into_iter().flatten().collect();
+        let parent = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
+            "metadata": {"name": "parent"}, "spec": parent})
+        .to_string();
+        let application = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+            "metadata": {"name": "parent", "namespace": "argocd"}, "spec": {"project": "parent",
+            "source": {"repoURL": "https://github.com/acme/crate", "path": "apps", "targetRevision": "main"},
+            "destination": {"server": here, "namespace": "argocd"}, "syncPolicy": {"automated": {}}}});
+        flow.push(
+            "A parent",
+            &[
+                ("applications/parent.yaml", &application.to_string()),
+                ("applications/project.yaml", &project(&spec)),
+                ("applications/parents.yaml", &parent),
+                (APPLICATION, ""),
+            ],
+        );
+        flow.settle().await;
+        assert_eq!(flow.state("child").await.is_some(), denial.is_none(), "{denial:?} {:?}", flow.messages());
+    }
+}
+
+#[tokio::test]
+async fn no_image_is_committed_by_a_former_name() {
+    let (mut flow, _folder) = renamed("acme/crate", json!(["*", "!https://github.com/acme/crown"])).await;
+    flow.settle().await;
+    let crown = flow.sandbox.forge.repository("acme", "crown").unwrap();
+    let before = crown.branch("main").unwrap();
+    let application = flow.read(APPLICATION);
+    let image = application.lines().find_map(|line| line.split_once("web=")).map(|(_, image)| image.trim()).unwrap();
+    let event = flow.sandbox.aws.push_image(image.split_once('/').unwrap().1, "1.1.0");
+    flow.pusher.handle(event).await.unwrap();
+    let told = flow.messages().join("\n");
+    assert!(
+        told.contains("shop: AppProject `shop` does not allow the source `https://github.com/acme/crown`"),
+        "{told}"
+    );
+    assert_eq!(crown.branch("main").unwrap(), before);
 }

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use slipway::aws::Aws;
 use slipway::deploy::trust;
+use slipway::memory::Memory;
 use slipway::secret::Secrets;
 use slipway::source::github::{GitHub, GitHubSettings};
 use slipway::source::{Checkouts, Repo};
@@ -100,6 +101,107 @@ async fn a_commit_from_a_forged_state_is_not_rendered() {
     }
 }
 
+/// What is put back by who kept a copy: as Slipway wrote and signed it then.
+fn copy(flow: &Flow) -> Value {
+    let state = flow.sandbox.cluster.get(&state_path(flow)).unwrap();
+    let signature = &state["metadata"]["annotations"][ANNOTATION];
+    json!({"metadata": {"annotations": {ANNOTATION: signature}}, "binaryData": state["binaryData"]})
+}
+
+#[tokio::test]
+async fn an_older_state_that_is_put_back_is_told_and_used_like_an_unsigned_one() {
+    let mut flow = Flow::deployed().await;
+    heals(&flow);
+    flow.settle().await;
+    let older = copy(&flow);
+    let change = flow.read(KUSTOMIZATION).replace("newTag: 1.0.0", "newTag: 1.0.1");
+    flow.push("Another image", &[(KUSTOMIZATION, &change)]);
+    flow.settle().await;
+    assert_eq!(flow.check().await, json!({"applications": {"shop": {}}}));
+    let (genuine, told) = (flow.state("shop").await.unwrap(), flow.messages().len());
+    patch(&flow, &state_path(&flow), &older);
+    flow.check().await;
+    // What differed from the older commit is said to be resolved.
+    flow.check().await;
+    assert_eq!(flow.check().await, json!({"applications": {"shop": {}}}));
+    assert!(image(&flow).ends_with(":1.0.1"), "{}", image(&flow));
+    let state = flow.state("shop").await.unwrap();
+    assert_eq!(state.attempt.revisions, genuine.attempt.revisions, "it goes on");
+    assert!(state.generation > genuine.generation, "{} {}", state.generation, genuine.generation);
+    let texts = flow.messages().split_off(told);
+    assert_eq!(texts.iter().filter(|text| text.contains("which was put back")).count(), 1, "told once: {texts:?}");
+    assert!(texts.iter().any(|text| text.contains("an older state of shop")), "{texts:?}");
+}
+
+/// A cluster that is restored: the Lease may be older, newer or lost.
+#[tokio::test]
+async fn whatever_of_state_and_lease_a_backup_restores_the_application_goes_on() {
+    for lease in ["older", "newer", "lost"] {
+        let mut flow = Flow::deployed().await;
+        let leases = "/apis/coordination.k8s.io/v1/namespaces/slipway/leases";
+        let path = format!("{leases}/{}", state_path(&flow).rsplit('/').next().unwrap());
+        let number = |flow: &Flow| {
+            let lease = flow.sandbox.cluster.get(&path).unwrap();
+            lease["metadata"]["annotations"]["slipway.dev/state-generation"].clone()
+        };
+        let (older, first) = (copy(&flow), number(&flow));
+        assert!(first.is_string());
+        flow.push("Go on", &[("shop/NOTES.md", "1")]);
+        flow.settle().await;
+        assert_ne!(number(&flow), first, "each write has a number of its own");
+        patch(&flow, &state_path(&flow), &older);
+        match lease {
+            "older" => {
+                patch(&flow, &path, &json!({"metadata": {"annotations": {"slipway.dev/state-generation": first}}}));
+            }
+            "lost" => {
+                let (status, answer) = flow.sandbox.cluster.call(Method::DELETE, &path, "", &Value::Null);
+                assert!(status.is_success(), "{answer}");
+            }
+            _ => {}
+        }
+        let change = flow.read(KUSTOMIZATION).replace("newTag: 1.0.0", "newTag: 1.0.1");
+        flow.push("Another image", &[(KUSTOMIZATION, &change)]);
+        flow.settle().await;
+        assert!(image(&flow).ends_with(":1.0.1"), "{lease}: {}", image(&flow));
+        flow.check().await;
+        assert!(signature(&flow).is_string(), "{lease}");
+    }
+}
+
+/// The deletion was approved, and began; then the Application was wanted again.
+#[tokio::test]
+async fn a_deletion_does_not_go_on_by_a_state_that_was_put_back() {
+    let mut flow = Flow::deployed().await;
+    let finalizer = "  finalizers: [resources-finalizer.argocd.argoproj.io]\nspec:\n";
+    let app = flow.read("applications/shop.yaml").replacen("spec:\n", finalizer, 1);
+    flow.push("Say how it ends", &[("applications/shop.yaml", &app)]);
+    flow.settle().await;
+    let genuine = copy(&flow);
+    flow.edit_state(|state| {
+        let operation =
+            json!({"id": "delete-1", "revision": state.attempt.revisions.to_string(), "startedAt": Timestamp::now()});
+        state.operation = Some(serde_json::from_value(operation).unwrap());
+        state.notes.insert("deletion".to_owned(), json!({"stage": "PreDelete"}));
+    })
+    .await;
+    let begun = copy(&flow);
+    patch(&flow, &state_path(&flow), &genuine);
+    let change = flow.read(KUSTOMIZATION).replace("newTag: 1.0.0", "newTag: 1.0.1");
+    flow.push("Another image", &[(KUSTOMIZATION, &change)]);
+    flow.settle().await;
+    patch(&flow, &state_path(&flow), &begun);
+    let changes = [Change::delete("applications/shop.yaml"), Change::write("applications/README.md", "Applications")];
+    flow.sandbox.forge.push(&flow.sandbox.repository, "main", "Remove", &changes).unwrap();
+    let told = flow.messages().len();
+    flow.settle().await;
+    flow.check().await;
+    assert!(flow.sandbox.cluster.get(DEPLOYMENT).is_some() && flow.state("shop").await.is_some());
+    let told = flow.messages().split_off(told);
+    let held = told.iter().filter(|text| text.contains("is not the state that Slipway wrote last")).count();
+    assert_eq!(held, 1, "told once: {told:?}");
+}
+
 #[tokio::test]
 async fn a_state_of_an_older_version_is_signed_by_the_next_check_and_loses_nothing() {
     let flow = Flow::deployed().await;
@@ -126,13 +228,19 @@ async fn a_signature_that_does_not_fit_stops_the_application_by_name() {
     flow.push("Another image", &[(KUSTOMIZATION, &change)]);
     let answers = flow.settle().await;
     assert_eq!(answers.last().unwrap(), &json!({"batchItemFailures": []}), "it is not tried for ever");
+    flow.check().await;
     let told = flow.messages().split_off(told);
-    assert_eq!(told.len(), 2, "by the check and by the push: {told:?}");
+    assert_eq!(told.len(), 2, "by the first check and by the push: {told:?}");
     for text in told.iter().map(String::as_str).chain([checked.to_string().as_str()]) {
         for part in ["the state of argocd/shop is not what Slipway wrote", "without the annotation"] {
             assert!(text.contains(part), "{text}");
         }
     }
+    patch(&flow, &path, &json!({"metadata": {"annotations": {ANNOTATION: "11".repeat(32)}}}));
+    let before = flow.messages().len();
+    flow.check().await;
+    flow.check().await;
+    assert_eq!(flow.messages().len(), before + 1, "another one is news: {:?}", flow.messages());
     // The remedy of the message.
     patch(&flow, &path, &json!({"metadata": {"annotations": {ANNOTATION: null}}}));
     flow.check().await;
@@ -169,7 +277,8 @@ async fn a_made_up_application_is_not_deleted_and_its_hooks_do_not_run() {
 async fn only_a_signed_state_or_the_branch_vouches_for_a_commit() {
     let flow = Flow::deployed().await;
     let secrets = Secrets::new(Aws::at(&flow.sandbox.aws.url(), aws::REGION).await);
-    let settings = GitHubSettings { api: flow.sandbox.forge.url().to_owned(), secret: "slipway/github".to_owned() };
+    let (api, secret) = (flow.sandbox.forge.url().to_owned(), "slipway/github".to_owned());
+    let settings = GitHubSettings { api, secret, memory: Memory::default() };
     let first = flow.sandbox.head().unwrap().unwrap().to_string();
     let foreign = unmerged(&flow);
     flow.push("Go on", &[("NOTES.md", "1")]);

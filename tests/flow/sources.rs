@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use slipway::aws::Aws;
 use slipway::deploy::trust;
+use slipway::memory::Memory;
 use slipway::notify::report::short;
 use slipway::secret::Secrets;
 use slipway::source::Checkouts;
@@ -409,7 +410,7 @@ async fn a_commit_from_a_forged_state_is_not_rendered_of_any_source() {
     // What the command line asks before a rollback.
     let secrets = Secrets::new(Aws::at(&web.flow.sandbox.aws.url(), aws::REGION).await);
     let api = web.flow.sandbox.forge.url().to_owned();
-    let settings = GitHubSettings { api, secret: "slipway/github".to_owned() };
+    let settings = GitHubSettings { api, secret: "slipway/github".to_owned(), memory: Memory::default() };
     let checkouts = Checkouts::new(GitHub::new(settings, secrets));
     let environment = web.flow.sandbox.environment();
     let places = config::Settings::load(|name: &str| environment.get(name).cloned()).unwrap().root;

@@ -194,6 +194,48 @@ async fn what_a_set_may_not_delete_stays() {
 }
 
 /// What a parent may not declare is not deployed.
+/// Attack 23.
+#[tokio::test]
+async fn a_push_changes_nothing_of_its_own_project() {
+    let mut flow = Flow::deployed().await;
+    let project = |namespace: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: AppProject\nmetadata: {{name: tenant, namespace: argocd}}\n\
+             spec: {{sourceRepos: ['*'], destinations: [{{server: '*', namespace: '{namespace}'}}],\n  \
+             clusterResourceWhitelist: [{{group: '*', kind: '*'}}]}}\n"
+        )
+    };
+    let mine = config("mine");
+    flow.push(
+        "A tenant",
+        &[
+            ("applications/project.yaml", &project("shop")),
+            ("applications/tenant.yaml", &app("tenant", "tenant", "tenant", "shop")),
+            ("tenant/x.yaml", &mine),
+        ],
+    );
+    flow.settle().await;
+    assert!(live(&flow, "mine"));
+    let elsewhere = config("elsewhere").replace("namespace: shop", "namespace: kube-system");
+    for push in ["the first", "the next"] {
+        flow.push(
+            push,
+            &[
+                ("tenant/project.yaml", &project("*")),
+                ("tenant/elsewhere.yaml", &elsewhere),
+                ("tenant/x.yaml", &mine.replace("a: b", &format!("a: {push}"))),
+            ],
+        );
+        flow.settle().await;
+        let there = flow.sandbox.cluster.get("/api/v1/namespaces/kube-system/configmaps/elsewhere");
+        assert!(there.is_none(), "{push}: {:?}", flow.messages());
+    }
+    let told = flow.messages().join("\n");
+    for words in ["Application argocd/tenant may not declare", "does not allow"] {
+        assert!(told.contains(words), "{words} in {told}");
+    }
+}
+
 #[tokio::test]
 async fn nobody_declares_beyond_the_project() {
     let mut flow = Flow::deployed().await;

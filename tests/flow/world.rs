@@ -10,7 +10,7 @@ use slipway::deploy::WebhookHandler;
 use slipway::drift_check::DriftChecker;
 use slipway::image::run::ImageUpdater;
 use slipway_cluster::Cluster;
-use slipway_cluster::state::{self, Signer, State};
+use slipway_cluster::state::{self, AppKey, Signer, State};
 use slipway_sandbox::forge::{Change, Delivery};
 use slipway_sandbox::{Clock, Options, Sandbox, aws};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -135,8 +135,13 @@ impl Flow {
     /// What the cluster remembers of the application `name`.
     pub(crate) async fn state(&self, name: &str) -> Option<State> {
         let cluster = self.cluster();
-        let key = state::list(&cluster).await.unwrap().into_iter().find(|key| key.name == name)?;
+        let key = self.state_keys().await.into_iter().find(|key| key.name == name)?;
         Some(state::read(&cluster, &key).await.unwrap()?.state)
+    }
+
+    /// The applications that the cluster remembers.
+    pub(crate) async fn state_keys(&self) -> Vec<AppKey> {
+        state::list(&self.cluster()).await.unwrap()
     }
 
     pub(crate) fn deployment(&self) -> Value {

@@ -1,7 +1,7 @@
 //! Implements `slipway app …`: the verbs of `argocd app`, with its flags and outputs, on the code of the functions.
 //!
-//! `list`, `get`, `history` and `wait` read the recorded state in the cluster; `diff`, `manifests`, `sync` and `rollback` render the
-//! commit and do what the functions do. No server is needed.
+//! `list`, `get`, `history` and `wait` read the recorded state in the cluster; `diff`, `manifests`, `sync` and
+//! `rollback` render the commit and do what the functions do. No server is needed.
 
 mod connect;
 mod delete;

@@ -22,12 +22,12 @@ pub(crate) struct Arguments {
     /// Render every source of an Application instead: its name, NAMESPACE/NAME, or the file that declares it.
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "path")]
     app: Option<String>,
-    /// The folder that the rendering can't leave; by default the git repository around PATH, or PATH itself. With --app:
-    /// where Applications are declared, as of `slipway root check`.
+    /// The folder that the rendering can't leave; by default the git repository around PATH, or PATH itself. With
+    /// --app: where Applications are declared, as of `slipway root check`.
     #[arg(long, value_name = "FOLDER|URL")]
     root: Vec<String>,
-    /// With --app: a local folder that stands for its repository at every revision; by default the git repository around
-    /// FILE.
+    /// With --app: a local folder that stands for its repository at every revision; by default the git repository
+    /// around FILE.
     #[arg(long, value_name = "FOLDER", conflicts_with = "path")]
     local: Option<PathBuf>,
     /// With --app: fetch nothing.

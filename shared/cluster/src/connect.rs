@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::discover::Discovered;
 use crate::kubeconfig;
-use crate::state::Signer;
+use crate::state::{Newest, Signer};
 use crate::token;
 use crate::transport::{self, Endpoint};
 use slipway_gitops::error::{ApiError, Class};
@@ -142,6 +142,7 @@ pub struct Cluster {
     deadlines: Vec<Deadline>,
     redactor: Redactor,
     signer: Option<Signer>,
+    newest: Option<Newest>,
 }
 
 impl Debug for Cluster {
@@ -222,6 +223,7 @@ impl Cluster {
             deadlines: Vec::new(),
             redactor: Redactor::default(),
             signer: None,
+            newest: None,
         })
     }
 
@@ -248,6 +250,16 @@ impl Cluster {
     #[must_use]
     pub fn signing(&self, signer: Signer) -> Self {
         Self { signer: Some(signer), ..self.clone() }
+    }
+
+    /// The connection of the holder of a Lease, which knows the `newest` state, until `deadline`.
+    #[must_use]
+    pub(crate) fn holding(&self, newest: Newest, deadline: Deadline) -> Self {
+        Self { newest: Some(newest), ..self.with_deadline(deadline) }
+    }
+
+    pub(crate) fn newest(&self) -> Option<&Newest> {
+        self.newest.as_ref()
     }
 
     pub(crate) fn signer(&self) -> Option<&Signer> {

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use crate::apply;
 use crate::connect::{Cluster, Deadline, Event};
-use crate::state::AppKey;
+use crate::state::{AppKey, Newest};
 use slipway_gitops::error::{ApiError, Class};
 use slipway_gitops::identity::STATE_NAMESPACE;
 use slipway_gitops::managed_fields::FIELD_MANAGER;
@@ -34,6 +34,10 @@ const UNSAID: Duration = Duration::from_secs(30);
 const MAX_CONFLICT_ATTEMPTS: usize = 16;
 /// The annotation in which a worker that finds the Lease held leaves the revision that it wants to sync.
 const PENDING_REQUEST: &str = "slipway.dev/wanted";
+/// The annotation with the number of the last write of the state.
+const NEWEST: &str = "slipway.dev/state-generation";
+/// The annotation that remembers what was told of a state to which nothing may be written.
+const REPORTED: &str = "slipway.dev/reported";
 
 /// Why a Lease could not be acquired, renewed or released.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -91,6 +95,7 @@ pub struct Lease {
     transitions: u64,
     pending_request: Option<String>,
     deadline: Deadline,
+    newest: Newest,
     written: Mutex<Written>,
 }
 
@@ -106,7 +111,7 @@ pub async fn acquire(cluster: &Cluster, app: &AppKey, options: &Options) -> Resu
         let Some(seen) = fetch(cluster, app).await.map_err(failed)? else {
             match create(cluster, app, options).await {
                 Ok(made) => {
-                    return Ok(Acquisition::Acquired(Box::new(lease(cluster, app, options, asked, &made, None))));
+                    return Ok(Acquisition::Acquired(Box::new(lease(cluster, app, options, asked, made, None))));
                 }
                 Err(error) if error.class == Class::AlreadyExists => continue,
                 Err(error) => return Err(failed(error)),
@@ -115,14 +120,8 @@ pub async fn acquire(cluster: &Cluster, app: &AppKey, options: &Options) -> Resu
         if seen.holder.is_empty() || seen.holder == options.holder || dead.as_ref() == Some(&seen.version) {
             match take_over(cluster, app, options, &seen).await {
                 Ok(taken) => {
-                    return Ok(Acquisition::Acquired(Box::new(lease(
-                        cluster,
-                        app,
-                        options,
-                        asked,
-                        &taken,
-                        seen.wanted,
-                    ))));
+                    let lease = lease(cluster, app, options, asked, taken, seen.kept.wanted);
+                    return Ok(Acquisition::Acquired(Box::new(lease)));
                 }
                 Err(error) if error.class == Class::Conflict => continue,
                 Err(error) => return Err(failed(error)),
@@ -142,9 +141,18 @@ pub async fn acquire(cluster: &Cluster, app: &AppKey, options: &Options) -> Resu
 }
 
 impl Lease {
-    /// A connection whose requests end before the Lease expires.
+    /// A connection whose requests end before the Lease expires, and with which an older state that was put back is
+    /// recognised.
     pub fn cluster(&self) -> Cluster {
-        self.cluster.with_deadline(self.deadline.clone())
+        self.cluster.holding(self.newest.clone(), self.deadline.clone())
+    }
+
+    /// Remembers that `what` is told now, from the next write of the Lease on; whether it was not told before.
+    pub async fn report_once(&self, what: &str) -> bool {
+        let mut written = self.written.lock().await;
+        let is_new = written.kept.reported.as_deref() != Some(what);
+        written.kept.reported = Some(what.to_owned());
+        is_new
     }
 
     /// The Lease's transitions; recorded in the state.
@@ -195,7 +203,7 @@ impl Lease {
     pub async fn release(&self) -> Result<Option<String>, LockError> {
         self.write("release", "").await?;
         self.deadline.extend_to(Instant::now());
-        Ok(self.written.lock().await.wanted.clone())
+        Ok(self.written.lock().await.kept.wanted.clone())
     }
 
     /// Writes the Lease if it is still ours; a concurrent pending-request annotation is kept.
@@ -203,8 +211,8 @@ impl Lease {
         let failed = |source| LockError::Api { verb, app: display_name(&self.app), source };
         let mut last = self.written.lock().await;
         for _ in 0..MAX_CONFLICT_ATTEMPTS {
-            let (version, wanted) = (Some(last.version.as_str()), last.wanted.as_deref());
-            let body = body(&self.app, holder, self.duration, self.transitions, version, wanted);
+            last.kept.newest = self.newest.get();
+            let body = body(&self.app, holder, self.duration, self.transitions, Some(&last.version), &last.kept);
             match put(&self.cluster, &self.app, &body).await {
                 Ok(seen) => {
                     last.version = seen.version;
@@ -214,7 +222,8 @@ impl Lease {
                     let seen = fetch(&self.cluster, &self.app).await.map_err(failed)?;
                     let ours = seen.filter(|seen| seen.holder == self.holder && seen.transitions == self.transitions);
                     let Some(seen) = ours else { return Err(LockError::Lost { app: display_name(&self.app) }) };
-                    *last = Written { version: seen.version, wanted: seen.wanted };
+                    last.version = seen.version;
+                    last.kept.wanted = seen.kept.wanted;
                 }
                 Err(error) => return Err(failed(error)),
             }
@@ -226,7 +235,15 @@ impl Lease {
 /// The Lease as we last wrote it.
 struct Written {
     version: String,
+    kept: Kept,
+}
+
+/// What the annotations of a Lease keep from one holder to the next.
+#[derive(Debug, Default)]
+struct Kept {
     wanted: Option<String>,
+    newest: u64,
+    reported: Option<String>,
 }
 
 /// A Lease as observed.
@@ -237,14 +254,17 @@ struct ObservedLease {
     renewed: String,
     transitions: u64,
     version: String,
-    wanted: Option<String>,
+    kept: Kept,
 }
 
 impl ObservedLease {
     fn read(body: &Value) -> Self {
         let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let number = |pointer: &str| body.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
-        let wanted = text(&format!("/metadata/annotations/{}", PENDING_REQUEST.replace('/', "~1")));
+        let annotation = |key: &str| {
+            let value = text(&format!("/metadata/annotations/{}", key.replace('/', "~1")));
+            Some(value).filter(|value| !value.is_empty())
+        };
         Self {
             holder: text("/spec/holderIdentity"),
             // A Lease without a duration does not expire at once.
@@ -252,7 +272,11 @@ impl ObservedLease {
             renewed: text("/spec/renewTime"),
             transitions: number("/spec/leaseTransitions"),
             version: text("/metadata/resourceVersion"),
-            wanted: Some(wanted).filter(|wanted| !wanted.is_empty()),
+            kept: Kept {
+                wanted: annotation(PENDING_REQUEST),
+                newest: annotation(NEWEST).and_then(|number| number.parse().ok()).unwrap_or_default(),
+                reported: annotation(REPORTED),
+            },
         }
     }
 }
@@ -270,9 +294,11 @@ fn lease(
     app: &AppKey,
     options: &Options,
     asked: Instant,
-    made: &ObservedLease,
+    made: ObservedLease,
     wanted: Option<String>,
 ) -> Lease {
+    let newest = Newest::default();
+    newest.raise(made.kept.newest);
     Lease {
         cluster: cluster.clone(),
         app: app.clone(),
@@ -281,7 +307,8 @@ fn lease(
         transitions: made.transitions,
         pending_request: wanted,
         deadline: Deadline::at(end(asked, options.duration)),
-        written: Mutex::new(Written { version: made.version.clone(), wanted: None }),
+        newest,
+        written: Mutex::new(Written { version: made.version, kept: made.kept }),
     }
 }
 
@@ -291,24 +318,18 @@ fn end(asked: Instant, duration: Duration) -> Instant {
 }
 
 /// The Lease to write. Its times are informative: expiry is never derived from them.
-fn body(
-    app: &AppKey,
-    holder: &str,
-    duration: Duration,
-    transitions: u64,
-    version: Option<&str>,
-    wanted: Option<&str>,
-) -> Value {
+fn body(app: &AppKey, holder: &str, duration: Duration, transitions: u64, version: Option<&str>, kept: &Kept) -> Value {
     let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
     let mut metadata = Map::from_iter([
         ("name".to_owned(), json!(app.object_name())),
         ("namespace".to_owned(), json!(STATE_NAMESPACE)),
     ]);
     metadata.insert("labels".to_owned(), json!({"app.kubernetes.io/managed-by": FIELD_MANAGER}));
-    metadata.insert("annotations".to_owned(), json!({"slipway.dev/application": display_name(app)}));
-    if let (Some(wanted), Some(Value::Object(annotations))) = (wanted, metadata.get_mut("annotations")) {
-        annotations.insert(PENDING_REQUEST.to_owned(), json!(wanted));
-    }
+    let mut annotations = Map::from_iter([("slipway.dev/application".to_owned(), json!(display_name(app)))]);
+    let newest = Some(kept.newest).filter(|number| *number > 0).map(|number| number.to_string());
+    let values = [(PENDING_REQUEST, &kept.wanted), (NEWEST, &newest), (REPORTED, &kept.reported)];
+    annotations.extend(values.into_iter().filter_map(|(key, value)| Some((key.to_owned(), json!(value.as_ref()?)))));
+    metadata.insert("annotations".to_owned(), annotations.into());
     if let Some(version) = version {
         metadata.insert("resourceVersion".to_owned(), json!(version));
     }
@@ -326,7 +347,7 @@ async fn fetch(cluster: &Cluster, app: &AppKey) -> Result<Option<ObservedLease>,
 }
 
 async fn create(cluster: &Cluster, app: &AppKey, options: &Options) -> Result<ObservedLease, ApiError> {
-    let body = body(app, &options.holder, options.duration, 0, None, None).to_string().into_bytes();
+    let body = body(app, &options.holder, options.duration, 0, None, &Kept::default()).to_string().into_bytes();
     let post = || cluster.send(leases().create(&params(), body.clone()));
     let answer = match post().await {
         Err(error) if error.class == Class::MissingNamespace => {
@@ -347,8 +368,10 @@ async fn take_over(
     options: &Options,
     seen: &ObservedLease,
 ) -> Result<ObservedLease, ApiError> {
-    let body =
-        body(app, &options.holder, options.duration, seen.transitions.saturating_add(1), Some(&seen.version), None);
+    // The request that was left is the new holder's.
+    let kept = Kept { wanted: None, newest: seen.kept.newest, reported: seen.kept.reported.clone() };
+    let transitions = seen.transitions.saturating_add(1);
+    let body = body(app, &options.holder, options.duration, transitions, Some(&seen.version), &kept);
     put(cluster, app, &body).await
 }
 
@@ -416,7 +439,7 @@ mod tests {
             let seen = ObservedLease::read(&json!({"spec": spec}));
             assert_eq!(seen.duration.as_secs(), seconds, "{duration}");
             let app = AppKey { root: String::new(), namespace: String::new(), name: "a".to_owned() };
-            let body = body(&app, "me", seen.duration, seen.transitions.saturating_add(1), None, None);
+            let body = body(&app, "me", seen.duration, seen.transitions.saturating_add(1), None, &seen.kept);
             assert_eq!(body["spec"]["leaseTransitions"], json!(u64::MAX));
             let now = Instant::now();
             assert!(end(now, seen.duration) >= now);

@@ -5,6 +5,7 @@
 //! kubernetes/enhancements.
 
 mod attempt;
+mod newest;
 mod packed;
 mod signature;
 
@@ -13,12 +14,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::core::Request;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use slipway_manifest::{Object, ObjectId};
 
 pub use attempt::{Attempt, Reached};
+pub(crate) use newest::Newest;
 pub use signature::Signer;
 
 use packed::{chunks, digest_of, inventory, shrink_to_limit, unpack};
@@ -42,6 +45,9 @@ const PAGE_SIZE: u32 = 500;
 
 /// Deployments in the history (Argo CD's `revisionHistoryLimit`).
 pub const MAX_HISTORY: usize = 10;
+
+/// Where an object has its resourceVersion.
+const VERSION: &str = "/metadata/resourceVersion";
 
 /// Why the state could not be read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +77,8 @@ pub enum StateError {
         app: String,
         /// Name of the ConfigMap.
         name: String,
+        /// Its resourceVersion.
+        version: String,
         /// What is wrong with it.
         reason: String,
     },
@@ -86,6 +94,8 @@ pub enum StateError {
         app: String,
         /// Name of the ConfigMap.
         name: String,
+        /// Its resourceVersion.
+        version: String,
     },
     /// The key with which states are signed could not be read.
     #[error("failed to get the key that signs the state of {app}: {reason}")]
@@ -187,6 +197,9 @@ pub struct State {
     /// The operation in progress.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<Operation>,
+    /// The number of the write, above those of all earlier ones: what Slipway wrote once, and another puts back, has a
+    /// lower one than the Lease remembers.
+    pub generation: u64,
     /// Transitions of the Lease under which this was written: a lower number comes from a holder that lost it.
     pub lease_transitions: u64,
     /// What other modules keep: the Slack message, earlier reports. No values of Secrets.
@@ -195,10 +208,13 @@ pub struct State {
     /// Digests of the numbered ConfigMaps that continue the inventory.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     inventory_parts: Vec<String>,
-    /// Whether nothing shows that Slipway wrote what was read: an older version did, the command line without the key,
-    /// or anybody else. Such a state stays unsigned until its commits were checked.
+    /// Whether nothing shows that Slipway wrote what was read, and wrote it last: an older version did, the command line
+    /// without the key, or anybody else. Such a state stays unsigned until its commits were checked.
     #[serde(skip)]
     pub is_unsigned: bool,
+    /// Whether Slipway signed it and wrote a newer one since.
+    #[serde(skip)]
+    pub is_put_back: bool,
 }
 
 /// A state as it was read, with the version that proves it current.
@@ -232,14 +248,23 @@ impl State {
     }
 }
 
-/// Reads the state of `key`; `None` where it was never written.
+/// Reads the state of `key`; `None` where it was never written. Only with the connection of its Lease's holder an older
+/// state of ours, which another put back, is told from the last one: it counts as unsigned.
 pub async fn read(cluster: &Cluster, key: &AppKey) -> Result<Option<StoredState>, StateError> {
     let name = key.object_name();
     let Some(object) = fetch(cluster, key, &name).await? else { return Ok(None) };
     let is_signed = Box::pin(is_signed(cluster, key, &object)).await?;
-    let damaged = |reason: String| StateError::Damaged { app: key.display_name(), name: name.clone(), reason };
+    let version = resource_version(object.pointer(VERSION));
+    let damaged = |reason: String| {
+        let (app, name, version) = (key.display_name(), name.clone(), version.clone());
+        StateError::Damaged { app, name, version, reason }
+    };
     let mut state: State = unpack(&object, "state").map_err(damaged)?;
-    state.is_unsigned = !is_signed;
+    state.is_put_back = is_signed && cluster.newest().is_some_and(|newest| state.generation < newest.get());
+    state.is_unsigned = !is_signed || state.is_put_back;
+    if let (false, Some(newest)) = (state.is_unsigned, cluster.newest()) {
+        newest.raise(state.generation);
+    }
     state.inventory = inventory(&object).map_err(damaged)?;
     if state.attempt.is_none() {
         state.attempt = Attempt::of(&state.status);
@@ -253,7 +278,6 @@ pub async fn read(cluster: &Cluster, key: &AppKey) -> Result<Option<StoredState>
         }
         state.inventory.extend(inventory(&object).map_err(damaged)?);
     }
-    let version = object.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
     Ok(Some(StoredState { state, app: key.clone(), version }))
 }
 
@@ -265,7 +289,11 @@ async fn is_signed(cluster: &Cluster, key: &AppKey, object: &Object) -> Result<b
     let data = object.get("binaryData").unwrap_or(&Value::Null);
     match signer.is_signed(key, data, signature).await {
         Ok(true) => Ok(true),
-        Ok(false) => Err(StateError::Forged { app: key.display_name(), name: key.object_name() }),
+        Ok(false) => {
+            let (app, name, version) =
+                (key.display_name(), key.object_name(), resource_version(object.pointer(VERSION)));
+            Err(StateError::Forged { app, name, version })
+        }
         Err(reason) => Err(StateError::Key { app: key.display_name(), reason }),
     }
 }
@@ -275,9 +303,30 @@ pub fn place(name: &str) -> ObjectRef {
     ObjectRef { resource: apply::config_maps(), namespace: STATE_NAMESPACE.to_owned(), name: name.to_owned() }
 }
 
-/// Reads the state in the ConfigMap `object`, without the inventory; `None` where it is damaged.
-pub fn read_header(object: &Object) -> Option<State> {
-    unpack(object, "state").ok()
+/// Reads states that are observed by a watch, without their inventories.
+#[derive(Default)]
+pub struct HeaderReader {
+    /// `None` where the connection signs nothing.
+    keys: Option<Vec<SecretString>>,
+}
+
+impl HeaderReader {
+    /// With the keys of `cluster`, as they are now; an error where they can't be read.
+    pub async fn new(cluster: &Cluster) -> Result<Self, String> {
+        Ok(match cluster.signer() {
+            Some(signer) => Self { keys: Some(signer.all_keys().await?) },
+            None => Self { keys: None },
+        })
+    }
+
+    /// Reads the state of `key` in the ConfigMap `object`; `None` where it is damaged. The second is whether it may be
+    /// used: Slipway signed it, or there is no key to tell by.
+    pub fn read(&self, key: &AppKey, object: &Object) -> Option<(State, bool)> {
+        let data = object.get("binaryData").unwrap_or(&Value::Null);
+        let signature = object.annotation(signature::ANNOTATION).unwrap_or_default();
+        let is_used = self.keys.as_ref().is_none_or(|keys| signature::is_of_any(keys, key, data, signature));
+        Some((unpack(object, "state").ok()?, is_used))
+    }
 }
 
 /// What is deployed of an application that is Synced, as its state's metadata says: see [`list_deployed`].
@@ -353,6 +402,9 @@ pub async fn write(
     version: Option<&str>,
 ) -> Result<String, StateError> {
     let mut state = state.clone();
+    if let Some(newest) = cluster.newest() {
+        state.generation = newest.next(Timestamp::now());
+    }
     let excess = state.status.history.len().saturating_sub(MAX_HISTORY);
     state.status.history.drain(..excess);
     let name = key.object_name();
@@ -383,7 +435,10 @@ pub async fn write(
     };
     match answer {
         Ok(object) => {
-            Ok(object.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default().to_owned())
+            if let Some(newest) = cluster.newest() {
+                newest.raise(state.generation);
+            }
+            Ok(resource_version(object.pointer(VERSION)))
         }
         Err(error) if matches!(error.class, Class::Conflict | Class::AlreadyExists | Class::NotFound) => {
             Err(StateError::Conflict { app: key.display_name() })
@@ -427,6 +482,10 @@ fn metadata(key: &AppKey, name: &str, inventory: &BTreeSet<ObjectId>, version: O
         fields.insert("resourceVersion".to_owned(), json!(version));
     }
     metadata
+}
+
+fn resource_version(version: Option<&Value>) -> String {
+    version.and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 fn part_name(name: &str, number: usize) -> String {

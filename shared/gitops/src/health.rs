@@ -24,7 +24,7 @@ mod table;
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -34,6 +34,7 @@ use slipway_manifest::Object;
 
 use crate::api_resources::GroupKind;
 use crate::argocd_cm::Overrides;
+use lua::LuaError;
 
 /// The finalizer that keeps a completed hook until its result was recorded.
 pub const HOOK_FINALIZER: &str = "argocd.argoproj.io/hook-finalizer";
@@ -114,6 +115,27 @@ pub fn of(object: &Object) -> Option<HealthStatus> {
 pub struct Checks {
     overrides: Arc<Overrides>,
     clock: Option<Clock>,
+    spent: Arc<Mutex<Spent>>,
+}
+
+/// Time that the team's checks of one application may take at once. A tenth of the time that passes comes back.
+const MAX_TIME_OF_ALL: Duration = Duration::from_secs(1);
+
+/// The time that checks took.
+#[derive(Debug, Default)]
+struct Spent {
+    time: Duration,
+    /// Until when what came back is taken off.
+    at: Duration,
+}
+
+impl Spent {
+    /// What counts of it `now`.
+    fn at(&mut self, now: Duration) -> Duration {
+        self.time = self.time.saturating_sub(now.saturating_sub(self.at) / 10);
+        self.at = now;
+        self.time
+    }
 }
 
 /// A clock that only goes forward, from any start.
@@ -122,10 +144,10 @@ pub type Clock = fn() -> Duration;
 impl Checks {
     /// The checks in `overrides`.
     pub fn new(overrides: Arc<Overrides>) -> Self {
-        Self { overrides, clock: None }
+        Self { overrides, ..Self::default() }
     }
 
-    /// Bounds the time of a team's check by `clock`.
+    /// Bounds the time of a team's checks by `clock`: of each of them, and of all together, which clones share.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock: Some(clock), ..self }
@@ -135,18 +157,31 @@ impl Checks {
     /// Unknown, with the error as reason.
     pub fn of(&self, object: &Object, now: Timestamp) -> Option<HealthStatus> {
         match self.overrides.health(object.group(), object.kind()) {
-            Some(check) if !is_deleting(object) => match lua::health(&check.health, object, now, self.clock) {
-                Ok(verdict) => verdict,
-                Err(error) => {
+            Some(check) if !is_deleting(object) => {
+                self.within_time(|| lua::health(&check.health, object, now, self.clock)).unwrap_or_else(|error| {
                     let kind = GroupKind::of(&object.id());
-                    Some(HealthStatus::new(
-                        Health::Unknown,
-                        format!("the health check for {kind} in argocd-cm: {error}"),
-                    ))
-                }
-            },
+                    let message = format!("the health check for {kind} in argocd-cm: {error}");
+                    Some(HealthStatus::new(Health::Unknown, message))
+                })
+            }
             _ => of(object),
         }
+    }
+
+    /// Runs `check`, unless the checks before it took all the time.
+    fn within_time<T>(&self, check: impl FnOnce() -> Result<T, LuaError>) -> Result<T, LuaError> {
+        let Some(clock) = self.clock else { return check() };
+        // A poisoned lock is fine: the time is written whole.
+        let spent = || self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = clock();
+        if spent().at(began) > MAX_TIME_OF_ALL {
+            return Err(LuaError::AllTooLong(MAX_TIME_OF_ALL));
+        }
+        let result = check();
+        let ended = clock();
+        let mut spent = spent();
+        spent.time = spent.at(ended).saturating_add(ended.saturating_sub(began));
+        result
     }
 }
 
@@ -230,4 +265,41 @@ fn conditions(list: Option<&Value>) -> impl Iterator<Item = Condition<'_>> {
 /// The conditions in `status.conditions`.
 pub(crate) fn status_conditions(object: &Object) -> impl Iterator<Item = Condition<'_>> {
     conditions(object.pointer("/status/conditions"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use serde_json::{Map, json};
+
+    use super::*;
+
+    thread_local! { static NOW: Cell<u64> = const { Cell::new(0) }; }
+
+    /// A millisecond for each look.
+    fn clock() -> Duration {
+        NOW.set(NOW.get() + 1);
+        Duration::from_millis(NOW.get())
+    }
+
+    /// Attack 15: a hundred objects take no longer than some.
+    #[test]
+    fn the_checks_of_one_application_have_their_time_together() {
+        let script = |key: &str, text: &str| (format!("resource.customizations.health.a.io_{key}"), json!(text));
+        let settings = [script("Endless", "while true do end"), script("Quick", "return {status = 'Healthy'}")];
+        let checks = Checks::new(Arc::new(Overrides::from_config_map(&Map::from_iter(settings)))).with_clock(clock);
+        let health = |kind: &str| {
+            let object = json!({"apiVersion": "a.io/v1", "kind": kind, "metadata": {"name": "a"}});
+            checks.clone().of(&Object::from_value(object).unwrap(), Timestamp::UNIX_EPOCH).unwrap()
+        };
+        let endless: Vec<String> = std::iter::repeat_with(|| health("Endless").message).take(100).collect();
+        let run = endless.iter().filter(|message| message.contains("it ran longer than 500 ms")).count();
+        let refused = endless.iter().filter(|message| message.contains("took more than 1 s in all")).count();
+        assert!((2..=4).contains(&run) && run + refused == 100, "{run} {refused} {:?}", endless.last());
+        let late = health("Quick");
+        assert_eq!(late.health, Health::Unknown, "{}", late.message);
+        NOW.set(NOW.get() + 20_000);
+        assert_eq!(health("Quick").health, Health::Healthy, "time passes");
+    }
 }

@@ -1,89 +1,89 @@
 //! Matches Go's `filepath.Match`, the patterns of `ignore-tags` and of a project's kinds: `*` is any text without `/`,
 //! `?` one character, `[a-z]` and `[^a-z]` one of a class, `\` makes the next character plain.
 
+use std::str::Chars;
+
 /// Whether the whole of `text` matches `pattern`; a pattern that can't be read matches nothing.
 pub fn matches(pattern: &str, text: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let text: Vec<char> = text.chars().collect();
-    // Where to try again: the last star, and how much of the text it has taken.
-    let (mut p, mut t, mut star) = (0, 0, None);
+    let (mut pattern, mut text) = (pattern, text);
+    // Where to try again: what follows the last star, and what the star has not taken of the text.
+    let mut star: Option<(&str, &str)> = None;
     loop {
-        let step = match (pattern.get(p), text.get(t)) {
-            (None, None) => return true,
-            (Some('*'), _) => {
-                star = Some((p, t));
-                p += 1;
-                continue;
-            }
-            (Some(_), Some(c)) => one(pattern.get(p..).unwrap_or_default(), *c),
-            _ => Some((false, 0)),
-        };
-        let Some((same, length)) = step else { return false };
-        match (same, star) {
-            (true, _) => {
-                p += length;
-                t += 1;
-            }
-            (false, Some((at, taken))) if text.get(taken).is_some_and(|c| *c != '/') => {
-                star = Some((at, taken + 1));
-                (p, t) = (at + 1, taken + 1);
-            }
-            _ => return false,
+        if let Some(after) = pattern.strip_prefix('*') {
+            star = Some((after, text));
+            pattern = after;
+            continue;
         }
+        let mut rest = text.chars();
+        let step = match (pattern.is_empty(), rest.next()) {
+            (true, None) => return true,
+            (false, Some(c)) => one(pattern, c),
+            _ => Some((false, pattern)),
+        };
+        let Some((same, behind)) = step else { return false };
+        if same {
+            (pattern, text) = (behind, rest.as_str());
+            continue;
+        }
+        let Some((after, left)) = star else { return false };
+        let mut left = left.chars();
+        if left.next().is_none_or(|taken| taken == '/') {
+            return false;
+        }
+        (pattern, text) = (after, left.as_str());
+        star = Some((after, text));
     }
 }
 
 /// Whether `pattern` can be read.
 pub fn is_valid(pattern: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let mut rest = pattern.as_slice();
-    while let [first, ..] = rest {
-        let length = if *first == '*' { Some(1) } else { one(rest, 'x').map(|(_, length)| length) };
-        let Some(next) = length.and_then(|length| rest.get(length..)) else { return false };
-        rest = next;
+    let mut pattern = pattern;
+    while !pattern.is_empty() {
+        let rest = pattern.strip_prefix('*').or_else(|| one(pattern, 'x').map(|(_, rest)| rest));
+        let Some(rest) = rest else { return false };
+        pattern = rest;
     }
     true
 }
 
-/// Whether the pattern's next item matches `c`, and how long the item is; `None` where it can't be read.
-fn one(pattern: &[char], c: char) -> Option<(bool, usize)> {
-    match pattern {
-        ['?', ..] => Some((c != '/', 1)),
-        ['\\', plain, ..] => Some((*plain == c, 2)),
-        ['\\'] | [] => None,
-        ['[', rest @ ..] => class(rest, c),
-        [plain, ..] => Some((*plain == c, 1)),
-    }
+/// Whether the pattern's next item matches `c`, and the pattern behind it; `None` where the item can't be read.
+fn one(pattern: &str, c: char) -> Option<(bool, &str)> {
+    let mut rest = pattern.chars();
+    let same = match rest.next()? {
+        '?' => c != '/',
+        '\\' => rest.next()? == c,
+        '[' => class(&mut rest, c)?,
+        plain => plain == c,
+    };
+    Some((same, rest.as_str()))
 }
 
-fn class(rest: &[char], c: char) -> Option<(bool, usize)> {
-    let negated = rest.first() == Some(&'^');
-    let mut at = usize::from(negated);
+/// Whether the class that `rest` begins with has `c`; takes it with its bracket.
+fn class(rest: &mut Chars<'_>, c: char) -> Option<bool> {
+    let negated = rest.as_str().starts_with('^');
+    if negated {
+        rest.next();
+    }
     let mut found = false;
-    let mut count = 0;
-    while count == 0 || rest.get(at) != Some(&']') {
-        let from = member(rest, &mut at)?;
-        let to = if rest.get(at) == Some(&'-') {
-            at += 1;
-            member(rest, &mut at)?
-        } else {
-            from
-        };
+    loop {
+        let from = member(rest)?;
+        let mut to = from;
+        if rest.as_str().starts_with('-') {
+            rest.next();
+            to = member(rest)?;
+        }
         found |= (from..=to).contains(&c);
-        count += 1;
+        if rest.as_str().starts_with(']') {
+            rest.next();
+            return Some(found != negated);
+        }
     }
-    Some((found != negated, at + 2))
 }
 
-fn member(rest: &[char], at: &mut usize) -> Option<char> {
-    let c = *rest.get(*at)?;
-    *at += 1;
-    match c {
+fn member(rest: &mut Chars<'_>) -> Option<char> {
+    match rest.next()? {
         '-' | ']' => None,
-        '\\' => {
-            *at += 1;
-            rest.get(*at - 1).copied()
-        }
+        '\\' => rest.next(),
         c => Some(c),
     }
 }

@@ -1,6 +1,6 @@
 //! What it takes to parse a text, told from the text itself: paid before a parser, which has no budget, makes anything.
 
-use memchr::{memchr3_iter, memmem};
+use memchr::{memchr, memchr_iter};
 use slipway_budget::{Budget, Exceeded};
 use slipway_gocompat::regexp;
 
@@ -11,18 +11,28 @@ pub fn of_template(budget: &Budget, text: &str) -> Result<(), Exceeded> {
     /// What a parsed text takes, however short.
     const TEXT: usize = 1_024;
     let (mut inside, mut operands) = (0, 0);
-    let mut rest = text;
-    while let Some((_, action)) = memmem::find(rest.as_bytes(), b"{{").and_then(|at| rest.split_at_checked(at)) {
-        let end = memmem::find(action.as_bytes(), b"}}").unwrap_or(action.len());
+    let mut rest = text.as_bytes();
+    while let Some(action) = memchr(b'{', rest).and_then(|open| rest.get(open + 1..)) {
+        rest = action;
+        if action.first() != Some(&b'{') {
+            continue;
+        }
+        let end = memchr_iter(b'}', action).find(|at| action.get(at + 1) == Some(&b'}')).unwrap_or(action.len());
+        let (action, after) = action.split_at_checked(end).unwrap_or((action, &[]));
         inside += end;
-        let (action, after) = action.split_at_checked(end).unwrap_or((action, ""));
-        let action = action.as_bytes();
-        operands +=
-            1 + memchr3_iter(b' ', b'(', b'|', action).count() + memchr3_iter(b'\n', b'\t', b'"', action).count();
+        operands += 1 + operands_of(action);
         rest = after;
     }
     budget.step((100 + text.len() / 64 + inside) as u64)?;
     budget.bytes(TEXT + text.len().saturating_add(operands.saturating_mul(OPERAND)))
+}
+
+/// About how many operands an action has, by what stands between them. Blocks of as many bytes as their count can hold
+/// are added up many bytes at a time.
+fn operands_of(action: &[u8]) -> usize {
+    let separates = |byte: &u8| u8::from(matches!(byte, b' ' | b'(' | b'|' | b'\n' | b'\t' | b'"'));
+    let blocks = action.chunks(usize::from(u8::MAX));
+    blocks.map(|block| usize::from(block.iter().map(separates).sum::<u8>())).sum()
 }
 
 /// Pays for compiling a regular expression, and for what it holds while it is used.

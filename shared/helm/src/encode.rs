@@ -67,7 +67,7 @@ impl Writer<'_, '_> {
     }
 
     fn value(&mut self, value: &Value, level: usize) -> Result<(), FuncError> {
-        self.cx.budget().step(1)?;
+        self.cx.budget().step(3)?;
         self.charge()?;
         if level > MAX_DEPTH {
             return Err(format!("json: unsupported value: nested deeper than {MAX_DEPTH} levels").into());
@@ -80,6 +80,7 @@ impl Writer<'_, '_> {
             Value::Uint(_, int) => self.out.push_str(&int.to_string()),
             Value::Float(float) => self.out.push_str(&number(*float)?),
             Value::Str(text) => {
+                self.cx.budget().step(text.len() as u64 / 3)?;
                 text_into(&mut self.out, &text.to_text(), self.style != Style::Raw);
                 self.charge()?;
             }

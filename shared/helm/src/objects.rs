@@ -128,7 +128,7 @@ fn glob(cx: &Context<'_>, files: &Files, pattern: &Str) -> Outcome {
     // Each call compiles the pattern, and matches it with each name.
     cost::of_pattern(cx.budget().shared(), &pattern).map_err(Limit::from)?;
     let looked_at: usize = files.0.keys().map(|name| 4 + name.len() / 16 * (1 + pattern.len() / 16)).sum();
-    cx.budget().step((looked_at + 32 * pattern.len()) as u64)?;
+    cx.budget().step((looked_at + 56 * pattern.len()) as u64)?;
     let glob = Glob::of_paths(&pattern);
     let hits = files.0.iter().filter(|(name, _)| !glob.is_valid() || glob.matches(name));
     let hits: BTreeMap<_, _> = hits.map(|(name, file)| (Arc::clone(name), Rc::clone(file))).collect();

@@ -55,6 +55,14 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// A generator that decrypts files (viaduct-ai/kustomize-sops).
+    #[error("generator `{generator}` decrypts {} by KSOPS, which is not supported yet", .files.join(", "))]
+    Encrypted {
+        /// Its name.
+        generator: String,
+        /// The files, which are there.
+        files: Vec<String>,
+    },
     /// A file outside of the kustomization's folder.
     #[error("security: file `{path}` is not in or below `{root}`: make it a base, or move it there")]
     Restricted {

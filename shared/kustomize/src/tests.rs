@@ -83,6 +83,39 @@ fn no_field_reaches_outside() {
     assert_eq!(cases, FILE_FIELDS.len() * 5);
 }
 
+/// Attack 9 (CVE-2026-113709): generators, transformers and validators that are programs.
+#[test]
+fn plugins_that_are_programs_are_refused() {
+    let function = |how: &str| {
+        format!(
+            "apiVersion: v1\nkind: Anything\nmetadata:\n  name: p\n  annotations:\n    config.kubernetes.io/function: |\n      \
+             {how}\n"
+        )
+    };
+    let plugins = [
+        function("exec: {path: ./run.sh}"),
+        function("container: {image: evil}"),
+        function("starlark: {path: ./run.star}"),
+        "apiVersion: someteam.example.com/v1\nkind: SedTransformer\nmetadata: {name: p}\nargsOneLiner: s/a/b/\n"
+            .to_owned(),
+        "apiVersion: builtin\nkind: SecretsFromDatabase\nmetadata: {name: p}\n".to_owned(),
+    ];
+    for plugin in &plugins {
+        for field in ["generators", "transformers", "validators"] {
+            let kustomization = format!("{field}: [plugin.yaml]\nresources: [cm.yaml]\n");
+            let files = [
+                ("root/kustomization.yaml", kustomization.as_str()),
+                ("root/plugin.yaml", plugin),
+                ("root/run.sh", "#!/bin/sh\necho 'kind: Secret'\n"),
+                ("root/run.star", ""),
+                ("root/cm.yaml", CONFIG_MAP),
+            ];
+            let error = rendered(&files).expect_err(field);
+            assert!(message(&error).contains("unable to load"), "{field} {plugin}: {}", message(&error));
+        }
+    }
+}
+
 #[test]
 fn malformed_values_of_every_field_end_in_an_error_or_a_result() {
     let fields = [

@@ -101,6 +101,16 @@ enum Entry {
     Link(String),
 }
 
+impl Entry {
+    /// Bytes of the content, or of where the symlink points.
+    fn size(&self) -> usize {
+        match self {
+            Self::File(bytes) => bytes.len(),
+            Self::Link(target) => target.len(),
+        }
+    }
+}
+
 /// Files by path, bounded; cheap to clone file by file (contents are shared).
 #[derive(Debug, Clone, Default)]
 pub struct Tree {
@@ -126,17 +136,7 @@ impl Tree {
         if bytes.len() > self.limits.file_bytes {
             return over(self.limits.file_bytes, "bytes in a file");
         }
-        let replaced = match self.entries.get(&path) {
-            Some(Entry::File(old)) => old.len(),
-            _ => 0,
-        };
-        let total = self.total - replaced + bytes.len();
-        if total > self.limits.total_bytes {
-            return over(self.limits.total_bytes, "bytes in all");
-        }
-        self.put(path, Entry::File(bytes))?;
-        self.total = total;
-        Ok(())
+        self.put(path, Entry::File(bytes))
     }
 
     /// Adds a symlink at `path` that points to `target`, relative to the symlink's folder. Where it points is checked
@@ -147,6 +147,11 @@ impl Tree {
     }
 
     fn put(&mut self, path: String, entry: Entry) -> Result<(), TreeError> {
+        let replaced = self.entries.get(&path).map_or(0, Entry::size);
+        let total = self.total.saturating_sub(replaced).saturating_add(entry.size());
+        if total > self.limits.total_bytes {
+            return Err(TreeError::OverLimit { path, limit: self.limits.total_bytes, what: "bytes in all" });
+        }
         if path.is_empty() || self.directories.contains_key(&path) {
             return Err(TreeError::Clash { path });
         }
@@ -170,6 +175,7 @@ impl Tree {
             (parent, name) = split(parent);
         }
         self.entries.insert(path, entry);
+        self.total = total;
         Ok(())
     }
 
@@ -371,6 +377,13 @@ mod tests {
         t.insert("a", *b"12").unwrap();
         t.insert("a", *b"21").unwrap();
         assert_eq!(t.insert("b", *b"").unwrap_err().to_string(), "`b` goes over the limit of 1 files");
+        let mut t = Tree::new(Limits { files: 9, file_bytes: 9, total_bytes: 5, depth: 1 });
+        t.insert("a", *b"12").unwrap();
+        t.insert_link("l", "a").unwrap();
+        t.insert_link("l", "b").unwrap();
+        assert_eq!(t.insert_link("m", "abc").unwrap_err().to_string(), "`m` goes over the limit of 5 bytes in all");
+        t.insert_link("a", "bcd").unwrap();
+        t.insert("b", *b"5").unwrap();
         assert!(matches!(t.insert("a/b", *b""), Err(TreeError::Clash { .. } | TreeError::OverLimit { .. })));
     }
 

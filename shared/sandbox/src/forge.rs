@@ -93,6 +93,7 @@ impl Forge {
             options,
             base: OnceLock::new(),
             repositories: Mutex::default(),
+            former: Mutex::default(),
             announced: Mutex::default(),
             subscribers: Mutex::default(),
             issued: Mutex::default(),
@@ -127,6 +128,11 @@ impl Forge {
     /// The repository `owner/name`.
     pub fn repository(&self, owner: &str, name: &str) -> Option<Arc<Repository>> {
         self.state.repository(owner, name)
+    }
+
+    /// The repository had the name `former`: the API forwards it, as GitHub does after a repository was renamed.
+    pub fn forward(&self, former: &str, repository: &Repository) {
+        lock(&self.state.former).insert(former.to_owned(), repository.full_name());
     }
 
     /// Commits `changes` on the head of `branch` (made if missing) as a person's push, and sends the webhooks.
@@ -181,6 +187,8 @@ struct State {
     options: Options,
     base: OnceLock<String>,
     repositories: Mutex<BTreeMap<String, Arc<Repository>>>,
+    /// Names that repositories had, and those that they have.
+    former: Mutex<BTreeMap<String, String>>,
     /// Refs of each repository as of the last webhook.
     announced: Mutex<HashMap<String, BTreeMap<String, Oid>>>,
     subscribers: Mutex<Vec<(String, mpsc::UnboundedSender<Delivery>)>>,
@@ -228,6 +236,16 @@ impl State {
             .iter()
             .find(|(known, _)| known.eq_ignore_ascii_case(full))
             .map(|(_, found)| Arc::clone(found))
+    }
+
+    /// The number of the repository that had the name `full`, in URLs that outlast a name.
+    fn former(&self, full: &str) -> Option<u32> {
+        lock(&self.former).get(full).map(|now| shape::number(now))
+    }
+
+    fn by_number(&self, number: &str) -> Option<Arc<Repository>> {
+        let is_it = |full: &String| shape::number(full).to_string() == number;
+        lock(&self.repositories).iter().find(|(full, _)| is_it(full)).map(|(_, found)| Arc::clone(found))
     }
 
     fn commit_json(&self, repository: &Repository, commit: &Commit) -> Value {

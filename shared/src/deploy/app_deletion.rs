@@ -19,7 +19,7 @@ use crate::clusters::ConnectedCluster;
 use crate::error::{Class, Failure, chain};
 use crate::notify::report::{self, AppSyncStatus};
 use crate::reconcile::notes::{ApplicationSummary, Note as _, ReportedDeletionError};
-use crate::reconcile::session::{Opened, Session, SessionError};
+use crate::reconcile::session::{self, Opened, Session, SessionError};
 use crate::reconcile::status;
 use crate::reconcile::sync::delete::{self, Approval, DeletionRequest};
 use crate::reconcile::sync::{Deadlines, SyncOutcome, SyncRequest};
@@ -122,7 +122,7 @@ pub async fn delete_application(
         Ok(recorded) => recorded?,
         Err(error) => {
             let outcome = SyncOutcome::failed(chain(&error), error.is_retryable());
-            if !outcome.retry {
+            if !outcome.retry && session::is_news(&destination.cluster, key, holder, &error).await {
                 let (app, cluster) = (key.instance(), &destination.name);
                 engine.notify(&report::deletion(&app, cluster, outcome.phase, &[], &outcome.problems)).await;
             }

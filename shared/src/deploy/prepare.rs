@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
-use slipway_budget::Budget;
+use slipway_budget::{Budget, Limits};
 use slipway_cluster::Cluster;
 use slipway_cluster::state::{AppKey, State, StoredState};
 use slipway_gitops::annotations::{self, HookType};
@@ -34,9 +34,9 @@ use crate::render::{self, Context, RenderError, Rendered, SourceType};
 use crate::root::ResolvedApplication;
 use crate::root::tracked::TrackedSource;
 use crate::services::Services;
-use crate::source::Checkouts;
 use crate::source::github::{Checkout, GithubError};
 use crate::source::verify::VerifyError;
+use crate::source::{Checkouts, RepoUrl};
 
 /// Argo CD's own finalizers for hooks of the deletion (argoproj/argo-cd
 /// `pkg/apis/application/v1alpha1/application_defaults.go`).
@@ -128,6 +128,8 @@ pub struct Render {
     pub objects: Vec<Object>,
     /// Warnings for the user.
     pub warnings: Vec<String>,
+    /// Whether declarations of Argo CD are among what the sources render to, which stay out of the cluster.
+    pub has_declarations: bool,
     /// How the objects were rendered.
     pub source_types: SourceTypes,
     /// The time of the first deployment, where a chart could use it.
@@ -152,7 +154,9 @@ pub async fn render(
         tracked.ok_or_else(|| PrepareError::OtherSources { app: member.instance(), at: revisions.short() })?;
     let (mut files, mut references) = (Vec::new(), BTreeMap::new());
     for (source, (TrackedSource { repo, .. }, commit)) in member.app.all_sources().iter().zip(tracked) {
-        let checkout = checkouts.get(repo, commit).await?;
+        let checkout = checkouts.get_when_there_is_room(repo, commit).await?;
+        let written = RepoUrl { host: engine.root.location.url.host.clone(), repo: repo.clone() };
+        member.permit.refused_name(&written, &checkout.repo).map_or(Ok(()), Err)?;
         references.extend(source.reference.clone().map(|reference| (reference, Arc::clone(&checkout))));
         files.push((source, checkout));
     }
@@ -180,12 +184,15 @@ pub async fn render(
     }
     let (mut objects, mut warnings) = (Vec::new(), Vec::new());
     for (app, checkout) in sources {
-        let rendered = Box::pin(render_source(member, app, checkout, &mut context, cluster)).await?;
+        let limits = checkouts.memory().render();
+        let rendered = Box::pin(render_source(member, app, checkout, (&mut context, limits), cluster)).await?;
         objects.extend(rendered.objects);
         warnings.extend(rendered.warnings);
     }
     warnings.extend(leave_out(&mut objects, &member.permit));
+    let count = objects.len();
     objects.retain(|object| !member.permit.keeps_out(object));
+    let has_declarations = objects.len() < count;
     let mut types = types.into_iter().map(|found| format!("{found:?}"));
     let source_types = if member.app.sources.is_empty() {
         SourceTypes { source_type: types.next().unwrap_or_default(), ..SourceTypes::default() }
@@ -197,7 +204,7 @@ pub async fn render(
     };
     let first = has_charts.then_some(context.facts.now);
     let has_lookups = !context.facts.lookups.is_empty();
-    Ok(Render { objects, warnings, source_types, first, has_lookups })
+    Ok(Render { objects, warnings, has_declarations, source_types, first, has_lookups })
 }
 
 /// Renders one source: `app` has it as its only one. What charts look up is added to the facts of `context`.
@@ -205,7 +212,7 @@ async fn render_source(
     member: &ResolvedApplication,
     app: Application,
     checkout: &Arc<Checkout>,
-    context: &mut Context,
+    (context, limits): (&mut Context, Limits),
     cluster: &Cluster,
 ) -> Result<Rendered, PrepareError> {
     let unknown = |source| PrepareError::Facts { app: member.instance(), source: Box::new(source) };
@@ -214,7 +221,7 @@ async fn render_source(
     let mut rendered = loop {
         let (tree, app, inputs) = (Arc::clone(&checkout.tree), Arc::clone(&app), context.clone());
         let work = move |budget: &Budget| render::render(&tree, &app, &Context { budget: budget.clone(), ..inputs });
-        let rendered = render::in_background(work).await.map_err(|error| failed(member, checkout, error))?;
+        let rendered = render::in_background(limits, work).await.map_err(|error| failed(member, checkout, error))?;
         let Some(need) = rendered.needs.first() else { break rendered };
         if round == lookups::MAX_LOOKUP_ROUNDS {
             return Err(unknown(LookupError::Endless { kind: need.kind.clone(), name: need.name.clone() }));
@@ -281,7 +288,10 @@ pub async fn prepare(
     let app = &member.app;
     let destination = engine.clusters.get(&app.destination.server, &app.destination.name).await?;
     let render = Box::pin(render(engine, member, checkouts, revisions, &destination.name, &destination.cluster));
-    let Render { objects, warnings: rendered, source_types, first, has_lookups } = render.await?;
+    let Render { objects, warnings: rendered, has_declarations, source_types, first, has_lookups } = render.await?;
+    let mut policy = policy_of(app);
+    // The Applications that it declares are its objects in Argo CD: it is not empty.
+    policy.allow_empty |= has_declarations;
     let mut warnings = app.warnings.clone();
     warnings.extend(rendered);
     let subscriptions = Subscriptions::of(&app.object);
@@ -306,7 +316,7 @@ pub async fn prepare(
         inputs_digest,
         objects,
         warnings,
-        policy: policy_of(app),
+        policy,
         initiator: Initiator::automated(),
         resume_operation: None,
         source_types,

@@ -10,8 +10,8 @@ use crate::root::tracked::TrackedSource;
 use crate::source::github::{CommitState, GithubError};
 use crate::source::{Checkouts, Repo};
 
-/// Whether one of the sources of `member` tracks the branch of `push`, whose head is `head`: by name, or by `HEAD` where
-/// the branch is the default one.
+/// Whether one of the sources of `member` tracks the branch of `push`, whose head is `head`: by name, or by `HEAD`
+/// where the branch is the default one.
 pub(super) async fn tracks(
     member: &ResolvedApplication,
     push: &Push,

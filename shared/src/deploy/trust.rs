@@ -97,7 +97,7 @@ pub(crate) async fn verify_unsigned(
         state.status.sync.revisions = Revisions::default();
     }
     ApplicationSummary(prepare::skipped_summary(engine, member, state)).keep(state);
-    state.is_unsigned = false;
+    (state.is_unsigned, state.is_put_back) = (false, false);
     foreign.sort();
     foreign.dedup();
     Ok(foreign)

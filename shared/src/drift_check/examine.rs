@@ -223,15 +223,25 @@ impl DriftChecker {
     /// Takes over a state that is not signed, and tells which of its commits are not used.
     async fn verify_unsigned(&self, examined: &Examined<'_>, state: &mut State) -> Result<(), CheckError> {
         let Examined { app, owner, destination, checkouts, .. } = *examined;
+        let (name, is_put_back) = (owner.key.object_name(), state.is_put_back);
+        let followed: Vec<String> =
+            app.tracked.iter().map(|source| format!("`{}` of {}", source.revision, source.repo)).collect();
+        let followed = followed.join(", ");
         let foreign = trust::verify_unsigned(&self.engine, app, checkouts, state).await?;
+        if is_put_back {
+            let what = format!(
+                "ConfigMap/{STATE_NAMESPACE}/{name} on {destination} is an older state of {}, which was put back",
+                app.instance()
+            );
+            let how = format!(
+                "it is used as if it was not signed: of it only commits on {followed} are used; see who wrote it"
+            );
+            self.engine.notify(&report::problem(&what, &[how])).await;
+        }
         if !foreign.is_empty() {
-            let name = owner.key.object_name();
-            let followed: Vec<String> =
-                app.tracked.iter().map(|source| format!("`{}` of {}", source.revision, source.repo)).collect();
             let what = format!(
                 "ConfigMap/{STATE_NAMESPACE}/{name} on {destination} is not signed, and names commits that are not on \
-                 {}: {} forgets them; see who wrote it",
-                followed.join(", "),
+                 {followed}: {} forgets them; see who wrote it",
                 app.instance()
             );
             self.engine.notify(&report::problem(&what, &foreign)).await;

@@ -31,7 +31,7 @@ use crate::event::schedule::{self, ScheduleTrigger};
 use crate::notify::report::{self, Drift};
 use crate::reconcile::drift::FingerprintKey;
 use crate::reconcile::notes::Note as _;
-use crate::reconcile::session::{Opened, Session};
+use crate::reconcile::session::{self, Opened, Session};
 use crate::reconcile::sync::dependencies::ReadyCache;
 use crate::reconcile::sync::{self, AppOwner, Deadlines};
 use crate::root::ResolvedApplication;
@@ -128,14 +128,7 @@ impl DriftChecker {
                 let check = Box::pin(self.check(app, &checkouts, key, id, until));
                 let verdict = match tokio::time::timeout_at(until, check).await {
                     Ok(Ok(verdict)) => verdict,
-                    Ok(Err(error)) => {
-                        let problems = vec![chain(&error)];
-                        if matches!(&error, CheckError::State(error) if matches!(**error, StateError::Forged { .. })) {
-                            let what = format!("{} is not checked", app.instance());
-                            self.engine.notify(&report::problem(&what, &problems)).await;
-                        }
-                        DriftReport { problems, ..DriftReport::default() }
-                    }
+                    Ok(Err(error)) => DriftReport { problems: vec![chain(&error)], ..DriftReport::default() },
                     Err(_) => DriftReport {
                         problems: vec!["deadline of this invocation exceeded".to_owned()],
                         ..DriftReport::default()
@@ -180,7 +173,14 @@ impl DriftChecker {
         let destination = self.engine.clusters.get(&declared.server, &declared.name).await?;
         let owner = prepare::owner(&self.engine, app);
         let catches_up = app.is_automated() && app.blocked_by_window(false, Timestamp::now()).is_none();
-        let Some(recorded) = state::read(&destination.cluster, &owner.key).await.map_err(Box::new)? else {
+        let recorded = state::read(&destination.cluster, &owner.key).await;
+        if let Err(error @ (StateError::Forged { .. } | StateError::Damaged { .. })) = &recorded
+            && session::is_news(&destination.cluster, &owner.key, id, error).await
+        {
+            let what = format!("{} is not checked", app.instance());
+            self.engine.notify(&report::problem(&what, &[chain(error)])).await;
+        }
+        let Some(recorded) = recorded.map_err(Box::new)? else {
             if catches_up {
                 Box::pin(self.deploy_pending(app, id, until)).await;
             }

@@ -4,7 +4,7 @@
 use slipway_manifest::tree;
 
 use super::{Allow, ImageError, Strategy};
-use crate::app::{Application, Source};
+use crate::app::{Application, ProjectPermissions, Source};
 use crate::source::RepoUrl;
 
 const PREFIX: &str = "argocd-image-updater.argoproj.io/";
@@ -32,6 +32,8 @@ pub struct Update {
     pub branch: Option<String>,
     /// The folder of the kustomization.
     pub folder: String,
+    /// Permissions of the Application's project.
+    pub permit: ProjectPermissions,
     /// Whether that folder is the Application's source. In another's, images may be those of other Applications.
     pub is_own_folder: bool,
 }
@@ -120,6 +122,7 @@ fn update(app: &Application, alias: &str, image: &str, constraint: &str) -> Resu
         repo,
         branch: branch(&annotations)?,
         folder,
+        permit: ProjectPermissions::default(),
         is_own_folder,
     })
 }

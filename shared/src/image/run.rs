@@ -9,7 +9,7 @@ use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{ImageChange, ImageTags, TagInfo, Update, UpdatePlan, plan_updates, updates};
+use super::{ImageChange, ImageError, ImageTags, TagInfo, Update, UpdatePlan, plan_updates, updates};
 use crate::aws::Aws;
 use crate::config;
 use crate::error::{Failure, chain};
@@ -164,7 +164,7 @@ impl ImageUpdater {
                 // Slipway's credential writes to more repositories than the Application's project allows.
                 match member.permit.refused_source(&url) {
                     Some(denied) => refused.push(format!("{}: {denied}", member.instance())),
-                    None => wanted.push(update),
+                    None => wanted.push(Update { permit: member.permit.clone(), ..update }),
                 }
             }
         }
@@ -218,14 +218,22 @@ impl ImageUpdater {
     ) -> Result<UpdateResult, Failure> {
         let mut outcome = UpdateResult::default();
         let edit = async |checkout: &Checkout| {
-            let plan = plan_updates(&checkout.tree, group, tags);
+            let (mut allowed, mut errors) = (Vec::new(), Vec::new());
+            for update in group {
+                match update.permit.refused_name(&update.repo, &checkout.repo) {
+                    Some(denied) => errors.push(ImageError::Denied { app: update.app.clone(), denied }),
+                    None => allowed.push(update),
+                }
+            }
+            let plan = plan_updates(&checkout.tree, allowed.iter().copied(), tags);
             let undone = self.undone(checkout, &plan).await?;
             let is_undone = |update: &&Update| undone.iter().any(|change| change.is_of(update));
             let mut plan = if undone.is_empty() {
                 plan
             } else {
-                plan_updates(&checkout.tree, group.iter().filter(|update| !is_undone(update)), tags)
+                plan_updates(&checkout.tree, allowed.into_iter().filter(|update| !is_undone(update)), tags)
             };
+            plan.errors.extend(errors);
             plan.unchanged.extend(undone.iter().map(|change| (change.app.clone(), change.undone())));
             outcome = described(&plan);
             Ok::<_, GithubError>((!plan.is_empty()).then(|| file_edit(&plan)))

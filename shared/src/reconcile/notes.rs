@@ -49,7 +49,7 @@ impl Note for ReportedOutOfSync {
     const KEY: &'static str = "manual";
 }
 
-/// The head of the branch of which was told that the application is behind it.
+/// The heads of the branches, one for each source, of which was told that the application is behind them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportedBehind(pub String);
 
@@ -57,7 +57,7 @@ impl Note for ReportedBehind {
     const KEY: &'static str = "behind";
 }
 
-/// The commit, and the digest of the Application's `spec`, that `drift-check` deployed, or tried to, because their
+/// The commits, and the digest of the Application's `spec`, that `drift-check` deployed, or tried to, because their
 /// event got lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MadeUpFor(pub String);
@@ -66,7 +66,7 @@ impl Note for MadeUpFor {
     const KEY: &'static str = "madeUpFor";
 }
 
-/// The commit whose sync failed because a service was down: it is tried again, as if it had not been.
+/// The commits whose sync failed because a service was down: it is tried again, as if it had not been.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedInOutage(pub String);
 
@@ -118,11 +118,11 @@ impl Note for Diagnosed {
     const KEY: &'static str = "explained";
 }
 
-/// The self-heals of a commit, in a row.
+/// The self-heals of the same commits, in a row.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SelfHealAttempts {
-    /// The commit.
+    /// The commits.
     pub revision: String,
     /// How many there were, without a check between them that found nothing.
     pub attempts: u32,

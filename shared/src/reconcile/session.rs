@@ -49,6 +49,25 @@ impl From<LockError> for SessionError {
     }
 }
 
+/// Whether it was not told yet that the state of `key` is `unusable`: that is what the Lease remembers, in the name of
+/// `holder`, until somebody writes the state.
+pub async fn is_news(cluster: &Cluster, key: &AppKey, holder: &str, unusable: &StateError) -> bool {
+    let (StateError::Forged { version, .. } | StateError::Damaged { version, .. }) = unusable else { return true };
+    match Session::open(cluster, key, holder).await {
+        Ok(Opened::Ours(session)) => {
+            let is_news = session.report_once(version).await;
+            session.close().await;
+            is_news
+        }
+        // Who is at work on it meets the same state.
+        Ok(Opened::HeldBy(_)) => false,
+        Err(error) => {
+            tracing::warn!(app = key.instance(), error = chain(&error), "failed to remember what was told");
+            true
+        }
+    }
+}
+
 impl Session {
     /// Acquires the Lease of `key` in the name of `holder`, without waiting for another holder and without asking
     /// for anything.
@@ -78,6 +97,12 @@ impl Session {
     /// The transitions of the Lease: what is written carries them.
     pub fn transitions(&self) -> u64 {
         self.lease.transitions()
+    }
+
+    /// Remembers with the Lease that `what` is told now; whether it was not told before. For what is wrong with a state
+    /// to which nothing may be written.
+    pub async fn report_once(&self, what: &str) -> bool {
+        self.lease.report_once(what).await
     }
 
     /// Works while the Lease is renewed; an error where it was lost meanwhile.

@@ -16,12 +16,13 @@ const RENDER_TIMEOUT: Duration = Duration::from_secs(90);
 /// Stack of a render for what is not a template: charts render on the same thread.
 const OWN_STACK: usize = 8 << 20;
 
-/// Renders take turns: the function's memory is enough for one that goes to its limits.
+/// Renders take turns: the function's memory is enough for one that goes to its limits ([`crate::memory`]).
 static TURN: Semaphore = Semaphore::const_new(1);
 
-/// Runs `work`, a render, with a fresh budget. The budget ends after [`RENDER_TIMEOUT`], and when the future is
+/// Runs `work`, a render, with a fresh budget of `limits`. The budget ends after [`RENDER_TIMEOUT`], and when the future is
 /// dropped, as at the invocation's deadline. Fails as `work` does, or if no thread can be started.
 pub async fn in_background<T: Send + 'static>(
+    limits: Limits,
     work: impl FnOnce(&Budget) -> Result<T, RenderError> + Send + 'static,
 ) -> Result<T, RenderError> {
     let turn = TURN.acquire().await.ok();
@@ -32,7 +33,7 @@ pub async fn in_background<T: Send + 'static>(
         let _turn = turn;
         let started = Instant::now();
         let is_over = move || is_abandoned.load(Ordering::Relaxed) || started.elapsed() > RENDER_TIMEOUT;
-        let budget = Budget::until(Limits::default(), is_over);
+        let budget = Budget::until(limits, is_over);
         let stack = slipway_helm::Options::default().limits.stack;
         slipway_helm::on_stack(stack.saturating_add(OWN_STACK), || work(&budget)).map_err(RenderError::Thread)?
     });
@@ -67,7 +68,7 @@ mod tests {
     #[tokio::test]
     async fn the_async_work_goes_on_while_a_render_works() {
         let (send, receive) = mpsc::channel();
-        let rendering = in_background(move |_| Ok(receive.recv().unwrap()));
+        let rendering = in_background(Limits::default(), move |_| Ok(receive.recv().unwrap()));
         let meanwhile = async {
             tokio::time::sleep(Duration::from_millis(1)).await;
             send.send("rendered").unwrap();
@@ -80,7 +81,7 @@ mod tests {
     async fn a_render_ends_with_its_caller() {
         let (send, receive) = mpsc::channel();
         let (start, started) = tokio::sync::oneshot::channel();
-        let rendering = tokio::spawn(in_background(move |budget| {
+        let rendering = tokio::spawn(in_background(Limits::default(), move |budget| {
             start.send(()).unwrap();
             let ended = loop {
                 if let Err(exceeded) = budget.step(100_000) {
@@ -95,6 +96,8 @@ mod tests {
         rendering.abort();
         assert!(rendering.await.unwrap_err().is_cancelled());
         assert_eq!(receive.recv().unwrap(), Exceeded::Time, "and not all of its steps");
-        assert_eq!(in_background(|budget| Ok(budget.used())).await.unwrap(), (0, 0), "the next one has a fresh budget");
+        let limits = Limits { bytes: 7, ..Limits::default() };
+        let next = in_background(limits, |budget| Ok((budget.limits(), budget.used()))).await.unwrap();
+        assert_eq!(next, (limits, (0, 0)), "the next one has a fresh budget");
     }
 }

@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use memchr::memmem;
 use serde_json::Value;
@@ -37,14 +37,18 @@ const MAX_DEPTH: usize = 4;
 type Hash = [u8; 32];
 
 /// The reaches within one commit. Each of its files is looked at once, and only when it is reached.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Reaches {
     checkout: Arc<Checkout>,
-    memo: Mutex<Memo>,
+    memo: Arc<Memo>,
 }
 
+/// What was found out of the files of a commit.
 #[derive(Debug, Default)]
-struct Memo {
+pub struct Memo(Mutex<Found>);
+
+#[derive(Debug, Default)]
+struct Found {
     files: BTreeMap<String, Arc<Facts>>,
     folders: BTreeMap<String, Arc<Facts>>,
 }
@@ -73,7 +77,7 @@ impl From<TreeError> for Unbounded {
 }
 
 /// A digest of all that the render of `app` reaches: `commits` are those of its sources, one for each, in their order.
-pub fn digest(app: &Application, commits: &[Arc<Reaches>]) -> String {
+pub fn digest(app: &Application, commits: &[Reaches]) -> String {
     let mut hash = Sha256::new();
     if let Some(paths) = app.annotation(GENERATE_PATHS).filter(|paths| !paths.is_empty()) {
         for (source, commit) in app.all_sources().iter().zip(commits) {
@@ -82,7 +86,7 @@ pub fn digest(app: &Application, commits: &[Arc<Reaches>]) -> String {
     }
     let own = if app.sources.is_empty() { Cow::Borrowed(std::slice::from_ref(app)) } else { app.per_source().into() };
     let sources = app.all_sources().iter().zip(commits);
-    let references: BTreeMap<&str, &Arc<Reaches>> =
+    let references: BTreeMap<&str, &Reaches> =
         sources.clone().filter_map(|(source, commit)| Some((source.reference.as_deref()?, commit))).collect();
     let with_manifests = sources.filter(|(source, _)| app.has_manifests(source));
     for (app, (_, commit)) in own.iter().zip(with_manifests) {
@@ -93,9 +97,9 @@ pub fn digest(app: &Application, commits: &[Arc<Reaches>]) -> String {
 }
 
 impl Reaches {
-    /// Of the files in `checkout`; nothing is looked at yet.
-    pub fn new(checkout: Arc<Checkout>) -> Self {
-        Self { checkout, memo: Mutex::default() }
+    /// Of the files in `checkout`, of which `memo` is what was found out already.
+    pub fn new(checkout: Arc<Checkout>, memo: Arc<Memo>) -> Self {
+        Self { checkout, memo }
     }
 
     fn tree(&self) -> &Tree {
@@ -103,7 +107,7 @@ impl Reaches {
     }
 
     /// The reach of `app`, whose only source lies here.
-    fn source(&self, app: &Application, references: &BTreeMap<&str, &Arc<Self>>) -> Result<Hash, Unbounded> {
+    fn source(&self, app: &Application, references: &BTreeMap<&str, &Self>) -> Result<Hash, Unbounded> {
         let folder = app.source.folder()?;
         let (source, _) =
             patched(self.tree(), app, &folder, &mut BTreeSet::new(), &Budget::default()).map_err(|_| Unbounded)?;
@@ -162,7 +166,7 @@ impl Reaches {
     }
 
     /// All files here and of the other sources.
-    fn everything(&self, references: &BTreeMap<&str, &Arc<Self>>) -> Hash {
+    fn everything(&self, references: &BTreeMap<&str, &Self>) -> Hash {
         let mut hash = Sha256::new();
         hash.update(&self.checkout.sha);
         for lender in references.values() {
@@ -299,9 +303,9 @@ impl Reaches {
         facts
     }
 
-    fn memo(&self) -> std::sync::MutexGuard<'_, Memo> {
+    fn memo(&self) -> MutexGuard<'_, Found> {
         // Entries are only ever added whole.
-        self.memo.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memo.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What stands at the team's own `paths` of this source: files, folders and Go's patterns, from the source's folder

@@ -59,6 +59,20 @@ impl CheckedApplication {
     }
 }
 
+/// What stands for the Applications of the ApplicationSets that could not be expanded: one of the set's own name each.
+pub fn unexpanded(tree: &ApplicationTree) -> impl Iterator<Item = CheckedApplication> {
+    tree.unexpanded.iter().map(|set| {
+        let (missing, wrong) = if set.is_missing { (Some(&set.reason), None) } else { (None, Some(&set.reason)) };
+        CheckedApplication {
+            identity: set.identity.clone(),
+            declared: set.declared.clone(),
+            refused: wrong.into_iter().cloned().collect(),
+            needs: missing.into_iter().cloned().collect(),
+            warnings: Vec::new(),
+        }
+    })
+}
+
 /// The mistakes in the dependencies of the tree's Applications, by namespace and name.
 pub fn dependencies(tree: &ApplicationTree) -> BTreeMap<(String, String), DependsError> {
     let apps: Vec<&Application> = tree.applications.iter().filter_map(|one| one.app.as_ref().ok()).collect();
@@ -95,7 +109,7 @@ pub fn check(
     checked.warnings.extend(app.warnings.iter().cloned());
     checked.warnings.extend(Subscriptions::of(&app.object).ignored);
     let permit = ProjectPermissions::of(app, &tree.projects, &tree.manifests.clusters);
-    checked.project(app, tree, &permit, one.is_assumed);
+    checked.project(app, tree, repositories, &permit, one.is_assumed);
     if let Err(error) = Normalizer::new(&app.ignore_differences, &tree.manifests.overrides) {
         checked.refused.push(chain(&error));
     }
@@ -115,7 +129,14 @@ pub fn check(
 }
 
 impl CheckedApplication {
-    fn project(&mut self, app: &Application, tree: &ApplicationTree, permit: &ProjectPermissions, is_assumed: bool) {
+    fn project(
+        &mut self,
+        app: &Application,
+        tree: &ApplicationTree,
+        repositories: &Repositories,
+        permit: &ProjectPermissions,
+        is_assumed: bool,
+    ) {
         if !tree.projects.is_known(&app.project) {
             self.needs.push(format!("AppProject `{}`: nothing that was read declares it", app.project));
         }
@@ -123,6 +144,7 @@ impl CheckedApplication {
         if let Some(denied) = permit.denied.as_ref().filter(|denied| is_resolved || !is_destination(denied)) {
             self.refused.push(denied.to_string());
         }
+        self.refused.extend(repositories.refused_name(app, permit).map(|denied| denied.to_string()));
         let namespace = &app.destination.namespace;
         if app.has_sync_option("CreateNamespace=true") && !namespace.is_empty() && permit.denied.is_none() {
             self.refused.extend(permit.refused_namespace(namespace).map(|denied| denied.to_string()));

@@ -1,12 +1,14 @@
 //! Tells which folders of a repository are read together. `*` in a path stands for folders side by side, which are
 //! environments: each is read by itself, together with the paths that have no `*`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use slipway_gocompat::filepath;
 use slipway_manifest::{NodeKind, Tree, TreeError, tree};
 
 use super::mentions::may_declare;
+#[cfg(doc)]
+use super::tree::ApplicationTree;
 
 /// Environments that one check reads.
 const MAX_ENVIRONMENTS: usize = 100;
@@ -49,6 +51,21 @@ pub fn environments(files: &Tree, patterns: &[String]) -> Result<Vec<Folders>, E
         expanded.iter().filter(|(name, _)| is_wanted(name)).map(|(_, folder)| folder.clone()).collect()
     };
     if names.is_empty() { Ok(vec![of(None)]) } else { Ok(names.into_iter().map(|name| of(Some(name))).collect()) }
+}
+
+/// Folders that declare the same Applications or sets are roots of different clusters: each is an environment of its
+/// own, together with those that share nothing. `shared` has the places that declare one and the same, by its name, as
+/// in [`ApplicationTree::in_several_places`]; without any there is one environment.
+pub fn apart(folders: &Folders, shared: &BTreeMap<String, BTreeSet<usize>>) -> Vec<Folders> {
+    let alone: BTreeSet<usize> = shared.values().flatten().copied().filter(|at| *at < folders.len()).collect();
+    if alone.len() < 2 {
+        return vec![folders.clone()];
+    }
+    let with = |chosen: usize| {
+        let is_in = |at: usize| at == chosen || !alone.contains(&at);
+        folders.iter().enumerate().filter(|(at, _)| is_in(*at)).map(|(_, folder)| folder.clone()).collect()
+    };
+    alone.iter().map(|at| with(*at)).collect()
 }
 
 /// The folders that `pattern` stands for, each with what its wildcards stand for.
@@ -123,6 +140,14 @@ mod tests {
         assert_eq!(both, [vec!["envs/dev", "shared", "boot/dev"], vec!["envs/prod", "shared"]]);
         assert!(found(&["/none/*"]).unwrap_err().to_string().contains("`/none/*` is no folder"));
         assert!(found(&["../x"]).is_err());
+    }
+
+    #[test]
+    fn folders_that_declare_the_same_are_environments() {
+        let folders = ["a", "b", "c"].map(str::to_owned).to_vec();
+        assert_eq!(apart(&folders, &BTreeMap::new()), [["a", "b", "c"]]);
+        let shared = BTreeMap::from([("ApplicationSet argocd/all".to_owned(), BTreeSet::from([0, 2]))]);
+        assert_eq!(apart(&folders, &shared), [["a", "b"], ["b", "c"]]);
     }
 
     #[test]

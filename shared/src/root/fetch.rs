@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
+use slipway_budget::Budget;
 
 use super::repositories::{Repositories, RepositoryRevision, Unavailable};
 use super::tree::{self, ApplicationTree, TreeOptions};
@@ -37,9 +38,11 @@ pub async fn read_tree(
     fetch: Option<Fetch<'_>>,
 ) -> Result<ApplicationTree, RenderError> {
     let mut round = 1;
+    let limits = fetch.map(|fetch| fetch.checkouts.memory()).unwrap_or_default().render();
     loop {
         let (places, given, options) = (places.to_vec(), repositories.clone(), options.clone());
-        let tree = render::in_background(move |budget| Ok(tree::read(&places, &given, &options, budget))).await?;
+        let work = move |budget: &Budget| Ok(tree::read(&places, &given, &options, budget));
+        let tree = render::in_background(limits, work).await?;
         let Some(fetch) = fetch.filter(|_| !tree.missing.is_empty() && round < MAX_ROUNDS) else { return Ok(tree) };
         let mut fetching = stream::iter(tree.missing).map(|wanted| fetch.one(wanted)).buffer_unordered(CONCURRENCY);
         while let Some((wanted, fetched)) = fetching.next().await {

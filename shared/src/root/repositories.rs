@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::app::{Application, Source};
+use crate::app::project::Denied;
+use crate::app::{Application, ProjectPermissions, Source};
 use crate::source::RepoUrl;
 use crate::source::github::Checkout;
 
@@ -74,6 +75,16 @@ impl Repositories {
             }
         }
         if missing.is_empty() { Ok(found) } else { Err(missing) }
+    }
+
+    /// Why `permit` refuses a source of `app` that was fetched by a name that the repository no longer has.
+    pub fn refused_name(&self, app: &Application, permit: &ProjectPermissions) -> Option<Denied> {
+        let sources = if app.sources.is_empty() { std::slice::from_ref(&app.source) } else { &app.sources };
+        sources.iter().find_map(|source| {
+            let (url, revision) = (source.repository().ok()?, source.target_revision.clone());
+            let fetched = self.fetched.get(&(url.clone(), revision))?;
+            permit.refused_name(&url, &fetched.as_ref().ok()?.repo)
+        })
     }
 
     /// The files that `source` is read from.

@@ -77,24 +77,53 @@ pub(super) fn build_options(objects: &[Object]) -> (BuildOptions, Vec<String>) {
     BuildOptions::parse(written.and_then(Value::as_str).unwrap_or_default())
 }
 
-/// The manifests of `argocd-cm` below a source that can't be rendered, as they are written: its settings count all the
-/// same, so that what they restrict is not let through.
+/// `argocd-cm` as it is written below a source that can't be rendered: its settings count all the same, so that what
+/// they restrict is not let through. Of a key that several files have, as a base and a patch, the source's own counts.
 pub(super) fn written_settings(tree: &Tree, source: &Source, budget: &Budget) -> Rendered {
-    let mut rendered = Rendered::default();
+    let folder = source.folder().unwrap_or_default();
     let mut files = BTreeSet::new();
-    reached(tree, &source.folder().unwrap_or_default(), &mut files, MAX_BASES);
-    for file in files.iter().filter(|file| [".yaml", ".yml"].iter().any(|end| file.ends_with(end))) {
+    reached(tree, &folder, &mut files, MAX_BASES);
+    let (own, bases): (Vec<&String>, Vec<&String>) = files
+        .iter()
+        .filter(|file| [".yaml", ".yml"].iter().any(|end| file.ends_with(end)))
+        .partition(|file| folder.is_empty() || file.strip_prefix(&folder).is_some_and(|rest| rest.starts_with('/')));
+    let mut merged: Option<(Object, String)> = None;
+    for file in bases.into_iter().chain(own) {
         let text = tree.read_text(file).unwrap_or_default();
         if !text.contains("argocd-cm") {
             continue;
         }
         let documents = yaml::parse_manifests(text, yaml::Options::lenient(), budget).unwrap_or_default();
         for object in documents.into_iter().filter_map(|one| Object::from_value(one).ok()).filter(is_argocd_cm) {
-            rendered.objects.push(object);
-            rendered.origins.push(file.clone());
+            let Some((known, origin)) = &mut merged else {
+                merged = Some((object, file.clone()));
+                continue;
+            };
+            let data = known.as_map_mut().entry("data").or_insert_with(|| json!({}));
+            let more = object.get("data").and_then(Value::as_object).cloned().unwrap_or_default();
+            if let Some(data) = data.as_object_mut() {
+                data.extend(more);
+            }
+            origin.clone_from(file);
         }
     }
+    let mut rendered = Rendered::default();
+    if let Some((mut object, file)) = merged {
+        if let Some(namespace) = kustomization_namespace(tree, &folder) {
+            object.set_namespace(&namespace);
+        }
+        rendered.objects.push(object);
+        rendered.origins.push(file);
+    }
     rendered
+}
+
+/// The `namespace` of the kustomization in `folder`, which all of its objects get.
+fn kustomization_namespace(tree: &Tree, folder: &str) -> Option<String> {
+    let paths = slipway_kustomize::FILE_NAMES.map(|name| format!("{folder}/{name}"));
+    let text = paths.iter().find_map(|path| tree.read_text(path.trim_start_matches('/')).ok())?;
+    let namespace = yaml::parse(text).ok()?.get("namespace")?.as_str()?.to_owned();
+    Some(namespace).filter(|namespace| !namespace.is_empty())
 }
 
 /// The files below a folder, and below the bases outside of it that its kustomizations name.

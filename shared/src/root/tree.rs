@@ -72,6 +72,19 @@ pub struct TreeApplication {
     object: Object,
 }
 
+/// An ApplicationSet whose Applications are not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnexpandedSet {
+    /// Namespace and name.
+    pub identity: (String, String),
+    /// Where it is declared.
+    pub declared: DeclaredIn,
+    /// Why they are not known.
+    pub reason: String,
+    /// Whether only something is missing, which would have to be fetched.
+    pub is_missing: bool,
+}
+
 /// A part of the tree that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IncompletePart {
@@ -89,6 +102,10 @@ pub struct ApplicationTree {
     pub applications: Vec<TreeApplication>,
     /// Further declarations of the same Applications, with other content: they have no effect.
     pub duplicates: Vec<TreeApplication>,
+    /// The ApplicationSets whose Applications are not known.
+    pub unexpanded: Vec<UnexpandedSet>,
+    /// The Applications and ApplicationSets that several places declare themselves, with the indices of the places.
+    pub in_several_places: BTreeMap<String, BTreeSet<usize>>,
     /// Clusters, settings and notifications.
     pub manifests: AppManifests,
     /// The projects.
@@ -264,6 +281,10 @@ impl<'a> Loader<'a> {
             for (object, file) in rendered.objects.into_iter().zip(rendered.origins) {
                 let declared = self.declared(&origin, &file);
                 if is_argo_cd(&object) {
+                    if matches!(object.kind(), "Application" | "ApplicationSet") {
+                        let name = format!("{} {}", object.kind(), label(&app::identity(&object)));
+                        self.tree.in_several_places.entry(name).or_default().insert(index);
+                    }
                     self.add(object, declared, None);
                 } else {
                     self.tree.others.push((index, object));
@@ -443,7 +464,7 @@ impl<'a> Loader<'a> {
                     continue;
                 }
                 Some(denied) => Some(denied.clone()),
-                None => permit.refusal(&held.object),
+                None => self.repositories.refused_name(app, permit).or_else(|| permit.refusal(&held.object)),
             };
             progress = true;
             match denied {
@@ -521,6 +542,9 @@ impl<'a> Loader<'a> {
             if is_missing {
                 self.tree.unread.insert(name);
             }
+            let identity = app::identity(&set);
+            let unexpanded = UnexpandedSet { identity, declared: declared.clone(), reason: reason.clone(), is_missing };
+            self.tree.unexpanded.push(unexpanded);
             let problem = Problem { is_warning: is_missing, ..Problem::of(reason.clone(), Some(declared)) };
             self.tree.problems.push(problem);
             self.tree.incomplete.push(IncompletePart { reason, is_missing });
@@ -534,6 +558,7 @@ impl<'a> Loader<'a> {
     }
 
     fn finish(mut self) -> ApplicationTree {
+        self.tree.in_several_places.retain(|_, places| places.len() > 1);
         let secrets = self.found_secrets();
         self.tree.secrets = [secrets.clone(), self.seen.take().unwrap_or(secrets)];
         for held in std::mem::take(&mut self.held) {

@@ -8,6 +8,8 @@ use flate2::read::GzDecoder;
 use slipway_manifest::Limits;
 use tar::EntryType;
 
+use crate::memory::{Held, MemoryFull};
+
 /// The content of one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
@@ -20,7 +22,11 @@ pub enum Entry {
 impl ArchiveError {
     /// Whether another download of the same commit may end otherwise.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Read(_))
+        match self {
+            Self::Read(_) => true,
+            Self::Full(full) => full.is_retryable(),
+            Self::Name(_) | Self::OverLimit { .. } | Self::Special(_) => false,
+        }
     }
 }
 
@@ -54,6 +60,9 @@ pub enum ArchiveError {
         /// The counted unit.
         what: &'static str,
     },
+    /// It does not fit the function's memory.
+    #[error(transparent)]
+    Full(#[from] MemoryFull),
     /// An entry that git never stores: a device, a hard link.
     #[error("the archive holds `{0}`, which is neither a file nor a folder nor a symlink")]
     Special(String),
@@ -61,9 +70,12 @@ pub enum ArchiveError {
 
 /// Longest target of a symlink (Linux' own limit of a path).
 const MAX_LINK_BYTES: usize = 4096;
+/// What an entry takes besides its content.
+const ENTRY_BYTES: usize = 256;
 
-/// Unpacks a tar.gz, without the top folder that GitHub adds, and without the files beyond `limits.file_bytes`.
-pub fn unpack(archive: impl Read, limits: Limits) -> Result<BTreeMap<String, Entry>, ArchiveError> {
+/// Unpacks a tar.gz, without the top folder that GitHub adds, and without the files beyond `limits.file_bytes`. What it
+/// returns is counted in `held`.
+pub fn unpack(archive: impl Read, limits: Limits, held: &mut Held) -> Result<BTreeMap<String, Entry>, ArchiveError> {
     // Headers and padding add to the contents; a bomb of nothing but headers is stopped here, too.
     let most = limits.total_bytes.saturating_add(limits.files.saturating_mul(2048));
     let plain = GzDecoder::new(archive).take(u64::try_from(most).unwrap_or(u64::MAX));
@@ -85,6 +97,7 @@ pub fn unpack(archive: impl Read, limits: Limits) -> Result<BTreeMap<String, Ent
         if files.len() >= limits.files {
             return over(limits.files, "files");
         }
+        held.grow(ENTRY_BYTES)?;
         let content = match kind {
             EntryType::Regular | EntryType::Continuous => {
                 let size = usize::try_from(entry.size()).unwrap_or(usize::MAX);
@@ -95,6 +108,7 @@ pub fn unpack(archive: impl Read, limits: Limits) -> Result<BTreeMap<String, Ent
                 if total > limits.total_bytes {
                     return over(limits.total_bytes, "bytes in all");
                 }
+                held.grow(size)?;
                 let mut bytes = Vec::with_capacity(size);
                 entry.read_to_end(&mut bytes).map_err(ArchiveError::Read)?;
                 Entry::File(bytes)
@@ -104,6 +118,11 @@ pub fn unpack(archive: impl Read, limits: Limits) -> Result<BTreeMap<String, Ent
                 if target.len() > MAX_LINK_BYTES {
                     return over(MAX_LINK_BYTES, "bytes in the target of a symlink");
                 }
+                total = total.saturating_add(target.len());
+                if total > limits.total_bytes {
+                    return over(limits.total_bytes, "bytes in all");
+                }
+                held.grow(target.len())?;
                 Entry::Link(String::from_utf8(target.into_owned()).map_err(|_| ArchiveError::Name(name.clone()))?)
             }
             _ => return Err(ArchiveError::Special(name)),
@@ -143,7 +162,7 @@ pub(crate) mod tests {
     #[test]
     fn the_top_folder_is_stripped() {
         let archive = tarball(&[("a/b.yaml", "x: 1"), ("c", "")], &[("l", "a/b.yaml")]);
-        let files = unpack(archive.as_slice(), Limits::default()).unwrap();
+        let files = unpack(archive.as_slice(), Limits::default(), &mut Held::default()).unwrap();
         assert_eq!(files.keys().collect::<Vec<_>>(), ["a/b.yaml", "c", "l"]);
         assert_eq!(files["l"], Entry::Link("a/b.yaml".into()));
         assert_eq!(files["a/b.yaml"].bytes(), b"x: 1");
@@ -152,10 +171,19 @@ pub(crate) mod tests {
     #[test]
     fn limits_hold_against_bombs() {
         let limits = Limits { files: 2, file_bytes: 10, total_bytes: 15, depth: 8 };
-        let error = |files: &[(&str, &str)]| unpack(tarball(files, &[]).as_slice(), limits).unwrap_err().to_string();
-        assert_eq!(unpack(tarball(&[("a", "12345678901")], &[]).as_slice(), limits).unwrap(), BTreeMap::new());
+        let error = |files: &[(&str, &str)]| {
+            unpack(tarball(files, &[]).as_slice(), limits, &mut Held::default()).unwrap_err().to_string()
+        };
+        assert_eq!(
+            unpack(tarball(&[("a", "12345678901")], &[]).as_slice(), limits, &mut Held::default()).unwrap(),
+            BTreeMap::new()
+        );
         let link = "x".repeat(MAX_LINK_BYTES + 1);
-        let link = unpack(tarball(&[], &[("l", &link)]).as_slice(), Limits::default()).unwrap_err();
+        let link =
+            unpack(tarball(&[], &[("l", &link)]).as_slice(), Limits::default(), &mut Held::default()).unwrap_err();
+        let some = [("l", "12345678"), ("m", "12345678")];
+        let many = unpack(tarball(&[], &some).as_slice(), limits, &mut Held::default()).unwrap_err().to_string();
+        assert_eq!(many, "the archive goes over the limit of 15 bytes in all at `m`");
         let told = "the archive goes over the limit of 4096 bytes in the target of a symlink at `l`";
         assert_eq!((link.to_string().as_str(), link.is_retryable()), (told, false));
         assert_eq!(
@@ -171,7 +199,7 @@ pub(crate) mod tests {
         header.set_cksum();
         gz.write_all(header.as_bytes()).unwrap();
         gz.write_all(&vec![0; 1 << 20]).unwrap();
-        assert!(unpack(gz.finish().unwrap().as_slice(), Limits::default()).is_err());
+        assert!(unpack(gz.finish().unwrap().as_slice(), Limits::default(), &mut Held::default()).is_err());
     }
 
     #[test]
@@ -182,7 +210,13 @@ pub(crate) mod tests {
         header.set_size(0);
         tar.append_link(&mut header, "top/hard", "top/other").unwrap();
         let bytes = tar.into_inner().unwrap().finish().unwrap();
-        assert!(matches!(unpack(bytes.as_slice(), Limits::default()), Err(ArchiveError::Special(_))));
-        assert!(matches!(unpack(&b"not gzip"[..], Limits::default()), Err(ArchiveError::Read(_))));
+        assert!(matches!(
+            unpack(bytes.as_slice(), Limits::default(), &mut Held::default()),
+            Err(ArchiveError::Special(_))
+        ));
+        assert!(matches!(
+            unpack(&b"not gzip"[..], Limits::default(), &mut Held::default()),
+            Err(ArchiveError::Read(_))
+        ));
     }
 }

@@ -2,15 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha1::{Digest as _, Sha1};
 use slipway_manifest::{Tree, TreeError};
 use tokio::sync::{Mutex, OnceCell};
+use tokio::time::Instant;
 
 use super::Repo;
 use super::github::{Checkout, GitHub, GithubError};
 use super::verify::UnfetchedPaths;
-use crate::render::reach::Reaches;
+use crate::memory::{Held, Memory};
+use crate::render::reach::{Memo, Reaches};
+use crate::time;
+
+/// How long a fetch waits for memory that other applications of the event hold: about what one of them takes to render.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often it looks whether they hold less.
+const ROOM_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 type Cells<K, V> = Mutex<BTreeMap<K, Arc<OnceCell<V>>>>;
 
@@ -22,7 +31,7 @@ pub struct Checkouts {
     revisions: Cells<(Repo, String), String>,
     commits: Cells<(Repo, String), Arc<Checkout>>,
     ancestors: Cells<(Repo, String, String), bool>,
-    reaches: Cells<(Repo, String), Arc<Reaches>>,
+    reaches: Cells<(Repo, String), Arc<Memo>>,
     local: Option<Arc<Checkout>>,
 }
 
@@ -52,6 +61,7 @@ impl Checkouts {
             sha: hex::encode(hash.finalize()),
             tree: Arc::new(tree),
             special: UnfetchedPaths::default(),
+            held: Held::default(),
         };
         Ok(Self { local: Some(Arc::new(checkout)), ..Self::new(github) })
     }
@@ -80,21 +90,71 @@ impl Checkouts {
         cell.get_or_try_init(|| Box::pin(self.github.is_ancestor(repo, sha, &head))).await.copied()
     }
 
-    /// The files of the commit `sha`; fetched once, also by concurrent callers.
+    /// The memory of the function.
+    pub fn memory(&self) -> Memory {
+        self.github.memory()
+    }
+
+    /// The files of the commit `sha`; fetched once, also by concurrent callers. What does not fit the function's memory
+    /// beside others is fetched alone, once what nobody uses any more was dropped.
     pub async fn get(&self, repo: &Repo, sha: &str) -> Result<Arc<Checkout>, GithubError> {
+        self.get_within(repo, sha, Duration::ZERO).await
+    }
+
+    /// Like [`Checkouts::get`], and waits a while for what other applications of the event hold. Not for a caller that
+    /// holds much itself.
+    pub async fn get_when_there_is_room(&self, repo: &Repo, sha: &str) -> Result<Arc<Checkout>, GithubError> {
+        self.get_within(repo, sha, ROOM_TIMEOUT).await
+    }
+
+    async fn get_within(&self, repo: &Repo, sha: &str, timeout: Duration) -> Result<Arc<Checkout>, GithubError> {
         if let Some(local) = self.local(repo) {
             return Ok(Arc::clone(local));
         }
         let cell = cell(&self.commits, (repo.clone(), sha.to_owned())).await;
-        let fetch = async || Box::pin(self.github.checkout(repo, sha)).await.map(Arc::new);
+        let fetch = async || {
+            let together = self.github.turns.read().await;
+            match Box::pin(self.github.checkout(repo, sha)).await {
+                Err(error) if error.is_full() => drop(together),
+                fetched => return fetched.map(Arc::new),
+            }
+            let _alone = self.github.turns.write().await;
+            let until = time::after(timeout);
+            self.drop_unused().await;
+            loop {
+                match Box::pin(self.github.checkout(repo, sha)).await {
+                    Err(error) if error.is_full() && self.has_more_room(until).await => {}
+                    fetched => return fetched.map(Arc::new),
+                }
+            }
+        };
         cell.get_or_try_init(fetch).await.cloned()
     }
 
-    /// What can be reached of the commit `sha`, whose files are fetched.
-    pub async fn reaches(&self, repo: &Repo, sha: &str) -> Result<Arc<Reaches>, GithubError> {
+    /// What can be reached of the commit `sha`, whose files are fetched. What was found out is remembered without them.
+    pub async fn reaches(&self, repo: &Repo, sha: &str) -> Result<Reaches, GithubError> {
         let cell = cell(&self.reaches, (repo.clone(), sha.to_owned())).await;
-        let reaches = async || Ok(Arc::new(Reaches::new(self.get(repo, sha).await?)));
-        cell.get_or_try_init(reaches).await.cloned()
+        let memo = cell.get_or_init(async || Arc::default()).await;
+        Ok(Reaches::new(self.get(repo, sha).await?, Arc::clone(memo)))
+    }
+
+    /// Waits until others need less memory than now; not where that takes longer than `until`.
+    async fn has_more_room(&self, until: Instant) -> bool {
+        let held = self.github.held();
+        while Instant::now() < until {
+            tokio::time::sleep(ROOM_POLL_INTERVAL).await;
+            self.drop_unused().await;
+            if self.github.held() < held {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Drops the commits that nobody uses: who needs one again fetches it again.
+    async fn drop_unused(&self) {
+        let is_used = |commit: &Arc<Checkout>| Arc::strong_count(commit) > 1;
+        self.commits.lock().await.retain(|_, cell| cell.get().is_none_or(is_used));
     }
 }
 

@@ -15,11 +15,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use slipway_manifest::{Limits, Tree};
-use tokio::sync::Mutex;
+use slipway_manifest::Tree;
+use tokio::sync::{Mutex, RwLock};
 
 use super::verify::{UnfetchedPaths, VerifyError};
 use super::{Repo, archive, verify};
+use crate::memory::{Held, Memory, MemoryFull, Meter};
 use crate::printable::printable;
 use crate::secret::{GithubCredential, SecretError, Secrets};
 
@@ -29,7 +30,7 @@ const REQUEST: Duration = Duration::from_secs(20);
 const DOWNLOAD: Duration = Duration::from_mins(2);
 /// Size of a response that is no archive: a tree listing of 100,000 files has some 30 MB.
 const MAX_ANSWER: usize = 64 << 20;
-/// Size of an archive, compressed: the unpacked tree has to fit the function's memory.
+/// Size of an archive, compressed.
 const MAX_ARCHIVE: usize = 256 << 20;
 /// Concurrent downloads of blobs; GitHub allows 100 concurrent requests in all.
 const AT_ONCE: usize = 8;
@@ -81,6 +82,15 @@ pub enum GithubError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The response does not fit the function's memory.
+    #[error("failed to {what}")]
+    Full {
+        /// The request, as a verb phrase.
+        what: String,
+        /// How much does.
+        #[source]
+        source: MemoryFull,
+    },
     /// The archive could not be unpacked.
     #[error("failed to unpack {repo} at {sha}")]
     Archive {
@@ -112,9 +122,19 @@ impl GithubError {
             Self::Secret(error) => matches!(error, SecretError::Get { .. }),
             Self::Send { .. } | Self::Timeout { .. } | Self::Answer { .. } => true,
             Self::Archive { source, .. } => source.is_retryable(),
+            Self::Full { source, .. } => source.is_retryable(),
             // A credential that is being replaced.
             Self::Status { status, limited, .. } => *limited || *status >= 500 || *status == 401,
             Self::Client(_) | Self::Verify { .. } => false,
+        }
+    }
+
+    /// Whether what others hold takes the memory that this needs.
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Self::Full { source, .. } => source.is_shared(),
+            Self::Archive { source: archive::ArchiveError::Full(full), .. } => full.is_shared(),
+            _ => false,
         }
     }
 
@@ -138,7 +158,7 @@ impl GithubError {
 /// A commit's files, every one verified.
 #[derive(Debug)]
 pub struct Checkout {
-    /// The repository.
+    /// The repository, by the name that it has now: GitHub forwards those that it had.
     pub repo: Repo,
     /// The commit, 40 hex digits.
     pub sha: String,
@@ -146,6 +166,8 @@ pub struct Checkout {
     pub tree: Arc<Tree>,
     /// Paths whose content is not in the commit.
     pub special: UnfetchedPaths,
+    /// The memory that the files take.
+    pub held: Held,
 }
 
 /// State of a commit status.
@@ -192,7 +214,14 @@ enum Call<'a> {
 }
 
 /// A response: its body, `None` where nothing has changed, and its `ETag`.
-type Answer = (Option<Vec<u8>>, Option<String>);
+type Answer = (Option<Body>, Option<String>);
+
+/// The body of a response, and the memory that it takes.
+#[derive(Default)]
+struct Body {
+    bytes: Vec<u8>,
+    held: Held,
+}
 
 /// GitHub's API and the secret with its credential.
 #[derive(Debug, Clone)]
@@ -201,6 +230,8 @@ pub struct GitHubSettings {
     pub api: String,
     /// [`GITHUB_SECRET`].
     pub secret: String,
+    /// What may be fetched at the same time.
+    pub memory: Memory,
 }
 
 /// GitHub's API with our credential.
@@ -209,12 +240,26 @@ pub struct GitHub {
     settings: GitHubSettings,
     secrets: Secrets,
     client: Arc<Mutex<Option<Client>>>,
+    meter: Meter,
+    /// Held alone by who fetches what does not fit beside others.
+    pub(super) turns: Arc<RwLock<()>>,
 }
 
 impl GitHub {
     /// Creates a client of `settings`; sends no request yet.
     pub fn new(settings: GitHubSettings, secrets: Secrets) -> Self {
-        Self { settings, secrets, client: Arc::default() }
+        let meter = Meter::new(settings.memory.fetched());
+        Self { settings, secrets, client: Arc::default(), meter, turns: Arc::default() }
+    }
+
+    /// The memory of the function.
+    pub fn memory(&self) -> Memory {
+        self.settings.memory
+    }
+
+    /// Bytes of all that is fetched and held.
+    pub(super) fn held(&self) -> usize {
+        self.meter.used()
     }
 
     async fn client(&self, secret: SecretString) -> Result<Arc<Octocrab>, GithubError> {
@@ -266,7 +311,7 @@ impl GitHub {
     ) -> Result<Answer, GithubError> {
         let used = self.secrets.get(&self.settings.secret).await?;
         let client = self.client(used.clone()).await?;
-        let refused = match Box::pin(Self::send_with(&client, what, path, call, limits)).await {
+        let refused = match Box::pin(self.send_with(&client, what, path, call, limits)).await {
             Err(error) if error.is_unauthorized() => error,
             sent => return sent,
         };
@@ -275,10 +320,11 @@ impl GitHub {
             return Err(refused);
         }
         let client = self.client(reloaded).await?;
-        Box::pin(Self::send_with(&client, what, path, call, limits)).await
+        Box::pin(self.send_with(&client, what, path, call, limits)).await
     }
 
     async fn send_with(
+        &self,
         client: &Octocrab,
         what: &str,
         path: &str,
@@ -297,27 +343,32 @@ impl GitHub {
             }
             .map_err(failed)?;
             let (head, body) = response.into_parts();
-            let bytes = Limited::new(body, most)
-                .collect()
-                .await
-                .map_err(|error| GithubError::Answer { what: what.to_owned(), problem: error.to_string() })?;
-            Ok::<_, GithubError>((head, bytes.to_bytes().to_vec()))
+            let mut body = std::pin::pin!(Limited::new(body, most));
+            let (mut bytes, mut memory) = (Vec::new(), self.meter.hold());
+            while let Some(frame) = body.frame().await {
+                let frame =
+                    frame.map_err(|error| GithubError::Answer { what: what.to_owned(), problem: error.to_string() })?;
+                let Ok(data) = frame.into_data() else { continue };
+                memory.grow(data.len()).map_err(|source| GithubError::Full { what: what.to_owned(), source })?;
+                bytes.extend_from_slice(&data);
+            }
+            Ok::<_, GithubError>((head, Body { bytes, held: memory }))
         };
         let timeout = || GithubError::Timeout { what: what.to_owned(), seconds: limit.as_secs() };
-        let (head, bytes) = tokio::time::timeout(limit, exchange).await.map_err(|_| timeout())??;
+        let (head, body) = tokio::time::timeout(limit, exchange).await.map_err(|_| timeout())??;
         let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
         if head.status.is_success() || head.status == http::StatusCode::NOT_MODIFIED {
-            return Ok((head.status.is_success().then_some(bytes), header("etag").map(str::to_owned)));
+            return Ok((head.status.is_success().then_some(body), header("etag").map(str::to_owned)));
         }
         let status = head.status.as_u16();
         let limited = status == 429
             || status == 403 && (header("retry-after").is_some() || header("x-ratelimit-remaining") == Some("0"));
-        Err(GithubError::Status { what: what.to_owned(), status, message: message(&bytes), limited })
+        Err(GithubError::Status { what: what.to_owned(), status, message: message(&body.bytes), limited })
     }
 
     async fn get<T: DeserializeOwned>(&self, what: &str, path: &str) -> Result<T, GithubError> {
-        let (bytes, _) = self.send(what, path, Call::Get, (REQUEST, MAX_ANSWER)).await?;
-        decode(what, &bytes.unwrap_or_default())
+        let (body, _) = self.send(what, path, Call::Get, (REQUEST, MAX_ANSWER)).await?;
+        decode(what, &body.unwrap_or_default().bytes)
     }
 
     /// The current commit of `revision` (`heads/BRANCH`, a tag, a commit, `HEAD`).
@@ -343,10 +394,10 @@ impl GitHub {
         // `per_page` limits the commit's changed files, which are not needed.
         let path = format!("/repos/{repo}/commits/{}?per_page=1", escape(revision));
         let call = etag.as_deref().map_or(Call::Get, Call::GetUnless);
-        let (bytes, tag) = self.send(&what, &path, call, (REQUEST, MAX_ANSWER)).await?;
-        let Some(bytes) = bytes else { return Ok(None) };
+        let (body, tag) = self.send(&what, &path, call, (REQUEST, MAX_ANSWER)).await?;
+        let Some(body) = body else { return Ok(None) };
         *etag = tag;
-        let commit: Value = decode(&what, &bytes)?;
+        let commit: Value = decode(&what, &body.bytes)?;
         match commit.get("sha").and_then(Value::as_str) {
             Some(sha) if is_sha(sha) => Ok(Some(sha.to_owned())),
             _ => Err(GithubError::Answer { what, problem: "the answer has no commit".to_owned() }),
@@ -381,7 +432,7 @@ impl GitHub {
     /// The files of the commit `sha`: its archive, verified against its tree listing, with missing files fetched blob
     /// by blob.
     pub async fn checkout(&self, repo: &Repo, sha: &str) -> Result<Checkout, GithubError> {
-        let limits = Limits::default();
+        let limits = self.settings.memory.files();
         let fetch = format!("fetch {repo} at {sha}");
         let list = format!("list the files of {repo} at {sha}");
         let (tarball_path, tree_path) =
@@ -390,9 +441,17 @@ impl GitHub {
             self.send(&fetch, &tarball_path, Call::Get, (DOWNLOAD, MAX_ARCHIVE)),
             self.get::<verify::GitTree>(&list, &tree_path),
         )?;
-        let files = archive::unpack(archive.0.unwrap_or_default().as_slice(), limits)
-            .map_err(|source| GithubError::Archive { repo: repo.clone(), sha: sha.to_owned(), source })?;
+        let Body { bytes: archive, mut held } = archive.0.unwrap_or_default();
+        let files = archive::unpack(archive.as_slice(), limits, &mut held).map_err(|source| GithubError::Archive {
+            repo: repo.clone(),
+            sha: sha.to_owned(),
+            source,
+        })?;
         let failed = |source| GithubError::Verify { repo: repo.clone(), sha: sha.to_owned(), source: Box::new(source) };
+        held.shrink(archive.len());
+        drop(archive);
+        let unnamed = || GithubError::Answer { what: list, problem: "the answer names no repository".to_owned() };
+        let named = listing.repo().ok_or_else(unnamed)?;
         let mut verified = verify::verify(listing, files, limits).map_err(failed)?;
         let missing = std::mem::take(&mut verified.missing);
         let blobs: Vec<_> = stream::iter(missing)
@@ -401,10 +460,12 @@ impl GitHub {
             .try_collect()
             .await?;
         for (missing, bytes) in blobs {
+            let full = |source| GithubError::Full { what: fetch.clone(), source };
+            held.grow(bytes.len()).map_err(full)?;
             verified.add(&missing, bytes).map_err(failed)?;
         }
         let (tree, special) = verified.into_parts();
-        Ok(Checkout { repo: repo.clone(), sha: sha.to_owned(), tree: Arc::new(tree), special })
+        Ok(Checkout { repo: named, sha: sha.to_owned(), tree: Arc::new(tree), special, held })
     }
 
     async fn blob(&self, repo: &Repo, sha: &str) -> Result<Vec<u8>, GithubError> {
@@ -417,8 +478,8 @@ impl GitHub {
     /// Runs a GraphQL query; errors inside the response are left to the caller.
     pub(super) async fn graphql(&self, what: &str, query: &str, variables: Value) -> Result<Value, GithubError> {
         let body = json!({ "query": query, "variables": variables });
-        let (bytes, _) = self.send(what, "/graphql", Call::Post(&body), (REQUEST, MAX_ANSWER)).await?;
-        decode(what, &bytes.unwrap_or_default())
+        let (answer, _) = self.send(what, "/graphql", Call::Post(&body), (REQUEST, MAX_ANSWER)).await?;
+        decode(what, &answer.unwrap_or_default().bytes)
     }
 
     /// The latest commit status of each context of `sha`, at most a hundred; unknown states are left out.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use sha1::{Digest, Sha1};
 use slipway_manifest::{Limits, Tree, TreeError, tree};
 
+use super::Repo;
 use super::archive::Entry;
 
 /// Blobs of one commit that are fetched one by one: beyond it, the archive is not this commit's.
@@ -20,10 +21,22 @@ const LFS: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 /// GitHub's answer to `GET /repos/{owner}/{repo}/git/trees/{sha}?recursive=1`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct GitTree {
+    /// Its own URL, with the repository's name as it is now.
+    #[serde(default)]
+    pub url: String,
     /// Whether entries were left out (over 100,000, or 7 MB).
     pub truncated: bool,
     /// Everything below the root.
     pub tree: Vec<GitTreeEntry>,
+}
+
+impl GitTree {
+    /// The repository of the listing. GitHub forwards requests from a name that the repository had before, and makes
+    /// the URLs of its answers from the one that it has.
+    pub fn repo(&self) -> Option<Repo> {
+        let mut names = self.url.split_once("/repos/")?.1.split('/');
+        format!("{}/{}", names.next()?, names.next()?).parse().ok()
+    }
 }
 
 /// One entry of a listing.
@@ -240,6 +253,25 @@ mod tests {
     }
 
     #[test]
+    fn a_listing_names_its_repository_as_it_is_now() {
+        let named = |url: &str| {
+            let listing = GitTree { url: url.to_owned(), truncated: false, tree: vec![] };
+            listing.repo().map(|repo| repo.to_string())
+        };
+        for (url, repo) in [
+            ("https://api.github.com/repos/acme/now/git/trees/1", Some("acme/now")),
+            ("https://github.example.com/api/v3/repos/acme/now/git/trees/1", Some("acme/now")),
+            ("http://127.0.0.1:1/repos/repos/repos/git/trees/1", Some("repos/repos")),
+            ("https://api.github.com/repositories/7/git/trees/1", None),
+            ("https://api.github.com/repos/acme", None),
+            ("https://api.github.com/repos/../../x", None),
+            ("", None),
+        ] {
+            assert_eq!(named(url).as_deref(), repo, "{url}");
+        }
+    }
+
+    #[test]
     fn ids_are_gits() {
         // `printf 'hello\n' | git hash-object --stdin`
         assert_eq!(blob_id(b"hello\n"), "ce013625030ba8dba906f756967f9e9ca394464a");
@@ -248,6 +280,7 @@ mod tests {
     #[test]
     fn only_what_the_commit_has_gets_in() {
         let listing = GitTree {
+            url: String::new(),
             truncated: false,
             tree: vec![
                 row("same", "100644", "1"),
@@ -280,7 +313,8 @@ mod tests {
         let tree = vec![row("big.bin", "100644", "12345"), row("a", "100644", "1")];
         // As the archive is unpacked, without the large file.
         let archive = BTreeMap::from([("a".to_owned(), file("1"))]);
-        let (tree, special) = verify(GitTree { truncated: false, tree }, archive, limits).unwrap().into_parts();
+        let (tree, special) =
+            verify(GitTree { url: String::new(), truncated: false, tree }, archive, limits).unwrap().into_parts();
         assert_eq!((tree.read_text("a").unwrap(), special.check_files(&["a".to_owned()])), ("1", Ok(())));
         let error = special.check_files(&["a".to_owned(), "big.bin".to_owned()]).unwrap_err();
         assert_eq!(
@@ -293,6 +327,7 @@ mod tests {
     fn submodules_and_lfs_are_named_where_they_are_used() {
         let pointer = format!("{}oid sha256:ab\nsize 1\n", String::from_utf8_lossy(LFS));
         let listing = GitTree {
+            url: String::new(),
             truncated: false,
             tree: vec![row("apps/vendor/lib", "160000", ""), row("apps/big.yaml", "100644", &pointer)],
         };
@@ -320,16 +355,18 @@ mod tests {
     #[test]
     fn doubtful_listings_are_refused() {
         assert_eq!(
-            verify(GitTree { truncated: true, tree: vec![] }, BTreeMap::new(), Limits::default()).unwrap_err(),
+            verify(GitTree { url: String::new(), truncated: true, tree: vec![] }, BTreeMap::new(), Limits::default())
+                .unwrap_err(),
             VerifyError::Truncated
         );
         let tree = (0..=MAX_FETCHED_BLOBS).map(|n| row(&format!("f{n}"), "100644", "x")).collect();
-        let error = verify(GitTree { truncated: false, tree }, BTreeMap::new(), Limits::default()).unwrap_err();
+        let error = verify(GitTree { url: String::new(), truncated: false, tree }, BTreeMap::new(), Limits::default())
+            .unwrap_err();
         assert_eq!(error, VerifyError::TooDifferent { count: 501, first: "f0".into() });
         let tree = vec![row("../x", "100644", "x")];
         let archive = BTreeMap::from([("../x".to_owned(), file("x"))]);
         assert!(matches!(
-            verify(GitTree { truncated: false, tree }, archive, Limits::default()),
+            verify(GitTree { url: String::new(), truncated: false, tree }, archive, Limits::default()),
             Err(VerifyError::Tree(_))
         ));
     }

@@ -53,14 +53,16 @@ fn archives(data: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 pub fn repository_archive(data: &[u8]) {
     for archive in archives(data) {
         let limits = Limits::default();
-        let Ok(files) = archive::unpack(archive.as_slice(), limits) else { continue };
+        let Ok(files) = archive::unpack(archive.as_slice(), limits, &mut slipway::memory::Held::default()) else {
+            continue;
+        };
         let listing = files.iter().map(|(path, entry)| GitTreeEntry {
             path: path.clone(),
             mode: if matches!(entry, Entry::Link(_)) { "120000" } else { "100644" }.to_owned(),
             sha: verify::blob_id(entry.bytes()),
             size: entry.bytes().len() as u64,
         });
-        let listing = GitTree { truncated: false, tree: listing.collect() };
+        let listing = GitTree { url: String::new(), truncated: false, tree: listing.collect() };
         let Ok(verified) = verify::verify(listing, files.clone(), limits) else { continue };
         assert!(verified.missing.is_empty(), "all of it is there: {:?}", verified.missing);
         let has_links = verified.tree.links().next().is_some();

@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Map, Value, json};
 use slipway_cluster::Cluster;
-use slipway_cluster::state;
+use slipway_cluster::state::{AppKey, HeaderReader};
 use slipway_gitops::app::ClusterSecret;
 use slipway_manifest::Object;
 use std::io::Write as _;
@@ -76,7 +76,8 @@ pub fn state(data: &[u8]) {
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "binaryData": {"state": text},
         });
         let object = Object::from_value(object).expect("an object");
-        if let Some(state) = state::read_header(&object) {
+        let app = AppKey { root: String::new(), namespace: String::new(), name: "a".to_owned() };
+        if let Some((state, _)) = HeaderReader::default().read(&app, &object) {
             let printed = serde_json::to_value(&state.status).expect("a status is JSON");
             let again = serde_json::from_value(printed).expect("what was written is read");
             assert_eq!(state.status, again);

@@ -13,6 +13,7 @@ use slipway::clusters::Clusters;
 use slipway::config;
 use slipway::deploy::trust;
 use slipway::error::chain;
+use slipway::memory::Memory;
 use slipway::reconcile::sync;
 use slipway::root::places::RootPlaces;
 use slipway::root::{self, ResolvedApplication, Root};
@@ -158,7 +159,7 @@ impl CliContext {
         let api = api.unwrap_or_default().trim_end_matches('/').to_owned();
         let aws = Aws::default();
         let settings = config::Settings {
-            github: slipway::source::github::GitHubSettings { api, secret },
+            github: slipway::source::github::GitHubSettings { api, secret, memory: Memory::default() },
             cluster,
             state_secret: variable(config::STATE_SECRET.name),
             sync_timeout: sync::SYNC_TIMEOUT,

@@ -7,6 +7,7 @@ use anyhow::{Context as _, anyhow, bail};
 use slipway::app::Application;
 use slipway::config;
 use slipway::error::chain;
+use slipway::memory::Memory;
 use slipway::render::{self, BuildOptions, Context};
 use slipway::root::repositories::{Availability, Repositories, Unavailable};
 use slipway::root::tree::{TreeApplication, TreeOptions};
@@ -99,7 +100,8 @@ async fn sources(app: &Application, build: BuildOptions, at: &Repositories) -> a
         let work = move |budget: &_| {
             render::render_offline(&tree, &app, &Context { budget: slipway_budget::Budget::clone(budget), ..context })
         };
-        let rendered = render::in_background(work).await.map_err(|error| anyhow!(chain(&error)))?;
+        let rendered =
+            render::in_background(Memory::default().render(), work).await.map_err(|error| anyhow!(chain(&error)))?;
         checkout.special.check_files(&rendered.files)?;
         for warning in &rendered.warnings {
             crate::eprintln(&format!("warning: {warning}"));

@@ -11,6 +11,7 @@ use slipway::app::{Application, Undeclared};
 use slipway::aws::Aws;
 use slipway::config;
 use slipway::error::chain;
+use slipway::memory::Memory;
 use slipway::render;
 use slipway::root::check::{self, CheckedApplication};
 use slipway::root::declared::Problem;
@@ -69,18 +70,31 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let options = TreeOptions { undeclared: Undeclared::Open, assumes_clusters: true, ..options };
     let mut report = Report::default();
     let mut folder = None;
-    for environment in environments(arguments, &mut folder).await? {
+    let mut open = environments(arguments, &mut folder).await?;
+    open.reverse();
+    while let Some(environment) = open.pop() {
         let (tree, repositories) = read(arguments, &environment, folder.as_ref(), &options).await?;
+        let apart = environments::apart(&environment.folders, &tree.in_several_places);
+        if apart.len() > 1 {
+            report.problems(&told_apart(&environment.folders, &tree));
+            let locations = &environment.locations;
+            let apart = apart.into_iter().map(|folders| Environment { folders, locations: locations.clone() });
+            open.extend(apart.rev());
+            continue;
+        }
         let dependencies = check::dependencies(&tree);
         let tree = Arc::new(tree);
         for one in tree.applications.iter().chain(&tree.duplicates) {
             let (one, tree, repositories) = (one.clone(), Arc::clone(&tree), repositories.clone());
             let wrong = dependencies.get(&one.identity).map(|error| chain(error));
             let work = move |budget: &_| Ok(check::check(&one, &tree, &repositories, budget));
-            let mut checked = render::in_background(work).await.map_err(|error| anyhow!(chain(&error)))?;
+            let mut checked = render::in_background(Memory::default().render(), work)
+                .await
+                .map_err(|error| anyhow!(chain(&error)))?;
             checked.refused.extend(wrong);
             report.add(checked);
         }
+        check::unexpanded(&tree).for_each(|set| report.add(set));
         report.problems(&tree.problems);
         if is_strict {
             report.problems(&undeclared(&tree));
@@ -92,6 +106,19 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let files = folder.as_ref().map(|folder| &*folder.checkout.tree);
     print::print(&report, arguments.output, files);
     Ok(u8::from(report.is_wrong()))
+}
+
+/// What roots that declare the same names are told: as places of one root the second declaration has no effect.
+fn told_apart(folders: &Folders, tree: &ApplicationTree) -> Vec<Problem> {
+    let text = |(what, places): (&String, &BTreeSet<usize>)| {
+        let named = places.iter().filter_map(|at| folders.get(*at)).map(|folder| format!("`/{folder}`"));
+        let named: Vec<String> = named.collect();
+        format!(
+            "{what} is declared by the roots {}, which are checked apart: one Slipway can have one of them only",
+            named.join(" and ")
+        )
+    };
+    tree.in_several_places.iter().map(|shared| Problem::warning(text(shared))).collect()
 }
 
 /// The projects that nothing declares: they may come from elsewhere, which a setting says.
@@ -209,7 +236,10 @@ fn github() -> GitHub {
     let api = variable(config::GITHUB_API.name).or_else(|| config::GITHUB_API.default.map(str::to_owned));
     let api = api.unwrap_or_default().trim_end_matches('/').to_owned();
     let given = [(TOKEN.to_owned(), SecretString::from(token))].into();
-    GitHub::new(GitHubSettings { api, secret: TOKEN.to_owned() }, Secrets::with(Aws::default(), given))
+    GitHub::new(
+        GitHubSettings { api, secret: TOKEN.to_owned(), memory: Memory::default() },
+        Secrets::with(Aws::default(), given),
+    )
 }
 
 impl Report {

@@ -33,7 +33,8 @@ fn git_folder(folder: &Path) -> Option<PathBuf> {
     }
 }
 
-/// The repository that the folder most probably is: the one whose paths the most Applications find in it.
+/// The repository that the folder most probably is: the one whose paths the most Applications find in it. Where only
+/// sets are known, the only one that they look into.
 pub(super) fn guess(tree: &ApplicationTree, files: &Tree) -> Option<RepoUrl> {
     let mut counts: BTreeMap<RepoUrl, usize> = BTreeMap::new();
     for app in tree.applications.iter().filter_map(|one| one.app.as_ref().ok()) {
@@ -48,7 +49,10 @@ pub(super) fn guess(tree: &ApplicationTree, files: &Tree) -> Option<RepoUrl> {
             }
         }
     }
-    counts.into_iter().max_by_key(|(_, count)| *count).map(|(url, _)| url)
+    let found = counts.into_iter().max_by_key(|(_, count)| *count).map(|(url, _)| url);
+    let needed: BTreeSet<&RepoUrl> = tree.missing.iter().map(|(url, _)| url).collect();
+    let only = needed.first().filter(|_| tree.applications.is_empty() && needed.len() == 1);
+    found.or_else(|| only.map(|url| (*url).clone()))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! which application is to be deleted.
 //!
 //! A signature covers the data and whose they are. It does not tell an older state of the same application, which was
-//! as genuine once.
+//! as genuine once: that is told by its number ([`super::newest`]).
 
 use std::sync::Arc;
 
@@ -39,15 +39,25 @@ impl Signer {
 
     /// Whether `signature` is one of ours for the state of `app` with this `binaryData`.
     pub(super) async fn is_signed(&self, app: &AppKey, data: &Value, signature: &str) -> Result<bool, String> {
-        let Ok(signature) = hex::decode(signature) else { return Ok(false) };
-        let is_of = |key: &SecretString| mac(key, app, data).is_some_and(|mac| mac.verify_slice(&signature).is_ok());
         for reload in [false, true] {
-            if (self.0)(reload).await?.iter().any(is_of) {
+            if is_of_any(&(self.0)(reload).await?, app, data, signature) {
                 return Ok(true);
             }
         }
         Ok(false)
     }
+
+    /// All keys that a signature may be of, for who verifies where nothing can be waited for.
+    pub(super) async fn all_keys(&self) -> Result<Vec<SecretString>, String> {
+        (self.0)(true).await
+    }
+}
+
+/// Whether `signature` is of one of the `keys`, for the state of `app` with this `binaryData`.
+pub(super) fn is_of_any(keys: &[SecretString], app: &AppKey, data: &Value, signature: &str) -> bool {
+    let Ok(signature) = hex::decode(signature) else { return false };
+    let is_of = |key: &SecretString| mac(key, app, data).is_some_and(|mac| mac.verify_slice(&signature).is_ok());
+    keys.iter().any(is_of)
 }
 
 /// `None` for an empty key, under which everybody can sign.

@@ -10,6 +10,7 @@ use super::project::{AppProject, BlockedByWindow, ClusterName, Denied, Projects,
 use super::{Application, ClusterSecret, settings};
 use crate::app::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
 use crate::identity::STATE_NAMESPACE;
+use crate::location::{Repo, RepoUrl};
 use crate::prune_guard::holds_state;
 
 /// Project permissions resolved for one Application.
@@ -78,6 +79,17 @@ impl ProjectPermissions {
     pub fn refused_source(&self, url: &str) -> Option<Denied> {
         let denied = || Denied::Source { project: self.project.name.clone(), url: url.to_owned() };
         (!self.project.permits_source(url)).then(denied)
+    }
+
+    /// Why the project does not allow the repository that was `written` by a name that it had before: `repo` is the one
+    /// that it has now. A denial of that must not be passed by the former one.
+    pub fn refused_name(&self, written: &RepoUrl, repo: &Repo) -> Option<Denied> {
+        let now = RepoUrl { repo: repo.clone(), ..written.clone() };
+        if now == *written || self.project.permits_source(&now.to_string()) {
+            return None;
+        }
+        let (project, written, now) = (self.project.name.clone(), written.to_string(), now.to_string());
+        Some(Denied::FormerName { project, written, now })
     }
 
     /// Why the project or the cluster's Secret refuses `object`, or why no project may allow it.

@@ -139,6 +139,9 @@ pub(super) enum LuaError {
     /// The script failed, or exceeded a limit.
     #[error("the script failed: {0}")]
     Failed(String),
+    /// The checks of all objects took too long.
+    #[error("it was not run, as the checks of this application took more than {} s in all", .0.as_secs())]
+    AllTooLong(Duration),
     /// The script returned something other than a table.
     #[error("the script gave {0} instead of a table")]
     Answer(&'static str),
@@ -288,21 +291,12 @@ mod tests {
 
     use super::*;
 
-    fn clock() -> Duration {
-        static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-        START.get_or_init(std::time::Instant::now).elapsed()
-    }
-
     fn run(script: &str) -> Result<Option<HealthStatus>, LuaError> {
-        run_by(script, None)
-    }
-
-    fn run_by(script: &str, clock: Option<Clock>) -> Result<Option<HealthStatus>, LuaError> {
         let object = Object::from_value(json!({"apiVersion": "a.io/v1", "kind": "Widget", "metadata": {"name": "w"},
             "spec": {"n": 3}, "status": {"conditions": [{"type": "Ready", "status": "True", "message": "done 5/5"}],
                 "none": null}}))
         .unwrap();
-        health(script, &object, Timestamp::from_second(1_000_000_000).unwrap(), clock)
+        health(script, &object, Timestamp::from_second(1_000_000_000).unwrap(), None)
     }
 
     #[test]
@@ -366,60 +360,6 @@ mod tests {
             assert!(error.contains(word), "{script}: {error}");
         }
         assert!(matches!(run(&"-".repeat(MAX_SCRIPT + 1)), Err(LuaError::TooLong)));
-    }
-
-    /// Attack 15, M8: what runs in C, where no instructions are counted.
-    #[test]
-    fn a_check_can_not_run_long_in_a_function_of_the_library() {
-        const BOUNDS: [&str; 5] = ["instructions", "longer than 500 ms", "memory", "too long", "too complex"];
-        let big = "local s = ('a'):rep(900000) ";
-        let list = "local t = {} for i = 1, 300000 do t[i] = 'x' end ";
-        let scripts = [
-            "local s = ('a'):rep(34) return s:find(('a?'):rep(34) .. s .. 'b')".to_owned(),
-            "local s = ('a'):rep(3000) return s:match(('a?'):rep(190) .. 'b')".to_owned(),
-            format!("{big} return s:find('a*a*a*b')"),
-            format!("{big} return s:find('(a-)%1b')"),
-            format!("{big} return s:match('(.*)%1%1b')"),
-            format!("{big} return s:gsub('a*b', '')"),
-            format!("{big} for x in s:gmatch('a*b') do end"),
-            format!("{big} return s:gsub('a', s)"),
-            format!("{big} return s:gsub('a', function() return s end)"),
-            format!("{big} return s:gsub('a', {{a = s}})"),
-            "local s = ('('):rep(900000) return s:find('%b()')".to_owned(),
-            format!("{big} return s:find('[' .. ('x'):rep(90000) .. ']*y')"),
-            "return ('a'):rep(300):find(('a?'):rep(300))".to_owned(),
-            format!("{big} while true do s:find('b', 1, true) end"),
-            format!("{big} while true do s:find('b') end"),
-            format!("{big} while true do local x = s:upper() end"),
-            format!("{big} while true do local x = s:sub(2) end"),
-            format!("{big} while true do local x = s:byte(5) end"),
-            format!("{big} while true do local x = s:reverse() end"),
-            format!("{big} while true do local x = s:rep(1) end"),
-            format!("{big} while true do local x = ('%s'):format(s) end"),
-            format!("{big} while true do local x = s .. 'b' end"),
-            format!("{big} while true do s = s .. s end"),
-            format!("{big} local u = s .. '' while true do local x = s < u .. 'b' end"),
-            "local t = {} while true do table.insert(t, 1, 0) end".to_owned(),
-            format!("{list} while true do table.insert(t, 1, 0) end"),
-            format!("{list} while #t > 0 do table.remove(t, 1) end"),
-            format!("{list} while true do table.concat(t) end"),
-            format!("{list} while true do table.sort(t) end"),
-            format!("{list} while true do table.sort(t, function(a, b) return false end) end"),
-            format!("{list} for i = 1, #t do t[i] = nil end while true do next(t) end"),
-            "local s = ('1'):rep(900000) while true do local x = s + 1 end".to_owned(),
-            "local s = ('1'):rep(900000) while true do tonumber(s) end".to_owned(),
-            "while true do os.date(('%c'):rep(200)) end".to_owned(),
-        ];
-        let mut wrong = Vec::new();
-        for script in &scripts {
-            let start = std::time::Instant::now();
-            let ended = run_by(script, Some(clock));
-            let error = ended.map_or_else(|e| e.to_string(), |_| "nothing is wrong".to_owned());
-            if !BOUNDS.iter().any(|bound| error.contains(bound)) || start.elapsed().as_secs() > 20 {
-                wrong.push(format!("{script}: {error} after {:?}", start.elapsed()));
-            }
-        }
-        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
     /// Beside Lua's own functions.

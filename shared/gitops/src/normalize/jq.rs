@@ -24,6 +24,8 @@ use cost::{Cost, MAX_PATTERN, cost};
 const MAX_LENGTH: usize = 2_000;
 /// Nesting of brackets: the parser recurses.
 const MAX_DEPTH: usize = 32;
+/// Words and signs of an expression: `. | . | …` nests without brackets, and everything that walks it recurses.
+const MAX_WORDS: usize = 200;
 /// Cost of an expression, as a multiple of walking through the object.
 const MAX_COST: u64 = 2_048;
 /// Evaluations of a regular expression in one object.
@@ -45,7 +47,7 @@ pub enum JqError {
     #[error("it is no jq that can be read")]
     Syntax,
     /// The expression is longer or more deeply nested than the limits.
-    #[error("it is longer than {MAX_LENGTH} bytes or nests deeper than {MAX_DEPTH}")]
+    #[error("it is longer than {MAX_LENGTH} bytes or {MAX_WORDS} words and signs, or nests deeper than {MAX_DEPTH}")]
     TooLong,
     /// The expression uses something that may run or grow without bound.
     #[error("it uses `{0}`, which is unknown or may run or grow without bound")]
@@ -126,7 +128,7 @@ impl fmt::Debug for Query {
 impl Query {
     /// Parses `text`; refuses invalid and unbounded expressions.
     pub fn new(text: &str) -> Result<Self, JqError> {
-        if text.len() > MAX_LENGTH || depth(text) > MAX_DEPTH {
+        if text.len() > MAX_LENGTH || words(text) > MAX_WORDS || depth(text) > MAX_DEPTH {
             return Err(JqError::TooLong);
         }
         let term = jaq_core::load::parse(text, |parser| parser.term()).ok_or(JqError::Syntax)?;
@@ -184,6 +186,14 @@ fn weight(value: &Value) -> u64 {
             Value::Array(items) => items.iter().map(weight).sum(),
             Value::Object(fields) => fields.iter().map(|(key, value)| key.len() as u64 + weight(value)).sum(),
         }
+}
+
+/// How many words and signs there are, also in texts.
+fn words(text: &str) -> usize {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let before = std::iter::once(b' ').chain(text.bytes());
+    let begins = |(before, byte): &(u8, u8)| !(byte.is_ascii_whitespace() || is_word(*before) && is_word(*byte));
+    before.zip(text.bytes()).filter(begins).count()
 }
 
 /// The nesting depth of brackets of any kind.
@@ -314,9 +324,9 @@ mod tests {
         for (text, name) in attacks {
             assert_eq!(Query::new(text).unwrap_err(), JqError::Unbounded(name.to_owned()), "{text}");
         }
-        let doubled = vec!["(.,.)"; 60].join("|");
+        let doubled = vec!["(.,.)"; 30].join("|");
         assert_eq!(Query::new(&doubled).unwrap_err(), JqError::Costly);
-        let grown = vec![". + ."; 60].join("|");
+        let grown = vec![". + ."; 40].join("|");
         assert_eq!(Query::new(&grown).unwrap_err(), JqError::Costly);
         assert_eq!(Query::new("..|..|..|..|.a?").unwrap_err(), JqError::Costly);
         assert_eq!(Query::new(r#".a | select(test("(?:a?){1000}a{1000}"))"#).unwrap_err(), JqError::Costly);
@@ -324,11 +334,59 @@ mod tests {
         assert!(Query::new(r#".a | select(test("^v[0-9]{1,3}$"; "i"))"#).is_ok());
         assert_eq!(Query::new(&"[".repeat(500)).unwrap_err(), JqError::TooLong);
         assert_eq!(Query::new(".a[").unwrap_err(), JqError::Syntax);
-        let bound = vec![". + . as $x"; 60].join("|") + "|$x";
+        let bound = vec![". + . as $x"; 20].join("|") + "|$x";
         assert_eq!(Query::new(&bound).unwrap_err(), JqError::Costly);
         assert!(matches!(Query::new("nonsense(1)"), Err(JqError::Unbounded(_))));
         assert!(Query::new("$nobody").is_err());
         assert!(Query::new(".[] as [$x] | .a").is_err());
+    }
+
+    /// Attack 15: what nests without brackets, on the stack of a thread.
+    #[test]
+    fn what_nests_without_brackets_overflows_no_stack() {
+        let value = json!({"a": [[[1]]]});
+        let end = vec![" end"; 90].concat();
+        let (mut refused, mut run) = (0, 0);
+        for (step, last) in [
+            (".|", "."),
+            ("[.]|", "."),
+            ("{a:.}|", "."),
+            (".,", "."),
+            (".//", "."),
+            (".-", "."),
+            ("-", "."),
+            (". as $x|", "."),
+            (". and ", "."),
+            (".==", "."),
+            ("map(.)|", "."),
+            ("try ", "."),
+            ("if . then . elif ", "."),
+            ("if . then ", end.as_str()),
+            (".a", ""),
+            ("..|", "."),
+            ("not|", "."),
+            ("first|", "."),
+        ] {
+            for count in 1..500 {
+                let text = format!("{}{last}", step.repeat(count));
+                if words(&text) > MAX_WORDS {
+                    assert_eq!(Query::new(&text).unwrap_err(), JqError::TooLong);
+                    refused += 1;
+                    break;
+                }
+                if count % 20 == 0 || words(&format!("{text}{step}")) > MAX_WORDS {
+                    run += usize::from(
+                        Query::new(&text).is_ok_and(|query| query.paths(&value, &Budget::default()).is_ok()),
+                    );
+                }
+            }
+        }
+        for (first, step) in [(".", "?"), (".a", "[0]"), (".a", "[0]?"), (".a", "[]?"), (".a", "[1:]"), (".", ".a?")] {
+            let fits = (1..).take_while(|count| words(&format!("{first}{}", step.repeat(*count))) <= MAX_WORDS);
+            let text = format!("{first}{}", step.repeat(fits.last().unwrap()));
+            run += usize::from(Query::new(&text).is_ok_and(|query| query.paths(&value, &Budget::default()).is_ok()));
+        }
+        assert!(refused >= 16 && run > 40, "{refused} {run}");
     }
 
     /// Attack 15: what doubles, or multiplies the object with itself, is refused when it is read, or for an object that
@@ -340,12 +398,12 @@ mod tests {
             piped("tojson", 40),
             piped("tostring", 40),
             piped("[.]|tostring", 20),
-            piped("\"\\(.)\\(.)\"", 20),
-            piped("\"\\([.])\"", 40),
-            piped("{a:.,b:.}", 20),
+            piped("\"\\(.)\\(.)\"", 15),
+            piped("\"\\([.])\"", 20),
+            piped("{a:.,b:.}", 15),
             piped("[.,.]", 20),
             piped("[.]+[.]", 20),
-            piped("(. as $x|[$x,$x])", 20),
+            piped("(. as $x|[$x,$x])", 12),
             piped("join(\"0123456789\")", 9),
             format!(".. | select(test(\"{}\"))", "[a-z]{90}".repeat(20)),
             ".a | select(test(\"\\\\pL{90}\"))".to_owned(),

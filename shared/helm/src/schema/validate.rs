@@ -17,6 +17,8 @@ use super::values::{all_quoted, duplicates, equal, is_integer, missing, quoted, 
 
 /// Steps of looking at one value with one schema.
 const STEPS: u64 = 8;
+/// Steps of showing a value in a message.
+const SHOWN: u64 = 32;
 /// How deep schemas lead to others.
 const MAX_DEPTH: usize = 1_500;
 
@@ -117,6 +119,10 @@ impl<'r> Run<'r> {
         quiet: bool,
         caller_needs: bool,
     ) -> Outcome<'v> {
+        // What a schema costs is counted from all that it lists: nothing of that once the budget is used up.
+        if self.problem.get().is_some() {
+            return Err(Failure::default());
+        }
         let schema = self.compiled.schemas.get(scope.part);
         self.pay(STEPS + schema.map_or(0, |schema| schema.cost(value)));
         if scope.depth > MAX_DEPTH {
@@ -186,6 +192,8 @@ impl<'v> At<'_, 'v, '_> {
         if let Some(wanted) = &schema.enumeration
             && !wanted.iter().any(|one| equal(self.value, one))
         {
+            // The message names them all.
+            self.run.pay((wanted.len() as u64).saturating_mul(SHOWN));
             return Err(self.failure(|| match wanted.iter().map(shown).collect::<Option<Vec<_>>>() {
                 Some(one) if one.len() == 1 => format!("value must be {}", one.concat()),
                 Some(several) => format!("value must be one of {}", several.join(", ")),
@@ -607,7 +615,7 @@ impl Schema {
             Json::Object(map) => {
                 map.len() + map.keys().map(|key| 1 + key.len() / 16).sum::<usize>() * self.pattern_properties.len() * 8
             }
-            Json::Array(list) if self.unique_items => list.len() + 24 * size(value),
+            Json::Array(list) if self.unique_items => list.len() + 48 * size(value),
             Json::Array(list) => list.len(),
             Json::String(text) => {
                 let pattern = self.pattern.as_ref().map_or(0, |(_, pattern)| 8 + pattern.len() / 4);

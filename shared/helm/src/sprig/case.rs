@@ -8,11 +8,11 @@ use super::strings::on_text;
 const TEXT: &[Type] = &[Type::String];
 
 pub(super) const TABLE: &[Function] = &[
-    Function::new("upper", TEXT, |_, args| on_text(args, |s| s.chars().map(upper).collect())).costing(16),
-    Function::new("lower", TEXT, |_, args| on_text(args, |s| s.chars().map(lower).collect())).costing(16),
-    Function::new("title", TEXT, |_, args| on_text(args, title)).costing(16),
-    Function::new("untitle", TEXT, |_, args| on_text(args, untitle)).costing(16),
-    Function::new("swapcase", TEXT, |_, args| on_text(args, swap_case)).costing(16),
+    Function::new("upper", TEXT, |_, args| on_text(args, |s| s.chars().map(upper).collect())).costing(32),
+    Function::new("lower", TEXT, |_, args| on_text(args, |s| s.chars().map(lower).collect())).costing(32),
+    Function::new("title", TEXT, |_, args| on_text(args, title)).costing(32),
+    Function::new("untitle", TEXT, |_, args| on_text(args, untitle)).costing(32),
+    Function::new("swapcase", TEXT, |_, args| on_text(args, swap_case)).costing(32),
     Function::new("snakecase", TEXT, |_, args| on_text(args, |s| words(s, '_'))).costing(48),
     Function::new("kebabcase", TEXT, |_, args| on_text(args, |s| words(s, '-'))).costing(48),
     Function::new("camelcase", TEXT, |_, args| on_text(args, pascal_case)).costing(32),

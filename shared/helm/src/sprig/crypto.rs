@@ -1,14 +1,13 @@
 //! Makes passwords, keys and certificates (Masterminds/sprig `crypto.go`), all from the caller's seed: two renders are
 //! equal.
 //!
-//! Primes, DER and certificates are written out here because the crates that have them (`crypto-primes` 0.7,
+//! Primes (`slipway-primes`), DER and certificates are written out because the crates that have them (`crypto-primes` 0.7,
 //! `x509-cert` 0.3) are of the generation of `rsa` 0.10, and octocrab 0.54 holds `rsa` 0.9 through jsonwebtoken 10:
-//! both would be linked. Once `cargo tree -i rsa` shows no jsonwebtoken, [`prime`], [`der`] and [`certificate`] go.
+//! both would be linked. Once `cargo tree -i rsa` shows no jsonwebtoken, `slipway-primes`, [`der`] and [`certificate`] go.
 
 mod certificate;
 mod der;
 mod keys;
-mod prime;
 
 use std::cell::OnceCell;
 
@@ -34,11 +33,11 @@ const CERTIFICATE: Type = Type::Named("sprig.certificate");
 mod cost {
     /// 70 ms
     pub(super) const BCRYPT: u64 = 3_000_000;
-    /// 150 ms and 32 MiB
-    pub(super) const SCRYPT: u64 = 7_500_000;
-    /// 150 ms on average
-    pub(super) const RSA_2048: u64 = 5_000_000;
-    /// 1 to 2 s on average: what alone costs less than it takes, as there are charts that want three.
+    /// 220 ms and 32 MiB
+    pub(super) const SCRYPT: u64 = 12_000_000;
+    /// 50 ms on average
+    pub(super) const RSA_2048: u64 = 4_000_000;
+    /// 350 ms on average: what alone costs less than it takes, as there are charts that want three.
     pub(super) const RSA_4096: u64 = 12_000_000;
     pub(super) const OTHER_KEY: u64 = 20_000;
 

@@ -15,7 +15,7 @@ pub(super) const TABLE: &[Function] = &[
     Function::new("trimall", TWO_TEXTS, trim_all),
     Function::new("trimSuffix", TWO_TEXTS, |_, args| on_bytes(args, |a, b| b.strip_suffix(a).unwrap_or(b))),
     Function::new("trimPrefix", TWO_TEXTS, |_, args| on_bytes(args, |a, b| b.strip_prefix(a).unwrap_or(b))),
-    Function::new("nospace", TEXT, no_space),
+    Function::new("nospace", TEXT, no_space).costing(24),
     Function::new("initials", TEXT, initials),
     Function::new("abbrev", INT_TEXT, |_, args| match args {
         [Value::Int(_, width), Value::Str(s)] => Ok(abbreviate(s, 0, *width)),

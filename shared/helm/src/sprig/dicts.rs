@@ -43,9 +43,10 @@ fn get(_: &mut Context<'_>, args: &[Value]) -> Outcome {
     }
 }
 
-fn set(_: &mut Context<'_>, args: &[Value]) -> Outcome {
+fn set(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
     match args {
         [Value::Map(map), Value::Str(key), value] if !map.is_nil() => {
+            cx.budget().step(72)?;
             map.insert(key.clone(), value.clone());
             Ok(map.clone().into())
         }
@@ -115,6 +116,8 @@ fn deep_copy(cx: &Context<'_>, value: &Value) -> Outcome {
     Ok(match value {
         Value::Map(map) if !map.is_nil() => {
             cx.budget().bytes(map.len().saturating_mul(size_of::<(Str, Value)>()))?;
+            // A table of its own, and a place in it for each key.
+            cx.budget().step(24 + 18 * map.len() as u64)?;
             let entries: Result<_, FuncError> =
                 map.entries().into_iter().map(|(key, value)| Ok((key, deep_copy(cx, &value)?))).collect();
             Map::typed(map.of(), entries?).into()

@@ -31,6 +31,7 @@ fn warning(message: &Str) -> FuncError {
 
 fn include(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
     let [Value::Str(name), dot] = args else { return misused() };
+    cx.budget().step(12)?;
     let includes = &state(cx)?.includes;
     {
         let mut includes = includes.borrow_mut();

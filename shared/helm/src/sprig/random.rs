@@ -88,7 +88,7 @@ fn uuid(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
 
 fn shuffle(cx: &mut Context<'_>, args: &[Value]) -> Outcome {
     let [Value::Str(text)] = args else { return misused() };
-    cx.budget().step(text.len() as u64)?;
+    cx.budget().step(2 * text.len() as u64)?;
     let mut chars: Vec<char> = text.to_text().chars().collect();
     let mut random = state(cx)?.random(cx, "shuffle", args)?;
     for last in (1..chars.len()).rev() {

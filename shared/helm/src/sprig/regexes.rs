@@ -24,7 +24,7 @@ pub(super) const TABLE: &[Function] = &[
     Function::new("mustRegexReplaceAllLiteral", THREE, |cx, args| replace(cx, args, true)),
     Function::new("regexSplit", COUNTED, split),
     Function::new("mustRegexSplit", COUNTED, split),
-    Function::new("regexQuoteMeta", &[Type::String], quote_meta),
+    Function::new("regexQuoteMeta", &[Type::String], quote_meta).costing(64),
 ];
 
 /// A match from `place` on may look at all the rest of the text.

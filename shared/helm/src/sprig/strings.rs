@@ -23,7 +23,7 @@ pub(super) const TABLE: &[Function] = &[
         _ => misused(),
     }),
     Function::new("repeat", INT_TEXT, repeat),
-    Function::new("replace", THREE_TEXTS, replace).costing(32),
+    Function::new("replace", THREE_TEXTS, replace).costing(64),
     Function::new("contains", TWO_TEXTS, |_, args| test(args, |part, s| memmem::find(s, part).is_some())),
     Function::new("hasPrefix", TWO_TEXTS, |_, args| test(args, |part, s| s.starts_with(part))),
     Function::new("hasSuffix", TWO_TEXTS, |_, args| test(args, |part, s| s.ends_with(part))),

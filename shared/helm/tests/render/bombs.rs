@@ -435,3 +435,44 @@ fn small_charts_neither_fill_the_memory_nor_hold_the_worker() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Milliseconds that a processor worked for this process, also on threads that have ended.
+fn processor_time() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    // In hundredths of a second, of the process itself and of the system for it.
+    let times = fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap());
+    times.sum::<u64>() * 10
+}
+
+/// With all that a render has, in the profile of the functions: `cargo test --release -p slipway-helm -- --ignored
+/// --nocapture bombs`. A quarter is for what else the machine does.
+#[test]
+#[ignore = "measures: a build for tests is slow"]
+fn each_of_them_ends_within_about_a_second() {
+    let mut slow = Vec::new();
+    let hostile = crate::hostile::LOOPS
+        .iter()
+        .map(|template| ((*template).to_owned(), vec![file("templates/x.yaml", *template)]));
+    let rows: Vec<(String, Files)> =
+        bombs().into_iter().map(|bomb| (bomb.name.to_owned(), (bomb.files)())).chain(hostile).collect();
+    for (name, files) in rows {
+        let mut tree = crate::tree(&[]);
+        for (path, bytes) in files {
+            tree.insert(&path, bytes).unwrap();
+        }
+        let budget = Budget::default();
+        let options = Options { budget: Some(budget.clone()), ..Options::default() };
+        let before = processor_time();
+        let _ = std::hint::black_box(render(&tree, "", &options));
+        let took = processor_time() - before;
+        let (steps, bytes) = budget.used();
+        println!("{took:6} ms {steps:10} steps {bytes:10} bytes  {name:.60}");
+        // A chart may make three keys of 4,096 bits, so that four of them are within the budget.
+        let most = if name == "genPrivateKey" { 2_500 } else { 1_250 };
+        if took > most {
+            slow.push(name);
+        }
+    }
+    assert!(slow.is_empty(), "{slow:?}");
+}

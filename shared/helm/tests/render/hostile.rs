@@ -23,36 +23,38 @@ fn refused(template: &str) -> RenderError {
     }
 }
 
+/// Each of these would go on, or grow, without end.
+pub(crate) const LOOPS: &[&str] = &[
+    "{{ until 1000000000 }}",
+    "{{ range until 100000 }}{{ range until 100000 }}x{{ end }}{{ end }}",
+    "{{ untilStep 0 9223372036854775807 1 }}",
+    "{{ seq 1 1000000000 }}",
+    "{{ repeat 1000000000 \"x\" }}",
+    "{{ \"x\" | indent 1000000000 }}",
+    "{{ $s := repeat 10000 \"x\" }}{{ replace \"x\" $s $s }}",
+    "{{ $s := \"x\" }}{{ range until 64 }}{{ $s = print $s $s }}{{ end }}",
+    "{{ $s := \"x\" }}{{ range until 64 }}{{ $s = cat $s $s }}{{ end }}",
+    "{{ $l := list 1 }}{{ range until 64 }}{{ $l = concat $l $l }}{{ end }}",
+    "{{ $l := list 1 }}{{ range until 64 }}{{ $l = list $l $l }}{{ end }}{{ toJson $l }}",
+    "{{ $d := dict }}{{ range until 64 }}{{ $d = dict \"a\" $d \"b\" $d }}{{ end }}{{ deepCopy $d | len }}",
+    "{{ randAlphaNum 1000000000 }}",
+    "{{ range until 1000000 }}{{ bcrypt \"x\" }}{{ end }}",
+    "{{ range until 1000000 }}{{ genPrivateKey \"ecdsa\" }}{{ end }}",
+    "{{ regexReplaceAll \"\" (repeat 10000 \"x\") (repeat 10000 \"y\") }}",
+    "{{ range $i := until 1000000 }}{{ regexMatch (printf \"a%d\" $i) \"a\" }}{{ end }}",
+    "{{ wrapWith 1 (repeat 10000 \"x\") (repeat 10000 \"y\") }}",
+    "{{ splitList \"\" (repeat 30000000 \"x\") | len }}",
+    // 1 GB of output.
+    "{{ range until 1000 }}{{ repeat 1000000 \"x\" }}{{ end }}",
+    "{{ define \"big\" }}{{ repeat 1000000 \"x\" }}{{ end }}\
+         {{ range until 1000 }}{{ $_ := include \"big\" . }}{{ end }}",
+    "{{ range until 1000 }}{{ tpl (repeat 1000000 \"x\") $ }}{{ end }}",
+    "{{ range until 1000 }}{{ repeat 1000000 \"y\" | b64enc | sha256sum }}{{ end }}",
+];
+
 #[test]
 fn loops_and_large_texts_end_at_the_budget() {
-    let hostile = [
-        "{{ until 1000000000 }}",
-        "{{ range until 100000 }}{{ range until 100000 }}x{{ end }}{{ end }}",
-        "{{ untilStep 0 9223372036854775807 1 }}",
-        "{{ seq 1 1000000000 }}",
-        "{{ repeat 1000000000 \"x\" }}",
-        "{{ \"x\" | indent 1000000000 }}",
-        "{{ $s := repeat 10000 \"x\" }}{{ replace \"x\" $s $s }}",
-        "{{ $s := \"x\" }}{{ range until 64 }}{{ $s = print $s $s }}{{ end }}",
-        "{{ $s := \"x\" }}{{ range until 64 }}{{ $s = cat $s $s }}{{ end }}",
-        "{{ $l := list 1 }}{{ range until 64 }}{{ $l = concat $l $l }}{{ end }}",
-        "{{ $l := list 1 }}{{ range until 64 }}{{ $l = list $l $l }}{{ end }}{{ toJson $l }}",
-        "{{ $d := dict }}{{ range until 64 }}{{ $d = dict \"a\" $d \"b\" $d }}{{ end }}{{ deepCopy $d | len }}",
-        "{{ randAlphaNum 1000000000 }}",
-        "{{ range until 1000000 }}{{ bcrypt \"x\" }}{{ end }}",
-        "{{ range until 1000000 }}{{ genPrivateKey \"ecdsa\" }}{{ end }}",
-        "{{ regexReplaceAll \"\" (repeat 10000 \"x\") (repeat 10000 \"y\") }}",
-        "{{ range $i := until 1000000 }}{{ regexMatch (printf \"a%d\" $i) \"a\" }}{{ end }}",
-        "{{ wrapWith 1 (repeat 10000 \"x\") (repeat 10000 \"y\") }}",
-        "{{ splitList \"\" (repeat 30000000 \"x\") | len }}",
-        // 1 GB of output.
-        "{{ range until 1000 }}{{ repeat 1000000 \"x\" }}{{ end }}",
-        "{{ define \"big\" }}{{ repeat 1000000 \"x\" }}{{ end }}\
-         {{ range until 1000 }}{{ $_ := include \"big\" . }}{{ end }}",
-        "{{ range until 1000 }}{{ tpl (repeat 1000000 \"x\") $ }}{{ end }}",
-        "{{ range until 1000 }}{{ repeat 1000000 \"y\" | b64enc | sha256sum }}{{ end }}",
-    ];
-    for template in hostile {
+    for template in LOOPS {
         let error = refused(template);
         assert!(error.limit.is_some(), "{template}: {error}");
         assert_eq!((error.template.as_str(), error.line), ("c/templates/x.yaml", 1), "{template}: {error}");

@@ -85,8 +85,20 @@ fn route(state: &State, request: &Request) -> Answer {
         ["app", "installations", id, "access_tokens"] if request.method == Method::POST => {
             installation_token(state, access, id)
         }
-        ["repos", owner, name, rest @ ..] => {
-            let repository = state.repository(owner, name).ok_or(Refusal::NotFound)?;
+        ["repos", owner, name, rest @ ..] if state.former(&format!("{owner}/{name}")).is_some() => {
+            let number = state.former(&format!("{owner}/{name}")).unwrap_or_default();
+            let pairs: Vec<String> = request.query.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let location = format!("{}/repositories/{number}/{}?{}", state.base(), rest.join("/"), pairs.join("&"));
+            let body = json!({"message": "Moved Permanently", "url": location});
+            Ok(Response::json(StatusCode::MOVED_PERMANENTLY, &body).with("location", &location))
+        }
+        ["repos", _, _, rest @ ..] | ["repositories", _, rest @ ..] => {
+            let repository = match segments.as_slice() {
+                ["repos", owner, name, ..] => state.repository(owner, name),
+                [_, number, ..] => state.by_number(number),
+                _ => None,
+            };
+            let repository = repository.ok_or(Refusal::NotFound)?;
             // To those who may not read it, a private repository is not there.
             if access == Access::None || (access == Access::App && rest != ["installation"]) {
                 return Err(Refusal::NotFound);

@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use slipway_cluster::objects::{self, ObjectRef};
-use slipway_cluster::state::{self, Operation, Reached, State};
+use slipway_cluster::state::{self, AppKey, Operation, Reached, State};
 use slipway_cluster::wait::{self, ConditionStatus as Seen};
 use slipway_gitops::GroupKind;
 use slipway_gitops::annotations::{self, HookType};
+use slipway_gitops::identity::STATE_NAMESPACE;
 use slipway_gitops::plan::PruneCandidate;
 use slipway_gitops::prune_guard::{self, Propagation};
 use slipway_gitops::status::OperationPhase;
@@ -22,6 +23,7 @@ use slipway_gitops::sync::{Options, Progress};
 use slipway_manifest::{Object, ObjectId};
 use tokio::sync::watch;
 
+use super::executor::SyncExecutor;
 use super::outcome::{Resume, SyncError};
 use super::snapshot::ClusterSnapshot;
 use super::{Deadlines, OperationKind, SyncOperation, SyncOutcome, SyncPolicy, SyncRequest, open};
@@ -180,7 +182,10 @@ async fn stages(
         if run.executor.version.is_none() {
             return Ok(());
         }
-        let mut done = run.run_stage(stage, deletion).await;
+        let mut done = match run.check_signed(deletion) {
+            Ok(()) => run.run_stage(stage, deletion).await,
+            Err(stop) => Err(stop),
+        };
         if let Err(stop) = &done
             && !stop.is_retryable()
             && let Err(error) = run.hold(stop).await
@@ -205,6 +210,21 @@ async fn stages(
 }
 
 impl SyncOperation<'_> {
+    /// Checks that Slipway wrote the state last, unless a person was asked: an older one may name hooks of another
+    /// commit, or be of an application that was deleted long ago.
+    fn check_signed(&self, deletion: &DeletionRequest) -> Result<(), SyncError> {
+        let SyncExecutor { state, request, .. } = &self.executor;
+        if !state.is_unsigned || deletion.approval == Approval::Asked {
+            return Ok(());
+        }
+        let AppKey { namespace, name, .. } = &request.owner.key;
+        Err(SyncError::Unapproved(format!(
+            "nothing is deleted: ConfigMap/{STATE_NAMESPACE}/{} is not the state that Slipway wrote last; see who put it \
+             back, and run `slipway app delete {namespace}/{name}`",
+            request.owner.key.object_name()
+        )))
+    }
+
     /// Runs one stage; returns whether it is complete, or waits for another invocation.
     async fn run_stage(&mut self, stage: Stage, deletion: &DeletionRequest) -> Result<bool, SyncError> {
         let is_begun = self.executor.state.operation.as_ref().is_some_and(is_deletion);

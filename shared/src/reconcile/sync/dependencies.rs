@@ -10,6 +10,7 @@ use slipway_cluster::state::{self, AppKey, State};
 use slipway_cluster::wait::{self, ConditionStatus as Seen};
 use slipway_gitops::Revisions;
 use slipway_gitops::health::Health;
+use slipway_gitops::identity::STATE_NAMESPACE;
 use slipway_gitops::status;
 use slipway_gitops::status::{OperationPhase, SyncStatus};
 use slipway_manifest::Object;
@@ -53,11 +54,16 @@ impl DependencyStatus {
         (self.name.clone(), self.wanted.to_string())
     }
 
-    /// Evaluates the recorded state.
-    fn status(&self, state: Option<&State>) -> Seen {
+    /// Evaluates the recorded state. What Slipway did not sign says nothing: anybody who writes ConfigMaps could let
+    /// this application go first.
+    fn status(&self, state: Option<&(State, bool)>) -> Seen {
         let waits =
             |how: &dyn std::fmt::Display| Seen::Waiting(format!("waiting for application {} ({how})", self.name));
-        let Some(State { status, operation, attempt, .. }) = state else { return waits(&Health::Missing) };
+        let Some((State { status, operation, attempt, .. }, is_used)) = state else { return waits(&Health::Missing) };
+        if !is_used {
+            let name = self.key.object_name();
+            return waits(&format_args!("ConfigMap/{STATE_NAMESPACE}/{name} is not signed by Slipway"));
+        }
         let is_meant = |revisions: &Revisions| {
             let is_same = *revisions == attempt.revisions && attempt.has_deployed(&self.inputs_digests);
             self.wanted.is_empty() || *revisions == self.wanted || is_same
@@ -167,8 +173,19 @@ async fn watch(dependencies: &[&DependencyStatus], until: Instant) -> Vec<Seen> 
             .collect();
         let Some((_, (_, first))) = ours.first_key_value() else { continue };
         let places: Vec<ObjectRef> = ours.keys().map(|name| state::place(name)).collect();
+        let reader = match state::HeaderReader::new(&first.cluster).await {
+            Ok(reader) => reader,
+            Err(reason) => {
+                for (at, one) in ours.into_values() {
+                    if let Some(slot) = seen.get_mut(at) {
+                        *slot = Seen::Waiting(format!("waiting for application {} ({reason})", one.name));
+                    }
+                }
+                continue;
+            }
+        };
         let judge = |name: &str, object: Option<&Object>| match ours.get(name) {
-            Some((_, one)) => one.status(object.and_then(state::read_header).as_ref()),
+            Some((_, one)) => one.status(object.and_then(|object| reader.read(&one.key, object)).as_ref()),
             None => Seen::Done,
         };
         let found = wait::wait(&first.cluster, &places, until, |id, object| judge(&id.name, object)).await;

@@ -2,6 +2,7 @@ use serde_json::json;
 use slipway_manifest::Object;
 
 use super::*;
+use crate::memory::Held;
 use crate::source::verify::UnfetchedPaths;
 
 type Files<'a> = &'a [(&'a str, &'a str)];
@@ -21,7 +22,7 @@ fn app(spec: &Value, annotations: &Value) -> Application {
 }
 
 /// Links are written as `-> TARGET`.
-fn reaches(files: Files<'_>, sha: &str) -> Arc<Reaches> {
+fn reaches(files: Files<'_>, sha: &str) -> Reaches {
     let mut tree = Tree::default();
     for (path, text) in files {
         match text.strip_prefix("-> ") {
@@ -30,8 +31,8 @@ fn reaches(files: Files<'_>, sha: &str) -> Arc<Reaches> {
         }
     }
     let (repo, special) = ("acme/gitops".parse().unwrap(), UnfetchedPaths::default());
-    let checkout = Checkout { repo, sha: sha.to_owned(), tree: Arc::new(tree), special };
-    Arc::new(Reaches::new(Arc::new(checkout)))
+    let checkout = Checkout { repo, sha: sha.to_owned(), tree: Arc::new(tree), special, held: Held::default() };
+    Reaches::new(Arc::new(checkout), Arc::default())
 }
 
 /// The files of `files` whose change, removal or addition changes the digest of `app`, with one to be added.

@@ -5,6 +5,7 @@ use slipway_manifest::Tree;
 
 use super::*;
 use crate::app::settings::Settings;
+use crate::memory::Held;
 use crate::root::places;
 use crate::root::repositories::Unavailable;
 use crate::source::RepoUrl;
@@ -19,7 +20,13 @@ fn checkout(url: &str, files: &[(&str, &str)]) -> Arc<Checkout> {
         tree.insert(path, text.as_bytes()).unwrap();
     }
     let repo = url.parse::<RepoUrl>().unwrap().repo;
-    Arc::new(Checkout { repo, sha: "0".repeat(40), tree: Arc::new(tree), special: UnfetchedPaths::default() })
+    Arc::new(Checkout {
+        repo,
+        sha: "0".repeat(40),
+        tree: Arc::new(tree),
+        special: UnfetchedPaths::default(),
+        held: Held::default(),
+    })
 }
 
 fn repositories(files: &[(&str, &str)]) -> Repositories {
@@ -434,12 +441,9 @@ fn values_of_argo_cds_chart_are_settings() {
     const CHARTS: &str = "https://argoproj.github.io/argo-helm";
     const EXCLUDES: &str = "configs: {cm: {resource.exclusions: \"[{kinds: [Event]}]\"}}";
     let chart = |values: &str| {
-        parent("argo-cd", "x").replace(
-            "source: {repoURL: 'git@github.com:acme/gitops.git', path: x}",
-            &format!(
-                "sources: [{{repoURL: '{CHARTS}', chart: argo-cd, targetRevision: 9.0.0, helm: {{{values}}}}}, {{repoURL: 'https://github.com/acme/gitops', ref: values}}]"
-            ),
-        )
+        let chart = format!("{{repoURL: '{CHARTS}', chart: argo-cd, targetRevision: 9.0.0, helm: {{{values}}}}}");
+        let source = "source: {repoURL: 'git@github.com:acme/gitops.git', path: x}";
+        parent("argo-cd", "x").replace(source, &format!("sources: [{chart}, {{repoURL: '{ROOT}', ref: values}}]"))
     };
     let files = |app: String, rest: &[(&'static str, &str)]| {
         let rest = rest.iter().map(|(path, text)| (*path, (*text).to_owned()));
@@ -467,4 +471,29 @@ fn values_of_argo_cds_chart_are_settings() {
     }
     let tree = read_root(&[("root/a.yaml", &chart("valueFiles: [$values/none.yaml]"))]);
     assert!(problems(&tree).contains("give them by SLIPWAY_SETTINGS"), "{}", problems(&tree));
+}
+
+/// What a kustomization that can't be rendered here makes of the settings of its base.
+#[test]
+fn written_settings_are_merged_over_those_of_a_base() {
+    let settings =
+        |data: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: argocd-cm}}\ndata: {{{data}}}\n");
+    let remote = "https://github.com/argoproj/argo-cd//manifests?ref=v3";
+    let files = [
+        ("root/a.yaml", app("cd", "own-argocd", "default", "elsewhere")),
+        ("argocd/kustomization.yaml", format!("resources: ['{remote}']\npatches: [{{path: cm.yaml}}]\n")),
+        ("argocd/cm.yaml", settings("kustomize.buildOptions: --enable-helm, url: base")),
+        (
+            "own-argocd/kustomization.yaml",
+            "namespace: argocd\nresources: [../argocd]\npatches: [{path: patches/cm.yaml}]\n".to_owned(),
+        ),
+        ("own-argocd/patches/cm.yaml", settings("url: own, resource.exclusions: '[{kinds: [Event]}]'")),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let tree = read_root(&files);
+    let app = tree.applications[0].app.as_ref().unwrap();
+    let permit = ProjectPermissions::of(app, &tree.projects, &tree.manifests.clusters);
+    let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e", "namespace": "x"}});
+    assert!(permit.excluded(&Object::from_value(event).unwrap()).is_some(), "{}", problems(&tree));
+    assert!(tree.build.enable_helm, "{}", problems(&tree));
 }

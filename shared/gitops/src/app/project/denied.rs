@@ -50,6 +50,19 @@ pub enum Denied {
         /// `repoURL`.
         url: String,
     },
+    /// The repository is not allowed by the name that it has now.
+    #[error(
+        "AppProject `{project}` does not allow the source `{now}`, which is what GitHub forwards `{written}` to: add it to \
+         `spec.sourceRepos`"
+    )]
+    FormerName {
+        /// The project.
+        project: String,
+        /// The repository as it is written, by a former name.
+        written: String,
+        /// The repository by the name that it has now.
+        now: String,
+    },
     /// The cluster or the namespace is not allowed.
     #[error("AppProject `{project}` does not allow {what}the destination {place}: add it to `spec.destinations`{hint}")]
     Destination {

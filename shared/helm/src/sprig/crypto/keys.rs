@@ -9,7 +9,6 @@ use sha2::{Digest, Sha256};
 use slipway_gotmpl::FuncError;
 
 use super::der::{BIT_STRING, OCTET_STRING, OID, bit_string, from_pem, integer, sequence, tlv, to_pem};
-use super::prime::prime;
 
 const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
 const SHA256_WITH_RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11];
@@ -36,14 +35,9 @@ impl Key {
     /// A key of 4,096 bits, or where `bits` are 2,048 at most, of that many.
     pub(super) fn rsa(random: &mut (impl RngCore + CryptoRng), bits: usize) -> Result<Self, FuncError> {
         const EXPONENT: u64 = 65_537;
-        fn number<const L: usize>(random: &mut impl RngCore) -> rsa::BigUint {
-            let prime = prime::<L>(random, EXPONENT);
-            rsa::BigUint::from_bytes_be(
-                &prime.as_words().iter().rev().flat_map(|w| w.to_be_bytes()).collect::<Vec<u8>>(),
-            )
-        }
-        let number = if bits > 2_048 { number::<32> } else { number::<16> };
-        let primes = vec![number(random), number(random)];
+        let prime = if bits > 2_048 { slipway_primes::of_2048_bits } else { slipway_primes::of_1024_bits };
+        let mut number = || rsa::BigUint::from_bytes_be(&prime(random, EXPONENT));
+        let primes = vec![number(), number()];
         let key = rsa::RsaPrivateKey::from_primes(primes, rsa::BigUint::from(EXPONENT)).map_err(failed)?;
         Ok(Self::Rsa(Box::new(key)))
     }
