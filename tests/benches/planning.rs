@@ -122,7 +122,7 @@ async fn main() {
         let unchanged = inputs::unchanged(by, &members, &deployed, "pushed", &pushed).await;
         times.push([loaded, start.elapsed()]);
         let left: Vec<String> =
-            members.iter().map(|member| member.instance()).filter(|name| !unchanged.contains(name)).collect();
+            members.iter().map(root::ResolvedApplication::instance).filter(|name| !unchanged.contains(name)).collect();
         if left != [format!("a{round}")] || members.len() != applications {
             println!("{} of {} Applications are to be done, and not a{round} alone", left.len(), members.len());
             process::exit(1);

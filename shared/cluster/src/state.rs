@@ -5,6 +5,7 @@
 //! kubernetes/enhancements.
 
 mod attempt;
+mod list;
 mod newest;
 mod packed;
 mod signature;
@@ -12,7 +13,7 @@ mod signature;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{DeleteParams, PostParams};
 use kube::core::Request;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ use sha2::{Digest as _, Sha256};
 use slipway_manifest::{Object, ObjectId};
 
 pub use attempt::{Attempt, Reached};
+pub use list::{Deployed, list, list_deployed};
 pub(crate) use newest::Newest;
 pub use signature::Signer;
 
@@ -34,14 +36,8 @@ use slipway_gitops::api_resources::GroupKind;
 use slipway_gitops::error::{ApiError, Class};
 use slipway_gitops::identity::STATE_NAMESPACE;
 use slipway_gitops::managed_fields;
-use slipway_gitops::status::{Status, SyncStatus};
+use slipway_gitops::status::Status;
 use slipway_gitops::tracking;
-
-/// The annotation with the digest of what is deployed, and its commits. It only saves work, and is checked against the
-/// state by each drift-check; nobody without the key can write a digest that was not true once.
-const DEPLOYED: &str = "slipway.dev/deployed-inputs";
-/// States in one page of a list.
-const PAGE_SIZE: u32 = 500;
 
 /// Deployments in the history (Argo CD's `revisionHistoryLimit`).
 pub const MAX_HISTORY: usize = 10;
@@ -234,20 +230,6 @@ impl StoredState {
     }
 }
 
-impl State {
-    /// The digest of what is deployed, where nothing is left to be done about it.
-    fn deployed_inputs(&self) -> Option<&str> {
-        let sync = &self.status.sync;
-        let is_settled = self.operation.is_none()
-            && !self.is_unsigned
-            && self.attempt.reached == Reached::All
-            && sync.status == SyncStatus::Synced
-            && sync.revisions == self.attempt.revisions
-            && self.status.failed(&self.attempt.revisions).is_none();
-        self.attempt.inputs_digest.as_deref().filter(|_| is_settled)
-    }
-}
-
 /// Reads the state of `key`; `None` where it was never written. Only with the connection of its Lease's holder an older
 /// state of ours, which another put back, is told from the last one: it counts as unsigned.
 pub async fn read(cluster: &Cluster, key: &AppKey) -> Result<Option<StoredState>, StateError> {
@@ -329,67 +311,6 @@ impl HeaderReader {
     }
 }
 
-/// What is deployed of an application that is Synced, as its state's metadata says: see [`list_deployed`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deployed {
-    /// [`Attempt::inputs_digest`].
-    pub inputs_digest: String,
-    /// The commits that it was deployed from.
-    pub revisions: BTreeSet<String>,
-}
-
-/// Lists the applications that have a state in this cluster.
-pub async fn list(cluster: &Cluster) -> Result<Vec<AppKey>, ApiError> {
-    let mut keys: Vec<AppKey> = metadata_of_all(cluster).await?.iter().filter_map(key_of).collect();
-    keys.sort();
-    Ok(keys)
-}
-
-/// Lists what is deployed and Synced in this cluster: one request for 500 applications. A hint, which anybody who can
-/// write a ConfigMap can take back to an earlier one, or delete.
-pub async fn list_deployed(cluster: &Cluster) -> Result<BTreeMap<AppKey, Deployed>, ApiError> {
-    let deployed = |item: &Value| {
-        let (digest, revisions) = annotation(item, DEPLOYED)?.split_once(' ')?;
-        let revisions = revisions.split(',').map(str::to_owned).collect();
-        Some((key_of(item)?, Deployed { inputs_digest: digest.to_owned(), revisions }))
-    };
-    Ok(metadata_of_all(cluster).await?.iter().filter_map(deployed).collect())
-}
-
-async fn metadata_of_all(cluster: &Cluster) -> Result<Vec<Value>, ApiError> {
-    let labels = "applyset.kubernetes.io/id,app.kubernetes.io/managed-by=slipway";
-    let mut params = ListParams::default().labels(labels).limit(PAGE_SIZE);
-    let mut items = Vec::new();
-    loop {
-        let mut list = match cluster.send(config_maps().list_metadata(&params)).await {
-            // The rest of a list is kept for minutes only.
-            Err(error) if error.code == 410 && params.limit.is_some() => {
-                items.clear();
-                params = ListParams::default().labels(labels);
-                continue;
-            }
-            list => list?.body,
-        };
-        if let Some(Value::Array(page)) = list.get_mut("items").map(Value::take) {
-            items.extend(page);
-        }
-        match list.pointer("/metadata/continue").and_then(Value::as_str).filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token.to_owned()),
-            None => return Ok(items),
-        }
-    }
-}
-
-fn annotation<'a>(item: &'a Value, key: &str) -> Option<&'a str> {
-    item.pointer("/metadata/annotations")?.get(key)?.as_str()
-}
-
-fn key_of(item: &Value) -> Option<AppKey> {
-    let (namespace, name) = annotation(item, "slipway.dev/application")?.split_once('/')?;
-    let root = annotation(item, "slipway.dev/root")?.to_owned();
-    Some(AppKey { root, namespace: namespace.to_owned(), name: name.to_owned() })
-}
-
 /// Writes the state of `key` if it is still the one read as `version` (`None`: it did not exist). It is signed, unless
 /// it is [unsigned](State::is_unsigned).
 ///
@@ -423,10 +344,10 @@ pub async fn write(
         let failed = |reason| StateError::Key { app: key.display_name(), reason };
         annotations.insert(signature::ANNOTATION.to_owned(), signature.map_err(failed)?.into());
     }
-    if let Some(digest) = state.deployed_inputs()
+    if let Some(deployed) = list::deployed(&state)
         && let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut)
     {
-        annotations.insert(DEPLOYED.to_owned(), format!("{digest} {}", state.attempt.revisions).into());
+        annotations.insert(list::DEPLOYED.to_owned(), deployed.into());
     }
     let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "binaryData": data});
     let answer = match version {

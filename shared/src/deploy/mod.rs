@@ -10,6 +10,7 @@ pub mod selection;
 pub(crate) mod skip;
 pub mod trust;
 
+mod dependencies;
 mod manual;
 pub(crate) mod render_failure;
 mod select;
@@ -36,15 +37,15 @@ use crate::event::webhook_queue::WebhookQueue;
 use crate::notify::report::{self, AppSyncStatus};
 use crate::notify::reporter::Reporter;
 use crate::notify::subscribe::Subscriptions;
-use crate::reconcile::sync::dependencies::{Dependencies, DependencyStatus, ReadyCache};
+use crate::reconcile::sync::dependencies::ReadyCache;
 use crate::reconcile::sync::{self, Continuation, Deadlines, Resume, SyncOutcome};
-use crate::root::{Dependency, ResolvedApplication};
+use crate::root::ResolvedApplication;
 use crate::secret::Secrets;
 use crate::services::Services;
-use crate::source::github::GithubError;
 use crate::source::{Checkouts, Repo};
 use crate::time;
 use app_deletion::RemovedApplication;
+pub(crate) use dependencies::dependencies;
 use select::BranchHead;
 use statuses::Outcomes;
 
@@ -529,33 +530,6 @@ impl WebhookWorker {
             }
         }
     }
-}
-
-/// Resolves the applications that this one depends on. Fails where the dependencies are wrong, or can't be asked for.
-pub(crate) async fn dependencies(
-    engine: &Services,
-    member: &ResolvedApplication,
-    checkouts: &Checkouts,
-    known: &ReadyCache,
-) -> Result<Dependencies, Failure> {
-    let mut on = Vec::new();
-    let failed = |error: &GithubError| Failure::of(error, error.is_retryable());
-    for other in member.after.as_ref().map_err(|error| Failure::terminal(error))? {
-        let Dependency { instance, member } = &**other;
-        let (mut wanted, mut inputs_digests) = (Revisions::default(), Vec::new());
-        if member.is_automated() && !member.app.is_skipped {
-            wanted = member.tracked.resolve(checkouts).await.map_err(|error| failed(&error))?;
-            let keys = engine.state_keys().await.map_err(|error| Failure::retryable(&error))?;
-            let digests = inputs::digests((&engine.root.location, &keys), member, checkouts, &wanted).await;
-            inputs_digests = digests.map_err(|error| failed(&error))?;
-        }
-        let destination = &member.app.destination;
-        let found = engine.clusters.get(&destination.server, &destination.name).await;
-        let cluster = found.map_err(|error| Failure::of(&error, error.is_retryable()))?.cluster;
-        let key = prepare::owner(engine, member).key;
-        on.push(DependencyStatus { name: instance.clone(), key, cluster, wanted, inputs_digests });
-    }
-    Ok(Dependencies { on, known: ReadyCache::clone(known) })
 }
 
 /// The target of a commit status: repository, commit and cluster.
