@@ -9,6 +9,7 @@ mod context;
 mod directory;
 mod helm;
 mod kustomize;
+pub mod reach;
 mod references;
 
 use std::collections::BTreeSet;

@@ -14,7 +14,7 @@ mod settings;
 pub mod tracked;
 pub mod tree;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ use slipway_gitops::normalize::{NormalizeError, Normalizer};
 use slipway_gitops::sync_status::{COMPARE_OPTIONS, CompareOptions};
 
 use crate::app::depends::{self, DependsError};
-use crate::app::{self, Application, ClusterSecret, Destination, ProjectPermissions, Projects};
+use crate::app::{self, Application, ClusterSecret, ProjectPermissions, Projects};
 use crate::error::{Class, Failure, chain};
 use crate::notify::subscribe;
 use crate::render::BuildOptions;
@@ -62,16 +62,12 @@ pub struct ResolvedApplication {
 }
 
 /// An Application of the same root that others depend on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Dependency {
     /// Name in tracking ids and messages.
     pub instance: String,
-    /// Namespace and name.
-    pub identity: (String, String),
-    /// What it tracks, where sync is automated.
-    pub tracked: Option<TrackedSources>,
-    /// The cluster that keeps its state.
-    pub destination: Destination,
+    /// The Application, without its own dependencies.
+    pub member: ResolvedApplication,
 }
 
 impl ResolvedApplication {
@@ -102,12 +98,7 @@ impl ResolvedApplication {
     }
 
     fn as_dependency(&self) -> Dependency {
-        Dependency {
-            instance: self.instance(),
-            identity: self.identity(),
-            tracked: (self.is_automated() && !self.app.is_skipped).then(|| self.tracked.clone()),
-            destination: self.app.destination.clone(),
-        }
+        Dependency { instance: self.instance(), member: self.clone() }
     }
 
     /// Whether sync is automated.
@@ -234,10 +225,12 @@ fn arrange(members: &mut [ResolvedApplication]) {
     if order.iter().all(|before| before.as_ref().is_ok_and(|before| before.on.is_empty())) {
         return;
     }
-    let siblings: Vec<Arc<Dependency>> = members.iter().map(|member| Arc::new(member.as_dependency())).collect();
+    let wanted: BTreeSet<usize> = order.iter().flatten().flat_map(|before| before.on.iter().copied()).collect();
+    let others = wanted.into_iter().filter_map(|at| Some((at, Arc::new(members.get(at)?.as_dependency()))));
+    let others: BTreeMap<usize, Arc<Dependency>> = others.collect();
     for (member, before) in members.iter_mut().zip(order) {
         member.depth = before.as_ref().map_or(0, |before| before.depth);
-        member.after = before.map(|before| before.on.iter().filter_map(|at| siblings.get(*at).cloned()).collect());
+        member.after = before.map(|before| before.on.iter().filter_map(|at| others.get(at).cloned()).collect());
     }
 }
 

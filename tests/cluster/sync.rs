@@ -34,6 +34,7 @@ pub(crate) fn job(place: &Place, revision: &str, objects: Vec<Object>) -> SyncRe
         reported: 0,
         revisions: revision.into(),
         spec_digest: None,
+        inputs_digest: None,
         objects,
         warnings: Vec::new(),
         policy,

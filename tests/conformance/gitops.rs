@@ -16,10 +16,11 @@ use slipway::root::environments::{Folders, apart, environments};
 use slipway::root::fetch::read_tree;
 use slipway::root::places;
 use slipway::root::repositories::Repositories;
-use slipway::root::tree::TreeOptions;
+use slipway::root::tree::{ApplicationTree, TreeOptions};
 use slipway::source::RepoUrl;
 use slipway::source::github::Checkout;
 use slipway::source::verify::UnfetchedPaths;
+use slipway_manifest::Tree;
 
 use crate::framework::{Outcome, tree};
 
@@ -49,33 +50,46 @@ struct Found {
     problems: Vec<String>,
 }
 
-async fn checked(trees: &Path, url: &str, roots: &Value) -> Result<Found> {
+/// The files of the repository at `url`.
+pub(crate) fn files(trees: &Path, url: &str) -> Result<Tree> {
     let own: RepoUrl = url.parse()?;
-    let files = tree(&trees.join(format!("{}+{}", own.repo.owner(), own.repo.name())))?;
+    tree(&trees.join(format!("{}+{}", own.repo.owner(), own.repo.name())))
+}
+
+/// The trees of Applications in `checkout`, that of the repository `own`: one for each environment of its `roots`.
+pub(crate) async fn trees(
+    own: &RepoUrl,
+    checkout: &Arc<Checkout>,
+    roots: &Value,
+) -> Result<(Vec<ApplicationTree>, Repositories)> {
     let roots: Vec<String> =
         roots.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-    let environments = environments(&files, &roots)?;
-    let special = UnfetchedPaths::default();
-    let checkout = Arc::new(Checkout {
-        repo: own.repo.clone(),
-        sha: "0".repeat(40),
-        tree: Arc::new(files),
-        special,
-        held: Held::default(),
-    });
-    let mut repositories = Repositories::of_folder([own].into(), checkout);
+    let mut repositories = Repositories::of_folder([own.clone()].into(), Arc::clone(checkout));
     let options = TreeOptions { undeclared: Undeclared::Open, assumes_clusters: true, ..TreeOptions::default() };
-    let mut found = Found { applications: BTreeMap::new(), problems: Vec::new() };
-    let mut open: Vec<Folders> = environments;
+    let (mut trees, url) = (Vec::new(), own.to_string());
+    let mut open: Vec<Folders> = environments(&checkout.tree, &roots)?;
     while let Some(folders) = open.pop() {
         let places: Vec<_> =
-            folders.iter().map(|folder| places::of_folder(url, folder, "HEAD")).collect::<Result<_, _>>()?;
-        let tree = Arc::new(read_tree(&places, &mut repositories, &options, None).await?);
+            folders.iter().map(|folder| places::of_folder(&url, folder, "HEAD")).collect::<Result<_, _>>()?;
+        let tree = read_tree(&places, &mut repositories, &options, None).await?;
         let apart = apart(&folders, &tree.in_several_places);
         if apart.len() > 1 {
             open.extend(apart);
-            continue;
+        } else {
+            trees.push(tree);
         }
+    }
+    Ok((trees, repositories))
+}
+
+async fn checked(folder: &Path, url: &str, roots: &Value) -> Result<Found> {
+    let own: RepoUrl = url.parse()?;
+    let (tree, special) = (Arc::new(files(folder, url)?), UnfetchedPaths::default());
+    let (repo, sha) = (own.repo.clone(), "0".repeat(40));
+    let checkout = Arc::new(Checkout { repo, sha, tree, special, held: Held::default() });
+    let (trees, repositories) = trees(&own, &checkout, roots).await?;
+    let mut found = Found { applications: BTreeMap::new(), problems: Vec::new() };
+    for tree in trees.into_iter().map(Arc::new) {
         for checked in check::unexpanded(&tree) {
             found.applications.entry(checked.identity.1.clone()).or_default().push(checked);
         }

@@ -28,6 +28,7 @@ mod imageupdater;
 mod kustomize_corpus;
 mod kustomize_reference;
 mod kustomize_vectors;
+mod reach;
 mod semver;
 mod sprig;
 mod strvals;
@@ -39,6 +40,7 @@ suites! {
     imageupdater,
     kustomize_corpus,
     kustomize_vectors,
+    reach,
 }
 
 record_suites! {

@@ -121,7 +121,7 @@ async fn malformed_annotations_stop_nothing_and_end() {
     assert_eq!(flow.statuses()[0]["state"], "success");
 
     let (messages, writes) = (flow.messages().len(), writes(&flow));
-    flow.push("Elsewhere", &[("NOTES.md", "1")]);
+    flow.push("Elsewhere", &[("shop/NOTES.md", "1")]);
     flow.settle().await;
     assert_eq!((flow.messages().len(), flow.check().await), (messages, json!({"applications": {"shop": {}}})));
     assert_eq!(self::writes(&flow), writes, "nothing is written again");

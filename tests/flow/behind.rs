@@ -84,7 +84,7 @@ async fn a_commit_that_the_project_refuses_is_unknown_and_not_called_lost() {
 #[tokio::test]
 async fn a_push_that_the_cluster_never_heard_of_is_made_up_for() {
     let mut flow = Flow::deployed().await;
-    flow.push("Say hello", &[("NOTES.md", "hello")]);
+    flow.push("Say hello", &[("shop/NOTES.md", "hello")]);
     let message = flow.message().await;
     flow.sandbox.cluster.failures().arm(Failure {
         method: Some(Method::GET),

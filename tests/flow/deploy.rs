@@ -35,7 +35,7 @@ async fn a_push_is_deployed_healthy_told_once_and_recorded() {
 async fn a_push_without_effect_writes_and_says_nothing() {
     let mut flow = Flow::deployed().await;
     let before = flow.deployment()["metadata"]["resourceVersion"].clone();
-    flow.push("Say hello", &[("NOTES.md", "hello")]);
+    flow.push("Say hello", &[("shop/NOTES.md", "hello")]);
     flow.settle().await;
     assert_eq!(flow.deployment()["metadata"]["resourceVersion"], before);
     assert_eq!(flow.messages().len(), 1);
@@ -53,7 +53,7 @@ async fn no_sync_begins_while_the_cluster_does_not_answer() {
             "application/merge-patch+json",
             &json!({"spec": {"replicas": 5}}),
         );
-        flow.push("Say hello", &[("NOTES.md", "hello")]);
+        flow.push("Say hello", &[("shop/NOTES.md", "hello")]);
         let message = flow.message().await;
         flow.sandbox.cluster.failures().arm(Failure {
             method: Some(method),

@@ -60,7 +60,7 @@ async fn a_deleted_object_and_a_changed_secret_are_told_without_values() {
 #[tokio::test]
 async fn a_push_that_got_lost_is_made_up_for_once() {
     let mut flow = Flow::deployed().await;
-    flow.push("Lost", &[("NOTES.md", "hello")]);
+    flow.push("Lost", &[("shop/NOTES.md", "hello")]);
     flow.next_webhook();
     let head = flow.sandbox.head().unwrap().unwrap().to_string();
     assert_eq!(flow.check().await["applications"]["shop"]["behind"], json!(head));

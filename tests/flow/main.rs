@@ -27,6 +27,7 @@ mod namespace;
 mod outage;
 mod project;
 mod promises;
+mod reach;
 mod report;
 mod retry;
 mod rotation;

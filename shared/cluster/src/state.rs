@@ -5,6 +5,7 @@
 //! kubernetes/enhancements.
 
 mod attempt;
+mod list;
 mod newest;
 mod packed;
 mod signature;
@@ -12,7 +13,7 @@ mod signature;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{DeleteParams, PostParams};
 use kube::core::Request;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ use sha2::{Digest as _, Sha256};
 use slipway_manifest::{Object, ObjectId};
 
 pub use attempt::{Attempt, Reached};
+pub use list::{Deployed, list, list_deployed};
 pub(crate) use newest::Newest;
 pub use signature::Signer;
 
@@ -309,23 +311,6 @@ impl HeaderReader {
     }
 }
 
-/// Lists the applications that have a state in this cluster.
-pub async fn list(cluster: &Cluster) -> Result<Vec<AppKey>, ApiError> {
-    let params = ListParams::default().labels("applyset.kubernetes.io/id,app.kubernetes.io/managed-by=slipway");
-    let list = cluster.send(config_maps().list_metadata(&params)).await?.body;
-    let items = list.get("items").and_then(Value::as_array).into_iter().flatten();
-    let mut keys: Vec<AppKey> = items
-        .filter_map(|item| {
-            let annotation = |key: &str| item.pointer("/metadata/annotations")?.get(key)?.as_str();
-            let (namespace, name) = annotation("slipway.dev/application")?.split_once('/')?;
-            let root = annotation("slipway.dev/root")?.to_owned();
-            Some(AppKey { root, namespace: namespace.to_owned(), name: name.to_owned() })
-        })
-        .collect();
-    keys.sort();
-    Ok(keys)
-}
-
 /// Writes the state of `key` if it is still the one read as `version` (`None`: it did not exist). It is signed, unless
 /// it is [unsigned](State::is_unsigned).
 ///
@@ -358,6 +343,11 @@ pub async fn write(
         let signature = Box::pin(signer.sign(key, &data)).await;
         let failed = |reason| StateError::Key { app: key.display_name(), reason };
         annotations.insert(signature::ANNOTATION.to_owned(), signature.map_err(failed)?.into());
+    }
+    if let Some(deployed) = list::deployed(&state)
+        && let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut)
+    {
+        annotations.insert(list::DEPLOYED.to_owned(), deployed.into());
     }
     let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "binaryData": data});
     let answer = match version {

@@ -267,14 +267,24 @@ impl Tree {
 
     /// Paths of all files below the folder `path`, sorted; symlinks are not followed and not listed.
     pub fn files_below(&self, path: &str) -> Result<impl Iterator<Item = &str>, TreeError> {
+        let files = self.entries_below(path)?.filter(|(_, entry)| matches!(entry, Entry::File(_)));
+        Ok(files.map(|(path, _)| path))
+    }
+
+    /// The symlinks below the folder `path`, as of [`Tree::links`]; those behind them are not listed.
+    pub fn links_below(&self, path: &str) -> Result<impl Iterator<Item = (&str, &str)>, TreeError> {
+        let below = if self.has_links { Some(self.entries_below(path)?) } else { None };
+        Ok(below.into_iter().flatten().filter_map(|(path, entry)| match entry {
+            Entry::Link(target) => Some((path, target.as_str())),
+            Entry::File(_) => None,
+        }))
+    }
+
+    fn entries_below(&self, path: &str) -> Result<impl Iterator<Item = (&str, &Entry)>, TreeError> {
         let real = self.resolve(path)?;
         let prefix = if real.is_empty() { real } else { real + "/" };
-        Ok(self
-            .entries
-            .range(prefix.clone()..)
-            .take_while(move |(path, _)| path.starts_with(&prefix))
-            .filter(|(_, entry)| matches!(entry, Entry::File(_)))
-            .map(|(path, _)| path.as_str()))
+        let below = self.entries.range(prefix.clone()..).take_while(move |(path, _)| path.starts_with(&prefix));
+        Ok(below.map(|(path, entry)| (path.as_str(), entry)))
     }
 
     /// Symlinks as (path, target), sorted by path.

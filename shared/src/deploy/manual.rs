@@ -73,6 +73,7 @@ async fn compare_live(
     };
     if outcome.phase == AppSyncStatus::Healthy {
         state.attempt.reach(&request.revisions, request.spec_digest.as_deref(), Reached::All);
+        state.attempt.inputs_digest.clone_from(&request.inputs_digest);
     }
     let told = ReportedOutOfSync(digest(request, &outcome, &compared));
     if ReportedOutOfSync::of(&state).as_ref() != Some(&told) && outcome.phase != AppSyncStatus::Healthy {

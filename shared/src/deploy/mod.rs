@@ -3,12 +3,14 @@
 //! no harm.
 
 pub mod app_deletion;
+pub mod inputs;
 pub mod lookups;
 pub mod prepare;
 pub mod selection;
 pub(crate) mod skip;
 pub mod trust;
 
+mod dependencies;
 mod manual;
 pub(crate) mod render_failure;
 mod select;
@@ -21,7 +23,6 @@ use std::time::Duration;
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use slipway_cluster::state::AppKey;
 use slipway_gitops::Revisions;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -36,15 +37,17 @@ use crate::event::webhook_queue::WebhookQueue;
 use crate::notify::report::{self, AppSyncStatus};
 use crate::notify::reporter::Reporter;
 use crate::notify::subscribe::Subscriptions;
-use crate::reconcile::sync::dependencies::{Dependencies, DependencyStatus, ReadyCache};
+use crate::reconcile::sync::dependencies::ReadyCache;
 use crate::reconcile::sync::{self, Continuation, Deadlines, Resume, SyncOutcome};
-use crate::root::{Dependency, ResolvedApplication};
+use crate::root::ResolvedApplication;
 use crate::secret::Secrets;
 use crate::services::Services;
 use crate::source::{Checkouts, Repo};
 use crate::time;
 use app_deletion::RemovedApplication;
+pub(crate) use dependencies::dependencies;
 use select::BranchHead;
+use statuses::Outcomes;
 
 /// Applications that are synced concurrently: most of them wait for the cluster at any moment.
 const APPLICATION_CONCURRENCY: usize = 32;
@@ -246,7 +249,7 @@ impl WebhookWorker {
         }
     }
 
-    /// Selects the applications that track the branch, each with its commit.
+    /// Selects the applications that track the branch, each with its commit; those that it changes nothing for apart.
     async fn select(&self, push: &Push) -> Result<PushBatch, Failure> {
         let checkouts = Checkouts::new(self.engine.github.clone());
         let reference = format!("heads/{}", push.branch());
@@ -274,10 +277,16 @@ impl WebhookWorker {
             members.push(member);
         }
         members.sort_by_key(|member| member.depth);
+        let keys = self.engine.state_keys().await.map_err(|error| Failure::retryable(&error))?;
+        let known = Box::pin(inputs::deployed(&self.engine, &members)).await;
+        let location = &self.engine.root.location;
+        let named = Box::pin(inputs::unchanged((location, &keys), &members, &known, &head, &checkouts)).await;
+        let (unchanged, members) = members.into_iter().partition(|member| named.contains(&member.instance()));
         let reporter = self.engine.reporter();
         let projects = root.projects;
         let branch = BranchHead { repo: push.repo.clone(), reference, head };
-        Ok(PushBatch { members, reporter, removed, projects, waiting, ..PushBatch::new(checkouts, vec![branch]) })
+        let batch = PushBatch::new(checkouts, vec![branch]);
+        Ok(PushBatch { members, unchanged, reporter, removed, projects, waiting, ..batch })
     }
 
     async fn sync_applications(&self, work: PushBatch, until: Instant, id: &str) -> Summary {
@@ -295,14 +304,21 @@ impl WebhookWorker {
             never = self.watch_branches(work, &moved) => match never {},
         };
         let mut summary = Summary::default();
-        let mut outcomes: BTreeMap<CommitStatusTarget, Vec<(&str, &SyncOutcome)>> = BTreeMap::new();
+        let mut outcomes: BTreeMap<CommitStatusTarget, Outcomes<'_>> = BTreeMap::new();
         for (app, targets, outcome) in &done {
             summary.retry |= outcome.retry;
             summary.retry |= !self.enqueue_continuation(app, outcome).await;
             for target in targets {
-                outcomes.entry(target.clone()).or_default().push((app, outcome));
+                outcomes.entry(target.clone()).or_default().done.push((app, outcome));
             }
         }
+        for member in &work.unchanged {
+            let Ok(heads) = member.tracked.resolve(&work.checkouts).await else { continue };
+            for target in self.targets(member, &heads, &select::moved(member, &heads, &work.branches)) {
+                outcomes.entry(target).or_default().unchanged.insert(member.instance());
+            }
+        }
+        tracing::info!(applications = work.unchanged.len(), "unchanged");
         self.requeue_dependents(work, &done).await;
         for removed in &work.removed {
             let times = self.times(until, work.members.is_empty());
@@ -347,7 +363,8 @@ impl WebhookWorker {
 
     /// Requeues the applications that wait for one that was just synced and that are not part of this batch.
     async fn requeue_dependents(&self, work: &PushBatch, done: &[(String, Vec<CommitStatusTarget>, SyncOutcome)]) {
-        let here: BTreeSet<String> = work.members.iter().map(ResolvedApplication::instance).collect();
+        let here = work.members.iter().chain(&work.unchanged);
+        let here: BTreeSet<String> = here.map(ResolvedApplication::instance).collect();
         let well = done
             .iter()
             .filter(|(_, _, outcome)| outcome.phase == AppSyncStatus::Healthy && !outcome.changes.is_empty());
@@ -417,10 +434,7 @@ impl WebhookWorker {
             let outcome = SyncOutcome::failed(chain(&error), error.is_retryable());
             return (self.report(member, told, reporter, outcome, id).await, Vec::new());
         }
-        let label = self.engine.clusters.display_name(&member.permit.cluster);
-        let pairs = member.tracked.at(&revisions).into_iter().flatten().enumerate();
-        let pairs = pairs.filter(|(at, _)| moved.contains(at));
-        let targets = pairs.map(|(_, (source, sha))| (source.repo.clone(), sha.to_owned(), label.to_owned())).collect();
+        let targets = self.targets(member, &revisions, &moved);
         if member.is_automated()
             && let Some(held) = member.blocked_by_window(false, Timestamp::now())
         {
@@ -455,6 +469,14 @@ impl WebhookWorker {
             }
         };
         (outcome, targets)
+    }
+
+    /// The commit statuses that tell of `member` at `revisions`, of whose sources those at the places `moved` did.
+    fn targets(&self, member: &ResolvedApplication, revisions: &Revisions, moved: &[usize]) -> Vec<CommitStatusTarget> {
+        let label = self.engine.clusters.display_name(&member.permit.cluster);
+        let pairs = member.tracked.at(revisions).into_iter().flatten().enumerate();
+        let pairs = pairs.filter(|(at, _)| moved.contains(at));
+        pairs.map(|(_, (source, sha))| (source.repo.clone(), sha.to_owned(), label.to_owned())).collect()
     }
 
     /// Derives the deadlines of this invocation.
@@ -510,32 +532,6 @@ impl WebhookWorker {
     }
 }
 
-/// Resolves the applications that this one depends on. Fails where the dependencies are wrong, or can't be asked for.
-pub(crate) async fn dependencies(
-    engine: &Services,
-    member: &ResolvedApplication,
-    checkouts: &Checkouts,
-    known: &ReadyCache,
-) -> Result<Dependencies, Failure> {
-    let mut on = Vec::new();
-    for sibling in member.after.as_ref().map_err(|error| Failure::terminal(error))? {
-        let Dependency { instance, identity, tracked, destination } = &**sibling;
-        let wanted = match tracked {
-            Some(tracked) => {
-                let heads = tracked.resolve(checkouts).await;
-                heads.map_err(|error| Failure::of(&error, error.is_retryable()))?
-            }
-            None => Revisions::default(),
-        };
-        let found = engine.clusters.get(&destination.server, &destination.name).await;
-        let cluster = found.map_err(|error| Failure::of(&error, error.is_retryable()))?.cluster;
-        let (namespace, name) = identity.clone();
-        let key = AppKey { root: engine.root.location.to_string(), namespace, name };
-        on.push(DependencyStatus { name: instance.clone(), key, cluster, wanted });
-    }
-    Ok(Dependencies { on, known: ReadyCache::clone(known) })
-}
-
 /// The target of a commit status: repository, commit and cluster.
 type CommitStatusTarget = (Repo, String, String);
 
@@ -544,6 +540,8 @@ struct PushBatch {
     /// The branch that was pushed, or all that the one application tracks.
     branches: Vec<BranchHead>,
     members: Vec<ResolvedApplication>,
+    /// Applications for which the push changes nothing: they are only counted.
+    unchanged: Vec<ResolvedApplication>,
     reporter: Option<Reporter>,
     /// The id of the operation to resume, where the batch is not a new commit.
     resume_operation: Option<String>,
@@ -567,6 +565,7 @@ impl PushBatch {
             checkouts,
             branches,
             members,
+            unchanged: Vec::new(),
             reporter: None,
             resume_operation: None,
             removed,

@@ -20,6 +20,7 @@ use slipway_gitops::{GroupVersionKind, Revisions};
 use slipway_manifest::Object;
 use slipway_manifest::names::{self, NameError};
 
+use super::inputs;
 use super::lookups::{self, LookupError};
 use crate::app::project::Denied;
 use crate::app::{Application, ProjectPermissions, Source, skip};
@@ -133,6 +134,8 @@ pub struct Render {
     pub source_types: SourceTypes,
     /// The time of the first deployment, where a chart could use it.
     pub first: Option<Timestamp>,
+    /// Whether a chart looked objects of the cluster up.
+    pub has_lookups: bool,
 }
 
 /// Fetches and renders every source of `member`, each at its commit of `revisions`. `destination` is the cluster's
@@ -200,7 +203,8 @@ pub async fn render(
         SourceTypes { source_types: files.iter().map(name).collect(), ..SourceTypes::default() }
     };
     let first = has_charts.then_some(context.facts.now);
-    Ok(Render { objects, warnings, has_declarations, source_types, first })
+    let has_lookups = !context.facts.lookups.is_empty();
+    Ok(Render { objects, warnings, has_declarations, source_types, first, has_lookups })
 }
 
 /// Renders one source: `app` has it as its only one. What charts look up is added to the facts of `context`.
@@ -284,7 +288,7 @@ pub async fn prepare(
     let app = &member.app;
     let destination = engine.clusters.get(&app.destination.server, &app.destination.name).await?;
     let render = Box::pin(render(engine, member, checkouts, revisions, &destination.name, &destination.cluster));
-    let Render { objects, warnings: rendered, has_declarations, source_types, first } = render.await?;
+    let Render { objects, warnings: rendered, has_declarations, source_types, first, has_lookups } = render.await?;
     let mut policy = policy_of(app);
     // The Applications that it declares are its objects in Argo CD: it is not empty.
     policy.allow_empty |= has_declarations;
@@ -293,13 +297,23 @@ pub async fn prepare(
     let subscriptions = Subscriptions::of(&app.object);
     warnings.extend(subscriptions.ignored.clone());
     let about = application_summary(engine, member, revisions, &objects);
+    let keys = engine.state_keys().await.ok();
+    let inputs_digest = match &keys {
+        // What the cluster answers is another input, which may change any time.
+        Some(keys) if !has_lookups => {
+            let digests = inputs::digests((&engine.root.location, keys), member, checkouts, revisions).await?;
+            digests.into_iter().next()
+        }
+        _ => None,
+    };
     Ok(SyncRequest {
         owner: owner(engine, member),
         destination,
         repos: member.tracked.iter().map(|source| source.repo.to_string()).collect(),
         reported: member.app.first_with_manifests(),
         revisions: revisions.clone(),
-        spec_digest: engine.state_key().await.ok().and_then(|key| spec_digest(&key, app)),
+        spec_digest: keys.and_then(|keys| spec_digest(&keys.current, app)),
+        inputs_digest,
         objects,
         warnings,
         policy,
@@ -339,6 +353,7 @@ pub fn for_deletion(
         reported: 0,
         revisions: deployed(state),
         spec_digest: None,
+        inputs_digest: None,
         objects: Vec::new(),
         warnings: Vec::new(),
         policy: member.map(|member| policy_of(&member.app)).unwrap_or_default(),

@@ -54,8 +54,9 @@ pub(super) fn reported(member: &ResolvedApplication, moved: &[usize]) -> usize {
     if moved.contains(&main) { main } else { moved.first().copied().unwrap_or(main) }
 }
 
-/// Derives the state and description of a commit status: the worst application decides.
-pub(super) fn commit_status(outcomes: &[&SyncOutcome]) -> (CommitState, String) {
+/// Derives the state and description of a commit status: the worst application decides, of those that are not
+/// `unchanged`.
+pub(super) fn commit_status(outcomes: &[&SyncOutcome], unchanged: usize) -> (CommitState, String) {
     let count = |phase: AppSyncStatus| outcomes.iter().filter(|outcome| outcome.phase == phase).count();
     let (failed, waiting, healthy) =
         (count(AppSyncStatus::Failed), count(AppSyncStatus::Waiting), count(AppSyncStatus::Healthy));
@@ -73,6 +74,7 @@ pub(super) fn commit_status(outcomes: &[&SyncOutcome]) -> (CommitState, String) 
         (queued, "waiting for dependencies"),
         (manual, "out of sync, needs manual sync"),
         (healthy, "deployed"),
+        (unchanged, "unchanged"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)
@@ -191,11 +193,12 @@ mod tests {
         let outcome = |phase| SyncOutcome { phase, ..SyncOutcome::failed(String::new(), false) };
         let (bad, slow, good) =
             (outcome(AppSyncStatus::Failed), outcome(AppSyncStatus::Waiting), outcome(AppSyncStatus::Healthy));
-        assert_eq!(commit_status(&[&good, &good]), (CommitState::Success, "Applications: 2 deployed".to_owned()));
-        assert_eq!(commit_status(&[&good, &slow]).0, CommitState::Pending);
+        assert_eq!(commit_status(&[&good, &good], 0), (CommitState::Success, "Applications: 2 deployed".to_owned()));
+        assert_eq!(commit_status(&[], 3), (CommitState::Success, "Applications: 3 unchanged".to_owned()));
+        assert_eq!(commit_status(&[&good, &slow], 0).0, CommitState::Pending);
         assert_eq!(
-            commit_status(&[&good, &slow, &bad]),
-            (CommitState::Failure, "Applications: 1 failed, 1 not healthy yet, 1 deployed".to_owned())
+            commit_status(&[&good, &slow, &bad], 2),
+            (CommitState::Failure, "Applications: 1 failed, 1 not healthy yet, 1 deployed, 2 unchanged".to_owned())
         );
     }
 }

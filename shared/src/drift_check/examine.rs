@@ -17,7 +17,7 @@ use slipway_gitops::status::COMPARISON_ERROR;
 
 use super::self_heal::{self, SelfHealDecision};
 use super::{CheckError, DriftChecker, DriftReport, is_overdue, now, pending};
-use crate::deploy::{prepare, trust};
+use crate::deploy::{inputs, prepare, trust};
 use crate::notify::report::{self, Drift};
 use crate::reconcile::comparison::{AppComparison, Scope, differences};
 use crate::reconcile::drift::{self, FingerprintKey};
@@ -72,12 +72,14 @@ pub(super) struct Version {
     spec_digest: Option<String>,
     /// The digest under the key before its last rotation: a rotation makes no other version.
     former_digest: Option<String>,
+    /// The digests of all that is deployed there; none where the heads are what was tried.
+    inputs_digests: Vec<String>,
 }
 
 impl Version {
     /// Whether `attempt` was one to bring the application here.
     pub(super) fn is_tried_by(&self, attempt: &Attempt) -> bool {
-        self.has_spec_of(attempt) && attempt.revisions == self.heads
+        self.has_spec_of(attempt) && attempt.revisions == self.heads || attempt.has_deployed(&self.inputs_digests)
     }
 
     /// Whether `attempt` was one with this spec, of whatever commit.
@@ -153,8 +155,13 @@ impl DriftChecker {
         let digest = |key: &SecretString| prepare::spec_digest(key, &app.app);
         let FingerprintKey(keys) = key;
         let (spec_digest, former_digest) = (digest(&keys.current), keys.previous.as_ref().and_then(digest));
-        let head = Version { heads, spec_digest, former_digest };
         let revisions = state.attempt.revisions.clone();
+        let inputs_digests = if heads == revisions || state.attempt.inputs_digest.is_none() {
+            Vec::new()
+        } else {
+            inputs::digests((&self.engine.root.location, keys), app, checkouts, &heads).await?
+        };
+        let head = Version { heads, spec_digest, former_digest, inputs_digests };
         let nothing = match app.tracked.at(&revisions) {
             _ if revisions.is_empty() => Some("not deployed yet"),
             Some(_) => None,
@@ -165,7 +172,9 @@ impl DriftChecker {
             behind(app, head, state, &mut examination);
             return Ok(examination);
         }
-        let render = Box::pin(prepare::render(&self.engine, app, checkouts, &revisions, destination, cluster));
+        // The heads render to the same, and are at hand: each application may have been deployed from another commit.
+        let at = if state.attempt.has_deployed(&head.inputs_digests) { &head.heads } else { &revisions };
+        let render = Box::pin(prepare::render(&self.engine, app, checkouts, at, destination, cluster));
         let objects = render.await?.objects;
         let (rules, checks) = (app.rules()?, app.checks());
         let scope = Scope {

@@ -209,6 +209,8 @@ pub struct SyncRequest {
     pub revisions: Revisions,
     /// Tells one `spec` of the Application from another without saying what is in it; `None` where no key is at hand.
     pub spec_digest: Option<String>,
+    /// Tells everything that the sync depends on from anything else; `None` where that is not known.
+    pub inputs_digest: Option<String>,
     /// Everything rendered from them.
     pub objects: Vec<Object>,
     /// Warnings of the render.

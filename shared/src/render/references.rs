@@ -23,17 +23,11 @@ pub(super) fn with_value_files<'t>(
         return Ok(Cow::Borrowed(tree));
     }
     let mut changed = tree.clone();
-    let list = |field: &str| helm.get(field).and_then(Value::as_array).into_iter().flatten();
-    let files = list("valueFiles").filter_map(Value::as_str);
-    let files = files.chain(list("fileParameters").filter_map(|parameter| parameter.get("path")?.as_str()));
-    for (reference, path) in files.filter_map(argo::reference) {
+    for (reference, path) in value_files(helm).filter_map(argo::reference) {
         let name = reference.trim_start_matches('$');
         let Some(checkout) = context.references.get(name) else { continue };
         changed.insert(&format!("{reference}/{MARKER}"), Vec::new())?;
-        // What has wildcards or variables may be any file below.
-        let fixed = path.find(['*', '?', '[', '$']).map(|at| path.get(..at).unwrap_or_default());
-        let below = fixed.map(|fixed| fixed.rsplit_once('/').map_or("", |(folder, _)| folder));
-        let paths: Vec<String> = match below {
+        let paths: Vec<String> = match fixed_part(path) {
             Some(folder) => checkout.tree.files_below(folder.trim_start_matches('/'))?.map(str::to_owned).collect(),
             None => vec![path.trim_start_matches('/').to_owned()],
         };
@@ -42,6 +36,19 @@ pub(super) fn with_value_files<'t>(
         }
     }
     Ok(Cow::Owned(changed))
+}
+
+/// The files that `helm` names in `valueFiles` and `fileParameters`, as written.
+pub(super) fn value_files(helm: &Value) -> impl Iterator<Item = &str> {
+    let list = |field: &str| helm.get(field).and_then(Value::as_array).into_iter().flatten();
+    let files = list("valueFiles").filter_map(Value::as_str);
+    files.chain(list("fileParameters").filter_map(|parameter| parameter.get("path")?.as_str()))
+}
+
+/// The folder below which a `path` with wildcards or variables may be any file; `None` for a path without.
+pub(super) fn fixed_part(path: &str) -> Option<&str> {
+    let fixed = path.find(['*', '?', '[', '$']).and_then(|at| path.get(..at))?;
+    Some(fixed.rsplit_once('/').map_or("", |(folder, _)| folder))
 }
 
 fn lend(tree: &mut Tree, reference: &str, checkout: &Checkout, path: &str) -> Result<(), RenderError> {

@@ -13,6 +13,7 @@ use super::Repo;
 use super::github::{Checkout, GitHub, GithubError};
 use super::verify::UnfetchedPaths;
 use crate::memory::{Held, Memory};
+use crate::render::reach::{Memo, Reaches};
 use crate::time;
 
 /// How long a fetch waits for memory that other applications of the event hold: about what one of them takes to render.
@@ -30,6 +31,7 @@ pub struct Checkouts {
     revisions: Cells<(Repo, String), String>,
     commits: Cells<(Repo, String), Arc<Checkout>>,
     ancestors: Cells<(Repo, String, String), bool>,
+    reaches: Cells<(Repo, String), Arc<Memo>>,
     local: Option<Arc<Checkout>>,
 }
 
@@ -41,6 +43,7 @@ impl Checkouts {
             revisions: Mutex::default(),
             commits: Mutex::default(),
             ancestors: Mutex::default(),
+            reaches: Mutex::default(),
             local: None,
         }
     }
@@ -126,6 +129,13 @@ impl Checkouts {
             }
         };
         cell.get_or_try_init(fetch).await.cloned()
+    }
+
+    /// What can be reached of the commit `sha`, whose files are fetched. What was found out is remembered without them.
+    pub async fn reaches(&self, repo: &Repo, sha: &str) -> Result<Reaches, GithubError> {
+        let cell = cell(&self.reaches, (repo.clone(), sha.to_owned())).await;
+        let memo = cell.get_or_init(async || Arc::default()).await;
+        Ok(Reaches::new(self.get(repo, sha).await?, Arc::clone(memo)))
     }
 
     /// Waits until others need less memory than now; not where that takes longer than `until`.

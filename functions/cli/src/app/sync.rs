@@ -178,7 +178,7 @@ async fn carry_out(member: &ResolvedApplication, request: SyncRequest, manner: &
     }
     // The functions have another key: their digests say nothing of ours.
     let initiator = person(&request.destination.cluster).await;
-    let request = SyncRequest { initiator, spec_digest: None, ..request };
+    let request = SyncRequest { initiator, spec_digest: None, inputs_digest: None, ..request };
     // An unlimited timeout is a day.
     let limit = if manner.timeout == 0 { time::LONGEST } else { Duration::from_secs(manner.timeout) };
     let holder = format!("slipway-cli-{}-{}", std::process::id(), Timestamp::now().as_millisecond());

@@ -30,6 +30,11 @@ pub struct Attempt {
     /// The Application's `spec` that it was tried with, as a keyed digest; `None` where it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spec_digest: Option<String>,
+    /// All that it was tried with, as a keyed digest: the Application, its project and settings, and what its render
+    /// can reach of the commits. At another commit with the same digest nothing is different. `None` where it is not
+    /// known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inputs_digest: Option<String>,
 }
 
 impl Attempt {
@@ -44,19 +49,24 @@ impl Attempt {
         self.revisions.is_empty()
     }
 
+    /// Whether it applied completely what has one of these [`inputs_digest`](Self::inputs_digest)s.
+    pub fn has_deployed(&self, inputs_digests: &[String]) -> bool {
+        self.reached == Reached::All && self.inputs_digest.as_ref().is_some_and(|known| inputs_digests.contains(known))
+    }
+
     /// Records how far the commits were applied with the `spec` of this digest; never less than before for the same
-    /// attempt.
+    /// attempt. Its inputs are not known then.
     pub fn reach(&mut self, revisions: &Revisions, spec_digest: Option<&str>, reached: Reached) {
         let before = if self.is_of(revisions, spec_digest) { self.reached } else { reached };
         let spec_digest = spec_digest.map(str::to_owned);
-        *self = Self { revisions: revisions.clone(), reached: before.max(reached), spec_digest };
+        *self = Self { revisions: revisions.clone(), reached: before.max(reached), spec_digest, inputs_digest: None };
     }
 
     /// Derives it from a status of an older version, whose history held every commit that the cluster was seen at.
     pub(super) fn of(status: &Status) -> Self {
         let deployed = status.history.last().map(|last| &last.revisions).filter(|last| !last.is_empty());
-        let all =
-            |revisions: &Revisions| Self { revisions: revisions.clone(), reached: Reached::All, spec_digest: None };
+        let of = |revisions: &Revisions, reached| Self { revisions: revisions.clone(), reached, ..Self::default() };
+        let all = |revisions: &Revisions| of(revisions, Reached::All);
         if let Some(deployed) = deployed.filter(|deployed| **deployed == status.sync.revisions) {
             return all(deployed);
         }
@@ -69,7 +79,7 @@ impl Attempt {
                     (false, OperationPhase::Succeeded) => Reached::All,
                     (false, _) => Reached::Tried,
                 };
-                Self { revisions: revisions.clone(), reached, spec_digest: None }
+                of(revisions, reached)
             }
             None => deployed.map(all).unwrap_or_default(),
         }
@@ -91,7 +101,7 @@ mod tests {
             ("b", Reached::Tried, Reached::Tried),
         ] {
             attempt.reach(&revision.into(), None, reached);
-            assert_eq!(attempt, Attempt { revisions: revision.into(), reached: expected, spec_digest: None });
+            assert_eq!(attempt, Attempt { revisions: revision.into(), reached: expected, ..Attempt::default() });
         }
     }
 

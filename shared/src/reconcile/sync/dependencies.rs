@@ -44,6 +44,9 @@ pub struct DependencyStatus {
     pub cluster: Cluster,
     /// The commits that it has to be at; empty for one with manual sync, whose commits a person chooses.
     pub wanted: Revisions,
+    /// The [digests](slipway_cluster::state::Attempt::inputs_digest) of what it is deployed from there: where that is
+    /// deployed already, it stays at other commits.
+    pub inputs_digests: Vec<String>,
 }
 
 impl DependencyStatus {
@@ -56,12 +59,15 @@ impl DependencyStatus {
     fn status(&self, state: Option<&(State, bool)>) -> Seen {
         let waits =
             |how: &dyn std::fmt::Display| Seen::Waiting(format!("waiting for application {} ({how})", self.name));
-        let Some((State { status, operation, .. }, is_used)) = state else { return waits(&Health::Missing) };
+        let Some((State { status, operation, attempt, .. }, is_used)) = state else { return waits(&Health::Missing) };
         if !is_used {
             let name = self.key.object_name();
             return waits(&format_args!("ConfigMap/{STATE_NAMESPACE}/{name} is not signed by Slipway"));
         }
-        let is_meant = |revisions: &Revisions| self.wanted.is_empty() || *revisions == self.wanted;
+        let is_meant = |revisions: &Revisions| {
+            let is_same = *revisions == attempt.revisions && attempt.has_deployed(&self.inputs_digests);
+            self.wanted.is_empty() || *revisions == self.wanted || is_same
+        };
         if operation.is_some() {
             return waits(&Health::Progressing);
         }

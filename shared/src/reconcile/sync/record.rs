@@ -235,8 +235,9 @@ impl SyncExecutor<'_> {
 
     /// Notes how far the commit got, as the Application asks for it now.
     pub(super) fn reach(&mut self, reached: Reached) {
-        let SyncRequest { revisions, spec_digest, .. } = self.request;
+        let SyncRequest { revisions, spec_digest, inputs_digest, .. } = self.request;
         self.state.attempt.reach(revisions, spec_digest.as_deref(), reached);
+        self.state.attempt.inputs_digest.clone_from(inputs_digest);
     }
 
     /// What the project refuses was tried for that, and how the cluster differs from it is not known.

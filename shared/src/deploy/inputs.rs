@@ -1,0 +1,96 @@
+//! Tells by a keyed digest what an application is deployed from: its Application, project and settings, and what its
+//! render can reach of the commits. Where the digest is that of the last complete sync, nothing is to be done.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+use sha2::Sha256;
+use slipway_cluster::state::{self, AppKey, Deployed};
+use slipway_gitops::Revisions;
+
+use crate::error::chain;
+use crate::render::reach;
+use crate::root::ResolvedApplication;
+use crate::root::tracked::TrackedSource;
+use crate::secret::StateKeys;
+use crate::services::Services;
+use crate::source::github::GithubError;
+use crate::source::{Checkouts, Location};
+
+/// The digests of `member` of the root `root` at the commits `revisions`, one under each of the `keys`; none where the
+/// commits are of other sources than it has. An error where a commit can't be fetched.
+pub async fn digests(
+    (root, keys): (&Location, &StateKeys),
+    member: &ResolvedApplication,
+    checkouts: &Checkouts,
+    revisions: &Revisions,
+) -> Result<Vec<String>, GithubError> {
+    let Some(tracked) = member.tracked.at(revisions) else { return Ok(Vec::new()) };
+    let mut reaches = Vec::new();
+    for (TrackedSource { repo, .. }, commit) in tracked {
+        reaches.push(checkouts.reaches(repo, commit).await?);
+    }
+    let (owner, reach) = (key_of(root, member), reach::digest(&member.app, &reaches));
+    let keys = [Some(&keys.current), keys.previous.as_ref()];
+    Ok(keys.into_iter().flatten().filter_map(|key| digest(key, &owner, member, &reach)).collect())
+}
+
+fn key_of(root: &Location, member: &ResolvedApplication) -> AppKey {
+    let (namespace, name) = member.identity();
+    AppKey { root: root.to_string(), namespace, name }
+}
+
+/// `None` for a key of no use. Everything of `member` counts that its sync depends on, and what its state records of it.
+fn digest(key: &SecretString, owner: &AppKey, member: &ResolvedApplication, reach: &str) -> Option<String> {
+    let key = Some(key.expose_secret().as_bytes()).filter(|key| !key.is_empty())?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+    let (object, AppKey { root, namespace, name }) = (&member.app.object, owner);
+    let given = json!(["slipway inputs 1", root, namespace, name, object.metadata(), object.get("spec"), reach]);
+    mac.update(given.to_string().as_bytes());
+    mac.update(format!("{:?} {:?} {}", member.permit, member.build, member.is_kept).as_bytes());
+    Some(hex::encode(mac.finalize().into_bytes()))
+}
+
+/// Names those of `members` for which the heads of their sources change nothing: all that they depend on is as it was
+/// when they were `deployed`, and they are Synced. Not one that was deployed from the commit `pushed` itself, whose report
+/// may still be missing. Whatever can't be found out counts as changed.
+pub async fn unchanged(
+    (root, keys): (&Location, &StateKeys),
+    members: &[ResolvedApplication],
+    deployed: &BTreeMap<AppKey, Deployed>,
+    pushed: &str,
+    checkouts: &Checkouts,
+) -> BTreeSet<String> {
+    let mut unchanged = BTreeSet::new();
+    for member in members.iter().filter(|member| !member.app.is_skipped && member.permit.denied.is_none()) {
+        let known = deployed.get(&key_of(root, member)).filter(|known| !known.revisions.contains(pushed));
+        let Some(known) = known else { continue };
+        let Ok(heads) = member.tracked.resolve(checkouts).await else { continue };
+        let now = digests((root, keys), member, checkouts, &heads).await;
+        if now.is_ok_and(|digests| digests.contains(&known.inputs_digest)) {
+            unchanged.insert(member.instance());
+        }
+    }
+    unchanged
+}
+
+/// What is deployed in the clusters of `members`, as far as it can be listed: what is wrong with another, a sync tells.
+pub(super) async fn deployed(engine: &Services, members: &[ResolvedApplication]) -> BTreeMap<AppKey, Deployed> {
+    let destinations = members.iter().map(|member| &member.app.destination);
+    let clusters: BTreeSet<(&str, &str)> =
+        destinations.map(|destination| (destination.server.as_str(), destination.name.as_str())).collect();
+    let mut deployed = BTreeMap::new();
+    for (server, name) in clusters {
+        let listed = match engine.clusters.get(server, name).await {
+            Ok(destination) => state::list_deployed(&destination.cluster).await.map_err(|error| chain(&error)),
+            Err(error) => Err(chain(&error)),
+        };
+        match listed {
+            Ok(listed) => deployed.extend(listed),
+            Err(error) => tracing::warn!(server, name, error, "failed to list what is deployed in a cluster"),
+        }
+    }
+    deployed
+}
