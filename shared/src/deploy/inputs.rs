@@ -47,7 +47,9 @@ fn digest(key: &SecretString, owner: &AppKey, member: &ResolvedApplication, reac
     let key = Some(key.expose_secret().as_bytes()).filter(|key| !key.is_empty())?;
     let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
     let (object, AppKey { root, namespace, name }) = (&member.app.object, owner);
-    let given = json!(["slipway inputs 1", root, namespace, name, object.metadata(), object.get("spec"), reach]);
+    // Another version may render otherwise.
+    let form = concat!("slipway inputs 1 ", env!("CARGO_PKG_VERSION"));
+    let given = json!([form, root, namespace, name, object.metadata(), object.get("spec"), reach]);
     mac.update(given.to_string().as_bytes());
     mac.update(format!("{:?} {:?} {}", member.permit, member.build, member.is_kept).as_bytes());
     Some(hex::encode(mac.finalize().into_bytes()))

@@ -438,8 +438,8 @@ impl GitHub {
         let (tarball_path, tree_path) =
             (format!("/repos/{repo}/tarball/{sha}"), format!("/repos/{repo}/git/trees/{sha}?recursive=1"));
         let (archive, listing) = futures::future::try_join(
-            self.send(&fetch, &tarball_path, Call::Get, (DOWNLOAD, MAX_ARCHIVE)),
-            self.get::<verify::GitTree>(&list, &tree_path),
+            Box::pin(self.send(&fetch, &tarball_path, Call::Get, (DOWNLOAD, MAX_ARCHIVE))),
+            Box::pin(self.get::<verify::GitTree>(&list, &tree_path)),
         )
         .await?;
         let Body { bytes: archive, mut held } = archive.0.unwrap_or_default();
