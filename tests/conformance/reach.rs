@@ -255,9 +255,10 @@ impl Random {
                 let base = format!("{up}{}", self.one_of(&folders));
                 let field = self.one_of(&["resources", "components"]);
                 let name = format!("{field}:");
-                let with = match text.contains(&name) {
-                    true => text.replacen(&name, &format!("{name}\n- {base}"), 1),
-                    false => format!("{text}\n{name}\n- {base}\n"),
+                let with = if text.contains(&name) {
+                    text.replacen(&name, &format!("{name}\n- {base}"), 1)
+                } else {
+                    format!("{text}\n{name}\n- {base}\n")
                 };
                 all[at].1 = with.into_bytes().into();
                 format!("add {base} to the {field} of {path}")
