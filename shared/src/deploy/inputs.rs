@@ -42,7 +42,8 @@ fn key_of(root: &Location, member: &ResolvedApplication) -> AppKey {
     AppKey { root: root.to_string(), namespace, name }
 }
 
-/// `None` for a key of no use. Everything of `member` counts that its sync depends on, and what its state records of it.
+/// `None` for a key of no use. Everything of `member` counts that its sync depends on, and what its state records of
+/// it.
 fn digest(key: &SecretString, owner: &AppKey, member: &ResolvedApplication, reach: &str) -> Option<String> {
     let key = Some(key.expose_secret().as_bytes()).filter(|key| !key.is_empty())?;
     let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
@@ -56,8 +57,8 @@ fn digest(key: &SecretString, owner: &AppKey, member: &ResolvedApplication, reac
 }
 
 /// Names those of `members` for which the heads of their sources change nothing: all that they depend on is as it was
-/// when they were `deployed`, and they are Synced. Not one that was deployed from the commit `pushed` itself, whose report
-/// may still be missing. Whatever can't be found out counts as changed.
+/// when they were `deployed`, and they are Synced. Not one that was deployed from the commit `pushed` itself, whose
+/// report may still be missing. Whatever can't be found out counts as changed.
 pub async fn unchanged(
     (root, keys): (&Location, &StateKeys),
     members: &[ResolvedApplication],
