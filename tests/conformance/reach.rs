@@ -28,6 +28,7 @@ use crate::gitops;
 /// Commits where nothing else is said: about half a minute without optimisation.
 const COMMITS: u64 = 60;
 
+#[expect(clippy::print_stdout, reason = "how many are selected in vain is no failure")]
 pub(crate) fn run(shared: &Path) -> Result<Option<Outcome>> {
     let folder = shared.join("corpus/gitops");
     if !folder.is_dir() {
@@ -43,12 +44,11 @@ pub(crate) fn run(shared: &Path) -> Result<Option<Outcome>> {
     let mut sum = Found::default();
     for commit in 0..commits {
         let at = random.below(records.len());
-        let repository = match &repositories[at] {
-            Some(known) => Arc::clone(known),
-            None => {
-                let read = Arc::new(runtime.block_on(Repository::read(&folder.join("trees"), &records[at]))?);
-                Arc::clone(repositories[at].insert(read))
-            }
+        let repository = if let Some(known) = &repositories[at] {
+            Arc::clone(known)
+        } else {
+            let read = Arc::new(runtime.block_on(Repository::read(&folder.join("trees"), &records[at]))?);
+            Arc::clone(repositories[at].insert(read))
         };
         let (files, what) = random.commit(&repository.files)?;
         let work = move |_: &Budget| Ok(repository.compare(files, &format!("{commit:040}")));
@@ -255,9 +255,10 @@ impl Random {
                 let base = format!("{up}{}", self.one_of(&folders));
                 let field = self.one_of(&["resources", "components"]);
                 let name = format!("{field}:");
-                let with = match text.contains(&name) {
-                    true => text.replacen(&name, &format!("{name}\n- {base}"), 1),
-                    false => format!("{text}\n{name}\n- {base}\n"),
+                let with = if text.contains(&name) {
+                    text.replacen(&name, &format!("{name}\n- {base}"), 1)
+                } else {
+                    format!("{text}\n{name}\n- {base}\n")
                 };
                 all[at].1 = with.into_bytes().into();
                 format!("add {base} to the {field} of {path}")
