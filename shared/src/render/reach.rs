@@ -118,6 +118,10 @@ impl Reaches {
             return Err(Unbounded);
         }
         let home = self.tree().resolve(&folder)?;
+        // A chart's dependencies are seen from its path as written, everything else from where that leads.
+        if folder != home && self.tree().kind(&tree::join(&home, "Chart.yaml")?)?.is_some() {
+            return Err(Unbounded);
+        }
         let mut paths = BTreeSet::from([folder.clone(), home.clone()]);
         if let Some(kustomize) = &source.kustomize {
             let named = kustomize.components.iter().map(|one| Value::from(one.as_str()));
@@ -289,8 +293,10 @@ impl Reaches {
                 }
                 Err(Unbounded) => facts.is_open = true,
             }
-            if is_kustomization && has_plugins(bytes) {
-                facts.plugin_homes.insert(home.to_owned());
+            if is_kustomization {
+                let text = yaml::decode(bytes).unwrap_or_default();
+                facts.is_open |= names_remote(&text);
+                facts.plugin_homes.extend(has_plugins(&text).then(|| home.to_owned()));
             }
         } else if memmem::find(bytes, b"..").is_some() {
             let text = String::from_utf8_lossy(bytes);
@@ -361,9 +367,16 @@ fn has_escapes(text: &str) -> bool {
 }
 
 /// Whether the plugins of a kustomization may be configured in files.
-fn has_plugins(bytes: &[u8]) -> bool {
-    let text = yaml::decode(bytes).unwrap_or_default();
-    ["generators", "transformers", "validators"].iter().any(|field| text.contains(field)) || has_escapes(&text)
+fn has_plugins(text: &str) -> bool {
+    ["generators", "transformers", "validators"].iter().any(|field| text.contains(field)) || has_escapes(text)
+}
+
+/// Whether a kustomization may name what lies elsewhere and changes by itself: an address at the start of a value.
+fn names_remote(text: &str) -> bool {
+    let starts = ["http://", "https://", "ssh://", "git@", "git::", "github.com/", "oci://"];
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let mut values = lines.flat_map(|line| line.split(|c: char| c.is_whitespace() || "\"'[]{},".contains(c)));
+    values.any(|word| starts.iter().any(|start| word.starts_with(start)))
 }
 
 /// The texts with a part `..`: whole ones, what stands behind `=`, as in `files: [KEY=PATH]`, and those of documents

@@ -85,13 +85,16 @@ pub(super) fn may_declare(bytes: &[u8]) -> bool {
 /// The words of a tree's files, each looked at once.
 pub(super) struct Mentions<'a> {
     tree: &'a Tree,
+    /// The paths of the tree's symlinks.
+    links: Vec<&'a str>,
     files: RefCell<BTreeMap<String, Words>>,
     folders: RefCell<BTreeMap<String, Words>>,
 }
 
 impl<'a> Mentions<'a> {
     pub(super) fn new(tree: &'a Tree) -> Self {
-        Self { tree, files: RefCell::default(), folders: RefCell::default() }
+        let links = tree.links().map(|(link, _)| link).collect();
+        Self { tree, links, files: RefCell::default(), folders: RefCell::default() }
     }
 
     /// Whether the render of `app`, with `app.source` in this tree, may declare what Argo CD reads.
@@ -138,7 +141,7 @@ impl<'a> Mentions<'a> {
         let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let mut all = Words::default();
         let is_on_the_way = |link: &str| prefix.strip_prefix(link).is_some_and(|rest| rest.starts_with('/'));
-        if self.tree.links().any(|(link, _)| link.starts_with(&prefix) || is_on_the_way(link)) {
+        if self.links.iter().any(|link| link.starts_with(&prefix) || is_on_the_way(link)) {
             all = Words::OPAQUE;
         }
         let Ok(files) = self.tree.files_below(folder) else { return Words::OPAQUE };

@@ -196,8 +196,12 @@ fn what_depends_on_the_commit_or_can_not_be_bounded_changes_with_it() {
         (at("app"), vec![chart, ("app/.argocd-source.yaml", "helm: {values: \"a: $ARGOCD_APP_REVISION\"}")], true),
         (at("app"), vec![("app/kustomization.yaml", "resources: [../a\n")], true),
         (at("app"), vec![("app/kustomization.yaml", "helmCharts: [{name: ../../a}]\n")], true),
+        (at("app"), vec![("app/kustomization.yaml", "resources: ['https://github.com/a/b//c?ref=main']\n")], true),
+        (at("app"), vec![("app/kustomization.yaml", "resources:\n- git@github.com:a/b\n")], true),
+        (at("app"), vec![("app/kustomization.yaml", "# https://github.com/a/b\n")], false),
         (json!({"source": {"path": "app", "directory": {"jsonnet": {"libs": ["a"]}}}}), vec![], true),
         (json!({"source": {"path": "../app"}}), vec![], true),
+        (at("link"), vec![chart, ("link", "-> app")], true),
     ] {
         let app = app(&spec, &json!({}));
         let at = |sha| digest(&app, &[reaches(&files, sha)]);
