@@ -235,11 +235,11 @@ struct Reading {
     filter: Option<Filter>,
 }
 
-/// Renders the Application's source from `tree`, the files of its repository at the commit in `context`.
+/// Renders the Application's source from `tree`, the files of its repository at the commit in `context`, or those of its
+/// chart.
 ///
 /// The tool is the one that the source names, else the one for the folder's content: a kustomization, a `Chart.yaml`,
-/// or plain manifests. Errors name the file. Plugins, Jsonnet and charts of Helm repositories are not supported yet,
-/// and are an error.
+/// or plain manifests. Errors name the file. Plugins and Jsonnet are not supported yet, and are an error.
 pub fn render(tree: &Tree, app: &Application, context: &Context) -> Result<Rendered, RenderError> {
     render_with(tree, app, context, Reading { asked: true, tolerant: false, filter: None })
 }
@@ -265,9 +265,6 @@ fn render_with(tree: &Tree, app: &Application, context: &Context, reading: Readi
     let folder = &app.source.folder().map_err(at)?;
     if tree.kind(folder).map_err(at)? != Some(NodeKind::Directory) {
         return Err(RenderError::NoFolder(folder.clone()));
-    }
-    if app.source.chart.is_some() {
-        return Err(RenderError::NotSupported(format!("{}: a chart of a Helm repository", app.object.id())));
     }
     let mut read = BTreeSet::new();
     let (source, warnings) = patched(tree, app, folder, &mut read, &context.budget)?;

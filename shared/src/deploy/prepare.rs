@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use sha2::Sha256;
 use slipway_budget::Budget;
 use slipway_cluster::Cluster;
-use slipway_cluster::state::{AppKey, State, StoredState};
+use slipway_cluster::state::{self, AppKey, State, StateError, StoredState};
 use slipway_gitops::annotations::{self, HookType};
 use slipway_gitops::normalize::NormalizeError;
 use slipway_gitops::prune_guard::Propagation;
@@ -20,22 +20,22 @@ use slipway_gitops::{GroupVersionKind, Revisions};
 use slipway_manifest::Object;
 use slipway_manifest::names::{self, NameError};
 
+use super::files::SourceFiles;
 use super::lookups::{self, LookupError};
 use crate::app::project::Denied;
 use crate::app::{Application, ProjectPermissions, Source, skip};
 use crate::clusters::{ClusterError, ConnectedCluster};
 use crate::notify::subscribe::Subscriptions;
-use crate::reconcile::notes::{ApplicationSummary, Note as _};
+use crate::reconcile::notes::{ApplicationSummary, ChartDigests, Note as _};
 pub use crate::reconcile::sync::SyncRequest;
 use crate::reconcile::sync::retry::Backoff;
 use crate::reconcile::sync::{AppOwner, SyncPolicy};
 use crate::render::{self, Context, RenderError, Rendered, SourceType};
 use crate::root::ResolvedApplication;
-use crate::root::tracked::TrackedSource;
+use crate::root::tracked::SourceRepository;
 use crate::services::Services;
-use crate::source::Checkouts;
-use crate::source::github::{Checkout, GithubError};
 use crate::source::verify::VerifyError;
+use crate::source::{Checkouts, SourceError};
 
 /// Argo CD's own finalizers for hooks of the deletion (argoproj/argo-cd
 /// `pkg/apis/application/v1alpha1/application_defaults.go`).
@@ -48,9 +48,27 @@ const DELETION_HOOKS: [(HookType, &str); 2] = [
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PrepareError {
-    /// GitHub did not return the commit.
+    /// The repository did not return what a source follows.
     #[error(transparent)]
-    Github(#[from] GithubError),
+    Fetch(#[from] SourceError),
+    /// A version of a chart is not what it was.
+    #[error(
+        "failed to render {app}: {chart} was sha256:{recorded} when it was deployed and is sha256:{found} now: a \
+         version's content must not change; see who changed it, and deploy another version by `targetRevision`"
+    )]
+    ChartChanged {
+        /// The application's name.
+        app: String,
+        /// The chart and its version.
+        chart: String,
+        /// The digest of what was deployed.
+        recorded: String,
+        /// The digest of what the repository has.
+        found: String,
+    },
+    /// The state, which has the digests of the charts that were deployed, could not be read.
+    #[error("failed to read which charts were deployed")]
+    State(#[from] Box<StateError>),
     /// The source needs files that the commit does not hold.
     #[error(transparent)]
     Source(#[from] VerifyError),
@@ -108,11 +126,13 @@ impl PrepareError {
     /// Whether the same may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Github(error) => error.is_retryable(),
+            Self::Fetch(error) => error.is_retryable(),
+            Self::State(error) => error.is_retryable(),
             Self::Cluster(error) => error.is_retryable(),
             Self::Facts { source, .. } => source.is_retryable(),
             Self::Source(_)
             | Self::OtherSources { .. }
+            | Self::ChartChanged { .. }
             | Self::Render { .. }
             | Self::Name { .. }
             | Self::Denied(_)
@@ -133,6 +153,8 @@ pub struct Render {
     pub source_types: SourceTypes,
     /// The time of the first deployment, where a chart could use it.
     pub first: Option<Timestamp>,
+    /// The digests of the charts of Helm repositories.
+    pub charts: ChartDigests,
 }
 
 /// Fetches and renders every source of `member`, each at its commit of `revisions`. `destination` is the cluster's
@@ -150,19 +172,25 @@ pub async fn render(
     let tracked =
         tracked.ok_or_else(|| PrepareError::OtherSources { app: member.instance(), at: revisions.short() })?;
     let (mut files, mut references) = (Vec::new(), BTreeMap::new());
-    for (source, (TrackedSource { repo, .. }, commit)) in member.app.all_sources().iter().zip(tracked) {
-        let checkout = checkouts.get(repo, commit).await?;
-        references.extend(source.reference.clone().map(|reference| (reference, Arc::clone(&checkout))));
-        files.push((source, checkout));
+    for (source, (tracked, revision)) in member.app.all_sources().iter().zip(tracked) {
+        let found = Box::pin(SourceFiles::fetch(checkouts, tracked, revision)).await?;
+        if let (Some(reference), SourceFiles::Commit(checkout)) = (&source.reference, &found) {
+            references.insert(reference.clone(), Arc::clone(checkout));
+        }
+        files.push((source, found));
+    }
+    let charts = ChartDigests(files.iter().filter_map(|(_, files)| files.digest()).collect());
+    if !charts.0.is_empty() {
+        Box::pin(unchanged(member, &charts, &owner(engine, member), cluster)).await?;
     }
     let with_manifests = files.iter().filter(|(source, _)| member.app.has_manifests(source));
-    let sources: Vec<(Application, &Arc<Checkout>)> =
-        member.app.per_source().into_iter().zip(with_manifests.map(|(_, checkout)| checkout)).collect();
+    let sources: Vec<(Application, &SourceFiles)> =
+        member.app.per_source().into_iter().zip(with_manifests.map(|(_, files)| files)).collect();
     let mut types = Vec::new();
-    for (app, checkout) in &sources {
-        checkout.special.check_folder(&app.source.path)?;
-        let found = render::source_type(&checkout.tree, &app.source);
-        let found = found.map_err(|error| failed(member, checkout, error.into()))?;
+    for (app, files) in &sources {
+        files.check_folder(&app.source.path)?;
+        let found = render::source_type(files.tree(), &app.source);
+        let found = found.map_err(|error| failed(member, files, error.into()))?;
         member.permit.refused_tool(found.tool()).map_or(Ok(()), Err)?;
         types.push(found);
     }
@@ -178,8 +206,8 @@ pub async fn render(
         context.facts = facts.map_err(|error| unknown(Box::new(error)))?;
     }
     let (mut objects, mut warnings) = (Vec::new(), Vec::new());
-    for (app, checkout) in sources {
-        let rendered = Box::pin(render_source(member, app, checkout, &mut context, cluster)).await?;
+    for (app, files) in sources {
+        let rendered = Box::pin(render_source(member, app, files, &mut context, cluster)).await?;
         objects.extend(rendered.objects);
         warnings.extend(rendered.warnings);
     }
@@ -197,24 +225,24 @@ pub async fn render(
         SourceTypes { source_types: files.iter().map(name).collect(), ..SourceTypes::default() }
     };
     let first = has_charts.then_some(context.facts.now);
-    Ok(Render { objects, warnings, has_declarations, source_types, first })
+    Ok(Render { objects, warnings, has_declarations, source_types, first, charts })
 }
 
 /// Renders one source: `app` has it as its only one. What charts look up is added to the facts of `context`.
 async fn render_source(
     member: &ResolvedApplication,
     app: Application,
-    checkout: &Arc<Checkout>,
+    files: &SourceFiles,
     context: &mut Context,
     cluster: &Cluster,
 ) -> Result<Rendered, PrepareError> {
     let unknown = |source| PrepareError::Facts { app: member.instance(), source: Box::new(source) };
-    context.revision.clone_from(&checkout.sha);
+    files.revision().clone_into(&mut context.revision);
     let (mut warnings, mut round, app) = (Vec::new(), 1, Arc::new(app));
     let mut rendered = loop {
-        let (tree, app, inputs) = (Arc::clone(&checkout.tree), Arc::clone(&app), context.clone());
+        let (tree, app, inputs) = (Arc::clone(files.tree()), Arc::clone(&app), context.clone());
         let work = move |budget: &Budget| render::render(&tree, &app, &Context { budget: budget.clone(), ..inputs });
-        let rendered = render::in_background(work).await.map_err(|error| failed(member, checkout, error))?;
+        let rendered = render::in_background(work).await.map_err(|error| failed(member, files, error))?;
         let Some(need) = rendered.needs.first() else { break rendered };
         if round == lookups::MAX_LOOKUP_ROUNDS {
             return Err(unknown(LookupError::Endless { kind: need.kind.clone(), name: need.name.clone() }));
@@ -225,22 +253,44 @@ async fn render_source(
     };
     let nowhere = |source| PrepareError::Name {
         app: member.instance(),
-        at: rendered_at(member, checkout),
+        at: rendered_at(member, files),
         source: Box::new(source),
     };
     rendered.objects.iter().try_for_each(names::check).map_err(nowhere)?;
-    checkout.special.check_files(&rendered.files)?;
+    files.check_files(&rendered.files)?;
     rendered.warnings.extend(warnings);
     Ok(rendered)
 }
 
-fn failed(member: &ResolvedApplication, checkout: &Checkout, source: RenderError) -> PrepareError {
-    PrepareError::Render { app: member.instance(), at: rendered_at(member, checkout), source: Box::new(source) }
+fn failed(member: &ResolvedApplication, files: &SourceFiles, source: RenderError) -> PrepareError {
+    PrepareError::Render { app: member.instance(), at: rendered_at(member, files), source: Box::new(source) }
 }
 
-/// The commit of a source for messages; with its repository where the Application has several sources.
-fn rendered_at(member: &ResolvedApplication, Checkout { repo, sha, .. }: &Checkout) -> String {
-    if member.app.sources.is_empty() { sha.clone() } else { format!("{sha} of {repo}") }
+/// The commit of a source for messages; with its repository where that is a Helm repository, or the Application has
+/// several sources.
+fn rendered_at(member: &ResolvedApplication, files: &SourceFiles) -> String {
+    match files {
+        SourceFiles::Commit(checkout) if member.app.sources.is_empty() => checkout.sha.clone(),
+        _ => files.to_string(),
+    }
+}
+
+/// Checks that no version of a chart has another content than when it was deployed.
+async fn unchanged(
+    member: &ResolvedApplication,
+    charts: &ChartDigests,
+    owner: &AppOwner,
+    cluster: &Cluster,
+) -> Result<(), PrepareError> {
+    let recorded = state::read(cluster, &owner.key).await.map_err(Box::new)?;
+    let Some(recorded) = recorded.and_then(|recorded| ChartDigests::of(&recorded.state)) else { return Ok(()) };
+    for (chart, found) in &charts.0 {
+        if let Some(recorded) = recorded.0.get(chart).filter(|recorded| *recorded != found) {
+            let (app, chart) = (member.instance(), chart.clone());
+            return Err(PrepareError::ChartChanged { app, chart, recorded: recorded.clone(), found: found.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// Drops the kinds that `argocd-cm` excludes, as Argo CD does, with a warning for each kind.
@@ -281,7 +331,7 @@ pub async fn prepare(
     let app = &member.app;
     let destination = engine.clusters.get(&app.destination.server, &app.destination.name).await?;
     let render = Box::pin(render(engine, member, checkouts, revisions, &destination.name, &destination.cluster));
-    let Render { objects, warnings: rendered, has_declarations, source_types, first } = render.await?;
+    let Render { objects, warnings: rendered, has_declarations, source_types, first, charts } = render.await?;
     let mut policy = policy_of(app);
     // The Applications that it declares are its objects in Argo CD: it is not empty.
     policy.allow_empty |= has_declarations;
@@ -293,7 +343,7 @@ pub async fn prepare(
     Ok(SyncRequest {
         owner: owner(engine, member),
         destination,
-        repos: member.tracked.iter().map(|source| source.repo.to_string()).collect(),
+        repos: member.tracked.iter().map(|source| source.repository.to_string()).collect(),
         reported: member.app.first_with_manifests(),
         revisions: revisions.clone(),
         spec_digest: engine.state_key().await.ok().and_then(|key| spec_digest(&key, app)),
@@ -308,6 +358,7 @@ pub async fn prepare(
         checks: member.checks(),
         subscriptions,
         first_deployed_at: first,
+        charts,
         application: about,
     })
 }
@@ -343,6 +394,7 @@ pub fn for_deletion(
         resume_operation: None,
         source_types: state.status.source_types.clone(),
         first_deployed_at: None,
+        charts: ChartDigests::default(),
         permit: member.map_or_else(ProjectPermissions::allow_all, |member| member.permit.clone()),
         subscriptions: Subscriptions::default(),
         application: ApplicationSummary::of(state).map(|about| about.0).unwrap_or_default(),
@@ -434,8 +486,9 @@ fn application_summary(
     let Application { name, project, source, destination, sync_policy, .. } = &member.app;
     let host = &engine.root.location.url.host;
     let mut shown =
-        member.app.all_sources().iter().zip(member.tracked.iter()).map(|(source, TrackedSource { repo, .. })| {
-            source_summary(&member.app, source, &format!("https://{host}/{repo}"))
+        member.app.all_sources().iter().zip(member.tracked.iter()).map(|(source, tracked)| match &tracked.repository {
+            SourceRepository::Git(repo) => source_summary(&member.app, source, &format!("https://{host}/{repo}")),
+            SourceRepository::Chart(_) => source_summary(&member.app, source, &source.repo_url),
         });
     let (field, shown) = if member.app.sources.is_empty() {
         ("source", shown.next().unwrap_or_default())
@@ -443,10 +496,10 @@ fn application_summary(
         ("sources", shown.collect())
     };
     let at = member.app.first_with_manifests();
-    let url =
-        member.tracked.iter().nth(at).zip(revisions.as_slice().get(at)).map(|(TrackedSource { repo, .. }, commit)| {
-            format!("https://{host}/{repo}/tree/{commit}/{}", source.folder().unwrap_or_default())
-        });
+    let repo = member.tracked.iter().nth(at).and_then(|tracked| tracked.git());
+    let url = repo
+        .zip(revisions.as_slice().get(at))
+        .map(|(repo, commit)| format!("https://{host}/{repo}/tree/{commit}/{}", source.folder().unwrap_or_default()));
     let automated =
         sync_policy.is_automated().then(|| policy_of(&member.app).options.prune).map(|prune| json!({ "prune": prune }));
     let hooks: BTreeSet<HookType> = objects.iter().filter_map(annotations::deletion_hook).collect();
@@ -478,8 +531,9 @@ fn source_summary(app: &Application, source: &Source, url: &str) -> Value {
     let mut shown = Map::from_iter([("repoURL".to_owned(), json!(url))]);
     let prefix = source.kustomize.as_ref().and_then(|kustomize| kustomize.name_prefix.as_ref());
     let files = source.helm.as_ref().and_then(|helm| helm.get("valueFiles"));
-    let path = Some(&source.path).filter(|_| app.has_manifests(source));
+    let path = Some(&source.path).filter(|_| app.has_manifests(source) && source.chart.is_none());
     let fields = [
+        ("chart", source.chart.as_ref().map(|chart| json!(chart))),
         ("path", path.map(|path| json!(path))),
         ("targetRevision", Some(json!(source.target_revision))),
         ("ref", source.reference.as_ref().map(|name| json!(name))),

@@ -218,7 +218,7 @@ impl DriftChecker {
         if !foreign.is_empty() {
             let name = owner.key.object_name();
             let followed: Vec<String> =
-                app.tracked.iter().map(|source| format!("`{}` of {}", source.revision, source.repo)).collect();
+                app.tracked.iter().map(|source| format!("`{}` of {}", source.revision, source.repository)).collect();
             let what = format!(
                 "ConfigMap/{STATE_NAMESPACE}/{name} on {destination} is not signed, and names commits that are not on \
                  {}: {} forgets them; see who wrote it",

@@ -57,7 +57,7 @@ pub(super) fn is_refusal(error: &(dyn std::error::Error + 'static)) -> bool {
     while let Some(error) = cause {
         // An I/O error has what it was made of as its own, not as its source.
         let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if error.is::<Refused>() || inner.is_some_and(|inner| inner.is::<Refused>()) {
+        if error.is::<Refused>() || inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<Refused>) {
             return true;
         }
         cause = error.source();
@@ -91,8 +91,7 @@ impl Service<Name> for Resolver {
     fn call(&mut self, name: Name) -> Self::Future {
         let (found, refuses_local) = (self.system.call(name.clone()), self.refuses_local);
         Box::pin(async move {
-            let found: Vec<SocketAddr> =
-                found.await?.filter(|found| !refuses_local || !is_local(found.ip())).collect();
+            let found: Vec<SocketAddr> = found.await?.filter(|found| !refuses_local || !is_local(found.ip())).collect();
             if found.is_empty() && refuses_local { Err(io::Error::other(Refused(name))) } else { Ok(found.into_iter()) }
         })
     }
@@ -105,16 +104,42 @@ mod tests {
     #[test]
     fn what_only_the_machine_or_the_provider_serves_is_local() {
         for local in [
-            "127.0.0.1", "127.9.9.9", "0.0.0.0", "0.1.2.3", "169.254.169.254", "169.254.170.23", "224.0.0.1",
-            "255.255.255.255", "::", "::1", "fe80::1", "febf::1", "ff02::1", "fd00:ec2::254", "fd00:ec2::23",
-            "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1",
+            "127.0.0.1",
+            "127.9.9.9",
+            "0.0.0.0",
+            "0.1.2.3",
+            "169.254.169.254",
+            "169.254.170.23",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fe80::1",
+            "febf::1",
+            "ff02::1",
+            "fd00:ec2::254",
+            "fd00:ec2::23",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "::127.0.0.1",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
             "2002:7f00:1::",
         ] {
             assert!(is_local(local.parse().unwrap()), "{local}");
         }
         for other in [
-            "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "1.1.1.1", "fd00:1::1", "fc00::1", "2606:4700::1",
-            "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::1",
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "1.1.1.1",
+            "fd00:1::1",
+            "fc00::1",
+            "2606:4700::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::1",
         ] {
             assert!(!is_local(other.parse().unwrap()), "{other}");
         }

@@ -9,11 +9,12 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::Repo;
 use super::github::{Checkout, GitHub, GithubError};
+use super::helm_repository::{self, Charts, HelmRepositories};
 use super::verify::UnfetchedPaths;
 
 type Cells<K, V> = Mutex<BTreeMap<K, Arc<OnceCell<V>>>>;
 
-/// The commits of one event: each revision is resolved once, each commit fetched once. Created for each event, so that
+/// The commits and charts of one event: each revision is resolved once, each commit fetched once. Created for each event, so that
 /// a warm function neither keeps an old branch head nor unused trees.
 #[derive(Debug)]
 pub struct Checkouts {
@@ -22,6 +23,7 @@ pub struct Checkouts {
     commits: Cells<(Repo, String), Arc<Checkout>>,
     ancestors: Cells<(Repo, String, String), bool>,
     local: Option<Arc<Checkout>>,
+    charts: Charts,
 }
 
 impl Checkouts {
@@ -33,7 +35,19 @@ impl Checkouts {
             commits: Mutex::default(),
             ancestors: Mutex::default(),
             local: None,
+            charts: Charts::new(HelmRepositories::new(Vec::new(), helm_repository::TIMEOUT)),
         }
+    }
+
+    /// The same with charts of these repositories, whose clients remember what they fetched.
+    #[must_use]
+    pub fn with_charts(self, repositories: HelmRepositories) -> Self {
+        Self { charts: Charts::new(repositories), ..self }
+    }
+
+    /// The charts.
+    pub fn charts(&self) -> &Charts {
+        &self.charts
     }
 
     /// Like [`Checkouts::new`], but every revision of `repo` is `tree`, a local folder, whose commit id is a hash of
