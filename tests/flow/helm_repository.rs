@@ -94,7 +94,10 @@ async fn local_addresses_are_refused_by_name_by_address_and_by_redirect() {
             let error = charts(&[], LIMIT).resolve(&chart, "*").await.unwrap_err();
             let is_named = error.to_string().contains("SLIPWAY_LOCAL_HOSTS");
             // TLS has no name for an address that is written so.
-            assert!(is_named || (scheme == "oci://" && error.to_string().contains("invalid dns name")), "{host}: {error}");
+            assert!(
+                is_named || (scheme == "oci://" && error.to_string().contains("invalid dns name")),
+                "{host}: {error}"
+            );
         }
     }
     assert!(server.asked(0).is_empty(), "nothing reached the server");

@@ -14,6 +14,7 @@ mod attempt;
 mod behind;
 mod chart;
 mod chart_server;
+mod charts;
 mod delete;
 mod depends;
 mod deploy;

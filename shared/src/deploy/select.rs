@@ -101,7 +101,7 @@ mod tests {
             "spec": spec});
         let app = Application::from_object(&Object::from_value(object).unwrap()).unwrap();
         Ok(ResolvedApplication {
-            tracked: TrackedSources::of(&app, "github.com")?,
+            tracked: TrackedSources::of(&app, "github.com", false)?,
             app,
             permit: ProjectPermissions::allow_all(),
             overrides: Arc::new(Overrides::default()),

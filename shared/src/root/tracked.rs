@@ -71,11 +71,14 @@ pub struct TrackedSources {
     sources: Vec<TrackedSource>,
     /// Whether they are of `spec.sources`.
     is_list: bool,
+    /// Whether the project refuses a source, so that no Helm repository is asked.
+    is_denied: bool,
 }
 
 impl TrackedSources {
-    /// Reads those of `app`, whose git repositories are on `host`. An error in words where Slipway can't fetch one.
-    pub(crate) fn of(app: &Application, host: &str) -> Result<Self, String> {
+    /// Reads those of `app`, whose git repositories are on `host`. Where its project refuses it (`is_denied`), no Helm
+    /// repository is asked for versions. An error in words where Slipway can't fetch a source.
+    pub(crate) fn of(app: &Application, host: &str, is_denied: bool) -> Result<Self, String> {
         let (id, is_list) = (app.object.id(), !app.sources.is_empty());
         if !app.all_sources().iter().any(|source| app.has_manifests(source)) {
             return Err(format!("{id}: {NO_MANIFESTS}"));
@@ -85,7 +88,7 @@ impl TrackedSources {
             let repository = repository(source, host).map_err(|problem| format!("{id}: `{field}.repoURL`{problem}"))?;
             Ok::<_, String>(TrackedSource { repository, revision: source.target_revision.clone() })
         });
-        Ok(Self { sources: tracked.collect::<Result<_, _>>()?, is_list })
+        Ok(Self { sources: tracked.collect::<Result<_, _>>()?, is_list, is_denied })
     }
 
     /// The sources, in their order.
@@ -100,14 +103,22 @@ impl TrackedSources {
             repository: source.repository.clone(),
             revision: chosen.get(&at).unwrap_or(&source.revision).clone(),
         };
-        Self { sources: self.iter().enumerate().map(source).collect(), is_list: self.is_list }
+        Self {
+            sources: self.iter().enumerate().map(source).collect(),
+            is_list: self.is_list,
+            is_denied: self.is_denied,
+        }
     }
 
     /// Resolves what each source follows to its commit, or the version of its chart.
     pub async fn resolve(&self, checkouts: &Checkouts) -> Result<Revisions, SourceError> {
         let mut revisions = Vec::new();
         for source in &self.sources {
-            revisions.push(source.resolve(checkouts).await?);
+            revisions.push(if self.is_denied && source.git().is_none() {
+                source.revision.clone()
+            } else {
+                source.resolve(checkouts).await?
+            });
         }
         Ok(self.revisions(revisions))
     }

@@ -45,8 +45,9 @@ impl HelmChart {
     /// as Argo CD has it.
     pub fn new(repo_url: &str, name: &str) -> Result<Self, ChartError> {
         let wrong = |problem: &str| ChartError::Url { url: without_user(repo_url), problem: problem.to_owned() };
-        let text = repo_url.trim().trim_end_matches('/');
+        let text = repo_url.trim();
         let is_oci = text.starts_with("oci://") || !text.contains("://");
+        let text = text.trim_end_matches('/');
         let whole = if is_oci { format!("https://{}", text.trim_start_matches("oci://")) } else { text.to_owned() };
         let url = Url::parse(&whole).map_err(|error| wrong(&error.to_string()))?;
         if url.user.is_some() {
