@@ -9,6 +9,7 @@ mod context;
 mod directory;
 mod helm;
 mod kustomize;
+mod missing;
 mod references;
 
 use std::collections::BTreeSet;
@@ -24,6 +25,7 @@ use crate::app::{AppError, Application, Source};
 pub use background::in_background;
 pub use context::{BuildOptions, ClusterFacts, Context};
 pub(crate) use helm::values;
+pub use missing::{MissingChart, missing_charts};
 
 /// The rendered objects of an Application, and their inputs.
 #[derive(Debug, Default)]
@@ -140,6 +142,9 @@ pub enum RenderError {
     /// The system gives no thread to render on.
     #[error("failed to start the rendering thread")]
     Thread(#[source] std::io::Error),
+    /// Charts that the source needs can't be fetched from what is written.
+    #[error("{0}")]
+    Charts(String),
     /// A source that Slipway can't render yet.
     #[error("{0} is not supported yet")]
     NotSupported(String),
