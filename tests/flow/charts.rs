@@ -16,13 +16,13 @@ use crate::chart_server::{ChartServer, chart};
 use crate::world::Flow;
 
 /// The functions with a chart server that they may ask.
-struct World {
-    flow: Flow,
-    server: ChartServer,
+pub(crate) struct World {
+    pub(crate) flow: Flow,
+    pub(crate) server: ChartServer,
 }
 
 impl World {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let server = ChartServer::start().await;
         let mut flow = Flow::deployed().await;
         let settings = [("SLIPWAY_LOCAL_HOSTS", server.host())];
@@ -32,7 +32,7 @@ impl World {
     }
 
     /// Pushes Applications, and one with plain manifests beside them.
-    async fn push(&mut self, message: &str, applications: &[Value]) {
+    pub(crate) async fn push(&mut self, message: &str, applications: &[Value]) {
         let texts: Vec<(String, String)> = applications
             .iter()
             .map(|app| (format!("applications/{}.yaml", app["metadata"]["name"].as_str().unwrap()), app.to_string()))
@@ -42,7 +42,7 @@ impl World {
         self.flow.settle().await;
     }
 
-    fn map(&self, name: &str) -> Option<Value> {
+    pub(crate) fn map(&self, name: &str) -> Option<Value> {
         Some(self.flow.sandbox.cluster.get(&format!("/api/v1/namespaces/shop/configmaps/{name}"))?["data"].clone())
     }
 
@@ -50,23 +50,23 @@ impl World {
         self.map("web-page").map_or_else(String::new, |data| data["version"].as_str().unwrap().to_owned())
     }
 
-    async fn state(&self) -> State {
+    pub(crate) async fn state(&self) -> State {
         self.flow.state("web").await.unwrap()
     }
 
-    fn said(&self, words: &str) -> bool {
+    pub(crate) fn said(&self, words: &str) -> bool {
         self.flow.messages().iter().any(|message| message.contains(words))
     }
 }
 
-async fn checker(sandbox: &Sandbox, server: &ChartServer) -> DriftChecker {
+pub(crate) async fn checker(sandbox: &Sandbox, server: &ChartServer) -> DriftChecker {
     let mut environment = sandbox.environment();
     environment.insert("SLIPWAY_LOCAL_HOSTS".to_owned(), server.host());
     let settings = Settings::load(|name: &str| environment.get(name).cloned()).unwrap();
     DriftChecker::new(settings, slipway::aws::Aws::at(&sandbox.aws.url(), aws::REGION).await)
 }
 
-fn application(name: &str, source: &Value) -> Value {
+pub(crate) fn application(name: &str, source: &Value) -> Value {
     let field = if source.is_array() { "sources" } else { "source" };
     json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": name, "namespace": "argocd"},

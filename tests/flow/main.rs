@@ -37,6 +37,7 @@ mod skip;
 mod slack;
 mod sources;
 mod tree;
+mod umbrella;
 mod unchanged;
 mod unrenderable;
 mod webhook;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use slipway_manifest::Tree;
 
+use super::charts::key;
 use crate::root::tracked::{SourceRepository, TrackedSource};
 use crate::source::github::Checkout;
 use crate::source::helm_repository::{ChartFiles, HelmChart};
@@ -51,7 +52,7 @@ impl SourceFiles {
     pub(super) fn digest(&self) -> Option<(String, String)> {
         match self {
             Self::Commit(_) => None,
-            Self::Chart { chart, version, files } => Some((format!("{chart} {version}"), files.digest.clone())),
+            Self::Chart { chart, version, files } => Some((key(chart, version), files.digest.clone())),
         }
     }
 

@@ -3,6 +3,7 @@
 //! no harm.
 
 pub mod app_deletion;
+mod charts;
 mod files;
 pub mod lookups;
 pub mod prepare;

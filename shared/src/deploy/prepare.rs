@@ -10,16 +10,17 @@ use serde_json::{Map, Value, json};
 use sha2::Sha256;
 use slipway_budget::Budget;
 use slipway_cluster::Cluster;
-use slipway_cluster::state::{self, AppKey, State, StateError, StoredState};
+use slipway_cluster::state::{AppKey, State, StateError, StoredState};
 use slipway_gitops::annotations::{self, HookType};
 use slipway_gitops::normalize::NormalizeError;
 use slipway_gitops::prune_guard::Propagation;
 use slipway_gitops::status::{Initiator, SourceTypes};
 use slipway_gitops::sync::{NamespaceMetadata, Options, Prune};
 use slipway_gitops::{GroupVersionKind, Revisions};
+use slipway_manifest::Object;
 use slipway_manifest::names::{self, NameError};
-use slipway_manifest::{Object, Tree};
 
+use super::charts::AppCharts;
 use super::files::SourceFiles;
 use super::lookups::{self, LookupError};
 use crate::app::project::Denied;
@@ -30,7 +31,7 @@ use crate::reconcile::notes::{ApplicationSummary, ChartDigests, Note as _};
 pub use crate::reconcile::sync::SyncRequest;
 use crate::reconcile::sync::retry::Backoff;
 use crate::reconcile::sync::{AppOwner, SyncPolicy};
-use crate::render::{self, Context, MissingChart, RenderError, Rendered, SourceType};
+use crate::render::{self, Context, RenderError, Rendered, SourceType};
 use crate::root::ResolvedApplication;
 use crate::root::tracked::SourceRepository;
 use crate::services::Services;
@@ -43,9 +44,6 @@ const DELETION_HOOKS: [(HookType, &str); 2] = [
     (HookType::PreDelete, "pre-delete-finalizer.argocd.argoproj.io"),
     (HookType::PostDelete, "post-delete-finalizer.argocd.argoproj.io"),
 ];
-
-/// Charts that are fetched for the render of one source.
-const MAX_CHARTS: usize = 100;
 
 /// Why an Application could not be prepared for a sync.
 #[derive(Debug, thiserror::Error)]
@@ -182,7 +180,9 @@ pub async fn render(
         }
         files.push((source, found));
     }
-    let mut charts = ChartDigests(files.iter().filter_map(|(_, files)| files.digest()).collect());
+    let digests = ChartDigests(files.iter().filter_map(|(_, files)| files.digest()).collect());
+    let (app, fetched) = (owner(engine, member), Vec::new());
+    let mut charts = AppCharts { member, checkouts, revisions, owner: app, cluster, digests, fetched };
     let with_manifests = files.iter().filter(|(source, _)| member.app.has_manifests(source));
     let sources: Vec<(Application, &SourceFiles)> =
         member.app.per_source().into_iter().zip(with_manifests.map(|(_, files)| files)).collect();
@@ -207,14 +207,11 @@ pub async fn render(
     }
     let (mut objects, mut warnings) = (Vec::new(), Vec::new());
     for (app, files) in sources {
-        let with_charts = (checkouts, &mut charts);
-        let rendered = Box::pin(render_source(member, app, files, with_charts, &mut context, cluster)).await?;
+        let rendered = Box::pin(render_source(app, files, &mut charts, &mut context)).await?;
         objects.extend(rendered.objects);
         warnings.extend(rendered.warnings);
     }
-    if !charts.0.is_empty() {
-        Box::pin(unchanged(member, &charts, &owner(engine, member), cluster)).await?;
-    }
+    Box::pin(charts.check()).await?;
     warnings.extend(leave_out(&mut objects, &member.permit));
     let count = objects.len();
     objects.retain(|object| !member.permit.keeps_out(object));
@@ -229,36 +226,34 @@ pub async fn render(
         SourceTypes { source_types: files.iter().map(name).collect(), ..SourceTypes::default() }
     };
     let first = has_charts.then_some(context.facts.now);
-    Ok(Render { objects, warnings, has_declarations, source_types, first, charts })
+    Ok(Render { objects, warnings, has_declarations, source_types, first, charts: charts.digests })
 }
 
 /// Renders one source: `app` has it as its only one. What charts look up is added to the facts of `context`; charts that
 /// it needs are fetched, and their digests noted.
 async fn render_source(
-    member: &ResolvedApplication,
     app: Application,
     files: &SourceFiles,
-    (checkouts, charts): (&Checkouts, &mut ChartDigests),
+    charts: &mut AppCharts<'_>,
     context: &mut Context,
-    cluster: &Cluster,
 ) -> Result<Rendered, PrepareError> {
+    let AppCharts { member, cluster, .. } = *charts;
     let unknown = |source| PrepareError::Facts { app: member.instance(), source: Box::new(source) };
     files.revision().clone_into(&mut context.revision);
     let (mut warnings, mut round, app) = (Vec::new(), 1, Arc::new(app));
-    let (mut all, mut fetched) = (Arc::clone(files.tree()), Vec::new());
+    let mut all = Arc::clone(files.tree());
+    charts.fetched.clear();
     let mut rendered = loop {
         let (tree, app, inputs) = (Arc::clone(&all), Arc::clone(&app), context.clone());
         let work = move |budget: &Budget| render::render(&tree, &app, &Context { budget: budget.clone(), ..inputs });
         let rendered = match render::in_background(work).await {
             Ok(rendered) => rendered,
             Err(error) => {
-                let missing = missing_charts(&error, &all, &fetched);
-                let missing = missing.map_err(|problem| failed(member, files, RenderError::Charts(problem)))?;
+                let missing = charts.missing(&error, &all).map_err(|error| failed(member, files, error))?;
                 if missing.is_empty() {
                     return Err(failed(member, files, error));
                 }
-                all = Arc::new(Box::pin(with_charts(member, &all, &missing, (checkouts, charts))).await?);
-                fetched.extend(missing);
+                all = Arc::new(Box::pin(charts.add(&all, missing)).await?);
                 continue;
             }
         };
@@ -281,36 +276,6 @@ async fn render_source(
     Ok(rendered)
 }
 
-/// The charts that a render needs, where they were not `fetched` before.
-fn missing_charts(error: &RenderError, tree: &Tree, fetched: &[MissingChart]) -> Result<Vec<MissingChart>, String> {
-    let missing = render::missing_charts(error, tree)?;
-    let is_over = fetched.len() > MAX_CHARTS || missing.iter().any(|one| fetched.contains(one));
-    Ok(if is_over { Vec::new() } else { missing })
-}
-
-/// `tree` with the charts `missing`, whose repositories the project has to allow; their digests are noted in `charts`.
-async fn with_charts(
-    member: &ResolvedApplication,
-    tree: &Tree,
-    missing: &[MissingChart],
-    (checkouts, charts): (&Checkouts, &mut ChartDigests),
-) -> Result<Tree, PrepareError> {
-    let mut tree = tree.clone();
-    for one in missing {
-        member.permit.refused_source(&one.repo_url).map_or(Ok(()), Err)?;
-        let version = Box::pin(checkouts.charts().resolve(&one.chart, &one.revision)).await;
-        let version = version.map_err(SourceError::Chart)?;
-        let files = Box::pin(checkouts.charts().get(&one.chart, &version)).await.map_err(SourceError::Chart)?;
-        one.add(&mut tree, &version, &files).map_err(|source| PrepareError::Render {
-            app: member.instance(),
-            at: format!("{version} of {}", one.chart),
-            source: Box::new(source.into()),
-        })?;
-        charts.0.insert(format!("{} {version}", one.chart), files.digest.clone());
-    }
-    Ok(tree)
-}
-
 fn failed(member: &ResolvedApplication, files: &SourceFiles, source: RenderError) -> PrepareError {
     PrepareError::Render { app: member.instance(), at: rendered_at(member, files), source: Box::new(source) }
 }
@@ -322,24 +287,6 @@ fn rendered_at(member: &ResolvedApplication, files: &SourceFiles) -> String {
         SourceFiles::Commit(checkout) if member.app.sources.is_empty() => checkout.sha.clone(),
         _ => files.to_string(),
     }
-}
-
-/// Checks that no version of a chart has another content than when it was deployed.
-async fn unchanged(
-    member: &ResolvedApplication,
-    charts: &ChartDigests,
-    owner: &AppOwner,
-    cluster: &Cluster,
-) -> Result<(), PrepareError> {
-    let recorded = state::read(cluster, &owner.key).await.map_err(Box::new)?;
-    let Some(recorded) = recorded.and_then(|recorded| ChartDigests::of(&recorded.state)) else { return Ok(()) };
-    for (chart, found) in &charts.0 {
-        if let Some(recorded) = recorded.0.get(chart).filter(|recorded| *recorded != found) {
-            let (app, chart) = (member.instance(), chart.clone());
-            return Err(PrepareError::ChartChanged { app, chart, recorded: recorded.clone(), found: found.clone() });
-        }
-    }
-    Ok(())
 }
 
 /// Drops the kinds that `argocd-cm` excludes, as Argo CD does, with a warning for each kind.
