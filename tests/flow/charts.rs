@@ -12,8 +12,8 @@ use slipway_sandbox::http::Response;
 use slipway_sandbox::{Sandbox, aws};
 
 use crate::attempt::map;
-use crate::chart_server::{ChartServer, chart};
 use crate::world::Flow;
+use slipway_tests::chart_server::{ChartServer, chart};
 
 /// The functions with a chart server that they may ask.
 pub(crate) struct World {

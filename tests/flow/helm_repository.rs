@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use slipway::source::helm_repository::{ChartError, Charts, HelmChart, HelmRepositories};
 use slipway_sandbox::http::{Body, Response, Server};
 
-use crate::chart_server::ChartServer;
+use slipway_tests::chart_server::ChartServer;
 
 const LIMIT: Duration = Duration::from_secs(10);
 

@@ -13,7 +13,6 @@ mod attacks_workers;
 mod attempt;
 mod behind;
 mod chart;
-mod chart_server;
 mod charts;
 mod delete;
 mod depends;

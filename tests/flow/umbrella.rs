@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use slipway_manifest::yaml;
 use slipway_tests::{skip, tools};
 
-use crate::chart_server::{ChartServer, pack};
 use crate::charts::{World, application};
+use slipway_tests::chart_server::{ChartServer, pack};
 
 fn source(path: &str) -> Value {
     json!({"repoURL": "https://github.com/acme/gitops", "path": path, "targetRevision": "main"})
@@ -34,13 +34,13 @@ fn files(server: &ChartServer) -> Vec<(&'static str, String)> {
          - {{name: redis, version: ^17.1, repository: '{http}'}}\n\
          - {{name: pg, alias: db, version: 1.2.3, repository: '{http}'}}\n\
          - {{name: pg, alias: other, version: 1.x, repository: '{http}'}}\n\
-         - {{name: off, version: '*', repository: '{http}', condition: off.enabled}}\n\
+         - {{name: extra, version: '*', repository: '{http}', condition: extra.enabled}}\n\
          - {{name: queue, version: ~2.0, repository: '{oci}'}}\n\
          - {{name: near, version: '>=0.1', repository: 'file://../near'}}\n"
     );
     vec![
         ("umbrella/Chart.yaml", chart),
-        ("umbrella/values.yaml", "db: {size: large}\noff: {enabled: false}\n".to_owned()),
+        ("umbrella/values.yaml", "db: {size: large}\nextra: {enabled: false}\n".to_owned()),
         ("umbrella/templates/own.yaml", "kind: ConfigMap\napiVersion: v1\nmetadata: {name: own}\n".to_owned()),
         ("near/Chart.yaml", "apiVersion: v2\nname: near\nversion: 0.3.0\n".to_owned()),
         ("near/templates/near.yaml", "kind: ConfigMap\napiVersion: v1\nmetadata: {name: near}\n".to_owned()),
@@ -54,7 +54,7 @@ fn publish_all(server: &ChartServer) {
         ("redis", "18.0.0"),
         ("pg", "1.2.3"),
         ("pg", "1.3.0"),
-        ("off", "1.0.0"),
+        ("extra", "1.0.0"),
         ("queue", "2.0.7"),
         ("queue", "2.1.0"),
     ] {
@@ -67,21 +67,23 @@ fn push(world: &World, files: &[(&'static str, String)]) {
     world.flow.push("Files", &files);
 }
 
-#[tokio::test]
+// The real helm asks the server meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dependencies_that_are_not_vendored_are_fetched_as_helm_fetches_them() {
     let mut world = World::start().await;
     publish_all(&world.server);
     let files = files(&world.server);
     push(&world, &files);
     world.push("Add web", &[application("web", &source("umbrella"))]).await;
-    let names = ["redis", "db", "other", "off", "queue", "near", "own"];
+    let names = ["redis", "db", "other", "extra", "queue", "near", "own"];
     let deployed = names.map(|name| world.map(name));
     let data = |version: &str, size: &str| Some(json!({"version": version, "size": size}));
     let empty = Some(Value::Null);
     let expected = [
         data("17.4.0", "small"),
         data("1.2.3", "large"),
-        data("1.3.0", "small"),
+        // The first of those in `charts/` that its range allows, as Helm has it.
+        data("1.2.3", "small"),
         None,
         data("2.0.7", "small"),
         empty.clone(),

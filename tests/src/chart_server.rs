@@ -11,26 +11,34 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use slipway_sandbox::http::{Request, Response, Server};
 
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// What a registry keeps of `Chart.yaml`.
+const CONFIG: &[u8] = b"{\"name\": \"x\"}";
+
 /// A path that is answered as a test wants it.
 type Answer = Box<dyn Fn(&Request) -> Response + Send>;
 
+/// What the server has.
 #[derive(Default)]
-pub(crate) struct Content {
+pub struct Content {
     /// Archives by chart and version.
-    pub(crate) charts: BTreeMap<(String, String), Vec<u8>>,
+    pub charts: BTreeMap<(String, String), Vec<u8>>,
     /// Answers instead of those of the charts, by path.
-    pub(crate) answers: BTreeMap<String, Answer>,
+    pub answers: BTreeMap<String, Answer>,
     /// Whether the registry asks for a login.
-    pub(crate) asks_login: bool,
+    pub asks_login: bool,
 }
 
-pub(crate) struct ChartServer {
-    pub(crate) server: Server,
+/// The server; it stops when dropped.
+pub struct ChartServer {
+    /// What was asked of it.
+    pub server: Server,
     content: Arc<Mutex<Content>>,
 }
 
 impl ChartServer {
-    pub(crate) async fn start() -> Self {
+    /// Starts it on a free port, without charts.
+    pub async fn start() -> Self {
         let content = Arc::new(Mutex::new(Content::default()));
         let served = Arc::clone(&content);
         let server =
@@ -38,36 +46,39 @@ impl ChartServer {
         Self { server, content }
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
         self.server.url()
     }
 
     /// `127.0.0.1:PORT`.
-    pub(crate) fn host(&self) -> String {
+    pub fn host(&self) -> String {
         self.url().trim_start_matches("http://").to_owned()
     }
 
-    pub(crate) fn content(&self) -> MutexGuard<'_, Content> {
+    /// What the server has, to change it.
+    pub fn content(&self) -> MutexGuard<'_, Content> {
         self.content.lock().unwrap()
     }
 
     /// Publishes a version of the chart `name`, a ConfigMap `page` with the version and a greeting.
-    pub(crate) fn publish(&self, name: &str, version: &str) {
+    pub fn publish(&self, name: &str, version: &str) {
         self.content().charts.insert((name.to_owned(), version.to_owned()), chart(name, version, ""));
     }
 
-    pub(crate) fn answer(&self, path: &str, answer: impl Fn(&Request) -> Response + Send + 'static) {
+    /// Answers requests of `path` by `answer`.
+    pub fn answer(&self, path: &str, answer: impl Fn(&Request) -> Response + Send + 'static) {
         self.content().answers.insert(path.to_owned(), Box::new(answer));
     }
 
     /// The paths that were asked for since `from`.
-    pub(crate) fn asked(&self, from: usize) -> Vec<String> {
+    pub fn asked(&self, from: usize) -> Vec<String> {
         self.server.exchanges().into_iter().skip(from).map(|exchange| exchange.request.path).collect()
     }
 }
 
 /// The archive of a chart.
-pub(crate) fn chart(name: &str, version: &str, note: &str) -> Vec<u8> {
+pub fn chart(name: &str, version: &str, note: &str) -> Vec<u8> {
     let metadata = format!("apiVersion: v2\nname: {name}\nversion: {version}\n");
     let map = format!(
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {{{{ .Release.Name }}}}-page}}\ndata: {{version: '{version}', \
@@ -76,7 +87,8 @@ pub(crate) fn chart(name: &str, version: &str, note: &str) -> Vec<u8> {
     pack(name, &[("Chart.yaml", &metadata), ("values.yaml", "greeting: hello\n"), ("templates/map.yaml", &map)])
 }
 
-pub(crate) fn pack(name: &str, files: &[(&str, &str)]) -> Vec<u8> {
+/// The archive of a chart with these files.
+pub fn pack(name: &str, files: &[(&str, &str)]) -> Vec<u8> {
     let mut tar = Vec::new();
     for (path, text) in files {
         let mut header = [0; 512];
@@ -119,10 +131,19 @@ fn answer(content: &Content, request: &Request) -> Response {
         }
         ["v2", .., chart, "tags", "list"] => tags(content, request, chart),
         ["v2", .., chart, "manifests", tag] => match content.charts.get(&(chart.to_string(), tag.replace('_', "+"))) {
-            Some(archive) => Response::json(StatusCode::OK, &manifest(archive)),
+            Some(archive) => {
+                let manifest = manifest(archive).to_string();
+                let digest = format!("sha256:{}", digest(manifest.as_bytes()));
+                Response::new(StatusCode::OK, manifest)
+                    .with("content-type", MANIFEST)
+                    .with("docker-content-digest", &digest)
+            }
             None => missing(),
         },
         ["v2", .., "blobs", wanted] => {
+            if *wanted == format!("sha256:{}", digest(CONFIG)) {
+                return Response::new(StatusCode::OK, CONFIG);
+            }
             let found = content.charts.values().find(|archive| format!("sha256:{}", digest(archive)) == *wanted);
             found.map_or_else(missing, |archive| Response::new(StatusCode::OK, archive.clone()))
         }
@@ -136,7 +157,10 @@ fn answer(content: &Content, request: &Request) -> Response {
 }
 
 fn manifest(archive: &[u8]) -> Value {
-    json!({"schemaVersion": 2, "layers": [{"mediaType": "application/vnd.cncf.helm.chart.content.v1.tar+gzip",
+    json!({"schemaVersion": 2, "mediaType": MANIFEST,
+        "config": {"mediaType": "application/vnd.cncf.helm.config.v1+json", "size": CONFIG.len(),
+            "digest": format!("sha256:{}", digest(CONFIG))},
+        "layers": [{"mediaType": "application/vnd.cncf.helm.chart.content.v1.tar+gzip",
         "digest": format!("sha256:{}", digest(archive)), "size": archive.len()}]})
 }
 
