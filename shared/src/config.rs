@@ -69,6 +69,8 @@ variables! {
         sets.";
     CLUSTERS = "SLIPWAY_CLUSTERS", Some(""), "Clusters that no Secret of the root declares, as a YAML list: `name`, \
         `server`, `config` and the other fields of a cluster Secret, `labels`, `annotations`.";
+    LOCAL_HOSTS = "SLIPWAY_LOCAL_HOSTS", Some(""), "Hosts (`HOST` or `HOST:PORT`, separated by commas) from which \
+        charts are fetched though their addresses are loopback or link-local; private addresses need no such leave.";
     SLACK_SECRET = "SLIPWAY_SLACK_SECRET", Some(""), "Secrets Manager name of the Slack bot token; without it nothing \
         is sent to Slack.";
     SLACK_CHANNEL = "SLIPWAY_SLACK_CHANNEL", Some(""), "The channel's id; goes with the token.";
@@ -167,6 +169,8 @@ pub struct Settings {
     pub state_secret: Option<String>,
     /// [`SYNC_TIMEOUT`].
     pub sync_timeout: Duration,
+    /// [`LOCAL_HOSTS`].
+    pub local_hosts: Vec<String>,
     /// Slack, where it is configured.
     pub slack: Option<Slack>,
 }
@@ -199,11 +203,9 @@ impl GithubWebhook {
             if secret.is_none() && !is_worker {
                 r.required(WEBHOOK_SECRET);
             }
-            let listed = r.optional(REPOSITORIES).unwrap_or_default();
-            let listed = listed.split(',').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty());
             let webhook = Webhook {
                 secret,
-                repositories: listed.collect(),
+                repositories: r.list(REPOSITORIES),
                 queue_url: r.required(QUEUE_URL),
                 schedule_role: r.optional(SCHEDULE_ROLE),
             };
@@ -229,6 +231,11 @@ pub fn tree_options(get: impl Fn(&str) -> Option<String>) -> Result<TreeOptions,
     Reader::read(&get, Reader::tree_options)
 }
 
+/// [`LOCAL_HOSTS`] alone.
+pub fn local_hosts(get: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    Reader { get: &get, error: ConfigError::default() }.list(LOCAL_HOSTS)
+}
+
 /// The process' environment, for the `load` functions.
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
@@ -252,6 +259,12 @@ impl<'a> Reader<'a> {
             .map(|value| value.trim().to_owned())
             .filter(|value| !value.is_empty())
             .or_else(|| variable.default.filter(|d| !d.is_empty()).map(str::to_owned))
+    }
+
+    /// What is separated by commas.
+    fn list(&self, variable: Variable) -> Vec<String> {
+        let listed = self.optional(variable).unwrap_or_default();
+        listed.split(',').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect()
     }
 
     fn required(&mut self, variable: Variable) -> String {
@@ -364,6 +377,7 @@ impl<'a> Reader<'a> {
             cluster: self.cluster(),
             state_secret: Some(self.required(STATE_SECRET)),
             sync_timeout: self.duration(SYNC_TIMEOUT),
+            local_hosts: self.list(LOCAL_HOSTS),
             slack: self.slack(),
         }
     }

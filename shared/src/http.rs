@@ -1,11 +1,13 @@
 //! Sends HTTP requests to everything except clusters and GitHub: connections are reused, every response bounded in time
 //! and size.
 
+mod address;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -13,6 +15,9 @@ use hyper_util::rt::TokioExecutor;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::sync::OnceCell;
+
+pub use address::is_local;
+use address::{Resolver, literal};
 
 /// Larger responses than any that we request.
 const MAX_RESPONSE_BYTES: usize = 8 << 20;
@@ -45,6 +50,12 @@ pub enum HttpError {
         #[source]
         source: hyper_util::client::legacy::Error,
     },
+    /// The host is at an address that only the machine or the cloud provider itself serves.
+    #[error("{host} is at a loopback or link-local address, where nothing is fetched from")]
+    Local {
+        /// Where the request would have gone.
+        host: String,
+    },
     /// The response ended early, was too large, or is no JSON.
     #[error("{host} sent an unreadable answer (HTTP {status})")]
     Answer {
@@ -74,15 +85,21 @@ pub struct Response {
     pub body: Value,
 }
 
-type Pool = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+type Pool = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
 
 /// The client; created at the first request, reused by warm invocations.
 #[derive(Debug, Clone, Default)]
 pub struct Http {
     pool: Arc<OnceCell<Pool>>,
+    refuses_local: bool,
 }
 
 impl Http {
+    /// A client for URLs that teams write: it connects to no [local address](is_local), whatever a name resolves to.
+    pub fn refusing_local() -> Self {
+        Self { refuses_local: true, ..Self::default() }
+    }
+
     /// Posts `body` as JSON to `url` with a bearer token; fails after `limit`.
     pub async fn post_json(
         &self,
@@ -125,19 +142,28 @@ impl Http {
         request: http::Request<Full<Bytes>>,
     ) -> Result<http::Response<Bytes>, HttpError> {
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-        let pool = self.pool.get_or_try_init(async || connect()).await?;
-        let (head, body) = match pool.request(request).await {
-            Ok(answer) => answer.into_parts(),
-            Err(source) => return Err(HttpError::Connect { host, source }),
-        };
+        let (head, body) = self.open(request).await?.into_parts();
         let unreadable = |_| HttpError::Answer { host, status: head.status.as_u16() };
         let bytes = Limited::new(body, MAX_RESPONSE_BYTES).collect().await.map_err(unreadable)?.to_bytes();
         Ok(http::Response::from_parts(head, bytes))
     }
+
+    /// Sends `request` and returns the response with its body unread: the caller limits its size, and the time.
+    pub async fn open(&self, request: http::Request<Full<Bytes>>) -> Result<http::Response<Incoming>, HttpError> {
+        let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        // A host that is an address is not resolved.
+        if self.refuses_local && request.uri().host().and_then(literal).is_some_and(is_local) {
+            return Err(HttpError::Local { host });
+        }
+        let pool = self.pool.get_or_try_init(async || connect(self.refuses_local)).await?;
+        pool.request(request).await.map_err(|source| {
+            if address::is_refusal(&source) { HttpError::Local { host } } else { HttpError::Connect { host, source } }
+        })
+    }
 }
 
-fn connect() -> Result<Pool, HttpError> {
-    let mut tcp = HttpConnector::new();
+fn connect(refuses_local: bool) -> Result<Pool, HttpError> {
+    let mut tcp = HttpConnector::new_with_resolver(Resolver::new(refuses_local));
     tcp.enforce_http(false);
     tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
     tcp.set_nodelay(true);

@@ -9,6 +9,7 @@ mod context;
 mod directory;
 mod helm;
 mod kustomize;
+mod missing;
 pub mod reach;
 mod references;
 
@@ -25,6 +26,7 @@ use crate::app::{AppError, Application, Source};
 pub use background::in_background;
 pub use context::{BuildOptions, ClusterFacts, Context};
 pub(crate) use helm::values;
+pub use missing::{MissingChart, missing_charts};
 
 /// The rendered objects of an Application, and their inputs.
 #[derive(Debug, Default)]
@@ -141,6 +143,9 @@ pub enum RenderError {
     /// The system gives no thread to render on.
     #[error("failed to start the rendering thread")]
     Thread(#[source] std::io::Error),
+    /// Charts that the source needs can't be fetched from what is written.
+    #[error("{0}")]
+    Charts(String),
     /// A source that Slipway can't render yet.
     #[error("{0} is not supported yet")]
     NotSupported(String),
@@ -236,11 +241,11 @@ struct Reading {
     filter: Option<Filter>,
 }
 
-/// Renders the Application's source from `tree`, the files of its repository at the commit in `context`.
+/// Renders the Application's source from `tree`, the files of its repository at the commit in `context`, or those of its
+/// chart.
 ///
 /// The tool is the one that the source names, else the one for the folder's content: a kustomization, a `Chart.yaml`,
-/// or plain manifests. Errors name the file. Plugins, Jsonnet and charts of Helm repositories are not supported yet,
-/// and are an error.
+/// or plain manifests. Errors name the file. Plugins and Jsonnet are not supported yet, and are an error.
 pub fn render(tree: &Tree, app: &Application, context: &Context) -> Result<Rendered, RenderError> {
     render_with(tree, app, context, Reading { asked: true, tolerant: false, filter: None })
 }
@@ -266,9 +271,6 @@ fn render_with(tree: &Tree, app: &Application, context: &Context, reading: Readi
     let folder = &app.source.folder().map_err(at)?;
     if tree.kind(folder).map_err(at)? != Some(NodeKind::Directory) {
         return Err(RenderError::NoFolder(folder.clone()));
-    }
-    if app.source.chart.is_some() {
-        return Err(RenderError::NotSupported(format!("{}: a chart of a Helm repository", app.object.id())));
     }
     let mut read = BTreeSet::new();
     let (source, warnings) = patched(tree, app, folder, &mut read, &context.budget)?;

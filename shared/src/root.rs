@@ -190,7 +190,7 @@ pub async fn load_at(
     let member = |app: Application, mut permit: ProjectPermissions, is_kept| {
         permit.keeps_declarations = true;
         let (build, overrides, root) = (tree.build, Arc::clone(&overrides), checkout.sha.clone());
-        let tracked = TrackedSources::of(&app, &location.url.host)?;
+        let tracked = TrackedSources::of(&app, &location.url.host, permit.denied.is_some())?;
         let after = Ok(Vec::new());
         Ok::<_, String>(ResolvedApplication { app, tracked, permit, overrides, build, root, after, depth: 0, is_kept })
     };

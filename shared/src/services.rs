@@ -16,6 +16,7 @@ use crate::root::{self, Root};
 use crate::secret::{SecretError, Secrets, StateKeys};
 use crate::source::Checkouts;
 use crate::source::github::GitHub;
+use crate::source::helm_repository::{self, HelmRepositories};
 
 /// What signs recorded states: the secret `name`, also as it was before its last rotation.
 pub fn signer(secrets: &Secrets, name: &str) -> Signer {
@@ -46,6 +47,8 @@ pub struct Services {
     pub clusters: Clusters,
     /// Slack, where it is configured.
     pub slack: Option<Slack>,
+    /// The Helm repositories that charts are fetched from.
+    pub helm_repositories: HelmRepositories,
     /// Limit of one sync over all its invocations.
     pub sync_timeout: Duration,
     secrets: Secrets,
@@ -55,16 +58,22 @@ pub struct Services {
 impl Services {
     /// Creates the clients from the settings; sends no request yet.
     pub fn new(settings: config::Settings, aws: Aws, secrets: Secrets) -> Self {
-        let config::Settings { root, github, cluster, state_secret, sync_timeout, slack } = settings;
+        let config::Settings { root, github, cluster, state_secret, sync_timeout, slack, local_hosts } = settings;
         Self {
             root,
             github: GitHub::new(github, secrets.clone()),
             slack: slack.map(|slack| Slack::new(slack, secrets.clone(), aws.http().clone())),
             clusters: Clusters::new(cluster, aws, state_secret.as_ref().map(|name| signer(&secrets, name))),
             sync_timeout,
+            helm_repositories: HelmRepositories::new(local_hosts, helm_repository::TIMEOUT),
             secrets,
             state_secret,
         }
+    }
+
+    /// Creates an empty cache of commits and charts, for one event.
+    pub fn checkouts(&self) -> Checkouts {
+        Checkouts::new(self.github.clone()).with_charts(self.helm_repositories.clone())
     }
 
     /// Reads the root, and registers the clusters that it declares.

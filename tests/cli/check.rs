@@ -6,6 +6,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use slipway_tests::chart_server::ChartServer;
+
 use super::shop::Ran;
 
 fn app(name: &str, source: &str, more: &str) -> String {
@@ -75,7 +77,7 @@ fn each_application_is_told_with_its_reasons() {
     ];
     assert_eq!(short, expected, "{found:#}");
     let reasons = |at: usize| found["applications"][at]["reasons"].to_string();
-    assert!(reasons(1).contains("needs chart `redis` 1.2.3 of https://charts.example.com"), "{}", reasons(1));
+    assert!(reasons(1).contains("needs chart charts.example.com/redis 1.2.3"), "{}", reasons(1));
     assert!(reasons(2).contains("source path `apps/gone` is no folder of the repository"), "{}", reasons(2));
     assert!(reasons(3).contains("unknown sync option `Createnamespace=true` has no effect"), "{}", reasons(3));
     assert!(reasons(4).contains("needs repository https://github.com/acme/other at HEAD"), "{}", reasons(4));
@@ -118,4 +120,57 @@ fn a_folder_without_a_remote_is_recognised() {
         "reasons": []}]);
     assert_eq!((&found["applications"], ran.code), (&expected, 0), "{} {}", ran.out, ran.err);
     assert!(ran.err.contains("is taken for https://github.com/acme/gitops"), "{}", ran.err);
+}
+
+/// What lies in Helm repositories is fetched and rendered where it may be; a project that does not name it refuses it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn charts_of_repositories_are_checked_as_rendered() {
+    let server = ChartServer::start().await;
+    server.publish("page", "1.0.0");
+    server.publish("page", "1.2.0");
+    let url = server.url();
+    let source =
+        |version: &str, more: &str| format!("{{repoURL: '{url}', chart: page, targetRevision: {version}{more}}}");
+    let chart = format!(
+        "apiVersion: v2\nname: umbrella\nversion: 0.1.0\ndependencies: [{{name: page, version: ~1.0, repository: '{url}'}}]\n"
+    );
+    let bad = source("1.x", ", helm: {valueFiles: [nowhere.yaml]}");
+    let project = "apiVersion: argoproj.io/v1alpha1\nkind: AppProject\nmetadata: {name: narrow}\n\
+                   spec: {sourceRepos: ['https://github.com/*/*'], destinations: [{server: '*', namespace: '*'}]}\n";
+    let folder = clone(&[
+        ("root/good.yaml", &app("good", &source("1.x", ""), "")),
+        ("root/none.yaml", &app("none", &source("^3", ""), "")),
+        ("root/bad.yaml", &app("bad", &bad, "")),
+        ("root/umbrella.yaml", &app("umbrella", &here("umbrella"), "")),
+        ("root/narrow.yaml", &app("narrow", &here("umbrella"), "  project: narrow\n")),
+        ("root/project.yaml", project),
+        ("umbrella/Chart.yaml", &chart),
+    ]);
+    let run = |offline: &[&str], command: &[&str]| {
+        let ran = Command::new(env!("CARGO_BIN_EXE_slipway"))
+            .args(command)
+            .arg("--local")
+            .arg(folder.path())
+            .args(offline)
+            .env_clear()
+            .env("SLIPWAY_LOCAL_HOSTS", server.host())
+            .output()
+            .unwrap();
+        (String::from_utf8(ran.stdout).unwrap(), String::from_utf8(ran.stderr).unwrap())
+    };
+    let check = ["root", "check", "--root", "/root"];
+    let (offline, _) = run(&["--offline"], &check);
+    assert!(server.asked(0).is_empty());
+    assert!(offline.contains("5 Applications: 0 ok, 4 need something, 1 refused"), "{offline}");
+    let (online, _) = run(&[], &check);
+    assert!(online.contains("5 Applications: 2 ok, 0 need something, 3 refused"), "{online}");
+    for words in ["failed to find `^3`", "nowhere.yaml", "AppProject `narrow` does not allow the source"] {
+        assert!(online.contains(words), "{words}: {online}");
+    }
+    let (printed, errors) = run(&[], &["render", "--app", "good"]);
+    assert!(printed.contains("name: good-page") && printed.contains("version: 1.2.0"), "{printed}{errors}");
+    let (printed, errors) = run(&[], &["render", "--app", "umbrella"]);
+    assert!(printed.contains("version: 1.0.0"), "{printed}{errors}");
+    let (_, errors) = run(&["--offline"], &["render", "--app", "umbrella"]);
+    assert!(errors.contains("page ~1.0 was not fetched"), "{errors}");
 }

@@ -65,7 +65,7 @@ fn every_source_of_an_application_is_rendered_by_name_and_by_file() {
         (vec!["--app", "away", "--local", ".", "--offline"], "https://github.com/acme/other at HEAD was not fetched"),
         (
             vec!["--app", "helm", "--local", ".", "--offline"],
-            "chart `redis`: a chart of a Helm repository is not supported",
+            "argocd/helm: chart charts.example.com/redis 1.2.3 was not fetched",
         ),
         (vec!["--app", "nowhere", "--local", ".", "--offline"], "no Application `nowhere`; there are: argocd/"),
         (vec!["--app", "web"], "name a root by --root, or a folder by --local"),

@@ -148,7 +148,7 @@ impl Repository {
 }
 
 fn digest_of(app: &Application, reaches: &Reaches) -> String {
-    digest(app, &vec![reaches.clone(); app.all_sources().len()])
+    digest(app, &vec![Some(reaches.clone()); app.all_sources().len()])
 }
 
 /// What the sources render to, or why they don't.

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use slipway::aws::Aws;
 use slipway::deploy::trust;
 use slipway::memory::Memory;
+use slipway::root::tracked::{SourceRepository, TrackedSource};
 use slipway::secret::Secrets;
+use slipway::source::Checkouts;
 use slipway::source::github::{GitHub, GitHubSettings};
-use slipway::source::{Checkouts, Repo};
 use slipway_cluster::Cluster;
 use slipway_cluster::state::{self, AppKey, State};
 use slipway_sandbox::aws;
@@ -284,7 +285,8 @@ async fn only_a_signed_state_or_the_branch_vouches_for_a_commit() {
     flow.push("Go on", &[("NOTES.md", "1")]);
     let head = flow.sandbox.head().unwrap().unwrap().to_string();
     let checkouts = Checkouts::new(GitHub::new(settings, secrets));
-    let repo: Repo = "acme/gitops".parse().unwrap();
+    let repository = SourceRepository::Git("acme/gitops".parse().unwrap());
+    let main = TrackedSource { repository, revision: "main".to_owned() };
     let app = AppKey { root: "r".into(), namespace: "argocd".into(), name: "shop".into() };
     let unknown = "0".repeat(40);
     for (revision, is_unsigned, is_used) in [
@@ -298,7 +300,7 @@ async fn only_a_signed_state_or_the_branch_vouches_for_a_commit() {
     ] {
         let mut state = State::default();
         state.is_unsigned = is_unsigned;
-        let checked = trust::check(&checkouts, (&app, &state), (&repo, "main"), revision).await;
+        let checked = trust::check(&checkouts, (&app, &state), &main, revision).await;
         assert_eq!(checked.is_ok(), is_used, "{revision}: {checked:?}");
     }
 }

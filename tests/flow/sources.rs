@@ -447,12 +447,16 @@ async fn an_application_may_get_more_sources_and_lose_them() {
 async fn sources_that_can_not_be_deployed_are_named() {
     let mut web = Web::start().await;
     let mut chart = sources();
-    chart[0] = json!({"repoURL": "https://charts.example.com", "chart": "web", "targetRevision": "1.0.0"});
+    chart[0] = json!({"repoURL": "ssh://charts.example.com", "chart": "web", "targetRevision": "1.0.0"});
     let mut twice = sources();
     twice[2]["ref"] = json!("values");
     let lent = json!([sources()[1]]);
     for (what, sources, words) in [
-        ("a chart", chart, "`spec.sources[0].chart`: a chart of a Helm repository is not supported yet"),
+        (
+            "a chart",
+            chart,
+            "`spec.sources[0].repoURL`: `ssh://charts.example.com` is no Helm repository that charts are fetched from",
+        ),
         ("one ref twice", twice, "more than one has `ref: values`"),
         ("only a ref", lent, "`spec.sources` has no source with manifests"),
     ] {

@@ -7,6 +7,7 @@
 //! | AWS (moto) | [`Moto`] |
 //! | GitHub's own descriptions of its interfaces | [`GitHub`] |
 //! | a bed of all of them for one test | [`bed`] |
+//! | a Helm repository and an OCI registry | [`chart_server`] |
 //! | folders on disk as trees | [`files`] |
 //! | the built functions under AWS's runtime interface emulator | [`Function`] |
 //! | what is installed, from where, at which version | [`tools`] |
@@ -25,6 +26,7 @@
 )]
 
 pub mod bed;
+pub mod chart_server;
 mod controlplane;
 mod eks;
 pub mod files;

@@ -52,10 +52,9 @@ impl Revisions {
         std::mem::discriminant(self) == std::mem::discriminant(other) && self.as_slice().len() == other.as_slice().len()
     }
 
-    /// The first seven characters of each, as messages show them.
+    /// The first seven characters of each commit, as messages show them; versions of charts whole.
     pub fn short(&self) -> String {
-        let short = |commit: &String| commit.chars().take(7).collect::<String>();
-        self.as_slice().iter().map(short).collect::<Vec<_>>().join(", ")
+        self.as_slice().iter().map(|revision| short(revision)).collect::<Vec<_>>().join(", ")
     }
 
     /// Serializes a result of a sync, which has a `revision` in any case (argoproj/argo-cd, SyncOperationResult).
@@ -70,6 +69,12 @@ impl Revisions {
         }
         map.end()
     }
+}
+
+/// The first seven characters of a commit; a version of a chart, which has others than hex digits, whole.
+pub fn short(revision: &str) -> &str {
+    let is_commit = revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+    revision.get(..7).filter(|_| is_commit).unwrap_or(revision)
 }
 
 impl fmt::Display for Revisions {
@@ -155,6 +160,7 @@ mod tests {
     fn messages_show_each_in_short() {
         assert_eq!(of(&["0123456789", "abc"]).short(), "0123456, abc");
         assert_eq!(Revisions::from("0123456789").short(), "0123456");
+        assert_eq!(of(&["1.20.0-rc.1", "feature/x-y-z"]).short(), "1.20.0-rc.1, feature/x-y-z");
         assert_eq!(of(&["a", "b"]).to_string(), "a,b");
     }
 }

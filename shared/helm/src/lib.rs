@@ -26,6 +26,7 @@ mod strvals;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use slipway_budget::Budget as RenderBudget;
@@ -195,6 +196,16 @@ struct Run {
     chart: chart::Chart,
     texts: BTreeMap<String, Str>,
     files: BTreeSet<String>,
+}
+
+/// The files of the chart in `archive`, a gzipped tar: their paths in the chart, and their bytes. Within Helm's bounds and
+/// those of `budget`.
+pub fn unpack(
+    archive: &[u8],
+    budget: &RenderBudget,
+) -> Result<impl Iterator<Item = (String, Arc<[u8]>)> + use<>, ArchiveError> {
+    let files = chart::archive::unpack(archive, &mut chart::archive::Budget::new(), budget)?;
+    Ok(files.into_iter().map(|file| (file.name, file.data)))
 }
 
 /// The budget that templates draw from; the render's own where the caller gave none.

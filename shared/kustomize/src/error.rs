@@ -103,6 +103,12 @@ pub enum Error {
     MissingChart {
         /// The folder in which it would be.
         folder: String,
+        /// Its name.
+        name: String,
+        /// The repository that the kustomization names; may be empty.
+        repo: String,
+        /// The version that the kustomization names; may be empty.
+        version: String,
     },
     /// Two resources of one identity.
     #[error("may not add resource with an already registered id: {id}")]

@@ -46,7 +46,8 @@ pub(crate) fn inflate(
     let folder = tree::join(&root.path, &format!("{home}/{name}"))
         .map_err(|source| Error::Read { path: format!("{home}/{name}"), source })?;
     if !matches!(root.files.tree.kind(&folder), Ok(Some(NodeKind::Directory))) {
-        return Err(Error::MissingChart { folder });
+        let (name, repo, version) = (name.clone(), chart.repo.clone(), chart.version.clone());
+        return Err(Error::MissingChart { folder, name, repo, version });
     }
     let values_text = match chart.values_file.as_str() {
         "" => read(&format!("{home}/{name}/values.yaml")).map(Cow::Borrowed).unwrap_or_default(),

@@ -25,7 +25,6 @@ use crate::reconcile::sync::delete::{self, Approval, DeletionRequest};
 use crate::reconcile::sync::{Deadlines, SyncOutcome, SyncRequest};
 use crate::root::{self, ResolvedApplication, Root};
 use crate::services::Services;
-use crate::source::Checkouts;
 
 /// An application with a state in a cluster and no manifest in the root.
 pub struct RemovedApplication {
@@ -210,7 +209,7 @@ async fn recorded_application(
     sha: String,
     unread: &BTreeSet<String>,
 ) -> Result<ResolvedApplication, RemovedApplicationError> {
-    let checkouts = Checkouts::new(engine.github.clone());
+    let checkouts = engine.checkouts();
     let root = match root::load_at(&engine.root, &checkouts, &sha, Some(projects)).await {
         Ok(root) => root,
         Err(source) => return Err(RemovedApplicationError::Root { sha, source }),
@@ -255,7 +254,7 @@ async fn delete_removed(
         return Err(PrepareError::from(denied).into());
     }
     let request = if cascade.is_some() && prepare::has_deletion_hooks(&recorded.state) {
-        let checkouts = Checkouts::new(engine.github.clone());
+        let checkouts = engine.checkouts();
         let revisions = prepare::deployed(&recorded.state);
         let request = Box::pin(prepare::prepare(engine, &checkouts, member, &revisions)).await?;
         SyncRequest { destination: destination.clone(), ..request }

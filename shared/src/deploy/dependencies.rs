@@ -7,8 +7,7 @@ use crate::error::Failure;
 use crate::reconcile::sync::dependencies::{Dependencies, DependencyStatus, ReadyCache};
 use crate::root::{Dependency, ResolvedApplication};
 use crate::services::Services;
-use crate::source::Checkouts;
-use crate::source::github::GithubError;
+use crate::source::{Checkouts, SourceError};
 
 /// Resolves the applications that this one depends on. Fails where the dependencies are wrong, or can't be asked for.
 pub(crate) async fn dependencies(
@@ -18,7 +17,7 @@ pub(crate) async fn dependencies(
     known: &ReadyCache,
 ) -> Result<Dependencies, Failure> {
     let mut on = Vec::new();
-    let failed = |error: &GithubError| Failure::of(error, error.is_retryable());
+    let failed = |error: &SourceError| Failure::of(error, error.is_retryable());
     for other in member.after.as_ref().map_err(|error| Failure::terminal(error))? {
         let Dependency { instance, member } = &**other;
         let (mut wanted, mut inputs_digests) = (Revisions::default(), Vec::new());

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::Sha256;
 use slipway_cluster::state::{self, AppKey, Deployed};
 use slipway_gitops::Revisions;
@@ -13,11 +13,10 @@ use slipway_gitops::Revisions;
 use crate::error::chain;
 use crate::render::reach;
 use crate::root::ResolvedApplication;
-use crate::root::tracked::TrackedSource;
+use crate::root::tracked::SourceRepository;
 use crate::secret::StateKeys;
 use crate::services::Services;
-use crate::source::github::GithubError;
-use crate::source::{Checkouts, Location};
+use crate::source::{Checkouts, Location, SourceError};
 
 /// The digests of `member` of the root `root` at the commits `revisions`, one under each of the `keys`; none where the
 /// commits are of other sources than it has. An error where a commit can't be fetched.
@@ -26,13 +25,17 @@ pub async fn digests(
     member: &ResolvedApplication,
     checkouts: &Checkouts,
     revisions: &Revisions,
-) -> Result<Vec<String>, GithubError> {
+) -> Result<Vec<String>, SourceError> {
     let Some(tracked) = member.tracked.at(revisions) else { return Ok(Vec::new()) };
-    let mut reaches = Vec::new();
-    for (TrackedSource { repo, .. }, commit) in tracked {
-        reaches.push(checkouts.reaches(repo, commit).await?);
+    let (mut reaches, mut versions) = (Vec::new(), Vec::new());
+    for (source, revision) in tracked {
+        versions.extend(source.git().is_none().then(|| revision.to_owned()));
+        reaches.push(match &source.repository {
+            SourceRepository::Git(repo) => Some(checkouts.reaches(repo, revision).await?),
+            SourceRepository::Chart(_) => None,
+        });
     }
-    let (owner, reach) = (key_of(root, member), reach::digest(&member.app, &reaches));
+    let (owner, reach) = (key_of(root, member), json!([reach::digest(&member.app, &reaches), versions]));
     let keys = [Some(&keys.current), keys.previous.as_ref()];
     Ok(keys.into_iter().flatten().filter_map(|key| digest(key, &owner, member, &reach)).collect())
 }
@@ -44,7 +47,7 @@ fn key_of(root: &Location, member: &ResolvedApplication) -> AppKey {
 
 /// `None` for a key of no use. Everything of `member` counts that its sync depends on, and what its state records of
 /// it.
-fn digest(key: &SecretString, owner: &AppKey, member: &ResolvedApplication, reach: &str) -> Option<String> {
+fn digest(key: &SecretString, owner: &AppKey, member: &ResolvedApplication, reach: &Value) -> Option<String> {
     let key = Some(key.expose_secret().as_bytes()).filter(|key| !key.is_empty())?;
     let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
     let (object, AppKey { root, namespace, name }) = (&member.app.object, owner);

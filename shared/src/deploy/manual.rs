@@ -81,6 +81,7 @@ async fn compare_live(
     }
     told.keep(&mut state);
     ApplicationSummary(request.application.clone()).keep(&mut state);
+    request.charts.keep_or_forget(&mut state);
     observed.write(&mut state.status, &request.revisions, Timestamp::now());
     status::write_compared_to(&mut state.status, &request.application);
     status::write_source(&mut state.status, &request.source_types, None);

@@ -3,6 +3,8 @@
 //! no harm.
 
 pub mod app_deletion;
+mod charts;
+mod files;
 pub mod inputs;
 pub mod lookups;
 pub mod prepare;
@@ -186,7 +188,7 @@ impl WebhookWorker {
         let until = report_deadline(deadline);
         tracing::info!(app = rest.app, operation = rest.operation, attempt = rest.attempt, "going on");
         let work = async {
-            let checkouts = Checkouts::new(self.engine.github.clone());
+            let checkouts = self.engine.checkouts();
             let mut root = self.engine.load_root(&checkouts).await?;
             let waiting = waiting(&root.members);
             let found = root.members.iter().position(|member| member.instance() == rest.app);
@@ -202,10 +204,9 @@ impl WebhookWorker {
             };
             let heads = member.tracked.resolve(&checkouts).await;
             let heads = heads.map_err(|error| Failure::of(&error, error.is_retryable()))?;
-            let branches = member.tracked.at(&heads).into_iter().flatten().map(|(source, head)| BranchHead {
-                repo: source.repo.clone(),
-                reference: source.revision.clone(),
-                head: head.to_owned(),
+            let branches = member.tracked.at(&heads).into_iter().flatten().filter_map(|(source, head)| {
+                let repo = source.git()?.clone();
+                Some(BranchHead { repo, reference: source.revision.clone(), head: head.to_owned() })
             });
             let branches = branches.collect();
             let resumes = Some(rest.operation.clone()).filter(|id| Resume::of(id) != Resume::RefreshHealth);
@@ -251,7 +252,7 @@ impl WebhookWorker {
 
     /// Selects the applications that track the branch, each with its commit; those that it changes nothing for apart.
     async fn select(&self, push: &Push) -> Result<PushBatch, Failure> {
-        let checkouts = Checkouts::new(self.engine.github.clone());
+        let checkouts = self.engine.checkouts();
         let reference = format!("heads/{}", push.branch());
         let head = match checkouts.resolve(&push.repo, &reference).await {
             Ok(head) => head,
@@ -399,7 +400,7 @@ impl WebhookWorker {
             if !outcome.requeue {
                 break;
             }
-            let checkouts = Checkouts::new(self.engine.github.clone());
+            let checkouts = self.engine.checkouts();
             (outcome, targets) = Box::pin(self.sync_once(member, &checkouts, work, until, id, stop.clone())).await;
         }
         (member.instance(), targets, outcome)
@@ -476,7 +477,11 @@ impl WebhookWorker {
         let label = self.engine.clusters.display_name(&member.permit.cluster);
         let pairs = member.tracked.at(revisions).into_iter().flatten().enumerate();
         let pairs = pairs.filter(|(at, _)| moved.contains(at));
-        pairs.map(|(_, (source, sha))| (source.repo.clone(), sha.to_owned(), label.to_owned())).collect()
+        // A chart has no commit but that of the root, which names it.
+        let root = (&self.engine.root.location.url.repo, member.root.as_str());
+        let commits = pairs.map(|(_, (source, sha))| source.git().map_or(root, |repo| (repo, sha)));
+        let commits: BTreeSet<(&Repo, &str)> = commits.collect();
+        commits.into_iter().map(|(repo, sha)| (repo.clone(), sha.to_owned(), label.to_owned())).collect()
     }
 
     /// Derives the deadlines of this invocation.
@@ -503,7 +508,7 @@ impl WebhookWorker {
             let deployment = report::SyncReport {
                 app: &member.instance(),
                 cluster: self.engine.clusters.display_name(&member.permit.cluster),
-                repo: &source.repo.to_string(),
+                repo: &source.repository.to_string(),
                 sha,
                 phase: outcome.phase,
                 changes: &outcome.changes,

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
-use slipway_budget::{Budget, Limits};
+use slipway_budget::Budget;
 use slipway_cluster::Cluster;
-use slipway_cluster::state::{AppKey, State, StoredState};
+use slipway_cluster::state::{AppKey, State, StateError, StoredState};
 use slipway_gitops::annotations::{self, HookType};
 use slipway_gitops::normalize::NormalizeError;
 use slipway_gitops::prune_guard::Propagation;
@@ -20,23 +20,24 @@ use slipway_gitops::{GroupVersionKind, Revisions};
 use slipway_manifest::Object;
 use slipway_manifest::names::{self, NameError};
 
+use super::charts::AppCharts;
+use super::files::SourceFiles;
 use super::inputs;
 use super::lookups::{self, LookupError};
 use crate::app::project::Denied;
 use crate::app::{Application, ProjectPermissions, Source, skip};
 use crate::clusters::{ClusterError, ConnectedCluster};
 use crate::notify::subscribe::Subscriptions;
-use crate::reconcile::notes::{ApplicationSummary, Note as _};
+use crate::reconcile::notes::{ApplicationSummary, ChartDigests, Note as _};
 pub use crate::reconcile::sync::SyncRequest;
 use crate::reconcile::sync::retry::Backoff;
 use crate::reconcile::sync::{AppOwner, SyncPolicy};
 use crate::render::{self, Context, RenderError, Rendered, SourceType};
 use crate::root::ResolvedApplication;
-use crate::root::tracked::TrackedSource;
+use crate::root::tracked::SourceRepository;
 use crate::services::Services;
-use crate::source::github::{Checkout, GithubError};
 use crate::source::verify::VerifyError;
-use crate::source::{Checkouts, RepoUrl};
+use crate::source::{Checkouts, RepoUrl, SourceError};
 
 /// Argo CD's own finalizers for hooks of the deletion (argoproj/argo-cd
 /// `pkg/apis/application/v1alpha1/application_defaults.go`).
@@ -49,9 +50,27 @@ const DELETION_HOOKS: [(HookType, &str); 2] = [
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PrepareError {
-    /// GitHub did not return the commit.
+    /// The repository did not return what a source follows.
     #[error(transparent)]
-    Github(#[from] GithubError),
+    Fetch(#[from] SourceError),
+    /// A version of a chart is not what it was.
+    #[error(
+        "failed to render {app}: {chart} was sha256:{recorded} when it was deployed and is sha256:{found} now: a \
+         version's content must not change; see who changed it, and deploy another version by `targetRevision`"
+    )]
+    ChartChanged {
+        /// The application's name.
+        app: String,
+        /// The chart and its version.
+        chart: String,
+        /// The digest of what was deployed.
+        recorded: String,
+        /// The digest of what the repository has.
+        found: String,
+    },
+    /// The state, which has the digests of the charts that were deployed, could not be read.
+    #[error("failed to read which charts were deployed")]
+    State(#[from] Box<StateError>),
     /// The source needs files that the commit does not hold.
     #[error(transparent)]
     Source(#[from] VerifyError),
@@ -109,11 +128,13 @@ impl PrepareError {
     /// Whether the same may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Github(error) => error.is_retryable(),
+            Self::Fetch(error) => error.is_retryable(),
+            Self::State(error) => error.is_retryable(),
             Self::Cluster(error) => error.is_retryable(),
             Self::Facts { source, .. } => source.is_retryable(),
             Self::Source(_)
             | Self::OtherSources { .. }
+            | Self::ChartChanged { .. }
             | Self::Render { .. }
             | Self::Name { .. }
             | Self::Denied(_)
@@ -136,6 +157,8 @@ pub struct Render {
     pub first: Option<Timestamp>,
     /// Whether a chart looked objects of the cluster up.
     pub has_lookups: bool,
+    /// The digests of the charts of Helm repositories.
+    pub charts: ChartDigests,
 }
 
 /// Fetches and renders every source of `member`, each at its commit of `revisions`. `destination` is the cluster's
@@ -153,21 +176,26 @@ pub async fn render(
     let tracked =
         tracked.ok_or_else(|| PrepareError::OtherSources { app: member.instance(), at: revisions.short() })?;
     let (mut files, mut references) = (Vec::new(), BTreeMap::new());
-    for (source, (TrackedSource { repo, .. }, commit)) in member.app.all_sources().iter().zip(tracked) {
-        let checkout = checkouts.get_when_there_is_room(repo, commit).await?;
-        let written = RepoUrl { host: engine.root.location.url.host.clone(), repo: repo.clone() };
-        member.permit.refused_name(&written, &checkout.repo).map_or(Ok(()), Err)?;
-        references.extend(source.reference.clone().map(|reference| (reference, Arc::clone(&checkout))));
-        files.push((source, checkout));
+    for (source, (tracked, revision)) in member.app.all_sources().iter().zip(tracked) {
+        let found = Box::pin(SourceFiles::fetch(checkouts, tracked, revision)).await?;
+        if let (SourceRepository::Git(repo), SourceFiles::Commit(checkout)) = (&tracked.repository, &found) {
+            let written = RepoUrl { host: engine.root.location.url.host.clone(), repo: repo.clone() };
+            member.permit.refused_name(&written, &checkout.repo).map_or(Ok(()), Err)?;
+            references.extend(source.reference.clone().map(|reference| (reference, Arc::clone(checkout))));
+        }
+        files.push((source, found));
     }
+    let digests = ChartDigests(files.iter().filter_map(|(_, files)| files.digest()).collect());
+    let (app, fetched) = (owner(engine, member), Vec::new());
+    let mut charts = AppCharts { member, checkouts, revisions, owner: app, cluster, digests, fetched };
     let with_manifests = files.iter().filter(|(source, _)| member.app.has_manifests(source));
-    let sources: Vec<(Application, &Arc<Checkout>)> =
-        member.app.per_source().into_iter().zip(with_manifests.map(|(_, checkout)| checkout)).collect();
+    let sources: Vec<(Application, &SourceFiles)> =
+        member.app.per_source().into_iter().zip(with_manifests.map(|(_, files)| files)).collect();
     let mut types = Vec::new();
-    for (app, checkout) in &sources {
-        checkout.special.check_folder(&app.source.path)?;
-        let found = render::source_type(&checkout.tree, &app.source);
-        let found = found.map_err(|error| failed(member, checkout, error.into()))?;
+    for (app, files) in &sources {
+        files.check_folder(&app.source.path)?;
+        let found = render::source_type(files.tree(), &app.source);
+        let found = found.map_err(|error| failed(member, files, error.into()))?;
         member.permit.refused_tool(found.tool()).map_or(Ok(()), Err)?;
         types.push(found);
     }
@@ -183,12 +211,12 @@ pub async fn render(
         context.facts = facts.map_err(|error| unknown(Box::new(error)))?;
     }
     let (mut objects, mut warnings) = (Vec::new(), Vec::new());
-    for (app, checkout) in sources {
-        let limits = checkouts.memory().render();
-        let rendered = Box::pin(render_source(member, app, checkout, (&mut context, limits), cluster)).await?;
+    for (app, files) in sources {
+        let rendered = Box::pin(render_source(app, files, &mut charts, &mut context)).await?;
         objects.extend(rendered.objects);
         warnings.extend(rendered.warnings);
     }
+    Box::pin(charts.check()).await?;
     warnings.extend(leave_out(&mut objects, &member.permit));
     let count = objects.len();
     objects.retain(|object| !member.permit.keeps_out(object));
@@ -204,24 +232,39 @@ pub async fn render(
     };
     let first = has_charts.then_some(context.facts.now);
     let has_lookups = !context.facts.lookups.is_empty();
-    Ok(Render { objects, warnings, has_declarations, source_types, first, has_lookups })
+    let charts = charts.digests;
+    Ok(Render { objects, warnings, has_declarations, source_types, first, has_lookups, charts })
 }
 
-/// Renders one source: `app` has it as its only one. What charts look up is added to the facts of `context`.
+/// Renders one source: `app` has it as its only one. What charts look up is added to the facts of `context`; charts that
+/// it needs are fetched, and their digests noted.
 async fn render_source(
-    member: &ResolvedApplication,
     app: Application,
-    checkout: &Arc<Checkout>,
-    (context, limits): (&mut Context, Limits),
-    cluster: &Cluster,
+    files: &SourceFiles,
+    charts: &mut AppCharts<'_>,
+    context: &mut Context,
 ) -> Result<Rendered, PrepareError> {
+    let AppCharts { member, cluster, checkouts, .. } = *charts;
+    let limits = checkouts.memory().render();
     let unknown = |source| PrepareError::Facts { app: member.instance(), source: Box::new(source) };
-    context.revision.clone_from(&checkout.sha);
+    files.revision().clone_into(&mut context.revision);
     let (mut warnings, mut round, app) = (Vec::new(), 1, Arc::new(app));
+    let mut all = Arc::clone(files.tree());
+    charts.fetched.clear();
     let mut rendered = loop {
-        let (tree, app, inputs) = (Arc::clone(&checkout.tree), Arc::clone(&app), context.clone());
+        let (tree, app, inputs) = (Arc::clone(&all), Arc::clone(&app), context.clone());
         let work = move |budget: &Budget| render::render(&tree, &app, &Context { budget: budget.clone(), ..inputs });
-        let rendered = render::in_background(limits, work).await.map_err(|error| failed(member, checkout, error))?;
+        let rendered = match render::in_background(limits, work).await {
+            Ok(rendered) => rendered,
+            Err(error) => {
+                let missing = charts.missing(&error, &all).map_err(|error| failed(member, files, error))?;
+                if missing.is_empty() {
+                    return Err(failed(member, files, error));
+                }
+                all = Arc::new(Box::pin(charts.add(&all, missing)).await?);
+                continue;
+            }
+        };
         let Some(need) = rendered.needs.first() else { break rendered };
         if round == lookups::MAX_LOOKUP_ROUNDS {
             return Err(unknown(LookupError::Endless { kind: need.kind.clone(), name: need.name.clone() }));
@@ -232,22 +275,26 @@ async fn render_source(
     };
     let nowhere = |source| PrepareError::Name {
         app: member.instance(),
-        at: rendered_at(member, checkout),
+        at: rendered_at(member, files),
         source: Box::new(source),
     };
     rendered.objects.iter().try_for_each(names::check).map_err(nowhere)?;
-    checkout.special.check_files(&rendered.files)?;
+    files.check_files(&rendered.files)?;
     rendered.warnings.extend(warnings);
     Ok(rendered)
 }
 
-fn failed(member: &ResolvedApplication, checkout: &Checkout, source: RenderError) -> PrepareError {
-    PrepareError::Render { app: member.instance(), at: rendered_at(member, checkout), source: Box::new(source) }
+fn failed(member: &ResolvedApplication, files: &SourceFiles, source: RenderError) -> PrepareError {
+    PrepareError::Render { app: member.instance(), at: rendered_at(member, files), source: Box::new(source) }
 }
 
-/// The commit of a source for messages; with its repository where the Application has several sources.
-fn rendered_at(member: &ResolvedApplication, Checkout { repo, sha, .. }: &Checkout) -> String {
-    if member.app.sources.is_empty() { sha.clone() } else { format!("{sha} of {repo}") }
+/// The commit of a source for messages; with its repository where that is a Helm repository, or the Application has
+/// several sources.
+fn rendered_at(member: &ResolvedApplication, files: &SourceFiles) -> String {
+    match files {
+        SourceFiles::Commit(checkout) if member.app.sources.is_empty() => checkout.sha.clone(),
+        _ => files.to_string(),
+    }
 }
 
 /// Drops the kinds that `argocd-cm` excludes, as Argo CD does, with a warning for each kind.
@@ -288,7 +335,8 @@ pub async fn prepare(
     let app = &member.app;
     let destination = engine.clusters.get(&app.destination.server, &app.destination.name).await?;
     let render = Box::pin(render(engine, member, checkouts, revisions, &destination.name, &destination.cluster));
-    let Render { objects, warnings: rendered, has_declarations, source_types, first, has_lookups } = render.await?;
+    let Render { objects, warnings: rendered, has_declarations, source_types, first, has_lookups, charts } =
+        render.await?;
     let mut policy = policy_of(app);
     // The Applications that it declares are its objects in Argo CD: it is not empty.
     policy.allow_empty |= has_declarations;
@@ -309,7 +357,7 @@ pub async fn prepare(
     Ok(SyncRequest {
         owner: owner(engine, member),
         destination,
-        repos: member.tracked.iter().map(|source| source.repo.to_string()).collect(),
+        repos: member.tracked.iter().map(|source| source.repository.to_string()).collect(),
         reported: member.app.first_with_manifests(),
         revisions: revisions.clone(),
         spec_digest: keys.and_then(|keys| spec_digest(&keys.current, app)),
@@ -325,6 +373,7 @@ pub async fn prepare(
         checks: member.checks(),
         subscriptions,
         first_deployed_at: first,
+        charts,
         application: about,
     })
 }
@@ -361,6 +410,7 @@ pub fn for_deletion(
         resume_operation: None,
         source_types: state.status.source_types.clone(),
         first_deployed_at: None,
+        charts: ChartDigests::default(),
         permit: member.map_or_else(ProjectPermissions::allow_all, |member| member.permit.clone()),
         subscriptions: Subscriptions::default(),
         application: ApplicationSummary::of(state).map(|about| about.0).unwrap_or_default(),
@@ -452,8 +502,9 @@ fn application_summary(
     let Application { name, project, source, destination, sync_policy, .. } = &member.app;
     let host = &engine.root.location.url.host;
     let mut shown =
-        member.app.all_sources().iter().zip(member.tracked.iter()).map(|(source, TrackedSource { repo, .. })| {
-            source_summary(&member.app, source, &format!("https://{host}/{repo}"))
+        member.app.all_sources().iter().zip(member.tracked.iter()).map(|(source, tracked)| match &tracked.repository {
+            SourceRepository::Git(repo) => source_summary(&member.app, source, &format!("https://{host}/{repo}")),
+            SourceRepository::Chart(_) => source_summary(&member.app, source, &source.repo_url),
         });
     let (field, shown) = if member.app.sources.is_empty() {
         ("source", shown.next().unwrap_or_default())
@@ -461,10 +512,10 @@ fn application_summary(
         ("sources", shown.collect())
     };
     let at = member.app.first_with_manifests();
-    let url =
-        member.tracked.iter().nth(at).zip(revisions.as_slice().get(at)).map(|(TrackedSource { repo, .. }, commit)| {
-            format!("https://{host}/{repo}/tree/{commit}/{}", source.folder().unwrap_or_default())
-        });
+    let repo = member.tracked.iter().nth(at).and_then(|tracked| tracked.git());
+    let url = repo
+        .zip(revisions.as_slice().get(at))
+        .map(|(repo, commit)| format!("https://{host}/{repo}/tree/{commit}/{}", source.folder().unwrap_or_default()));
     let automated =
         sync_policy.is_automated().then(|| policy_of(&member.app).options.prune).map(|prune| json!({ "prune": prune }));
     let hooks: BTreeSet<HookType> = objects.iter().filter_map(annotations::deletion_hook).collect();
@@ -496,8 +547,9 @@ fn source_summary(app: &Application, source: &Source, url: &str) -> Value {
     let mut shown = Map::from_iter([("repoURL".to_owned(), json!(url))]);
     let prefix = source.kustomize.as_ref().and_then(|kustomize| kustomize.name_prefix.as_ref());
     let files = source.helm.as_ref().and_then(|helm| helm.get("valueFiles"));
-    let path = Some(&source.path).filter(|_| app.has_manifests(source));
+    let path = Some(&source.path).filter(|_| app.has_manifests(source) && source.chart.is_none());
     let fields = [
+        ("chart", source.chart.as_ref().map(|chart| json!(chart))),
         ("path", path.map(|path| json!(path))),
         ("targetRevision", Some(json!(source.target_revision))),
         ("ref", source.reference.as_ref().map(|name| json!(name))),

@@ -18,7 +18,7 @@ pub(super) async fn tracks(
     head: &str,
     checkouts: &Checkouts,
 ) -> Result<bool, GithubError> {
-    for source in member.tracked.iter().filter(|source| source.repo == push.repo) {
+    for source in member.tracked.iter().filter(|source| source.git() == Some(&push.repo)) {
         let is_tracked = match source.revision.as_str() {
             "HEAD" => checkouts.resolve(&push.repo, "HEAD").await? == head,
             revision => revision == push.branch() || revision == push.reference,
@@ -42,7 +42,7 @@ pub(super) struct BranchHead {
 pub(super) fn moved(member: &ResolvedApplication, revisions: &Revisions, branches: &[BranchHead]) -> Vec<usize> {
     let pairs = || member.tracked.at(revisions).into_iter().flatten().enumerate();
     let is_head = |(source, sha): (&TrackedSource, &str)| {
-        branches.iter().any(|branch| branch.repo == source.repo && branch.head == sha)
+        branches.iter().any(|branch| source.git() == Some(&branch.repo) && branch.head == sha)
     };
     let moved: Vec<usize> = pairs().filter(|(_, pair)| is_head(*pair)).map(|(at, _)| at).collect();
     if moved.is_empty() { pairs().map(|(at, _)| at).collect() } else { moved }
@@ -103,7 +103,7 @@ mod tests {
             "spec": spec});
         let app = Application::from_object(&Object::from_value(object).unwrap()).unwrap();
         Ok(ResolvedApplication {
-            tracked: TrackedSources::of(&app, "github.com")?,
+            tracked: TrackedSources::of(&app, "github.com", false)?,
             app,
             permit: ProjectPermissions::allow_all(),
             overrides: Arc::new(Overrides::default()),
@@ -177,7 +177,7 @@ mod tests {
     fn sources_that_can_not_be_fetched_are_named_with_their_place() {
         let good = source("charts", &json!({"path": "web"}));
         for (bad, expected) in [
-            (json!({"repoURL": "https://c.example.com", "chart": "web"}), "`spec.sources[1].chart`: a chart of a Helm"),
+            (json!({"repoURL": "ssh://c.example.com", "chart": "web"}), "`spec.sources[1].repoURL`: `ssh://c.example"),
             (json!({"repoURL": "https://git.example.com/a/b"}), "`spec.sources[1].repoURL` is on git.example.com"),
             (json!({"repoURL": "/srv/git"}), "`spec.sources[1].repoURL`: "),
         ] {

@@ -11,8 +11,7 @@ use crate::reconcile::notes::{ApplicationSummary, Note as _};
 use crate::root::ResolvedApplication;
 use crate::root::tracked::{TrackedSource, TrackedSources};
 use crate::services::Services;
-use crate::source::github::GithubError;
-use crate::source::{Checkouts, Repo};
+use crate::source::{Checkouts, SourceError};
 
 /// A recorded commit can't be used, or not be checked.
 #[derive(Debug, thiserror::Error)]
@@ -29,13 +28,13 @@ pub enum TrustError {
         /// The tracked revision.
         branch: String,
         /// The repository.
-        repo: Repo,
+        repo: String,
         /// Name of the ConfigMap.
         name: String,
     },
-    /// GitHub could not be asked.
+    /// The repository could not be asked.
     #[error(transparent)]
-    Github(#[from] GithubError),
+    Source(#[from] SourceError),
 }
 
 /// Checks that the commits `revisions`, which `state` records for `app`, may be rendered: the state is signed, or each
@@ -47,24 +46,24 @@ pub async fn check_all(
     revisions: &Revisions,
 ) -> Result<(), TrustError> {
     // Commits of other sources are refused where they are rendered.
-    for (TrackedSource { repo, revision }, commit) in tracked.at(revisions).into_iter().flatten() {
-        check(checkouts, state, (repo, revision), commit).await?;
+    for (source, revision) in tracked.at(revisions).into_iter().flatten() {
+        check(checkouts, state, source, revision).await?;
     }
     Ok(())
 }
 
-/// Checks that the commit `revision` of `repo`, which `state` records for `app`, may be rendered: the state is signed,
-/// or the commit is on `branch`.
+/// Checks that the commit or version `revision` of `source`, which `state` records for `app`, may be rendered: the state
+/// is signed, or it is on what the source follows.
 pub async fn check(
     checkouts: &Checkouts,
     (app, state): (&AppKey, &State),
-    (repo, branch): (&Repo, &str),
+    source: &TrackedSource,
     revision: &str,
 ) -> Result<(), TrustError> {
-    if !state.is_unsigned || checkouts.is_on(repo, branch, revision).await? {
+    if !state.is_unsigned || source.has(revision, checkouts).await? {
         return Ok(());
     }
-    let (branch, repo, name) = (branch.to_owned(), repo.clone(), app.object_name());
+    let (branch, repo, name) = (source.revision.clone(), source.repository.to_string(), app.object_name());
     Err(TrustError::Foreign { revision: revision.to_owned(), branch, repo, name })
 }
 
@@ -75,7 +74,7 @@ pub(crate) async fn verify_unsigned(
     member: &ResolvedApplication,
     checkouts: &Checkouts,
     state: &mut State,
-) -> Result<Vec<String>, GithubError> {
+) -> Result<Vec<String>, SourceError> {
     let mut foreign = Vec::new();
     let tried = state.attempt.revisions.clone();
     if !tried.is_empty() && !member.tracked.has(&tried, checkouts).await? {

@@ -225,7 +225,7 @@ impl DriftChecker {
         let Examined { app, owner, destination, checkouts, .. } = *examined;
         let (name, is_put_back) = (owner.key.object_name(), state.is_put_back);
         let followed: Vec<String> =
-            app.tracked.iter().map(|source| format!("`{}` of {}", source.revision, source.repo)).collect();
+            app.tracked.iter().map(|source| format!("`{}` of {}", source.revision, source.repository)).collect();
         let followed = followed.join(", ");
         let foreign = trust::verify_unsigned(&self.engine, app, checkouts, state).await?;
         if is_put_back {

@@ -87,7 +87,7 @@ enum CheckError {
     #[error(transparent)]
     Rules(#[from] NormalizeError),
     #[error(transparent)]
-    Github(#[from] crate::source::github::GithubError),
+    Source(#[from] crate::source::SourceError),
 }
 
 impl DriftChecker {
@@ -118,7 +118,7 @@ impl DriftChecker {
         until: Instant,
         id: &str,
     ) -> Result<BTreeMap<String, DriftReport>, Failure> {
-        let checkouts = Checkouts::new(self.engine.github.clone());
+        let checkouts = self.engine.checkouts();
         let keys = self.engine.state_keys().await.map_err(|error| Failure::retryable(&error))?;
         let key = &FingerprintKey(&keys);
         let root = Box::pin(self.engine.load_root(&checkouts)).await?;
@@ -246,7 +246,7 @@ impl DriftChecker {
     /// Deploys the head of the branch: a worker requested it while the check held the Lease, or its event got lost.
     /// Gives whether the same may succeed later without a change.
     async fn deploy_pending(&self, app: &ResolvedApplication, id: &str, until: Instant) -> bool {
-        let checkouts = Checkouts::new(self.engine.github.clone());
+        let checkouts = self.engine.checkouts();
         let request = async {
             let heads = app.tracked.resolve(&checkouts).await?;
             Box::pin(prepare::prepare(&self.engine, &checkouts, app, &heads)).await

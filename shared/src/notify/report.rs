@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use slipway_gitops::Revisions;
+pub use slipway_gitops::revisions::short;
 
 /// Slack truncates texts over 4,000 characters.
 const MAX_TEXT: usize = 3_900;
@@ -112,11 +113,6 @@ pub(super) fn code(text: &str) -> String {
 /// Formats a bold name.
 pub(super) fn bold(text: &str) -> String {
     format!("*{}*", escape(text).replace('*', "∗"))
-}
-
-/// The first seven characters of a commit's SHA.
-pub fn short(sha: &str) -> &str {
-    sha.get(..7).unwrap_or(sha)
 }
 
 /// Appends bullet lines, at most `MAX_LINES`.

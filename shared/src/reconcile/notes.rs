@@ -41,6 +41,21 @@ impl Note for ApplicationSummary {
     const KEY: &'static str = "application";
 }
 
+/// SHA-256 of the archives that charts of Helm repositories were deployed from, by chart and version.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChartDigests(pub BTreeMap<String, String>);
+
+impl ChartDigests {
+    /// Writes the note; none where there are no such charts.
+    pub fn keep_or_forget(&self, state: &mut State) {
+        if self.0.is_empty() { Self::forget(state) } else { self.keep(state) }
+    }
+}
+
+impl Note for ChartDigests {
+    const KEY: &'static str = "charts";
+}
+
 /// The digest of what was told of an application that people sync.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportedOutOfSync(pub String);

@@ -46,6 +46,7 @@ use crate::error::chain;
 use crate::notify::report::AppSyncStatus;
 use crate::notify::reporter::Reporter;
 use crate::notify::subscribe::Subscriptions;
+use crate::reconcile::notes::ChartDigests;
 use crate::reconcile::session::{LEASE_DURATION, Opened, Session};
 use crate::time;
 use dependencies::Dependencies;
@@ -225,6 +226,8 @@ pub struct SyncRequest {
     pub source_types: SourceTypes,
     /// The time of the first deployment, as the charts were rendered with it.
     pub first_deployed_at: Option<Timestamp>,
+    /// The digests of the charts of Helm repositories that the objects are rendered from.
+    pub charts: ChartDigests,
     /// Permissions of the project.
     pub permit: ProjectPermissions,
     /// The notification channels of the Application.

@@ -76,24 +76,57 @@ impl From<TreeError> for Unbounded {
     }
 }
 
-/// A digest of all that the render of `app` reaches: `commits` are those of its sources, one for each, in their order.
-pub fn digest(app: &Application, commits: &[Reaches]) -> String {
+/// A digest of all that the render of `app` reaches: `commits` are those of its sources, one for each, in their order;
+/// none for a chart of a Helm repository, whose version is all there is to know.
+pub fn digest(app: &Application, commits: &[Option<Reaches>]) -> String {
     let mut hash = Sha256::new();
     if let Some(paths) = app.annotation(GENERATE_PATHS).filter(|paths| !paths.is_empty()) {
         for (source, commit) in app.all_sources().iter().zip(commits) {
-            hash.update(commit.generate_paths(source, paths));
+            hash.update(commit.as_ref().map(|commit| commit.generate_paths(source, paths)).unwrap_or_default());
         }
     }
     let own = if app.sources.is_empty() { Cow::Borrowed(std::slice::from_ref(app)) } else { app.per_source().into() };
     let sources = app.all_sources().iter().zip(commits);
     let references: BTreeMap<&str, &Reaches> =
-        sources.clone().filter_map(|(source, commit)| Some((source.reference.as_deref()?, commit))).collect();
+        sources.clone().filter_map(|(source, commit)| Some((source.reference.as_deref()?, commit.as_ref()?))).collect();
     let with_manifests = sources.filter(|(source, _)| app.has_manifests(source));
     for (app, (_, commit)) in own.iter().zip(with_manifests) {
-        let reach = commit.source(app, &references);
-        hash.update(reach.unwrap_or_else(|Unbounded| commit.everything(&references)));
+        let reach = match commit {
+            Some(commit) => commit.source(app, &references),
+            None => lent_to_chart(app, &references),
+        };
+        hash.update(reach.unwrap_or_else(|Unbounded| everything(commit.as_ref(), &references)));
     }
     hex::encode(hash.finalize())
+}
+
+/// What is lent by `$REFERENCE/PATH`; none where no source has that name.
+fn lent((reference, path): (&str, &str), references: &BTreeMap<&str, &Reaches>) -> Result<Option<Hash>, Unbounded> {
+    let Some(lender) = references.get(reference.trim_start_matches('$')) else { return Ok(None) };
+    let folder = references::fixed_part(path).map(|folder| tree::join("", folder.trim_start_matches('/')));
+    let lent = folder.unwrap_or_else(|| tree::join("", path.trim_start_matches('/')))?;
+    lender.closure([lent].into()).map(Some)
+}
+
+/// What other sources lend to a chart of a Helm repository.
+fn lent_to_chart(app: &Application, references: &BTreeMap<&str, &Reaches>) -> Result<Hash, Unbounded> {
+    let helm = app.source.helm.clone().map_or(Value::Null, Value::Object);
+    let mut hash = Sha256::new();
+    for written in references::value_files(&helm) {
+        if let Some(named) = argo::reference(written) {
+            hash.update(lent(named, references)?.unwrap_or_default());
+        }
+    }
+    Ok(hash.finalize().into())
+}
+
+/// All files of a source and of the other ones.
+fn everything(commit: Option<&Reaches>, references: &BTreeMap<&str, &Reaches>) -> Hash {
+    let mut hash = Sha256::new();
+    for one in commit.into_iter().chain(references.values().copied()) {
+        hash.update(&one.checkout.sha);
+    }
+    hash.finalize().into()
 }
 
 impl Reaches {
@@ -135,12 +168,8 @@ impl Reaches {
         let mut hash = Sha256::new();
         for written in references::value_files(&helm) {
             if let Some((reference, path)) = argo::reference(written) {
-                let lender = references.get(reference.trim_start_matches('$'));
-                if let Some(lender) = lender {
-                    let lent = references::fixed_part(path);
-                    let lent = lent.map(|folder| tree::join("", folder.trim_start_matches('/')));
-                    let lent = lent.unwrap_or_else(|| tree::join("", path.trim_start_matches('/')))?;
-                    hash.update(lender.closure([lent].into())?);
+                if let Some(lent) = lent((reference, path), references)? {
+                    hash.update(lent);
                 }
                 paths.insert(reference.to_owned());
             }
@@ -167,16 +196,6 @@ impl Reaches {
             hash.update(&self.checkout.sha);
         }
         Ok(hash.finalize().into())
-    }
-
-    /// All files here and of the other sources.
-    fn everything(&self, references: &BTreeMap<&str, &Self>) -> Hash {
-        let mut hash = Sha256::new();
-        hash.update(&self.checkout.sha);
-        for lender in references.values() {
-            hash.update(&lender.checkout.sha);
-        }
-        hash.finalize().into()
     }
 
     /// What stands at `paths`, and wherever that leads.

@@ -1,6 +1,6 @@
 //! Checks the Applications of a tree without a cluster: what Slipway would refuse, and what it would have to fetch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use slipway_budget::Budget;
@@ -9,7 +9,7 @@ use slipway_helm::argo;
 use slipway_manifest::{NodeKind, Object, names};
 
 use super::declared::DeclaredIn;
-use super::repositories::{Availability, Repositories, Unavailable};
+use super::repositories::{Availability, ChartRevision, Repositories, Unavailable, Unrendered};
 use super::tracked::NO_MANIFESTS;
 use super::tree::{ApplicationTree, TreeApplication};
 use crate::app::depends::{self, DependsError};
@@ -18,6 +18,7 @@ use crate::app::{Application, IN_CLUSTER_SERVER, ProjectPermissions, Source};
 use crate::error::chain;
 use crate::notify::subscribe::Subscriptions;
 use crate::render::{self, Context};
+use crate::source::helm_repository::{ChartError, HelmChart};
 
 /// Refused objects of one Application that are named.
 const MAX_TOLD: usize = 5;
@@ -46,6 +47,8 @@ pub struct CheckedApplication {
     pub needs: Vec<String>,
     /// What has no effect, or another than it seems.
     pub warnings: Vec<String>,
+    /// The charts among what is not at hand that were not asked for yet.
+    pub charts: BTreeSet<ChartRevision>,
 }
 
 impl CheckedApplication {
@@ -69,6 +72,7 @@ pub fn unexpanded(tree: &ApplicationTree) -> impl Iterator<Item = CheckedApplica
             refused: wrong.into_iter().cloned().collect(),
             needs: missing.into_iter().cloned().collect(),
             warnings: Vec::new(),
+            charts: BTreeSet::new(),
         }
     })
 }
@@ -91,9 +95,14 @@ pub fn check(
     repositories: &Repositories,
     budget: &Budget,
 ) -> CheckedApplication {
-    let (identity, declared) = (one.identity.clone(), one.declared.clone());
-    let mut checked =
-        CheckedApplication { identity, declared, refused: Vec::new(), needs: Vec::new(), warnings: Vec::new() };
+    let mut checked = CheckedApplication {
+        identity: one.identity.clone(),
+        declared: one.declared.clone(),
+        refused: Vec::new(),
+        needs: Vec::new(),
+        warnings: Vec::new(),
+        charts: BTreeSet::new(),
+    };
     let app = match &one.app {
         Ok(app) => app,
         Err(error) => {
@@ -186,8 +195,23 @@ impl CheckedApplication {
     ) {
         let source = &app.source;
         self.value_files(whole, source, repositories);
-        if let Some(chart) = &source.chart {
-            self.needs.push(format!("chart `{chart}` {} of {}", source.target_revision, source.repo_url));
+        if let Some(name) = &source.chart {
+            let chart = HelmChart::new(&source.repo_url, name).map_err(Unrendered::Chart);
+            let found = chart.and_then(|chart| repositories.chart(&chart, &source.target_revision).cloned());
+            let (version, files) = match found {
+                Ok(found) => found,
+                Err(reason) => return self.unrendered(reason),
+            };
+            let Ok(references) = repositories.references(whole) else { return };
+            let (build, budget) = (tree.build, budget.unused());
+            let context = Context { revision: version, build, budget, references, ..Context::default() };
+            match repositories.render_offline(&files.tree, app, &context, permit) {
+                Ok(rendered) => {
+                    self.warnings.extend(rendered.warnings);
+                    self.objects(app, &rendered.objects, permit);
+                }
+                Err(reason) => self.unrendered(reason),
+            }
             return;
         }
         let checkout = match repositories.get(source) {
@@ -213,14 +237,28 @@ impl CheckedApplication {
         if let Err(error) = checkout.special.check_folder(&source.path) {
             return self.refused.push(chain(&error));
         }
-        match render::render_offline(&checkout.tree, app, &context) {
+        match repositories.render_offline(&checkout.tree, app, &context, permit) {
             Ok(rendered) => {
                 self.warnings.extend(rendered.warnings);
                 self.refused.extend(checkout.special.check_files(&rendered.files).err().map(|error| chain(&error)));
                 self.objects(app, &rendered.objects, permit);
             }
-            Err(error) if error.is_missing() => self.needs.push(chain(&error)),
-            Err(error) => self.refused.push(chain(&error)),
+            Err(reason) => self.unrendered(reason),
+        }
+    }
+
+    /// Why a source could not be rendered. A repository that can't be reached from here may be reached elsewhere.
+    fn unrendered(&mut self, reason: Unrendered) {
+        match reason {
+            Unrendered::Missing(charts) => {
+                self.needs.extend(charts.iter().map(|(chart, revision)| format!("chart {chart} {revision}")));
+                self.charts.extend(charts);
+            }
+            Unrendered::Chart(error @ ChartError::Fetch { .. }) => self.needs.push(chain(&error)),
+            Unrendered::Chart(error) => self.refused.push(chain(&error)),
+            Unrendered::Denied(denied) => self.refused.push(denied.to_string()),
+            Unrendered::Failed(error) if error.is_missing() => self.needs.push(chain(&error)),
+            Unrendered::Failed(error) => self.refused.push(chain(&error)),
         }
     }
 

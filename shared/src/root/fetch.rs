@@ -1,16 +1,18 @@
 //! Reads the tree of Applications from GitHub: fetches the repositories that it needs, round by round.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
 use slipway_budget::Budget;
 
-use super::repositories::{Repositories, RepositoryRevision, Unavailable};
+use super::repositories::{ChartRevision, Repositories, RepositoryRevision, Unavailable};
 use super::tree::{self, ApplicationTree, TreeOptions};
 use crate::app::Application;
 use crate::error::chain;
 use crate::render::{self, RenderError};
 use crate::source::github::Checkout;
+use crate::source::helm_repository::Charts;
 use crate::source::{Checkouts, Location};
 
 /// Times that something is missing: each Application may be in another repository than the one that declares it.
@@ -49,6 +51,23 @@ pub async fn read_tree(
             repositories.insert(wanted, fetched);
         }
         round += 1;
+    }
+}
+
+/// Fetches the charts `wanted` into `repositories`, with the reason for those that can't be had.
+pub async fn fetch_charts(wanted: BTreeSet<ChartRevision>, repositories: &mut Repositories, charts: &Charts) {
+    let fetch = async |(chart, revision): ChartRevision| {
+        let fetched = async {
+            let version = charts.resolve(&chart, &revision).await?;
+            let files = charts.get(&chart, &version).await?;
+            Ok((version, files))
+        };
+        let fetched = Box::pin(fetched).await;
+        ((chart, revision), fetched)
+    };
+    let mut fetching = stream::iter(wanted).map(fetch).buffer_unordered(CONCURRENCY);
+    while let Some((wanted, fetched)) = fetching.next().await {
+        repositories.insert_chart(wanted, fetched);
     }
 }
 

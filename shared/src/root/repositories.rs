@@ -4,20 +4,47 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use slipway_manifest::Tree;
+
 use crate::app::project::Denied;
 use crate::app::{Application, ProjectPermissions, Source};
+use crate::render::{self, Context, MissingChart, RenderError, Rendered};
 use crate::source::RepoUrl;
 use crate::source::github::Checkout;
+use crate::source::helm_repository::{ChartError, ChartFiles, HelmChart};
 
 /// A repository at a revision, as a source names it.
 pub type RepositoryRevision = (RepoUrl, String);
 
-/// The files of repositories at revisions.
+/// A chart and its version, or a range, as a source or a dependency names it.
+pub type ChartRevision = (HelmChart, String);
+
+/// The version that a chart was resolved to, and its files.
+pub type FetchedChart = (String, Arc<ChartFiles>);
+
+/// Renders in a row that each need charts, before it is given up.
+const MAX_ROUNDS: usize = 100;
+
+/// The files of repositories at revisions, and charts.
 #[derive(Debug, Clone, Default)]
 pub struct Repositories {
     own: BTreeSet<RepoUrl>,
     local: Option<Arc<Checkout>>,
     fetched: BTreeMap<RepositoryRevision, Result<Arc<Checkout>, Unavailable>>,
+    charts: BTreeMap<ChartRevision, Result<FetchedChart, ChartError>>,
+}
+
+/// Why a source could not be rendered from what is at hand.
+#[derive(Debug)]
+pub enum Unrendered {
+    /// These charts were not asked for yet.
+    Missing(BTreeSet<ChartRevision>),
+    /// A chart can't be had.
+    Chart(ChartError),
+    /// The project does not permit the repository of a chart.
+    Denied(Denied),
+    /// The render failed.
+    Failed(RenderError),
 }
 
 /// Why a repository's files can't be had.
@@ -43,12 +70,66 @@ pub enum Availability<'a> {
 impl Repositories {
     /// A local folder, which is every revision of the repositories `own`.
     pub fn of_folder(own: BTreeSet<RepoUrl>, folder: Arc<Checkout>) -> Self {
-        Self { own, local: Some(folder), fetched: BTreeMap::new() }
+        Self { own, local: Some(folder), ..Self::default() }
     }
 
     /// Adds what was fetched, or why it can't be.
     pub fn insert(&mut self, wanted: RepositoryRevision, fetched: Result<Arc<Checkout>, Unavailable>) {
         self.fetched.insert(wanted, fetched);
+    }
+
+    /// Adds a chart that was fetched, or why it can't be.
+    pub fn insert_chart(&mut self, wanted: ChartRevision, fetched: Result<FetchedChart, ChartError>) {
+        self.charts.insert(wanted, fetched);
+    }
+
+    /// The chart that `source` names.
+    pub fn chart(&self, chart: &HelmChart, revision: &str) -> Result<&FetchedChart, Unrendered> {
+        let wanted = (chart.clone(), revision.to_owned());
+        match self.charts.get(&wanted) {
+            Some(fetched) => fetched.as_ref().map_err(|error| Unrendered::Chart(error.clone())),
+            None => Err(Unrendered::Missing(BTreeSet::from([wanted]))),
+        }
+    }
+
+    /// Renders the source of `app` from `tree` without a cluster; charts that it needs are added to a copy of the tree,
+    /// where its project permits their repositories.
+    pub fn render_offline(
+        &self,
+        tree: &Tree,
+        app: &Application,
+        context: &Context,
+        permit: &ProjectPermissions,
+    ) -> Result<Rendered, Unrendered> {
+        let mut tree = std::borrow::Cow::Borrowed(tree);
+        let mut added: Vec<MissingChart> = Vec::new();
+        for _ in 0..MAX_ROUNDS {
+            let budget = context.budget.unused();
+            let error = match render::render_offline(&tree, app, &Context { budget, ..context.clone() }) {
+                Ok(rendered) => return Ok(rendered),
+                Err(error) => error,
+            };
+            let charts = render::missing_charts(&error, &tree);
+            let charts = charts.map_err(|problem| Unrendered::Failed(RenderError::Charts(problem)))?;
+            if charts.is_empty() || charts.iter().any(|one| added.contains(one)) {
+                return Err(Unrendered::Failed(error));
+            }
+            if let Some(denied) = charts.iter().find_map(|one| permit.refused_source(&one.repo_url)) {
+                return Err(Unrendered::Denied(denied));
+            }
+            let wanted = charts.iter().map(|one| (one.chart.clone(), one.revision.clone()));
+            let missing: BTreeSet<ChartRevision> = wanted.filter(|one| !self.charts.contains_key(one)).collect();
+            if !missing.is_empty() {
+                return Err(Unrendered::Missing(missing));
+            }
+            for one in charts {
+                let (version, files) = self.chart(&one.chart, &one.revision)?;
+                let broken = |error| Unrendered::Failed(RenderError::File(error));
+                one.add(tree.to_mut(), version, files).map_err(broken)?;
+                added.push(one);
+            }
+        }
+        Err(Unrendered::Failed(RenderError::Charts(format!("more than {MAX_ROUNDS} charts are needed one by one"))))
     }
 
     /// Whether `source` is the local folder.

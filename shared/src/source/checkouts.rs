@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::Repo;
 use super::github::{Checkout, GitHub, GithubError};
+use super::helm_repository::{self, Charts, HelmRepositories};
 use super::verify::UnfetchedPaths;
 use crate::memory::{Held, Memory};
 use crate::render::reach::{Memo, Reaches};
@@ -23,7 +24,7 @@ const ROOM_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 type Cells<K, V> = Mutex<BTreeMap<K, Arc<OnceCell<V>>>>;
 
-/// The commits of one event: each revision is resolved once, each commit fetched once. Created for each event, so that
+/// The commits and charts of one event: each revision is resolved once, each commit fetched once. Created for each event, so that
 /// a warm function neither keeps an old branch head nor unused trees.
 #[derive(Debug)]
 pub struct Checkouts {
@@ -33,6 +34,7 @@ pub struct Checkouts {
     ancestors: Cells<(Repo, String, String), bool>,
     reaches: Cells<(Repo, String), Arc<Memo>>,
     local: Option<Arc<Checkout>>,
+    charts: Charts,
 }
 
 impl Checkouts {
@@ -45,7 +47,19 @@ impl Checkouts {
             ancestors: Mutex::default(),
             reaches: Mutex::default(),
             local: None,
+            charts: Charts::new(HelmRepositories::new(Vec::new(), helm_repository::TIMEOUT)),
         }
+    }
+
+    /// The same with charts of these repositories, whose clients remember what they fetched.
+    #[must_use]
+    pub fn with_charts(self, repositories: HelmRepositories) -> Self {
+        Self { charts: Charts::new(repositories), ..self }
+    }
+
+    /// The charts.
+    pub fn charts(&self) -> &Charts {
+        &self.charts
     }
 
     /// Like [`Checkouts::new`], but every revision of `repo` is `tree`, a local folder, whose commit id is a hash of

@@ -1,13 +1,39 @@
-//! Fetches a commit of a repository as a verified [`Tree`](slipway_manifest::Tree), and commits to a branch.
+//! Fetches a commit of a repository as a verified [`Tree`](slipway_manifest::Tree), and commits to a branch; fetches
+//! charts of Helm repositories.
 
 mod app_token;
 pub mod archive;
 pub mod checkouts;
 pub mod commit;
 pub mod github;
+pub mod helm_repository;
 pub mod history;
 pub mod local;
 pub mod verify;
 
 pub use checkouts::Checkouts;
+use github::GithubError;
+use helm_repository::ChartError;
 pub use slipway_gitops::location::{Location, LocationError, Repo, RepoUrl, is_revision};
+
+/// Why what a source follows can't be resolved or fetched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// GitHub did not return the commit.
+    #[error(transparent)]
+    Github(#[from] GithubError),
+    /// The Helm repository did not return the chart.
+    #[error(transparent)]
+    Chart(#[from] ChartError),
+}
+
+impl SourceError {
+    /// Whether the same may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Github(error) => error.is_retryable(),
+            Self::Chart(error) => error.is_retryable(),
+        }
+    }
+}

@@ -16,6 +16,7 @@ use slipway::error::chain;
 use slipway::memory::Memory;
 use slipway::reconcile::sync;
 use slipway::root::places::RootPlaces;
+use slipway::root::tracked::{SourceRepository, TrackedSource};
 use slipway::root::{self, ResolvedApplication, Root};
 use slipway::secret::Secrets;
 use slipway::services::{self, Services};
@@ -163,6 +164,7 @@ impl CliContext {
             cluster,
             state_secret: variable(config::STATE_SECRET.name),
             sync_timeout: sync::SYNC_TIMEOUT,
+            local_hosts: config::local_hosts(config::environment),
             slack: None,
             root,
         };
@@ -170,9 +172,10 @@ impl CliContext {
         let checkouts = match &flags.local {
             Some(folder) => {
                 let tree = local::read(folder, None, Limits::default()).map_err(|error| anyhow!(chain(&error)))?;
-                Checkouts::of_folder(engine.github.clone(), engine.root.location.url.repo.clone(), tree)?
+                let repo = engine.root.location.url.repo.clone();
+                Checkouts::of_folder(engine.github.clone(), repo, tree)?.with_charts(engine.helm_repositories.clone())
             }
-            None => Checkouts::new(engine.github.clone()),
+            None => engine.checkouts(),
         };
         let root = Box::pin(engine.load_root(&checkouts)).await?;
         for problem in &root.problems {
@@ -211,11 +214,12 @@ impl CliContext {
         }
         let about = found.state.notes.get("application");
         let sha = about.and_then(|about| about.get("rootRevision")?.as_str()).context("its manifest is nowhere")?;
-        let (state, branch) = (
-            (&found.app, &found.state),
-            (&self.engine.root.location.url.repo, self.engine.root.location.revision.as_str()),
-        );
-        trust::check(&self.checkouts, state, branch, sha).await.map_err(|error| anyhow!(chain(&error)))?;
+        let location = &self.engine.root.location;
+        let repository = SourceRepository::Git(location.url.repo.clone());
+        let tracked = TrackedSource { repository, revision: location.revision.clone() };
+        trust::check(&self.checkouts, (&found.app, &found.state), &tracked, sha)
+            .await
+            .map_err(|error| anyhow!(chain(&error)))?;
         let root = root::load_at(&self.engine.root, &self.checkouts, sha, Some(&self.root.projects));
         let root = Box::pin(root).await?;
         root.members.iter().find(is_it).cloned().with_context(|| format!("the root at {sha} does not have it"))

@@ -1,16 +1,19 @@
 //! Implements `slipway render --app`: what an Application asks for, from every source, without a cluster.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
-use slipway::app::Application;
+use slipway::app::{Application, ProjectPermissions};
 use slipway::config;
 use slipway::error::chain;
 use slipway::memory::Memory;
 use slipway::render::{self, BuildOptions, Context};
-use slipway::root::repositories::{Availability, Repositories, Unavailable};
+use slipway::root::fetch;
+use slipway::root::repositories::{Availability, ChartRevision, Repositories, Unavailable, Unrendered};
 use slipway::root::tree::{TreeApplication, TreeOptions};
+use slipway::source::helm_repository::{Charts, HelmChart};
 use slipway_manifest::{Object, tree};
 
 use super::{Arguments, canonical, print, repository};
@@ -59,9 +62,11 @@ pub(super) async fn run(wanted: &str, Arguments { root, local, offline, .. }: &A
         _ => {}
     }
     let mut objects = Vec::new();
+    let fetch = (!offline).then(check::charts);
     for (one, build, repositories) in found {
         let app = one.app.map_err(|error| anyhow!(chain(&error)))?;
-        objects.extend(sources(&app, build, &repositories).await?);
+        let mut repositories = Repositories::clone(&repositories);
+        objects.extend(Box::pin(sources(&app, build, &mut repositories, fetch.as_ref())).await?);
     }
     print(objects);
     Ok(())
@@ -77,32 +82,82 @@ fn is_meant(one: &TreeApplication, wanted: &str) -> bool {
     one.identity.1 == wanted || label(one) == wanted || is_file
 }
 
+/// Fetches the charts `missing` into `at`, where there is somewhere to `fetch` them from.
+async fn fetch_charts(
+    missing: BTreeSet<ChartRevision>,
+    at: &mut Repositories,
+    fetch: Option<&Charts>,
+    app: &Application,
+) -> anyhow::Result<()> {
+    let Some(charts) = fetch else { return Err(told(app, Unrendered::Missing(missing))) };
+    Box::pin(fetch::fetch_charts(missing, at, charts)).await;
+    Ok(())
+}
+
+/// Why a source of `app` could not be rendered.
+fn told(app: &Application, reason: Unrendered) -> anyhow::Error {
+    let id = app.object.id();
+    match reason {
+        Unrendered::Missing(charts) => {
+            let names: Vec<String> = charts.iter().map(|(chart, revision)| format!("{chart} {revision}")).collect();
+            anyhow!("{id}: chart {} was not fetched", names.join(", "))
+        }
+        Unrendered::Chart(error) => anyhow!("{id}: {}", chain(&error)),
+        Unrendered::Denied(denied) => anyhow!("{id}: {denied}"),
+        Unrendered::Failed(error) => anyhow!(chain(&error)),
+    }
+}
+
 /// Renders each source of `app`, in their order; warnings go to standard error.
-async fn sources(app: &Application, build: BuildOptions, at: &Repositories) -> anyhow::Result<Vec<Object>> {
+async fn sources(
+    app: &Application,
+    build: BuildOptions,
+    at: &mut Repositories,
+    fetch: Option<&Charts>,
+) -> anyhow::Result<Vec<Object>> {
     let not_here = |(url, revision)| anyhow!("{url} at {revision} was not fetched");
     let references = at.references(app);
     let references =
         references.map_err(|missing| missing.into_iter().next().map_or_else(|| anyhow!("no files"), not_here))?;
     let mut objects = Vec::new();
     for app in app.per_source() {
-        if let Some(chart) = &app.source.chart {
-            bail!("{}: chart `{chart}`: a chart of a Helm repository is not supported yet", app.object.id());
+        let (tree, revision, checkout) = if let Some(name) = &app.source.chart {
+            let chart = HelmChart::new(&app.source.repo_url, name)?;
+            let wanted = (chart.clone(), app.source.target_revision.clone());
+            fetch_charts([wanted].into(), at, fetch, &app).await?;
+            let (version, files) =
+                at.chart(&chart, &app.source.target_revision).map_err(|reason| told(&app, reason))?;
+            (Arc::clone(&files.tree), version.clone(), None)
+        } else {
+            let checkout = match at.get(&app.source) {
+                Availability::Here(checkout) => Arc::clone(checkout),
+                Availability::Missing(wanted) => return Err(not_here(wanted)),
+                Availability::Unavailable(Unavailable::Unsupported(reason) | Unavailable::Failed(reason)) => {
+                    bail!(reason)
+                }
+            };
+            checkout.special.check_folder(&app.source.path)?;
+            (Arc::clone(&checkout.tree), checkout.sha.clone(), Some(checkout))
+        };
+        let context = Context { revision, build, references: references.clone(), ..Context::default() };
+        let rendered = loop {
+            let (tree, one, context, here) = (Arc::clone(&tree), app.clone(), context.clone(), at.clone());
+            let work = move |budget: &_| {
+                let context = Context { budget: slipway_budget::Budget::clone(budget), ..context };
+                Ok(here.render_offline(&tree, &one, &context, &ProjectPermissions::allow_all()))
+            };
+            match render::in_background(Memory::default().render(), work)
+                .await
+                .map_err(|error| anyhow!(chain(&error)))?
+            {
+                Ok(rendered) => break rendered,
+                Err(Unrendered::Missing(missing)) => fetch_charts(missing, at, fetch, &app).await?,
+                Err(reason) => return Err(told(&app, reason)),
+            }
+        };
+        if let Some(checkout) = checkout {
+            checkout.special.check_files(&rendered.files)?;
         }
-        let checkout = match at.get(&app.source) {
-            Availability::Here(checkout) => Arc::clone(checkout),
-            Availability::Missing(wanted) => return Err(not_here(wanted)),
-            Availability::Unavailable(Unavailable::Unsupported(reason) | Unavailable::Failed(reason)) => bail!(reason),
-        };
-        checkout.special.check_folder(&app.source.path)?;
-        let context =
-            Context { revision: checkout.sha.clone(), build, references: references.clone(), ..Context::default() };
-        let tree = Arc::clone(&checkout.tree);
-        let work = move |budget: &_| {
-            render::render_offline(&tree, &app, &Context { budget: slipway_budget::Budget::clone(budget), ..context })
-        };
-        let rendered =
-            render::in_background(Memory::default().render(), work).await.map_err(|error| anyhow!(chain(&error)))?;
-        checkout.special.check_files(&rendered.files)?;
         for warning in &rendered.warnings {
             crate::eprintln(&format!("warning: {warning}"));
         }

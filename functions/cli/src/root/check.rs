@@ -16,12 +16,13 @@ use slipway::render;
 use slipway::root::check::{self, CheckedApplication};
 use slipway::root::declared::Problem;
 use slipway::root::environments::{self, Folders};
-use slipway::root::fetch::{Fetch, read_tree};
+use slipway::root::fetch::{Fetch, fetch_charts, read_tree};
 use slipway::root::places;
 use slipway::root::repositories::Repositories;
 use slipway::root::tree::{ApplicationTree, TreeOptions};
 use slipway::secret::Secrets;
 use slipway::source::github::{Checkout, GitHub, GitHubSettings};
+use slipway::source::helm_repository::{self, Charts, HelmRepositories};
 use slipway::source::{Checkouts, Location, RepoUrl, local};
 use slipway_manifest::Limits;
 
@@ -69,11 +70,12 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let is_strict = options.undeclared != Undeclared::Open;
     let options = TreeOptions { undeclared: Undeclared::Open, assumes_clusters: true, ..options };
     let mut report = Report::default();
+    let charts = charts();
     let mut folder = None;
     let mut open = environments(arguments, &mut folder).await?;
     open.reverse();
     while let Some(environment) = open.pop() {
-        let (tree, repositories) = read(arguments, &environment, folder.as_ref(), &options).await?;
+        let (tree, mut repositories) = read(arguments, &environment, folder.as_ref(), &options).await?;
         let apart = environments::apart(&environment.folders, &tree.in_several_places);
         if apart.len() > 1 {
             report.problems(&told_apart(&environment.folders, &tree));
@@ -85,12 +87,19 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         let dependencies = check::dependencies(&tree);
         let tree = Arc::new(tree);
         for one in tree.applications.iter().chain(&tree.duplicates) {
-            let (one, tree, repositories) = (one.clone(), Arc::clone(&tree), repositories.clone());
             let wrong = dependencies.get(&one.identity).map(|error| chain(error));
-            let work = move |budget: &_| Ok(check::check(&one, &tree, &repositories, budget));
-            let mut checked = render::in_background(Memory::default().render(), work)
-                .await
-                .map_err(|error| anyhow!(chain(&error)))?;
+            let mut checked = loop {
+                let (one, tree, at_hand) = (one.clone(), Arc::clone(&tree), repositories.clone());
+                let work = move |budget: &_| Ok(check::check(&one, &tree, &at_hand, budget));
+                let mut checked = render::in_background(Memory::default().render(), work)
+                    .await
+                    .map_err(|error| anyhow!(chain(&error)))?;
+                if checked.charts.is_empty() || arguments.offline {
+                    break checked;
+                }
+                let missing = std::mem::take(&mut checked.charts);
+                Box::pin(fetch_charts(missing, &mut repositories, &charts)).await;
+            };
             checked.refused.extend(wrong);
             report.add(checked);
         }
@@ -227,6 +236,12 @@ pub(crate) async fn read(
             None => return Ok((tree, repositories)),
         }
     }
+}
+
+/// The charts of Helm repositories.
+pub(crate) fn charts() -> Charts {
+    let hosts = config::local_hosts(config::environment);
+    Charts::new(HelmRepositories::new(hosts, helm_repository::TIMEOUT))
 }
 
 /// The client for what is fetched, with the token of the environment if there is one.

@@ -17,7 +17,8 @@ pub struct Source {
     pub repo_url: String,
     /// `path`, the folder in the repository, as written: see [`Source::folder`].
     pub path: String,
-    /// `targetRevision`: branch, tag or commit; `HEAD` where it is missing.
+    /// `targetRevision`: branch, tag or commit, `HEAD` where it is missing; of a chart its version, or a range of them,
+    /// `*` where it is missing.
     pub target_revision: String,
     /// `chart`, of a Helm repository.
     pub chart: Option<String>,
@@ -111,11 +112,13 @@ impl Source {
     pub(super) fn read(mut fields: Fields<'_>, warnings: &mut Vec<String>) -> Result<Self, AppError> {
         let revision = fields.text("targetRevision")?.filter(|revision| !revision.is_empty());
         let map = |value: Option<&Value>| value.and_then(Value::as_object).cloned();
+        let chart = fields.text("chart")?.filter(|chart| !chart.is_empty());
+        let any = if chart.is_some() { "*" } else { "HEAD" };
         let source = Self {
             repo_url: fields.text("repoURL")?.unwrap_or_default(),
             path: fields.text("path")?.unwrap_or_default(),
-            target_revision: revision.unwrap_or_else(|| "HEAD".to_owned()),
-            chart: fields.text("chart")?.filter(|chart| !chart.is_empty()),
+            target_revision: revision.unwrap_or_else(|| any.to_owned()),
+            chart,
             directory: fields.object("directory")?.map(|inner| Directory::read(inner, warnings)).transpose()?,
             kustomize: fields.object("kustomize")?.map(|inner| Kustomize::read(inner, warnings)).transpose()?,
             helm: fields.object("helm")?.and_then(|_| map(fields.remove("helm"))),

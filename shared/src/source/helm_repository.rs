@@ -1,0 +1,275 @@
+//! Fetches charts from Helm repositories: over HTTP(S) by their `index.yaml` (helm/helm `pkg/repo/v1`), and from OCI
+//! registries. What is fetched is bounded in bytes, requests and time, verified by its digest, and kept by it.
+
+mod archives;
+mod download;
+mod error;
+mod index;
+mod oci;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use slipway_budget::Budget;
+use slipway_gocompat::semver::{Constraint, Version};
+use slipway_gocompat::url::Url;
+use slipway_manifest::{Limits, Tree};
+use tokio::sync::{Mutex, OnceCell};
+
+use archives::Archives;
+use download::Downloader;
+pub use error::ChartError;
+use index::Index;
+
+/// Time for an index, for a list of tags, and for an archive.
+pub const TIMEOUT: Duration = Duration::from_mins(1);
+/// Bytes of a chart's archive. Helm has no bound; the largest of the charts in use have some 5 MB.
+const MAX_ARCHIVE: usize = 64 << 20;
+/// Bytes of indexes that are kept, compressed.
+const MAX_INDEXES: usize = 64 << 20;
+
+/// A chart of a Helm repository. Prints as `HOST/PATH/CHART`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HelmChart {
+    /// The repository's URL without a slash at its end; for a registry `HOST/PATH`.
+    repository: String,
+    name: String,
+    is_oci: bool,
+}
+
+impl HelmChart {
+    /// The chart `name` of the repository at `repo_url`: a registry is `oci://HOST/PATH`, or written without a scheme
+    /// as Argo CD has it.
+    pub fn new(repo_url: &str, name: &str) -> Result<Self, ChartError> {
+        let wrong = |problem: &str| ChartError::Url { url: without_user(repo_url), problem: problem.to_owned() };
+        let text = repo_url.trim();
+        let is_oci = text.starts_with("oci://") || !text.contains("://");
+        let text = text.trim_end_matches('/');
+        let whole = if is_oci { format!("https://{}", text.trim_start_matches("oci://")) } else { text.to_owned() };
+        let url = Url::parse(&whole).map_err(|error| wrong(&error.to_string()))?;
+        if url.user.is_some() {
+            return Err(wrong("a URL with a user or password in it is not used: they would be in Git"));
+        }
+        if !["http", "https"].contains(&url.scheme.as_str()) || url.host.is_empty() {
+            return Err(wrong("expected `https://HOST/PATH` or `oci://HOST/PATH`"));
+        }
+        if !url.fragment.is_empty() || (is_oci && !url.query.is_empty()) {
+            return Err(wrong("a repository's URL has neither `?` nor `#`"));
+        }
+        let is_part = |part: &str| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+            part.bytes().all(plain) && part.bytes().any(|byte| byte != b'.')
+        };
+        if name.len() > 250 || !name.split('/').all(is_part) || (!is_oci && name.contains('/')) {
+            return Err(wrong(&format!("`{name}` is no name of a chart")));
+        }
+        let repository = if is_oci { whole.trim_start_matches("https://").to_owned() } else { whole };
+        Ok(Self { repository, name: name.to_owned(), is_oci })
+    }
+
+    /// Its name, without what is before it in a registry.
+    pub fn name(&self) -> &str {
+        self.name.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Whether `version` is one that `revision` (`targetRevision`) may stand for.
+    pub fn allows(revision: &str, version: &str) -> bool {
+        let is_version = Version::parse(version).is_ok();
+        is_version && (revision == version || allows_range(revision, version))
+    }
+}
+
+fn allows_range(revision: &str, version: &str) -> bool {
+    match (Constraint::parse(revision), Version::parse(version)) {
+        (Ok(constraint), Ok(version)) => constraint.check(&version),
+        _ => false,
+    }
+}
+
+impl fmt::Display for HelmChart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (_, place) = self.repository.split_once("://").unwrap_or(("", &self.repository));
+        write!(f, "{place}/{}", self.name)
+    }
+}
+
+/// `url` as messages may show it.
+fn without_user(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) if rest.split('/').next().unwrap_or_default().contains('@') => {
+            format!("{scheme}://{}", rest.split_once('@').map_or(rest, |(_, rest)| rest))
+        }
+        _ => url.to_owned(),
+    }
+}
+
+/// Whether `revision` names one version in full: it is that, without a look at what there is.
+fn is_exact(revision: &str) -> bool {
+    let number = revision.trim_start_matches('v').split(['-', '+']).next().unwrap_or_default();
+    Version::parse(revision).is_ok() && number.split('.').count() == 3
+}
+
+/// A version of a chart, unpacked.
+#[derive(Debug)]
+pub struct ChartFiles {
+    /// SHA-256 of the archive, in hex.
+    pub digest: String,
+    /// The files; `Chart.yaml` lies at the root.
+    pub tree: Arc<Tree>,
+    /// The archive, as it was fetched.
+    pub archive: Arc<[u8]>,
+}
+
+/// The Helm repositories of the world: what is kept of them while the function is warm.
+#[derive(Debug, Clone)]
+pub struct HelmRepositories {
+    downloader: Downloader,
+    indexes: Arc<Mutex<BTreeMap<String, Arc<Index>>>>,
+    archives: Arc<Mutex<Archives>>,
+    timeout: Duration,
+}
+
+impl HelmRepositories {
+    /// Creates the clients; sends no request yet. Of `local_hosts` (`HOST` or `HOST:PORT`) charts are fetched though
+    /// they are at a [local address](crate::http::is_local); a repository has `timeout` for each thing that it is asked.
+    pub fn new(local_hosts: Vec<String>, timeout: Duration) -> Self {
+        Self { downloader: Downloader::new(local_hosts), indexes: Arc::default(), archives: Arc::default(), timeout }
+    }
+
+    /// The index at `url`; asks whether the one that is kept has changed.
+    async fn index(&self, url: &str) -> Result<Arc<Index>, ChartError> {
+        let known = self.indexes.lock().await.get(url).cloned();
+        let fetched = Box::pin(index::fetch(&self.downloader, url, known.as_deref())).await?;
+        let Some(index) = fetched.map(Arc::new).or(known) else {
+            let problem = "the server says that it has not changed, and none was there".to_owned();
+            return Err(ChartError::Fetch { what: url.to_owned(), problem, is_retryable: true });
+        };
+        let mut indexes = self.indexes.lock().await;
+        indexes.insert(url.to_owned(), Arc::clone(&index));
+        while indexes.values().map(|one| one.size()).sum::<usize>() > MAX_INDEXES && indexes.len() > 1 {
+            let other = indexes.keys().find(|other| *other != url).cloned().unwrap_or_default();
+            indexes.remove(&other);
+        }
+        Ok(index)
+    }
+}
+
+type Cells<K, V> = Mutex<BTreeMap<K, Arc<OnceCell<Result<V, ChartError>>>>>;
+
+/// The charts of one event: each repository is asked once, also where it fails, however many applications use it.
+#[derive(Debug)]
+pub struct Charts {
+    repositories: HelmRepositories,
+    indexes: Cells<String, Arc<Index>>,
+    tags: Cells<HelmChart, Vec<String>>,
+    files: Cells<(HelmChart, String), Arc<ChartFiles>>,
+}
+
+impl Charts {
+    /// Creates an empty cache.
+    pub fn new(repositories: HelmRepositories) -> Self {
+        Self { repositories, indexes: Mutex::default(), tags: Mutex::default(), files: Mutex::default() }
+    }
+
+    /// The version of `chart` that `revision` stands for: itself where it is one in full, else the highest that it
+    /// allows (argoproj/argo-cd `util/versions/tags.go`, MaxVersion).
+    pub async fn resolve(&self, chart: &HelmChart, revision: &str) -> Result<String, ChartError> {
+        if is_exact(revision) {
+            return Ok(revision.to_owned());
+        }
+        let wrong =
+            |problem: String| ChartError::Range { revision: revision.to_owned(), chart: chart.clone(), problem };
+        let constraint = Constraint::parse(revision).map_err(|error| wrong(error.to_string()))?;
+        let versions = self.versions(chart).await?;
+        let versions = versions.iter().filter_map(|version| Version::parse(version).ok());
+        let highest = versions.filter(|version| constraint.check(version)).max();
+        highest
+            .map(|version| version.original)
+            .ok_or_else(|| wrong("no version of the chart is one of these".to_owned()))
+    }
+
+    /// The versions of `chart`, as they are written.
+    async fn versions(&self, chart: &HelmChart) -> Result<Vec<String>, ChartError> {
+        if chart.is_oci {
+            let list = self.limited(chart, Box::pin(oci::tags(&self.repositories.downloader, chart)));
+            return once(&self.tags, chart.clone(), list).await;
+        }
+        let index = self.index(chart).await?;
+        Ok(index.chart(chart)?.into_iter().map(|entry| entry.version).collect())
+    }
+
+    async fn index(&self, chart: &HelmChart) -> Result<Arc<Index>, ChartError> {
+        let url = &chart.repository;
+        once(&self.indexes, url.clone(), self.limited(chart, self.repositories.index(url))).await
+    }
+
+    /// The files of `version` of `chart`; fetched once, also by concurrent callers, and not at all where they are kept.
+    pub async fn get(&self, chart: &HelmChart, version: &str) -> Result<Arc<ChartFiles>, ChartError> {
+        if Version::parse(version).is_err() {
+            let problem = "it is no version".to_owned();
+            return Err(ChartError::Range { revision: version.to_owned(), chart: chart.clone(), problem });
+        }
+        let key = (chart.clone(), version.to_owned());
+        once(&self.files, key, async { Box::pin(self.fetch(chart, version)).await.map(Arc::new) }).await
+    }
+
+    async fn fetch(&self, chart: &HelmChart, version: &str) -> Result<ChartFiles, ChartError> {
+        let HelmRepositories { downloader, archives, .. } = &self.repositories;
+        let kept = archives.lock().await.get(chart, version);
+        let archive = if let Some(archive) = kept {
+            archive
+        } else {
+            let fetched = if chart.is_oci {
+                self.limited(chart, Box::pin(oci::archive(downloader, chart, version))).await?
+            } else {
+                let entry = self.index(chart).await?.entry(chart, version)?;
+                self.limited(chart, Box::pin(index::archive(downloader, chart, &entry))).await?
+            };
+            let archive: Arc<[u8]> = fetched.into();
+            archives.lock().await.keep(chart, version, &archive);
+            archive
+        };
+        let (of, bytes) = (format!("{chart} {version}"), Arc::clone(&archive));
+        let unpacked = tokio::task::spawn_blocking(move || unpack(&bytes)).await;
+        let tree = match unpacked {
+            Ok(tree) => tree.map_err(|problem| ChartError::Archive { of, problem })?,
+            Err(error) => return Err(ChartError::Archive { of, problem: error.to_string() }),
+        };
+        Ok(ChartFiles { digest: hex::encode(Sha256::digest(&archive)), tree: Arc::new(tree), archive })
+    }
+
+    /// What `work` comes to, or that the repository of `chart` takes too long.
+    async fn limited<T>(
+        &self,
+        chart: &HelmChart,
+        work: impl Future<Output = Result<T, ChartError>>,
+    ) -> Result<T, ChartError> {
+        let limit = self.repositories.timeout;
+        tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+            let problem = format!("no whole answer within {} s", limit.as_secs());
+            Err(ChartError::Fetch { what: chart.to_string(), problem, is_retryable: true })
+        })
+    }
+}
+
+/// The result of `work` for `key`: that of the first call, be it an error.
+async fn once<K: Ord, V: Clone>(
+    cells: &Cells<K, V>,
+    key: K,
+    work: impl Future<Output = Result<V, ChartError>>,
+) -> Result<V, ChartError> {
+    let cell = Arc::clone(cells.lock().await.entry(key).or_default());
+    cell.get_or_init(|| work).await.clone()
+}
+
+fn unpack(archive: &[u8]) -> Result<Tree, String> {
+    let mut tree = Tree::new(Limits::default());
+    let files = slipway_helm::unpack(archive, &Budget::default()).map_err(|error| crate::error::chain(&error))?;
+    for (path, bytes) in files {
+        tree.insert(&path, bytes).map_err(|error| crate::error::chain(&error))?;
+    }
+    Ok(tree)
+}

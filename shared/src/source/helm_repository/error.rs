@@ -1,0 +1,77 @@
+//! Why a chart can't be had.
+
+use super::HelmChart;
+use crate::http::HttpError;
+
+/// Why a chart can't be had; of one event all that use the chart get the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChartError {
+    /// `repoURL` or `chart` is no address of a chart.
+    #[error("`{url}` is no Helm repository that charts are fetched from: {problem}")]
+    Url {
+        /// `repoURL`.
+        url: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// No version is one that is asked for.
+    #[error("failed to find `{revision}` of {chart}: {problem}")]
+    Range {
+        /// `targetRevision`.
+        revision: String,
+        /// The chart.
+        chart: HelmChart,
+        /// The cause.
+        problem: String,
+    },
+    /// The repository did not answer, or not with what was asked for.
+    #[error("failed to fetch {what}: {problem}")]
+    Fetch {
+        /// The chart or the URL.
+        what: String,
+        /// The cause.
+        problem: String,
+        /// Whether the same may succeed later.
+        is_retryable: bool,
+    },
+    /// What was fetched is not what the repository says that it has.
+    #[error("failed to verify {what}: its digest is sha256:{found}, and the repository says {expected}")]
+    Digest {
+        /// The chart or the URL.
+        what: String,
+        /// What the repository says.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// The archive can't be unpacked.
+    #[error("failed to unpack {of}: {problem}")]
+    Archive {
+        /// The chart and its version.
+        of: String,
+        /// The cause.
+        problem: String,
+    },
+}
+
+impl ChartError {
+    /// Whether the same may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Fetch { is_retryable: true, .. })
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "a text or an error")]
+    pub(super) fn fetch(what: &str, problem: impl ToString) -> Self {
+        Self::Fetch { what: what.to_owned(), problem: problem.to_string(), is_retryable: false }
+    }
+
+    pub(super) fn http(what: &str, error: &HttpError) -> Self {
+        let is_retryable = !matches!(error, HttpError::Local { .. } | HttpError::Request { .. });
+        let hint = match error {
+            HttpError::Local { .. } => "; if it is meant, name the host in SLIPWAY_LOCAL_HOSTS",
+            _ => "",
+        };
+        Self::Fetch { what: what.to_owned(), problem: format!("{}{hint}", crate::error::chain(error)), is_retryable }
+    }
+}
