@@ -186,11 +186,11 @@ fn index(content: &Content, request: &Request) -> Response {
     let mut text = "apiVersion: v1\nentries:\n".to_owned();
     let names: std::collections::BTreeSet<&String> = content.charts.keys().map(|(name, _)| name).collect();
     for name in names {
-        let _ = write!(text, "  {name}:\n");
+        let _ = writeln!(text, "  {name}:");
         for ((_, version), archive) in content.charts.iter().filter(|((of, _), _)| of == name) {
             let digest = digest(archive);
             let _ = write!(text, "  - name: {name}\n    digest: {digest}\n    urls:\n    - {name}-{version}.tgz\n");
-            let _ = write!(text, "    version: {version}\n");
+            let _ = writeln!(text, "    version: {version}");
         }
     }
     let etag = format!("\"{}\"", digest(text.as_bytes()));

@@ -302,7 +302,7 @@ generated: \"2024-01-01T00:00:00Z\"
     fn an_index_of_many_charts_is_searched_without_being_parsed() {
         let mut text = "apiVersion: v1\nentries:\n".to_owned();
         for chart in 0..2_000 {
-            write!(text, "  c{chart}:\n").unwrap();
+            writeln!(text, "  c{chart}:").unwrap();
             for version in 0..20 {
                 write!(text, "  - version: 1.{version}.0\n    urls:\n    - c{chart}-1.{version}.0.tgz\n").unwrap();
             }
