@@ -63,9 +63,9 @@ impl Services {
             root,
             github: GitHub::new(github, secrets.clone()),
             slack: slack.map(|slack| Slack::new(slack, secrets.clone(), aws.http().clone())),
+            helm_repositories: HelmRepositories::new(local_hosts, helm_repository::TIMEOUT).with_ecr(aws.clone()),
             clusters: Clusters::new(cluster, aws, state_secret.as_ref().map(|name| signer(&secrets, name))),
             sync_timeout,
-            helm_repositories: HelmRepositories::new(local_hosts, helm_repository::TIMEOUT),
             secrets,
             state_secret,
         }

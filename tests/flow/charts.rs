@@ -124,7 +124,7 @@ async fn a_new_version_of_a_range_is_deployed_by_a_push_and_by_drift_check() {
         let mut world = World::start().await;
         world.server.publish("web", "1.0.0");
         let app = application("web", &sources(&world.server, "1.x")[kind]);
-        world.push("Add web", &[app.clone()]).await;
+        world.push("Add web", std::slice::from_ref(&app)).await;
         assert_eq!(world.version(), "1.0.0", "{:?}", world.flow.messages());
         world.server.publish("web", "1.1.0");
         world.server.publish("web", "2.0.0");
@@ -222,7 +222,7 @@ async fn a_version_whose_content_changed_is_told_and_not_deployed() {
     let mut world = World::start().await;
     world.server.publish("web", "1.0.0");
     let app = application("web", &sources(&world.server, "1.0.0")[0]);
-    world.push("Add web", &[app.clone()]).await;
+    world.push("Add web", std::slice::from_ref(&app)).await;
     assert_eq!(world.map("web-page").unwrap()["note"], "");
     let other = chart("web", "1.0.0", "swapped");
     world.server.content().charts.insert(("web".to_owned(), "1.0.0".to_owned()), other);

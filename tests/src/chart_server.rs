@@ -1,6 +1,7 @@
 //! A Helm repository and an OCI registry on one loopback server.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -40,9 +41,13 @@ impl ChartServer {
     /// Starts it on a free port, without charts.
     pub async fn start() -> Self {
         let content = Arc::new(Mutex::new(Content::default()));
-        let served = Arc::clone(&content);
-        let server =
-            Server::start(0, Arc::new(move |request| answer(&served.lock().unwrap(), &request))).await.unwrap();
+        let shared = Arc::clone(&content);
+        let server = Server::start(
+            0,
+            Arc::new(move |request| answer(&shared.lock().expect("no test panicked meanwhile"), &request)),
+        )
+        .await
+        .expect("a free port");
         Self { server, content }
     }
 
@@ -58,7 +63,7 @@ impl ChartServer {
 
     /// What the server has, to change it.
     pub fn content(&self) -> MutexGuard<'_, Content> {
-        self.content.lock().unwrap()
+        self.content.lock().expect("no test panicked meanwhile")
     }
 
     /// Publishes a version of the chart `name`, a ConfigMap `page` with the version and a greeting.
@@ -107,8 +112,8 @@ pub fn pack(name: &str, files: &[(&str, &str)]) -> Vec<u8> {
     }
     tar.resize(tar.len() + 1024, 0);
     let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
-    packer.write_all(&tar).unwrap();
-    packer.finish().unwrap()
+    packer.write_all(&tar).expect("it fits in memory");
+    packer.finish().expect("it fits in memory")
 }
 
 fn digest(bytes: &[u8]) -> String {
@@ -125,7 +130,7 @@ fn answer(content: &Content, request: &Request) -> Response {
     match path.as_slice() {
         ["token"] => Response::json(StatusCode::OK, &json!({"token": "for-anybody"})),
         ["v2", ..] if content.asks_login && request.header("authorization") != Some("Bearer for-anybody") => {
-            let realm = format!("http://{}/token", request.header("host").unwrap());
+            let realm = format!("http://{}/token", request.header("host").expect("every request has one"));
             Response::new(StatusCode::UNAUTHORIZED, "")
                 .with("www-authenticate", &format!("Bearer realm=\"{realm}\",service=\"registry\""))
         }
@@ -168,7 +173,7 @@ fn manifest(archive: &[u8]) -> Value {
 fn tags(content: &Content, request: &Request, chart: &str) -> Response {
     let tags: Vec<String> =
         content.charts.keys().filter(|(name, _)| name == chart).map(|(_, version)| version.replace('+', "_")).collect();
-    let from = request.query("from").map_or(0, |from| from.parse().unwrap());
+    let from = request.query("from").map_or(0, |from| from.parse().expect("it is ours"));
     let page: Vec<&String> = tags.iter().skip(from).take(2).collect();
     let answer = Response::json(StatusCode::OK, &json!({ "name": chart, "tags": page }));
     if from + 2 >= tags.len() {
@@ -181,11 +186,11 @@ fn index(content: &Content, request: &Request) -> Response {
     let mut text = "apiVersion: v1\nentries:\n".to_owned();
     let names: std::collections::BTreeSet<&String> = content.charts.keys().map(|(name, _)| name).collect();
     for name in names {
-        text += &format!("  {name}:\n");
+        let _ = writeln!(text, "  {name}:");
         for ((_, version), archive) in content.charts.iter().filter(|((of, _), _)| of == name) {
             let digest = digest(archive);
-            text += &format!("  - name: {name}\n    digest: {digest}\n    urls:\n    - {name}-{version}.tgz\n");
-            text += &format!("    version: {version}\n");
+            let _ = write!(text, "  - name: {name}\n    digest: {digest}\n    urls:\n    - {name}-{version}.tgz\n");
+            let _ = writeln!(text, "    version: {version}");
         }
     }
     let etag = format!("\"{}\"", digest(text.as_bytes()));

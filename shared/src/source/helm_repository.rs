@@ -3,6 +3,7 @@
 
 mod archives;
 mod download;
+mod ecr;
 mod error;
 mod index;
 mod oci;
@@ -19,6 +20,7 @@ use slipway_gocompat::url::Url;
 use slipway_manifest::{Limits, Tree};
 use tokio::sync::{Mutex, OnceCell};
 
+use crate::aws::Aws;
 use archives::Archives;
 use download::Downloader;
 pub use error::ChartError;
@@ -130,13 +132,21 @@ pub struct HelmRepositories {
     indexes: Arc<Mutex<BTreeMap<String, Arc<Index>>>>,
     archives: Arc<Mutex<Archives>>,
     timeout: Duration,
+    aws: Option<Aws>,
 }
 
 impl HelmRepositories {
     /// Creates the clients; sends no request yet. Of `local_hosts` (`HOST` or `HOST:PORT`) charts are fetched though
     /// they are at a [local address](crate::http::is_local); a repository has `timeout` for each thing that it is asked.
     pub fn new(local_hosts: Vec<String>, timeout: Duration) -> Self {
-        Self { downloader: Downloader::new(local_hosts), indexes: Arc::default(), archives: Arc::default(), timeout }
+        let (indexes, archives) = (Arc::default(), Arc::default());
+        Self { downloader: Downloader::new(local_hosts), indexes, archives, timeout, aws: None }
+    }
+
+    /// The same, that logs in at registries of ECR by the role of `aws`.
+    #[must_use]
+    pub fn with_ecr(self, aws: Aws) -> Self {
+        Self { aws: Some(aws), ..self }
     }
 
     /// The index at `url`; asks whether the one that is kept has changed.
@@ -194,7 +204,8 @@ impl Charts {
     /// The versions of `chart`, as they are written.
     async fn versions(&self, chart: &HelmChart) -> Result<Vec<String>, ChartError> {
         if chart.is_oci {
-            let list = self.limited(chart, Box::pin(oci::tags(&self.repositories.downloader, chart)));
+            let HelmRepositories { downloader, aws, .. } = &self.repositories;
+            let list = self.limited(chart, Box::pin(oci::tags(downloader, aws.as_ref(), chart)));
             return once(&self.tags, chart.clone(), list).await;
         }
         let index = self.index(chart).await?;
@@ -217,13 +228,13 @@ impl Charts {
     }
 
     async fn fetch(&self, chart: &HelmChart, version: &str) -> Result<ChartFiles, ChartError> {
-        let HelmRepositories { downloader, archives, .. } = &self.repositories;
+        let HelmRepositories { downloader, archives, aws, .. } = &self.repositories;
         let kept = archives.lock().await.get(chart, version);
         let archive = if let Some(archive) = kept {
             archive
         } else {
             let fetched = if chart.is_oci {
-                self.limited(chart, Box::pin(oci::archive(downloader, chart, version))).await?
+                self.limited(chart, Box::pin(oci::archive(downloader, aws.as_ref(), chart, version))).await?
             } else {
                 let entry = self.index(chart).await?.entry(chart, version)?;
                 self.limited(chart, Box::pin(index::archive(downloader, chart, &entry))).await?

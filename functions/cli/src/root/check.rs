@@ -241,7 +241,7 @@ pub(crate) async fn read(
 /// The charts of Helm repositories.
 pub(crate) fn charts() -> Charts {
     let hosts = config::local_hosts(config::environment);
-    Charts::new(HelmRepositories::new(hosts, helm_repository::TIMEOUT))
+    Charts::new(HelmRepositories::new(hosts, helm_repository::TIMEOUT).with_ecr(Aws::default()))
 }
 
 /// The client for what is fetched, with the token of the environment if there is one.

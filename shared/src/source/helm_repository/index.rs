@@ -228,6 +228,8 @@ fn parse(text: &str) -> Result<Value, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     fn index(text: &str) -> Index {
@@ -300,9 +302,9 @@ generated: \"2024-01-01T00:00:00Z\"
     fn an_index_of_many_charts_is_searched_without_being_parsed() {
         let mut text = "apiVersion: v1\nentries:\n".to_owned();
         for chart in 0..2_000 {
-            text += &format!("  c{chart}:\n");
+            writeln!(text, "  c{chart}:").unwrap();
             for version in 0..20 {
-                text += &format!("  - version: 1.{version}.0\n    urls:\n    - c{chart}-1.{version}.0.tgz\n");
+                write!(text, "  - version: 1.{version}.0\n    urls:\n    - c{chart}-1.{version}.0.tgz\n").unwrap();
             }
         }
         let started = std::time::Instant::now();

@@ -1,5 +1,5 @@
 //! Asks OCI registries for charts (opencontainers `distribution-spec`; helm/helm `pkg/registry`): a login that anybody
-//! may have, the tags of a chart, its manifest, and the layer with its archive.
+//! may have, or ECR's by the role, the tags of a chart, its manifest, and the layer with its archive.
 
 use http::StatusCode;
 use http::header::{LINK, WWW_AUTHENTICATE};
@@ -10,7 +10,8 @@ use sha2::{Digest as _, Sha256};
 use slipway_gocompat::url::Url;
 
 use super::download::{Asked, Download, Downloader};
-use super::{ChartError, HelmChart, MAX_ARCHIVE};
+use super::{ChartError, HelmChart, MAX_ARCHIVE, ecr};
+use crate::aws::Aws;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CHART_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
@@ -25,8 +26,12 @@ const MAX_MANIFEST: usize = 4 << 20;
 const MAX_TOKEN: usize = 1 << 20;
 
 /// The versions of `chart`: its tags, whose `_` are `+` in versions.
-pub(super) async fn tags(downloader: &Downloader, chart: &HelmChart) -> Result<Vec<String>, ChartError> {
-    let mut registry = Registry::new(downloader, chart)?;
+pub(super) async fn tags(
+    downloader: &Downloader,
+    aws: Option<&Aws>,
+    chart: &HelmChart,
+) -> Result<Vec<String>, ChartError> {
+    let mut registry = Registry::new(downloader, aws, chart)?;
     let mut at = registry.url("tags/list?n=1000");
     let mut tags = Vec::new();
     for _ in 0..MAX_PAGES {
@@ -57,8 +62,13 @@ fn next(link: &str) -> Option<String> {
 }
 
 /// The archive of `version` of `chart`: the manifest's layer, verified by the digest that the manifest has of it.
-pub(super) async fn archive(downloader: &Downloader, chart: &HelmChart, version: &str) -> Result<Vec<u8>, ChartError> {
-    let mut registry = Registry::new(downloader, chart)?;
+pub(super) async fn archive(
+    downloader: &Downloader,
+    aws: Option<&Aws>,
+    chart: &HelmChart,
+    version: &str,
+) -> Result<Vec<u8>, ChartError> {
+    let mut registry = Registry::new(downloader, aws, chart)?;
     let what = format!("{chart} {version}");
     let at = registry.url(&format!("manifests/{}", version.replace('+', "_")));
     let manifest = Box::pin(registry.get(&at, MANIFEST)).await?.ok()?;
@@ -108,16 +118,19 @@ struct Registry<'a> {
     origin: String,
     path: String,
     token: Option<SecretString>,
+    /// Who logs in, and in which region, where it is one of ECR.
+    ecr: Option<(&'a Aws, String)>,
 }
 
 impl<'a> Registry<'a> {
-    fn new(downloader: &'a Downloader, chart: &HelmChart) -> Result<Self, ChartError> {
+    fn new(downloader: &'a Downloader, aws: Option<&'a Aws>, chart: &HelmChart) -> Result<Self, ChartError> {
         let whole = format!("https://{}/{}", chart.repository, chart.name);
         let url = Url::parse(&whole).map_err(|error| ChartError::fetch(&whole, error))?;
         let scheme = Downloader::registry_scheme(&url);
         let host = if url.host == "docker.io" { DOCKER_HUB } else { &url.host };
         let path = url.path.trim_matches('/').to_owned();
-        Ok(Self { downloader, origin: format!("{scheme}://{host}"), path, token: None })
+        let ecr = aws.zip(ecr::region(host).map(str::to_owned));
+        Ok(Self { downloader, origin: format!("{scheme}://{host}"), path, token: None, ecr })
     }
 
     fn url(&self, of: &str) -> String {
@@ -126,6 +139,9 @@ impl<'a> Registry<'a> {
 
     /// Requests `url`; logs in where the registry asks for it.
     async fn get(&mut self, url: &str, accept: &'static str) -> Result<Download, ChartError> {
+        if let Some((aws, region)) = self.ecr.as_ref().filter(|_| self.token.is_none()) {
+            self.token = Some(Box::pin(ecr::credential(aws, region)).await?);
+        }
         let asked = Asked { accept, credential: self.token.as_ref(), ..Asked::default() };
         let download = self.downloader.get(url, &asked).await?;
         if download.status() != StatusCode::UNAUTHORIZED || self.token.is_some() {
