@@ -241,8 +241,8 @@ struct Reading {
     filter: Option<Filter>,
 }
 
-/// Renders the Application's source from `tree`, the files of its repository at the commit in `context`, or those of its
-/// chart.
+/// Renders the Application's source from `tree`, the files of its repository at the commit in `context`, or those of
+/// its chart.
 ///
 /// The tool is the one that the source names, else the one for the folder's content: a kustomization, a `Chart.yaml`,
 /// or plain manifests. Errors name the file. Plugins and Jsonnet are not supported yet, and are an error.

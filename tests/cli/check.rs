@@ -132,7 +132,8 @@ async fn charts_of_repositories_are_checked_as_rendered() {
     let source =
         |version: &str, more: &str| format!("{{repoURL: '{url}', chart: page, targetRevision: {version}{more}}}");
     let chart = format!(
-        "apiVersion: v2\nname: umbrella\nversion: 0.1.0\ndependencies: [{{name: page, version: ~1.0, repository: '{url}'}}]\n"
+        "apiVersion: v2\nname: umbrella\nversion: 0.1.0\n\
+         dependencies: [{{name: page, version: ~1.0, repository: '{url}'}}]\n"
     );
     let bad = source("1.x", ", helm: {valueFiles: [nowhere.yaml]}");
     let project = "apiVersion: argoproj.io/v1alpha1\nkind: AppProject\nmetadata: {name: narrow}\n\

@@ -86,8 +86,8 @@ impl ChartServer {
 pub fn chart(name: &str, version: &str, note: &str) -> Vec<u8> {
     let metadata = format!("apiVersion: v2\nname: {name}\nversion: {version}\n");
     let map = format!(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {{{{ .Release.Name }}}}-page}}\ndata: {{version: '{version}', \
-         greeting: '{{{{ .Values.greeting }}}}', note: '{note}'}}\n"
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {{{{ .Release.Name }}}}-page}}\ndata: {{version: \
+         '{version}', greeting: '{{{{ .Values.greeting }}}}', note: '{note}'}}\n"
     );
     pack(name, &[("Chart.yaml", &metadata), ("values.yaml", "greeting: hello\n"), ("templates/map.yaml", &map)])
 }

@@ -198,8 +198,8 @@ struct Run {
     files: BTreeSet<String>,
 }
 
-/// The files of the chart in `archive`, a gzipped tar: their paths in the chart, and their bytes. Within Helm's bounds and
-/// those of `budget`.
+/// The files of the chart in `archive`, a gzipped tar: their paths in the chart, and their bytes. Within Helm's bounds
+/// and those of `budget`.
 pub fn unpack(
     archive: &[u8],
     budget: &RenderBudget,

@@ -236,8 +236,8 @@ pub async fn render(
     Ok(Render { objects, warnings, has_declarations, source_types, first, has_lookups, charts })
 }
 
-/// Renders one source: `app` has it as its only one. What charts look up is added to the facts of `context`; charts that
-/// it needs are fetched, and their digests noted.
+/// Renders one source: `app` has it as its only one. What charts look up is added to the facts of `context`; charts
+/// that it needs are fetched, and their digests noted.
 async fn render_source(
     app: Application,
     files: &SourceFiles,

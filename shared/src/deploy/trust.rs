@@ -52,8 +52,8 @@ pub async fn check_all(
     Ok(())
 }
 
-/// Checks that the commit or version `revision` of `source`, which `state` records for `app`, may be rendered: the state
-/// is signed, or it is on what the source follows.
+/// Checks that the commit or version `revision` of `source`, which `state` records for `app`, may be rendered: the
+/// state is signed, or it is on what the source follows.
 pub async fn check(
     checkouts: &Checkouts,
     (app, state): (&AppKey, &State),

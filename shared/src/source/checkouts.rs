@@ -24,8 +24,8 @@ const ROOM_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 type Cells<K, V> = Mutex<BTreeMap<K, Arc<OnceCell<V>>>>;
 
-/// The commits and charts of one event: each revision is resolved once, each commit fetched once. Created for each event, so that
-/// a warm function neither keeps an old branch head nor unused trees.
+/// The commits and charts of one event: each revision is resolved once, each commit fetched once. Created for each
+/// event, so that a warm function neither keeps an old branch head nor unused trees.
 #[derive(Debug)]
 pub struct Checkouts {
     github: GitHub,

@@ -137,7 +137,8 @@ pub struct HelmRepositories {
 
 impl HelmRepositories {
     /// Creates the clients; sends no request yet. Of `local_hosts` (`HOST` or `HOST:PORT`) charts are fetched though
-    /// they are at a [local address](crate::http::is_local); a repository has `timeout` for each thing that it is asked.
+    /// they are at a [local address](crate::http::is_local); a repository has `timeout` for each thing that it is
+    /// asked.
     pub fn new(local_hosts: Vec<String>, timeout: Duration) -> Self {
         let (indexes, archives) = (Arc::default(), Arc::default());
         Self { downloader: Downloader::new(local_hosts), indexes, archives, timeout, aws: None }

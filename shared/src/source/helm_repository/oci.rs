@@ -205,7 +205,8 @@ mod tests {
 
     #[test]
     fn challenges_and_pages_are_read() {
-        let header = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#;
+        let header = "Bearer realm=\"https://auth.docker.io/token\",service=\"registry.docker.io\",\
+                      scope=\"repository:a/b:pull,push\"";
         let expected =
             Challenge { realm: "https://auth.docker.io/token".to_owned(), service: "registry.docker.io".to_owned() };
         assert_eq!(Challenge::parse(header), Some(expected));
