@@ -1,6 +1,6 @@
-//! What a push to a repository of many Applications costs before the first of them is rendered: from the commit's files in
-//! memory to the list of what is to be done, the tree of Applications included. A push that touches one is planned, after
-//! everything was deployed from the commit before.
+//! What a push to a repository of many Applications costs before the first of them is rendered: from the commit's files
+//! in memory to the list of what is to be done, the tree of Applications included. A push that touches one is planned,
+//! after everything was deployed from the commit before.
 //!
 //! `cargo bench -p slipway-tests --bench planning [-- APPLICATIONS [ROUNDS]]`
 
@@ -35,7 +35,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const REPOSITORY: &str = "https://github.com/acme/gitops";
 
-/// A quarter each of plain manifests, of charts with values of their own, of overlays of their own and of bases in common.
+/// A quarter each of plain manifests, of charts with values of their own, of overlays of their own and of bases in
+/// common.
 fn files(applications: usize, changed: Option<usize>) -> Tree {
     let mut tree = Tree::default();
     let mut add = |path: String, text: String| tree.insert(&path, text.into_bytes()).unwrap();

@@ -1,4 +1,5 @@
-//! What `.github/SECURITY.md` promises: the tests that it names are there, and what is so by design is so in the sources.
+//! What `.github/SECURITY.md` promises: the tests that it names are there, and what is so by design is so in the
+//! sources.
 
 use std::fs;
 use std::path::{Path, PathBuf};

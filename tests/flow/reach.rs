@@ -13,7 +13,8 @@ fn app(name: &str, annotations: &Value) -> (String, String) {
     let source = json!({"repoURL": "https://github.com/acme/gitops", "path": name, "targetRevision": "main"});
     let object = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
         "metadata": {"name": name, "namespace": "argocd", "annotations": annotations},
-        "spec": {"project": "default", "source": source, "syncPolicy": {"automated": {"prune": true}, "retry": {"limit": 0}},
+        "spec": {"project": "default", "source": source,
+            "syncPolicy": {"automated": {"prune": true}, "retry": {"limit": 0}},
             "destination": {"name": "in-cluster", "namespace": "shop"}}});
     (format!("applications/{name}.yaml"), object.to_string())
 }

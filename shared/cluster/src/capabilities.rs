@@ -1,5 +1,6 @@
 //! Reads a cluster's version and served kinds, for `.Capabilities` of charts. Three small requests.
 
+use futures::future::try_join3;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
@@ -25,7 +26,7 @@ pub struct Capabilities {
 impl Cluster {
     /// Reads version and kinds; never cached, so that a new CustomResourceDefinition counts at once.
     pub async fn capabilities(&self) -> Result<Capabilities, ApiError> {
-        let (version, core, groups) = futures::try_join!(self.read("/version"), self.read("/api"), self.read("/apis"))?;
+        let (version, core, groups) = try_join3(self.read("/version"), self.read("/api"), self.read("/apis")).await?;
         let version = version.get("gitVersion").and_then(Value::as_str).unwrap_or_default();
         let mut api_versions = BTreeSet::new();
         for list in [core, groups] {

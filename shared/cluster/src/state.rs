@@ -204,8 +204,8 @@ pub struct State {
     /// Digests of the numbered ConfigMaps that continue the inventory.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     inventory_parts: Vec<String>,
-    /// Whether nothing shows that Slipway wrote what was read, and wrote it last: an older version did, the command line
-    /// without the key, or anybody else. Such a state stays unsigned until its commits were checked.
+    /// Whether nothing shows that Slipway wrote what was read, and wrote it last: an older version did, the command
+    /// line without the key, or anybody else. Such a state stays unsigned until its commits were checked.
     #[serde(skip)]
     pub is_unsigned: bool,
     /// Whether Slipway signed it and wrote a newer one since.

@@ -5,6 +5,7 @@ mod compile;
 mod draft;
 mod failure;
 mod format;
+mod known;
 mod number;
 mod object;
 #[cfg(test)]
@@ -14,13 +15,14 @@ mod validate;
 mod values;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 use slipway_budget::{Budget, Exceeded};
 use slipway_gotmpl::{Map, Value};
 use slipway_manifest::json;
 
-use self::compile::Refusal;
+use self::compile::{Compiled, Refusal};
 use self::failure::Failure;
 use self::validate::Stop;
 use crate::chart::Chart;
@@ -74,25 +76,12 @@ fn check_one(schema: &[u8], values: &Map, budget: &Budget) -> Result<Result<(), 
     if schema.len() > MAX_SCHEMA {
         return invalid(format!("larger than {MAX_SCHEMA} bytes"));
     }
-    json::pay(schema, budget)?;
-    let schema: Json = match serde_json::from_slice(schema) {
-        Ok(schema) => schema,
-        Err(e) => return invalid(e.to_string()),
-    };
-    let compiled = match compile::Compiler::new(budget).compile_document(URL, schema) {
-        Ok(compiled) => compiled,
-        Err(Refusal::External(url)) => {
-            return invalid(format!(
-                "`{url}` is outside of the schema, and nothing is fetched while rendering: write into the schema \
-                 what it names, or set `helm.skipSchemaValidation: true` (on the command line \
-                 `--skip-schema-validation`)"
-            ));
-        }
-        Err(Refusal::Invalid(failures)) => {
-            return Ok(Err(failures.iter().map(|one| format!("values.schema.json: {}", told(one))).collect()));
-        }
-        Err(Refusal::Other(problem)) => return invalid(problem),
-        Err(Refusal::Budget(exceeded)) => return Err(exceeded),
+    let compiled = match known::get(schema, budget)? {
+        Some(compiled) => compiled,
+        None => match compile(schema, budget)? {
+            Ok(compiled) => compiled,
+            Err(mistakes) => return Ok(Err(mistakes)),
+        },
     };
     let values = match Value::Map(values.clone()).to_json() {
         Ok(values) => values,
@@ -103,6 +92,33 @@ fn check_one(schema: &[u8], values: &Map, budget: &Budget) -> Result<Result<(), 
         Ok(Err(failures)) => Ok(Err(failures.iter().take(MAX_MISTAKES).map(told).collect())),
         Err(Stop::TooDeep) => invalid("leads from schema to schema too deeply".to_owned()),
         Err(Stop::Budget(exceeded)) => Err(exceeded),
+    }
+}
+
+/// Compiles a schema, or tells why it can't be.
+fn compile(text: &[u8], budget: &Budget) -> Result<Result<Arc<Compiled>, Vec<String>>, Exceeded> {
+    let invalid = |problem: String| Ok(Err(vec![format!("values.schema.json: {problem}")]));
+    let before = budget.used();
+    json::pay(text, budget)?;
+    let schema: Json = match serde_json::from_slice(text) {
+        Ok(schema) => schema,
+        Err(e) => return invalid(e.to_string()),
+    };
+    match compile::Compiler::new(budget).compile_document(URL, schema) {
+        Ok(compiled) => {
+            let compiled = Arc::new(compiled);
+            known::keep(text, &compiled, budget, before);
+            Ok(Ok(compiled))
+        }
+        Err(Refusal::External(url)) => invalid(format!(
+            "`{url}` is outside of the schema, and nothing is fetched while rendering: write into the schema what it \
+             names, or set `helm.skipSchemaValidation: true` (on the command line `--skip-schema-validation`)"
+        )),
+        Err(Refusal::Invalid(failures)) => {
+            Ok(Err(failures.iter().map(|one| format!("values.schema.json: {}", told(one))).collect()))
+        }
+        Err(Refusal::Other(problem)) => invalid(problem),
+        Err(Refusal::Budget(exceeded)) => Err(exceeded),
     }
 }
 

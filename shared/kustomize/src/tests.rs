@@ -88,8 +88,8 @@ fn no_field_reaches_outside() {
 fn plugins_that_are_programs_are_refused() {
     let function = |how: &str| {
         format!(
-            "apiVersion: v1\nkind: Anything\nmetadata:\n  name: p\n  annotations:\n    config.kubernetes.io/function: |\n      \
-             {how}\n"
+            "apiVersion: v1\nkind: Anything\nmetadata:\n  name: p\n  annotations:\n    \
+             config.kubernetes.io/function: |\n      {how}\n"
         )
     };
     let plugins = [

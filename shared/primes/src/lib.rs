@@ -2,8 +2,8 @@
 //! Miller and Rabin's test in as many rounds as Go takes (golang/go `src/crypto/internal/fips140/rsa/keygen.go`).
 //!
 //! Stands in for `crypto-primes`, whose generation is not that of the other crates. A crate of its own, whose functions
-//! have no type parameters, as these numbers are compiled where their length is given: the renderer around them is built
-//! for its size, and took three times as long for a key.
+//! have no type parameters, as these numbers are compiled where their length is given: the renderer around them is
+//! built for its size, and took three times as long for a key.
 
 #![forbid(unsafe_code)]
 
@@ -19,8 +19,8 @@ const WINDOW: usize = 1 << 12;
 /// (FIPS 186-5, table B.1).
 const ROUNDS: usize = 5;
 
-/// A prime of 1,024 bits, big-endian, of which the two highest are set. One less than it is no multiple of `exponent`, a
-/// prime.
+/// A prime of 1,024 bits, big-endian, of which the two highest are set. One less than it is no multiple of `exponent`,
+/// a prime.
 pub fn of_1024_bits(random: &mut dyn RngCore, exponent: u64) -> Vec<u8> {
     bytes(&prime::<16>(random, exponent))
 }

@@ -42,20 +42,23 @@ fn key_of(root: &Location, member: &ResolvedApplication) -> AppKey {
     AppKey { root: root.to_string(), namespace, name }
 }
 
-/// `None` for a key of no use. Everything of `member` counts that its sync depends on, and what its state records of it.
+/// `None` for a key of no use. Everything of `member` counts that its sync depends on, and what its state records of
+/// it.
 fn digest(key: &SecretString, owner: &AppKey, member: &ResolvedApplication, reach: &str) -> Option<String> {
     let key = Some(key.expose_secret().as_bytes()).filter(|key| !key.is_empty())?;
     let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
     let (object, AppKey { root, namespace, name }) = (&member.app.object, owner);
-    let given = json!(["slipway inputs 1", root, namespace, name, object.metadata(), object.get("spec"), reach]);
+    // Another version may render otherwise.
+    let form = concat!("slipway inputs 1 ", env!("CARGO_PKG_VERSION"));
+    let given = json!([form, root, namespace, name, object.metadata(), object.get("spec"), reach]);
     mac.update(given.to_string().as_bytes());
     mac.update(format!("{:?} {:?} {}", member.permit, member.build, member.is_kept).as_bytes());
     Some(hex::encode(mac.finalize().into_bytes()))
 }
 
 /// Names those of `members` for which the heads of their sources change nothing: all that they depend on is as it was
-/// when they were `deployed`, and they are Synced. Not one that was deployed from the commit `pushed` itself, whose report
-/// may still be missing. Whatever can't be found out counts as changed.
+/// when they were `deployed`, and they are Synced. Not one that was deployed from the commit `pushed` itself, whose
+/// report may still be missing. Whatever can't be found out counts as changed.
 pub async fn unchanged(
     (root, keys): (&Location, &StateKeys),
     members: &[ResolvedApplication],

@@ -19,8 +19,8 @@ const OWN_STACK: usize = 8 << 20;
 /// Renders take turns: the function's memory is enough for one that goes to its limits ([`crate::memory`]).
 static TURN: Semaphore = Semaphore::const_new(1);
 
-/// Runs `work`, a render, with a fresh budget of `limits`. The budget ends after [`RENDER_TIMEOUT`], and when the future is
-/// dropped, as at the invocation's deadline. Fails as `work` does, or if no thread can be started.
+/// Runs `work`, a render, with a fresh budget of `limits`. The budget ends after [`RENDER_TIMEOUT`], and when the
+/// future is dropped, as at the invocation's deadline. Fails as `work` does, or if no thread can be started.
 pub async fn in_background<T: Send + 'static>(
     limits: Limits,
     work: impl FnOnce(&Budget) -> Result<T, RenderError> + Send + 'static,

@@ -24,8 +24,8 @@ use crate::app::{Application, Source};
 use crate::source::github::Checkout;
 
 /// The annotation by which a team says itself what an Application is made of (argoproj/argo-cd
-/// `util/app/path/path.go`, `GetSourceRefreshPaths`). Argo CD believes it where it leaves out what the render reads, and
-/// misses those changes; here it only adds to the reach.
+/// `util/app/path/path.go`, `GetSourceRefreshPaths`). Argo CD believes it where it leaves out what the render reads,
+/// and misses those changes; here it only adds to the reach.
 const GENERATE_PATHS: &str = "argocd.argoproj.io/manifest-generate-paths";
 /// By what text a render can depend on the commit itself.
 const REVISION: &str = "ARGOCD_APP_REVISION";

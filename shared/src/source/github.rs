@@ -437,10 +437,11 @@ impl GitHub {
         let list = format!("list the files of {repo} at {sha}");
         let (tarball_path, tree_path) =
             (format!("/repos/{repo}/tarball/{sha}"), format!("/repos/{repo}/git/trees/{sha}?recursive=1"));
-        let (archive, listing) = futures::try_join!(
-            self.send(&fetch, &tarball_path, Call::Get, (DOWNLOAD, MAX_ARCHIVE)),
-            self.get::<verify::GitTree>(&list, &tree_path),
-        )?;
+        let (archive, listing) = futures::future::try_join(
+            Box::pin(self.send(&fetch, &tarball_path, Call::Get, (DOWNLOAD, MAX_ARCHIVE))),
+            Box::pin(self.get::<verify::GitTree>(&list, &tree_path)),
+        )
+        .await?;
         let Body { bytes: archive, mut held } = archive.0.unwrap_or_default();
         let files = archive::unpack(archive.as_slice(), limits, &mut held).map_err(|source| GithubError::Archive {
             repo: repo.clone(),

@@ -1,9 +1,10 @@
 //! Makes passwords, keys and certificates (Masterminds/sprig `crypto.go`), all from the caller's seed: two renders are
 //! equal.
 //!
-//! Primes (`slipway-primes`), DER and certificates are written out because the crates that have them (`crypto-primes` 0.7,
-//! `x509-cert` 0.3) are of the generation of `rsa` 0.10, and octocrab 0.54 holds `rsa` 0.9 through jsonwebtoken 10:
-//! both would be linked. Once `cargo tree -i rsa` shows no jsonwebtoken, `slipway-primes`, [`der`] and [`certificate`] go.
+//! Primes (`slipway-primes`), DER and certificates are written out because the crates that have them (`crypto-primes`
+//! 0.7, `x509-cert` 0.3) are of the generation of `rsa` 0.10, and octocrab 0.54 holds `rsa` 0.9 through jsonwebtoken
+//! 10: both would be linked. Once `cargo tree -i rsa` shows no jsonwebtoken, `slipway-primes`, [`der`] and
+//! [`certificate`] go.
 
 mod certificate;
 mod der;

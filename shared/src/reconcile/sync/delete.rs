@@ -219,8 +219,8 @@ impl SyncOperation<'_> {
         }
         let AppKey { namespace, name, .. } = &request.owner.key;
         Err(SyncError::Unapproved(format!(
-            "nothing is deleted: ConfigMap/{STATE_NAMESPACE}/{} is not the state that Slipway wrote last; see who put it \
-             back, and run `slipway app delete {namespace}/{name}`",
+            "nothing is deleted: ConfigMap/{STATE_NAMESPACE}/{} is not the state that Slipway wrote last; see who put \
+             it back, and run `slipway app delete {namespace}/{name}`",
             request.owner.key.object_name()
         )))
     }

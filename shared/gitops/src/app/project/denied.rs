@@ -52,8 +52,8 @@ pub enum Denied {
     },
     /// The repository is not allowed by the name that it has now.
     #[error(
-        "AppProject `{project}` does not allow the source `{now}`, which is what GitHub forwards `{written}` to: add it to \
-         `spec.sourceRepos`"
+        "AppProject `{project}` does not allow the source `{now}`, which is what GitHub forwards `{written}` to: \
+         add it to `spec.sourceRepos`"
     )]
     FormerName {
         /// The project.
