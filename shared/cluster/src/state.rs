@@ -510,6 +510,7 @@ mod tests {
             "attempt": {"revision": "new", "reached": "Tried", "spec_digest": "digest"},
             "operation": {"id": "new-1", "revision": "new", "startedAt": "2026-11-01T00:00:00Z", "stepsDone": 1,
                 "attempt": 2, "retries": 0},
+            "generation": 7,
             "leaseTransitions": 4,
         });
         let state: State = serde_json::from_value(written.clone()).unwrap();

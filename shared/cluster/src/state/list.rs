@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::api::ListParams;
 use serde_json::Value;
 use slipway_gitops::error::ApiError;
-use slipway_gitops::status::SyncStatus;
+use slipway_gitops::status::{SyncResult, SyncStatus};
 
 use super::{AppKey, Reached, State, config_maps};
 use crate::connect::Cluster;
@@ -20,12 +20,17 @@ const PAGE_SIZE: u32 = 500;
 pub(super) fn deployed(state: &State) -> Option<String> {
     let State { attempt, operation, is_unsigned, .. } = state;
     let sync = &state.status.sync;
+    // Also one that stopped before it applied anything.
+    let has_failed = state.status.operation_state.as_ref().is_some_and(|last| {
+        let is_of_these = |result: &SyncResult| result.revisions == attempt.revisions;
+        last.phase.is_failed() && last.sync_result.as_ref().is_some_and(is_of_these)
+    });
     let is_settled = operation.is_none()
         && !is_unsigned
         && attempt.reached == Reached::All
         && sync.status == SyncStatus::Synced
         && sync.revisions == attempt.revisions
-        && state.status.failed(&attempt.revisions).is_none();
+        && !has_failed;
     let digest = attempt.inputs_digest.as_ref().filter(|_| is_settled)?;
     Some(format!("{digest} {}", attempt.revisions))
 }
