@@ -63,7 +63,8 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ask(&format!("Are you sure you want to delete '{name}' and {objects} objects of it? [y/n]"))?;
     }
     let initiator = person(&cluster).await;
-    let request = prepare::SyncRequest { initiator, ..prepare(source, cluster, &found, name, *cascade).await? };
+    let request =
+        prepare::SyncRequest { initiator, ..Box::pin(prepare(source, cluster, &found, name, *cascade)).await? };
     let propagation = match propagation_policy {
         Policy::Foreground => Propagation::Foreground,
         Policy::Background => Propagation::Background,
