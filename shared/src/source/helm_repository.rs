@@ -209,8 +209,19 @@ impl Charts {
             let list = self.limited(chart, Box::pin(oci::tags(downloader, aws.as_ref(), chart)));
             return once(&self.tags, chart.clone(), list).await;
         }
-        let index = self.index(chart).await?;
-        Ok(index.chart(chart)?.into_iter().map(|entry| entry.version).collect())
+        self.in_index(chart, |index, chart| Ok(index.chart(chart)?.iter().map(|entry| entry.version.clone()).collect()))
+            .await
+    }
+
+    /// What `look` finds in the index of the repository, on a thread of its own: it may be large.
+    async fn in_index<T: Send + 'static>(
+        &self,
+        chart: &HelmChart,
+        look: impl FnOnce(&Index, &HelmChart) -> Result<T, ChartError> + Send + 'static,
+    ) -> Result<T, ChartError> {
+        let (index, of) = (self.index(chart).await?, chart.clone());
+        let found = tokio::task::spawn_blocking(move || look(&index, &of)).await;
+        found.unwrap_or_else(|error| Err(ChartError::fetch(&chart.to_string(), error)))
     }
 
     async fn index(&self, chart: &HelmChart) -> Result<Arc<Index>, ChartError> {
@@ -237,7 +248,8 @@ impl Charts {
             let fetched = if chart.is_oci {
                 self.limited(chart, Box::pin(oci::archive(downloader, aws.as_ref(), chart, version))).await?
             } else {
-                let entry = self.index(chart).await?.entry(chart, version)?;
+                let wanted = version.to_owned();
+                let entry = self.in_index(chart, move |index, chart| index.entry(chart, &wanted)).await?;
                 self.limited(chart, Box::pin(index::archive(downloader, chart, &entry))).await?
             };
             let archive: Arc<[u8]> = fetched.into();

@@ -1,7 +1,9 @@
 //! Reads the index of a repository (helm/helm `pkg/repo/v1/index.go`), which may have hundreds of megabytes: it is kept
 //! compressed, and only what stands below the chart's own name is parsed.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use flate2::Compression;
 use flate2::read::GzDecoder;
@@ -29,6 +31,8 @@ const MAX_CHART: usize = 16 << 20;
 pub(super) struct Index {
     compressed: Vec<u8>,
     etag: Option<String>,
+    /// The versions of the charts that were looked for.
+    found: Mutex<BTreeMap<String, Arc<[Entry]>>>,
 }
 
 /// A version of a chart in the index.
@@ -61,7 +65,7 @@ pub(super) async fn fetch(
     };
     download.each(MAX_INDEX, pack).await?;
     let compressed = packer.finish().map_err(|error| ChartError::fetch(&at, error))?;
-    Ok(Some(Index { compressed, etag }))
+    Ok(Some(Index { compressed, etag, found: Mutex::default() }))
 }
 
 /// What `name` is below the repository's `url`, whose query it keeps.
@@ -102,6 +106,17 @@ impl Index {
         self.compressed.len()
     }
 
+    /// The versions of `chart`. Takes seconds where the index is large and the chart was not looked for before.
+    pub(super) fn chart(&self, chart: &HelmChart) -> Result<Arc<[Entry]>, ChartError> {
+        let found = || self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = found().get(&chart.name) {
+            return Ok(Arc::clone(known));
+        }
+        let entries: Arc<[Entry]> = self.read(chart)?.into();
+        found().insert(chart.name.clone(), Arc::clone(&entries));
+        Ok(entries)
+    }
+
     /// The entry of `version` (helm/helm, IndexFile.Get): that one, else the highest that it allows.
     pub(super) fn entry(&self, chart: &HelmChart, version: &str) -> Result<Entry, ChartError> {
         let missing = || ChartError::Range {
@@ -115,18 +130,17 @@ impl Index {
         }
         let constraint = Constraint::parse(version).map_err(|_| missing())?;
         let mut allowed = Vec::new();
-        for entry in entries {
+        for entry in entries.iter() {
             if let Ok(version) = Version::parse(&entry.version)
                 && constraint.check(&version)
             {
                 allowed.push((version, entry));
             }
         }
-        allowed.into_iter().max_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, entry)| entry).ok_or_else(missing)
+        allowed.into_iter().max_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, entry)| entry.clone()).ok_or_else(missing)
     }
 
-    /// The versions of `chart`.
-    pub(super) fn chart(&self, chart: &HelmChart) -> Result<Vec<Entry>, ChartError> {
+    fn read(&self, chart: &HelmChart) -> Result<Vec<Entry>, ChartError> {
         let wrong = |problem: String| ChartError::fetch(&format!("{chart} from its index"), problem);
         let value = self.find(&chart.name).map_err(wrong)?;
         let Some(list) = value.as_ref().and_then(Value::as_array) else {
@@ -235,13 +249,13 @@ mod tests {
     fn index(text: &str) -> Index {
         let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
         packer.write_all(text.as_bytes()).unwrap();
-        Index { compressed: packer.finish().unwrap(), etag: None }
+        Index { compressed: packer.finish().unwrap(), etag: None, found: Mutex::default() }
     }
 
     fn versions(text: &str, chart: &str) -> Result<Vec<String>, String> {
         let chart = HelmChart::new("https://charts.example.com", chart).unwrap();
         let found = index(text).chart(&chart).map_err(|error| error.to_string())?;
-        Ok(found.into_iter().map(|entry| entry.version).collect())
+        Ok(found.iter().map(|entry| entry.version.clone()).collect())
     }
 
     const HELMS: &str = "apiVersion: v1
