@@ -262,7 +262,8 @@ impl Cluster {
         self.newest.as_ref()
     }
 
-    pub(crate) fn signer(&self) -> Option<&Signer> {
+    /// What signs and verifies states; the command line has none.
+    pub fn signer(&self) -> Option<&Signer> {
         self.signer.as_ref()
     }
 
