@@ -11,6 +11,7 @@ use slipway_manifest::yaml;
 use crate::app::Undeclared;
 use crate::error::chain;
 use crate::memory::Memory;
+use crate::notify::slack::SlackSettings;
 use crate::root::clusters;
 use crate::root::places::RootPlaces;
 use crate::root::tree::TreeOptions;
@@ -101,17 +102,6 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Slack's API, the secret with its token, and the channel.
-#[derive(Debug, Clone)]
-pub struct Slack {
-    /// [`SLACK_API`].
-    pub api: String,
-    /// [`SLACK_SECRET`].
-    pub secret: String,
-    /// [`SLACK_CHANNEL`].
-    pub channel: String,
-}
-
 /// How to reach the cluster of the settings.
 #[derive(Debug, Clone)]
 pub enum Cluster {
@@ -139,7 +129,7 @@ pub struct EcrPush {
     /// GitHub's settings.
     pub github: GitHubSettings,
     /// Slack, where it is configured: gets images that can't be updated.
-    pub slack: Option<Slack>,
+    pub slack: Option<SlackSettings>,
 }
 
 /// The settings of the half of `github-webhook` that answers requests, and of the queue between the halves.
@@ -172,7 +162,7 @@ pub struct Settings {
     /// [`LOCAL_HOSTS`].
     pub local_hosts: Vec<String>,
     /// Slack, where it is configured.
-    pub slack: Option<Slack>,
+    pub slack: Option<SlackSettings>,
 }
 
 /// The settings of `github-webhook`, which is two functions of one binary where it is installed as
@@ -365,9 +355,9 @@ impl<'a> Reader<'a> {
         Cluster::Eks { name: self.required(CLUSTER), endpoint }
     }
 
-    fn slack(&mut self) -> Option<Slack> {
+    fn slack(&mut self) -> Option<SlackSettings> {
         let secret = self.optional(SLACK_SECRET)?;
-        Some(Slack { api: self.url(SLACK_API), secret, channel: self.required(SLACK_CHANNEL) })
+        Some(SlackSettings { api: self.url(SLACK_API), secret, channel: self.required(SLACK_CHANNEL) })
     }
 
     fn engine(&mut self) -> Settings {

@@ -11,7 +11,7 @@ use slipway_cluster::state::{self, AppKey, Deployed};
 use slipway_gitops::Revisions;
 
 use crate::error::chain;
-use crate::render::reach;
+use crate::render::reach::{self, Reaches};
 use crate::root::ResolvedApplication;
 use crate::root::tracked::SourceRepository;
 use crate::secret::StateKeys;
@@ -31,7 +31,10 @@ pub async fn digests(
     for (source, revision) in tracked {
         versions.extend(source.git().is_none().then(|| revision.to_owned()));
         reaches.push(match &source.repository {
-            SourceRepository::Git(repo) => Some(checkouts.reaches(repo, revision).await?),
+            SourceRepository::Git(repo) => {
+                let (commit, memo) = (checkouts.get(repo, revision).await?, checkouts.memo(repo, revision).await);
+                Some(Reaches::new(commit, memo))
+            }
             SourceRepository::Chart(_) => None,
         });
     }

@@ -10,7 +10,6 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::config;
 use crate::http::{Http, HttpError};
 use crate::printable::printable;
 use crate::secret::{SecretError, Secrets};
@@ -69,10 +68,21 @@ impl SlackError {
     }
 }
 
+/// Slack's settings.
+#[derive(Debug, Clone)]
+pub struct SlackSettings {
+    /// The URL of the Web API.
+    pub api: String,
+    /// The secret with the token.
+    pub secret: String,
+    /// The channel's id.
+    pub channel: String,
+}
+
 /// A Slack client with its default channel.
 #[derive(Debug, Clone)]
 pub struct Slack {
-    settings: config::Slack,
+    settings: SlackSettings,
     secrets: Secrets,
     http: Http,
     suspended: Arc<Mutex<Option<Instant>>>,
@@ -80,7 +90,7 @@ pub struct Slack {
 
 impl Slack {
     /// Creates the client for the channel of `settings`; sends no request yet.
-    pub fn new(settings: config::Slack, secrets: Secrets, http: Http) -> Self {
+    pub fn new(settings: SlackSettings, secrets: Secrets, http: Http) -> Self {
         Self { settings, secrets, http, suspended: Arc::default() }
     }
 

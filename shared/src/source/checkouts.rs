@@ -1,5 +1,6 @@
 //! Fetches each commit once, however many applications use it.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,6 @@ use super::github::{Checkout, GitHub, GithubError};
 use super::helm_repository::{self, Charts, HelmRepositories};
 use super::verify::UnfetchedPaths;
 use crate::memory::{Held, Memory};
-use crate::render::reach::{Memo, Reaches};
 use crate::time;
 
 /// How long a fetch waits for memory that other applications of the event hold: about what one of them takes to render.
@@ -22,6 +22,8 @@ const ROOM_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often it looks whether they hold less.
 const ROOM_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
+/// Of a type that its caller knows.
+type Memo = Arc<dyn Any + Send + Sync>;
 type Cells<K, V> = Mutex<BTreeMap<K, Arc<OnceCell<V>>>>;
 
 /// The commits and charts of one event: each revision is resolved once, each commit fetched once. Created for each
@@ -32,7 +34,8 @@ pub struct Checkouts {
     revisions: Cells<(Repo, String), String>,
     commits: Cells<(Repo, String), Arc<Checkout>>,
     ancestors: Cells<(Repo, String, String), bool>,
-    reaches: Cells<(Repo, String), Arc<Memo>>,
+    /// What was found out of the files of a commit, without the files.
+    memos: Cells<(Repo, String), Memo>,
     local: Option<Arc<Checkout>>,
     charts: Charts,
 }
@@ -45,7 +48,7 @@ impl Checkouts {
             revisions: Mutex::default(),
             commits: Mutex::default(),
             ancestors: Mutex::default(),
-            reaches: Mutex::default(),
+            memos: Mutex::default(),
             local: None,
             charts: Charts::new(HelmRepositories::new(Vec::new(), helm_repository::TIMEOUT)),
         }
@@ -145,11 +148,12 @@ impl Checkouts {
         cell.get_or_try_init(fetch).await.cloned()
     }
 
-    /// What can be reached of the commit `sha`, whose files are fetched. What was found out is remembered without them.
-    pub async fn reaches(&self, repo: &Repo, sha: &str) -> Result<Reaches, GithubError> {
-        let cell = cell(&self.reaches, (repo.clone(), sha.to_owned())).await;
-        let memo = cell.get_or_init(async || Arc::default()).await;
-        Ok(Reaches::new(self.get(repo, sha).await?, Arc::clone(memo)))
+    /// What a caller found out of the files of the commit `sha`, as long as the event lasts; at first the default. Each
+    /// commit has one such thing, of one type.
+    pub async fn memo<M: Any + Default + Send + Sync>(&self, repo: &Repo, sha: &str) -> Arc<M> {
+        let cell = cell(&self.memos, (repo.clone(), sha.to_owned())).await;
+        let memo = cell.get_or_init(async || Arc::new(M::default()) as Memo).await;
+        Arc::clone(memo).downcast().unwrap_or_default()
     }
 
     /// Waits until others need less memory than now; not where that takes longer than `until`.
