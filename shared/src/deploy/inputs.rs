@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::{StreamExt as _, future, stream};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
@@ -17,6 +18,9 @@ use crate::root::tracked::SourceRepository;
 use crate::secret::StateKeys;
 use crate::services::Services;
 use crate::source::{Checkouts, Location, SourceError};
+
+/// Applications whose inputs are compared at a time.
+const CONCURRENCY: usize = 8;
 
 /// The digests of `member` of the root `root` at the commits `revisions`, one under each of the `keys`; none where the
 /// commits are of other sources than it has. An error where a commit can't be fetched.
@@ -72,17 +76,18 @@ pub async fn unchanged(
     pushed: &str,
     checkouts: &Checkouts,
 ) -> BTreeSet<String> {
-    let mut unchanged = BTreeSet::new();
-    for member in members.iter().filter(|member| !member.app.is_skipped && member.permit.denied.is_none()) {
-        let known = deployed.get(&key_of(root, member)).filter(|known| !known.revisions.contains(pushed));
-        let Some(known) = known else { continue };
-        let Ok(heads) = member.tracked.resolve(checkouts).await else { continue };
-        let now = digests((root, keys), member, checkouts, &heads).await;
-        if now.is_ok_and(|digests| digests.contains(&known.inputs_digest)) {
-            unchanged.insert(member.instance());
-        }
-    }
-    unchanged
+    let candidates = members.iter().filter(|member| !member.app.is_skipped && member.permit.denied.is_none());
+    let known = candidates.filter_map(|member| {
+        let known = deployed.get(&key_of(root, member)).filter(|known| !known.revisions.contains(pushed))?;
+        Some((member, known))
+    });
+    let compared = known.map(|(member, known)| async move {
+        let heads = member.tracked.resolve(checkouts).await.ok()?;
+        let now = digests((root, keys), member, checkouts, &heads).await.ok()?;
+        now.contains(&known.inputs_digest).then(|| member.instance())
+    });
+    // Each may be of a repository of its own, which is fetched.
+    stream::iter(compared).buffer_unordered(CONCURRENCY).filter_map(future::ready).collect().await
 }
 
 /// What is deployed in the clusters of `members`, as far as it can be listed: what is wrong with another, a sync tells.
@@ -90,16 +95,14 @@ pub(super) async fn deployed(engine: &Services, members: &[ResolvedApplication])
     let destinations = members.iter().map(|member| &member.app.destination);
     let clusters: BTreeSet<(&str, &str)> =
         destinations.map(|destination| (destination.server.as_str(), destination.name.as_str())).collect();
-    let mut deployed = BTreeMap::new();
-    for (server, name) in clusters {
+    let lists = clusters.into_iter().map(|(server, name)| async move {
         let listed = match engine.clusters.get(server, name).await {
             Ok(destination) => state::list_deployed(&destination.cluster).await.map_err(|error| chain(&error)),
             Err(error) => Err(chain(&error)),
         };
-        match listed {
-            Ok(listed) => deployed.extend(listed),
-            Err(error) => tracing::warn!(server, name, error, "failed to list what is deployed in a cluster"),
-        }
-    }
-    deployed
+        let failed =
+            |error: &String| tracing::warn!(server, name, error, "failed to list what is deployed in a cluster");
+        listed.inspect_err(failed).unwrap_or_default()
+    });
+    future::join_all(lists).await.into_iter().flatten().collect()
 }
