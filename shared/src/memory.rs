@@ -3,11 +3,13 @@
 //!
 //! Of the function's memory (`AWS_LAMBDA_FUNCTION_MEMORY_SIZE`; 1,024 MB where that is not set)
 //!
-//! * 5/8 hold what was fetched from GitHub: answers and archives as long as they are read, and the files of all commits
-//!   that are at hand;
+//! * 5/8 hold what was fetched: answers of GitHub and archives as long as they are read, and the files of all commits
+//! and
+//!   charts that are at hand;
 //! * 3/16 are what one render may make. Renders take turns ([`crate::render::in_background`]), so that it is enough for
 //!   one, however many applications there are;
-//! * 3/16 are left for the process itself, what it gets from clusters, and rendered objects until they are applied.
+//! * 3/16 are left for the process itself, what it gets from clusters, and rendered objects until they are applied; of
+//!   that a warm function keeps 1/32 of archives of charts, and as much of indexes of Helm repositories.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,6 +33,11 @@ impl Memory {
     /// Bytes of all that is fetched.
     pub fn fetched(self) -> usize {
         self.0 / 8 * 5
+    }
+
+    /// Bytes of archives of charts, and of indexes, that are kept from one event to the next.
+    pub fn kept(self) -> usize {
+        self.0 / 32
     }
 
     /// The bounds of one render.

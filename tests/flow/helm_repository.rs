@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 use hyper::body::Bytes;
 use sha2::{Digest as _, Sha256};
+use slipway::memory::{Memory, Meter};
 use slipway::source::helm_repository::{ChartError, Charts, HelmChart, HelmRepositories};
 use slipway_sandbox::http::{Body, Response, Server};
 
@@ -16,7 +17,11 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// The charts of an event, of a function that may fetch from `hosts` at local addresses.
 fn charts(hosts: &[&str], limit: Duration) -> Charts {
-    Charts::new(HelmRepositories::new(hosts.iter().map(|host| (*host).to_owned()).collect(), limit))
+    of_event(HelmRepositories::new(hosts.iter().map(|host| (*host).to_owned()).collect(), limit))
+}
+
+fn of_event(repositories: HelmRepositories) -> Charts {
+    Charts::new(repositories, Meter::new(Memory::default().fetched()))
 }
 
 /// The chart `web` over HTTP, and from the registry.
@@ -63,7 +68,7 @@ async fn what_is_kept_is_not_fetched_again() {
     for chart in both(&server) {
         let repositories = HelmRepositories::new(vec![server.host()], LIMIT);
         let event = async || {
-            let (charts, from) = (Charts::new(repositories.clone()), server.asked(0).len());
+            let (charts, from) = (of_event(repositories.clone()), server.asked(0).len());
             for _ in 0..3 {
                 let version = charts.resolve(&chart, "1.x").await.unwrap();
                 charts.get(&chart, &version).await.unwrap();
@@ -179,6 +184,34 @@ async fn lies_about_digests_and_sizes_are_told() {
     });
     server.answer("/bomb.tgz", |_| Response::new(StatusCode::OK, "no archive"));
     fails(&http, "failed to unpack").await;
+}
+
+/// What is fetched counts with all else that the event fetches, and waits for it where that is the larger part.
+#[tokio::test]
+async fn what_does_not_fit_the_memory_is_told() {
+    let server = ChartServer::start().await;
+    server.publish("web", "1.0.0");
+    for chart in both(&server) {
+        let meter = Meter::new(1_000_000);
+        let repositories = HelmRepositories::new(vec![server.host()], LIMIT);
+        let mut others = meter.hold();
+        others.grow(999_999).unwrap();
+        let charts = Charts::new(repositories.clone(), meter.clone());
+        let error = charts.get(&chart, "1.0.0").await.unwrap_err();
+        assert!(error.is_retryable(), "{error}");
+        drop((others, charts));
+        let charts = Charts::new(repositories.clone(), meter.clone());
+        charts.get(&chart, "1.0.0").await.unwrap();
+        assert!(meter.used() > 0);
+        drop(charts);
+        assert_eq!(meter.used(), 0);
+        let error = Charts::new(repositories, Meter::new(10)).get(&chart, "1.0.0").await.unwrap_err();
+        let told = slipway::error::chain(&error);
+        assert!(told.contains("1.0.0") && told.contains("affords 10 bytes"), "{told}");
+        assert!(!error.is_retryable(), "it never fits");
+        let little = of_event(HelmRepositories::new(vec![server.host()], LIMIT).within(Memory::of_mebibytes(0)));
+        assert!(little.get(&chart, "1.0.0").await.unwrap_err().to_string().contains("failed to fetch"));
+    }
 }
 
 #[tokio::test]

@@ -147,7 +147,8 @@ impl Lease {
         self.cluster.holding(self.newest.clone(), self.deadline.clone())
     }
 
-    /// Remembers that `what` is told now, from the next write of the Lease on; whether it was not told before.
+    /// Records in the Lease, with its next write, that `what` has been reported. Returns whether it is new: not what
+    /// was reported last.
     pub async fn report_once(&self, what: &str) -> bool {
         let mut written = self.written.lock().await;
         let is_new = written.kept.reported.as_deref() != Some(what);

@@ -339,7 +339,8 @@ impl Application {
         self.all_sources().iter().position(|source| self.has_manifests(source)).unwrap_or_default()
     }
 
-    /// Whether `source`, one of its own, has manifests: `spec.source` has in any case.
+    /// Whether `source`, one of this Application's, has manifests. One of `spec.sources` that has only a `ref` has
+    /// none.
     pub fn has_manifests(&self, source: &Source) -> bool {
         self.sources.is_empty() || !source.is_only_reference()
     }

@@ -173,7 +173,7 @@ impl fmt::Display for RepoUrl {
 }
 
 /// The URL without everything before the host's `@`, for error messages.
-fn without_credentials(url: &str) -> String {
+pub fn without_credentials(url: &str) -> String {
     match url.split_once("://").map(|(scheme, rest)| (scheme, rest.rsplit_once('@'))) {
         Some((scheme, Some((_, rest)))) => format!("{scheme}://…@{rest}"),
         _ => url.to_owned(),

@@ -24,7 +24,7 @@ const ROOM_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Of a type that its caller knows.
 type Memo = Arc<dyn Any + Send + Sync>;
-type Cells<K, V> = Mutex<BTreeMap<K, Arc<OnceCell<V>>>>;
+pub(super) type Cells<K, V> = Mutex<BTreeMap<K, Arc<OnceCell<V>>>>;
 
 /// The commits and charts of one event: each revision is resolved once, each commit fetched once. Created for each
 /// event, so that a warm function neither keeps an old branch head nor unused trees.
@@ -43,6 +43,8 @@ pub struct Checkouts {
 impl Checkouts {
     /// Creates an empty cache.
     pub fn new(github: GitHub) -> Self {
+        let repositories = HelmRepositories::new(Vec::new(), helm_repository::TIMEOUT).within(github.memory());
+        let charts = Charts::new(repositories, github.meter().clone());
         Self {
             github,
             revisions: Mutex::default(),
@@ -50,14 +52,15 @@ impl Checkouts {
             ancestors: Mutex::default(),
             memos: Mutex::default(),
             local: None,
-            charts: Charts::new(HelmRepositories::new(Vec::new(), helm_repository::TIMEOUT)),
+            charts,
         }
     }
 
     /// The same with charts of these repositories, whose clients remember what they fetched.
     #[must_use]
     pub fn with_charts(self, repositories: HelmRepositories) -> Self {
-        Self { charts: Charts::new(repositories), ..self }
+        let charts = Charts::new(repositories.within(self.github.memory()), self.github.meter().clone());
+        Self { charts, ..self }
     }
 
     /// The charts.
@@ -158,11 +161,11 @@ impl Checkouts {
 
     /// Waits until others need less memory than now; not where that takes longer than `until`.
     async fn has_more_room(&self, until: Instant) -> bool {
-        let held = self.github.held();
+        let held = self.github.meter().used();
         while Instant::now() < until {
             tokio::time::sleep(ROOM_POLL_INTERVAL).await;
             self.drop_unused().await;
-            if self.github.held() < held {
+            if self.github.meter().used() < held {
                 return true;
             }
         }
@@ -176,6 +179,6 @@ impl Checkouts {
     }
 }
 
-async fn cell<K: Ord, V>(cells: &Cells<K, V>, key: K) -> Arc<OnceCell<V>> {
+pub(super) async fn cell<K: Ord, V>(cells: &Cells<K, V>, key: K) -> Arc<OnceCell<V>> {
     Arc::clone(cells.lock().await.entry(key).or_default())
 }

@@ -257,9 +257,9 @@ impl GitHub {
         self.settings.memory
     }
 
-    /// Bytes of all that is fetched and held.
-    pub(super) fn held(&self) -> usize {
-        self.meter.used()
+    /// What counts the bytes of all that is fetched and held.
+    pub(super) fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     async fn client(&self, secret: SecretString) -> Result<Arc<Octocrab>, GithubError> {

@@ -15,12 +15,16 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use slipway_budget::Budget;
+use slipway_gitops::location::without_credentials;
 use slipway_gocompat::semver::{Constraint, Version};
 use slipway_gocompat::url::Url;
-use slipway_manifest::{Limits, Tree};
-use tokio::sync::{Mutex, OnceCell};
+use slipway_manifest::Tree;
+use tokio::sync::Mutex;
 
+use super::checkouts::{Cells, cell};
 use crate::aws::Aws;
+use crate::error::chain;
+use crate::memory::{Held, Memory, Meter};
 use archives::Archives;
 use download::Downloader;
 pub use error::ChartError;
@@ -28,10 +32,11 @@ use index::Index;
 
 /// Time for an index, for a list of tags, and for an archive.
 pub const TIMEOUT: Duration = Duration::from_mins(1);
-/// Bytes of a chart's archive. Helm has no bound; the largest of the charts in use have some 5 MB.
+/// Bytes of a chart's archive, where the function's memory affords as many. Helm has no bound; the largest of the
+/// charts in use have some 5 MB.
 const MAX_ARCHIVE: usize = 64 << 20;
-/// Bytes of indexes that are kept, compressed.
-const MAX_INDEXES: usize = 64 << 20;
+/// Bytes of an index, compressed, within the same.
+const MAX_COMPRESSED: usize = 48 << 20;
 
 /// A chart of a Helm repository. Prints as `HOST/PATH/CHART`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +51,7 @@ impl HelmChart {
     /// The chart `name` of the repository at `repo_url`: a registry is `oci://HOST/PATH`, or written without a scheme
     /// as Argo CD has it.
     pub fn new(repo_url: &str, name: &str) -> Result<Self, ChartError> {
-        let wrong = |problem: &str| ChartError::Url { url: without_user(repo_url), problem: problem.to_owned() };
+        let wrong = |problem: &str| ChartError::Url { url: without_credentials(repo_url), problem: problem.to_owned() };
         let text = repo_url.trim();
         let is_oci = text.starts_with("oci://") || !text.contains("://");
         let text = text.trim_end_matches('/');
@@ -98,16 +103,6 @@ impl fmt::Display for HelmChart {
     }
 }
 
-/// `url` as messages may show it.
-fn without_user(url: &str) -> String {
-    match url.split_once("://") {
-        Some((scheme, rest)) if rest.split('/').next().unwrap_or_default().contains('@') => {
-            format!("{scheme}://{}", rest.split_once('@').map_or(rest, |(_, rest)| rest))
-        }
-        _ => url.to_owned(),
-    }
-}
-
 /// Whether `revision` names one version in full: it is that, without a look at what there is.
 fn is_exact(revision: &str) -> bool {
     let number = revision.trim_start_matches('v').split(['-', '+']).next().unwrap_or_default();
@@ -123,6 +118,8 @@ pub struct ChartFiles {
     pub tree: Arc<Tree>,
     /// The archive, as it was fetched.
     pub archive: Arc<[u8]>,
+    /// The memory that all of it takes.
+    _held: Held,
 }
 
 /// The Helm repositories of the world: what is kept of them while the function is warm.
@@ -132,6 +129,7 @@ pub struct HelmRepositories {
     indexes: Arc<Mutex<BTreeMap<String, Arc<Index>>>>,
     archives: Arc<Mutex<Archives>>,
     timeout: Duration,
+    memory: Memory,
     aws: Option<Aws>,
 }
 
@@ -140,8 +138,18 @@ impl HelmRepositories {
     /// they are at a [local address](crate::http::is_local); a repository has `timeout` for each thing that it is
     /// asked.
     pub fn new(local_hosts: Vec<String>, timeout: Duration) -> Self {
-        let (indexes, archives) = (Arc::default(), Arc::default());
-        Self { downloader: Downloader::new(local_hosts), indexes, archives, timeout, aws: None }
+        let (indexes, archives, memory) = (Arc::default(), Arc::default(), Memory::default());
+        Self { downloader: Downloader::new(local_hosts), indexes, archives, timeout, memory, aws: None }
+    }
+
+    /// The same, within the `memory` of the function.
+    #[must_use]
+    pub fn within(self, memory: Memory) -> Self {
+        Self { memory, ..self }
+    }
+
+    fn max_archive(&self) -> usize {
+        MAX_ARCHIVE.min(self.memory.fetched() / 4)
     }
 
     /// The same, that logs in at registries of ECR by the role of `aws`.
@@ -153,14 +161,15 @@ impl HelmRepositories {
     /// The index at `url`; asks whether the one that is kept has changed.
     async fn index(&self, url: &str) -> Result<Arc<Index>, ChartError> {
         let known = self.indexes.lock().await.get(url).cloned();
-        let fetched = Box::pin(index::fetch(&self.downloader, url, known.as_deref())).await?;
+        let limit = MAX_COMPRESSED.min(self.memory.fetched() / 10);
+        let fetched = Box::pin(index::fetch(&self.downloader, url, known.as_deref(), limit)).await?;
         let Some(index) = fetched.map(Arc::new).or(known) else {
             let problem = "the server says that it has not changed, and none was there".to_owned();
             return Err(ChartError::Fetch { what: url.to_owned(), problem, is_retryable: true });
         };
         let mut indexes = self.indexes.lock().await;
         indexes.insert(url.to_owned(), Arc::clone(&index));
-        while indexes.values().map(|one| one.size()).sum::<usize>() > MAX_INDEXES && indexes.len() > 1 {
+        while indexes.values().map(|one| one.size()).sum::<usize>() > self.memory.kept() && indexes.len() > 1 {
             let other = indexes.keys().find(|other| *other != url).cloned().unwrap_or_default();
             indexes.remove(&other);
         }
@@ -168,21 +177,23 @@ impl HelmRepositories {
     }
 }
 
-type Cells<K, V> = Mutex<BTreeMap<K, Arc<OnceCell<Result<V, ChartError>>>>>;
+type Results<K, V> = Cells<K, Result<V, ChartError>>;
 
 /// The charts of one event: each repository is asked once, also where it fails, however many applications use it.
 #[derive(Debug)]
 pub struct Charts {
     repositories: HelmRepositories,
-    indexes: Cells<String, Arc<Index>>,
-    tags: Cells<HelmChart, Vec<String>>,
-    files: Cells<(HelmChart, String), Arc<ChartFiles>>,
+    /// What counts the files with the others that the event fetches.
+    meter: Meter,
+    indexes: Results<String, Arc<Index>>,
+    tags: Results<HelmChart, Vec<String>>,
+    files: Results<(HelmChart, String), Arc<ChartFiles>>,
 }
 
 impl Charts {
-    /// Creates an empty cache.
-    pub fn new(repositories: HelmRepositories) -> Self {
-        Self { repositories, indexes: Mutex::default(), tags: Mutex::default(), files: Mutex::default() }
+    /// Creates an empty cache, whose files count with all others by `meter`.
+    pub fn new(repositories: HelmRepositories, meter: Meter) -> Self {
+        Self { repositories, meter, indexes: Mutex::default(), tags: Mutex::default(), files: Mutex::default() }
     }
 
     /// The version of `chart` that `revision` stands for: itself where it is one in full, else the highest that it
@@ -240,29 +251,33 @@ impl Charts {
     }
 
     async fn fetch(&self, chart: &HelmChart, version: &str) -> Result<ChartFiles, ChartError> {
-        let HelmRepositories { downloader, archives, aws, .. } = &self.repositories;
+        let HelmRepositories { downloader, archives, aws, memory, .. } = &self.repositories;
+        let (of, limit) = (format!("{chart} {version}"), self.repositories.max_archive());
         let kept = archives.lock().await.get(chart, version);
         let archive = if let Some(archive) = kept {
             archive
         } else {
             let fetched = if chart.is_oci {
-                self.limited(chart, Box::pin(oci::archive(downloader, aws.as_ref(), chart, version))).await?
+                self.limited(chart, Box::pin(oci::archive(downloader, aws.as_ref(), (chart, version), limit))).await?
             } else {
                 let wanted = version.to_owned();
                 let entry = self.in_index(chart, move |index, chart| index.entry(chart, &wanted)).await?;
-                self.limited(chart, Box::pin(index::archive(downloader, chart, &entry))).await?
+                self.limited(chart, Box::pin(index::archive(downloader, chart, &entry, limit))).await?
             };
             let archive: Arc<[u8]> = fetched.into();
-            archives.lock().await.keep(chart, version, &archive);
+            archives.lock().await.keep((chart, version), &archive, memory.kept());
             archive
         };
-        let (of, bytes) = (format!("{chart} {version}"), Arc::clone(&archive));
-        let unpacked = tokio::task::spawn_blocking(move || unpack(&bytes)).await;
-        let tree = match unpacked {
-            Ok(tree) => tree.map_err(|problem| ChartError::Archive { of, problem })?,
-            Err(error) => return Err(ChartError::Archive { of, problem: error.to_string() }),
-        };
-        Ok(ChartFiles { digest: hex::encode(Sha256::digest(&archive)), tree: Arc::new(tree), archive })
+        let mut held = self.meter.hold();
+        let full = |source| ChartError::Full { of: of.clone(), source };
+        held.grow(archive.len()).map_err(full)?;
+        let (bytes, memory) = (Arc::clone(&archive), *memory);
+        let unpacked = tokio::task::spawn_blocking(move || unpack(&bytes, memory)).await;
+        let unpacked = unpacked.unwrap_or_else(|error| Err(error.to_string()));
+        let (tree, size) = unpacked.map_err(|problem| ChartError::Archive { of: of.clone(), problem })?;
+        held.grow(size).map_err(full)?;
+        let digest = hex::encode(Sha256::digest(&archive));
+        Ok(ChartFiles { digest, tree: Arc::new(tree), archive, _held: held })
     }
 
     /// What `work` comes to, or that the repository of `chart` takes too long.
@@ -281,19 +296,20 @@ impl Charts {
 
 /// The result of `work` for `key`: that of the first call, be it an error.
 async fn once<K: Ord, V: Clone>(
-    cells: &Cells<K, V>,
+    cells: &Results<K, V>,
     key: K,
     work: impl Future<Output = Result<V, ChartError>>,
 ) -> Result<V, ChartError> {
-    let cell = Arc::clone(cells.lock().await.entry(key).or_default());
-    cell.get_or_init(|| work).await.clone()
+    cell(cells, key).await.get_or_init(|| work).await.clone()
 }
 
-fn unpack(archive: &[u8]) -> Result<Tree, String> {
-    let mut tree = Tree::new(Limits::default());
-    let files = slipway_helm::unpack(archive, &Budget::default()).map_err(|error| crate::error::chain(&error))?;
+/// The files of an archive, and their bytes.
+fn unpack(archive: &[u8], memory: Memory) -> Result<(Tree, usize), String> {
+    let (mut tree, mut size) = (Tree::new(memory.files()), 0_usize);
+    let files = slipway_helm::unpack(archive, &Budget::new(memory.render())).map_err(|error| chain(&error))?;
     for (path, bytes) in files {
-        tree.insert(&path, bytes).map_err(|error| crate::error::chain(&error))?;
+        size = size.saturating_add(bytes.len());
+        tree.insert(&path, bytes).map_err(|error| chain(&error))?;
     }
-    Ok(tree)
+    Ok((tree, size))
 }

@@ -11,7 +11,7 @@ use slipway::app::{Application, Undeclared};
 use slipway::aws::Aws;
 use slipway::config;
 use slipway::error::chain;
-use slipway::memory::Memory;
+use slipway::memory::{Memory, Meter};
 use slipway::render;
 use slipway::root::check::{self, CheckedApplication};
 use slipway::root::declared::Problem;
@@ -241,7 +241,8 @@ pub(crate) async fn read(
 /// The charts of Helm repositories.
 pub(crate) fn charts() -> Charts {
     let hosts = config::local_hosts(config::environment);
-    Charts::new(HelmRepositories::new(hosts, helm_repository::TIMEOUT).with_ecr(Aws::default()))
+    let repositories = HelmRepositories::new(hosts, helm_repository::TIMEOUT).with_ecr(Aws::default());
+    Charts::new(repositories, Meter::new(Memory::default().fetched()))
 }
 
 /// The client for what is fetched, with the token of the environment if there is one.

@@ -10,8 +10,8 @@ use slipway_gitops::status::{SyncResult, SyncStatus};
 use super::{AppKey, Reached, State, config_maps};
 use crate::connect::Cluster;
 
-/// The annotation with the digest of what is deployed, and its commits. It only saves work, and is checked against the
-/// state by each drift-check; nobody without the key can write a digest that was not true once.
+/// The annotation with the digest of what is deployed, and its commits. It only saves work: each drift-check compares
+/// the state itself. Without the key nobody can make up a digest; an older one can be restored.
 pub(super) const DEPLOYED: &str = "slipway.dev/deployed-inputs";
 /// States in one page of a list.
 const PAGE_SIZE: u32 = 500;

@@ -1,8 +1,8 @@
 //! Signs states with the functions' key: who may write a ConfigMap must not thereby say which commit is rendered, or
 //! which application is to be deleted.
 //!
-//! A signature covers the data and whose they are. It does not tell an older state of the same application, which was
-//! as genuine once: that is told by its number ([`super::newest`]).
+//! A signature covers the data and the application that they are of. An older state of the same application has a valid
+//! signature, too: the number of the write recognises it ([`super::newest`]).
 
 use std::sync::Arc;
 

@@ -222,7 +222,7 @@ fn replicas(fields: &mut Fields<'_>) -> Result<Vec<Replica>, AppError> {
     replicas.ok_or_else(|| fields.invalid("each of `spec.source.kustomize.replicas` needs `name` and a whole `count`"))
 }
 
-/// The most of `spec.sources`: each is fetched and rendered with bounds of its own.
+/// Sources of one Application: each is fetched and rendered within bounds that count for it alone.
 const MAX_SOURCES: usize = 100;
 
 /// Checks `spec.sources` as a list: their number, and the `ref`s by which value files name them (argoproj/argo-cd

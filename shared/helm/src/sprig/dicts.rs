@@ -116,7 +116,7 @@ fn deep_copy(cx: &Context<'_>, value: &Value) -> Outcome {
     Ok(match value {
         Value::Map(map) if !map.is_nil() => {
             cx.budget().bytes(map.len().saturating_mul(size_of::<(Str, Value)>()))?;
-            // A table of its own, and a place in it for each key.
+            // Each new dict allocates a table with a slot for each key.
             cx.budget().step(24 + 18 * map.len() as u64)?;
             let entries: Result<_, FuncError> =
                 map.entries().into_iter().map(|(key, value)| Ok((key, deep_copy(cx, &value)?))).collect();

@@ -6,9 +6,6 @@ use std::sync::Arc;
 
 use super::HelmChart;
 
-/// Bytes of archives that are kept.
-const MAX_BYTES: usize = 64 << 20;
-
 #[derive(Debug, Default)]
 pub(super) struct Archives {
     kept: BTreeMap<(HelmChart, String), Arc<[u8]>>,
@@ -19,10 +16,10 @@ impl Archives {
         self.kept.get(&(chart.clone(), version.to_owned())).cloned()
     }
 
-    /// Keeps `archive`; others make room for it.
-    pub(super) fn keep(&mut self, chart: &HelmChart, version: &str, archive: &Arc<[u8]>) {
+    /// Keeps `archive` among at most `limit` bytes; others make room for it.
+    pub(super) fn keep(&mut self, (chart, version): (&HelmChart, &str), archive: &Arc<[u8]>, limit: usize) {
         let mut bytes: usize = self.kept.values().map(|one| one.len()).sum();
-        while bytes.saturating_add(archive.len()) > MAX_BYTES {
+        while bytes.saturating_add(archive.len()) > limit {
             let Some((_, other)) = self.kept.pop_first() else { return };
             bytes = bytes.saturating_sub(other.len());
         }

@@ -2,6 +2,7 @@
 
 use super::HelmChart;
 use crate::http::HttpError;
+use crate::memory::MemoryFull;
 
 /// Why a chart can't be had; of one event all that use the chart get the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +46,15 @@ pub enum ChartError {
         /// What it is.
         found: String,
     },
+    /// What else the event has fetched leaves no memory for the chart.
+    #[error("failed to hold the files of {of}")]
+    Full {
+        /// The chart and its version.
+        of: String,
+        /// The limit.
+        #[source]
+        source: MemoryFull,
+    },
     /// The archive can't be unpacked.
     #[error("failed to unpack {of}: {problem}")]
     Archive {
@@ -58,7 +68,11 @@ pub enum ChartError {
 impl ChartError {
     /// Whether the same may succeed later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Fetch { is_retryable: true, .. })
+        match self {
+            Self::Fetch { is_retryable, .. } => *is_retryable,
+            Self::Full { source, .. } => source.is_retryable(),
+            Self::Url { .. } | Self::Range { .. } | Self::Digest { .. } | Self::Archive { .. } => false,
+        }
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "a text or an error")]

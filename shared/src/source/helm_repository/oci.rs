@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use slipway_gocompat::url::Url;
 
 use super::download::{Asked, Download, Downloader};
-use super::{ChartError, HelmChart, MAX_ARCHIVE, ecr};
+use super::{ChartError, HelmChart, ecr};
 use crate::aws::Aws;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -65,8 +65,8 @@ fn next(link: &str) -> Option<String> {
 pub(super) async fn archive(
     downloader: &Downloader,
     aws: Option<&Aws>,
-    chart: &HelmChart,
-    version: &str,
+    (chart, version): (&HelmChart, &str),
+    limit: usize,
 ) -> Result<Vec<u8>, ChartError> {
     let mut registry = Registry::new(downloader, aws, chart)?;
     let what = format!("{chart} {version}");
@@ -91,10 +91,10 @@ pub(super) async fn archive(
         ));
     }
     let size = layer.get("size").and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok());
-    let limit = size.filter(|size| *size <= MAX_ARCHIVE);
-    let limit = limit.ok_or_else(|| ChartError::fetch(&what, format!("it may have {MAX_ARCHIVE} bytes at most")))?;
+    let size = size.filter(|size| *size <= limit);
+    let size = size.ok_or_else(|| ChartError::fetch(&what, format!("it may have {limit} bytes at most")))?;
     let at = registry.url(&format!("blobs/{digest}"));
-    let bytes = Box::pin(registry.get(&at, "*/*")).await?.ok()?.bytes(limit).await?;
+    let bytes = Box::pin(registry.get(&at, "*/*")).await?.ok()?.bytes(size).await?;
     verify(&what, &bytes, &digest)?;
     Ok(bytes)
 }

@@ -58,7 +58,7 @@ pub enum Denied {
     FormerName {
         /// The project.
         project: String,
-        /// The repository as it is written, by a former name.
+        /// The repository by a former name, as the Application has it.
         written: String,
         /// The repository by the name that it has now.
         now: String,
