@@ -4,8 +4,7 @@
 //! Of the function's memory (`AWS_LAMBDA_FUNCTION_MEMORY_SIZE`; 1,024 MB where that is not set)
 //!
 //! * 5/8 hold what was fetched: answers of GitHub and archives as long as they are read, and the files of all commits
-//! and
-//!   charts that are at hand;
+//!   and charts that are at hand;
 //! * 3/16 are what one render may make. Renders take turns ([`crate::render::in_background`]), so that it is enough for
 //!   one, however many applications there are;
 //! * 3/16 are left for the process itself, what it gets from clusters, and rendered objects until they are applied; of

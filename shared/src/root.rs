@@ -13,6 +13,7 @@ mod sets;
 mod settings;
 pub mod tracked;
 pub mod tree;
+mod written_settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};

@@ -109,6 +109,38 @@ fn what_is_all_right_ends_well() {
     assert!(check(folder.path(), &["--root", "/nowhere"]).err.contains("`/nowhere` is no folder"));
 }
 
+/// Roots of two clusters that declare the same set are checked apart; a set that looks elsewhere is a row itself.
+#[test]
+fn sets_that_are_not_known_are_rows_and_roots_of_two_clusters_are_apart() {
+    let set = |url: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nmetadata: {{name: all, namespace: argocd}}\n\
+             spec:\n  generators: [{{git: {{repoURL: '{url}', directories: [{{path: 'apps/*'}}]}}}}]\n  template:\n    \
+             metadata: {{name: '{{{{path.basename}}}}'}}\n    spec:\n      source: {{repoURL: '{url}', path: \
+             '{{{{path}}}}'}}\n      destination: {{name: in-cluster, namespace: shop}}\n"
+        )
+    };
+    let (here, away) = (set("https://github.com/acme/gitops"), set("https://github.com/acme/other"));
+    let folder = clone(&[("one/set.yaml", &here), ("two/set.yaml", &away), ("apps/web/x.yaml", CONFIG_MAP)]);
+    let ran = check(folder.path(), &["--root", "/one", "--root", "/two", "-o", "json"]);
+    let found: Value = serde_json::from_str(&ran.out).unwrap();
+    let rows: Vec<(&str, &str, &str)> = found["applications"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| ["name", "declaredIn", "verdict"].map(|key| row[key].as_str().unwrap_or_default()).into())
+        .collect();
+    let made = "one/set.yaml (by ApplicationSet argocd/all)";
+    assert_eq!(rows, [("web", made, "ok"), ("all", "two/set.yaml", "needs")], "{}", ran.out);
+    let problems = found["problems"].to_string();
+    assert!(problems.contains("is declared by the roots `/one` and `/two`, which are checked apart"), "{problems}");
+    // Nothing but the set says which repository the folder is.
+    fs::write(folder.path().join(".git/config"), "").unwrap();
+    let ran = check(folder.path(), &["--root", "/one", "-o", "json"]);
+    let found: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((found["applications"][0]["name"].as_str(), ran.code), (Some("web"), 0), "{} {}", ran.out, ran.err);
+}
+
 /// Without a remote the repository is the one whose paths are there.
 #[test]
 fn a_folder_without_a_remote_is_recognised() {

@@ -95,7 +95,7 @@ fn decrypt(config: &Resource, root: &Root<'_>) -> Result<Vec<Resource>, Error> {
 
 /// What the generator that `config` configures makes.
 pub(crate) fn generate(config: &Resource, root: &Root<'_>, cx: &Context) -> Result<Vec<Resource>, Error> {
-    if config.api_version().starts_with("viaduct.ai/") && config.kind() == "ksops" {
+    if config.api_version().starts_with("viaduct.ai/") && ["ksops", "ksops-exec"].contains(&config.kind()) {
         return decrypt(config, root);
     }
     check_built_in(config)?;

@@ -116,6 +116,34 @@ fn plugins_that_are_programs_are_refused() {
     }
 }
 
+/// What KSOPS decrypts is missing only where its files are there; what else would be run stays refused.
+#[test]
+fn what_is_encrypted_is_told_apart_from_what_is_wrong() {
+    let generator =
+        |kind: &str, files: &str| format!("apiVersion: viaduct.ai/v1\nkind: {kind}\nmetadata: {{name: s}}\n{files}");
+    for (plugin, expected) in [
+        (generator("ksops", "files: [./secret.enc.yaml]\n"), "generator `s` decrypts ./secret.enc.yaml by KSOPS"),
+        (generator("ksops-exec", "files: [secret.enc.yaml]\n"), "by KSOPS"),
+        (
+            generator("ksops", "secretFrom: [{files: [a=secret.enc.yaml], binaryFiles: [secret.enc.yaml]}]\n"),
+            "by KSOPS",
+        ),
+        (generator("ksops", "files: [missing.enc.yaml]\n"), "no such file"),
+        (generator("ksops", "files: [../other/secret.enc.yaml]\n"), "is not in or below"),
+        (generator("ksops", "files: 1\n"), "fails configuration"),
+        (generator("other", "files: [secret.enc.yaml]\n"), "unable to load"),
+    ] {
+        let files = [
+            ("root/kustomization.yaml", "generators: [plugin.yaml]\n"),
+            ("root/plugin.yaml", plugin.as_str()),
+            ("root/secret.enc.yaml", "sops: {}\n"),
+            ("other/secret.enc.yaml", "sops: {}\n"),
+        ];
+        let error = message(&rendered(&files).expect_err("nothing is decrypted"));
+        assert!(error.contains(expected), "{plugin}: {error}");
+    }
+}
+
 #[test]
 fn malformed_values_of_every_field_end_in_an_error_or_a_result() {
     let fields = [

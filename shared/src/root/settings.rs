@@ -1,20 +1,16 @@
 //! Tells which objects of the tree Argo CD itself reads, and who may write them; adds the settings of the functions to
 //! those of the tree.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value, json};
-use slipway_budget::Budget;
-use slipway_manifest::{NodeKind, Object, Tree, tree, yaml};
+use slipway_manifest::Object;
 
-use super::mentions::plain_words;
 use crate::app::project::DEFAULT;
 use crate::app::settings::is_setting;
-use crate::app::{Application, ClusterName, ClusterSecret, IN_CLUSTER_SERVER, ProjectPermissions, Projects, Source};
-use crate::render::{BuildOptions, Rendered};
+use crate::app::{Application, ClusterName, ClusterSecret, IN_CLUSTER_SERVER, ProjectPermissions, Projects};
+use crate::render::BuildOptions;
 
-/// Bases below each other that are looked into.
-const MAX_BASES: usize = 8;
+/// The ConfigMap with Argo CD's settings.
+pub(super) const ARGOCD_CM: &str = "argocd-cm";
 /// The key of `argocd-cm` with Kustomize's flags.
 pub(super) const BUILD_OPTIONS: &str = "kustomize.buildOptions";
 
@@ -53,7 +49,7 @@ pub(super) fn add_settings(objects: &mut Vec<Object>, settings: &Map<String, Val
         return;
     }
     if objects.iter().all(|object| !is_argocd_cm(object)) {
-        let made = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm"}});
+        let made = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ARGOCD_CM}});
         objects.extend(Object::from_value(made));
     }
     for object in objects.iter_mut().filter(|object| is_argocd_cm(object)) {
@@ -67,7 +63,7 @@ pub(super) fn add_settings(objects: &mut Vec<Object>, settings: &Map<String, Val
 }
 
 pub(super) fn is_argocd_cm(object: &Object) -> bool {
-    (object.group(), object.kind(), object.name()) == ("", "ConfigMap", "argocd-cm")
+    (object.group(), object.kind(), object.name()) == ("", "ConfigMap", ARGOCD_CM)
 }
 
 /// `kustomize.buildOptions` of `argocd-cm`, and those flags that have no effect.
@@ -75,76 +71,4 @@ pub(super) fn build_options(objects: &[Object]) -> (BuildOptions, Vec<String>) {
     let written = objects.iter().find(|object| is_argocd_cm(object));
     let written = written.and_then(|object| object.get("data")?.get(BUILD_OPTIONS));
     BuildOptions::parse(written.and_then(Value::as_str).unwrap_or_default())
-}
-
-/// `argocd-cm` as it is written below a source that can't be rendered: its settings count all the same, so that what
-/// they restrict is not let through. Of a key that several files have, as a base and a patch, the source's own counts.
-pub(super) fn written_settings(tree: &Tree, source: &Source, budget: &Budget) -> Rendered {
-    let folder = source.folder().unwrap_or_default();
-    let mut files = BTreeSet::new();
-    reached(tree, &folder, &mut files, MAX_BASES);
-    let (own, bases): (Vec<&String>, Vec<&String>) = files
-        .iter()
-        .filter(|file| [".yaml", ".yml"].iter().any(|end| file.ends_with(end)))
-        .partition(|file| folder.is_empty() || file.strip_prefix(&folder).is_some_and(|rest| rest.starts_with('/')));
-    let mut merged: Option<(Object, String)> = None;
-    for file in bases.into_iter().chain(own) {
-        let text = tree.read_text(file).unwrap_or_default();
-        if !text.contains("argocd-cm") {
-            continue;
-        }
-        let documents = yaml::parse_manifests(text, yaml::Options::lenient(), budget).unwrap_or_default();
-        for object in documents.into_iter().filter_map(|one| Object::from_value(one).ok()).filter(is_argocd_cm) {
-            let Some((known, origin)) = &mut merged else {
-                merged = Some((object, file.clone()));
-                continue;
-            };
-            let data = known.as_map_mut().entry("data").or_insert_with(|| json!({}));
-            let more = object.get("data").and_then(Value::as_object).cloned().unwrap_or_default();
-            if let Some(data) = data.as_object_mut() {
-                data.extend(more);
-            }
-            origin.clone_from(file);
-        }
-    }
-    let mut rendered = Rendered::default();
-    if let Some((mut object, file)) = merged {
-        if let Some(namespace) = kustomization_namespace(tree, &folder) {
-            object.set_namespace(&namespace);
-        }
-        rendered.objects.push(object);
-        rendered.origins.push(file);
-    }
-    rendered
-}
-
-/// The `namespace` of the kustomization in `folder`, which all of its objects get.
-fn kustomization_namespace(tree: &Tree, folder: &str) -> Option<String> {
-    let paths = slipway_kustomize::FILE_NAMES.map(|name| format!("{folder}/{name}"));
-    let text = paths.iter().find_map(|path| tree.read_text(path.trim_start_matches('/')).ok())?;
-    let namespace = yaml::parse(text).ok()?.get("namespace")?.as_str()?.to_owned();
-    Some(namespace).filter(|namespace| !namespace.is_empty())
-}
-
-/// The files below a folder, and below the bases outside of it that its kustomizations name.
-fn reached(tree: &Tree, folder: &str, files: &mut BTreeSet<String>, depth: usize) {
-    let Some(depth) = depth.checked_sub(1) else { return };
-    let below: Vec<String> =
-        tree.files_below(folder).map(|files| files.map(str::to_owned).collect()).unwrap_or_default();
-    for file in below {
-        let (home, name) = file.rsplit_once('/').unwrap_or(("", &file));
-        if slipway_kustomize::FILE_NAMES.contains(&name) && !files.contains(&file) {
-            let text = tree.read_text(&file).unwrap_or_default();
-            for word in plain_words(text).filter(|word| word.contains("..")) {
-                match tree::join(home, word) {
-                    Ok(base) if matches!(tree.kind(&base), Ok(Some(NodeKind::Directory))) => {
-                        reached(tree, &base, files, depth);
-                    }
-                    Ok(base) => files.extend(Some(base)),
-                    Err(_) => {}
-                }
-            }
-        }
-        files.insert(file);
-    }
 }

@@ -15,6 +15,10 @@ use super::executor::SyncExecutor;
 /// Set by the scheduler once a pod consumes the claim: from then on its volume is on the way.
 const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 
+/// The class where it is given as before Kubernetes 1.6, which the API server still obeys first
+/// (kubernetes/component-helpers `storage/volume`, GetPersistentVolumeClaimClass).
+const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+
 /// By the names of storage classes: whether a class waits for the first consumer.
 #[derive(Default, Clone)]
 pub(super) struct VolumeBinding(BTreeMap<String, bool>);
@@ -31,7 +35,7 @@ fn unconsumed_class(object: &Object) -> Option<&str> {
     let is_claim = object.kind() == "PersistentVolumeClaim" && object.group().is_empty();
     let text = |pointer: &str| object.pointer(pointer)?.as_str();
     let is_open = is_claim && text("/status/phase") == Some("Pending") && object.annotation(SELECTED_NODE).is_none();
-    text("/spec/storageClassName").filter(|_| is_open)
+    object.annotation(BETA_CLASS).or_else(|| text("/spec/storageClassName")).filter(|_| is_open)
 }
 
 impl<'a> SyncExecutor<'a> {

@@ -7,7 +7,7 @@ use slipway_manifest::Tree;
 use super::super::declared::{DeclaredIn, Problem};
 use super::super::mentions::{self, Mentions};
 use super::super::repositories::{Availability, Unavailable};
-use super::super::settings::written_settings;
+use super::super::written_settings::written_settings;
 use super::{IncompletePart, Loader, MAX_SOURCES, Origin, Unread, label};
 use crate::app::{self, Application};
 use crate::error::chain;

@@ -419,6 +419,54 @@ fn a_set_without_a_cluster_can_be_checked() {
     assert!(tree.applications[1].is_assumed && source.path == "unknown/apps" && source.repo_url.ends_with("/unknown"));
 }
 
+/// Settings that a kustomization which can't be rendered here writes in any of its forms.
+#[test]
+fn written_settings_are_found_in_patches_and_generators() {
+    const EXCLUDES: &str = "[{kinds: [Event]}]";
+    let manifest = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: argocd-cm}}\ndata: {{resource.exclusions: '{EXCLUDES}'}}\n"
+    );
+    let operations = format!("- {{op: add, path: /data/resource.exclusions, value: '{EXCLUDES}'}}\n");
+    let inline = |text: &str| json!(text).to_string();
+    let target = "target: {kind: ConfigMap, name: argocd-cm}";
+    let elsewhere = "target: {kind: ConfigMap, name: other}";
+    for (what, kustomization, is_found) in [
+        ("a patch on the spot", format!("patches: [{{patch: {}}}]", inline(&manifest)), true),
+        ("the old field", format!("patchesStrategicMerge: [{}]", inline(&manifest)), true),
+        ("a JSON patch", format!("patches: [{{patch: {}, {target}}}]", inline(&operations)), true),
+        ("its old field", format!("patchesJson6902: [{{patch: {}, {target}}}]", inline(&operations)), true),
+        ("a JSON patch in a file", format!("patches: [{{path: patch.yaml, {target}}}]"), true),
+        (
+            "a patch of any name with a target",
+            format!("patches: [{{patch: {}, {target}}}]", inline(&manifest.replace("argocd-cm", "any"))),
+            true,
+        ),
+        (
+            "a generator",
+            format!("configMapGenerator: [{{name: argocd-cm, literals: ['resource.exclusions={EXCLUDES}']}}]"),
+            true,
+        ),
+        ("another target", format!("patches: [{{patch: {}, {elsewhere}}}] # argocd-cm", inline(&operations)), false),
+        ("no patch", "# argocd-cm".to_owned(), false),
+    ] {
+        let text = format!(
+            "resources: ['https://github.com/argoproj/argo-cd//manifests?ref=v3']\nnamespace: argocd\n{kustomization}\n"
+        );
+        let files = [
+            ("root/a.yaml", app("cd", "cd", "default", "argocd")),
+            ("cd/kustomization.yaml", text),
+            ("cd/patch.yaml", operations.clone()),
+        ];
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+        let tree = read_root(&files);
+        let app = tree.applications[0].app.as_ref().unwrap();
+        let permit = ProjectPermissions::of(app, &tree.projects, &tree.manifests.clusters);
+        let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e", "namespace": "x"}});
+        let excluded = permit.excluded(&Object::from_value(event).unwrap()).is_some();
+        assert_eq!(excluded, is_found, "{what}: {}", problems(&tree));
+    }
+}
+
 /// Clusters of the settings count like those of Secrets in the tree.
 #[test]
 fn sets_see_the_clusters_of_the_settings() {
