@@ -3,6 +3,7 @@
 //! no harm.
 
 pub mod app_deletion;
+mod batch;
 mod charts;
 mod files;
 pub mod inputs;
@@ -29,7 +30,6 @@ use slipway_gitops::Revisions;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::app::Projects;
 use crate::app::skip::SKIPPED;
 use crate::aws::Aws;
 use crate::config;
@@ -39,14 +39,13 @@ use crate::event::webhook_queue::WebhookQueue;
 use crate::notify::report::{self, AppSyncStatus};
 use crate::notify::reporter::Reporter;
 use crate::notify::subscribe::Subscriptions;
-use crate::reconcile::sync::dependencies::ReadyCache;
 use crate::reconcile::sync::{self, Continuation, Deadlines, Resume, SyncOutcome};
 use crate::root::ResolvedApplication;
 use crate::secret::Secrets;
 use crate::services::Services;
 use crate::source::{Checkouts, Repo};
 use crate::time;
-use app_deletion::RemovedApplication;
+use batch::PushBatch;
 pub(crate) use dependencies::dependencies;
 use select::BranchHead;
 use statuses::Outcomes;
@@ -539,49 +538,6 @@ impl WebhookWorker {
 
 /// The target of a commit status: repository, commit and cluster.
 type CommitStatusTarget = (Repo, String, String);
-
-struct PushBatch {
-    checkouts: Checkouts,
-    /// The branch that was pushed, or all that the one application tracks.
-    branches: Vec<BranchHead>,
-    members: Vec<ResolvedApplication>,
-    /// Applications for which the push changes nothing: they are only counted.
-    unchanged: Vec<ResolvedApplication>,
-    reporter: Option<Reporter>,
-    /// The id of the operation to resume, where the batch is not a new commit.
-    resume_operation: Option<String>,
-    /// Applications whose manifests were removed from the root.
-    removed: Vec<RemovedApplication>,
-    projects: Projects,
-    /// How many times this health check was rescheduled.
-    attempt: u32,
-    /// Whether an earlier invocation began this batch.
-    is_continuation: bool,
-    ready: ReadyCache,
-    /// Names of dependent applications, by the name of the application that they wait for.
-    waiting: BTreeMap<String, BTreeSet<String>>,
-}
-
-impl PushBatch {
-    /// Creates an empty batch for `branches`.
-    fn new(checkouts: Checkouts, branches: Vec<BranchHead>) -> Self {
-        let (members, removed, projects) = (Vec::new(), Vec::new(), Projects::default());
-        Self {
-            checkouts,
-            branches,
-            members,
-            unchanged: Vec::new(),
-            reporter: None,
-            resume_operation: None,
-            removed,
-            projects,
-            attempt: 0,
-            is_continuation: false,
-            ready: ReadyCache::default(),
-            waiting: BTreeMap::new(),
-        }
-    }
-}
 
 /// The message for an Application with the annotation to skip it.
 fn skipped(member: &ResolvedApplication) -> String {
