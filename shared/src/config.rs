@@ -72,6 +72,9 @@ variables! {
         `server`, `config` and the other fields of a cluster Secret, `labels`, `annotations`.";
     LOCAL_HOSTS = "SLIPWAY_LOCAL_HOSTS", Some(""), "Hosts (`HOST` or `HOST:PORT`, separated by commas) from which \
         charts are fetched though their addresses are loopback or link-local; private addresses need no such leave.";
+    REPOSITORY_SECRET = "SLIPWAY_REPOSITORY_SECRET", Some(""), "Secrets Manager name of the credentials of repositories \
+        and registries that the root does not declare: a JSON list of objects with the keys of repository Secrets \
+        (`url`, `username`, `password` …), and `\"secret-type\": \"repo-creds\"` for all below a URL.";
     SLACK_SECRET = "SLIPWAY_SLACK_SECRET", Some(""), "Secrets Manager name of the Slack bot token; without it nothing \
         is sent to Slack.";
     SLACK_CHANNEL = "SLIPWAY_SLACK_CHANNEL", Some(""), "The channel's id; goes with the token.";
@@ -161,6 +164,8 @@ pub struct Settings {
     pub sync_timeout: Duration,
     /// [`LOCAL_HOSTS`].
     pub local_hosts: Vec<String>,
+    /// [`REPOSITORY_SECRET`].
+    pub repository_secret: Option<String>,
     /// Slack, where it is configured.
     pub slack: Option<SlackSettings>,
 }
@@ -368,6 +373,7 @@ impl<'a> Reader<'a> {
             state_secret: Some(self.required(STATE_SECRET)),
             sync_timeout: self.duration(SYNC_TIMEOUT),
             local_hosts: self.list(LOCAL_HOSTS),
+            repository_secret: self.optional(REPOSITORY_SECRET),
             slack: self.slack(),
         }
     }

@@ -14,6 +14,7 @@ mod attempt;
 mod behind;
 mod chart;
 mod charts;
+mod credentials;
 mod delete;
 mod depends;
 mod deploy;

@@ -32,6 +32,12 @@ enum Place {
 }
 
 impl MissingChart {
+    /// The same for an Application of `project`.
+    #[must_use]
+    pub fn of_project(self, project: &str) -> Self {
+        Self { chart: self.chart.of_project(project), ..self }
+    }
+
     /// Adds `files`, those of `version` of the chart, to `tree`, where the render looks for them.
     pub fn add(&self, tree: &mut Tree, version: &str, files: &ChartFiles) -> Result<(), TreeError> {
         match &self.place {

@@ -197,6 +197,7 @@ impl CheckedApplication {
         self.value_files(whole, source, repositories);
         if let Some(name) = &source.chart {
             let chart = HelmChart::new(&source.repo_url, name).map_err(Unrendered::Chart);
+            let chart = chart.map(|chart| chart.of_project(&whole.project));
             let found = chart.and_then(|chart| repositories.chart(&chart, &source.target_revision).cloned());
             let (version, files) = match found {
                 Ok(found) => found,
@@ -254,7 +255,7 @@ impl CheckedApplication {
                 self.needs.extend(charts.iter().map(|(chart, revision)| format!("chart {chart} {revision}")));
                 self.charts.extend(charts);
             }
-            Unrendered::Chart(error @ ChartError::Fetch { .. }) => self.needs.push(chain(&error)),
+            Unrendered::Chart(error @ ChartError::Fetch(_)) => self.needs.push(chain(&error)),
             Unrendered::Chart(error) => self.refused.push(chain(&error)),
             Unrendered::Denied(denied) => self.refused.push(denied.to_string()),
             Unrendered::Failed(error) if error.is_missing() => self.needs.push(chain(&error)),

@@ -45,6 +45,9 @@ pub async fn read_tree(
         let (places, given, options) = (places.to_vec(), repositories.clone(), options.clone());
         let work = move |budget: &Budget| Ok(tree::read(&places, &given, &options, budget));
         let tree = render::in_background(limits, work).await?;
+        if let Some(Fetch { checkouts, .. }) = fetch {
+            checkouts.credentials().declare(&tree.manifests);
+        }
         let Some(fetch) = fetch.filter(|_| !tree.missing.is_empty() && round < MAX_ROUNDS) else { return Ok(tree) };
         let mut fetching = stream::iter(tree.missing).map(|wanted| fetch.one(wanted)).buffer_unordered(CONCURRENCY);
         while let Some((wanted, fetched)) = fetching.next().await {

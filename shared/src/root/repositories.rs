@@ -111,6 +111,7 @@ impl Repositories {
             };
             let charts = render::missing_charts(&error, &tree);
             let charts = charts.map_err(|problem| Unrendered::Failed(RenderError::Charts(problem)))?;
+            let charts: Vec<_> = charts.into_iter().map(|one| one.of_project(&app.project)).collect();
             if charts.is_empty() || charts.iter().any(|one| added.contains(one)) {
                 return Err(Unrendered::Failed(error));
             }

@@ -85,7 +85,7 @@ impl TrackedSources {
         }
         let tracked = app.all_sources().iter().enumerate().map(|(at, source)| {
             let field = if is_list { format!("spec.sources[{at}]") } else { "spec.source".to_owned() };
-            let repository = repository(source, host).map_err(|problem| format!("{id}: `{field}.repoURL`{problem}"))?;
+            let repository = repository(source, host, &app.project).map_err(|problem| format!("{id}: `{field}.repoURL`{problem}"))?;
             Ok::<_, String>(TrackedSource { repository, revision: source.target_revision.clone() })
         });
         Ok(Self { sources: tracked.collect::<Result<_, _>>()?, is_list, is_denied })
@@ -156,9 +156,10 @@ impl TrackedSources {
 }
 
 /// Where `source` is; what is wrong with its `repoURL` otherwise.
-fn repository(source: &Source, host: &str) -> Result<SourceRepository, String> {
+fn repository(source: &Source, host: &str, project: &str) -> Result<SourceRepository, String> {
     if let Some(chart) = &source.chart {
         let chart = HelmChart::new(&source.repo_url, chart);
+        let chart = chart.map(|chart| chart.of_project(project));
         return chart.map(SourceRepository::Chart).map_err(|error: ChartError| format!(": {error}"));
     }
     match source.repository() {

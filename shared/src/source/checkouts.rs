@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 
 use super::Repo;
+use super::credentials::Credentials;
 use super::github::{Checkout, GitHub, GithubError};
 use super::helm_repository::{self, Charts, HelmRepositories};
 use super::verify::UnfetchedPaths;
@@ -59,8 +60,20 @@ impl Checkouts {
     /// The same with charts of these repositories, whose clients remember what they fetched.
     #[must_use]
     pub fn with_charts(self, repositories: HelmRepositories) -> Self {
+        let credentials = Arc::clone(self.charts.credentials());
         let charts = Charts::new(repositories.within(self.github.memory()), self.github.meter().clone());
-        Self { charts, ..self }
+        Self { charts: charts.with_credentials(credentials), ..self }
+    }
+
+    /// The same, with these credentials of repositories.
+    #[must_use]
+    pub fn with_credentials(self, credentials: Arc<Credentials>) -> Self {
+        Self { charts: self.charts.with_credentials(credentials), ..self }
+    }
+
+    /// The credentials of repositories.
+    pub fn credentials(&self) -> &Credentials {
+        self.charts.credentials()
     }
 
     /// The charts.

@@ -5,6 +5,8 @@ mod app_token;
 pub mod archive;
 pub mod checkouts;
 pub mod commit;
+pub mod credentials;
+mod download;
 pub mod github;
 pub mod helm_repository;
 pub mod history;
@@ -12,6 +14,7 @@ pub mod local;
 pub mod verify;
 
 pub use checkouts::Checkouts;
+pub use download::FetchError;
 use github::GithubError;
 use helm_repository::ChartError;
 pub use slipway_gitops::location::{Location, LocationError, Repo, RepoUrl, is_revision};

@@ -122,7 +122,7 @@ async fn sources(
     let mut objects = Vec::new();
     for app in app.per_source() {
         let (tree, revision, checkout) = if let Some(name) = &app.source.chart {
-            let chart = HelmChart::new(&app.source.repo_url, name)?;
+            let chart = HelmChart::new(&app.source.repo_url, name)?.of_project(&app.project);
             let wanted = (chart.clone(), app.source.target_revision.clone());
             fetch_charts([wanted].into(), at, fetch, &app).await?;
             let (version, files) =
