@@ -192,9 +192,6 @@ fn connect(refuses_local: bool, tls: &Tls) -> Result<Pool, HttpError> {
             .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
             .map_err(HttpError::Roots)?,
     };
-    let connector = builder
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(tcp);
+    let connector = builder.https_or_http().enable_http1().wrap_connector(tcp);
     Ok(Client::builder(TokioExecutor::new()).build(connector))
 }

@@ -61,8 +61,16 @@ pub struct Services {
 impl Services {
     /// Creates the clients from the settings; sends no request yet.
     pub fn new(settings: config::Settings, aws: Aws, secrets: Secrets) -> Self {
-        let config::Settings { root, github, cluster, state_secret, sync_timeout, slack, local_hosts, repository_secret } =
-            settings;
+        let config::Settings {
+            root,
+            github,
+            cluster,
+            state_secret,
+            sync_timeout,
+            slack,
+            local_hosts,
+            repository_secret,
+        } = settings;
         Self {
             root,
             github: GitHub::new(github, secrets.clone()),

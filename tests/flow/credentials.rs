@@ -77,8 +77,7 @@ async fn repositories_and_registries_are_logged_in_at() {
         server.content().asks_login = asks_login;
         for (chart, secrets) in [
             (&http, [secret("repository", &login(&url)), secret("repo-creds", &login(&url))]),
-            // On this machine a registry is asked by HTTP.
-            (&oci, [secret("repository", &login(&format!("http://{host}/team"))), secret("repo-creds", &login(&url))]),
+            (&oci, [secret("repository", &login(&format!("{host}/team"))), secret("repo-creds", &login(&url))]),
         ] {
             let none = fetched(&charts(&repositories(&[&server]), &[]), chart).await.unwrap_err();
             assert!(none.contains("needs a login") && none.contains("SLIPWAY_REPOSITORY_SECRET"), "{none}");
@@ -109,7 +108,8 @@ async fn no_credential_reaches_another_host() {
     }
     let http = HelmChart::new(&server.url(), "web").unwrap();
     let oci = HelmChart::new(&server.host(), "team/web").unwrap();
-    let both = repositories(&[&server, &other]);
+    let hosts = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+    let both = HelmRepositories::new(hosts, Duration::from_secs(10));
     let prefix = || charts(&both, &[secret("repo-creds", &login(&server.url()))]);
     let to = format!("{}/index.yaml", other.url());
     server.answer("/index.yaml", move |_| Response::new(StatusCode::FOUND, "").with("location", &to));
@@ -269,8 +269,7 @@ async fn hosts_are_trusted_by_the_authorities_that_the_root_declares() {
 #[tokio::test]
 async fn a_key_that_is_none_is_not_repeated() {
     let server = TlsServer::start(&[]);
-    let data =
-        json!({"url": server.url, "tlsClientCertData": server.read("client.pem"), "tlsClientCertKey": "c4n4ry"});
+    let data = json!({"url": server.url, "tlsClientCertData": server.read("client.pem"), "tlsClientCertKey": "c4n4ry"});
     let repositories = HelmRepositories::new(vec!["localhost".to_owned()], Duration::from_secs(10));
     let chart = HelmChart::new(&server.url, "web").unwrap();
     let told = fetched(&charts(&repositories, &[secret("repository", &data)]), &chart).await.unwrap_err();
@@ -303,11 +302,14 @@ async fn a_chart_behind_a_login_is_deployed() {
     let given = json!([{"url": url, "secret-type": "repo-creds", "username": "user", "password": "c4n4ry-2"}]);
     world.flow.sandbox.aws.set_secret("repositories", &given.to_string());
     world.flow.deployer = world.flow.another_with(&settings).await;
-    world.flow.push("And again", &[("applications/web.yaml", &{
-        let mut app = application("web", &source);
-        app["metadata"]["annotations"] = json!({"x": "y"});
-        app.to_string()
-    })]);
+    world.flow.push(
+        "And again",
+        &[("applications/web.yaml", &{
+            let mut app = application("web", &source);
+            app["metadata"]["annotations"] = json!({"x": "y"});
+            app.to_string()
+        })],
+    );
     world.flow.settle().await;
     assert_eq!(world.map("web-page").unwrap()["version"], "1.1.0", "{:?}", world.flow.messages());
     let state = format!("{:?}{:?}", json!(world.state().await), world.flow.statuses());

@@ -31,6 +31,7 @@ mod outage;
 mod project;
 mod promises;
 mod reach;
+mod remotes;
 mod report;
 mod retry;
 mod rotation;

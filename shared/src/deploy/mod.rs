@@ -15,6 +15,7 @@ pub mod trust;
 
 mod dependencies;
 mod manual;
+mod remotes;
 pub(crate) mod render_failure;
 mod select;
 mod statuses;

@@ -24,11 +24,12 @@ use super::charts::AppCharts;
 use super::files::SourceFiles;
 use super::inputs;
 use super::lookups::{self, LookupError};
+use super::remotes::AppRemotes;
 use crate::app::project::Denied;
 use crate::app::{Application, ProjectPermissions, Source, skip};
 use crate::clusters::{ClusterError, ConnectedCluster};
 use crate::notify::subscribe::Subscriptions;
-use crate::reconcile::notes::{ApplicationSummary, ChartDigests, Note as _};
+use crate::reconcile::notes::{ApplicationSummary, ChartDigests, Note as _, RemoteVersions};
 pub use crate::reconcile::sync::SyncRequest;
 use crate::reconcile::sync::retry::Backoff;
 use crate::reconcile::sync::{AppOwner, SyncPolicy};
@@ -159,6 +160,8 @@ pub struct Render {
     pub has_lookups: bool,
     /// The digests of the charts of Helm repositories.
     pub charts: ChartDigests,
+    /// The versions of remote bases and files.
+    pub remotes: RemoteVersions,
 }
 
 /// Fetches and renders every source of `member`, each at its commit of `revisions`. `destination` is the cluster's
@@ -189,6 +192,8 @@ pub async fn render(
     let (app, fetched) = (owner(engine, member), Vec::new());
     let mut charts = AppCharts { member, checkouts, revisions, owner: app, cluster, digests, fetched };
     let with_manifests = files.iter().filter(|(source, _)| member.app.has_manifests(source));
+    let host = &engine.root.location.url.host;
+    let mut remotes = AppRemotes::new((member, owner(engine, member)), checkouts, revisions, (cluster, host));
     let sources: Vec<(Application, &SourceFiles)> =
         member.app.per_source().into_iter().zip(with_manifests.map(|(_, files)| files)).collect();
     let mut types = Vec::new();
@@ -212,7 +217,7 @@ pub async fn render(
     }
     let (mut objects, mut warnings) = (Vec::new(), Vec::new());
     for (app, files) in sources {
-        let rendered = Box::pin(render_source(app, files, &mut charts, &mut context)).await?;
+        let rendered = Box::pin(render_source(app, files, (&mut charts, &mut remotes), &mut context)).await?;
         objects.extend(rendered.objects);
         warnings.extend(rendered.warnings);
     }
@@ -232,16 +237,16 @@ pub async fn render(
     };
     let first = has_charts.then_some(context.facts.now);
     let has_lookups = !context.facts.lookups.is_empty();
-    let charts = charts.digests;
-    Ok(Render { objects, warnings, has_declarations, source_types, first, has_lookups, charts })
+    let (charts, remotes) = (charts.digests, remotes.versions);
+    Ok(Render { objects, warnings, has_declarations, source_types, first, has_lookups, charts, remotes })
 }
 
-/// Renders one source: `app` has it as its only one. What charts look up is added to the facts of `context`; charts
-/// that it needs are fetched, and their digests noted.
+/// Renders one source: `app` has it as its only one. What charts look up is added to the facts of `context`; charts and
+/// remote bases that it needs are fetched, and their digests and commits noted.
 async fn render_source(
     app: Application,
     files: &SourceFiles,
-    charts: &mut AppCharts<'_>,
+    (charts, remotes): (&mut AppCharts<'_>, &mut AppRemotes<'_>),
     context: &mut Context,
 ) -> Result<Rendered, PrepareError> {
     let AppCharts { member, cluster, checkouts, .. } = *charts;
@@ -251,17 +256,22 @@ async fn render_source(
     let (mut warnings, mut round, app) = (Vec::new(), 1, Arc::new(app));
     let mut all = Arc::clone(files.tree());
     charts.fetched.clear();
+    context.remotes.clear();
     let mut rendered = loop {
-        let (tree, app, inputs) = (Arc::clone(&all), Arc::clone(&app), context.clone());
-        let work = move |budget: &Budget| render::render(&tree, &app, &Context { budget: budget.clone(), ..inputs });
+        let (tree, one, inputs) = (Arc::clone(&all), Arc::clone(&app), context.clone());
+        let work = move |budget: &Budget| render::render(&tree, &one, &Context { budget: budget.clone(), ..inputs });
         let rendered = match render::in_background(limits, work).await {
             Ok(rendered) => rendered,
             Err(error) => {
                 let missing = charts.missing(&error, &all).map_err(|error| failed(member, files, error))?;
-                if missing.is_empty() {
-                    return Err(failed(member, files, error));
+                if !missing.is_empty() {
+                    all = Arc::new(Box::pin(charts.add(&all, missing)).await?);
+                    continue;
                 }
-                all = Arc::new(Box::pin(charts.add(&all, missing)).await?);
+                let Some((tree, places)) = Box::pin(remotes.add(&error, &all, context, &app)).await? else {
+                    return Err(failed(member, files, error));
+                };
+                (all, context.remotes) = (Arc::new(tree), places);
                 continue;
             }
         };
@@ -280,6 +290,7 @@ async fn render_source(
     };
     rendered.objects.iter().try_for_each(names::check).map_err(nowhere)?;
     files.check_files(&rendered.files)?;
+    remotes.check(&rendered)?;
     rendered.warnings.extend(warnings);
     Ok(rendered)
 }
@@ -335,7 +346,7 @@ pub async fn prepare(
     let app = &member.app;
     let destination = engine.clusters.get(&app.destination.server, &app.destination.name).await?;
     let render = Box::pin(render(engine, member, checkouts, revisions, &destination.name, &destination.cluster));
-    let Render { objects, warnings: rendered, has_declarations, source_types, first, has_lookups, charts } =
+    let Render { objects, warnings: rendered, has_declarations, source_types, first, has_lookups, charts, remotes } =
         render.await?;
     let mut policy = policy_of(app);
     // The Applications that it declares are its objects in Argo CD: it is not empty.
@@ -374,6 +385,7 @@ pub async fn prepare(
         subscriptions,
         first_deployed_at: first,
         charts,
+        remotes,
         application: about,
     })
 }
@@ -411,6 +423,7 @@ pub fn for_deletion(
         source_types: state.status.source_types.clone(),
         first_deployed_at: None,
         charts: ChartDigests::default(),
+        remotes: RemoteVersions::default(),
         permit: member.map_or_else(ProjectPermissions::allow_all, |member| member.permit.clone()),
         subscriptions: Subscriptions::default(),
         application: ApplicationSummary::of(state).map(|about| about.0).unwrap_or_default(),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use slipway_budget::Budget;
 use slipway_helm::Lookup;
-use slipway_kustomize::LoadRestrictions;
+use slipway_kustomize::{LoadRestrictions, Place};
 
 use crate::app::Application;
 use crate::source::github::Checkout;
@@ -25,6 +25,8 @@ pub struct Context {
     pub budget: Budget,
     /// The other sources of the Application, by `ref`, for value files.
     pub references: BTreeMap<String, Arc<Checkout>>,
+    /// Where in the tree remote bases and files are, by what the kustomization says.
+    pub remotes: BTreeMap<String, Place>,
 }
 
 /// Facts for charts besides their files and values; by default no cluster, and time zero.

@@ -1,6 +1,6 @@
 //! Checks the Applications of a tree without a cluster: what Slipway would refuse, and what it would have to fetch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use slipway_budget::Budget;
@@ -9,7 +9,7 @@ use slipway_helm::argo;
 use slipway_manifest::{NodeKind, Object, names};
 
 use super::declared::DeclaredIn;
-use super::repositories::{Availability, ChartRevision, Repositories, Unavailable, Unrendered};
+use super::repositories::{Availability, Repositories, Unavailable, Unrendered, Wanted};
 use super::tracked::NO_MANIFESTS;
 use super::tree::{ApplicationTree, TreeApplication};
 use crate::app::depends::{self, DependsError};
@@ -47,8 +47,8 @@ pub struct CheckedApplication {
     pub needs: Vec<String>,
     /// What has no effect, or another than it seems.
     pub warnings: Vec<String>,
-    /// The charts among what is not at hand that were not asked for yet.
-    pub charts: BTreeSet<ChartRevision>,
+    /// What of it was not asked for yet.
+    pub wanted: Wanted,
 }
 
 impl CheckedApplication {
@@ -72,7 +72,7 @@ pub fn unexpanded(tree: &ApplicationTree) -> impl Iterator<Item = CheckedApplica
             refused: wrong.into_iter().cloned().collect(),
             needs: missing.into_iter().cloned().collect(),
             warnings: Vec::new(),
-            charts: BTreeSet::new(),
+            wanted: Wanted::default(),
         }
     })
 }
@@ -101,7 +101,7 @@ pub fn check(
         refused: Vec::new(),
         needs: Vec::new(),
         warnings: Vec::new(),
-        charts: BTreeSet::new(),
+        wanted: Wanted::default(),
     };
     let app = match &one.app {
         Ok(app) => app,
@@ -251,9 +251,12 @@ impl CheckedApplication {
     /// Why a source could not be rendered. A repository that can't be reached from here may be reached elsewhere.
     fn unrendered(&mut self, reason: Unrendered) {
         match reason {
-            Unrendered::Missing(charts) => {
-                self.needs.extend(charts.iter().map(|(chart, revision)| format!("chart {chart} {revision}")));
-                self.charts.extend(charts);
+            Unrendered::Missing(wanted) => {
+                self.needs.extend(wanted.names());
+                self.wanted.extend(wanted);
+            }
+            Unrendered::Remote(Unavailable::Unsupported(reason) | Unavailable::Failed(reason)) => {
+                self.needs.push(reason);
             }
             Unrendered::Chart(error @ ChartError::Fetch(_)) => self.needs.push(chain(&error)),
             Unrendered::Chart(error) => self.refused.push(chain(&error)),

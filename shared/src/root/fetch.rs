@@ -1,18 +1,17 @@
 //! Reads the tree of Applications from GitHub: fetches the repositories that it needs, round by round.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
 use slipway_budget::Budget;
 
-use super::repositories::{ChartRevision, Repositories, RepositoryRevision, Unavailable};
+use super::repositories::{ChartRevision, NamedRemote, Repositories, RepositoryRevision, Unavailable, Wanted};
 use super::tree::{self, ApplicationTree, TreeOptions};
 use crate::app::Application;
 use crate::error::chain;
 use crate::render::{self, RenderError};
 use crate::source::github::Checkout;
-use crate::source::helm_repository::Charts;
+use crate::source::remote::Asking;
 use crate::source::{Checkouts, Location};
 
 /// Times that something is missing: each Application may be in another repository than the one that declares it.
@@ -57,8 +56,10 @@ pub async fn read_tree(
     }
 }
 
-/// Fetches the charts `wanted` into `repositories`, with the reason for those that can't be had.
-pub async fn fetch_charts(wanted: BTreeSet<ChartRevision>, repositories: &mut Repositories, charts: &Charts) {
+/// Fetches what is `wanted` into `repositories`, with the reason for what can't be had. GitHub's API has the repositories
+/// of `host`.
+pub async fn fetch_wanted(wanted: Wanted, repositories: &mut Repositories, checkouts: &Checkouts, host: &str) {
+    let charts = checkouts.charts();
     let fetch = async |(chart, revision): ChartRevision| {
         let fetched = async {
             let version = charts.resolve(&chart, &revision).await?;
@@ -68,9 +69,19 @@ pub async fn fetch_charts(wanted: BTreeSet<ChartRevision>, repositories: &mut Re
         let fetched = Box::pin(fetched).await;
         ((chart, revision), fetched)
     };
-    let mut fetching = stream::iter(wanted).map(fetch).buffer_unordered(CONCURRENCY);
+    let mut fetching = stream::iter(wanted.charts).map(fetch).buffer_unordered(CONCURRENCY);
     while let Some((wanted, fetched)) = fetching.next().await {
         repositories.insert_chart(wanted, fetched);
+    }
+    let fetch = async |(remote, project): NamedRemote| {
+        let asking = Asking { host, project: &project };
+        let fetched = Box::pin(checkouts.remote(&remote, asking, None)).await;
+        let fetched = fetched.map_err(|error| Unavailable::Failed(chain(&error)));
+        ((remote, project), fetched)
+    };
+    let mut fetching = stream::iter(wanted.remotes).map(fetch).buffer_unordered(CONCURRENCY);
+    while let Some((wanted, fetched)) = fetching.next().await {
+        repositories.insert_remote(wanted, fetched);
     }
 }
 

@@ -85,7 +85,8 @@ impl TrackedSources {
         }
         let tracked = app.all_sources().iter().enumerate().map(|(at, source)| {
             let field = if is_list { format!("spec.sources[{at}]") } else { "spec.source".to_owned() };
-            let repository = repository(source, host, &app.project).map_err(|problem| format!("{id}: `{field}.repoURL`{problem}"))?;
+            let repository = repository(source, host, &app.project)
+                .map_err(|problem| format!("{id}: `{field}.repoURL`{problem}"))?;
             Ok::<_, String>(TrackedSource { repository, revision: source.target_revision.clone() })
         });
         Ok(Self { sources: tracked.collect::<Result<_, _>>()?, is_list, is_denied })

@@ -12,8 +12,10 @@ use tokio::time::Instant;
 
 use super::Repo;
 use super::credentials::Credentials;
+use super::download::FetchError;
 use super::github::{Checkout, GitHub, GithubError};
 use super::helm_repository::{self, Charts, HelmRepositories};
+use super::remote::RemoteFile;
 use super::verify::UnfetchedPaths;
 use crate::memory::{Held, Memory};
 use crate::time;
@@ -31,7 +33,7 @@ pub(super) type Cells<K, V> = Mutex<BTreeMap<K, Arc<OnceCell<V>>>>;
 /// event, so that a warm function neither keeps an old branch head nor unused trees.
 #[derive(Debug)]
 pub struct Checkouts {
-    github: GitHub,
+    pub(super) github: GitHub,
     revisions: Cells<(Repo, String), String>,
     commits: Cells<(Repo, String), Arc<Checkout>>,
     ancestors: Cells<(Repo, String, String), bool>,
@@ -39,6 +41,8 @@ pub struct Checkouts {
     memos: Cells<(Repo, String), Memo>,
     local: Option<Arc<Checkout>>,
     charts: Charts,
+    /// Remote files, by URL and the project that asks for them.
+    pub(super) files: Cells<(String, String), Result<Arc<RemoteFile>, FetchError>>,
 }
 
 impl Checkouts {
@@ -54,6 +58,7 @@ impl Checkouts {
             memos: Mutex::default(),
             local: None,
             charts,
+            files: Mutex::default(),
         }
     }
 

@@ -233,6 +233,10 @@ impl Charts {
         self.downloader.credentials()
     }
 
+    pub(super) fn downloader(&self) -> &Downloader {
+        &self.downloader
+    }
+
     /// The credential for `chart`, and the chart as all see it that have the same.
     async fn login(&self, chart: &HelmChart) -> Result<(HelmChart, Found), ChartError> {
         let url = if chart.is_oci { format!("oci://{}", chart.repository) } else { chart.repository.clone() };

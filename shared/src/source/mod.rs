@@ -1,5 +1,5 @@
 //! Fetches a commit of a repository as a verified [`Tree`](slipway_manifest::Tree), and commits to a branch; fetches
-//! charts of Helm repositories.
+//! charts of Helm repositories, and what kustomizations name elsewhere.
 
 mod app_token;
 pub mod archive;
@@ -11,6 +11,7 @@ pub mod github;
 pub mod helm_repository;
 pub mod history;
 pub mod local;
+pub mod remote;
 pub mod verify;
 
 pub use checkouts::Checkouts;
@@ -29,6 +30,9 @@ pub enum SourceError {
     /// The Helm repository did not return the chart.
     #[error(transparent)]
     Chart(#[from] ChartError),
+    /// A host did not return what a kustomization names.
+    #[error(transparent)]
+    Remote(#[from] FetchError),
 }
 
 impl SourceError {
@@ -37,6 +41,7 @@ impl SourceError {
         match self {
             Self::Github(error) => error.is_retryable(),
             Self::Chart(error) => error.is_retryable(),
+            Self::Remote(error) => error.is_retryable,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! `docs/operator-manual/declarative-setup.md`), and finds the one for a URL.
 
 use std::cmp::Ordering;
+use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -85,20 +86,24 @@ impl Address {
     fn of(url: &str) -> Option<Self> {
         let text = url.trim().to_lowercase();
         let text = text.strip_prefix("oci://").unwrap_or(&text);
-        let whole = match text.split_once("://") {
-            Some(("ssh", rest)) => format!("https://{}", rest.split_once('@').map_or(rest, |(_, rest)| rest)),
-            Some(_) => text.to_owned(),
+        let (scheme, rest) = match text.split_once("://") {
+            Some(("ssh", rest)) => ("", rest.split_once('@').map_or(rest, |(_, rest)| rest).to_owned()),
+            Some((scheme, rest)) => (scheme, rest.to_owned()),
             None => match text.split_once('@') {
-                Some((_, rest)) => format!("https://{}", rest.replacen(':', "/", 1)),
-                None => format!("https://{text}"),
+                Some((_, rest)) => ("", rest.replacen(':', "/", 1)),
+                None => ("", text.to_owned()),
             },
         };
+        let whole = format!("{}://{rest}", if scheme.is_empty() { "https" } else { scheme });
         let url = Url::parse(&whole).ok().filter(|url| !url.host.is_empty())?;
-        let is_encrypted = url.scheme == "https";
+        // Registries of this machine are asked by HTTP.
+        let is_loopback = url.hostname() == "localhost"
+            || url.hostname().parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        let is_encrypted = url.scheme == "https" && !(scheme.is_empty() && is_loopback);
         let port = if is_encrypted { ":443" } else { ":80" };
         let path = url.path.trim_matches('/').trim_end_matches(".git").to_owned();
         let host = url.host.strip_suffix(port).unwrap_or(&url.host).to_owned();
-        (is_encrypted || url.scheme == "http").then_some(Self { is_encrypted, host, path })
+        matches!(url.scheme.as_str(), "http" | "https").then_some(Self { is_encrypted, host, path })
     }
 
     fn is_at_origin_of(&self, other: &Self) -> bool {
@@ -253,6 +258,7 @@ mod tests {
             of("repository", "https://git.example.com/Team/app.git", "git", ""),
             of("repository", "ghcr.io/acme/charts", "oci", ""),
             of("repository", "http://plain.example.com:80/charts/", "plain", ""),
+            of("repository", "127.0.0.1:5000/charts", "here", ""),
         ];
         for (url, expected) in [
             ("https://git.example.com/team/app", "git"),
@@ -262,6 +268,9 @@ mod tests {
             ("oci://ghcr.io/acme/charts", "oci"),
             ("ghcr.io/acme/charts/", "oci"),
             ("http://plain.example.com/charts", "plain"),
+            ("oci://127.0.0.1:5000/charts", "here"),
+            ("http://127.0.0.1:5000/charts", "here"),
+            ("https://127.0.0.1:5000/charts", ""),
             ("https://plain.example.com/charts", ""),
             ("http://git.example.com/team/app", ""),
             ("https://git.example.com/team/app2", ""),
@@ -356,7 +365,10 @@ mod tests {
     fn what_a_controller_makes_is_known() {
         let labels = json!({SECRET_TYPE: "repository"});
         for (value, expected) in [
-            (json!({"kind": "ExternalSecret", "spec": {"target": {"template": {"metadata": {"labels": labels}}}}}), true),
+            (
+                json!({"kind": "ExternalSecret", "spec": {"target": {"template": {"metadata": {"labels": labels}}}}}),
+                true,
+            ),
             (json!({"kind": "SealedSecret", "spec": {"template": {"metadata": {"labels": labels}}}}), true),
             (json!({"kind": "SealedSecret", "spec": {"template": {"metadata": {}}}}), false),
             (json!({"kind": "Secret", "metadata": {"labels": labels}}), false),

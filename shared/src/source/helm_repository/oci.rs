@@ -192,7 +192,8 @@ impl<'a> Registry<'a> {
         }
         let authorization = self.authorization();
         let place = Url::parse(realm).map_err(|error| ChartError::fetch(&self.origin, error))?;
-        if authorization.is_some() && !is_login_of(place.hostname(), self.host().split(':').next().unwrap_or_default()) {
+        if authorization.is_some() && !is_login_of(place.hostname(), self.host().split(':').next().unwrap_or_default())
+        {
             let problem = format!("it asks for the login of its Secret at {}, which is not its own host", place.host);
             return Err(ChartError::fetch(&self.origin, problem));
         }
