@@ -20,6 +20,7 @@ mod depends;
 mod deploy;
 mod drift;
 mod flood;
+mod git_hosts;
 mod heal;
 mod helm_repository;
 mod image;

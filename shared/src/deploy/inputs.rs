@@ -17,7 +17,7 @@ use crate::root::ResolvedApplication;
 use crate::root::tracked::SourceRepository;
 use crate::secret::StateKeys;
 use crate::services::Services;
-use crate::source::remote::{Asking, repository_url};
+use crate::source::remote::{Asking, refused};
 use crate::source::{Checkouts, Location, SourceError};
 
 /// Applications whose inputs are compared at a time.
@@ -40,7 +40,8 @@ pub async fn digests(
                 let (commit, memo) = (checkouts.get(repo, revision).await?, checkouts.memo(repo, revision).await);
                 Some(Reaches::new(commit, memo))
             }
-            SourceRepository::Chart(_) => None,
+            // The commit is all there is to know without a fetch.
+            SourceRepository::Other(_) | SourceRepository::Chart(_) => None,
         });
     }
     let Reach { digest: reach, remotes } = reach::reach(&member.app, &reaches);
@@ -48,7 +49,7 @@ pub async fn digests(
     let mut remote_versions = Vec::new();
     for remote in remotes {
         // What the project denies is not asked: the render says so.
-        let is_denied = member.permit.refused_source(&repository_url(&remote)).is_some();
+        let is_denied = refused(&member.permit, &remote).is_some();
         let version = if is_denied { String::new() } else { checkouts.remote_version(&remote, asking).await? };
         remote_versions.push(json!([remote.raw, version]));
     }

@@ -181,9 +181,11 @@ pub async fn render(
     let (mut files, mut references) = (Vec::new(), BTreeMap::new());
     for (source, (tracked, revision)) in member.app.all_sources().iter().zip(tracked) {
         let found = Box::pin(SourceFiles::fetch(checkouts, tracked, revision)).await?;
-        if let (SourceRepository::Git(repo), SourceFiles::Commit(checkout)) = (&tracked.repository, &found) {
-            let written = RepoUrl { host: engine.root.location.url.host.clone(), repo: repo.clone() };
-            member.permit.refused_name(&written, &checkout.repo).map_or(Ok(()), Err)?;
+        if let SourceFiles::Commit(checkout) = &found {
+            if let SourceRepository::Git(repo) = &tracked.repository {
+                let written = RepoUrl { host: engine.root.location.url.host.clone(), repo: repo.clone() };
+                member.permit.refused_name(&written, &checkout.repo).map_or(Ok(()), Err)?;
+            }
             references.extend(source.reference.clone().map(|reference| (reference, Arc::clone(checkout))));
         }
         files.push((source, found));
@@ -517,6 +519,7 @@ fn application_summary(
     let mut shown =
         member.app.all_sources().iter().zip(member.tracked.iter()).map(|(source, tracked)| match &tracked.repository {
             SourceRepository::Git(repo) => source_summary(&member.app, source, &format!("https://{host}/{repo}")),
+            SourceRepository::Other(repository) => source_summary(&member.app, source, &repository.url().to_string()),
             SourceRepository::Chart(_) => source_summary(&member.app, source, &source.repo_url),
         });
     let (field, shown) = if member.app.sources.is_empty() {

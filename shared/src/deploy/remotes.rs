@@ -14,7 +14,7 @@ use crate::reconcile::sync::AppOwner;
 use crate::render::{self, Context, RenderError, Rendered};
 use crate::root::ResolvedApplication;
 use crate::source::Checkouts;
-use crate::source::remote::{Asking, RemoteFiles, repository_url};
+use crate::source::remote::{Asking, RemoteFiles, refused};
 
 /// Bases and files that are fetched for the renders of one Application.
 const MAX_REMOTES: usize = 100;
@@ -67,7 +67,7 @@ impl<'a> AppRemotes<'a> {
         let (mut tree, mut places) = (tree.clone(), context.remotes.clone());
         let recorded = self.recorded().await?;
         for remote in missing {
-            self.member.permit.refused_source(&repository_url(&remote)).map_or(Ok(()), Err)?;
+            refused(&self.member.permit, &remote).map_or(Ok(()), Err)?;
             let known = recorded.0.get(&remote.raw).map(String::as_str);
             let files = Box::pin(self.checkouts.remote(&remote, self.asking, known)).await?;
             let place = files.add(&mut tree, &remote).map_err(|error| self.failed(error.into()))?;

@@ -169,17 +169,14 @@ impl CheckedApplication {
         match repositories.get(source) {
             Availability::Here(_) => {}
             Availability::Missing((url, revision)) => self.needs.push(format!("repository {url} at {revision}")),
-            Availability::Unavailable(reason) => self.unavailable(source, reason),
+            Availability::Unavailable(reason) => self.unavailable(reason),
         }
     }
 
     /// A repository that can't be read: on another host it may be there all the same.
-    fn unavailable(&mut self, source: &Source, reason: Unavailable) {
-        let is_url = source.repo_url.contains("://") || source.repo_url.contains('@');
+    fn unavailable(&mut self, reason: Unavailable) {
         match reason {
-            Unavailable::Unsupported(_) if is_url => {
-                self.needs.push(format!("repository {}: only GitHub's can be read yet", source.repo_url));
-            }
+            Unavailable::Elsewhere(reason) => self.needs.push(reason),
             Unavailable::Unsupported(reason) | Unavailable::Failed(reason) => self.refused.push(reason),
         }
     }
@@ -221,7 +218,7 @@ impl CheckedApplication {
                 self.needs.push(format!("repository {url} at {revision}"));
                 return;
             }
-            Availability::Unavailable(reason) => return self.unavailable(source, reason),
+            Availability::Unavailable(reason) => return self.unavailable(reason),
         };
         // What is missing is told already.
         let Ok(references) = repositories.references(whole) else { return };
@@ -255,9 +252,7 @@ impl CheckedApplication {
                 self.needs.extend(wanted.names());
                 self.wanted.extend(wanted);
             }
-            Unrendered::Remote(Unavailable::Unsupported(reason) | Unavailable::Failed(reason)) => {
-                self.needs.push(reason);
-            }
+            Unrendered::Remote(reason) => self.needs.push(reason.reason().to_owned()),
             Unrendered::Chart(error @ ChartError::Fetch(_)) => self.needs.push(chain(&error)),
             Unrendered::Chart(error) => self.refused.push(chain(&error)),
             Unrendered::Denied(denied) => self.refused.push(denied.to_string()),

@@ -1,4 +1,4 @@
-//! Reads the tree of Applications from GitHub: fetches the repositories that it needs, round by round.
+//! Reads the tree of Applications from its repositories: fetches the repositories that it needs, round by round.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use super::tree::{self, ApplicationTree, TreeOptions};
 use crate::app::Application;
 use crate::error::chain;
 use crate::render::{self, RenderError};
+use crate::source::git::GitRepository;
 use crate::source::github::Checkout;
 use crate::source::remote::Asking;
 use crate::source::{Checkouts, Location};
@@ -22,7 +23,7 @@ const CONCURRENCY: usize = 8;
 /// Where repositories are fetched from.
 #[derive(Debug, Clone, Copy)]
 pub struct Fetch<'a> {
-    /// The commits of GitHub.
+    /// The commits.
     pub checkouts: &'a Checkouts,
     /// GitHub's host in URLs of repositories.
     pub host: &'a str,
@@ -89,11 +90,14 @@ impl Fetch<'_> {
     async fn one(self, wanted: RepositoryRevision) -> (RepositoryRevision, Result<Arc<Checkout>, Unavailable>) {
         let (url, revision) = &wanted;
         if url.host != self.host {
-            let reason = format!(
-                "`spec.source.repoURL` is on {}, and only repositories on {} are supported yet",
-                url.host, self.host
-            );
-            return (wanted, Err(Unavailable::Unsupported(reason)));
+            // Of all projects: what an Application's project has of its own is asked for where it is deployed.
+            let repository = GitRepository::new(url, "");
+            let fetched = async {
+                let sha = Box::pin(self.checkouts.resolve_other(&repository, revision)).await?;
+                Box::pin(self.checkouts.get_other(&repository, &sha)).await
+            };
+            let fetched = fetched.await.map_err(|error| Unavailable::Elsewhere(chain(&error)));
+            return (wanted, fetched);
         }
         let fetched = async {
             let pinned = self.pinned.filter(|(location, _)| location.url == *url);

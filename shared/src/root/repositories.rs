@@ -15,7 +15,7 @@ use crate::render::{self, Context, MissingChart, RenderError, Rendered};
 use crate::source::RepoUrl;
 use crate::source::github::Checkout;
 use crate::source::helm_repository::{ChartError, ChartFiles, HelmChart};
-use crate::source::remote::{RemoteFiles, repository_url};
+use crate::source::remote::{RemoteFiles, refused};
 
 /// A repository at a revision, as a source names it.
 pub type RepositoryRevision = (RepoUrl, String);
@@ -92,6 +92,17 @@ pub enum Unavailable {
     Unsupported(String),
     /// The fetch failed.
     Failed(String),
+    /// Another host than the root's did not return it: that is the trouble of what needs it.
+    Elsewhere(String),
+}
+
+impl Unavailable {
+    /// The reason in words.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Unsupported(reason) | Self::Failed(reason) | Self::Elsewhere(reason) => reason,
+        }
+    }
 }
 
 /// Whether a source's files are at hand.
@@ -149,7 +160,7 @@ impl Repositories {
     ) -> Result<bool, Unrendered> {
         let mut named = render::missing_remotes(error, tree, app, context);
         named.retain(|remote| !context.remotes.contains_key(&remote.raw));
-        if let Some(denied) = named.iter().find_map(|one| permit.refused_source(&repository_url(one))) {
+        if let Some(denied) = named.iter().find_map(|one| refused(permit, one)) {
             return Err(Unrendered::Denied(denied));
         }
         let named: BTreeSet<NamedRemote> = named.into_iter().map(|remote| (remote, app.project.clone())).collect();

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::header::{ACCEPT, AUTHORIZATION, ETAG, IF_NONE_MATCH, LOCATION, USER_AGENT};
-use http::{HeaderMap, StatusCode};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -63,6 +63,10 @@ pub(super) struct Asked<'a> {
     pub(super) accept: &'static str,
     /// What is kept already: nothing else is sent where it is still the same.
     pub(super) etag: Option<&'a str>,
+    /// Whether it is asked by version 2 of git's protocol.
+    pub(super) is_git: bool,
+    /// What is posted, with its media type; no redirect is followed then.
+    pub(super) body: Option<(&'static str, Bytes)>,
     /// The credential of the repository, which decides itself where it goes to.
     pub(super) credential: Option<&'a RepositorySecret>,
     /// The header `Authorization`, or none, instead of that of the credential, for the very host of the URL.
@@ -94,7 +98,10 @@ fn shown(url: &str) -> String {
 
 /// A response whose body is not read yet.
 pub(super) struct Download {
+    /// What was asked for, as messages have it.
     url: String,
+    /// Where it was found.
+    at: String,
     response: http::Response<Incoming>,
     /// What is said where a login is needed.
     login: String,
@@ -134,9 +141,19 @@ impl Downloader {
                 Some(instead) => instead.filter(|_| is_first),
                 None => own,
             };
-            let response = self.send(&at, asked, (authorization, credential)).await?;
+            let response = self.send(&at, asked, (authorization, credential)).await.map_err(|error| match error {
+                error if is_first => error,
+                error => FetchError {
+                    problem: format!("it redirects to {}: {}", at.host, error.problem),
+                    what: what.clone(),
+                    ..error
+                },
+            })?;
             if !response.status().is_redirection() || response.status() == StatusCode::NOT_MODIFIED {
-                return Ok(Download { url: what, response, login: login(asked.credential) });
+                return Ok(Download { url: what, at: at.to_string(), response, login: login(asked.credential) });
+            }
+            if asked.body.is_some() {
+                return Err(FetchError::of(&what, "it redirects what is posted, which is not followed"));
             }
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
             let location = location.ok_or_else(|| FetchError::of(&what, "a redirect without a location"))?;
@@ -159,7 +176,15 @@ impl Downloader {
         (authorization, credential): (Option<&SecretString>, Option<&RepositorySecret>),
     ) -> Result<http::Response<Incoming>, FetchError> {
         let text = Url { fragment: String::new(), raw_fragment: String::new(), ..url.clone() }.to_string();
-        let mut request = http::Request::get(&text).header(USER_AGENT, "slipway");
+        let method = if asked.body.is_some() { Method::POST } else { Method::GET };
+        let mut request = http::Request::builder().method(method).uri(&text).header(USER_AGENT, "slipway");
+        if asked.is_git {
+            request = request.header("git-protocol", "version=2");
+        }
+        let body = asked.body.clone().map(|(kind, body)| {
+            request.headers_mut().map(|headers| headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind)));
+            body
+        });
         if !asked.accept.is_empty() {
             request = request.header(ACCEPT, asked.accept);
         }
@@ -169,7 +194,8 @@ impl Downloader {
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization.expose_secret());
         }
-        let request = request.body(Full::new(Bytes::new())).map_err(|error| FetchError::of(&shown(&text), error))?;
+        let request =
+            request.body(Full::new(body.unwrap_or_default())).map_err(|error| FetchError::of(&shown(&text), error))?;
         let http = self.client(url, credential);
         http.open(request).await.map_err(|error| FetchError::http(&shown(&text), &error))
     }
@@ -218,6 +244,16 @@ impl Download {
 
     pub(super) fn headers(&self) -> &HeaderMap {
         self.response.headers()
+    }
+
+    /// Where it was found, redirects followed.
+    pub(super) fn url(&self) -> &str {
+        &self.at
+    }
+
+    pub(super) fn content_type(&self) -> &str {
+        let kind = self.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        kind.split(';').next().unwrap_or_default().trim()
     }
 
     pub(super) fn etag(&self) -> Option<String> {

@@ -1,7 +1,6 @@
 //! Fetches charts from Helm repositories: over HTTP(S) by their `index.yaml` (helm/helm `pkg/repo/v1`), and from OCI
 //! registries. What is fetched is bounded in bytes, requests and time, verified by its digest, and kept by it.
 
-mod archives;
 mod ecr;
 mod error;
 mod index;
@@ -23,11 +22,12 @@ use tokio::sync::Mutex;
 use super::checkouts::{Cells, cell};
 use super::credentials::{Credentials, Found};
 use super::download::{Downloader, FetchError};
+use super::git::Packs;
+use super::kept::Kept;
 use crate::app::repository::RepositorySecret;
 use crate::aws::Aws;
 use crate::error::chain;
 use crate::memory::{Held, Memory, Meter};
-use archives::Archives;
 pub use error::ChartError;
 use index::Index;
 
@@ -141,7 +141,9 @@ type Place = (String, String);
 pub struct HelmRepositories {
     downloader: Downloader,
     indexes: Arc<Mutex<BTreeMap<Place, Arc<Index>>>>,
-    archives: Arc<Mutex<Archives>>,
+    archives: Arc<Mutex<Kept<(HelmChart, String)>>>,
+    /// What was fetched from git hosts.
+    packs: Packs,
     timeout: Duration,
     memory: Memory,
     aws: Option<Aws>,
@@ -152,8 +154,9 @@ impl HelmRepositories {
     /// they are at a [local address](crate::http::is_local); a repository has `timeout` for each thing that it is
     /// asked.
     pub fn new(local_hosts: Vec<String>, timeout: Duration) -> Self {
-        let (indexes, archives, memory) = (Arc::default(), Arc::default(), Memory::default());
-        Self { downloader: Downloader::new(local_hosts), indexes, archives, timeout, memory, aws: None }
+        let (indexes, archives, packs) = (Arc::default(), Arc::default(), Packs::default());
+        let (downloader, memory) = (Downloader::new(local_hosts), Memory::default());
+        Self { downloader, indexes, archives, packs, timeout, memory, aws: None }
     }
 
     /// The same, within the `memory` of the function.
@@ -237,6 +240,16 @@ impl Charts {
         &self.downloader
     }
 
+    /// What is kept of git hosts.
+    pub(super) fn packs(&self) -> &Packs {
+        &self.repositories.packs
+    }
+
+    /// The time that a host has for each thing that it is asked.
+    pub(super) fn timeout(&self) -> Duration {
+        self.repositories.timeout
+    }
+
     /// The credential for `chart`, and the chart as all see it that have the same.
     async fn login(&self, chart: &HelmChart) -> Result<(HelmChart, Found), ChartError> {
         let url = if chart.is_oci { format!("oci://{}", chart.repository) } else { chart.repository.clone() };
@@ -310,7 +323,7 @@ impl Charts {
     ) -> Result<ChartFiles, ChartError> {
         let HelmRepositories { archives, memory, .. } = &self.repositories;
         let (of, limit) = (format!("{chart} {version}"), self.repositories.max_archive());
-        let kept = archives.lock().await.get(chart, version);
+        let kept = archives.lock().await.get(&(chart.clone(), version.to_owned()));
         let archive = if let Some(archive) = kept {
             archive
         } else {
@@ -325,7 +338,7 @@ impl Charts {
                 self.limited(chart, archive).await?
             };
             let archive: Arc<[u8]> = fetched.into();
-            archives.lock().await.keep((chart, version), &archive, memory.kept());
+            archives.lock().await.keep((chart.clone(), version.to_owned()), &archive, memory.kept());
             archive
         };
         let mut held = self.meter.hold();

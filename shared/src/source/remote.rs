@@ -9,9 +9,12 @@ use slipway_manifest::{Tree, TreeError};
 
 use super::checkouts::cell;
 use super::download::{Asked, FetchError};
+use super::git::GitRepository;
 use super::github::{Checkout, is_sha};
 use super::verify::VerifyError;
-use super::{Checkouts, Repo, RepoUrl, SourceError, helm_repository, is_revision};
+use super::{Checkouts, Repo, RepoUrl, SourceError, is_revision};
+use crate::app::ProjectPermissions;
+use crate::app::project::Denied;
 use crate::memory::Held;
 
 /// The folder of a tree in which what is remote is put: no path that git can check out everywhere.
@@ -46,9 +49,17 @@ pub enum RemoteFiles {
     File(Arc<RemoteFile>),
 }
 
-/// The URL by which a project's `sourceRepos` has to allow `remote`: that of its repository, for a file of GitHub as
-/// well.
-pub fn repository_url(remote: &Remote) -> String {
+/// Why a project does not allow the repository of `remote`, in the form `https://HOST/PATH` or as it is written; that
+/// of a file of GitHub is the one that the file is of.
+pub fn refused(permit: &ProjectPermissions, remote: &Remote) -> Option<Denied> {
+    let denied = permit.refused_source(&repository_url(remote))?;
+    match &remote.kind {
+        RemoteKind::Git { repository, .. } if permit.refused_source(repository).is_none() => None,
+        _ => Some(denied),
+    }
+}
+
+fn repository_url(remote: &Remote) -> String {
     match &remote.kind {
         RemoteKind::Git { repository, .. } => {
             repository.parse::<RepoUrl>().map_or_else(|_| repository.clone(), |url| url.to_string())
@@ -79,18 +90,26 @@ fn wrong(remote: &Remote, problem: impl ToString) -> SourceError {
     FetchError::of(&slipway_gitops::location::without_credentials(&remote.raw), problem).into()
 }
 
-/// The repository and revision of a base.
-fn base(remote: &Remote, asking: Asking<'_>) -> Result<Option<(Repo, String)>, SourceError> {
+/// The repository of a base.
+enum Base {
+    GitHub(Repo),
+    Other(GitRepository),
+}
+
+/// The repository and revision of a base; `None` of a file.
+fn base(remote: &Remote, asking: Asking<'_>) -> Result<Option<(Base, String)>, SourceError> {
     let RemoteKind::Git { repository, reference, .. } = &remote.kind else { return Ok(None) };
     let url: RepoUrl = repository.parse().map_err(|error| wrong(remote, error))?;
     let reference = if reference.is_empty() { "HEAD" } else { reference };
     if !is_revision(reference) {
         return Err(wrong(remote, format!("`{reference}` is no branch, tag or commit")));
     }
-    if url.host != asking.host {
-        return Err(wrong(remote, format!("only repositories on {} are supported yet", asking.host)));
-    }
-    Ok(Some((url.repo, reference.to_owned())))
+    let base = if url.host == asking.host {
+        Base::GitHub(url.repo)
+    } else {
+        Base::Other(GitRepository::new(&url, asking.project))
+    };
+    Ok(Some((base, reference.to_owned())))
 }
 
 impl Checkouts {
@@ -101,24 +120,34 @@ impl Checkouts {
         asking: Asking<'_>,
         known: Option<&str>,
     ) -> Result<RemoteFiles, SourceError> {
-        let Some((repo, reference)) = base(remote, asking)? else {
+        let Some((base, reference)) = base(remote, asking)? else {
             return Ok(RemoteFiles::File(self.remote_file(remote, asking).await?));
         };
         let sha = match known {
             Some(sha) => sha.to_owned(),
-            None => self.resolve(&repo, &reference).await?,
+            None => self.base_commit(&base, &reference).await?,
         };
-        Ok(RemoteFiles::Commit(Box::pin(self.get(&repo, &sha)).await?))
+        Ok(RemoteFiles::Commit(match base {
+            Base::GitHub(repo) => Box::pin(self.get(&repo, &sha)).await?,
+            Base::Other(repository) => Box::pin(self.get_other(&repository, &sha)).await?,
+        }))
     }
 
     /// What tells one version of `remote` from another: of what names a commit or a version nothing is requested.
     pub async fn remote_version(&self, remote: &Remote, asking: Asking<'_>) -> Result<String, SourceError> {
         match base(remote, asking)? {
             Some((_, reference)) if is_fixed(&reference) => Ok(reference),
-            Some((repo, reference)) => Ok(self.resolve(&repo, &reference).await?),
+            Some((base, reference)) => self.base_commit(&base, &reference).await,
             None if remote.raw.split(['/', '?']).any(is_fixed) => Ok(String::new()),
             None => Ok(self.remote_file(remote, asking).await?.digest.clone()),
         }
+    }
+
+    async fn base_commit(&self, base: &Base, reference: &str) -> Result<String, SourceError> {
+        Ok(match base {
+            Base::GitHub(repo) => self.resolve(repo, reference).await?,
+            Base::Other(repository) => Box::pin(self.resolve_other(repository, reference)).await?,
+        })
     }
 
     async fn remote_file(&self, remote: &Remote, asking: Asking<'_>) -> Result<Arc<RemoteFile>, SourceError> {
@@ -144,7 +173,7 @@ impl Checkouts {
             })?;
             Ok(RemoteFile { digest: hex::encode(Sha256::digest(&bytes)), bytes: bytes.into(), _held: held })
         };
-        let limit = helm_repository::TIMEOUT;
+        let limit = self.charts().timeout();
         let late = || FetchError::later(&remote.raw, format!("no whole answer within {} s", limit.as_secs()));
         tokio::time::timeout(limit, fetch).await.unwrap_or_else(|_| Err(late()))
     }

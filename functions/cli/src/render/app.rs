@@ -10,7 +10,7 @@ use slipway::error::chain;
 use slipway::memory::Memory;
 use slipway::render::{self, BuildOptions, Context};
 use slipway::root::fetch::{self, Fetch};
-use slipway::root::repositories::{Availability, Repositories, Unavailable, Unrendered, Wanted};
+use slipway::root::repositories::{Availability, Repositories, Unrendered, Wanted};
 use slipway::root::tree::{TreeApplication, TreeOptions};
 use slipway::source::helm_repository::HelmChart;
 use slipway_manifest::{Object, tree};
@@ -101,9 +101,7 @@ fn told(app: &Application, reason: Unrendered) -> anyhow::Error {
     let id = app.object.id();
     match reason {
         Unrendered::Missing(wanted) => anyhow!("{id}: {} was not fetched", wanted.names().join(", ")),
-        Unrendered::Remote(Unavailable::Unsupported(reason) | Unavailable::Failed(reason)) => {
-            anyhow!("{id}: {reason}")
-        }
+        Unrendered::Remote(reason) => anyhow!("{id}: {}", reason.reason()),
         Unrendered::Chart(error) => anyhow!("{id}: {}", chain(&error)),
         Unrendered::Denied(denied) => anyhow!("{id}: {denied}"),
         Unrendered::Failed(error) => anyhow!(chain(&error)),
@@ -135,9 +133,7 @@ async fn sources(
             let checkout = match at.get(&app.source) {
                 Availability::Here(checkout) => Arc::clone(checkout),
                 Availability::Missing(wanted) => return Err(not_here(wanted)),
-                Availability::Unavailable(Unavailable::Unsupported(reason) | Unavailable::Failed(reason)) => {
-                    bail!(reason)
-                }
+                Availability::Unavailable(reason) => bail!(reason.reason().to_owned()),
             };
             checkout.special.check_folder(&app.source.path)?;
             (Arc::clone(&checkout.tree), checkout.sha.clone(), Some(checkout))

@@ -196,8 +196,13 @@ fn what_depends_on_the_commit_or_can_not_be_bounded_changes_with_it() {
         (at("app"), vec![chart, ("app/.argocd-source.yaml", "helm: {values: \"a: $ARGOCD_APP_REVISION\"}")], true),
         (at("app"), vec![("app/kustomization.yaml", "resources: [../a\n")], true),
         (at("app"), vec![("app/kustomization.yaml", "helmCharts: [{name: ../../a}]\n")], true),
-        (at("app"), vec![("app/kustomization.yaml", "resources: ['https://github.com/a/b//c?ref=main']\n")], true),
-        (at("app"), vec![("app/kustomization.yaml", "resources:\n- git@github.com:a/b\n")], true),
+        (at("app"), vec![("app/kustomization.yaml", "resources: ['https://github.com/a/b//c?ref=main']\n")], false),
+        (
+            at("app"),
+            vec![("app/kustomization.yaml", "helmCharts: [{name: a, repo: 'https://charts.example.com'}]")],
+            true,
+        ),
+        (at("app"), vec![("app/kustomization.yaml", "resources:\n- git@github.com:a/b\nx: ext\n")], true),
         (at("app"), vec![("app/kustomization.yaml", "# https://github.com/a/b\n")], false),
         (json!({"source": {"path": "app", "directory": {"jsonnet": {"libs": ["a"]}}}}), vec![], true),
         (json!({"source": {"path": "../app"}}), vec![], true),
@@ -207,6 +212,25 @@ fn what_depends_on_the_commit_or_can_not_be_bounded_changes_with_it() {
         let at = |sha| reach(&app, &[Some(reaches(&files, sha))]).digest;
         assert_eq!(at("1") != at("2"), is_open, "{spec} {files:?}");
     }
+}
+
+#[test]
+fn what_is_remote_is_named() {
+    let files: Files<'_> = &[
+        ("app/kustomization.yaml", "resources: [../base, 'https://github.com/a/b//c?ref=main']\n"),
+        (
+            "base/kustomization.yaml",
+            "components:\n- git@github.com:a/d\npatches: [{path: 'https://x.example/p.yaml'}]\n",
+        ),
+        ("elsewhere/kustomization.yaml", "resources: [github.com/a/unseen]\n"),
+    ];
+    let kustomize = json!({"components": ["github.com/a/own"]});
+    let app = app(&json!({"source": {"path": "app", "kustomize": kustomize}}), &json!({}));
+    let named = reach(&app, &[Some(reaches(files, "1"))]).remotes;
+    let named: Vec<&str> = named.iter().map(|remote| remote.raw.as_str()).collect();
+    let expected =
+        ["git@github.com:a/d", "github.com/a/own", "https://github.com/a/b//c?ref=main", "https://x.example/p.yaml"];
+    assert_eq!(named, expected);
 }
 
 #[test]

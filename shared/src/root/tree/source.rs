@@ -29,7 +29,7 @@ impl Loader<'_> {
                 self.tree.missing.insert(wanted);
                 return None;
             }
-            Availability::Unavailable(Unavailable::Unsupported(reason)) => {
+            Availability::Unavailable(Unavailable::Unsupported(reason) | Unavailable::Elsewhere(reason)) => {
                 self.incomplete(origin, None, &reason, true);
                 return None;
             }
