@@ -279,7 +279,7 @@ async fn a_key_that_is_none_is_not_repeated() {
 /// From Git and from the settings, through the functions; the password is seen nowhere.
 #[tokio::test]
 async fn a_chart_behind_a_login_is_deployed() {
-    let mut world = World::start().await;
+    let mut world = Box::pin(World::start()).await;
     world.server.publish("web", "1.0.0");
     world.server.content().authorization = BASIC.to_owned();
     let (url, host) = (world.server.url(), world.server.host());

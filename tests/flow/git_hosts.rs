@@ -59,7 +59,7 @@ fn repository(host: &str, path: &str, project: &str) -> GitRepository {
 async fn a_commit_is_what_git_has() {
     let server = GitServer::start().await;
     let team = server.create("group/sub/app.git");
-    let long: String = (0..2000).map(|line| format!("line {line}\n")).collect();
+    let long = (0..2000).map(|line| line.to_string()).collect::<Vec<_>>().join("\n");
     let files = [
         ("app/kustomization.yaml", "resources: [map.yaml]\n"),
         ("app/map.yaml", &config("a", "1")),
@@ -130,39 +130,59 @@ async fn a_commit_is_what_git_has() {
     assert!(other.to_string().contains("the host says") || other.to_string().contains("does not have"), "{other}");
 }
 
-/// What a host can do: nothing, slowly, without end, lies, and lead elsewhere.
-#[tokio::test]
-async fn hosts_that_misbehave_end_in_time_with_their_name() {
-    let server = GitServer::start().await;
-    let team = server.create("team/app.git");
-    let commit = team.push(&[("a.yaml", &config("a", "1")), ("b.yaml", "x")]);
-    let other = team.push(&[("a.yaml", &config("a", "2"))]);
-    let host = server.host();
-    let app = repository(&host, "team/app", "default");
-    let short = (Duration::from_secs(2), Memory::default());
-    let fails = async |expected: &str, is_retryable: bool| {
-        let checkouts = checkouts(&["127.0.0.1"], &[], short);
-        let started = Instant::now();
-        let fetched: Result<_, FetchError> = checkouts.get_other(&app, &commit).await;
+/// A host with a commit, and what its answers are made of.
+struct Host {
+    server: GitServer,
+    team: slipway_tests::git_server::GitRepository,
+    commit: String,
+}
+
+const SHORT: (Duration, fn() -> Memory) = (Duration::from_secs(2), Memory::default);
+const ADVERTISEMENT: &str = "application/x-git-upload-pack-advertisement";
+const RESULT: &str = "application/x-git-upload-pack-result";
+
+fn packet(text: &[u8]) -> Vec<u8> {
+    [format!("{:04x}", text.len() + 4).as_bytes(), text].concat()
+}
+
+/// `piece` again and again.
+fn stream(piece: &'static [u8], pause: Duration, kind: &'static str) -> Response {
+    let (send, body) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while send.send(Bytes::from_static(piece)).is_ok() {
+            tokio::time::sleep(pause).await;
+        }
+    });
+    Response { body: Body::Stream(body), ..Response::new(StatusCode::OK, "") }.with("content-type", kind)
+}
+
+impl Host {
+    async fn start() -> Self {
+        let server = GitServer::start().await;
+        let team = server.create("team/app.git");
+        let commit = team.push(&[("a.yaml", &config("a", "1")), ("b.yaml", "x")]);
+        Self { server, team, commit }
+    }
+
+    /// Checks that the commit can't be fetched, and what is said of it.
+    async fn fails(&self, expected: &str, is_retryable: bool) {
+        let checkouts = checkouts(&["127.0.0.1"], &[], (SHORT.0, SHORT.1()));
+        let (started, host) = (Instant::now(), self.server.host());
+        let app = repository(&host, "team/app", "default");
+        let fetched: Result<_, FetchError> = checkouts.get_other(&app, &self.commit).await;
         let error = fetched.map(|_| ()).unwrap_err();
         assert!(error.to_string().contains(expected), "{expected}: {error}");
         assert!(error.to_string().contains(&host) && started.elapsed() < Duration::from_secs(10), "{error}");
         assert_eq!(error.is_retryable, is_retryable, "{error}");
-    };
-    let packet = |text: &[u8]| [format!("{:04x}", text.len() + 4).as_bytes(), text].concat();
-    let result = |body: Vec<u8>| {
-        Response::new(StatusCode::OK, body).with("content-type", "application/x-git-upload-pack-result")
-    };
-    let stream = |piece: &'static [u8], pause: Duration, kind: &'static str| {
-        let (send, body) = tokio::sync::mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            while send.send(Bytes::from_static(piece)).is_ok() {
-                tokio::time::sleep(pause).await;
-            }
-        });
-        Response { body: Body::Stream(body), ..Response::new(StatusCode::OK, "") }.with("content-type", kind)
-    };
-    let advertisement = "application/x-git-upload-pack-advertisement";
+    }
+}
+
+/// What a host can do: nothing, slowly, without end, lies, and lead elsewhere.
+#[tokio::test]
+async fn hosts_that_misbehave_end_in_time_with_their_name() {
+    let host = Host::start().await;
+    let server = &host.server;
+    let app = repository(&server.host(), "team/app", "default");
     // A redirect to itself, to the machine, and to the provider's addresses.
     for (to, expected) in [
         ("/team/app.git/info/refs?service=git-upload-pack", "more than 10 redirects"),
@@ -172,32 +192,50 @@ async fn hosts_that_misbehave_end_in_time_with_their_name() {
         ("file:///etc/passwd", "not followed"),
     ] {
         server.answer(move |_| Some(Response::new(StatusCode::FOUND, "").with("location", to)));
-        fails(expected, false).await;
+        host.fails(expected, false).await;
     }
     // What is posted is posted to where the repository is, and nowhere else.
     server.answer(|request| {
         let is_post = request.path.ends_with("/git-upload-pack");
         is_post.then(|| Response::new(StatusCode::TEMPORARY_REDIRECT, "").with("location", "http://127.0.0.1:1/"))
     });
-    fails("redirects what is posted", false).await;
+    host.fails("redirects what is posted", false).await;
     server.answer(|_| Some(Response::new(StatusCode::BAD_GATEWAY, "")));
-    fails("answered 502", true).await;
+    host.fails("answered 502", true).await;
     server.answer(|_| Some(Response::new(StatusCode::FORBIDDEN, "")));
-    fails("needs a login", false).await;
+    host.fails("needs a login", false).await;
     server.answer(|_| Some(Response::new(StatusCode::OK, "<html>").with("content-type", "text/html")));
-    fails("no repository of git", false).await;
-    server.answer(move |_| Some(Response::new(StatusCode::OK, "<html>").with("content-type", advertisement)));
-    fails("not git's", false).await;
+    host.fails("no repository of git", false).await;
+    server.answer(move |_| Some(Response::new(StatusCode::OK, "<html>").with("content-type", ADVERTISEMENT)));
+    host.fails("not git's", false).await;
     let first = [packet(b"# service=git-upload-pack\n"), b"0000".to_vec(), packet(b"version 1\n"), b"0000".to_vec()];
     let first = first.concat();
-    server.answer(move |_| Some(Response::new(StatusCode::OK, first.clone()).with("content-type", advertisement)));
-    fails("version 2", false).await;
-    server.answer(move |_| Some(stream(b"0", Duration::from_secs(1), advertisement)));
-    fails("no whole answer within 4 s", true).await;
-    let long: &'static [u8] = packet(&[b'x'; 60_000]).leak();
-    server.answer(move |_| Some(stream(long, Duration::ZERO, advertisement)));
-    fails("the answer has more than", false).await;
-    // Packs that are none, or another commit's.
+    server.answer(move |_| Some(Response::new(StatusCode::OK, first.clone()).with("content-type", ADVERTISEMENT)));
+    host.fails("version 2", false).await;
+    server.answer(move |_| Some(stream(b"0", Duration::from_secs(1), ADVERTISEMENT)));
+    host.fails("no whole answer within 4 s", true).await;
+    let long: &'static [u8] = packet(&vec![b'x'; 60_000]).leak();
+    server.answer(move |_| Some(stream(long, Duration::ZERO, ADVERTISEMENT)));
+    host.fails("the answer has more than", false).await;
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let down = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let checkouts = checkouts(&["127.0.0.1"], &[], (SHORT.0, SHORT.1()));
+    let error = checkouts.resolve_other(&repository(&down, "a/b", ""), "main").await.unwrap_err();
+    assert!(error.is_retryable && error.to_string().contains("failed to reach"), "{error}");
+    // A host that is not listed.
+    let error = self::checkouts(&[], &[], (SHORT.0, SHORT.1())).resolve_other(&app, "main").await.unwrap_err();
+    assert!(error.to_string().contains("SLIPWAY_LOCAL_HOSTS"), "{error}");
+}
+
+/// Packs that are none, or another commit's.
+#[tokio::test]
+async fn packs_are_what_they_say() {
+    let host = Host::start().await;
+    let (server, team, commit) = (&host.server, &host.team, host.commit.clone());
+    let other = team.push(&[("a.yaml", &config("a", "2"))]);
+    let app = repository(&server.host(), "team/app", "default");
+    let result = |body: Vec<u8>| Response::new(StatusCode::OK, body).with("content-type", RESULT);
     let real = {
         let folder = team.folder();
         let pack = move |commit: &str| {
@@ -234,25 +272,17 @@ async fn hosts_that_misbehave_end_in_time_with_their_name() {
             let is_post = request.path.ends_with("/git-upload-pack");
             is_post.then(|| result(body.clone()))
         });
-        fails(expected, is_retryable).await;
+        host.fails(expected, is_retryable).await;
     }
+    let long: &'static [u8] = packet(&vec![b'x'; 60_000]).leak();
     server.answer(move |request| {
         let is_post = request.path.ends_with("/git-upload-pack");
-        is_post.then(|| stream(long, Duration::ZERO, "application/x-git-upload-pack-result"))
+        is_post.then(|| stream(long, Duration::ZERO, RESULT))
     });
     // Without end: the time or the bound of bytes, whichever comes first.
     let little = checkouts(&["127.0.0.1"], &[], (Duration::from_secs(20), Memory::of_mebibytes(4)));
     let error = little.get_other(&app, &commit).await.map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("more than") || error.to_string().contains("memory affords"), "{error}");
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let down = listener.local_addr().unwrap().to_string();
-    drop(listener);
-    let checkouts = checkouts(&["127.0.0.1"], &[], short);
-    let error = checkouts.resolve_other(&repository(&down, "a/b", ""), "main").await.unwrap_err();
-    assert!(error.is_retryable && error.to_string().contains("failed to reach"), "{error}");
-    // A host that is not listed.
-    let error = self::checkouts(&[], &[], short).resolve_other(&app, "main").await.unwrap_err();
-    assert!(error.to_string().contains("SLIPWAY_LOCAL_HOSTS"), "{error}");
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ fn config(name: &str, value: &str) -> String {
 
 impl Remotes {
     async fn start() -> Self {
-        let world = World::start().await;
+        let world = Box::pin(World::start()).await;
         let folder = world.flow.sandbox.repository.folder().with_file_name("bases.git");
         fs::create_dir_all(&folder).unwrap();
         let bases = world.flow.sandbox.forge.create("acme", "bases", &folder).unwrap();
@@ -80,7 +80,7 @@ impl Remotes {
 
 #[tokio::test]
 async fn bases_and_files_from_elsewhere_are_deployed() {
-    let mut remotes = Remotes::start().await;
+    let mut remotes = Box::pin(Remotes::start()).await;
     let first = remotes.publish_web("1");
     remotes.tag("v1.0.0", &first);
     remotes.publish_web("2");
@@ -112,7 +112,7 @@ async fn bases_and_files_from_elsewhere_are_deployed() {
 /// What names a commit or a version is not asked for again; a branch is, and only that.
 #[tokio::test]
 async fn what_does_not_change_is_not_fetched_again() {
-    let mut remotes = Remotes::start().await;
+    let mut remotes = Box::pin(Remotes::start()).await;
     let first = remotes.publish_web("1");
     remotes.tag("v1.0.0", &first);
     let server_url = remotes.world.server.url();
@@ -136,7 +136,7 @@ async fn what_does_not_change_is_not_fetched_again() {
 /// A branch that has moved comes with the next push, and not in between.
 #[tokio::test]
 async fn a_base_at_a_branch_moves_with_the_next_push() {
-    let mut remotes = Remotes::start().await;
+    let mut remotes = Box::pin(Remotes::start()).await;
     remotes.publish_web("1");
     remotes.push("resources: ['https://github.com/acme/bases//web?ref=main']\n").await;
     assert_eq!(remotes.value("base"), "1");
@@ -154,7 +154,7 @@ async fn a_base_at_a_branch_moves_with_the_next_push() {
 /// Every repository that is fetched from, also by what was fetched, has to be allowed.
 #[tokio::test]
 async fn a_project_allows_what_is_fetched() {
-    let mut remotes = Remotes::start().await;
+    let mut remotes = Box::pin(Remotes::start()).await;
     let url = remotes.world.server.url();
     remotes.world.server.answer("/file.yaml", |_| Response::new(StatusCode::OK, config("file", "raw")));
     remotes.publish(&[
@@ -189,7 +189,7 @@ async fn a_project_allows_what_is_fetched() {
 /// Attacks by what a kustomization names: options and commands, cycles, other hosts of the machine.
 #[tokio::test]
 async fn what_a_kustomization_names_can_not_harm() {
-    let mut remotes = Remotes::start().await;
+    let mut remotes = Box::pin(Remotes::start()).await;
     let url = remotes.world.server.url();
     remotes.publish(&[
         ("loop/kustomization.yaml", "resources: ['https://github.com/acme/bases//loop?ref=main']\n"),
@@ -243,7 +243,7 @@ async fn what_a_kustomization_names_can_not_harm() {
 /// A remote file that is behind a login, and one that is too large or without end.
 #[tokio::test]
 async fn files_are_bounded_and_logged_in_for() {
-    let mut remotes = Remotes::start().await;
+    let mut remotes = Box::pin(Remotes::start()).await;
     let url = remotes.world.server.url();
     remotes.world.server.content().authorization = "Basic dXNlcjpjNG40cnk=".to_owned();
     remotes.world.server.answer("/team/file.yaml", |request| match request.header("authorization") {

@@ -140,13 +140,9 @@ impl Repositories {
     /// The chart that `source` names.
     pub fn chart(&self, chart: &HelmChart, revision: &str) -> Result<&FetchedChart, Unrendered> {
         let wanted = (chart.clone(), revision.to_owned());
-        match self.charts.get(&wanted) {
-            Some(fetched) => fetched.as_ref().map_err(|error| Unrendered::Chart(error.clone())),
-            None => {
-                let charts = BTreeSet::from([wanted]);
-                Err(Unrendered::Missing(Wanted { charts, ..Wanted::default() }))
-            }
-        }
+        let missing = || Wanted { charts: BTreeSet::from([wanted.clone()]), ..Wanted::default() };
+        let fetched = self.charts.get(&wanted).ok_or_else(|| Unrendered::Missing(missing()))?;
+        fetched.as_ref().map_err(|error| Unrendered::Chart(error.clone()))
     }
 
     /// Adds to `tree` and `context` what the render of `app` failed with `error` for want of; false where it failed

@@ -56,6 +56,16 @@ impl FetchError {
     }
 }
 
+/// The header `Authorization`.
+#[derive(Default, Clone, Copy)]
+pub(super) enum Authorization<'a> {
+    /// That of the credential.
+    #[default]
+    OfCredential,
+    /// Another, or none, for the very host of the URL.
+    Instead(Option<&'a SecretString>),
+}
+
 /// What is asked for.
 #[derive(Default)]
 pub(super) struct Asked<'a> {
@@ -69,8 +79,7 @@ pub(super) struct Asked<'a> {
     pub(super) body: Option<(&'static str, Bytes)>,
     /// The credential of the repository, which decides itself where it goes to.
     pub(super) credential: Option<&'a RepositorySecret>,
-    /// The header `Authorization`, or none, instead of that of the credential, for the very host of the URL.
-    pub(super) authorization: Option<Option<&'a SecretString>>,
+    pub(super) authorization: Authorization<'a>,
 }
 
 /// The clients, which are kept while the function is warm, and the credentials of one event.
@@ -138,8 +147,8 @@ impl Downloader {
             let credential = asked.credential.filter(|credential| credential.goes_to(&at.to_string()));
             let own = credential.and_then(RepositorySecret::authorization);
             let authorization = match asked.authorization {
-                Some(instead) => instead.filter(|_| is_first),
-                None => own,
+                Authorization::Instead(other) => other.filter(|_| is_first),
+                Authorization::OfCredential => own,
             };
             let response = self.send(&at, asked, (authorization, credential)).await.map_err(|error| match error {
                 error if is_first => error,
@@ -247,7 +256,7 @@ impl Download {
     }
 
     /// Where it was found, redirects followed.
-    pub(super) fn url(&self) -> &str {
+    pub(super) fn place(&self) -> &str {
         &self.at
     }
 

@@ -23,7 +23,7 @@ use super::verify::{Known, Verified};
 use super::{RepoUrl, is_revision};
 use crate::app::repository::RepositorySecret;
 use crate::error::chain;
-use crate::memory::{Held, Memory, Meter};
+use crate::memory::{Held, Memory, MemoryFull, Meter};
 use pack::{Id, Kind, Object, Objects};
 use packet::{Packet, Reader};
 
@@ -205,7 +205,7 @@ impl GitHost<'_> {
         if download.content_type() != ADVERTISEMENT {
             return Err(self.wrong("it is no repository of git"));
         }
-        let place = download.url().strip_suffix(SUFFIX).map(str::to_owned);
+        let place = download.place().strip_suffix(SUFFIX).map(str::to_owned);
         let place = place.ok_or_else(|| self.wrong("it leads to what is no repository of git"))?;
         let mut is_second = false;
         let each = |packet| {
@@ -297,7 +297,7 @@ impl GitHost<'_> {
             Ok(())
         };
         let read = self.each(answer, MAX_PACK.min(limits.total_bytes), each).await;
-        let is_full = full.is_some_and(|full| full.is_retryable());
+        let is_full = full.is_some_and(MemoryFull::is_retryable);
         read.map_err(|error| FetchError { is_retryable: error.is_retryable || is_full, ..error })?;
         if pack.is_empty() { Err(self.wrong("it does not have that commit")) } else { Ok(pack) }
     }

@@ -265,7 +265,7 @@ impl Charts {
             return Ok(revision.to_owned());
         }
         let wrong =
-            |problem: String| ChartError::Range { revision: revision.to_owned(), chart: chart.clone(), problem };
+            |problem: String| ChartError::Range { revision: revision.to_owned(), chart: chart.to_string(), problem };
         let constraint = Constraint::parse(revision).map_err(|error| wrong(error.to_string()))?;
         let versions = self.versions(chart).await?;
         let versions = versions.iter().filter_map(|version| Version::parse(version).ok());
@@ -307,7 +307,7 @@ impl Charts {
     pub async fn get(&self, chart: &HelmChart, version: &str) -> Result<Arc<ChartFiles>, ChartError> {
         if Version::parse(version).is_err() {
             let problem = "it is no version".to_owned();
-            return Err(ChartError::Range { revision: version.to_owned(), chart: chart.clone(), problem });
+            return Err(ChartError::Range { revision: version.to_owned(), chart: chart.to_string(), problem });
         }
         let (chart, found) = self.login(chart).await?;
         let key = (chart.clone(), version.to_owned());

@@ -330,6 +330,7 @@ impl Unpacker<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
     use std::io::Write as _;
     use std::process::Command;
 
@@ -450,9 +451,9 @@ mod tests {
             git.stdout
         };
         git(&["init", "-q"]);
-        let mut text: String = (0..3000).map(|line| format!("line {line}\n")).collect();
+        let mut text = (0..3000).map(|line| line.to_string()).collect::<Vec<_>>().join("\n");
         for version in 0..6 {
-            text.push_str(&format!("version {version}\n"));
+            writeln!(text, "version {version}").unwrap();
             std::fs::write(folder.join(format!("file{version}")), &text).unwrap();
         }
         git(&["add", "."]);

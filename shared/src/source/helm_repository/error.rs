@@ -1,6 +1,5 @@
 //! Why a chart can't be had.
 
-use super::HelmChart;
 use crate::memory::MemoryFull;
 use crate::source::download::FetchError;
 
@@ -22,7 +21,7 @@ pub enum ChartError {
         /// `targetRevision`.
         revision: String,
         /// The chart.
-        chart: HelmChart,
+        chart: String,
         /// The cause.
         problem: String,
     },

@@ -128,7 +128,7 @@ impl Index {
     pub(super) fn entry(&self, chart: &HelmChart, version: &str) -> Result<Entry, ChartError> {
         let missing = || ChartError::Range {
             revision: version.to_owned(),
-            chart: chart.clone(),
+            chart: chart.to_string(),
             problem: "the index of the repository does not have it".to_owned(),
         };
         let entries = self.chart(chart)?;

@@ -12,7 +12,7 @@ use slipway_gocompat::url::Url;
 use super::{ChartError, HelmChart, MISSING, ecr};
 use crate::app::repository::RepositorySecret;
 use crate::aws::Aws;
-use crate::source::download::{Asked, Download, Downloader};
+use crate::source::download::{Asked, Authorization, Download, Downloader};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CHART_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
@@ -152,7 +152,12 @@ impl<'a> Registry<'a> {
     /// What is asked with the token. The credential itself has the certificate of the client; its header is sent only
     /// where the registry asks for it.
     fn asked(&self, accept: &'static str) -> Asked<'_> {
-        Asked { accept, credential: self.credential, authorization: Some(self.token.as_ref()), ..Asked::default() }
+        Asked {
+            accept,
+            credential: self.credential,
+            authorization: Authorization::Instead(self.token.as_ref()),
+            ..Asked::default()
+        }
     }
 
     /// Requests `url`; logs in where the registry asks for it.
@@ -201,7 +206,11 @@ impl<'a> Registry<'a> {
         let escaped = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let scope = escaped(&format!("repository:{}:pull", self.path));
         let url = format!("{realm}{separator}service={}&scope={scope}", escaped(service));
-        let asked = Asked { authorization: Some(authorization), credential: self.credential, ..Asked::default() };
+        let asked = Asked {
+            authorization: Authorization::Instead(authorization),
+            credential: self.credential,
+            ..Asked::default()
+        };
         let answer = self.downloader.get(&url, &asked).await?.ok(MISSING)?.bytes(MAX_TOKEN).await?;
         let answer = json(realm, &answer)?;
         let token = ["token", "access_token"].into_iter().find_map(|key| answer.get(key)?.as_str());
