@@ -15,6 +15,7 @@ use crate::notify::slack::SlackSettings;
 use crate::root::clusters;
 use crate::root::places::RootPlaces;
 use crate::root::tree::TreeOptions;
+use crate::source::decrypt::KeySettings;
 use crate::source::github::GitHubSettings;
 use crate::time;
 
@@ -75,6 +76,11 @@ variables! {
     REPOSITORY_SECRET = "SLIPWAY_REPOSITORY_SECRET", Some(""), "Secrets Manager name of the credentials of repositories \
         and registries that the root does not declare: a JSON list of objects with the keys of repository Secrets \
         (`url`, `username`, `password` …), and `\"secret-type\": \"repo-creds\"` for all below a URL.";
+    SOPS_AGE_SECRET = "SLIPWAY_SOPS_AGE_SECRET", Some(""), "Secrets Manager name of the age identities, as \
+        `age-keygen` writes them, by which files that SOPS encrypted are decrypted for Applications of projects with \
+        the annotation `slipway.dev/decrypt: sops`.";
+    SOPS_KMS_KEYS = "SLIPWAY_SOPS_KMS_KEYS", Some(""), "The same for files that are encrypted for KMS keys: their \
+        ARNs, separated by commas.";
     SLACK_SECRET = "SLIPWAY_SLACK_SECRET", Some(""), "Secrets Manager name of the Slack bot token; without it nothing \
         is sent to Slack.";
     SLACK_CHANNEL = "SLIPWAY_SLACK_CHANNEL", Some(""), "The channel's id; goes with the token.";
@@ -166,6 +172,8 @@ pub struct Settings {
     pub local_hosts: Vec<String>,
     /// [`REPOSITORY_SECRET`].
     pub repository_secret: Option<String>,
+    /// [`SOPS_AGE_SECRET`] and [`SOPS_KMS_KEYS`].
+    pub sops: KeySettings,
     /// Slack, where it is configured.
     pub slack: Option<SlackSettings>,
 }
@@ -224,6 +232,12 @@ pub fn cluster(get: impl Fn(&str) -> Option<String>) -> Result<Cluster, ConfigEr
 /// What the tree of Applications is read with; like [`EcrPush::load`].
 pub fn tree_options(get: impl Fn(&str) -> Option<String>) -> Result<TreeOptions, ConfigError> {
     Reader::read(&get, Reader::tree_options)
+}
+
+/// [`SOPS_AGE_SECRET`] and [`SOPS_KMS_KEYS`] alone.
+pub fn sops(get: impl Fn(&str) -> Option<String>) -> KeySettings {
+    let reader = Reader { get: &get, error: ConfigError::default() };
+    KeySettings { age_secret: reader.optional(SOPS_AGE_SECRET), kms_keys: reader.list(SOPS_KMS_KEYS) }
 }
 
 /// [`LOCAL_HOSTS`] alone.
@@ -374,6 +388,7 @@ impl<'a> Reader<'a> {
             sync_timeout: self.duration(SYNC_TIMEOUT),
             local_hosts: self.list(LOCAL_HOSTS),
             repository_secret: self.optional(REPOSITORY_SECRET),
+            sops: KeySettings { age_secret: self.optional(SOPS_AGE_SECRET), kms_keys: self.list(SOPS_KMS_KEYS) },
             slack: self.slack(),
         }
     }

@@ -17,6 +17,7 @@ use crate::root::{self, Root};
 use crate::secret::{SecretError, Secrets, StateKeys};
 use crate::source::Checkouts;
 use crate::source::credentials::Credentials;
+use crate::source::decrypt::Decryption;
 use crate::source::github::GitHub;
 use crate::source::helm_repository::{self, HelmRepositories};
 
@@ -51,6 +52,8 @@ pub struct Services {
     pub slack: Option<Slack>,
     /// The Helm repositories that charts are fetched from.
     pub helm_repositories: HelmRepositories,
+    /// What decrypts files of a source.
+    pub decryption: Decryption,
     /// Limit of one sync over all its invocations.
     pub sync_timeout: Duration,
     secrets: Secrets,
@@ -70,12 +73,14 @@ impl Services {
             slack,
             local_hosts,
             repository_secret,
+            sops,
         } = settings;
         Self {
             root,
             github: GitHub::new(github, secrets.clone()),
             slack: slack.map(|slack| Slack::new(slack, secrets.clone(), aws.http().clone())),
             helm_repositories: HelmRepositories::new(local_hosts, helm_repository::TIMEOUT).with_ecr(aws.clone()),
+            decryption: Decryption::new(sops, aws.clone(), secrets.clone()),
             clusters: Clusters::new(cluster, aws, state_secret.as_ref().map(|name| signer(&secrets, name))),
             sync_timeout,
             secrets,

@@ -8,6 +8,7 @@ use serde_json::Value;
 use slipway_budget::Budget;
 use slipway_helm::Lookup;
 use slipway_kustomize::{LoadRestrictions, Place};
+use slipway_sops::DecryptedFiles;
 
 use crate::app::Application;
 use crate::source::github::Checkout;
@@ -27,6 +28,8 @@ pub struct Context {
     pub references: BTreeMap<String, Arc<Checkout>>,
     /// Where in the tree remote bases and files are, by what the kustomization says.
     pub remotes: BTreeMap<String, Place>,
+    /// Files that SOPS encrypted, as they were before.
+    pub decrypted: DecryptedFiles,
 }
 
 /// Facts for charts besides their files and values; by default no cluster, and time zero.

@@ -10,7 +10,7 @@ use slipway_manifest::{NodeKind, Object, Tree, tree, yaml};
 
 use super::context::{Context, environment};
 use super::helm::Charts;
-use super::{Reading, RenderError, Rendered, shown};
+use super::{Reading, RenderError, Rendered, encrypted, shown};
 use crate::app::{Application, Kustomize};
 
 pub(super) fn render(
@@ -35,10 +35,16 @@ pub(super) fn render(
     let mut rendered = match rendered {
         // Once its charts have their answers it may go well.
         Err(_) if reading.asked && !found.needs.is_empty() => return Ok(found),
+        Err(error) if reading.asked && encrypted_files(&error).is_some() => {
+            return Ok(encrypted::needed(tree, encrypted_files(&error).into_iter().flatten()));
+        }
         rendered => {
             rendered.map_err(|source| RenderError::Kustomize { path: shown(path), source: Box::new(source) })?
         }
     };
+    if reading.asked {
+        found.encrypted = encrypted::encrypted(tree, &rendered.files, &context.decrypted);
+    }
     found.folders.extend(rendered.files.iter().filter_map(|file| {
         let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
         slipway_kustomize::FILE_NAMES.contains(&name).then(|| folder.to_owned())
@@ -53,6 +59,7 @@ fn options(context: &Context) -> Options<'_> {
         load_restrictions: context.build.load_restrictions,
         remotes: Some(&context.remotes),
         budget: Some(context.budget.clone()),
+        decrypted: context.decrypted.files.keys().cloned().collect(),
         ..Options::default()
     }
 }
@@ -68,6 +75,15 @@ pub(super) fn remotes(
     let edited = edited(tree, app, path, set, context, false)?;
     let needs = slipway_kustomize::needs(&edited, path, &options(context));
     needs.map_err(|source| RenderError::Kustomize { path: shown(path), source: Box::new(source) })
+}
+
+/// The files that a generator of KSOPS needs decrypted.
+fn encrypted_files(error: &slipway_kustomize::Error) -> Option<&[String]> {
+    match error {
+        slipway_kustomize::Error::Encrypted { files, .. } => Some(files),
+        slipway_kustomize::Error::Within { source, .. } => encrypted_files(source),
+        _ => None,
+    }
 }
 
 /// Takes the file off that an object is from, where the kustomization was made to note it.

@@ -166,6 +166,7 @@ impl CliContext {
             sync_timeout: sync::SYNC_TIMEOUT,
             local_hosts: config::local_hosts(config::environment),
             repository_secret: variable(config::REPOSITORY_SECRET.name),
+            sops: config::sops(config::environment),
             slack: None,
             root,
         };
