@@ -72,9 +72,10 @@ variables! {
     CLUSTERS = "SLIPWAY_CLUSTERS", Some(""), "Clusters that no Secret of the root declares, as a YAML list: `name`, \
         `server`, `config` and the other fields of a cluster Secret, `labels`, `annotations`.";
     LOCAL_HOSTS = "SLIPWAY_LOCAL_HOSTS", Some(""), "Hosts (`HOST` or `HOST:PORT`, separated by commas) from which \
-        charts, bases and commits are fetched though their addresses are loopback or link-local; private addresses need no such leave.";
-    REPOSITORY_SECRET = "SLIPWAY_REPOSITORY_SECRET", Some(""), "Secrets Manager name of the credentials of repositories \
-        and registries that the root does not declare: a JSON list of objects with the keys of repository Secrets \
+        charts, bases and commits are fetched though their addresses are loopback or link-local; private addresses \
+        need no such leave.";
+    REPOSITORY_SECRET = "SLIPWAY_REPOSITORY_SECRET", Some(""), "Secrets Manager name of the credentials of \
+        repositories and registries that the root does not declare: a JSON list of objects with the keys of repository Secrets \
         (`url`, `username`, `password` …), and `\"secret-type\": \"repo-creds\"` for all below a URL.";
     SOPS_AGE_SECRET = "SLIPWAY_SOPS_AGE_SECRET", Some(""), "Secrets Manager name of the age identities, as \
         `age-keygen` writes them, by which files that SOPS encrypted are decrypted for Applications of projects with \

@@ -10,6 +10,9 @@ use hyper::body::Bytes;
 use serde_json::{Value, json};
 use slipway::app;
 use slipway::memory::Memory;
+use slipway::render::Context;
+use slipway::root::fetch::fetch_wanted;
+use slipway::root::repositories::{Repositories, Unrendered};
 use slipway::secret::Secrets;
 use slipway::source::credentials::Credentials;
 use slipway::source::git::GitRepository;
@@ -17,9 +20,11 @@ use slipway::source::github::{GitHub, GitHubSettings};
 use slipway::source::helm_repository::HelmRepositories;
 use slipway::source::{Checkouts, FetchError};
 use slipway_gitops::status::SyncStatus;
-use slipway_manifest::Object;
+use slipway_manifest::{Object, Tree};
 use slipway_sandbox::http::{Body, Response, Server};
 use slipway_tests::git_server::GitServer;
+use slipway_tests::skip::or_skip;
+use slipway_tests::tools;
 
 use crate::charts::application;
 use crate::credentials::secret;
@@ -376,7 +381,7 @@ async fn applications_are_deployed_from_other_hosts() {
     let state = flow.state("web").await.unwrap();
     assert_eq!((state.attempt.revisions, state.status.sync.status), (head.as_str().into(), SyncStatus::Synced));
     assert_eq!(flow.state("based").await.unwrap().notes["remotes"][&format!("{url}/web?ref=v1.0.0")], json!(first));
-    // What has not moved is not fetched again: one request finds the repository, and two ask for the branch and the tag.
+    // What has not moved is not fetched again: one request finds the repository, two ask for the branch and the tag.
     let asked = server.asked(0).len();
     flow.push("Beside", &[("NOTES.md", "x")]);
     flow.settle().await;
@@ -391,4 +396,62 @@ async fn applications_are_deployed_from_other_hosts() {
     assert_eq!((&state.attempt.revisions, state.status.sync.status), (&second.as_str().into(), SyncStatus::Synced));
     let seen = format!("{:?}{}{:?}", flow.messages(), json!(state), flow.statuses());
     assert!(!seen.contains("c4n4ry") && !seen.contains("YzRuNHJ5"), "{seen}");
+}
+
+/// Remote bases, bases of bases, components and files, as the real kustomize builds them from the same server.
+#[tokio::test]
+async fn remote_bases_are_built_as_kustomize_builds_them() {
+    let Some(kubectl) = or_skip("kubectl", tools::kubectl()) else { return };
+    let server = GitServer::start().await;
+    let url = format!("http://{}", server.host());
+    let deep = server.create("other/deep.git");
+    let deep_commit = deep.push(&[
+        ("kustomization.yaml", "resources: [map.yaml]\nnameSuffix: -deep\n"),
+        ("map.yaml", &config("far", "1")),
+        (
+            "labels/kustomization.yaml",
+            "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nlabels: [{pairs: {a: b}}]\n",
+        ),
+    ]);
+    let team = server.create("team/app.git");
+    team.push(&[
+        (
+            "web/kustomization.yaml",
+            &format!("resources: [../common, '{url}/other/deep.git?ref={deep_commit}']\nnamePrefix: x-\n"),
+        ),
+        ("common/kustomization.yaml", "resources: [map.yaml]\nconfigMapGenerator: [{name: made, files: [a.txt]}]\n"),
+        ("common/map.yaml", &config("near", "2")),
+        ("common/a.txt", "text\n"),
+    ]);
+    team.git(&["tag", "v1.0.0"]);
+    team.git(&["push", "-q", "--tags"]);
+    let kustomization = format!(
+        "resources:\n- {url}/team/app.git//web?ref=v1.0.0\n- git::{url}/team/app.git//common?ref=main&timeout=60s\n\
+         components: ['{url}/other/deep.git//labels']\nnamespace: shop\n"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("kustomization.yaml"), &kustomization).unwrap();
+    let mut build = std::process::Command::new(kubectl);
+    build.arg("kustomize").arg(folder.path());
+    // The server answers on this thread's runtime.
+    let printed = tokio::task::spawn_blocking(move || tools::capture(&mut build).unwrap()).await.unwrap();
+    let expected = slipway_manifest::yaml::parse_all(&printed).unwrap();
+    let mut tree = Tree::default();
+    tree.insert("app/kustomization.yaml", kustomization.into_bytes()).unwrap();
+    let source = json!({"repoURL": "https://github.com/acme/gitops", "path": "app"});
+    let app = app::Application::from_object(&Object::from_value(application("web", &source)).unwrap()).unwrap();
+    let (checkouts, mut repositories, permit) =
+        (usual(&[]), Repositories::default(), app::ProjectPermissions::allow_all());
+    let rendered = loop {
+        match repositories.render_offline(&tree, &app, &Context::default(), &permit) {
+            Ok(rendered) => break rendered,
+            Err(Unrendered::Missing(wanted)) => {
+                Box::pin(fetch_wanted(wanted, &mut repositories, &checkouts, "github.com")).await;
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    };
+    let found: Vec<Value> = rendered.objects.iter().map(|object| json!(object.as_map())).collect();
+    assert_eq!(found, expected);
+    assert_eq!(found.len(), 5, "{printed}");
 }

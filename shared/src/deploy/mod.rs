@@ -19,6 +19,7 @@ mod remotes;
 pub(crate) mod render_failure;
 mod select;
 mod statuses;
+mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -45,8 +45,8 @@ impl<'a> AppRemotes<'a> {
     }
 
     /// `tree` with what its render failed for want of, whose repositories the project has to allow, and the places of
-    /// that; `None` where it failed otherwise, or was given it. At revisions that were deployed before, bases are at the
-    /// commits that were deployed then: a newer one comes with the next commit.
+    /// that; `None` where it failed otherwise, or was given it. At revisions that were deployed before, bases are at
+    /// the commits that were deployed then: a newer one comes with the next commit.
     pub(super) async fn add(
         &mut self,
         error: &RenderError,

@@ -57,8 +57,8 @@ pub async fn read_tree(
     }
 }
 
-/// Fetches what is `wanted` into `repositories`, with the reason for what can't be had. GitHub's API has the repositories
-/// of `host`.
+/// Fetches what is `wanted` into `repositories`, with the reason for what can't be had. GitHub's API has the
+/// repositories of `host`.
 pub async fn fetch_wanted(wanted: Wanted, repositories: &mut Repositories, checkouts: &Checkouts, host: &str) {
     let charts = checkouts.charts();
     let fetch = async |(chart, revision): ChartRevision| {

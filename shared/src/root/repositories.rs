@@ -176,8 +176,8 @@ impl Repositories {
         Ok(!named.is_empty())
     }
 
-    /// Renders the source of `app` from `tree` without a cluster; charts and remote bases that it needs are added to a copy
-    /// of the tree, where its project permits their repositories.
+    /// Renders the source of `app` from `tree` without a cluster; charts and remote bases that it needs are added to a
+    /// copy of the tree, where its project permits their repositories.
     pub fn render_offline(
         &self,
         tree: &Tree,

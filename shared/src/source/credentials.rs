@@ -30,7 +30,8 @@ pub enum CredentialsError {
     /// The text is no list.
     #[error(
         "secret `{0}` holds no credentials of repositories: expected a JSON list of objects with the keys of \
-         repository Secrets (`url`, `username`, `password` …), and `\"secret-type\": \"repo-creds\"` for all below a URL"
+         repository Secrets (`url`, `username`, `password` …), and `\"secret-type\": \"repo-creds\"` for all below a \
+         URL"
     )]
     Form(String),
     /// One of them can't be used.

@@ -1,5 +1,5 @@
-//! Requests what URLs serve that teams write: redirects are followed within bounds, nothing is asked of a local address,
-//! and no credential goes to another host.
+//! Requests what URLs serve that teams write: redirects are followed within bounds, nothing is asked of a local
+//! address, and no credential goes to another host.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

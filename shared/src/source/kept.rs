@@ -1,5 +1,5 @@
-//! Keeps what never changes while the function is warm: archives of charts by their versions, packs by their commits. What
-//! was fetched once is used again without a request.
+//! Keeps what never changes while the function is warm: archives of charts by their versions, packs by their commits.
+//! What was fetched once is used again without a request.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
