@@ -236,7 +236,7 @@ mod tests {
 
     use super::*;
 
-    fn secret(kind: &str, data: Value) -> Result<RepositorySecret, AppError> {
+    fn secret(kind: &str, data: &Value) -> Result<RepositorySecret, AppError> {
         let object = json!({"apiVersion": "v1", "kind": "Secret", "stringData": data,
             "metadata": {"name": "s", "labels": {SECRET_TYPE: kind}}});
         RepositorySecret::from_object(&Object::from_value(object).unwrap())
@@ -249,7 +249,7 @@ mod tests {
     }
 
     fn of(kind: &str, url: &str, token: &str, project: &str) -> RepositorySecret {
-        secret(kind, json!({"url": url, "bearerToken": token, "project": project})).unwrap()
+        secret(kind, &json!({"url": url, "bearerToken": token, "project": project})).unwrap()
     }
 
     #[test]
@@ -293,7 +293,7 @@ mod tests {
             of("repo-creds", "https://h.example/team/secret", "theirs", "payments"),
             of("repository", "https://h.example/team/web", "web", ""),
             of("repository", "https://h.example/team/web", "scoped", "shop"),
-            secret("repository", json!({"url": "https://h.example/team/api", "name": "api"})).unwrap(),
+            secret("repository", &json!({"url": "https://h.example/team/api", "name": "api"})).unwrap(),
         ];
         for (url, project, expected) in [
             ("https://h.example/other", "default", "host"),
@@ -337,24 +337,25 @@ mod tests {
             (json!({"url": "https://h", "bearerToken": "canary\nX: y"}), "no header"),
             (json!({"url": "https://h", "tlsClientCertData": "canary"}), "go together"),
         ] {
-            let error = secret("repository", data).unwrap_err().to_string();
+            let error = secret("repository", &data).unwrap_err().to_string();
             assert!(error.contains(part) && !error.contains("canary"), "{error}");
         }
-        let refused = |data| secret("repository", data).unwrap().refused.unwrap_or_default();
+        let refused = |data: Value| secret("repository", &data).unwrap().refused.unwrap_or_default();
         for key in ["insecure", "insecureOCIForceHttp", "proxy"] {
             let told = refused(json!({"url": "https://h", key: "true"}));
             assert!(told.contains(&format!("`{key}`")) && told.contains("not obeyed"), "{told}");
         }
         assert_eq!(refused(json!({"url": "https://h", "insecure": "false"})), "");
-        let ssh = secret("repository", json!({"url": "git@h:a/b", "sshPrivateKey": "canary"})).unwrap();
+        let ssh = secret("repository", &json!({"url": "git@h:a/b", "sshPrivateKey": "canary"})).unwrap();
         assert_eq!((ssh.unused, ssh.authorization().is_none()), (Some("sshPrivateKey"), true));
-        let shown = format!("{:?}", secret("repository", json!({"url": "https://h", "password": "canary"})).unwrap());
+        let shown = format!("{:?}", secret("repository", &json!({"url": "https://h", "password": "canary"})).unwrap());
         assert!(!shown.contains("canary") && !shown.contains("Y2FuYXJ5"), "{shown}");
     }
 
     #[test]
     fn a_user_and_a_password_are_basic() {
-        let header = |data| secret("repository", data).unwrap().authorization().unwrap().expose_secret().to_owned();
+        let header =
+            |data: Value| secret("repository", &data).unwrap().authorization().unwrap().expose_secret().to_owned();
         let both = header(json!({"url": "https://h", "username": "u", "password": "p\n"}));
         assert_eq!(both, "Basic dTpw");
         let token = header(json!({"url": "https://h", "password": "p"}));
