@@ -24,6 +24,7 @@ pub(crate) fn job(place: &Place, revision: &str, objects: Vec<Object>) -> SyncRe
     policy.retry.limit = 0;
     SyncRequest {
         first_deployed_at: None,
+        listings: None,
         charts: slipway::reconcile::notes::ChartDigests::default(),
         owner: AppOwner {
             key: place.key.clone(),

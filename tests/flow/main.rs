@@ -29,6 +29,7 @@ mod namespace;
 mod outage;
 mod project;
 mod promises;
+mod pull_requests;
 mod reach;
 mod report;
 mod retry;

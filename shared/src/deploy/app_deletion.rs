@@ -14,16 +14,17 @@ use slipway_cluster::state::{self, AppKey, StoredState};
 use slipway_gitops::identity::STATE_NAMESPACE;
 
 use super::prepare::{self, PrepareError};
+use super::pull_requests::{self, PullRequestError};
 use crate::app::{Projects, skip};
 use crate::clusters::ConnectedCluster;
 use crate::error::{Class, Failure, chain};
 use crate::notify::report::{self, AppSyncStatus};
-use crate::reconcile::notes::{ApplicationSummary, Note as _, ReportedDeletionError};
+use crate::reconcile::notes::{ApplicationSummary, Note as _, RecordedListings, ReportedDeletionError};
 use crate::reconcile::session::{self, Opened, Session, SessionError};
 use crate::reconcile::status;
 use crate::reconcile::sync::delete::{self, Approval, DeletionRequest};
 use crate::reconcile::sync::{Deadlines, SyncOutcome, SyncRequest};
-use crate::root::{self, ResolvedApplication, Root};
+use crate::root::{self, ResolvedApplication, Root, Then};
 use crate::services::Services;
 
 /// An application with a state in a cluster and no manifest in the root.
@@ -57,6 +58,8 @@ enum RemovedApplicationError {
     Missing { app: String, sha: String },
     #[error("nothing is deleted: {0} may declare it now, and can't be read yet")]
     Unread(String),
+    #[error("nothing is deleted")]
+    PullRequest(#[from] PullRequestError),
     #[error(transparent)]
     Job(#[from] PrepareError),
 }
@@ -65,6 +68,7 @@ impl RemovedApplicationError {
     fn is_retryable(&self) -> bool {
         match self {
             Self::Root { source, .. } => source.class == Class::Retryable,
+            Self::PullRequest(error) => error.is_retryable(),
             Self::Job(error) => error.is_retryable(),
             Self::Missing { .. } | Self::Unread(_) | Self::Unsigned { .. } => false,
         }
@@ -140,16 +144,23 @@ pub async fn delete_application(
         );
         return None;
     };
-    let member = if recorded.state.is_unsigned {
-        let app = format!("{}/{}", key.namespace, key.name);
-        Err(RemovedApplicationError::Unsigned { app, name: key.object_name() })
-    } else {
-        recorded_application(engine, projects, key, sha, unread).await
+    let listed = RecordedListings::of(&recorded.state).map(|recorded| recorded.0);
+    let work = async {
+        if recorded.state.is_unsigned {
+            let app = format!("{}/{}", key.namespace, key.name);
+            return Err(RemovedApplicationError::Unsigned { app, name: key.object_name() });
+        }
+        let then = Then { projects: Some(projects), listings: listed.as_ref() };
+        let member = Box::pin(recorded_application(engine, then, key, &sha, unread)).await?;
+        let is_closed = match &listed {
+            Some(listed) => {
+                Box::pin(pull_requests::went_with_pull_request(engine, projects, key, (&sha, listed))).await?
+            }
+            None => false,
+        };
+        Box::pin(delete_removed(engine, (&member, is_closed), &recorded, destination, holder, times)).await
     };
-    let outcome = match member {
-        Ok(member) => delete_removed(engine, &member, &recorded, destination, holder, times).await,
-        Err(error) => Err(error),
-    };
+    let outcome = Box::pin(work).await;
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(error @ RemovedApplicationError::Unread(_)) => {
@@ -204,22 +215,22 @@ async fn is_news(cluster: &Cluster, key: &AppKey, holder: &str, reason: &str) ->
 /// be read then: it may have gone there.
 async fn recorded_application(
     engine: &Services,
-    projects: &Projects,
+    then: Then<'_>,
     key: &AppKey,
-    sha: String,
+    sha: &str,
     unread: &BTreeSet<String>,
 ) -> Result<ResolvedApplication, RemovedApplicationError> {
     let checkouts = engine.checkouts();
-    let root = match root::load_at(&engine.root, &checkouts, &sha, Some(projects)).await {
+    let root = match root::load_at(&engine.root, &checkouts, sha, then).await {
         Ok(root) => root,
-        Err(source) => return Err(RemovedApplicationError::Root { sha, source }),
+        Err(source) => return Err(RemovedApplicationError::Root { sha: sha.to_owned(), source }),
     };
     if let Some(part) = unread.difference(&root.unread).next() {
         return Err(RemovedApplicationError::Unread(part.clone()));
     }
     let is_it = |member: &ResolvedApplication| member.identity() == (key.namespace.clone(), key.name.clone());
     let app = format!("{}/{}", key.namespace, key.name);
-    root.members.into_iter().find(is_it).ok_or(RemovedApplicationError::Missing { app, sha })
+    root.members.into_iter().find(is_it).ok_or(RemovedApplicationError::Missing { app, sha: sha.to_owned() })
 }
 
 /// The message for an application that its ApplicationSet makes no longer, and may not delete.
@@ -241,9 +252,10 @@ fn untouched(AppKey { namespace, name, .. }: &AppKey) -> String {
     )
 }
 
+/// Whoever closed the pull request that `member` was for approved of its deletion.
 async fn delete_removed(
     engine: &Services,
-    member: &ResolvedApplication,
+    (member, is_closed): (&ResolvedApplication, bool),
     recorded: &StoredState,
     destination: &ConnectedCluster,
     holder: &str,
@@ -266,6 +278,8 @@ async fn delete_removed(
         Approval::Never(untouched(&recorded.app))
     } else if member.is_kept {
         Approval::Never(kept(&recorded.app))
+    } else if is_closed {
+        Approval::Asked
     } else {
         Approval::Plan(request.policy.prune_approved.clone())
     };

@@ -373,6 +373,7 @@ pub async fn prepare(
         checks: member.checks(),
         subscriptions,
         first_deployed_at: first,
+        listings: member.listings.clone(),
         charts,
         application: about,
     })
@@ -410,6 +411,7 @@ pub fn for_deletion(
         resume_operation: None,
         source_types: state.status.source_types.clone(),
         first_deployed_at: None,
+        listings: None,
         charts: ChartDigests::default(),
         permit: member.map_or_else(ProjectPermissions::allow_all, |member| member.permit.clone()),
         subscriptions: Subscriptions::default(),

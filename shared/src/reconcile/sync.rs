@@ -48,6 +48,7 @@ use crate::notify::reporter::Reporter;
 use crate::notify::subscribe::Subscriptions;
 use crate::reconcile::notes::ChartDigests;
 use crate::reconcile::session::{LEASE_DURATION, Opened, Session};
+use crate::root::listings::Listings;
 use crate::time;
 use dependencies::Dependencies;
 use executor::SyncExecutor;
@@ -226,6 +227,8 @@ pub struct SyncRequest {
     pub source_types: SourceTypes,
     /// The time of the first deployment, as the charts were rendered with it.
     pub first_deployed_at: Option<Timestamp>,
+    /// What GitHub listed for the ApplicationSet that makes the Application.
+    pub listings: Option<Arc<Listings>>,
     /// The digests of the charts of Helm repositories that the objects are rendered from.
     pub charts: ChartDigests,
     /// Permissions of the project.

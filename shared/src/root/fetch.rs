@@ -6,7 +6,8 @@ use std::sync::Arc;
 use futures::{StreamExt as _, stream};
 use slipway_budget::Budget;
 
-use super::repositories::{ChartRevision, Repositories, RepositoryRevision, Unavailable};
+use super::listings;
+use super::repositories::{ChartRevision, Repositories, RepositoryRevision, Unavailable, Unlisted};
 use super::tree::{self, ApplicationTree, TreeOptions};
 use crate::app::Application;
 use crate::error::chain;
@@ -17,6 +18,8 @@ use crate::source::{Checkouts, Location};
 
 /// Times that something is missing: each Application may be in another repository than the one that declares it.
 const MAX_ROUNDS: usize = 16;
+/// Lists that GitHub is asked for by one reading: some tenths of what its rate limit allows in an hour.
+const MAX_LISTINGS: usize = 2_000;
 /// Repositories that are fetched at a time.
 const CONCURRENCY: usize = 8;
 
@@ -32,20 +35,36 @@ pub struct Fetch<'a> {
 }
 
 /// Reads the tree of `places` from `repositories`; what is missing there is added to them, where there is somewhere to
-/// `fetch` it from. A repository that can't be fetched makes the tree incomplete; the error is one of the system.
+/// `fetch` it from. What can't be fetched or listed makes the tree incomplete; the error is one of the system.
 pub async fn read_tree(
     places: &[Application],
     repositories: &mut Repositories,
     options: &TreeOptions,
     fetch: Option<Fetch<'_>>,
 ) -> Result<ApplicationTree, RenderError> {
-    let mut round = 1;
+    let (mut round, mut listed) = (1, 0_usize);
     let limits = fetch.map(|fetch| fetch.checkouts.memory()).unwrap_or_default().render();
     loop {
         let (places, given, options) = (places.to_vec(), repositories.clone(), options.clone());
         let work = move |budget: &Budget| Ok(tree::read(&places, &given, &options, budget));
         let tree = render::in_background(limits, work).await?;
-        let Some(fetch) = fetch.filter(|_| !tree.missing.is_empty() && round < MAX_ROUNDS) else { return Ok(tree) };
+        let is_missing = !tree.missing.is_empty() || !tree.unlisted.is_empty();
+        let Some(fetch) = fetch.filter(|_| is_missing && round < MAX_ROUNDS) else { return Ok(tree) };
+        listed = listed.saturating_add(tree.unlisted.len());
+        let mut listing = stream::iter(tree.unlisted)
+            .map(async |need| {
+                let answer = if listed > MAX_LISTINGS {
+                    let reason = format!("more than {MAX_LISTINGS} lists of GitHub are asked for");
+                    Err(Unlisted { reason: Unavailable::Failed(reason), is_retryable: false })
+                } else {
+                    Box::pin(listings::list(fetch.checkouts.github(), fetch.host, &need)).await
+                };
+                (need, answer)
+            })
+            .buffer_unordered(CONCURRENCY);
+        while let Some((need, answer)) = listing.next().await {
+            repositories.insert_listing(need, answer);
+        }
         let mut fetching = stream::iter(tree.missing).map(|wanted| fetch.one(wanted)).buffer_unordered(CONCURRENCY);
         while let Some((wanted, fetched)) = fetching.next().await {
             repositories.insert(wanted, fetched);

@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use slipway_appset::Need;
 use slipway_manifest::Tree;
 
+use super::listings::Listing;
 use crate::app::project::Denied;
 use crate::app::{Application, ProjectPermissions, Source};
 use crate::render::{self, Context, MissingChart, RenderError, Rendered};
@@ -25,13 +27,15 @@ pub type FetchedChart = (String, Arc<ChartFiles>);
 /// Renders in a row that each need charts, before it is given up.
 const MAX_ROUNDS: usize = 100;
 
-/// The files of repositories at revisions, and charts.
+/// The files of repositories at revisions, charts, and what GitHub lists.
 #[derive(Debug, Clone, Default)]
 pub struct Repositories {
+    host: String,
     own: BTreeSet<RepoUrl>,
     local: Option<Arc<Checkout>>,
     fetched: BTreeMap<RepositoryRevision, Result<Arc<Checkout>, Unavailable>>,
     charts: BTreeMap<ChartRevision, Result<FetchedChart, ChartError>>,
+    listings: BTreeMap<Need, Result<Listing, Unlisted>>,
 }
 
 /// Why a source could not be rendered from what is at hand.
@@ -54,6 +58,15 @@ pub enum Unavailable {
     Unsupported(String),
     /// The fetch failed.
     Failed(String),
+}
+
+/// Why GitHub's list can't be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unlisted {
+    /// The reason.
+    pub reason: Unavailable,
+    /// Whether it may be had later.
+    pub is_retryable: bool,
 }
 
 /// Whether a source's files are at hand.
@@ -81,6 +94,37 @@ impl Repositories {
     /// Adds a chart that was fetched, or why it can't be.
     pub fn insert_chart(&mut self, wanted: ChartRevision, fetched: Result<FetchedChart, ChartError>) {
         self.charts.insert(wanted, fetched);
+    }
+
+    /// None yet, of GitHub at `host`.
+    pub fn of_host(host: &str) -> Self {
+        Self { host: host.to_owned(), ..Self::default() }
+    }
+
+    /// GitHub's host in URLs of repositories.
+    pub fn host(&self) -> &str {
+        if self.host.is_empty() { "github.com" } else { &self.host }
+    }
+
+    /// Adds what GitHub listed, or why it can't be had.
+    pub fn insert_listing(&mut self, need: Need, listed: Result<Listing, Unlisted>) {
+        self.listings.insert(need, listed);
+    }
+
+    /// What GitHub listed for `need`; `None` where it was not asked yet.
+    pub fn listing(&self, need: &Need) -> Option<&Result<Listing, Unlisted>> {
+        self.listings.get(need)
+    }
+
+    /// What GitHub did not list and may list later, each with the reason.
+    pub fn unlisted(&self) -> BTreeMap<Need, String> {
+        let retryable = |(need, listed): (&Need, &Result<Listing, Unlisted>)| match listed {
+            Err(Unlisted { reason: Unavailable::Failed(reason), is_retryable: true }) => {
+                Some((need.clone(), reason.clone()))
+            }
+            _ => None,
+        };
+        self.listings.iter().filter_map(retryable).collect()
     }
 
     /// The chart that `source` names.

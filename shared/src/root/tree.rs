@@ -14,12 +14,15 @@ mod expand;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use slipway_appset::Need;
 use slipway_budget::Budget;
 use slipway_manifest::Object;
 
 use super::declared::{DeclaredIn, Problem};
+use super::listings::Listings;
 use super::mentions::{self, Mentions};
 use super::repositories::{Availability, Repositories, RepositoryRevision};
 use super::settings::{BUILD_OPTIONS, add_settings, build_options, is_argo_cd, is_in_cluster, may_write};
@@ -68,6 +71,8 @@ pub struct TreeApplication {
     pub is_assumed: bool,
     /// Whether the `applicationsSync` of the set that makes it forbids to delete it.
     pub is_kept: bool,
+    /// What GitHub listed for the set that makes it, where that was asked.
+    pub listings: Option<Arc<Listings>>,
     object: Object,
 }
 
@@ -121,6 +126,10 @@ pub struct ApplicationTree {
     pub unread: BTreeSet<String>,
     /// Repositories that are needed to read on.
     pub missing: BTreeSet<RepositoryRevision>,
+    /// What GitHub has to list to read on.
+    pub unlisted: BTreeSet<Need>,
+    /// What GitHub listed.
+    pub looked_at: BTreeSet<Need>,
     /// Why places can't be read.
     pub unread_places: Vec<String>,
     /// The commits that were read.
@@ -158,10 +167,11 @@ struct Held {
 }
 
 /// What an ApplicationSet says of the Applications that it makes.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Made {
     is_assumed: bool,
     is_kept: bool,
+    listings: Option<Arc<Listings>>,
 }
 
 /// An ApplicationSet that counts.
@@ -383,11 +393,12 @@ impl<'a> Loader<'a> {
     }
 
     fn add_application(&mut self, object: Object, declared: DeclaredIn, parent: Option<usize>, made: Made) {
-        let Made { is_assumed, is_kept } = made;
+        let Made { is_assumed, is_kept, listings } = made;
         let identity = app::identity(&object);
         let new = |object: Object, declared| {
             let app = Application::from_object(&object);
-            TreeApplication { identity: identity.clone(), app, declared, parent, is_assumed, is_kept, object }
+            let identity = identity.clone();
+            TreeApplication { identity, app, declared, parent, is_assumed, is_kept, listings, object }
         };
         if let Some(first) = self.known.get(&identity).and_then(|at| self.tree.applications.get(*at)) {
             if !self.is_same(&first.object, &object) {
@@ -445,12 +456,8 @@ impl<'a> Loader<'a> {
         if self.held.is_empty() {
             return false;
         }
-        let found = app::find(&self.order);
+        let projects = self.projects(if open { self.options.undeclared } else { Undeclared::Denied });
         let clusters = self.clusters.clone();
-        let undeclared = if open { self.options.undeclared } else { Undeclared::Denied };
-        let mut settings = found.settings;
-        settings.control_namespace = Some(self.control);
-        let projects = Projects::new(found.projects, settings).with_undeclared(undeclared);
         let mut permits: BTreeMap<usize, ProjectPermissions> = BTreeMap::new();
         let mut progress = false;
         for held in std::mem::take(&mut self.held) {
@@ -472,6 +479,14 @@ impl<'a> Loader<'a> {
             }
         }
         progress
+    }
+
+    /// The projects that count by now.
+    fn projects(&self, undeclared: Undeclared) -> Projects {
+        let found = app::find(&self.order);
+        let mut settings = found.settings;
+        settings.control_namespace = Some(self.control);
+        Projects::new(found.projects, settings).with_undeclared(undeclared)
     }
 
     fn refuse(&mut self, held: &Held, denied: &Denied) {

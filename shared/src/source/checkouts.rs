@@ -63,6 +63,11 @@ impl Checkouts {
         Self { charts, ..self }
     }
 
+    /// GitHub's API.
+    pub fn github(&self) -> &GitHub {
+        &self.github
+    }
+
     /// The charts.
     pub fn charts(&self) -> &Charts {
         &self.charts

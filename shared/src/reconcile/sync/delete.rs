@@ -46,7 +46,8 @@ pub struct DeletionRequest {
 /// Who approves a deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Approval {
-    /// A person who was asked: covers everything except objects with `Delete=confirm`.
+    /// A person who was asked, or closed the pull request that the application was for: covers everything except
+    /// objects with `Delete=confirm`.
     Asked,
     /// The digest of exactly this plan approves it.
     Plan(Option<String>),

@@ -20,7 +20,7 @@ use super::{Continuation, OperationKind, SyncError, SyncOperation, SyncOutcome, 
 use crate::error::chain;
 use crate::notify::report::{self, AppSyncStatus};
 use crate::notify::reporter::LastNotification;
-use crate::reconcile::notes::{ApplicationSummary, FailedInOutage, FirstDeployedAt, Note as _};
+use crate::reconcile::notes::{ApplicationSummary, FailedInOutage, FirstDeployedAt, Note as _, RecordedListings};
 use crate::reconcile::status::{self, Observed};
 
 /// Rescheduled health checks of one deployment: with their growing delays they cover about an hour.
@@ -337,6 +337,9 @@ impl SyncExecutor<'_> {
         self.state.lease_transitions = self.transitions;
         ApplicationSummary(self.request.application.clone()).keep(&mut self.state);
         self.request.charts.keep_or_forget(&mut self.state);
+        if self.request.policy.operation.is_compared() {
+            RecordedListings::keep_or_forget(self.request.listings.as_deref(), &mut self.state);
+        }
         if let Some(first) = self.request.first_deployed_at {
             FirstDeployedAt(first).keep(&mut self.state);
         }
