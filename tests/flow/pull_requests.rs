@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use slipway_sandbox::faults::Failure;
 use slipway_sandbox::forge::{Change, Repository};
+use slipway_tests::GitHub;
 
 use crate::world::Flow;
 
@@ -35,7 +36,7 @@ struct Web {
 
 impl Web {
     async fn start(generator: &Value) -> Self {
-        let mut flow = Flow::deployed().await;
+        let flow = Flow::deployed().await;
         let folder = tempfile::tempdir().unwrap();
         let repository = flow.sandbox.forge.create("acme", "web", folder.path()).unwrap();
         let mut web = Self { repository, _folder: folder, flow };
@@ -80,6 +81,13 @@ impl Web {
         self.flow.sandbox.cluster.get(&path).map_or(Value::Null, |found| found["data"]["a"].clone())
     }
 
+    /// Holds every request that GitHub got and every answer to GitHub's own description.
+    fn check_github(&self) {
+        let Some(github) = GitHub::load() else { return };
+        let seen = github.check(&self.flow.sandbox.forge.exchanges()).unwrap_or_else(|error| panic!("{error:#}"));
+        assert!(seen.iter().any(|operation| operation.contains("/pulls")), "{seen:?}");
+    }
+
     /// The next lists of pull requests are answered by this.
     fn answer(&self, status: StatusCode, body: Value, headers: Vec<(&'static str, String)>) {
         let path_contains = "/acme/web/pulls?".to_owned();
@@ -120,6 +128,7 @@ async fn a_pull_request_has_its_preview_until_it_is_closed() {
     assert_eq!((web.value(labelled), web.value(plain)), (Value::Null, json!("3")), "{:?}", web.flow.messages());
     assert!(web.flow.state(&format!("pr-{labelled}")).await.is_none());
     assert!(!web.flow.messages().join("\n").contains("approval"), "{:?}", web.flow.messages());
+    web.check_github();
 }
 
 /// The schedule makes up for an event that was lost.
@@ -206,4 +215,5 @@ async fn repositories_of_an_organization_are_deployed() {
     assert!(web.flow.sandbox.cluster.get(&path("main")).is_some(), "{:?}", web.flow.messages());
     assert!(web.flow.sandbox.cluster.get(&path("change")).is_none());
     assert!(web.flow.state("gitops-main").await.is_none());
+    web.check_github();
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::objects::Oid;
@@ -24,6 +25,8 @@ pub struct PullRequest {
     pub labels: Vec<String>,
     /// Whether it is open.
     pub is_open: bool,
+    /// When it was changed last.
+    pub changed_at: Timestamp,
 }
 
 impl Forge {
@@ -41,6 +44,7 @@ impl Forge {
                 target: repository.default_branch.clone(),
                 labels: labels.iter().map(|label| (*label).to_owned()).collect(),
                 is_open: true,
+                changed_at: self.state.now(),
             });
             number
         };
@@ -60,6 +64,7 @@ impl Forge {
         let mut pulls = all.get_mut(&repository.full_name()).into_iter().flatten();
         if let Some(pull) = pulls.find(|pull| pull.number == number) {
             change(pull);
+            pull.changed_at = self.state.now();
         }
         drop(all);
         self.tell(repository, number, action)
@@ -97,16 +102,16 @@ pub(super) fn simple(state: &State, repository: &Repository, pull: &PullRequest)
     let api = format!("{base}/repos/{full}");
     let web = format!("https://github.com/{full}/pull/{number}");
     let user = shape::user(base, "dana");
-    let time = shape::time(state.now());
+    let time = shape::time(pull.changed_at);
     let closed = (!pull.is_open).then_some(&time);
     let side = |branch: &str| -> io::Result<Value> {
         let sha = repository.branch(branch)?.unwrap_or(Oid::ZERO).to_string();
         Ok(json!({"label": format!("{}:{branch}", repository.owner), "ref": branch, "sha": sha, "user": user,
-            "repo": shape::repository(base, repository, state.now())}))
+            "repo": shape::repository(base, repository, pull.changed_at)}))
     };
     let label = |name: &String| {
         json!({"id": shape::number(name), "node_id": shape::node_id("LA", name), "url": format!("{api}/labels/{name}"),
-            "name": name, "description": null, "color": "ededed", "default": false})
+            "name": name, "description": "", "color": "ededed", "default": false})
     };
     let links = [
         ("self", format!("{api}/pulls/{number}")),

@@ -211,28 +211,6 @@ fn get(state: &State, repository: &Repository, request: &Request, rest: &[&str])
             let oid = repository.objects().reference(&name)?.ok_or(Refusal::NotFound)?;
             ok(&reference(base, repository, &name, oid))
         }
-        ["branches"] => {
-            let mut listed = Vec::new();
-            for (name, oid) in repository.objects().references()? {
-                if let Some(name) = name.strip_prefix("refs/heads/") {
-                    listed.push(short_branch(state, repository, name, oid));
-                }
-            }
-            Ok(page(request, listed))
-        }
-        ["pulls"] => {
-            let open = state.open_pulls(repository);
-            let listed: io::Result<_> = open.iter().map(|pull| pulls::simple(state, repository, pull)).collect();
-            Ok(page(request, listed?))
-        }
-        ["pulls", number] => {
-            let number = number.parse().map_err(|_| Refusal::NotFound)?;
-            ok(&pulls::full(state, repository, &state.pull(repository, number).ok_or(Refusal::NotFound)?)?)
-        }
-        ["contents", path @ ..] => {
-            let head = repository.resolve(request.query("ref").unwrap_or("HEAD"))?.ok_or(Refusal::NotFound)?;
-            ok(&contents(state, repository, head, &path.join("/"))?)
-        }
         ["branches", name @ ..] if !name.is_empty() => {
             let name = name.join("/");
             let not_found = || Refusal::Status(StatusCode::NOT_FOUND, "Branch not found".into());
@@ -268,6 +246,36 @@ fn get(state: &State, repository: &Repository, request: &Request, rest: &[&str])
             let (old, new) =
                 (resolve(repository, old).map_err(not_found)?, resolve(repository, new).map_err(not_found)?);
             ok(&compare(state, repository, &span, old, new)?)
+        }
+        _ => listed(state, repository, request, rest),
+    }
+}
+
+/// What generators of ApplicationSets look at: branches, pull requests, paths.
+fn listed(state: &State, repository: &Repository, request: &Request, rest: &[&str]) -> Answer {
+    let ok = |value: &Value| Ok(Response::json(StatusCode::OK, value));
+    match rest {
+        ["branches"] => {
+            let mut listed = Vec::new();
+            for (name, oid) in repository.objects().references()? {
+                if let Some(name) = name.strip_prefix("refs/heads/") {
+                    listed.push(short_branch(state, repository, name, oid));
+                }
+            }
+            Ok(page(request, listed))
+        }
+        ["pulls"] => {
+            let open = state.open_pulls(repository);
+            let listed: io::Result<_> = open.iter().map(|pull| pulls::simple(state, repository, pull)).collect();
+            Ok(page(request, listed?))
+        }
+        ["pulls", number] => {
+            let number = number.parse().map_err(|_| Refusal::NotFound)?;
+            ok(&pulls::full(state, repository, &state.pull(repository, number).ok_or(Refusal::NotFound)?)?)
+        }
+        ["contents", path @ ..] => {
+            let head = repository.resolve(request.query("ref").unwrap_or("HEAD"))?.ok_or(Refusal::NotFound)?;
+            ok(&contents(state, repository, head, &path.join("/"))?)
         }
         _ => Err(Refusal::NotFound),
     }
