@@ -7,9 +7,11 @@ pub mod environments;
 pub mod fetch;
 pub mod listings;
 mod mentions;
+mod order;
 mod own_objects;
 pub mod places;
 pub mod repositories;
+pub mod rolling;
 mod sets;
 mod settings;
 pub mod tracked;
@@ -28,7 +30,7 @@ use slipway_gitops::health::Checks;
 use slipway_gitops::normalize::{NormalizeError, Normalizer};
 use slipway_gitops::sync_status::{COMPARE_OPTIONS, CompareOptions};
 
-use crate::app::depends::{self, DependsError};
+use crate::app::depends::DependsError;
 use crate::app::{self, Application, ClusterSecret, ProjectPermissions, Projects};
 use crate::error::{Class, Failure, chain};
 use crate::notify::subscribe;
@@ -65,6 +67,10 @@ pub struct ResolvedApplication {
     pub is_kept: bool,
     /// What GitHub listed for the ApplicationSet that makes it, where that was asked.
     pub listings: Option<Arc<Listings>>,
+    /// Namespace and name of the Application that declares it, or its ApplicationSet; none where a place does.
+    pub parent: Option<(String, String)>,
+    /// Whether an ApplicationSet makes it.
+    pub is_made_by_set: bool,
 }
 
 /// An Application of the same root that others depend on.
@@ -175,12 +181,7 @@ pub async fn load(root: &RootPlaces, checkouts: &Checkouts) -> Result<Root, Fail
 
 /// Like [`load`], with the commit `sha` of the first place's repository wherever the tree names its branch, and with
 /// what is given of the time of that commit.
-pub async fn load_at(
-    root: &RootPlaces,
-    checkouts: &Checkouts,
-    sha: &str,
-    then: Then<'_>,
-) -> Result<Root, Failure> {
+pub async fn load_at(root: &RootPlaces, checkouts: &Checkouts, sha: &str, then: Then<'_>) -> Result<Root, Failure> {
     let RootPlaces { location, places, options } = root;
     let checkout = checkouts.get(&location.url.repo, sha).await;
     let checkout = checkout.map_err(|error| Failure::of(&error, error.is_retryable()))?;
@@ -204,11 +205,12 @@ pub async fn load_at(
     }
     let mut own = own_objects::applications(&tree, places);
     problems.append(&mut own.problems);
-    let projects = if let Some(today) = then.projects { tree.projects.clone().as_of(today) } else { tree.projects.clone() };
+    let projects =
+        if let Some(today) = then.projects { tree.projects.clone().as_of(today) } else { tree.projects.clone() };
     let overrides = Arc::new(tree.manifests.overrides);
     let applications = tree.applications.iter().map(|one| one.identity.clone());
     let declared = applications.chain(own.applications.iter().map(|app| app::identity(&app.object))).collect();
-    let mut members = Vec::new();
+    let (mut members, mut placed) = (Vec::new(), Vec::new());
     let member = |app: Application, mut permit: ProjectPermissions, is_kept, listings| {
         permit.keeps_declarations = true;
         let (build, overrides, root) = (tree.build, Arc::clone(&overrides), checkout.sha.clone());
@@ -224,25 +226,36 @@ pub async fn load_at(
             depth: 0,
             is_kept,
             listings,
+            parent: None,
+            is_made_by_set: false,
         })
     };
     for app in own.applications {
         match member(app, ProjectPermissions::of_root(), false, None) {
-            Ok(member) => members.push(member),
+            Ok(member) => {
+                members.push(member);
+                placed.push(order::OF_A_PLACE);
+            }
             Err(problem) => problems.push(problem),
         }
     }
+    let identities: Vec<(String, String)> = tree.applications.iter().map(|one| one.identity.clone()).collect();
     for one in tree.applications {
+        let place = order::Place { parent: one.parent, rolls: one.rolls };
         let resolved = one.app.map_err(|error| chain(&error)).and_then(|app| {
             let permit = ProjectPermissions::of(&app, &projects, &tree.manifests.clusters);
             member(app, permit, one.is_kept, one.listings)
         });
         match resolved {
-            Ok(member) => members.push(member),
+            Ok(member) => {
+                let parent = one.parent.and_then(|at| identities.get(at).cloned());
+                members.push(ResolvedApplication { parent, is_made_by_set: one.is_made_by_set, ..member });
+                placed.push(place);
+            }
             Err(problem) => problems.push(Problem::of(problem, Some(one.declared)).to_string()),
         }
     }
-    arrange(&mut members);
+    order::arrange(&mut members, &placed, &tree.rolling, &overrides);
     let broken = tree.incomplete.into_iter().filter(|part| !part.is_missing).map(|part| part.reason);
     let missing = tree.missing.iter().map(|(url, revision)| format!("{url} at {revision} was not fetched"));
     let not_listed = tree.unlisted.iter().map(|need| format!("{} were not listed", listings::shown(need)));
@@ -261,22 +274,6 @@ pub async fn load_at(
         looked_at: tree.looked_at,
         unlisted: repositories.unlisted(),
     })
-}
-
-/// Resolves the dependencies of each application.
-fn arrange(members: &mut [ResolvedApplication]) {
-    let apps: Vec<&Application> = members.iter().map(|member| &member.app).collect();
-    let order = depends::order(&apps);
-    if order.iter().all(|before| before.as_ref().is_ok_and(|before| before.on.is_empty())) {
-        return;
-    }
-    let wanted: BTreeSet<usize> = order.iter().flatten().flat_map(|before| before.on.iter().copied()).collect();
-    let others = wanted.into_iter().filter_map(|at| Some((at, Arc::new(members.get(at)?.as_dependency()))));
-    let others: BTreeMap<usize, Arc<Dependency>> = others.collect();
-    for (member, before) in members.iter_mut().zip(order) {
-        member.depth = before.as_ref().map_or(0, |before| before.depth);
-        member.after = before.map(|before| before.on.iter().filter_map(|at| others.get(at).cloned()).collect());
-    }
 }
 
 /// The time since the first call.

@@ -25,6 +25,7 @@ pub(crate) fn job(place: &Place, revision: &str, objects: Vec<Object>) -> SyncRe
     SyncRequest {
         first_deployed_at: None,
         listings: None,
+        declared: Vec::new(),
         charts: slipway::reconcile::notes::ChartDigests::default(),
         owner: AppOwner {
             key: place.key.clone(),

@@ -13,6 +13,7 @@ use slipway_cluster::Cluster;
 use slipway_cluster::state::{self, AppKey, StoredState};
 use slipway_gitops::identity::STATE_NAMESPACE;
 
+use super::children::Parents;
 use super::prepare::{self, PrepareError};
 use super::pull_requests::{self, PullRequestError};
 use crate::app::{Projects, skip};
@@ -35,6 +36,7 @@ pub struct RemovedApplication {
     pub destination: ConnectedCluster,
     /// What can't be read of the root: [`Root::unread`].
     unread: Arc<BTreeSet<String>>,
+    parents: Arc<Parents>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +86,7 @@ pub async fn find(engine: &Services, root: &Root) -> Vec<RemovedApplication> {
         return Vec::new();
     }
     let own = engine.root.location.to_string();
-    let unread = Arc::new(root.unread.clone());
+    let (unread, parents) = (Arc::new(root.unread.clone()), Arc::new(Parents::of(root)));
     let mut removed = Vec::new();
     for destination in engine.clusters.all().await {
         let listed = match &destination {
@@ -98,8 +100,8 @@ pub async fn find(engine: &Services, root: &Root) -> Vec<RemovedApplication> {
                 };
                 let gone = keys.into_iter().filter(is_gone);
                 removed.extend(gone.map(|key| {
-                    let (destination, unread) = (destination.clone(), Arc::clone(&unread));
-                    RemovedApplication { key, destination, unread }
+                    let (unread, parents) = (Arc::clone(&unread), Arc::clone(&parents));
+                    RemovedApplication { key, destination: destination.clone(), unread, parents }
                 }));
             }
             (_, listed) => {
@@ -120,7 +122,7 @@ pub async fn delete_application(
     holder: &str,
     times: Deadlines,
 ) -> Option<SyncOutcome> {
-    let RemovedApplication { key, destination, unread } = removed;
+    let RemovedApplication { key, destination, unread, parents } = removed;
     let recorded = match state::read(&destination.cluster, key).await {
         Ok(recorded) => recorded?,
         Err(error) => {
@@ -151,14 +153,19 @@ pub async fn delete_application(
             return Err(RemovedApplicationError::Unsigned { app, name: key.object_name() });
         }
         let then = Then { projects: Some(projects), listings: listed.as_ref() };
-        let member = Box::pin(recorded_application(engine, then, key, &sha, unread)).await?;
+        let (member, root) = Box::pin(recorded_application(engine, then, key, &sha, unread)).await?;
         let is_closed = match &listed {
             Some(listed) => {
                 Box::pin(pull_requests::went_with_pull_request(engine, projects, key, (&sha, listed))).await?
             }
             None => false,
         };
-        Box::pin(delete_removed(engine, (&member, is_closed), &recorded, destination, holder, times)).await
+        let approval = match parents.keep(&member, &root) {
+            _ if member.is_kept => Some(Approval::Never(kept(key))),
+            Some(reason) => Some(Approval::Never(not_pruned(key, &reason))),
+            None => is_closed.then_some(Approval::Asked),
+        };
+        Box::pin(delete_removed(engine, (&member, approval), &recorded, destination, holder, times)).await
     };
     let outcome = Box::pin(work).await;
     let outcome = match outcome {
@@ -219,7 +226,7 @@ async fn recorded_application(
     key: &AppKey,
     sha: &str,
     unread: &BTreeSet<String>,
-) -> Result<ResolvedApplication, RemovedApplicationError> {
+) -> Result<(ResolvedApplication, Root), RemovedApplicationError> {
     let checkouts = engine.checkouts();
     let root = match root::load_at(&engine.root, &checkouts, sha, then).await {
         Ok(root) => root,
@@ -230,7 +237,10 @@ async fn recorded_application(
     }
     let is_it = |member: &ResolvedApplication| member.identity() == (key.namespace.clone(), key.name.clone());
     let app = format!("{}/{}", key.namespace, key.name);
-    root.members.into_iter().find(is_it).ok_or(RemovedApplicationError::Missing { app, sha: sha.to_owned() })
+    match root.members.iter().find(|member| is_it(member)).cloned() {
+        Some(member) => Ok((member, root)),
+        None => Err(RemovedApplicationError::Missing { app, sha: sha.to_owned() }),
+    }
 }
 
 /// The message for an application that its ApplicationSet makes no longer, and may not delete.
@@ -238,6 +248,14 @@ fn kept(AppKey { namespace, name, .. }: &AppKey) -> String {
     format!(
         "nothing is deleted: `applicationsSync` of its ApplicationSet forbids it; run `slipway app delete \
          {namespace}/{name}`, with `--cascade=false` to keep its objects"
+    )
+}
+
+/// The message for an application that Argo CD would not have pruned.
+fn not_pruned(AppKey { namespace, name, .. }: &AppKey, reason: &str) -> String {
+    format!(
+        "nothing is deleted: {reason}; run `slipway app delete {namespace}/{name}`, with `--cascade=false` to keep its \
+         objects"
     )
 }
 
@@ -252,10 +270,10 @@ fn untouched(AppKey { namespace, name, .. }: &AppKey) -> String {
     )
 }
 
-/// Whoever closed the pull request that `member` was for approved of its deletion.
+/// Deletes the objects of `member` as `approval` says; without one, a plan has to be approved.
 async fn delete_removed(
     engine: &Services,
-    (member, is_closed): (&ResolvedApplication, bool),
+    (member, approval): (&ResolvedApplication, Option<Approval>),
     recorded: &StoredState,
     destination: &ConnectedCluster,
     holder: &str,
@@ -274,14 +292,10 @@ async fn delete_removed(
         prepare::for_deletion(recorded, destination.clone(), Some(member))
     };
     // Argo CD's controller skips such an Application also when it is to be deleted.
-    let approval = if member.app.is_skipped {
+    let approval = if member.app.is_skipped && cascade.is_some() {
         Approval::Never(untouched(&recorded.app))
-    } else if member.is_kept {
-        Approval::Never(kept(&recorded.app))
-    } else if is_closed {
-        Approval::Asked
     } else {
-        Approval::Plan(request.policy.prune_approved.clone())
+        approval.unwrap_or_else(|| Approval::Plan(request.policy.prune_approved.clone()))
     };
     let deletion = DeletionRequest { cascade, approval };
     Ok(Box::pin(delete::delete(&request, &deletion, holder, times)).await)

@@ -5,6 +5,7 @@
 pub mod app_deletion;
 mod batch;
 mod charts;
+pub(crate) mod children;
 mod files;
 pub mod inputs;
 pub mod lookups;
@@ -19,6 +20,7 @@ mod manual;
 pub(crate) mod render_failure;
 mod select;
 mod statuses;
+mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -170,12 +172,12 @@ impl WebhookWorker {
             MessageBody::Push(push) => {
                 let what = format!("{} of {}", push.branch(), push.repo);
                 tracing::info!(what, after = push.after, delivery = push.delivery, "deploying");
-                self.run(&what, self.select(push), deadline, id).await
+                self.run(&what, Box::pin(self.select(push)), deadline, id).await
             }
             MessageBody::PullRequest(event) => {
                 let what = format!("pull request {} of {}", event.pull_request, event.repo);
                 tracing::info!(what, action = event.action, delivery = event.delivery, "deploying");
-                self.run(&what, self.select_pull_request(event), deadline, id).await
+                self.run(&what, Box::pin(self.select_pull_request(event)), deadline, id).await
             }
             MessageBody::Resume(rest) => self.resume(rest, deadline, id).await,
         };
@@ -250,7 +252,7 @@ impl WebhookWorker {
         id: &str,
     ) -> Summary {
         let until = report_deadline(deadline);
-        match tokio::time::timeout_at(until, Box::pin(select)).await {
+        match tokio::time::timeout_at(until, select).await {
             Ok(Ok(work)) => Box::pin(self.sync_applications(work, until, id)).await,
             Ok(Err(failure)) => {
                 tracing::error!(what, error = failure.message, class = ?failure.class, "failed to deploy");

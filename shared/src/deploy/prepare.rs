@@ -11,7 +11,7 @@ use sha2::Sha256;
 use slipway_budget::Budget;
 use slipway_cluster::Cluster;
 use slipway_cluster::state::{AppKey, State, StateError, StoredState};
-use slipway_gitops::annotations::{self, HookType};
+use slipway_gitops::annotations::HookType;
 use slipway_gitops::normalize::NormalizeError;
 use slipway_gitops::prune_guard::Propagation;
 use slipway_gitops::status::{Initiator, SourceTypes};
@@ -22,11 +22,13 @@ use slipway_manifest::names::{self, NameError};
 use slipway_sops::{DecryptedFiles, EncryptedFiles};
 
 use super::charts::AppCharts;
+use super::children;
 use super::files::SourceFiles;
 use super::inputs;
 use super::lookups::{self, LookupError};
+use super::summary::application_summary;
 use crate::app::project::{DECRYPT, Denied};
-use crate::app::{Application, ProjectPermissions, Source, skip};
+use crate::app::{Application, ProjectPermissions, Source};
 use crate::clusters::{ClusterError, ConnectedCluster};
 use crate::error::chain;
 use crate::notify::subscribe::Subscriptions;
@@ -44,7 +46,7 @@ use crate::source::{Checkouts, RepoUrl, SourceError};
 
 /// Argo CD's own finalizers for hooks of the deletion (argoproj/argo-cd
 /// `pkg/apis/application/v1alpha1/application_defaults.go`).
-const DELETION_HOOKS: [(HookType, &str); 2] = [
+pub(super) const DELETION_HOOKS: [(HookType, &str); 2] = [
     (HookType::PreDelete, "pre-delete-finalizer.argocd.argoproj.io"),
     (HookType::PostDelete, "post-delete-finalizer.argocd.argoproj.io"),
 ];
@@ -164,8 +166,8 @@ pub struct Render {
     pub objects: Vec<Object>,
     /// Warnings for the user.
     pub warnings: Vec<String>,
-    /// Whether declarations of Argo CD are among what the sources render to, which stay out of the cluster.
-    pub has_declarations: bool,
+    /// The declarations of Argo CD among what the sources render to, which stay out of the cluster.
+    pub declared: Vec<Object>,
     /// How the objects were rendered.
     pub source_types: SourceTypes,
     /// The time of the first deployment, where a chart could use it.
@@ -238,9 +240,8 @@ pub async fn render(
     }
     Box::pin(charts.check()).await?;
     warnings.extend(leave_out(&mut objects, &member.permit));
-    let count = objects.len();
-    objects.retain(|object| !member.permit.keeps_out(object));
-    let has_declarations = objects.len() < count;
+    let (declared, objects): (Vec<Object>, Vec<Object>) =
+        objects.into_iter().partition(|object| member.permit.keeps_out(object));
     let mut types = types.into_iter().map(|found| format!("{found:?}"));
     let source_types = if member.app.sources.is_empty() {
         SourceTypes { source_type: types.next().unwrap_or_default(), ..SourceTypes::default() }
@@ -253,7 +254,7 @@ pub async fn render(
     let first = has_charts.then_some(context.facts.now);
     let has_lookups = !context.facts.lookups.is_empty();
     let charts = charts.digests;
-    Ok(Render { objects, warnings, has_declarations, source_types, first, has_lookups, charts, decrypted })
+    Ok(Render { objects, warnings, declared, source_types, first, has_lookups, charts, decrypted })
 }
 
 /// Renders one source: `app` has it as its only one. What charts look up is added to the facts of `context`; charts
@@ -384,13 +385,13 @@ pub async fn prepare(
     let app = &member.app;
     let destination = engine.clusters.get(&app.destination.server, &app.destination.name).await?;
     let render = Box::pin(render(engine, member, checkouts, revisions, &destination.name, &destination.cluster));
-    let Render { objects, warnings: rendered, has_declarations, source_types, first, has_lookups, charts, decrypted } =
+    let Render { objects, warnings: rendered, declared, source_types, first, has_lookups, charts, decrypted } =
         render.await?;
     let redactor = destination.cluster.redactor().and_texts(&decrypted);
     let destination = ConnectedCluster { cluster: destination.cluster.redacting(redactor), ..destination };
     let mut policy = policy_of(app);
     // The Applications that it declares are its objects in Argo CD: it is not empty.
-    policy.allow_empty |= has_declarations;
+    policy.allow_empty |= !declared.is_empty();
     let mut warnings = app.warnings.clone();
     warnings.extend(rendered);
     let subscriptions = Subscriptions::of(&app.object);
@@ -405,6 +406,7 @@ pub async fn prepare(
         }
         _ => None,
     };
+    let declared = Box::pin(children::rows(engine, member, &declared)).await;
     Ok(SyncRequest {
         owner: owner(engine, member),
         destination,
@@ -425,6 +427,7 @@ pub async fn prepare(
         subscriptions,
         first_deployed_at: first,
         listings: member.listings.clone(),
+        declared,
         charts,
         application: about,
     })
@@ -463,6 +466,7 @@ pub fn for_deletion(
         source_types: state.status.source_types.clone(),
         first_deployed_at: None,
         listings: None,
+        declared: Vec::new(),
         charts: ChartDigests::default(),
         permit: member.map_or_else(ProjectPermissions::allow_all, |member| member.permit.clone()),
         subscriptions: Subscriptions::default(),
@@ -527,88 +531,4 @@ pub fn policy_of(app: &Application) -> SyncPolicy {
         confirms_deletion: is("Delete=confirm"),
         ..SyncPolicy::default()
     }
-}
-
-/// Builds what `app get` shows of an Application that is skipped, or was until now: its manifest, and which deletion
-/// hooks the deployment in `state` has.
-pub(super) fn skipped_summary(engine: &Services, member: &ResolvedApplication, state: &State) -> Value {
-    let known = deployed(state);
-    let revisions = if member.tracked.at(&known).is_some() { known } else { member.tracked.unresolved() };
-    let mut about = application_summary(engine, member, &revisions, &[]);
-    let recorded = ApplicationSummary::of(state);
-    let before = recorded.as_ref().and_then(|about| about.0.pointer("/metadata/finalizers")?.as_array());
-    let hooks = before.into_iter().flatten().filter(|name| DELETION_HOOKS.iter().any(|(_, hook)| name == hook));
-    if let Some(finalizers) = about.pointer_mut("/metadata/finalizers").and_then(Value::as_array_mut) {
-        let more: Vec<Value> = hooks.filter(|hook| !finalizers.contains(hook)).cloned().collect();
-        finalizers.extend(more);
-    }
-    about
-}
-
-/// Builds what `app get` shows of the Application, without parameters and values, which may be secret.
-fn application_summary(
-    engine: &Services,
-    member: &ResolvedApplication,
-    revisions: &Revisions,
-    objects: &[Object],
-) -> Value {
-    let Application { name, project, source, destination, sync_policy, .. } = &member.app;
-    let host = &engine.root.location.url.host;
-    let mut shown =
-        member.app.all_sources().iter().zip(member.tracked.iter()).map(|(source, tracked)| match &tracked.repository {
-            SourceRepository::Git(repo) => source_summary(&member.app, source, &format!("https://{host}/{repo}")),
-            SourceRepository::Chart(_) => source_summary(&member.app, source, &source.repo_url),
-        });
-    let (field, shown) = if member.app.sources.is_empty() {
-        ("source", shown.next().unwrap_or_default())
-    } else {
-        ("sources", shown.collect())
-    };
-    let at = member.app.first_with_manifests();
-    let repo = member.tracked.iter().nth(at).and_then(|tracked| tracked.git());
-    let url = repo
-        .zip(revisions.as_slice().get(at))
-        .map(|(repo, commit)| format!("https://{host}/{repo}/tree/{commit}/{}", source.folder().unwrap_or_default()));
-    let automated =
-        sync_policy.is_automated().then(|| policy_of(&member.app).options.prune).map(|prune| json!({ "prune": prune }));
-    let hooks: BTreeSet<HookType> = objects.iter().filter_map(annotations::deletion_hook).collect();
-    let hooks = DELETION_HOOKS.iter().filter(|(hook, _)| hooks.contains(hook)).map(|(_, finalizer)| *finalizer);
-    let finalizers: BTreeSet<&str> = member.app.finalizers.iter().map(String::as_str).chain(hooks).collect();
-    let mut metadata =
-        json!({ "name": name, "namespace": owner(engine, member).key.namespace, "finalizers": finalizers });
-    let asks = member.app.annotation(skip::ANNOTATION).filter(|_| member.app.is_skipped);
-    if let Some(fields) = metadata.as_object_mut() {
-        fields.extend(asks.map(|value| ("annotations".to_owned(), json!({ skip::ANNOTATION: value }))));
-    }
-    json!({
-        "metadata": metadata,
-        "rootRevision": member.root,
-        "spec": {
-            "project": project,
-            field: shown,
-            "destination": { "server": destination.server, "name": destination.name,
-                "namespace": destination.namespace },
-            "syncPolicy": { "automated": automated },
-        },
-        "syncWindows": member.permit.windows(&member.app),
-        "url": url,
-    })
-}
-
-/// One source of `app`, as `app get` shows it.
-fn source_summary(app: &Application, source: &Source, url: &str) -> Value {
-    let mut shown = Map::from_iter([("repoURL".to_owned(), json!(url))]);
-    let prefix = source.kustomize.as_ref().and_then(|kustomize| kustomize.name_prefix.as_ref());
-    let files = source.helm.as_ref().and_then(|helm| helm.get("valueFiles"));
-    let path = Some(&source.path).filter(|_| app.has_manifests(source) && source.chart.is_none());
-    let fields = [
-        ("chart", source.chart.as_ref().map(|chart| json!(chart))),
-        ("path", path.map(|path| json!(path))),
-        ("targetRevision", Some(json!(source.target_revision))),
-        ("ref", source.reference.as_ref().map(|name| json!(name))),
-        ("kustomize", prefix.map(|prefix| json!({ "namePrefix": prefix }))),
-        ("helm", files.map(|files| json!({ "valueFiles": files }))),
-    ];
-    shown.extend(fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
-    Value::Object(shown)
 }

@@ -32,10 +32,10 @@ impl WebhookWorker {
             tracing::info!("no ApplicationSet looks at it");
             return Ok(PushBatch::new(checkouts, Vec::new()));
         }
-        let of_sets: Vec<String> =
-            root.problems.iter().filter(|problem| problem.contains("ApplicationSet ")).cloned().collect();
-        if !of_sets.is_empty() {
-            self.engine.notify(&report::problem("Some declarations at the root can't be used", &of_sets)).await;
+        let failed: Vec<String> =
+            root.incomplete.iter().filter(|part| part.starts_with("ApplicationSet ")).cloned().collect();
+        if !failed.is_empty() {
+            self.engine.notify(&report::problem("Some declarations at the root can't be used", &failed)).await;
         }
         let waiting = waiting(&root.members);
         let removed = Box::pin(app_deletion::find(&self.engine, &root)).await;

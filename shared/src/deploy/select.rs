@@ -113,6 +113,8 @@ mod tests {
             depth: 0,
             is_kept: false,
             listings: None,
+            parent: None,
+            is_made_by_set: false,
         })
     }
 

@@ -276,19 +276,23 @@ mod tests {
 
     #[test]
     fn pull_requests_are_queued_where_sets_may_see_a_change() {
-        let body = |action: &str| {
-            json!({"action": action, "number": 7, "repository": {"full_name": "acme/web"}}).to_string()
-        };
+        let body =
+            |action: &str| json!({"action": action, "number": 7, "repository": {"full_name": "acme/web"}}).to_string();
         for action in ACTIONS {
             let WebhookResult::Enqueue(Message { body: MessageBody::PullRequest(event), .. }) =
                 run(signed("pull_request", &body(action)))
             else {
                 panic!("{action} is not queued")
             };
-            assert_eq!((event.repo.to_string().as_str(), event.pull_request, event.action.as_str()), ("acme/web", 7, action));
+            assert_eq!(
+                (event.repo.to_string().as_str(), event.pull_request, event.action.as_str()),
+                ("acme/web", 7, action)
+            );
         }
         assert_eq!(status(signed("pull_request", &body("assigned"))), 200);
-        for bad in [body("opened").replace('7', "-7"), body("opened").replace("acme/web", "acme/../web"), "{".to_owned()] {
+        for bad in
+            [body("opened").replace('7', "-7"), body("opened").replace("acme/web", "acme/../web"), "{".to_owned()]
+        {
             assert_eq!(status(signed("pull_request", &bad)), 400, "{bad}");
         }
     }

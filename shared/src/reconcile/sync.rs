@@ -34,7 +34,7 @@ use slipway_gitops::Revisions;
 use slipway_gitops::comparison::Rules;
 use slipway_gitops::health::Checks;
 use slipway_gitops::prune_guard::Propagation;
-use slipway_gitops::status::{Initiator, OperationPhase, SourceTypes};
+use slipway_gitops::status::{Initiator, OperationPhase, ResourceStatus, SourceTypes};
 use slipway_gitops::sync::{Options, Progress};
 use slipway_manifest::{Object, ObjectId};
 use tokio::sync::watch;
@@ -229,6 +229,8 @@ pub struct SyncRequest {
     pub first_deployed_at: Option<Timestamp>,
     /// What GitHub listed for the ApplicationSet that makes the Application.
     pub listings: Option<Arc<Listings>>,
+    /// Rows of what it declares to Argo CD, which stays out of the cluster.
+    pub declared: Vec<ResourceStatus>,
     /// The digests of the charts of Helm repositories that the objects are rendered from.
     pub charts: ChartDigests,
     /// Permissions of the project.

@@ -13,6 +13,7 @@ use crate::app::Application;
 use crate::error::chain;
 use crate::render::{self, RenderError};
 use crate::source::github::Checkout;
+use crate::source::github::childless::SourceDigest;
 use crate::source::helm_repository::Charts;
 use crate::source::{Checkouts, Location};
 
@@ -49,7 +50,11 @@ pub async fn read_tree(
         let work = move |budget: &Budget| Ok(tree::read(&places, &given, &options, budget));
         let tree = render::in_background(limits, work).await?;
         let is_missing = !tree.missing.is_empty() || !tree.unlisted.is_empty();
-        let Some(fetch) = fetch.filter(|_| is_missing && round < MAX_ROUNDS) else { return Ok(tree) };
+        let Some(fetch) = fetch else { return Ok(tree) };
+        if !is_missing || round == MAX_ROUNDS {
+            fetch.checkouts.github().remember_childless(tree.childless.clone()).await;
+            return Ok(tree);
+        }
         listed = listed.saturating_add(tree.unlisted.len());
         let mut listing = stream::iter(tree.unlisted)
             .map(async |need| {
@@ -65,7 +70,15 @@ pub async fn read_tree(
         while let Some((need, answer)) = listing.next().await {
             repositories.insert_listing(need, answer);
         }
-        let mut fetching = stream::iter(tree.missing).map(|wanted| fetch.one(wanted)).buffer_unordered(CONCURRENCY);
+        let mut files = Vec::new();
+        for wanted in tree.missing {
+            let known = if repositories.has_childless(&wanted) { None } else { fetch.childless(&wanted).await };
+            match known {
+                Some(sources) => repositories.insert_childless(wanted, sources),
+                None => files.push(wanted),
+            }
+        }
+        let mut fetching = stream::iter(files).map(|wanted| fetch.one(wanted)).buffer_unordered(CONCURRENCY);
         while let Some((wanted, fetched)) = fetching.next().await {
             repositories.insert(wanted, fetched);
         }
@@ -91,6 +104,15 @@ pub async fn fetch_charts(wanted: BTreeSet<ChartRevision>, repositories: &mut Re
 }
 
 impl Fetch<'_> {
+    /// The sources that are known to declare nothing at the commit of `wanted`: its files may not be needed.
+    async fn childless(self, (url, revision): &RepositoryRevision) -> Option<Arc<BTreeSet<SourceDigest>>> {
+        if url.host != self.host {
+            return None;
+        }
+        let sha = self.checkouts.resolve(&url.repo, revision).await.ok()?;
+        self.checkouts.github().childless(&sha).await
+    }
+
     async fn one(self, wanted: RepositoryRevision) -> (RepositoryRevision, Result<Arc<Checkout>, Unavailable>) {
         let (url, revision) = &wanted;
         if url.host != self.host {

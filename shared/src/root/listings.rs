@@ -66,6 +66,7 @@ impl Listings {
     }
 
     /// The same without the pull requests `closed`.
+    #[must_use]
     pub fn without(mut self, closed: &BTreeSet<(RepositoryRef, u64)>) -> Self {
         for (need, listing) in &mut self.0 {
             if let (Need::PullRequests(of), Listing::PullRequests(Some(pulls))) = (need, listing) {

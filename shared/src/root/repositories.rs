@@ -13,6 +13,7 @@ use crate::app::{Application, ProjectPermissions, Source};
 use crate::render::{self, Context, MissingChart, RenderError, Rendered};
 use crate::source::RepoUrl;
 use crate::source::github::Checkout;
+use crate::source::github::childless::SourceDigest;
 use crate::source::helm_repository::{ChartError, ChartFiles, HelmChart};
 
 /// A repository at a revision, as a source names it.
@@ -36,6 +37,7 @@ pub struct Repositories {
     fetched: BTreeMap<RepositoryRevision, Result<Arc<Checkout>, Unavailable>>,
     charts: BTreeMap<ChartRevision, Result<FetchedChart, ChartError>>,
     listings: BTreeMap<Need, Result<Listing, Unlisted>>,
+    childless: BTreeMap<RepositoryRevision, Arc<BTreeSet<SourceDigest>>>,
 }
 
 /// Why a source could not be rendered from what is at hand.
@@ -104,6 +106,24 @@ impl Repositories {
     /// GitHub's host in URLs of repositories.
     pub fn host(&self) -> &str {
         if self.host.is_empty() { "github.com" } else { &self.host }
+    }
+
+    /// Adds the sources that are known to declare nothing at the commit of a revision, whose files are not at hand.
+    pub fn insert_childless(&mut self, wanted: RepositoryRevision, sources: Arc<BTreeSet<SourceDigest>>) {
+        self.childless.insert(wanted, sources);
+    }
+
+    /// Whether it is known for some sources at the revision that they declare nothing.
+    pub fn has_childless(&self, wanted: &RepositoryRevision) -> bool {
+        self.childless.contains_key(wanted)
+    }
+
+    /// Whether `source`, which is not at hand, is known to declare nothing.
+    pub fn is_childless(&self, source: &Source, digest: &SourceDigest) -> bool {
+        match self.get(source) {
+            Availability::Missing(wanted) => self.childless.get(&wanted).is_some_and(|known| known.contains(digest)),
+            Availability::Here(_) | Availability::Unavailable(_) => false,
+        }
     }
 
     /// Adds what GitHub listed, or why it can't be had.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
-use slipway_appset::{Cluster, Generated, GitRevision, Given, Need, Policy};
+use slipway_appset::{Cluster, Generated, GitRevision, Given, Need, Policy, RolloutStep, Strategy};
 use slipway_budget::Budget;
 use slipway_manifest::Object;
 
@@ -33,6 +33,8 @@ pub(super) enum Expansion {
         warnings: Vec<String>,
         /// What GitHub listed for its generators.
         listings: Listings,
+        /// The steps of a `RollingSync`, in which they are synced.
+        steps: Option<Vec<RolloutStep>>,
     },
     /// Repositories are missing, or what GitHub lists.
     Missing(BTreeSet<RepositoryRevision>, BTreeSet<Need>),
@@ -61,7 +63,11 @@ pub(super) fn expand(
                     warnings.push(TEMPLATED_PROJECT.to_owned());
                 }
                 let is_kept = !made.policy.applications_sync.allows_delete();
-                return Expansion::Applications { objects: made.objects, is_kept, warnings, listings };
+                let steps = match made.policy.strategy {
+                    Strategy::AllAtOnce => None,
+                    Strategy::RollingSync(steps) => Some(steps),
+                };
+                return Expansion::Applications { objects: made.objects, is_kept, warnings, listings, steps };
             }
             Ok(Generated::Needs(needs)) => needs,
             Err(error) => return Expansion::Failed(chain(&error)),
@@ -108,17 +114,26 @@ pub(super) fn expand(
     Expansion::Failed(format!("{}: its generators still ask for more after {MAX_ROUNDS} rounds", set.id()))
 }
 
-/// What is read of a set and not obeyed yet: its Applications are those that its generators make, and no others.
+/// Why fields that keep what others write into live Applications have nothing to do.
+const NOTHING_TO_KEEP: &str =
+    "has nothing to keep: Slipway writes no Application objects that others could change, Git alone counts";
+
+/// What is read of a set and not obeyed: its Applications are those that its generators make, and no others.
 fn without_effect(policy: &Policy, unknown: &[String]) -> Vec<String> {
-    let default = Policy::default();
+    let yet = "has no effect yet";
     let fields = [
-        ("spec.syncPolicy.applicationsSync", !policy.applications_sync.allows_update()),
-        ("spec.ignoreApplicationDifferences", !policy.ignore_application_differences.is_empty()),
-        ("spec.preservedFields", !policy.preserved_annotations.is_empty() || !policy.preserved_labels.is_empty()),
-        ("spec.strategy", policy.strategy != default.strategy || policy.reverse_deletion),
+        ("spec.syncPolicy.applicationsSync", !policy.applications_sync.allows_update(), yet),
+        ("spec.ignoreApplicationDifferences", !policy.ignore_application_differences.is_empty(), NOTHING_TO_KEEP),
+        (
+            "spec.preservedFields",
+            !policy.preserved_annotations.is_empty() || !policy.preserved_labels.is_empty(),
+            NOTHING_TO_KEEP,
+        ),
+        ("spec.strategy.deletionOrder", policy.reverse_deletion, yet),
     ];
-    let asked = fields.into_iter().filter(|(_, is_set)| *is_set).map(|(field, _)| field.to_owned());
-    asked.chain(unknown.iter().cloned()).map(|field| format!("`{field}` has no effect yet")).collect()
+    let asked = fields.into_iter().filter(|(_, is_set, _)| *is_set);
+    let asked = asked.map(|(field, _, why)| format!("`{field}` {why}"));
+    asked.chain(unknown.iter().map(|field| format!("`{field}` {yet}"))).collect()
 }
 
 fn source(revision: &GitRevision) -> Source {

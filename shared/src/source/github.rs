@@ -1,6 +1,7 @@
 //! Calls GitHub: commits, archives, blobs, commit statuses. Each request has a time limit and each response a size
 //! limit; the token is sent to the API's host only (octocrab omits it where a redirect leads elsewhere).
 
+pub mod childless;
 mod lists;
 
 use std::collections::BTreeMap;
@@ -245,6 +246,7 @@ pub struct GitHub {
     secrets: Secrets,
     client: Arc<Mutex<Option<Client>>>,
     answers: Arc<Mutex<lists::Answers>>,
+    childless: Arc<Mutex<childless::Childless>>,
     meter: Meter,
     /// Held alone by who fetches what does not fit beside others.
     pub(super) turns: Arc<RwLock<()>>,
@@ -254,8 +256,8 @@ impl GitHub {
     /// Creates a client of `settings`; sends no request yet.
     pub fn new(settings: GitHubSettings, secrets: Secrets) -> Self {
         let meter = Meter::new(settings.memory.fetched());
-        let (client, answers, turns) = (Arc::default(), Arc::default(), Arc::default());
-        Self { settings, secrets, client, answers, meter, turns }
+        let (client, answers, childless, turns) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+        Self { settings, secrets, client, answers, childless, meter, turns }
     }
 
     /// The memory of the function.

@@ -283,6 +283,9 @@ impl SyncExecutor<'_> {
             requires_pruning: true,
             ..ResourceStatus::of(id, version(id))
         }));
+        if self.request.policy.operation.is_compared() {
+            resources.extend(self.request.declared.iter().cloned());
+        }
         let sync = if is_out_of_sync { SyncStatus::OutOfSync } else { SyncStatus::Synced };
         Observed { resources, sync, is_whole: true, repeated: self.repeated.clone() }
     }

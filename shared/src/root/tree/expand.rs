@@ -39,9 +39,11 @@ impl Loader<'_> {
                 expansion = expand(Some(cluster));
             }
             let (reason, is_missing) = match expansion {
-                Expansion::Applications { objects, is_kept, warnings, listings } => {
+                Expansion::Applications { objects, is_kept, mut warnings, listings, steps } => {
                     self.tree.looked_at.extend(listings.iter().map(|(need, _)| need.clone()));
                     let listings = (!listings.is_empty()).then(|| Arc::new(listings));
+                    let rolling = steps.map(|steps| self.tree.rolling.add(&steps, &objects));
+                    warnings.extend(rolling.and_then(|set| self.tree.rolling.unselected(set)));
                     for warning in warnings {
                         let text = format!("{name}: {warning}");
                         let problem = Problem { is_warning: true, ..Problem::of(text, Some(declared.clone())) };
@@ -49,8 +51,10 @@ impl Loader<'_> {
                     }
                     let chain = declared.chain.iter().cloned().chain([name.clone()]).collect();
                     let declared = DeclaredIn { chain, ..declared };
-                    for object in objects {
-                        let made = Made { is_assumed, is_kept, listings: listings.clone() };
+                    for (at, object) in objects.into_iter().enumerate() {
+                        let rolls = rolling.map(|set| (set, at));
+                        let made =
+                            Made { is_assumed, is_kept, is_made_by_set: true, listings: listings.clone(), rolls };
                         self.add_application(object, declared.clone(), parent, made);
                     }
                     continue;

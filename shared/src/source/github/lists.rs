@@ -142,7 +142,9 @@ impl GitHub {
     /// The branches of `repo`, or the branch `only` where there is one of that name.
     pub async fn branches(&self, repo: &Repo, only: Option<&str>) -> Result<Vec<Branch>, GithubError> {
         let heads = match only {
-            None => self.list::<Head>(&format!("list the branches of {repo}"), &format!("/repos/{repo}/branches")).await?,
+            None => {
+                self.list::<Head>(&format!("list the branches of {repo}"), &format!("/repos/{repo}/branches")).await?
+            }
             Some(name) => {
                 let what = format!("read the branch `{name}` of {repo}");
                 let head = self.remembered(&what, &format!("/repos/{repo}/branches/{}", escape(name))).await;
