@@ -290,7 +290,8 @@ async fn children_are_rows_of_their_parent() {
     flow.check().await;
     let below = [rows(&flow, "two").await, rows(&flow, "three").await];
     assert!(rows(&flow, "one").await.0.contains(&format!("{child}Healthy")), "{below:?}");
-    let pending = "apiVersion: v1\nkind: Service\nmetadata: {name: slow, namespace: shop}\nspec: {type: LoadBalancer, ports: [{port: 80}]}\n";
+    let pending = "apiVersion: v1\nkind: Service\nmetadata: {name: slow, namespace: shop}\n\
+                   spec: {type: LoadBalancer, ports: [{port: 80}]}\n";
     flow.push("A child that is not well", &[("two/slow.yaml", pending)]);
     flow.settle().await;
     flow.check().await;

@@ -104,8 +104,8 @@ impl GitHub {
         Ok(format!("{} {path}", exchange.request.method))
     }
 
-    /// The path template that fits `path` best: the one with the most literal parts. A `{ref}` or `{path}` at the end may
-    /// have slashes, as in `heads/main`.
+    /// The path template that fits `path` best: the one with the most literal parts. A `{ref}` or `{path}` at the end
+    /// may have slashes, as in `heads/main`.
     fn template(&self, path: &str, method: &str) -> Option<String> {
         let asked: Vec<&str> = path.split('/').collect();
         let paths = self.description["paths"].as_object()?;
