@@ -5,10 +5,13 @@ pub mod clusters;
 pub mod declared;
 pub mod environments;
 pub mod fetch;
+pub mod listings;
 mod mentions;
+mod order;
 mod own_objects;
 pub mod places;
 pub mod repositories;
+pub mod rolling;
 mod sets;
 mod settings;
 pub mod tracked;
@@ -20,13 +23,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use slipway_appset::Need;
 use slipway_gitops::argocd_cm::Overrides;
 use slipway_gitops::comparison::Rules;
 use slipway_gitops::health::Checks;
 use slipway_gitops::normalize::{NormalizeError, Normalizer};
 use slipway_gitops::sync_status::{COMPARE_OPTIONS, CompareOptions};
 
-use crate::app::depends::{self, DependsError};
+use crate::app::depends::DependsError;
 use crate::app::{self, Application, ClusterSecret, ProjectPermissions, Projects};
 use crate::error::{Class, Failure, chain};
 use crate::notify::subscribe;
@@ -35,6 +39,7 @@ use crate::source::github::Checkout;
 use crate::source::{Checkouts, Repo};
 use declared::Problem;
 use fetch::Fetch;
+use listings::Listings;
 use places::RootPlaces;
 use repositories::Repositories;
 use tracked::TrackedSources;
@@ -60,6 +65,12 @@ pub struct ResolvedApplication {
     pub depth: usize,
     /// Whether the `applicationsSync` of the ApplicationSet that makes it forbids to delete it.
     pub is_kept: bool,
+    /// What GitHub listed for the ApplicationSet that makes it, where that was asked.
+    pub listings: Option<Arc<Listings>>,
+    /// Namespace and name of the Application that declares it, or its ApplicationSet; none where a place does.
+    pub parent: Option<(String, String)>,
+    /// Whether an ApplicationSet makes it.
+    pub is_made_by_set: bool,
 }
 
 /// An Application of the same root that others depend on.
@@ -138,6 +149,19 @@ pub struct Root {
     pub unread: BTreeSet<String>,
     /// The commits that Applications are declared in.
     pub commits: BTreeSet<(Repo, String)>,
+    /// What GitHub listed for ApplicationSets.
+    pub looked_at: BTreeSet<Need>,
+    /// What GitHub did not list, and may list later, each with the reason.
+    pub unlisted: BTreeMap<Need, String>,
+}
+
+/// What a root of another time is read with.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Then<'a> {
+    /// The projects of today, which count where they are still declared.
+    pub projects: Option<&'a Projects>,
+    /// What GitHub listed then.
+    pub listings: Option<&'a Listings>,
 }
 
 impl Root {
@@ -152,22 +176,20 @@ impl Root {
 pub async fn load(root: &RootPlaces, checkouts: &Checkouts) -> Result<Root, Failure> {
     let sha = checkouts.resolve(&root.location.url.repo, &root.location.revision).await;
     let sha = sha.map_err(|error| Failure::of(&error, error.is_retryable()))?;
-    Box::pin(load_at(root, checkouts, &sha, None)).await
+    Box::pin(load_at(root, checkouts, &sha, Then::default())).await
 }
 
-/// Like [`load`], with the commit `sha` of the first place's repository wherever the tree names its branch; the
-/// projects are those of that commit as of `today`.
-pub async fn load_at(
-    root: &RootPlaces,
-    checkouts: &Checkouts,
-    sha: &str,
-    today: Option<&Projects>,
-) -> Result<Root, Failure> {
+/// Like [`load`], with the commit `sha` of the first place's repository wherever the tree names its branch, and with
+/// what is given of the time of that commit.
+pub async fn load_at(root: &RootPlaces, checkouts: &Checkouts, sha: &str, then: Then<'_>) -> Result<Root, Failure> {
     let RootPlaces { location, places, options } = root;
     let checkout = checkouts.get(&location.url.repo, sha).await;
     let checkout = checkout.map_err(|error| Failure::of(&error, error.is_retryable()))?;
     let fetch = Fetch { checkouts, host: &location.url.host, pinned: Some((location, &checkout)) };
-    let mut repositories = Repositories::default();
+    let mut repositories = Repositories::of_host(&location.url.host);
+    for (need, listing) in then.listings.into_iter().flat_map(Listings::iter) {
+        repositories.insert_listing(need.clone(), Ok(listing.clone()));
+    }
     let tree = Box::pin(fetch::read_tree(places, &mut repositories, options, Some(fetch))).await;
     let tree = tree.map_err(|error| Failure::terminal(&error))?;
     if let Some(unread) = tree.unread_places.first().filter(|_| tree.unread_places.len() == places.len()) {
@@ -183,56 +205,75 @@ pub async fn load_at(
     }
     let mut own = own_objects::applications(&tree, places);
     problems.append(&mut own.problems);
-    let projects = if let Some(today) = today { tree.projects.clone().as_of(today) } else { tree.projects.clone() };
+    let projects =
+        if let Some(today) = then.projects { tree.projects.clone().as_of(today) } else { tree.projects.clone() };
     let overrides = Arc::new(tree.manifests.overrides);
     let applications = tree.applications.iter().map(|one| one.identity.clone());
     let declared = applications.chain(own.applications.iter().map(|app| app::identity(&app.object))).collect();
-    let mut members = Vec::new();
-    let member = |app: Application, mut permit: ProjectPermissions, is_kept| {
+    let (mut members, mut placed) = (Vec::new(), Vec::new());
+    let member = |app: Application, mut permit: ProjectPermissions, is_kept, listings| {
         permit.keeps_declarations = true;
         let (build, overrides, root) = (tree.build, Arc::clone(&overrides), checkout.sha.clone());
         let tracked = TrackedSources::of(&app, &location.url.host, permit.denied.is_some())?;
-        let after = Ok(Vec::new());
-        Ok::<_, String>(ResolvedApplication { app, tracked, permit, overrides, build, root, after, depth: 0, is_kept })
+        Ok::<_, String>(ResolvedApplication {
+            app,
+            tracked,
+            permit,
+            overrides,
+            build,
+            root,
+            after: Ok(Vec::new()),
+            depth: 0,
+            is_kept,
+            listings,
+            parent: None,
+            is_made_by_set: false,
+        })
     };
     for app in own.applications {
-        match member(app, ProjectPermissions::of_root(), false) {
-            Ok(member) => members.push(member),
+        match member(app, ProjectPermissions::of_root(), false, None) {
+            Ok(member) => {
+                members.push(member);
+                placed.push(order::OF_A_PLACE);
+            }
             Err(problem) => problems.push(problem),
         }
     }
+    let identities: Vec<(String, String)> = tree.applications.iter().map(|one| one.identity.clone()).collect();
     for one in tree.applications {
+        let place = order::Place { parent: one.parent, rolls: one.rolls };
         let resolved = one.app.map_err(|error| chain(&error)).and_then(|app| {
             let permit = ProjectPermissions::of(&app, &projects, &tree.manifests.clusters);
-            member(app, permit, one.is_kept)
+            member(app, permit, one.is_kept, one.listings)
         });
         match resolved {
-            Ok(member) => members.push(member),
+            Ok(member) => {
+                let parent = one.parent.and_then(|at| identities.get(at).cloned());
+                members.push(ResolvedApplication { parent, is_made_by_set: one.is_made_by_set, ..member });
+                placed.push(place);
+            }
             Err(problem) => problems.push(Problem::of(problem, Some(one.declared)).to_string()),
         }
     }
-    arrange(&mut members);
+    order::arrange(&mut members, &placed, &tree.rolling, &overrides);
     let broken = tree.incomplete.into_iter().filter(|part| !part.is_missing).map(|part| part.reason);
     let missing = tree.missing.iter().map(|(url, revision)| format!("{url} at {revision} was not fetched"));
-    let incomplete = broken.chain(missing).collect();
+    let not_listed = tree.unlisted.iter().map(|need| format!("{} were not listed", listings::shown(need)));
+    let incomplete = broken.chain(missing).chain(not_listed).collect();
     let (clusters, unread, commits) = (tree.manifests.clusters, tree.unread, tree.commits);
-    Ok(Root { checkout, members, clusters, projects, declared, problems, incomplete, unread, commits })
-}
-
-/// Resolves the dependencies of each application.
-fn arrange(members: &mut [ResolvedApplication]) {
-    let apps: Vec<&Application> = members.iter().map(|member| &member.app).collect();
-    let order = depends::order(&apps);
-    if order.iter().all(|before| before.as_ref().is_ok_and(|before| before.on.is_empty())) {
-        return;
-    }
-    let wanted: BTreeSet<usize> = order.iter().flatten().flat_map(|before| before.on.iter().copied()).collect();
-    let others = wanted.into_iter().filter_map(|at| Some((at, Arc::new(members.get(at)?.as_dependency()))));
-    let others: BTreeMap<usize, Arc<Dependency>> = others.collect();
-    for (member, before) in members.iter_mut().zip(order) {
-        member.depth = before.as_ref().map_or(0, |before| before.depth);
-        member.after = before.map(|before| before.on.iter().filter_map(|at| others.get(at).cloned()).collect());
-    }
+    Ok(Root {
+        checkout,
+        members,
+        clusters,
+        projects,
+        declared,
+        problems,
+        incomplete,
+        unread,
+        commits,
+        looked_at: tree.looked_at,
+        unlisted: repositories.unlisted(),
+    })
 }
 
 /// The time since the first call.

@@ -24,6 +24,8 @@ pub(crate) fn job(place: &Place, revision: &str, objects: Vec<Object>) -> SyncRe
     policy.retry.limit = 0;
     SyncRequest {
         first_deployed_at: None,
+        listings: None,
+        declared: Vec::new(),
         charts: slipway::reconcile::notes::ChartDigests::default(),
         remotes: slipway::reconcile::notes::RemoteVersions::default(),
         owner: AppOwner {

@@ -58,6 +58,26 @@ fn on(names: &str) -> Value {
     json!({ "slipway.dev/depends-on": names })
 }
 
+/// The health check of Argo CD's documentation (`docs/operator-manual/health.md`).
+const HEALTH: &str = r#"apiVersion: v1
+kind: ConfigMap
+metadata: {name: argocd-cm, namespace: argocd}
+data:
+  resource.customizations.health.argoproj.io_Application: |
+    hs = {}
+    hs.status = "Progressing"
+    hs.message = ""
+    if obj.status ~= nil then
+      if obj.status.health ~= nil then
+        hs.status = obj.status.health.status
+        if obj.status.health.message ~= nil then
+          hs.message = obj.status.health.message
+        end
+      end
+    end
+    return hs
+"#;
+
 #[tokio::test]
 async fn an_application_comes_after_what_it_depends_on() {
     let mut flow = Flow::deployed().await;
@@ -74,12 +94,55 @@ async fn an_application_comes_after_what_it_depends_on() {
     flow.settle().await;
     let versions = ["first", "second", "third"].map(|name| version(&flow, &format!("configmaps/{name}")).unwrap());
     assert!(versions.is_sorted(), "{versions:?}");
-    // The shop never gets well (its Ingress has no address), so that nothing comes after it by waves.
+    // The shop never gets well (its Ingress has no address): where Applications have a health, nothing comes after it
+    // by waves.
+    push(&flow, &[app("early", &wave, &config_map("early"))]);
+    flow.settle().await;
+    assert!(version(&flow, "configmaps/early").is_some(), "{:?}", flow.messages());
+    flow.push("Health of Applications", &[("applications/argocd-cm.yaml", HEALTH)]);
+    flow.settle().await;
     push(&flow, &[app("late", &wave, &config_map("late"))]);
     hurry(&mut flow, 8, 2).await;
     assert_eq!(version(&flow, "configmaps/late"), None);
     let told = flow.messages().join("\n");
     assert!(told.contains("waiting for application shop (Progressing)"), "{told}");
+}
+
+/// An ApplicationSet that syncs `dev` before `prod`; what no step selects is left to people.
+#[tokio::test]
+async fn a_rolling_sync_goes_step_by_step() {
+    let mut flow = Flow::deployed().await;
+    let step = |env: &str| json!({"matchExpressions": [{"key": "env", "operator": "In", "values": [env]}]});
+    let template = json!({
+        "metadata": {"name": "{{env}}", "labels": {"env": "{{env}}"}},
+        "spec": {
+            "project": "default", "destination": {"name": "in-cluster", "namespace": "shop"},
+            "source": {"repoURL": "https://github.com/acme/gitops", "path": "{{env}}", "targetRevision": "main"}}});
+    let set = json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "ApplicationSet",
+        "metadata": {"name": "envs", "namespace": "argocd"},
+        "spec": {
+            "generators": [{"list": {"elements": [{"env": "prod"}, {"env": "dev"}, {"env": "other"}]}}],
+            "strategy": {"type": "RollingSync", "rollingSync": {"steps": [step("dev"), step("prod")]}},
+            "template": template}});
+    let files = [
+        ("applications/set.yaml", set.to_string()),
+        ("dev/object.yaml", service("dev").to_string()),
+        ("prod/object.yaml", config_map("prod").to_string()),
+        ("other/object.yaml", config_map("other").to_string()),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    flow.push("Environments", &files);
+    hurry(&mut flow, 8, 2).await;
+    assert!(version(&flow, "services/dev").is_some(), "{:?}", flow.messages());
+    assert_eq!(version(&flow, "configmaps/prod"), None, "{:?}", flow.messages());
+    let body = json!({"status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}}});
+    let path = "/api/v1/namespaces/shop/services/dev/status";
+    assert!(flow.sandbox.cluster.call(Method::PATCH, path, "application/merge-patch+json", &body).0.is_success());
+    flow.check().await;
+    flow.settle().await;
+    assert!(version(&flow, "configmaps/prod").is_some(), "{:?}", flow.state("prod").await);
+    assert_eq!(version(&flow, "configmaps/other"), None, "{:?}", flow.messages());
 }
 
 #[tokio::test]

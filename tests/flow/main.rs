@@ -31,6 +31,7 @@ mod namespace;
 mod outage;
 mod project;
 mod promises;
+mod pull_requests;
 mod reach;
 mod remotes;
 mod report;

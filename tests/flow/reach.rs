@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use http::Method;
 use serde_json::{Value, json};
+use slipway_sandbox::forge::Change;
 
 use crate::world::{Flow, soon};
 
@@ -185,4 +186,40 @@ async fn the_pushed_commit_itself_is_looked_at_again() {
         flow.deployer.handle(message.clone(), soon(), "test").await.unwrap();
         assert_eq!(worked_on(&flow, since).into_iter().collect::<Vec<_>>(), ["a"]);
     }
+}
+
+/// The files of a repository whose Applications declare nothing are not fetched to look for declarations again.
+#[tokio::test]
+async fn a_push_fetches_the_repositories_that_it_needs() {
+    let mut flow = Flow::deployed().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = Vec::new();
+    for name in ["one", "two"] {
+        let repository = flow.sandbox.forge.create("acme", name, &folder.path().join(name)).unwrap();
+        let (path, text) = config(name, "1");
+        flow.sandbox.forge.push(&repository, "main", "First", &[Change::write(path, text)]).unwrap();
+        let (path, text) = app(name, &json!({}));
+        files.push((path, text.replace("acme/gitops", &format!("acme/{name}"))));
+    }
+    push(&flow, &files);
+    flow.settle().await;
+    assert_eq!(["one", "two"].map(|name| value(&flow, name)), ["1"; 2], "{:?}", flow.messages());
+    let since = flow.sandbox.forge.exchanges().len();
+    let one = flow.sandbox.forge.repository("acme", "one").unwrap();
+    let (path, text) = config("one", "2");
+    flow.sandbox.forge.push(&one, "main", "Second", &[Change::write(path, text)]).unwrap();
+    flow.settle().await;
+    assert_eq!(value(&flow, "one"), "2", "{:?}", flow.messages());
+    let paths = flow.sandbox.forge.exchanges().into_iter().skip(since).map(|exchange| exchange.request.path);
+    let fetched: BTreeSet<String> = paths.filter_map(|path| Some(path.split_once("/tarball/")?.0.to_owned())).collect();
+    assert_eq!(fetched, ["/repos/acme/gitops", "/repos/acme/one"].map(str::to_owned).into());
+
+    // What a commit declares for the first time is found.
+    let two = flow.sandbox.forge.repository("acme", "two").unwrap();
+    let (_, child) = app("child", &json!({}));
+    let (path, text) = config("child", "1");
+    push(&flow, &[(path, text)]);
+    flow.sandbox.forge.push(&two, "main", "A child", &[Change::write("two/child.yaml", child)]).unwrap();
+    flow.settle().await;
+    assert_eq!(value(&flow, "child"), "1", "{:?}", flow.messages());
 }

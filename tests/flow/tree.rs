@@ -255,3 +255,83 @@ async fn nobody_declares_beyond_the_project() {
     let told = flow.messages().join("\n");
     assert!(told.contains("Application argocd/tenant may not declare"), "{told}");
 }
+
+/// The health check of Argo CD's documentation, shortened.
+const HEALTH: &str = r"apiVersion: v1
+kind: ConfigMap
+metadata: {name: argocd-cm, namespace: argocd}
+data:
+  resource.customizations.health.argoproj.io_Application: |
+    hs = {status = 'Progressing'}
+    if obj.status ~= nil and obj.status.health ~= nil then hs.status = obj.status.health.status end
+    return hs
+";
+
+/// What an application declares is among its objects, with the health that `argocd-cm` gives Applications.
+#[tokio::test]
+async fn children_are_rows_of_their_parent() {
+    let mut flow = deep().await;
+    let rows = async |flow: &Flow, name: &str| {
+        let state = flow.state(name).await.unwrap();
+        let row = |row: &slipway_gitops::status::ResourceStatus| {
+            let health = row.health.as_ref().map(|health| health.health.to_string()).unwrap_or_default();
+            format!("{} {}/{} {:?} {health}", row.kind, row.namespace, row.name, row.status.unwrap())
+        };
+        (state.status.resources.iter().map(row).collect::<Vec<_>>(), state.status.health.status.to_string())
+    };
+    let (found, health) = rows(&flow, "one").await;
+    let [project, child] = ["AppProject argocd/team Synced ", "Application argocd/two Synced "];
+    assert_eq!((found.as_slice(), health.as_str()), ([project.to_owned(), child.to_owned()].as_slice(), "Healthy"));
+    let (found, _) = rows(&flow, "two").await;
+    assert!(found.contains(&"Application argocd/three Synced ".to_owned()) && found.len() == 2, "{found:?}");
+
+    flow.push("Health of Applications", &[("applications/argocd-cm.yaml", HEALTH)]);
+    flow.settle().await;
+    flow.check().await;
+    let below = [rows(&flow, "two").await, rows(&flow, "three").await];
+    assert!(rows(&flow, "one").await.0.contains(&format!("{child}Healthy")), "{below:?}");
+    let pending = "apiVersion: v1\nkind: Service\nmetadata: {name: slow, namespace: shop}\n\
+                   spec: {type: LoadBalancer, ports: [{port: 80}]}\n";
+    flow.push("A child that is not well", &[("two/slow.yaml", pending)]);
+    flow.settle().await;
+    flow.check().await;
+    let (found, health) = rows(&flow, "one").await;
+    assert!(found.contains(&format!("{child}Progressing")) && health == "Progressing", "{found:?} {health}");
+}
+
+/// What Argo CD would not prune is not deleted, whoever declares it no longer.
+#[tokio::test]
+async fn a_child_stays_where_its_parent_prunes_nothing() {
+    let finalizers = "namespace: argocd, finalizers: [resources-finalizer.argocd.argoproj.io]}";
+    let cascading = |text: String| text.replace("namespace: argocd}", finalizers);
+    let child = cascading(app("child", "child", "default", "shop"));
+    let kept = child.replace("metadata: {", "metadata: {annotations: {argocd.argoproj.io/sync-options: Prune=false}, ");
+    let parent = app("parent", "parent", "default", "argocd");
+    let (still, gone) = ("parent/child.yaml", "applications/parent.yaml");
+    for (what, parent, child, removed, expected) in [
+        ("no prune", parent.replace("{prune: true}", "{}"), &child, still, Some("does not prune")),
+        ("its own option", parent.clone(), &kept, still, Some("`Prune=false`")),
+        ("no finalizer", parent.clone(), &child, gone, Some("was deleted without its objects")),
+        ("pruned", parent.clone(), &child, still, None),
+        ("cascading", cascading(parent.clone()), &child, gone, None),
+    ] {
+        let mut flow = Flow::deployed().await;
+        let files = [
+            ("applications/parent.yaml", parent.as_str()),
+            ("parent/child.yaml", child),
+            ("child/x.yaml", &config("of-child")),
+        ];
+        flow.push("A child", &files);
+        flow.settle().await;
+        assert!(live(&flow, "of-child"), "{what}: {:?}", flow.messages());
+        flow.sandbox.forge.push(&flow.sandbox.repository, "main", "Remove", &[Change::delete(removed)]).unwrap();
+        flow.settle().await;
+        for _ in 0..2 {
+            flow.check().await;
+        }
+        assert!(live(&flow, "of-child") && flow.state("child").await.is_some(), "{what}: {:?}", flow.messages());
+        let told = flow.messages().join("\n");
+        let said = expected.unwrap_or("*child* left Git, and waits for an approval");
+        assert_eq!(told.matches(said).count(), 1, "{what}: {told}");
+    }
+}

@@ -104,8 +104,8 @@ impl GitHub {
         Ok(format!("{} {path}", exchange.request.method))
     }
 
-    /// The path template that fits `path` best: the one with the most literal parts. A `{ref}` at the end may have
-    /// slashes, as in `heads/main`.
+    /// The path template that fits `path` best: the one with the most literal parts. A `{ref}` or `{path}` at the end
+    /// may have slashes, as in `heads/main`.
     fn template(&self, path: &str, method: &str) -> Option<String> {
         let asked: Vec<&str> = path.split('/').collect();
         let paths = self.description["paths"].as_object()?;
@@ -116,7 +116,8 @@ impl GitHub {
                 let parts: Vec<&str> = template.split('/').collect();
                 let fits = |(part, asked): (&&str, &&str)| part.starts_with('{') || part == asked;
                 let literal = parts.iter().filter(|part| !part.starts_with('{')).count();
-                let long = parts.len() == asked.len() || parts.len() < asked.len() && template.ends_with("/{ref}");
+                let is_open = template.ends_with("/{ref}") || template.ends_with("/{path}");
+                let long = parts.len() == asked.len() || parts.len() < asked.len() && is_open;
                 (long && parts.iter().zip(&asked).all(fits)).then_some((literal, template))
             })
             .max_by_key(|(literal, _)| *literal)

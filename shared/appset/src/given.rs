@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use slipway_manifest::Tree;
 
 /// What generators look at. What is missing in one of the maps comes back as a [`Need`].
@@ -35,7 +36,7 @@ pub struct Given {
 }
 
 /// What has to be fetched before the Applications are known.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Need {
     /// An entry of [`Given::trees`].
     Tree(GitRevision),
@@ -50,7 +51,7 @@ pub enum Need {
 }
 
 /// A repository at a revision, both as the ApplicationSet names them.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GitRevision {
     /// `repoURL`
     pub url: String,
@@ -59,7 +60,7 @@ pub struct GitRevision {
 }
 
 /// A repository of a GitHub server.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RepositoryRef {
     /// `api`: the URL of GitHub Enterprise's API; empty for github.com.
     pub api: String,
@@ -70,7 +71,7 @@ pub struct RepositoryRef {
 }
 
 /// An organization of a GitHub server.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OrganizationRef {
     /// `api`: the URL of GitHub Enterprise's API; empty for github.com.
     pub api: String,
@@ -79,7 +80,7 @@ pub struct OrganizationRef {
 }
 
 /// Branches of a repository.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BranchesRef {
     /// The repository.
     pub repository: RepositoryRef,
@@ -88,7 +89,7 @@ pub struct BranchesRef {
 }
 
 /// A path in a branch of a repository.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PathRef {
     /// The repository.
     pub repository: RepositoryRef,
@@ -114,7 +115,7 @@ pub struct Cluster {
 }
 
 /// An open pull request.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PullRequest {
     /// Its number.
     pub number: u64,
@@ -133,7 +134,7 @@ pub struct PullRequest {
 }
 
 /// A repository of an organization.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repository {
     /// The login of the organization, as GitHub spells it.
     pub organization: String,
@@ -154,7 +155,7 @@ pub struct Repository {
 }
 
 /// A branch of a repository.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Branch {
     /// Its name.
     pub name: String,

@@ -35,7 +35,7 @@ pub use given::{
     RepositoryRef,
 };
 pub use policy::{ApplicationsSync, IgnoreApplicationDifferences, Policy, Strategy};
-pub use rolling::{ApplicationState, MatchExpression, MaxUpdate, Progress, RolloutStep, may_sync};
+pub use rolling::{ApplicationState, MatchExpression, MaxUpdate, Progress, RolloutStep, may_sync, sync_order};
 
 use application::Template;
 use generators::{Failure, Generators};

@@ -134,6 +134,35 @@ pub fn may_sync<'a>(steps: &[RolloutStep], applications: &'a [ApplicationState])
     BTreeSet::new()
 }
 
+/// The Applications that each of those with the `labels` comes after, by index: with that, never more than
+/// [`may_sync`] allows are on their way at a time. `None` for one that is never synced by the set: no step selects it,
+/// or the `maxUpdate` of its step is 0.
+pub fn sync_order(steps: &[RolloutStep], labels: &[BTreeMap<String, String>]) -> Vec<Option<BTreeSet<usize>>> {
+    let mut order: Vec<Option<BTreeSet<usize>>> = vec![None; labels.len()];
+    let (mut left, mut before): (Vec<usize>, BTreeSet<usize>) = ((0..labels.len()).collect(), BTreeSet::new());
+    for step in steps {
+        let is_member = |at: &usize| labels.get(*at).is_some_and(|labels| step.selects(labels));
+        let (members, others): (Vec<usize>, Vec<usize>) = left.into_iter().partition(is_member);
+        left = others;
+        if members.is_empty() {
+            continue;
+        }
+        let room = step.max_update.map_or(members.len(), |most| most.of_total(members.len()));
+        if room == 0 {
+            break;
+        }
+        for (place, at) in members.iter().enumerate() {
+            // As many as there is room for begin; each of the others follows one of them.
+            let leader = place.checked_sub(room).and_then(|place| members.get(place));
+            if let Some(slot) = order.get_mut(*at) {
+                *slot = Some(before.iter().chain(leader).copied().collect());
+            }
+        }
+        before = members.into_iter().collect();
+    }
+    order
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -182,6 +211,44 @@ mod tests {
             (Value::Null, 4),
         ] {
             assert_eq!(count(max_update.clone()), expected, "{max_update}");
+        }
+    }
+
+    /// Whoever goes on as soon as all that it comes after are healthy does what `may_sync` allows, in whichever order
+    /// they get well.
+    #[test]
+    fn the_order_never_exceeds_what_may_be_synced() {
+        for max_update in [Value::Null, json!(1), json!(2), json!("40%"), json!(0)] {
+            let steps = steps(&max_update);
+            let mut all: Vec<ApplicationState> = ["prod", "dev", "qa", "prod", "dev", "never", "prod", "qa"]
+                .iter()
+                .enumerate()
+                .map(|(at, env)| application(&format!("a{at}"), env, Waiting))
+                .collect();
+            let labels: Vec<_> = all.iter().map(|one| one.labels.clone()).collect();
+            let order = sync_order(&steps, &labels);
+            for _ in 0..40 {
+                let is_healthy = |at: &usize| all[*at].progress == Healthy;
+                let next = (0..all.len()).find(|at| {
+                    let is_free = order[*at].as_ref().is_some_and(|before| before.iter().all(is_healthy));
+                    all[*at].progress == Waiting && is_free
+                });
+                if let Some(at) = next {
+                    // Which of a step goes first does not matter.
+                    let allowed: Vec<String> = may_sync(&steps, &all).into_iter().map(str::to_owned).collect();
+                    let is_its_step = |one: &ApplicationState| {
+                        steps.iter().all(|step| step.selects(&one.labels) == step.selects(&all[at].labels))
+                    };
+                    let is_allowed = |one: &&ApplicationState| allowed.contains(&one.name) && is_its_step(one);
+                    assert!(all.iter().any(|one| is_allowed(&one)), "{max_update}: {at} of {all:?}");
+                    all[at].progress = Updating;
+                } else if let Some(last) = all.iter_mut().rfind(|one| one.progress == Updating) {
+                    last.progress = Healthy;
+                }
+            }
+            let is_left = |one: &ApplicationState| one.progress != Healthy;
+            assert!(may_sync(&steps, &all).is_empty(), "{max_update}: {all:?}");
+            assert!(all.iter().any(is_left), "the last step is of 0");
         }
     }
 

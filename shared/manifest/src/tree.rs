@@ -317,6 +317,9 @@ pub fn join(base: &str, path: &str) -> Result<String, TreeError> {
     if path.starts_with('/') || path.contains('\0') {
         return Err(leaves());
     }
+    if base.is_empty() && is_plain(path) {
+        return Ok(path.to_owned());
+    }
     let mut parts: Vec<&str> = Vec::new();
     for part in base.split('/').chain(path.split('/')) {
         match part {
@@ -328,6 +331,11 @@ pub fn join(base: &str, path: &str) -> Result<String, TreeError> {
         }
     }
     Ok(parts.join("/"))
+}
+
+/// Whether a path has no part that [`join`] takes away, as most have.
+fn is_plain(path: &str) -> bool {
+    path.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
 #[cfg(test)]
@@ -345,6 +353,11 @@ mod tests {
     #[test]
     fn paths_cannot_leave() {
         assert_eq!(join("a/b", "../c/./d//").unwrap(), "a/c/d");
+        for (path, plain) in
+            [("", ""), ("a/b", "a/b"), ("a/", "a"), ("./a", "a"), ("a/./b", "a/b"), ("a/../b", "b"), ("a/..", "")]
+        {
+            assert_eq!(join("", path).unwrap(), plain, "{path}");
+        }
         for bad in ["../x", "/etc/passwd", "a/../../x", "a\0b"] {
             assert!(matches!(join("", bad), Err(TreeError::Leaves { .. })), "{bad}");
         }

@@ -11,6 +11,7 @@ mod archive;
 mod faults;
 mod graphql;
 mod objects;
+mod pulls;
 mod query;
 mod repository;
 mod rest;
@@ -34,6 +35,7 @@ use crate::{Clock, lock, system_clock};
 
 pub use faults::Faults;
 pub use objects::{Objects, Oid};
+pub use pulls::PullRequest;
 pub use repository::{Change, Commit, Difference, Entry, Mode, Repository, Signature};
 pub use webhook::Delivery;
 
@@ -99,6 +101,7 @@ impl Forge {
             issued: Mutex::default(),
             verified: Mutex::default(),
             statuses: Mutex::default(),
+            pulls: Mutex::default(),
             faults: Faults::default(),
             deliveries: AtomicU64::new(0),
             requests: AtomicU64::new(0),
@@ -197,6 +200,8 @@ struct State {
     /// Commits that the API made: GitHub signs those.
     verified: Mutex<BTreeSet<Oid>>,
     statuses: Mutex<HashMap<Oid, Vec<Value>>>,
+    /// Pull requests by the full name of their repository.
+    pulls: Mutex<BTreeMap<String, Vec<PullRequest>>>,
     faults: Faults,
     deliveries: AtomicU64,
     requests: AtomicU64,
@@ -241,6 +246,11 @@ impl State {
     /// The number of the repository that had the name `full`, in URLs that outlast a name.
     fn former(&self, full: &str) -> Option<u32> {
         lock(&self.former).get(full).map(|now| shape::number(now))
+    }
+
+    fn of_owner(&self, owner: &str) -> Vec<Arc<Repository>> {
+        let all = lock(&self.repositories);
+        all.values().filter(|repository| repository.owner.eq_ignore_ascii_case(owner)).map(Arc::clone).collect()
     }
 
     fn by_number(&self, number: &str) -> Option<Arc<Repository>> {

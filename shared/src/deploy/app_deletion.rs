@@ -13,17 +13,19 @@ use slipway_cluster::Cluster;
 use slipway_cluster::state::{self, AppKey, StoredState};
 use slipway_gitops::identity::STATE_NAMESPACE;
 
+use super::children::Parents;
 use super::prepare::{self, PrepareError};
+use super::pull_requests::{self, PullRequestError};
 use crate::app::{Projects, skip};
 use crate::clusters::ConnectedCluster;
 use crate::error::{Class, Failure, chain};
 use crate::notify::report::{self, AppSyncStatus};
-use crate::reconcile::notes::{ApplicationSummary, Note as _, ReportedDeletionError};
+use crate::reconcile::notes::{ApplicationSummary, Note as _, RecordedListings, ReportedDeletionError};
 use crate::reconcile::session::{self, Opened, Session, SessionError};
 use crate::reconcile::status;
 use crate::reconcile::sync::delete::{self, Approval, DeletionRequest};
 use crate::reconcile::sync::{Deadlines, SyncOutcome, SyncRequest};
-use crate::root::{self, ResolvedApplication, Root};
+use crate::root::{self, ResolvedApplication, Root, Then};
 use crate::services::Services;
 
 /// An application with a state in a cluster and no manifest in the root.
@@ -34,6 +36,7 @@ pub struct RemovedApplication {
     pub destination: ConnectedCluster,
     /// What can't be read of the root: [`Root::unread`].
     unread: Arc<BTreeSet<String>>,
+    parents: Arc<Parents>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +60,8 @@ enum RemovedApplicationError {
     Missing { app: String, sha: String },
     #[error("nothing is deleted: {0} may declare it now, and can't be read yet")]
     Unread(String),
+    #[error("nothing is deleted")]
+    PullRequest(#[from] PullRequestError),
     #[error(transparent)]
     Job(#[from] PrepareError),
 }
@@ -65,6 +70,7 @@ impl RemovedApplicationError {
     fn is_retryable(&self) -> bool {
         match self {
             Self::Root { source, .. } => source.class == Class::Retryable,
+            Self::PullRequest(error) => error.is_retryable(),
             Self::Job(error) => error.is_retryable(),
             Self::Missing { .. } | Self::Unread(_) | Self::Unsigned { .. } => false,
         }
@@ -80,7 +86,7 @@ pub async fn find(engine: &Services, root: &Root) -> Vec<RemovedApplication> {
         return Vec::new();
     }
     let own = engine.root.location.to_string();
-    let unread = Arc::new(root.unread.clone());
+    let (unread, parents) = (Arc::new(root.unread.clone()), Arc::new(Parents::of(root)));
     let mut removed = Vec::new();
     for destination in engine.clusters.all().await {
         let listed = match &destination {
@@ -94,8 +100,8 @@ pub async fn find(engine: &Services, root: &Root) -> Vec<RemovedApplication> {
                 };
                 let gone = keys.into_iter().filter(is_gone);
                 removed.extend(gone.map(|key| {
-                    let (destination, unread) = (destination.clone(), Arc::clone(&unread));
-                    RemovedApplication { key, destination, unread }
+                    let (unread, parents) = (Arc::clone(&unread), Arc::clone(&parents));
+                    RemovedApplication { key, destination: destination.clone(), unread, parents }
                 }));
             }
             (_, listed) => {
@@ -116,7 +122,7 @@ pub async fn delete_application(
     holder: &str,
     times: Deadlines,
 ) -> Option<SyncOutcome> {
-    let RemovedApplication { key, destination, unread } = removed;
+    let RemovedApplication { key, destination, unread, parents } = removed;
     let recorded = match state::read(&destination.cluster, key).await {
         Ok(recorded) => recorded?,
         Err(error) => {
@@ -140,16 +146,28 @@ pub async fn delete_application(
         );
         return None;
     };
-    let member = if recorded.state.is_unsigned {
-        let app = format!("{}/{}", key.namespace, key.name);
-        Err(RemovedApplicationError::Unsigned { app, name: key.object_name() })
-    } else {
-        recorded_application(engine, projects, key, sha, unread).await
+    let listed = RecordedListings::of(&recorded.state).map(|recorded| recorded.0);
+    let work = async {
+        if recorded.state.is_unsigned {
+            let app = format!("{}/{}", key.namespace, key.name);
+            return Err(RemovedApplicationError::Unsigned { app, name: key.object_name() });
+        }
+        let then = Then { projects: Some(projects), listings: listed.as_ref() };
+        let (member, root) = Box::pin(recorded_application(engine, then, key, &sha, unread)).await?;
+        let is_closed = match &listed {
+            Some(listed) => {
+                Box::pin(pull_requests::went_with_pull_request(engine, projects, key, (&sha, listed))).await?
+            }
+            None => false,
+        };
+        let approval = match parents.keep(&member, &root) {
+            _ if member.is_kept => Some(Approval::Never(kept(key))),
+            Some(reason) => Some(Approval::Never(not_pruned(key, &reason))),
+            None => is_closed.then_some(Approval::Asked),
+        };
+        Box::pin(delete_removed(engine, (&member, approval), &recorded, destination, holder, times)).await
     };
-    let outcome = match member {
-        Ok(member) => delete_removed(engine, &member, &recorded, destination, holder, times).await,
-        Err(error) => Err(error),
-    };
+    let outcome = Box::pin(work).await;
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(error @ RemovedApplicationError::Unread(_)) => {
@@ -204,22 +222,25 @@ async fn is_news(cluster: &Cluster, key: &AppKey, holder: &str, reason: &str) ->
 /// be read then: it may have gone there.
 async fn recorded_application(
     engine: &Services,
-    projects: &Projects,
+    then: Then<'_>,
     key: &AppKey,
-    sha: String,
+    sha: &str,
     unread: &BTreeSet<String>,
-) -> Result<ResolvedApplication, RemovedApplicationError> {
+) -> Result<(ResolvedApplication, Root), RemovedApplicationError> {
     let checkouts = engine.checkouts();
-    let root = match root::load_at(&engine.root, &checkouts, &sha, Some(projects)).await {
+    let root = match root::load_at(&engine.root, &checkouts, sha, then).await {
         Ok(root) => root,
-        Err(source) => return Err(RemovedApplicationError::Root { sha, source }),
+        Err(source) => return Err(RemovedApplicationError::Root { sha: sha.to_owned(), source }),
     };
     if let Some(part) = unread.difference(&root.unread).next() {
         return Err(RemovedApplicationError::Unread(part.clone()));
     }
     let is_it = |member: &ResolvedApplication| member.identity() == (key.namespace.clone(), key.name.clone());
     let app = format!("{}/{}", key.namespace, key.name);
-    root.members.into_iter().find(is_it).ok_or(RemovedApplicationError::Missing { app, sha })
+    match root.members.iter().find(|member| is_it(member)).cloned() {
+        Some(member) => Ok((member, root)),
+        None => Err(RemovedApplicationError::Missing { app, sha: sha.to_owned() }),
+    }
 }
 
 /// The message for an application that its ApplicationSet makes no longer, and may not delete.
@@ -227,6 +248,14 @@ fn kept(AppKey { namespace, name, .. }: &AppKey) -> String {
     format!(
         "nothing is deleted: `applicationsSync` of its ApplicationSet forbids it; run `slipway app delete \
          {namespace}/{name}`, with `--cascade=false` to keep its objects"
+    )
+}
+
+/// The message for an application that Argo CD would not have pruned.
+fn not_pruned(AppKey { namespace, name, .. }: &AppKey, reason: &str) -> String {
+    format!(
+        "nothing is deleted: {reason}; run `slipway app delete {namespace}/{name}`, with `--cascade=false` to keep its \
+         objects"
     )
 }
 
@@ -241,9 +270,10 @@ fn untouched(AppKey { namespace, name, .. }: &AppKey) -> String {
     )
 }
 
+/// Deletes the objects of `member` as `approval` says; without one, a plan has to be approved.
 async fn delete_removed(
     engine: &Services,
-    member: &ResolvedApplication,
+    (member, approval): (&ResolvedApplication, Option<Approval>),
     recorded: &StoredState,
     destination: &ConnectedCluster,
     holder: &str,
@@ -262,12 +292,10 @@ async fn delete_removed(
         prepare::for_deletion(recorded, destination.clone(), Some(member))
     };
     // Argo CD's controller skips such an Application also when it is to be deleted.
-    let approval = if member.app.is_skipped {
+    let approval = if member.app.is_skipped && cascade.is_some() {
         Approval::Never(untouched(&recorded.app))
-    } else if member.is_kept {
-        Approval::Never(kept(&recorded.app))
     } else {
-        Approval::Plan(request.policy.prune_approved.clone())
+        approval.unwrap_or_else(|| Approval::Plan(request.policy.prune_approved.clone()))
     };
     let deletion = DeletionRequest { cascade, approval };
     Ok(Box::pin(delete::delete(&request, &deletion, holder, times)).await)

@@ -71,8 +71,8 @@ fn digest(key: &SecretString, owner: &AppKey, member: &ResolvedApplication, reac
     let (object, AppKey { root, namespace, name }) = (&member.app.object, owner);
     // Another version may render otherwise.
     let form = concat!("slipway inputs 1 ", env!("CARGO_PKG_VERSION"));
-    let given = json!([form, root, namespace, name, object.metadata(), object.get("spec"), reach]);
-    mac.update(given.to_string().as_bytes());
+    let given = (form, root, namespace, name, object.metadata(), object.get("spec"), reach);
+    mac.update(&serde_json::to_vec(&given).ok()?);
     mac.update(format!("{:?} {:?} {}", member.permit, member.build, member.is_kept).as_bytes());
     Some(hex::encode(mac.finalize().into_bytes()))
 }

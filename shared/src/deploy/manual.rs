@@ -61,7 +61,7 @@ async fn compare_live(
         key: &FingerprintKey(&keys),
     };
     let compared = differences(&session.cluster(), &scope, request.objects.clone()).await;
-    let observed = Observed::of(&compared, &state.status.resources);
+    let observed = Observed::of(&compared, &state.status.resources).with(request.declared.clone());
     let mut outcome = SyncOutcome { warnings: request.warnings.clone(), ..SyncOutcome::default() };
     outcome.problems.clone_from(&compared.problems);
     outcome.changes = compared.found.iter().map(|found| format!("{} differs", found.key)).collect();

@@ -5,10 +5,12 @@
 pub mod app_deletion;
 mod batch;
 mod charts;
+pub(crate) mod children;
 mod files;
 pub mod inputs;
 pub mod lookups;
 pub mod prepare;
+mod pull_requests;
 pub mod selection;
 pub(crate) mod skip;
 pub mod trust;
@@ -22,6 +24,7 @@ mod statuses;
 mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,7 +170,16 @@ impl WebhookWorker {
     /// Returns whether the message is done with; else SQS delivers it again.
     async fn process_message(&self, message: &Message, deadline: Instant, id: &str) -> bool {
         let summary = match &message.body {
-            MessageBody::Push(push) => self.run(push, deadline, id).await,
+            MessageBody::Push(push) => {
+                let what = format!("{} of {}", push.branch(), push.repo);
+                tracing::info!(what, after = push.after, delivery = push.delivery, "deploying");
+                self.run(&what, Box::pin(self.select(push)), deadline, id).await
+            }
+            MessageBody::PullRequest(event) => {
+                let what = format!("pull request {} of {}", event.pull_request, event.repo);
+                tracing::info!(what, action = event.action, delivery = event.delivery, "deploying");
+                self.run(&what, Box::pin(self.select_pull_request(event)), deadline, id).await
+            }
             MessageBody::Resume(rest) => self.resume(rest, deadline, id).await,
         };
         if !summary.retry {
@@ -232,17 +244,21 @@ impl WebhookWorker {
         }
     }
 
-    /// Syncs every application that tracks the branch of `push` to its head.
-    async fn run(&self, push: &Push, deadline: Instant, id: &str) -> Summary {
+    /// Syncs every application that `select` gives for the event `what`.
+    async fn run(
+        &self,
+        what: &str,
+        select: impl Future<Output = Result<PushBatch, Failure>>,
+        deadline: Instant,
+        id: &str,
+    ) -> Summary {
         let until = report_deadline(deadline);
-        tracing::info!(repo = %push.repo, branch = push.branch(), after = push.after, delivery = push.delivery,
-            "deploying");
-        match tokio::time::timeout_at(until, Box::pin(self.select(push))).await {
+        match tokio::time::timeout_at(until, select).await {
             Ok(Ok(work)) => Box::pin(self.sync_applications(work, until, id)).await,
             Ok(Err(failure)) => {
-                tracing::error!(error = failure.message, class = ?failure.class, "failed to deploy the push");
+                tracing::error!(what, error = failure.message, class = ?failure.class, "failed to deploy");
                 if failure.class == Class::Terminal {
-                    let what = format!("{} of {} can't be deployed", push.branch(), push.repo);
+                    let what = format!("{what} can't be deployed");
                     self.engine.notify(&report::problem(&what, std::slice::from_ref(&failure.message))).await;
                 }
                 Summary::failed(failure)

@@ -22,6 +22,7 @@ use slipway_manifest::names::{self, NameError};
 use slipway_sops::{DecryptedFiles, EncryptedFiles};
 
 use super::charts::AppCharts;
+use super::children;
 use super::files::SourceFiles;
 use super::inputs;
 use super::lookups::{self, LookupError};
@@ -166,8 +167,8 @@ pub struct Render {
     pub objects: Vec<Object>,
     /// Warnings for the user.
     pub warnings: Vec<String>,
-    /// Whether declarations of Argo CD are among what the sources render to, which stay out of the cluster.
-    pub has_declarations: bool,
+    /// The declarations of Argo CD among what the sources render to, which stay out of the cluster.
+    pub declared: Vec<Object>,
     /// How the objects were rendered.
     pub source_types: SourceTypes,
     /// The time of the first deployment, where a chart could use it.
@@ -247,9 +248,8 @@ pub async fn render(
     }
     Box::pin(charts.check()).await?;
     warnings.extend(leave_out(&mut objects, &member.permit));
-    let count = objects.len();
-    objects.retain(|object| !member.permit.keeps_out(object));
-    let has_declarations = objects.len() < count;
+    let (declared, objects): (Vec<Object>, Vec<Object>) =
+        objects.into_iter().partition(|object| member.permit.keeps_out(object));
     let mut types = types.into_iter().map(|found| format!("{found:?}"));
     let source_types = if member.app.sources.is_empty() {
         SourceTypes { source_type: types.next().unwrap_or_default(), ..SourceTypes::default() }
@@ -262,7 +262,7 @@ pub async fn render(
     let first = has_charts.then_some(context.facts.now);
     let has_lookups = !context.facts.lookups.is_empty();
     let (charts, remotes) = (charts.digests, remotes.versions);
-    Ok(Render { objects, warnings, has_declarations, source_types, first, has_lookups, charts, remotes, decrypted })
+    Ok(Render { objects, warnings, declared, source_types, first, has_lookups, charts, remotes, decrypted })
 }
 
 /// Renders one source: `app` has it as its only one. What charts look up is added to the facts of `context`; charts and
@@ -399,22 +399,13 @@ pub async fn prepare(
     let app = &member.app;
     let destination = engine.clusters.get(&app.destination.server, &app.destination.name).await?;
     let render = Box::pin(render(engine, member, checkouts, revisions, &destination.name, &destination.cluster));
-    let Render {
-        objects,
-        warnings: rendered,
-        has_declarations,
-        source_types,
-        first,
-        has_lookups,
-        charts,
-        remotes,
-        decrypted,
-    } = render.await?;
+    let Render { objects, warnings: rendered, declared, source_types, first, has_lookups, charts, remotes, decrypted } =
+        render.await?;
     let redactor = destination.cluster.redactor().and_texts(&decrypted);
     let destination = ConnectedCluster { cluster: destination.cluster.redacting(redactor), ..destination };
     let mut policy = policy_of(app);
     // The Applications that it declares are its objects in Argo CD: it is not empty.
-    policy.allow_empty |= has_declarations;
+    policy.allow_empty |= !declared.is_empty();
     let mut warnings = app.warnings.clone();
     warnings.extend(rendered);
     let subscriptions = Subscriptions::of(&app.object);
@@ -429,6 +420,7 @@ pub async fn prepare(
         }
         _ => None,
     };
+    let declared = Box::pin(children::rows(engine, member, &declared)).await;
     Ok(SyncRequest {
         owner: owner(engine, member),
         destination,
@@ -448,6 +440,8 @@ pub async fn prepare(
         checks: member.checks(),
         subscriptions,
         first_deployed_at: first,
+        listings: member.listings.clone(),
+        declared,
         charts,
         remotes,
         application: about,
@@ -486,6 +480,8 @@ pub fn for_deletion(
         resume_operation: None,
         source_types: state.status.source_types.clone(),
         first_deployed_at: None,
+        listings: None,
+        declared: Vec::new(),
         charts: ChartDigests::default(),
         remotes: RemoteVersions::default(),
         permit: member.map_or_else(ProjectPermissions::allow_all, |member| member.permit.clone()),

@@ -112,6 +112,9 @@ mod tests {
             after: Ok(Vec::new()),
             depth: 0,
             is_kept: false,
+            listings: None,
+            parent: None,
+            is_made_by_set: false,
         })
     }
 

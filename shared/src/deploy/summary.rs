@@ -1,4 +1,4 @@
-//! Builds what `app get` shows of an Application.
+//! Builds what `app get` shows of an Application's manifest, as its state records it.
 
 use std::collections::BTreeSet;
 

@@ -13,11 +13,11 @@ use slipway_cluster::Cluster;
 use slipway_cluster::state::{Attempt, Reached, State};
 use slipway_gitops::Revisions;
 use slipway_gitops::identity::STATE_NAMESPACE;
-use slipway_gitops::status::COMPARISON_ERROR;
+use slipway_gitops::status::{COMPARISON_ERROR, ResourceStatus};
 
 use super::self_heal::{self, SelfHealDecision};
 use super::{CheckError, DriftChecker, DriftReport, is_overdue, now, pending};
-use crate::deploy::{inputs, prepare, trust};
+use crate::deploy::{children, inputs, prepare, trust};
 use crate::notify::report::{self, Drift};
 use crate::reconcile::comparison::{AppComparison, Scope, differences};
 use crate::reconcile::drift::{self, FingerprintKey};
@@ -175,7 +175,8 @@ impl DriftChecker {
         // The heads render to the same, and are at hand: each application may have been deployed from another commit.
         let at = if state.attempt.has_deployed(&head.inputs_digests) { &head.heads } else { &revisions };
         let render = Box::pin(prepare::render(&self.engine, app, checkouts, at, destination, cluster));
-        let prepare::Render { objects, decrypted, .. } = render.await?;
+        let prepare::Render { objects, declared, decrypted, .. } = render.await?;
+        let declared = Box::pin(children::rows(&self.engine, app, &declared)).await;
         let cluster = &cluster.redacting(cluster.redactor().and_texts(&decrypted));
         let (rules, checks) = (app.rules()?, app.checks());
         let scope = Scope {
@@ -216,7 +217,7 @@ impl DriftChecker {
         report.differs.sort();
         report.new = drifts;
         report.problems.clone_from(&compared.problems);
-        record(state, &compared, &gone);
+        record(state, &compared, declared, &gone);
         report.resolved = gone;
         Ok(examination)
     }
@@ -318,12 +319,12 @@ fn was_chosen(state: &State, version: &Version) -> Option<String> {
 
 /// Records what was told, and the status that follows from the comparison. Where a commit waits for a person, or can't
 /// be rendered, the status tells of that one.
-fn record(state: &mut State, compared: &AppComparison, gone: &[String]) {
+fn record(state: &mut State, compared: &AppComparison, declared: Vec<ResourceStatus>, gone: &[String]) {
     for key in gone {
         state.drift.remove(key);
     }
     state.drift.extend(compared.found.iter().map(|found| (found.key.clone(), found.fingerprint.clone())));
-    let observed = Observed::of(compared, &state.status.resources);
+    let observed = Observed::of(compared, &state.status.resources).with(declared);
     let (revisions, now) = (state.attempt.revisions.clone(), Timestamp::now());
     if state.status.sync.revisions == revisions {
         observed.write(&mut state.status, &revisions, now);

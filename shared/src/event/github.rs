@@ -10,11 +10,15 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::queue::Push;
+use super::queue::{Message, PullRequestEvent, Push};
 
 /// Size of a body as it arrives (base64 or not). The URL itself stops at 6 MB with envelope and base64 counted, so that
 /// our response comes first, with a message. A push event is a fraction of it.
 pub const MAX_BODY: usize = 5 << 20;
+
+/// What may happen to a pull request that changes which of them a set selects, or their commits (argoproj/argo-cd
+/// `applicationset/webhook/webhook.go`, which does not look at `edited`: a new title or target).
+const ACTIONS: [&str; 7] = ["opened", "reopened", "closed", "synchronize", "labeled", "unlabeled", "edited"];
 
 /// Size of an HMAC-SHA256.
 const SIGNATURE_BYTES: usize = 32;
@@ -50,8 +54,8 @@ impl Reply {
 pub enum WebhookResult {
     /// Respond at once.
     Reply(Reply),
-    /// A branch was pushed: queue this, then respond with 202.
-    Enqueue(Push),
+    /// A branch was pushed, or something happened to a pull request: queue this, then respond with 202.
+    Enqueue(Message),
 }
 
 /// A request of which only size and form were checked.
@@ -103,12 +107,37 @@ impl Request {
     pub fn into_result(self) -> WebhookResult {
         match self.event.as_str() {
             "ping" => WebhookResult::Reply(Reply::new(200, "pong")),
-            "push" => self.push().map_or_else(WebhookResult::Reply, WebhookResult::Enqueue),
+            "push" => self.push().map_or_else(WebhookResult::Reply, |push| WebhookResult::Enqueue(push.into())),
+            "pull_request" => {
+                self.pull_request().map_or_else(WebhookResult::Reply, |event| WebhookResult::Enqueue(event.into()))
+            }
             other => {
                 let name: String = other.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect();
                 WebhookResult::Reply(Reply::new(200, format!("ignored: nothing follows the event `{name}`")))
             }
         }
+    }
+
+    fn pull_request(self) -> Result<PullRequestEvent, Reply> {
+        let bad = |what: &str| Reply::new(400, format!("not a pull request event: {what}"));
+        let body: Value = serde_json::from_slice(&self.body)
+            .map_err(|_| bad("the body is no JSON; set the webhook's content type to application/json"))?;
+        let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
+        let action = text("/action").ok_or_else(|| bad("`action` is missing"))?;
+        let repo = text("/repository/full_name").ok_or_else(|| bad("`repository.full_name` is missing"))?;
+        let number = body.get("number").and_then(Value::as_u64).ok_or_else(|| bad("`number` is missing"))?;
+        let repo = repo.parse().map_err(|_| bad("`repository.full_name` is no repository"))?;
+        if !ACTIONS.contains(&action) {
+            return Err(Reply::new(200, "ignored: nothing that ApplicationSets look at"));
+        }
+        self.check_delivery().map_err(bad)?;
+        Ok(PullRequestEvent { repo, pull_request: number, action: action.to_owned(), delivery: self.delivery })
+    }
+
+    fn check_delivery(&self) -> Result<(), &'static str> {
+        let is_guid = |c: u8| c.is_ascii_alphanumeric() || c == b'-';
+        let is_valid = (1..=64).contains(&self.delivery.len()) && self.delivery.bytes().all(is_guid);
+        if is_valid { Ok(()) } else { Err("the X-GitHub-Delivery header is missing or no GUID") }
     }
 
     fn push(self) -> Result<Push, Reply> {
@@ -132,10 +161,7 @@ impl Request {
         if deleted || after.bytes().all(|b| b == b'0') {
             return Err(Reply::new(200, "ignored: the branch was deleted"));
         }
-        let is_guid = |c: u8| c.is_ascii_alphanumeric() || c == b'-';
-        if !(1..=64).contains(&self.delivery.len()) || !self.delivery.bytes().all(is_guid) {
-            return Err(bad("the X-GitHub-Delivery header is missing or no GUID"));
-        }
+        self.check_delivery().map_err(bad)?;
         Ok(Push {
             repo: repo.parse().map_err(|_| bad("`repository.full_name` is no repository"))?,
             reference: reference.to_owned(),
@@ -171,6 +197,7 @@ fn is_signed(body: &[u8], signature: &[u8; SIGNATURE_BYTES], secret: &[u8]) -> b
 
 #[cfg(test)]
 mod tests {
+    use super::super::queue::MessageBody;
     use super::*;
 
     const SECRET: &str = "It's a Secret to Everybody";
@@ -238,11 +265,36 @@ mod tests {
 
     #[test]
     fn pushes_to_branches_are_queued() {
-        let WebhookResult::Enqueue(push) = run(signed("push", &push("refs/heads/feature/x", &sha()))) else {
+        let WebhookResult::Enqueue(Message { body: MessageBody::Push(push), .. }) =
+            run(signed("push", &push("refs/heads/feature/x", &sha())))
+        else {
             panic!("not queued")
         };
         assert_eq!((push.branch(), push.repo.to_string().as_str()), ("feature/x", "acme/gitops"));
         assert_eq!(push.delivery, "72d3162e-cc78-11e3-81ab-4c9367dc0958");
+    }
+
+    #[test]
+    fn pull_requests_are_queued_where_sets_may_see_a_change() {
+        let body =
+            |action: &str| json!({"action": action, "number": 7, "repository": {"full_name": "acme/web"}}).to_string();
+        for action in ACTIONS {
+            let WebhookResult::Enqueue(Message { body: MessageBody::PullRequest(event), .. }) =
+                run(signed("pull_request", &body(action)))
+            else {
+                panic!("{action} is not queued")
+            };
+            assert_eq!(
+                (event.repo.to_string().as_str(), event.pull_request, event.action.as_str()),
+                ("acme/web", 7, action)
+            );
+        }
+        assert_eq!(status(signed("pull_request", &body("assigned"))), 200);
+        for bad in
+            [body("opened").replace('7', "-7"), body("opened").replace("acme/web", "acme/../web"), "{".to_owned()]
+        {
+            assert_eq!(status(signed("pull_request", &bad)), 400, "{bad}");
+        }
     }
 
     #[test]

@@ -71,6 +71,27 @@ impl ResumeMessage {
     }
 }
 
+/// Something happened to a pull request. The worker lists the pull requests itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullRequestEvent {
+    /// The repository.
+    pub repo: Repo,
+    /// Number of the pull request.
+    pub pull_request: u64,
+    /// What happened: `opened`, `synchronize` …
+    pub action: String,
+    /// GUID of the webhook delivery.
+    pub delivery: String,
+}
+
+impl PullRequestEvent {
+    /// The FIFO group: one for each repository, whose pull requests are listed together.
+    pub fn group(&self) -> String {
+        let repo = self.repo.to_string().to_ascii_lowercase();
+        hex::encode(Sha256::digest(format!("pull requests\0{repo}")))
+    }
+}
+
 /// What a message asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
@@ -79,6 +100,8 @@ pub enum MessageBody {
     Push(Push),
     /// A sync is to be resumed.
     Resume(ResumeMessage),
+    /// Something happened to a pull request.
+    PullRequest(PullRequestEvent),
 }
 
 /// A message of the queue.
@@ -109,6 +132,12 @@ impl From<ResumeMessage> for Message {
     }
 }
 
+impl From<PullRequestEvent> for Message {
+    fn from(event: PullRequestEvent) -> Self {
+        Self { body: MessageBody::PullRequest(event), postponed: 0 }
+    }
+}
+
 impl Message {
     fn read(body: &str) -> Result<Self, serde_json::Error> {
         let value: Value = serde_json::from_str(body)?;
@@ -116,6 +145,8 @@ impl Message {
         let postponed = postponed.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX));
         let content = if value.get("operation").is_some() {
             MessageBody::Resume(serde_json::from_value(value)?)
+        } else if value.get("pull_request").is_some() {
+            MessageBody::PullRequest(serde_json::from_value(value)?)
         } else {
             MessageBody::Push(serde_json::from_value(value)?)
         };
@@ -127,6 +158,16 @@ impl Message {
         match &self.body {
             MessageBody::Push(push) => push.group(),
             MessageBody::Resume(rest) => rest.group(),
+            MessageBody::PullRequest(event) => event.group(),
+        }
+    }
+
+    /// The repository that it is about, where it came by a webhook.
+    pub fn repo(&self) -> Option<&Repo> {
+        match &self.body {
+            MessageBody::Push(push) => Some(&push.repo),
+            MessageBody::PullRequest(event) => Some(&event.repo),
+            MessageBody::Resume(_) => None,
         }
     }
 
@@ -135,6 +176,7 @@ impl Message {
         let id = match &self.body {
             MessageBody::Push(push) => push.delivery.clone(),
             MessageBody::Resume(rest) => rest.deduplication(),
+            MessageBody::PullRequest(event) => event.delivery.clone(),
         };
         if self.postponed == 0 { id } else { hex::encode(Sha256::digest(format!("{id}\0{}", self.postponed))) }
     }
@@ -152,6 +194,7 @@ impl fmt::Display for Message {
         match &self.body {
             MessageBody::Push(push) => write!(f, "the push to {} of {}", push.branch(), push.repo),
             MessageBody::Resume(rest) => write!(f, "the sync of {}", rest.app),
+            MessageBody::PullRequest(event) => write!(f, "pull request {} of {}", event.pull_request, event.repo),
         }
     }
 }
@@ -206,16 +249,24 @@ mod tests {
             delivery: "guid".into(),
         };
         let rest = ResumeMessage { app: "shop".into(), operation: "op".into(), attempt: 2 };
+        let pull = PullRequestEvent {
+            repo: "acme/web".parse().unwrap(),
+            pull_request: 7,
+            action: "opened".into(),
+            delivery: "guid".into(),
+        };
         let event = json!({"Records": [
             {"messageId": "1", "body": serde_json::to_string(&push).unwrap()},
             {"messageId": "2", "body": "{\"repo\": 5}"},
             {"messageId": "3"},
             {"messageId": "4", "receiptHandle": "r", "body": serde_json::to_string(&rest).unwrap()},
+            {"messageId": "5", "body": serde_json::to_string(&Message::from(pull.clone())).unwrap()},
         ]});
         let records = read(event).unwrap();
         assert_eq!(records[0].message.as_ref().unwrap(), &Message::from(push.clone()));
         assert_eq!(records[3].message.as_ref().unwrap(), &Message::from(rest.clone()));
         assert_eq!(records[3].receipt, "r");
+        assert_eq!(records[4].message.as_ref().unwrap(), &Message::from(pull));
         let other = ResumeMessage { app: "db".into(), ..rest.clone() };
         assert_ne!(rest.deduplication(), other.deduplication());
         assert_eq!(push.branch(), "release/1");

@@ -9,12 +9,13 @@ use serde_json::Value;
 use slipway_gocompat::glob::Glob;
 
 use super::github::{self, Reply, Request, WebhookResult};
-use super::queue::{Message, Push, ResumeMessage};
+use super::queue::{Message, ResumeMessage};
 use super::scheduler;
 use crate::aws::Aws;
 use crate::config;
 use crate::error::chain;
 use crate::secret::{SecretError, Secrets};
+use crate::source::Repo;
 use crate::time;
 
 /// Seconds for which a message stays invisible after each heartbeat: a killed worker's message is delivered again then.
@@ -72,22 +73,23 @@ impl WebhookQueue {
             }
         }
         let digest = request.digest();
-        let push = match request.into_result() {
-            WebhookResult::Enqueue(push) => push,
+        let message = match request.into_result() {
+            WebhookResult::Enqueue(message) => message,
             WebhookResult::Reply(reply) => return reject(reply).into_value(),
         };
-        if !self.is_listed(&push) {
-            let reply = Reply::new(403, format!("{} is none of SLIPWAY_REPOSITORIES", push.repo));
+        if let Some(repo) = message.repo().filter(|repo| !self.is_listed(repo)) {
+            let reply = Reply::new(403, format!("{repo} is none of SLIPWAY_REPOSITORIES"));
             return reject(reply).into_value();
         }
-        let reply = match self.send(&push.clone().into(), digest).await {
+        let delivery = message.deduplication();
+        let reply = match self.send(&message, digest).await {
             Ok(()) => {
-                tracing::info!(repo = %push.repo, branch = push.branch(), delivery = push.delivery, "queued");
-                Reply::new(202, format!("queued: {} of {}", push.branch(), push.repo))
+                tracing::info!(what = %message, delivery, "queued");
+                Reply::new(202, format!("queued: {message}"))
             }
             Err(error) => {
-                tracing::error!(error = chain(&error), delivery = push.delivery, "not queued");
-                Reply::new(500, "the push could not be queued")
+                tracing::error!(error = chain(&error), delivery, "not queued");
+                Reply::new(500, "the event could not be queued")
             }
         };
         reply.into_value()
@@ -105,9 +107,9 @@ impl WebhookQueue {
         Ok(previous.is_some_and(|previous| request.is_signed_with(&previous)))
     }
 
-    /// Whether pushes to the repository are accepted.
-    fn is_listed(&self, push: &Push) -> bool {
-        let repo = push.repo.to_string().to_lowercase();
+    /// Whether events of the repository are accepted.
+    fn is_listed(&self, repo: &Repo) -> bool {
+        let repo = repo.to_string().to_lowercase();
         let mut listed = self.settings.repositories.iter();
         self.settings.repositories.is_empty()
             || listed.any(|pattern| Glob::of_paths(&pattern.to_lowercase()).matches(&repo))

@@ -11,6 +11,10 @@ use serde_json::{Value, json};
 use slipway_cluster::state::State;
 
 use crate::notify::reporter::LastNotification;
+use crate::root::listings::Listings;
+
+/// Bytes of the lists in a state.
+const MAX_LISTINGS: usize = 64 << 10;
 
 /// What the state remembers under [`Note::KEY`].
 pub trait Note: Serialize + DeserializeOwned {
@@ -70,6 +74,29 @@ impl RemoteVersions {
 
 impl Note for RemoteVersions {
     const KEY: &'static str = "remotes";
+}
+
+/// What GitHub listed for the ApplicationSet that makes the Application, when it was synced: with that its manifest can
+/// be made again once the list has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedListings(pub Listings);
+
+impl RecordedListings {
+    /// Writes the note. None where nothing was listed, or more than fits beside the rest of the state: a person deletes
+    /// that application.
+    pub fn keep_or_forget(listings: Option<&Listings>, state: &mut State) {
+        let note = listings.map(|listings| json!(listings)).filter(|note| note.to_string().len() <= MAX_LISTINGS);
+        match note {
+            Some(note) => {
+                state.notes.insert(Self::KEY.to_owned(), note);
+            }
+            None => Self::forget(state),
+        }
+    }
+}
+
+impl Note for RecordedListings {
+    const KEY: &'static str = "listings";
 }
 
 /// The digest of what was told of an application that people sync.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use slipway_cluster::state::State;
 use slipway_gitops::Revisions;
-use slipway_gitops::health::{self, HealthStatus};
+use slipway_gitops::health::{self, Health, HealthStatus};
 use slipway_gitops::status::{
     COMPARISON_ERROR, Condition, Deployment, OperationPhase, OperationState, ResourceStatus, SourceTypes, Status,
     SyncStatus,
@@ -69,6 +69,12 @@ impl Observed {
         }
     }
 
+    /// The same with rows of what the application declares to Argo CD, which no cluster has.
+    pub(crate) fn with(mut self, declared: Vec<ResourceStatus>) -> Self {
+        self.resources.extend(declared);
+        self
+    }
+
     /// Writes it as the comparison with the commits `revisions`.
     pub(crate) fn write(self, status: &mut Status, revisions: &Revisions, now: Timestamp) {
         self.set_health(status, now);
@@ -82,7 +88,8 @@ impl Observed {
 
     fn set_health(&self, status: &mut Status, now: Timestamp) {
         if self.is_whole {
-            status.health.set(health::aggregate(self.resources.iter().map(|row| row.health.as_ref())), now);
+            let counted = self.resources.iter().filter(|row| !is_unknown_child(row));
+            status.health.set(health::aggregate(counted.map(|row| row.health.as_ref())), now);
         }
     }
 
@@ -98,6 +105,13 @@ impl Observed {
         }
         status.reconciled_at = Some(now);
     }
+}
+
+/// Whether the row is of a child Application that is missing or of which nothing is known: it does not make its parent
+/// worse (argoproj/argo-cd `controller/health.go`).
+fn is_unknown_child(row: &ResourceStatus) -> bool {
+    let is_child = row.group == "argoproj.io" && row.kind == "Application";
+    is_child && row.health.as_ref().is_some_and(|found| matches!(found.health, Health::Missing | Health::Unknown))
 }
 
 /// Writes that the cluster could not be compared with Git. `revisions` are the commits, where some are
@@ -202,7 +216,6 @@ fn set_condition(status: &mut Status, kind: &str, message: &str, now: Timestamp)
 
 #[cfg(test)]
 mod tests {
-    use slipway_gitops::health::Health;
     use slipway_gitops::sync_status::ComparisonResult;
 
     use super::*;
@@ -245,6 +258,31 @@ mod tests {
         let unread = status.resources.iter().find(|row| row.name == "unread").unwrap();
         assert_eq!((unread.status, &unread.health), (Some(SyncStatus::Unknown), &health));
         assert_eq!((status.sync.status, status.health.last_transition_time), (SyncStatus::Unknown, None));
+    }
+
+    #[test]
+    fn a_child_of_which_nothing_is_known_does_not_count() {
+        let child = ObjectId::new("argoproj.io", "Application", "argocd", "child");
+        let health = |found| {
+            let row = ResourceStatus {
+                health: Some(HealthStatus::new(found, "")),
+                status: Some(SyncStatus::Synced),
+                ..ResourceStatus::of(&child, "v1alpha1")
+            };
+            let mut status = Status::default();
+            Observed::of(&compared(), &[]).with(vec![row]).write(&mut status, &"a".into(), Timestamp::UNIX_EPOCH);
+            assert_eq!(status.resources.len(), 3);
+            status.health.status
+        };
+        for (found, expected) in [
+            (Health::Healthy, Health::Healthy),
+            (Health::Missing, Health::Healthy),
+            (Health::Unknown, Health::Healthy),
+            (Health::Progressing, Health::Progressing),
+            (Health::Degraded, Health::Degraded),
+        ] {
+            assert_eq!(health(found), expected);
+        }
     }
 
     #[test]

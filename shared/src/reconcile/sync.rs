@@ -34,7 +34,7 @@ use slipway_gitops::Revisions;
 use slipway_gitops::comparison::Rules;
 use slipway_gitops::health::Checks;
 use slipway_gitops::prune_guard::Propagation;
-use slipway_gitops::status::{Initiator, OperationPhase, SourceTypes};
+use slipway_gitops::status::{Initiator, OperationPhase, ResourceStatus, SourceTypes};
 use slipway_gitops::sync::{Options, Progress};
 use slipway_manifest::{Object, ObjectId};
 use tokio::sync::watch;
@@ -48,6 +48,7 @@ use crate::notify::reporter::Reporter;
 use crate::notify::subscribe::Subscriptions;
 use crate::reconcile::notes::{ChartDigests, RemoteVersions};
 use crate::reconcile::session::{LEASE_DURATION, Opened, Session};
+use crate::root::listings::Listings;
 use crate::time;
 use dependencies::Dependencies;
 use executor::SyncExecutor;
@@ -226,6 +227,10 @@ pub struct SyncRequest {
     pub source_types: SourceTypes,
     /// The time of the first deployment, as the charts were rendered with it.
     pub first_deployed_at: Option<Timestamp>,
+    /// What GitHub listed for the ApplicationSet that makes the Application.
+    pub listings: Option<Arc<Listings>>,
+    /// Rows of what it declares to Argo CD, which stays out of the cluster.
+    pub declared: Vec<ResourceStatus>,
     /// The digests of the charts of Helm repositories that the objects are rendered from.
     pub charts: ChartDigests,
     /// What the remote bases and files are that the objects are rendered from.

@@ -9,10 +9,11 @@ use slipway_helm::argo;
 use slipway_manifest::{NodeKind, Object, names};
 
 use super::declared::DeclaredIn;
+use super::order::{self, Place};
 use super::repositories::{Availability, Repositories, Unavailable, Unrendered, Wanted};
 use super::tracked::NO_MANIFESTS;
 use super::tree::{ApplicationTree, TreeApplication};
-use crate::app::depends::{self, DependsError};
+use crate::app::depends::DependsError;
 use crate::app::project::Denied;
 use crate::app::{Application, IN_CLUSTER_SERVER, ProjectPermissions, Source};
 use crate::error::chain;
@@ -79,8 +80,10 @@ pub fn unexpanded(tree: &ApplicationTree) -> impl Iterator<Item = CheckedApplica
 
 /// The mistakes in the dependencies of the tree's Applications, by namespace and name.
 pub fn dependencies(tree: &ApplicationTree) -> BTreeMap<(String, String), DependsError> {
-    let apps: Vec<&Application> = tree.applications.iter().filter_map(|one| one.app.as_ref().ok()).collect();
-    let orders = depends::order(&apps);
+    let usable = tree.applications.iter().filter_map(|one| Some((one.app.as_ref().ok()?, one)));
+    let (apps, places): (Vec<&Application>, Vec<Place>) =
+        usable.map(|(app, one)| (app, Place { parent: one.parent, rolls: one.rolls })).unzip();
+    let orders = order::order(&apps, &places, &tree.rolling, &tree.manifests.overrides);
     let wrong =
         apps.iter().zip(orders).filter_map(|(app, order)| Some((crate::app::identity(&app.object), order.err()?)));
     wrong.collect()

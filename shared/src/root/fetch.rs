@@ -1,22 +1,29 @@
 //! Reads the tree of Applications from its repositories: fetches the repositories that it needs, round by round.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
 use slipway_budget::Budget;
 
-use super::repositories::{ChartRevision, NamedRemote, Repositories, RepositoryRevision, Unavailable, Wanted};
+use super::listings;
+use super::repositories::{
+    ChartRevision, NamedRemote, Repositories, RepositoryRevision, Unavailable, Unlisted, Wanted,
+};
 use super::tree::{self, ApplicationTree, TreeOptions};
 use crate::app::Application;
 use crate::error::chain;
 use crate::render::{self, RenderError};
 use crate::source::git::GitRepository;
 use crate::source::github::Checkout;
+use crate::source::github::childless::SourceDigest;
 use crate::source::remote::Asking;
 use crate::source::{Checkouts, Location};
 
 /// Times that something is missing: each Application may be in another repository than the one that declares it.
 const MAX_ROUNDS: usize = 16;
+/// Lists that GitHub is asked for by one reading: some tenths of what its rate limit allows in an hour.
+const MAX_LISTINGS: usize = 2_000;
 /// Repositories that are fetched at a time.
 const CONCURRENCY: usize = 8;
 
@@ -32,14 +39,14 @@ pub struct Fetch<'a> {
 }
 
 /// Reads the tree of `places` from `repositories`; what is missing there is added to them, where there is somewhere to
-/// `fetch` it from. A repository that can't be fetched makes the tree incomplete; the error is one of the system.
+/// `fetch` it from. What can't be fetched or listed makes the tree incomplete; the error is one of the system.
 pub async fn read_tree(
     places: &[Application],
     repositories: &mut Repositories,
     options: &TreeOptions,
     fetch: Option<Fetch<'_>>,
 ) -> Result<ApplicationTree, RenderError> {
-    let mut round = 1;
+    let (mut round, mut listed) = (1, 0_usize);
     let limits = fetch.map(|fetch| fetch.checkouts.memory()).unwrap_or_default().render();
     loop {
         let (places, given, options) = (places.to_vec(), repositories.clone(), options.clone());
@@ -48,8 +55,36 @@ pub async fn read_tree(
         if let Some(Fetch { checkouts, .. }) = fetch {
             checkouts.credentials().declare(&tree.manifests);
         }
-        let Some(fetch) = fetch.filter(|_| !tree.missing.is_empty() && round < MAX_ROUNDS) else { return Ok(tree) };
-        let mut fetching = stream::iter(tree.missing).map(|wanted| fetch.one(wanted)).buffer_unordered(CONCURRENCY);
+        let is_missing = !tree.missing.is_empty() || !tree.unlisted.is_empty();
+        let Some(fetch) = fetch else { return Ok(tree) };
+        if !is_missing || round == MAX_ROUNDS {
+            fetch.checkouts.github().remember_childless(tree.childless.clone()).await;
+            return Ok(tree);
+        }
+        listed = listed.saturating_add(tree.unlisted.len());
+        let mut listing = stream::iter(tree.unlisted)
+            .map(async |need| {
+                let answer = if listed > MAX_LISTINGS {
+                    let reason = format!("more than {MAX_LISTINGS} lists of GitHub are asked for");
+                    Err(Unlisted { reason: Unavailable::Failed(reason), is_retryable: false })
+                } else {
+                    Box::pin(listings::list(fetch.checkouts.github(), fetch.host, &need)).await
+                };
+                (need, answer)
+            })
+            .buffer_unordered(CONCURRENCY);
+        while let Some((need, answer)) = listing.next().await {
+            repositories.insert_listing(need, answer);
+        }
+        let mut files = Vec::new();
+        for wanted in tree.missing {
+            let known = if repositories.has_childless(&wanted) { None } else { fetch.childless(&wanted).await };
+            match known {
+                Some(sources) => repositories.insert_childless(wanted, sources),
+                None => files.push(wanted),
+            }
+        }
+        let mut fetching = stream::iter(files).map(|wanted| fetch.one(wanted)).buffer_unordered(CONCURRENCY);
         while let Some((wanted, fetched)) = fetching.next().await {
             repositories.insert(wanted, fetched);
         }
@@ -87,6 +122,15 @@ pub async fn fetch_wanted(wanted: Wanted, repositories: &mut Repositories, check
 }
 
 impl Fetch<'_> {
+    /// The sources that are known to declare nothing at the commit of `wanted`: its files may not be needed.
+    async fn childless(self, (url, revision): &RepositoryRevision) -> Option<Arc<BTreeSet<SourceDigest>>> {
+        if url.host != self.host {
+            return None;
+        }
+        let sha = self.checkouts.resolve(&url.repo, revision).await.ok()?;
+        self.checkouts.github().childless(&sha).await
+    }
+
     async fn one(self, wanted: RepositoryRevision) -> (RepositoryRevision, Result<Arc<Checkout>, Unavailable>) {
         let (url, revision) = &wanted;
         if url.host != self.host {

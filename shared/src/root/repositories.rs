@@ -5,15 +5,18 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use slipway_appset::Need;
 use slipway_gitops::location::without_credentials;
 use slipway_kustomize::Remote;
 use slipway_manifest::Tree;
 
+use super::listings::Listing;
 use crate::app::project::Denied;
 use crate::app::{Application, ProjectPermissions, Source};
 use crate::render::{self, Context, MissingChart, RenderError, Rendered};
 use crate::source::RepoUrl;
 use crate::source::github::Checkout;
+use crate::source::github::childless::SourceDigest;
 use crate::source::helm_repository::{ChartError, ChartFiles, HelmChart};
 use crate::source::remote::{RemoteFiles, refused};
 
@@ -60,14 +63,17 @@ pub type FetchedChart = (String, Arc<ChartFiles>);
 /// Renders in a row that each need charts, before it is given up.
 const MAX_ROUNDS: usize = 100;
 
-/// The files of repositories at revisions, and charts.
+/// The files of repositories at revisions, charts, and what GitHub lists.
 #[derive(Debug, Clone, Default)]
 pub struct Repositories {
+    host: String,
     own: BTreeSet<RepoUrl>,
     local: Option<Arc<Checkout>>,
     fetched: BTreeMap<RepositoryRevision, Result<Arc<Checkout>, Unavailable>>,
     charts: BTreeMap<ChartRevision, Result<FetchedChart, ChartError>>,
     remotes: BTreeMap<NamedRemote, Result<RemoteFiles, Unavailable>>,
+    listings: BTreeMap<Need, Result<Listing, Unlisted>>,
+    childless: BTreeMap<RepositoryRevision, Arc<BTreeSet<SourceDigest>>>,
 }
 
 /// Why a source could not be rendered from what is at hand.
@@ -105,6 +111,15 @@ impl Unavailable {
     }
 }
 
+/// Why GitHub's list can't be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unlisted {
+    /// The reason.
+    pub reason: Unavailable,
+    /// Whether it may be had later.
+    pub is_retryable: bool,
+}
+
 /// Whether a source's files are at hand.
 #[derive(Debug)]
 pub enum Availability<'a> {
@@ -135,6 +150,55 @@ impl Repositories {
     /// Adds something remote that was fetched, or why it can't be.
     pub fn insert_remote(&mut self, wanted: NamedRemote, fetched: Result<RemoteFiles, Unavailable>) {
         self.remotes.insert(wanted, fetched);
+    }
+
+    /// None yet, of GitHub at `host`.
+    pub fn of_host(host: &str) -> Self {
+        Self { host: host.to_owned(), ..Self::default() }
+    }
+
+    /// GitHub's host in URLs of repositories.
+    pub fn host(&self) -> &str {
+        if self.host.is_empty() { "github.com" } else { &self.host }
+    }
+
+    /// Adds the sources that are known to declare nothing at the commit of a revision, whose files are not at hand.
+    pub fn insert_childless(&mut self, wanted: RepositoryRevision, sources: Arc<BTreeSet<SourceDigest>>) {
+        self.childless.insert(wanted, sources);
+    }
+
+    /// Whether it is known for some sources at the revision that they declare nothing.
+    pub fn has_childless(&self, wanted: &RepositoryRevision) -> bool {
+        self.childless.contains_key(wanted)
+    }
+
+    /// Whether `source`, which is not at hand, is known to declare nothing.
+    pub fn is_childless(&self, source: &Source, digest: &SourceDigest) -> bool {
+        match self.get(source) {
+            Availability::Missing(wanted) => self.childless.get(&wanted).is_some_and(|known| known.contains(digest)),
+            Availability::Here(_) | Availability::Unavailable(_) => false,
+        }
+    }
+
+    /// Adds what GitHub listed, or why it can't be had.
+    pub fn insert_listing(&mut self, need: Need, listed: Result<Listing, Unlisted>) {
+        self.listings.insert(need, listed);
+    }
+
+    /// What GitHub listed for `need`; `None` where it was not asked yet.
+    pub fn listing(&self, need: &Need) -> Option<&Result<Listing, Unlisted>> {
+        self.listings.get(need)
+    }
+
+    /// What GitHub did not list and may list later, each with the reason.
+    pub fn unlisted(&self) -> BTreeMap<Need, String> {
+        let retryable = |(need, listed): (&Need, &Result<Listing, Unlisted>)| match listed {
+            Err(Unlisted { reason: Unavailable::Failed(reason), is_retryable: true }) => {
+                Some((need.clone(), reason.clone()))
+            }
+            _ => None,
+        };
+        self.listings.iter().filter_map(retryable).collect()
     }
 
     /// The chart that `source` names.

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
-use slipway_appset::{Cluster, Generated, GitRevision, Given, Need, Policy};
+use slipway_appset::{Cluster, Generated, GitRevision, Given, Need, Policy, RolloutStep, Strategy};
 use slipway_budget::Budget;
 use slipway_manifest::Object;
 
+use super::listings::{self, Listings};
 use super::repositories::{Availability, Repositories, RepositoryRevision, Unavailable};
-use crate::app::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER, Source, secret_text};
+use crate::app::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER, ProjectPermissions, Source, secret_text};
 use crate::error::chain;
 
 /// Times that a set asks for more: a matrix asks for one generator after the other.
@@ -30,24 +31,30 @@ pub(super) enum Expansion {
         is_kept: bool,
         /// What the set asks for that has no effect yet, and what is dangerous about it.
         warnings: Vec<String>,
+        /// What GitHub listed for its generators.
+        listings: Listings,
+        /// The steps of a `RollingSync`, in which they are synced.
+        steps: Option<Vec<RolloutStep>>,
     },
-    /// Repositories are missing.
-    Missing(BTreeSet<RepositoryRevision>),
+    /// Repositories are missing, or what GitHub lists.
+    Missing(BTreeSet<RepositoryRevision>, BTreeSet<Need>),
     /// It looks at what can't be fetched yet.
     Unsupported(String),
     /// It fails.
     Failed(String),
 }
 
-/// The Applications of `set`, which sees the cluster Secrets `clusters`, and one that is assumed.
+/// The Applications of `set`, which sees the cluster Secrets `clusters`, and one that is assumed. GitHub lists for it
+/// what the project of the Application that declares it `permit`s.
 pub(super) fn expand(
     set: &Object,
     (clusters, assumed): (&[Object], Option<Cluster>),
-    repositories: &Repositories,
+    (repositories, permit): (&Repositories, Option<&ProjectPermissions>),
     budget: &Budget,
 ) -> Expansion {
     let clusters = clusters.iter().filter_map(cluster).chain(assumed).collect();
     let mut given = Given { clusters, ..Given::default() };
+    let mut listings = Listings::default();
     for _ in 0..MAX_ROUNDS {
         let needs = match slipway_appset::generate(set, &given, budget) {
             Ok(Generated::Applications(made)) => {
@@ -56,14 +63,39 @@ pub(super) fn expand(
                     warnings.push(TEMPLATED_PROJECT.to_owned());
                 }
                 let is_kept = !made.policy.applications_sync.allows_delete();
-                return Expansion::Applications { objects: made.objects, is_kept, warnings };
+                let steps = match made.policy.strategy {
+                    Strategy::AllAtOnce => None,
+                    Strategy::RollingSync(steps) => Some(steps),
+                };
+                return Expansion::Applications { objects: made.objects, is_kept, warnings, listings, steps };
             }
             Ok(Generated::Needs(needs)) => needs,
             Err(error) => return Expansion::Failed(chain(&error)),
         };
-        let mut missing = BTreeSet::new();
+        let (mut missing, mut unlisted) = (BTreeSet::new(), BTreeSet::new());
         for need in needs {
-            let Need::Tree(revision) = need else { return Expansion::Unsupported(shown(&need)) };
+            let Need::Tree(revision) = need else {
+                let url = listings::url(&need, repositories.host());
+                if let Some(denied) = permit.and_then(|permit| permit.refused_source(&url)) {
+                    return Expansion::Failed(denied.to_string());
+                }
+                match repositories.listing(&need) {
+                    Some(Ok(listing)) => {
+                        listings.insert(need.clone(), listing.clone());
+                        listing.clone().give(need, &mut given);
+                    }
+                    Some(Err(unlisted)) => {
+                        return match unlisted.reason.clone() {
+                            Unavailable::Unsupported(reason) => Expansion::Unsupported(reason),
+                            Unavailable::Failed(reason) | Unavailable::Elsewhere(reason) => Expansion::Failed(reason),
+                        };
+                    }
+                    None => {
+                        unlisted.insert(need);
+                    }
+                }
+                continue;
+            };
             match repositories.get(&source(&revision)) {
                 Availability::Here(checkout) => {
                     given.trees.insert(revision, Arc::clone(&checkout.tree));
@@ -77,24 +109,33 @@ pub(super) fn expand(
                 Availability::Unavailable(Unavailable::Failed(reason)) => return Expansion::Failed(reason),
             }
         }
-        if !missing.is_empty() {
-            return Expansion::Missing(missing);
+        if !missing.is_empty() || !unlisted.is_empty() {
+            return Expansion::Missing(missing, unlisted);
         }
     }
     Expansion::Failed(format!("{}: its generators still ask for more after {MAX_ROUNDS} rounds", set.id()))
 }
 
-/// What is read of a set and not obeyed yet: its Applications are those that its generators make, and no others.
+/// Why fields that keep what others write into live Applications have nothing to do.
+const NOTHING_TO_KEEP: &str =
+    "has nothing to keep: Slipway writes no Application objects that others could change, Git alone counts";
+
+/// What is read of a set and not obeyed: its Applications are those that its generators make, and no others.
 fn without_effect(policy: &Policy, unknown: &[String]) -> Vec<String> {
-    let default = Policy::default();
+    let yet = "has no effect yet";
     let fields = [
-        ("spec.syncPolicy.applicationsSync", !policy.applications_sync.allows_update()),
-        ("spec.ignoreApplicationDifferences", !policy.ignore_application_differences.is_empty()),
-        ("spec.preservedFields", !policy.preserved_annotations.is_empty() || !policy.preserved_labels.is_empty()),
-        ("spec.strategy", policy.strategy != default.strategy || policy.reverse_deletion),
+        ("spec.syncPolicy.applicationsSync", !policy.applications_sync.allows_update(), yet),
+        ("spec.ignoreApplicationDifferences", !policy.ignore_application_differences.is_empty(), NOTHING_TO_KEEP),
+        (
+            "spec.preservedFields",
+            !policy.preserved_annotations.is_empty() || !policy.preserved_labels.is_empty(),
+            NOTHING_TO_KEEP,
+        ),
+        ("spec.strategy.deletionOrder", policy.reverse_deletion, yet),
     ];
-    let asked = fields.into_iter().filter(|(_, is_set)| *is_set).map(|(field, _)| field.to_owned());
-    asked.chain(unknown.iter().cloned()).map(|field| format!("`{field}` has no effect yet")).collect()
+    let asked = fields.into_iter().filter(|(_, is_set, _)| *is_set);
+    let asked = asked.map(|(field, _, why)| format!("`{field}` {why}"));
+    asked.chain(unknown.iter().map(|field| format!("`{field}` {yet}"))).collect()
 }
 
 fn source(revision: &GitRevision) -> Source {
@@ -116,16 +157,6 @@ fn cluster(secret: &Object) -> Option<Cluster> {
         labels: pairs("labels"),
         annotations: pairs("annotations"),
     })
-}
-
-fn shown(need: &Need) -> String {
-    match need {
-        Need::Tree(revision) => format!("repository {}", revision.url),
-        Need::PullRequests(of) => format!("the pull requests of {}/{}", of.owner, of.repository),
-        Need::Repositories(of) => format!("the repositories of {}", of.organization),
-        Need::Branches(of) => format!("the branches of {}/{}", of.repository.owner, of.repository.repository),
-        Need::Path(of) => format!("the paths of {}/{}", of.repository.owner, of.repository.repository),
-    }
 }
 
 /// A cluster that the set's `clusters` generators select, with all that its templates ask of it; `None` where it has

@@ -4,13 +4,19 @@
 use serde_json::{Map, Value, json};
 use slipway_manifest::Object;
 
+use super::clusters;
 use crate::app::project::DEFAULT;
 use crate::app::settings::is_setting;
 use crate::app::{Application, ClusterName, ClusterSecret, IN_CLUSTER_SERVER, ProjectPermissions, Projects};
+use crate::error::chain;
 use crate::render::BuildOptions;
 
 /// The ConfigMap with Argo CD's settings.
 pub(super) const ARGOCD_CM: &str = "argocd-cm";
+/// The name of Argo CD's chart.
+pub(super) const CHART: &str = "argo-cd";
+/// Keys of `configs.cm` in its values that are the chart's own.
+const OF_THE_CHART: [&str; 2] = ["create", "annotations"];
 /// The key of `argocd-cm` with Kustomize's flags.
 pub(super) const BUILD_OPTIONS: &str = "kustomize.buildOptions";
 
@@ -71,4 +77,60 @@ pub(super) fn build_options(objects: &[Object]) -> (BuildOptions, Vec<String>) {
     let written = objects.iter().find(|object| is_argocd_cm(object));
     let written = written.and_then(|object| object.get("data")?.get(BUILD_OPTIONS));
     BuildOptions::parse(written.and_then(Value::as_str).unwrap_or_default())
+}
+
+/// The ConfigMap and the cluster Secrets that the chart makes of `values`.
+pub(super) fn of_chart_values(values: &Map<String, Value>) -> Result<Vec<Object>, String> {
+    let Some(configs) = values.get("configs") else { return Ok(Vec::new()) };
+    let mut objects = Vec::new();
+    if let Some(settings) = configs.get("cm").and_then(Value::as_object) {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let kept = settings.iter().filter(|(key, value)| !OF_THE_CHART.contains(&key.as_str()) && !value.is_null());
+        let data: Map<String, Value> = kept.map(|(key, value)| (key.clone(), json!(text(value)))).collect();
+        let made = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm"}, "data": data});
+        objects.extend(Object::from_value(made));
+    }
+    let named = |(name, fields): (&String, &Value)| {
+        let mut fields = fields.as_object().cloned().unwrap_or_default();
+        fields.entry("name").or_insert_with(|| json!(name));
+        Value::Object(fields)
+    };
+    let credentials = match configs.get("clusterCredentials") {
+        // As in releases of the chart before 6.0.
+        Some(Value::Array(list)) => list.clone(),
+        Some(Value::Object(map)) => map.iter().map(named).collect(),
+        _ => Vec::new(),
+    };
+    for cluster in credentials {
+        objects.push(
+            clusters::secret(cluster).map_err(|error| format!("`configs.clusterCredentials`: {}", chain(&error)))?,
+        );
+    }
+    Ok(objects)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chart_makes_settings_and_clusters() {
+        let values = json!({"configs": {
+            "cm": {"create": true, "annotations": {"a": "b"}, "admin.enabled": false, "resource.exclusions": "[]",
+                "timeout.reconciliation": "15s", "unset": null},
+            "clusterCredentials": {"east": {"server": "https://east", "labels": {"env": "prod"},
+                "config": {"awsAuthConfig": {"clusterName": "east"}}}},
+        }});
+        let objects = of_chart_values(values.as_object().unwrap()).unwrap();
+        let data = objects[0].get("data").unwrap();
+        let expected = json!({"admin.enabled": "false", "resource.exclusions": "[]", "timeout.reconciliation": "15s"});
+        assert_eq!(data, &expected);
+        assert_eq!((objects[1].kind(), objects[1].label("env")), ("Secret", Some("prod")));
+        let list = json!({"configs": {"clusterCredentials": [{"name": "x", "server": "https://x"}]}});
+        assert_eq!(of_chart_values(list.as_object().unwrap()).unwrap().len(), 1);
+        assert_eq!(of_chart_values(&Map::new()).unwrap().len(), 0);
+        let wrong = json!({"configs": {"clusterCredentials": {"x": {"token": "SECRET"}}}});
+        let error = of_chart_values(wrong.as_object().unwrap()).unwrap_err();
+        assert!(error.contains("unknown field `token`") && !error.contains("SECRET"), "{error}");
+    }
 }

@@ -9,26 +9,33 @@
 //! it write that object to Argo CD's own cluster, as Argo CD itself would be refused otherwise (argoproj/argo-cd
 //! `docs/operator-manual/cluster-bootstrapping.md`: who may write Applications to Argo CD's namespace is an admin).
 
+mod admit;
 mod chart_settings;
 mod expand;
 mod source;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use slipway_appset::Need;
 use slipway_budget::Budget;
 use slipway_manifest::Object;
 
 use super::declared::{DeclaredIn, Problem};
+use super::listings::Listings;
 use super::mentions::{self, Mentions};
 use super::repositories::{Availability, Repositories, RepositoryRevision};
+use super::rolling::{RollingPlace, RollingSets};
 use super::settings::{BUILD_OPTIONS, add_settings, build_options, is_argo_cd, is_in_cluster, may_write};
 use crate::app::controls::Control;
 use crate::app::project::{CONTROL_NAMESPACE, Denied, OPENSHIFT_NAMESPACE};
-use crate::app::{self, AppError, AppManifests, Application, ClusterSecret, ProjectPermissions, Projects, Undeclared};
+use crate::app::{self, AppError, AppManifests, Application, ClusterSecret, Projects, Undeclared};
 use crate::error::chain;
 use crate::render::BuildOptions;
 use crate::source::Repo;
+use crate::source::github::childless::SourceDigest;
 
 /// Applications above another: deeper is a mistake, and would be a way to keep a function busy.
 const MAX_DEPTH: usize = 16;
@@ -68,6 +75,12 @@ pub struct TreeApplication {
     pub is_assumed: bool,
     /// Whether the `applicationsSync` of the set that makes it forbids to delete it.
     pub is_kept: bool,
+    /// What GitHub listed for the set that makes it, where that was asked.
+    pub listings: Option<Arc<Listings>>,
+    /// Whether an ApplicationSet makes it.
+    pub is_made_by_set: bool,
+    /// Its place in [`ApplicationTree::rolling`].
+    pub rolls: Option<RollingPlace>,
     object: Object,
 }
 
@@ -121,6 +134,14 @@ pub struct ApplicationTree {
     pub unread: BTreeSet<String>,
     /// Repositories that are needed to read on.
     pub missing: BTreeSet<RepositoryRevision>,
+    /// What GitHub has to list to read on.
+    pub unlisted: BTreeSet<Need>,
+    /// What GitHub listed.
+    pub looked_at: BTreeSet<Need>,
+    /// The sources of other repositories that declare nothing, by the commit.
+    pub childless: BTreeMap<String, BTreeSet<SourceDigest>>,
+    /// The sets that sync their Applications step by step.
+    pub rolling: RollingSets,
     /// Why places can't be read.
     pub unread_places: Vec<String>,
     /// The commits that were read.
@@ -158,10 +179,13 @@ struct Held {
 }
 
 /// What an ApplicationSet says of the Applications that it makes.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Made {
     is_assumed: bool,
     is_kept: bool,
+    is_made_by_set: bool,
+    listings: Option<Arc<Listings>>,
+    rolls: Option<RollingPlace>,
 }
 
 /// An ApplicationSet that counts.
@@ -184,7 +208,11 @@ struct Loader<'a> {
     options: &'a TreeOptions,
     build: BuildOptions,
     budget: &'a Budget,
-    mentions: BTreeMap<String, Mentions<'a>>,
+    /// The commits that places are read from.
+    placed: BTreeSet<String>,
+    childless: RefCell<BTreeMap<String, BTreeSet<SourceDigest>>>,
+    /// The words of the files of each commit.
+    mentions: RefCell<BTreeMap<String, Mentions<'a>>>,
     tree: ApplicationTree,
     known: BTreeMap<(String, String), usize>,
     /// AppProjects, Secrets and ConfigMaps that count, by kind, namespace and name.
@@ -231,7 +259,9 @@ impl<'a> Loader<'a> {
             options,
             build,
             budget,
-            mentions: BTreeMap::new(),
+            placed: BTreeSet::new(),
+            childless: RefCell::default(),
+            mentions: RefCell::default(),
             tree: ApplicationTree::default(),
             known: BTreeMap::new(),
             settings: BTreeMap::new(),
@@ -304,11 +334,14 @@ impl<'a> Loader<'a> {
     /// Renders an Application of the tree where that may declare something.
     fn follow(&mut self, at: usize) {
         let Some(TreeApplication { app: Ok(app), .. }) = self.tree.applications.get(at) else { return };
-        let whole = app.clone();
-        if !is_in_cluster(&whole, &self.clusters) {
+        if !is_in_cluster(app, &self.clusters) {
             self.elsewhere.push(at);
             return;
         }
+        if self.declares_nothing(app) {
+            return;
+        }
+        let whole = app.clone();
         for app in whole.per_source() {
             let origin = Origin { app: &app, whole: &whole, parent: Some(at) };
             if chart_settings::is_argo_cd_chart(&app) {
@@ -316,6 +349,9 @@ impl<'a> Loader<'a> {
             }
             if app.source.chart.is_some() || app.source.plugin.is_some() {
                 self.tree.unread.insert(format!("Application {}", label(&app::identity(&whole.object))));
+                continue;
+            }
+            if self.is_childless(&app) {
                 continue;
             }
             let key = match self.repositories.get(&app.source) {
@@ -385,11 +421,26 @@ impl<'a> Loader<'a> {
     }
 
     fn add_application(&mut self, object: Object, declared: DeclaredIn, parent: Option<usize>, made: Made) {
-        let Made { is_assumed, is_kept } = made;
+        let Made { is_assumed, is_kept, is_made_by_set, listings, rolls } = made;
         let identity = app::identity(&object);
+        let rolling = &self.tree.rolling;
         let new = |object: Object, declared| {
-            let app = Application::from_object(&object);
-            TreeApplication { identity: identity.clone(), app, declared, parent, is_assumed, is_kept, object }
+            let (mut app, identity) = (Application::from_object(&object), identity.clone());
+            if let (Some(place), Ok(app)) = (rolls, &mut app) {
+                rolling.apply(place, app);
+            }
+            TreeApplication {
+                identity,
+                app,
+                declared,
+                parent,
+                is_assumed,
+                is_kept,
+                listings,
+                is_made_by_set,
+                rolls,
+                object,
+            }
         };
         if let Some(first) = self.known.get(&identity).and_then(|at| self.tree.applications.get(*at)) {
             if !self.is_same(&first.object, &object) {
@@ -441,47 +492,6 @@ impl<'a> Loader<'a> {
         Some(format!("circular Applications: {}", chain.collect::<Vec<_>>().join(" → ")))
     }
 
-    /// Takes what Applications declare and may declare; returns whether that was anything. An undeclared project is
-    /// `open` once no declaration can come any more.
-    fn admit(&mut self, open: bool) -> bool {
-        if self.held.is_empty() {
-            return false;
-        }
-        let found = app::find(&self.order);
-        let clusters = self.clusters.clone();
-        let undeclared = if open { self.options.undeclared } else { Undeclared::Denied };
-        let mut settings = found.settings;
-        settings.control_namespace = Some(self.control);
-        let projects = Projects::new(found.projects, settings).with_undeclared(undeclared);
-        let mut permits: BTreeMap<usize, ProjectPermissions> = BTreeMap::new();
-        let mut progress = false;
-        for held in std::mem::take(&mut self.held) {
-            let Some(TreeApplication { app: Ok(app), .. }) = self.tree.applications.get(held.parent) else { continue };
-            let permit =
-                permits.entry(held.parent).or_insert_with(|| ProjectPermissions::of(app, &projects, &clusters));
-            let denied = match &permit.denied {
-                Some(Denied::Unknown(_)) => {
-                    self.held.push(held);
-                    continue;
-                }
-                Some(denied) => Some(denied.clone()),
-                None => self.repositories.refused_name(app, permit).or_else(|| permit.refusal(&held.object)),
-            };
-            progress = true;
-            match denied {
-                None => self.add(held.object, held.declared, Some(held.parent)),
-                Some(denied) => self.refuse(&held, &denied),
-            }
-        }
-        progress
-    }
-
-    fn refuse(&mut self, held: &Held, denied: &Denied) {
-        let parent = held.declared.chain.last().map(String::as_str).unwrap_or_default();
-        let text = format!("Application {parent} may not declare {}: {denied}", held.object.id());
-        self.tree.problems.push(Problem::of(text, Some(held.declared.clone())));
-    }
-
     /// Applications whose cluster turned out to be Argo CD's own.
     fn look_again(&mut self) -> bool {
         let (applications, clusters) = (&self.tree.applications, &self.clusters);
@@ -499,6 +509,7 @@ impl<'a> Loader<'a> {
     }
 
     fn finish(mut self) -> ApplicationTree {
+        self.tree.childless = self.childless.take();
         self.tree.in_several_places.retain(|_, places| places.len() > 1);
         let secrets = self.found_secrets();
         self.tree.secrets = [secrets.clone(), self.seen.take().unwrap_or(secrets)];

@@ -8,7 +8,7 @@ use slipway_budget::Budget;
 use slipway_manifest::{NodeKind, Object, Tree, tree, yaml};
 
 use super::mentions::plain_words;
-use super::settings::{ARGOCD_CM, is_argocd_cm};
+use super::settings::{ARGOCD_CM, CHART, is_argocd_cm, of_chart_values};
 use crate::app::Source;
 use crate::render::Rendered;
 
@@ -28,7 +28,7 @@ pub(super) fn written_settings(tree: &Tree, source: &Source, budget: &Budget) ->
     let mut found = Found::default();
     for file in bases.into_iter().chain(own) {
         let text = tree.read_text(file).unwrap_or_default();
-        if !text.contains(ARGOCD_CM) {
+        if !text.contains(ARGOCD_CM) && !text.contains(CHART) {
             continue;
         }
         let before = found.data.len();
@@ -39,7 +39,8 @@ pub(super) fn written_settings(tree: &Tree, source: &Source, budget: &Budget) ->
                 found.manifest(document);
             }
         }
-        if found.data.len() > before {
+        let is_first_cluster = !found.clusters.is_empty() && found.file.is_empty();
+        if found.data.len() > before || is_first_cluster {
             found.file.clone_from(file);
         }
     }
@@ -49,12 +50,12 @@ pub(super) fn written_settings(tree: &Tree, source: &Source, budget: &Budget) ->
     }
     let namespace = kustomization_namespace(tree, &folder).unwrap_or(found.namespace);
     let made = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ARGOCD_CM}, "data": found.data});
-    if let Ok(mut object) = Object::from_value(made) {
+    for mut object in Object::from_value(made).into_iter().chain(found.clusters) {
         if !namespace.is_empty() {
             object.set_namespace(&namespace);
         }
         rendered.objects.push(object);
-        rendered.origins.push(found.file);
+        rendered.origins.push(found.file.clone());
     }
     rendered
 }
@@ -78,6 +79,8 @@ struct Place<'a> {
 #[derive(Default)]
 struct Found {
     data: Map<String, Value>,
+    /// The cluster Secrets that Argo CD's chart makes.
+    clusters: Vec<Object>,
     namespace: String,
     /// The last file that has some of it.
     file: String,
@@ -95,10 +98,28 @@ impl Found {
         }
     }
 
+    /// Takes the settings in the values that a kustomization gives Argo CD's chart. Values that can't be read have
+    /// none: that Application is told of them where it is deployed.
+    fn chart(&mut self, chart: &Value, place: &Place<'_>) {
+        for object in of_chart_values(&chart_values(chart, place)).unwrap_or_default() {
+            if is_argocd_cm(&object) {
+                self.data.extend(object.get("data").and_then(Value::as_object).cloned().unwrap_or_default());
+            } else {
+                self.clusters.push(object);
+            }
+        }
+        if let Some(namespace) = chart.get("namespace").and_then(Value::as_str) {
+            namespace.clone_into(&mut self.namespace);
+        }
+    }
+
     /// Takes what the generators and patches of a kustomization have of it.
     fn kustomization(&mut self, kustomization: &Value, place: &Place<'_>) {
         let entries = |field: &str| kustomization.get(field).and_then(Value::as_array).into_iter().flatten();
         let text = |entry: &Value, field: &str| entry.get(field).and_then(Value::as_str).map(str::to_owned);
+        for chart in entries("helmCharts").filter(|one| text(one, "name").as_deref() == Some(CHART)) {
+            self.chart(chart, place);
+        }
         for generator in entries("configMapGenerator").filter(|one| text(one, "name").as_deref() == Some(ARGOCD_CM)) {
             let literals = generator.get("literals").and_then(Value::as_array).into_iter().flatten();
             let pairs = literals.filter_map(|literal| literal.as_str()?.split_once('='));
@@ -125,6 +146,46 @@ impl Found {
                     }
                     document => self.manifest(document),
                 }
+            }
+        }
+    }
+}
+
+/// The values that an entry of `helmCharts` gives its chart (kubernetes-sigs/kustomize
+/// `api/internal/builtins/HelmChartInflationGenerator.go`): of the same key in a file and on the spot that on the spot
+/// counts, unless `valuesMerge` says `merge`.
+fn chart_values(chart: &Value, place: &Place<'_>) -> Map<String, Value> {
+    let text = |field: &str| chart.get(field).and_then(Value::as_str);
+    let home = place.file.rsplit_once('/').map_or("", |(home, _)| home);
+    let read = |path: &str| {
+        let path = tree::join(home, path).ok()?;
+        let budget = place.budget.unused();
+        yaml::parse_with(place.tree.read_text(&path).ok()?, yaml::Options::lenient(), &budget).ok()
+    };
+    let more = chart.get("additionalValuesFiles").and_then(Value::as_array).into_iter().flatten();
+    let files = text("valuesFile").into_iter().chain(more.filter_map(Value::as_str)).filter_map(read);
+    let inline = chart.get("valuesInline").cloned();
+    let (first, rest): (Vec<Value>, Vec<Value>) = match text("valuesMerge") {
+        Some("replace") if inline.is_some() => (inline.into_iter().collect(), Vec::new()),
+        Some("merge") => (inline.into_iter().collect(), files.collect()),
+        _ => (files.collect(), inline.into_iter().collect()),
+    };
+    let mut all = Map::new();
+    for values in first.into_iter().chain(rest) {
+        if let Value::Object(values) = values {
+            merge(&mut all, values);
+        }
+    }
+    all
+}
+
+/// Puts `more` over `values`, map by map.
+fn merge(values: &mut Map<String, Value>, more: Map<String, Value>) {
+    for (key, value) in more {
+        match (values.get_mut(&key), value) {
+            (Some(Value::Object(known)), Value::Object(value)) => merge(known, value),
+            (_, value) => {
+                values.insert(key, value);
             }
         }
     }

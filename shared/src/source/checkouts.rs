@@ -89,6 +89,11 @@ impl Checkouts {
         self.charts.credentials()
     }
 
+    /// GitHub's API.
+    pub fn github(&self) -> &GitHub {
+        &self.github
+    }
+
     /// The charts.
     pub fn charts(&self) -> &Charts {
         &self.charts

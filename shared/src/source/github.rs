@@ -1,6 +1,9 @@
 //! Calls GitHub: commits, archives, blobs, commit statuses. Each request has a time limit and each response a size
 //! limit; the token is sent to the API's host only (octocrab omits it where a redirect leads elsewhere).
 
+pub mod childless;
+mod lists;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -221,6 +224,8 @@ type Answer = (Option<Body>, Option<String>);
 struct Body {
     bytes: Vec<u8>,
     held: Held,
+    /// Whether it is a page of a list, and not the last.
+    has_next: bool,
 }
 
 /// GitHub's API and the secret with its credential.
@@ -240,6 +245,8 @@ pub struct GitHub {
     settings: GitHubSettings,
     secrets: Secrets,
     client: Arc<Mutex<Option<Client>>>,
+    answers: Arc<Mutex<lists::Answers>>,
+    childless: Arc<Mutex<childless::Childless>>,
     meter: Meter,
     /// Held alone by who fetches what does not fit beside others.
     pub(super) turns: Arc<RwLock<()>>,
@@ -249,7 +256,8 @@ impl GitHub {
     /// Creates a client of `settings`; sends no request yet.
     pub fn new(settings: GitHubSettings, secrets: Secrets) -> Self {
         let meter = Meter::new(settings.memory.fetched());
-        Self { settings, secrets, client: Arc::default(), meter, turns: Arc::default() }
+        let (client, answers, childless, turns) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+        Self { settings, secrets, client, answers, childless, meter, turns }
     }
 
     /// The memory of the function.
@@ -352,7 +360,9 @@ impl GitHub {
                 memory.grow(data.len()).map_err(|source| GithubError::Full { what: what.to_owned(), source })?;
                 bytes.extend_from_slice(&data);
             }
-            Ok::<_, GithubError>((head, Body { bytes, held: memory }))
+            let links = head.headers.get(http::header::LINK).and_then(|links| links.to_str().ok());
+            let has_next = links.is_some_and(|links| links.contains("rel=\"next\""));
+            Ok::<_, GithubError>((head, Body { bytes, held: memory, has_next }))
         };
         let timeout = || GithubError::Timeout { what: what.to_owned(), seconds: limit.as_secs() };
         let (head, body) = tokio::time::timeout(limit, exchange).await.map_err(|_| timeout())??;
@@ -442,7 +452,7 @@ impl GitHub {
             Box::pin(self.get::<verify::GitTree>(&list, &tree_path)),
         )
         .await?;
-        let Body { bytes: archive, mut held } = archive.0.unwrap_or_default();
+        let Body { bytes: archive, mut held, .. } = archive.0.unwrap_or_default();
         let files = archive::unpack(archive.as_slice(), limits, &mut held).map_err(|source| GithubError::Archive {
             repo: repo.clone(),
             sha: sha.to_owned(),

@@ -26,7 +26,7 @@ pub fn application(data: &[u8]) {
     let found = app::find(&objects);
     let projects = Projects::new(found.projects.clone(), found.settings.clone());
     let all: Vec<&Application> = found.applications.iter().collect();
-    assert_eq!(depends::order(&all).len(), all.len());
+    assert_eq!(depends::order(&all, &depends::waves(&all, &vec![None; all.len()])).len(), all.len());
     for app in &found.applications {
         assert!(Form::Subdomain.fits(&app.name), "{}", app.name);
         if let Ok(folder) = app.source.folder() {

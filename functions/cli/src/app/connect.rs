@@ -14,10 +14,11 @@ use slipway::config;
 use slipway::deploy::trust;
 use slipway::error::chain;
 use slipway::memory::Memory;
+use slipway::reconcile::notes::{Note as _, RecordedListings};
 use slipway::reconcile::sync;
 use slipway::root::places::RootPlaces;
 use slipway::root::tracked::{SourceRepository, TrackedSource};
-use slipway::root::{self, ResolvedApplication, Root};
+use slipway::root::{self, ResolvedApplication, Root, Then};
 use slipway::secret::Secrets;
 use slipway::services::{self, Services};
 use slipway::source::{Checkouts, local};
@@ -222,7 +223,9 @@ impl CliContext {
         trust::check(&self.checkouts, (&found.app, &found.state), &tracked, sha)
             .await
             .map_err(|error| anyhow!(chain(&error)))?;
-        let root = root::load_at(&self.engine.root, &self.checkouts, sha, Some(&self.root.projects));
+        let listed = RecordedListings::of(&found.state).map(|recorded| recorded.0);
+        let then = Then { projects: Some(&self.root.projects), listings: listed.as_ref() };
+        let root = root::load_at(&self.engine.root, &self.checkouts, sha, then);
         let root = Box::pin(root).await?;
         root.members.iter().find(is_it).cloned().with_context(|| format!("the root at {sha} does not have it"))
     }

@@ -226,7 +226,7 @@ pub(crate) async fn read(
     let host = environment.host();
     let fetch = (!arguments.offline).then_some(Fetch { checkouts: &checkouts, host, pinned: None });
     let Some(folder) = folder else {
-        let mut repositories = Repositories::default();
+        let mut repositories = Repositories::of_host(host);
         let tree = read_tree(&places, &mut repositories, options, fetch).await;
         return Ok((tree.map_err(|error| anyhow!(chain(&error)))?, repositories));
     };

@@ -1,7 +1,7 @@
-//! Orders the Applications of one root: by `slipway.dev/depends-on` and by the `argocd.argoproj.io/sync-wave` of
-//! Application objects, as in an app of apps. Pure.
+//! Orders the Applications of one root: by `slipway.dev/depends-on`, and by what else comes one after the other, as the
+//! waves of an app of apps. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::annotations;
 
@@ -54,19 +54,31 @@ pub struct DependencyOrder {
     pub depth: usize,
 }
 
-/// Resolves the dependencies of `apps`. Applications without annotations have none.
-pub fn order(apps: &[&Application]) -> Vec<Result<DependencyOrder, DependsError>> {
-    let waves: Vec<i64> = apps.iter().map(|app| annotations::wave(&app.object)).collect();
-    let mut by_wave: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
-    for (at, wave) in waves.iter().enumerate() {
-        by_wave.entry(*wave).or_default().push(at);
+/// The Applications that come before each of `apps` by the `argocd.argoproj.io/sync-wave` of their manifests: those of
+/// the wave before among those of one parent, as `parents` tells.
+pub fn waves(apps: &[&Application], parents: &[Option<usize>]) -> Vec<BTreeSet<usize>> {
+    let places: Vec<(Option<usize>, i64)> =
+        apps.iter().zip(parents).map(|(app, parent)| (*parent, annotations::wave(&app.object))).collect();
+    let mut by_place: BTreeMap<(Option<usize>, i64), BTreeSet<usize>> = BTreeMap::new();
+    for (at, place) in places.iter().enumerate() {
+        by_place.entry(*place).or_default().insert(at);
     }
+    let earlier = |place: &(Option<usize>, i64)| {
+        let before = by_place.range((place.0, i64::MIN)..*place).next_back();
+        before.map(|(_, earlier)| earlier.clone()).unwrap_or_default()
+    };
+    places.iter().map(earlier).collect()
+}
+
+/// Resolves the dependencies of `apps`: those that they name, and those that come `before` each for another reason, by
+/// index; none where that is shorter.
+pub fn order(apps: &[&Application], before: &[BTreeSet<usize>]) -> Vec<Result<DependencyOrder, DependsError>> {
     let edges: Vec<Result<Vec<usize>, DependsError>> = apps
         .iter()
-        .zip(&waves)
-        .map(|(app, wave)| {
+        .enumerate()
+        .map(|(at, app)| {
             let mut on = named(app, apps)?;
-            on.extend(by_wave.range(..wave).next_back().into_iter().flat_map(|(_, earlier)| earlier));
+            on.extend(before.get(at).into_iter().flatten());
             on.sort_unstable();
             on.dedup();
             Ok(on)
@@ -178,7 +190,8 @@ mod tests {
     fn orders(apps: &[(&str, Value)]) -> Vec<Result<DependencyOrder, String>> {
         let apps: Vec<Application> = apps.iter().map(|(name, annotations)| app(name, annotations)).collect();
         let apps: Vec<&Application> = apps.iter().collect();
-        order(&apps).into_iter().map(|one| one.map_err(|error| error.to_string())).collect()
+        let waves = waves(&apps, &vec![None; apps.len()]);
+        order(&apps, &waves).into_iter().map(|one| one.map_err(|error| error.to_string())).collect()
     }
 
     fn on(names: &str) -> Value {
@@ -202,6 +215,18 @@ mod tests {
         let wave = |wave: &str| json!({"argocd.argoproj.io/sync-wave": wave});
         let found = ranked(&[("late", wave("2")), ("plain", none), ("early", wave("-1")), ("too", wave("2"))]);
         assert_eq!(found, [(vec![1], 2), (vec![2], 1), (vec![], 0), (vec![1], 2)]);
+    }
+
+    #[test]
+    fn waves_are_those_of_one_parent() {
+        let wave = |name: &str, wave: &str| app(name, &json!({"argocd.argoproj.io/sync-wave": wave}));
+        let apps = [wave("a", "0"), wave("b", "5"), wave("c", "1"), wave("d", "-1"), wave("e", "7")];
+        let apps: Vec<&Application> = apps.iter().collect();
+        let before = |parents: [Option<usize>; 5]| {
+            waves(&apps, &parents).into_iter().map(|before| before.into_iter().collect()).collect::<Vec<Vec<usize>>>()
+        };
+        assert_eq!(before([None; 5]), [vec![3], vec![2], vec![0], vec![], vec![1]]);
+        assert_eq!(before([None, Some(0), Some(0), None, Some(1)]), [vec![3], vec![2], vec![], vec![], vec![]]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub use denied::Denied;
 pub use projects::{Projects, Undeclared};
 pub use window::{BlockedByWindow, SyncWindow, WindowError, status as window_status};
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -207,8 +208,8 @@ impl AppProject {
     /// Whether Applications may have their source at `repo_url`. A denial holds however the URL is written; an allowed
     /// URL is compared as text, as in Argo CD.
     pub fn permits_source(&self, repo_url: &str) -> bool {
-        let spellings = url::spellings(repo_url);
-        let wanted = url::normalize(repo_url);
+        let spellings = LazyCell::new(|| url::spellings(repo_url));
+        let wanted = LazyCell::new(|| url::normalize(repo_url));
         let is_denied = |pattern: &str| {
             let forms = [pattern, pattern.trim_end_matches('/')].map(url::normalize);
             forms.iter().any(|form| spellings.iter().any(|url| Glob::of_paths(form).matches(url)))
@@ -219,6 +220,7 @@ impl AppProject {
                 Some(denied) if is_denied(denied) => return false,
                 // As in Argo CD, a denial that does not match allows.
                 Some(_) => permitted = true,
+                None if pattern == "*" => permitted = true,
                 None => {
                     let pattern = url::normalize(pattern);
                     permitted |= pattern == "*" || Glob::of_paths(&pattern).matches(&wanted);

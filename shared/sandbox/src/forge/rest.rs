@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::objects::Oid;
 use super::repository::{Entry, Mode, Repository};
-use super::{Access, State, archive, graphql, shape};
+use super::{Access, State, archive, graphql, pulls, shape};
 use crate::http::{Request, Response};
 use crate::lock;
 
@@ -84,6 +84,11 @@ fn route(state: &State, request: &Request) -> Answer {
         ["graphql"] if request.method == Method::POST => Ok(graphql::answer(state, access, request)),
         ["app", "installations", id, "access_tokens"] if request.method == Method::POST => {
             installation_token(state, access, id)
+        }
+        ["orgs", owner, "repos"] if request.method == Method::GET && access != Access::None => {
+            let of_owner = state.of_owner(owner);
+            let listed = of_owner.iter().map(|repository| shape::repository(state.base(), repository, state.now()));
+            if of_owner.is_empty() { Err(Refusal::NotFound) } else { Ok(page(request, listed.collect())) }
         }
         ["repos", owner, name, rest @ ..] if state.former(&format!("{owner}/{name}")).is_some() => {
             let number = state.former(&format!("{owner}/{name}")).unwrap_or_default();
@@ -242,12 +247,86 @@ fn get(state: &State, repository: &Repository, request: &Request, rest: &[&str])
                 (resolve(repository, old).map_err(not_found)?, resolve(repository, new).map_err(not_found)?);
             ok(&compare(state, repository, &span, old, new)?)
         }
+        _ => listed(state, repository, request, rest),
+    }
+}
+
+/// What generators of ApplicationSets look at: branches, pull requests, paths.
+fn listed(state: &State, repository: &Repository, request: &Request, rest: &[&str]) -> Answer {
+    let ok = |value: &Value| Ok(Response::json(StatusCode::OK, value));
+    match rest {
+        ["branches"] => {
+            let mut listed = Vec::new();
+            for (name, oid) in repository.objects().references()? {
+                if let Some(name) = name.strip_prefix("refs/heads/") {
+                    listed.push(short_branch(state, repository, name, oid));
+                }
+            }
+            Ok(page(request, listed))
+        }
+        ["pulls"] => {
+            let open = state.open_pulls(repository);
+            let listed: io::Result<_> = open.iter().map(|pull| pulls::simple(state, repository, pull)).collect();
+            Ok(page(request, listed?))
+        }
+        ["pulls", number] => {
+            let number = number.parse().map_err(|_| Refusal::NotFound)?;
+            ok(&pulls::full(state, repository, &state.pull(repository, number).ok_or(Refusal::NotFound)?)?)
+        }
+        ["contents", path @ ..] => {
+            let head = repository.resolve(request.query("ref").unwrap_or("HEAD"))?.ok_or(Refusal::NotFound)?;
+            ok(&contents(state, repository, head, &path.join("/"))?)
+        }
         _ => Err(Refusal::NotFound),
     }
 }
 
 fn page_size(request: &Request) -> usize {
     request.query("per_page").and_then(|size| size.parse().ok()).unwrap_or(30).clamp(1, 100)
+}
+
+/// One page of a list, with the link to the next.
+fn page(request: &Request, all: Vec<Value>) -> Response {
+    let (number, size) = (request.query("page").and_then(|page| page.parse().ok()).unwrap_or(1), page_size(request));
+    let has_next = all.len() > size.saturating_mul(number);
+    let page: Vec<Value> = all.into_iter().skip(size.saturating_mul(number.saturating_sub(1))).take(size).collect();
+    let answer = Response::json(StatusCode::OK, &Value::Array(page));
+    if !has_next {
+        return answer;
+    }
+    let next = format!("<https://api.github.com{}?page={}>; rel=\"next\"", request.path, number + 1);
+    answer.with("link", &next)
+}
+
+/// `short-branch`.
+fn short_branch(state: &State, repository: &Repository, name: &str, head: Oid) -> Value {
+    let url = format!("{}/repos/{}/commits/{head}", state.base(), repository.full_name());
+    json!({"name": name, "commit": {"sha": head.to_string(), "url": url}, "protected": false})
+}
+
+/// A file, or the entries of a folder.
+fn contents(state: &State, repository: &Repository, head: Oid, path: &str) -> Result<Value, Refusal> {
+    let files = repository.files(repository.commit(head)?.tree)?;
+    let entry = |path: &str, kind: &str, oid: Oid| {
+        let url = format!("{}/repos/{}/contents/{path}?ref={head}", state.base(), repository.full_name());
+        let web = format!("https://github.com/{}/{kind}/{head}/{path}", repository.full_name());
+        let name = path.rsplit('/').next().unwrap_or_default();
+        json!({"type": kind, "size": 0, "name": name, "path": path, "sha": oid.to_string(), "url": url,
+            "git_url": null, "html_url": web, "download_url": null,
+            "_links": {"git": null, "self": url, "html": web}})
+    };
+    if let Some(file) = files.get(path) {
+        let mut value = entry(path, "file", file.oid);
+        let content = repository.blob(file.oid)?.unwrap_or_default();
+        if let Some(map) = value.as_object_mut() {
+            map.insert("encoding".into(), json!("base64"));
+            map.insert("content".into(), json!(STANDARD.encode(content)));
+        }
+        return Ok(value);
+    }
+    let below = files.iter().filter(|(file, _)| file.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')));
+    let listed: Vec<Value> = below.map(|(file, found)| entry(file, "file", found.oid)).collect();
+    if listed.is_empty() { Err(Refusal::NotFound) } else { Ok(Value::Array(listed)) }
 }
 
 fn resolve(repository: &Repository, name: &str) -> Result<Oid, Refusal> {

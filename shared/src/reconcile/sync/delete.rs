@@ -46,11 +46,12 @@ pub struct DeletionRequest {
 /// Who approves a deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Approval {
-    /// A person who was asked: covers everything except objects with `Delete=confirm`.
+    /// A person who was asked, or closed the pull request that the application was for: covers everything except
+    /// objects with `Delete=confirm`.
     Asked,
     /// The digest of exactly this plan approves it.
     Plan(Option<String>),
-    /// Never approved, for this reason: the application is skipped.
+    /// Never approved, for this reason: the application is skipped, or its Application would still be there in Argo CD.
     Never(String),
 }
 
@@ -174,6 +175,15 @@ async fn stages(
     outcome: &mut SyncOutcome,
 ) -> Result<(), SyncError> {
     let (_never, stop) = watch::channel(false);
+    if let (None, Approval::Never(reason)) = (deletion.cascade, &deletion.approval) {
+        let stopped = SyncError::Skipped(reason.clone());
+        let mut run = SyncOperation::new(request, None, session, times, stop);
+        run.load().await?;
+        if run.executor.version.is_some() {
+            run.hold(&stopped).await?;
+        }
+        return Err(stopped);
+    }
     for stage in Stage::ALL {
         let Some(cascade) = deletion.cascade else { break };
         let request = stage.request(request, cascade);

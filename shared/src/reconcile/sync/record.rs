@@ -20,7 +20,7 @@ use super::{Continuation, OperationKind, SyncError, SyncOperation, SyncOutcome, 
 use crate::error::chain;
 use crate::notify::report::{self, AppSyncStatus};
 use crate::notify::reporter::LastNotification;
-use crate::reconcile::notes::{ApplicationSummary, FailedInOutage, FirstDeployedAt, Note as _};
+use crate::reconcile::notes::{ApplicationSummary, FailedInOutage, FirstDeployedAt, Note as _, RecordedListings};
 use crate::reconcile::status::{self, Observed};
 
 /// Rescheduled health checks of one deployment: with their growing delays they cover about an hour.
@@ -283,6 +283,9 @@ impl SyncExecutor<'_> {
             requires_pruning: true,
             ..ResourceStatus::of(id, version(id))
         }));
+        if self.request.policy.operation.is_compared() {
+            resources.extend(self.request.declared.iter().cloned());
+        }
         let sync = if is_out_of_sync { SyncStatus::OutOfSync } else { SyncStatus::Synced };
         Observed { resources, sync, is_whole: true, repeated: self.repeated.clone() }
     }
@@ -338,6 +341,9 @@ impl SyncExecutor<'_> {
         ApplicationSummary(self.request.application.clone()).keep(&mut self.state);
         self.request.charts.keep_or_forget(&mut self.state);
         self.request.remotes.keep_or_forget(&mut self.state);
+        if self.request.policy.operation.is_compared() {
+            RecordedListings::keep_or_forget(self.request.listings.as_deref(), &mut self.state);
+        }
         if let Some(first) = self.request.first_deployed_at {
             FirstDeployedAt(first).keep(&mut self.state);
         }

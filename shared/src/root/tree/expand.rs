@@ -1,11 +1,14 @@
 //! Expands the ApplicationSets of a tree, and notes those whose Applications are not known.
 
+use std::sync::Arc;
+
 use slipway_appset::Cluster;
 
 use super::super::declared::{DeclaredIn, Problem};
+use super::super::listings;
 use super::super::sets::{self, Expansion};
 use super::{DeclaredSet, IncompletePart, Loader, Made, UnexpandedSet, label};
-use crate::app;
+use crate::app::{self, ProjectPermissions};
 
 impl Loader<'_> {
     /// Makes the Applications of the sets; returns whether there was any set. They see all clusters that are known by
@@ -17,10 +20,14 @@ impl Loader<'_> {
         }
         let mut secrets = self.found_secrets();
         secrets.extend(self.secrets.iter().filter(|known| !self.order.contains(known)).cloned());
+        let projects = self.projects(self.options.undeclared);
         for DeclaredSet { object: set, declared, parent } in sets {
             let name = format!("ApplicationSet {}", label(&app::identity(&set)));
+            let parent_app = parent.and_then(|at| self.tree.applications.get(at)?.app.as_ref().ok());
+            let permit = parent_app.map(|app| ProjectPermissions::of(app, &projects, &self.clusters));
             let expand = |assumed: Option<Cluster>| {
-                sets::expand(&set, (&secrets, assumed), self.repositories, &self.budget.unused())
+                let repositories = (self.repositories, permit.as_ref());
+                sets::expand(&set, (&secrets, assumed), repositories, &self.budget.unused())
             };
             let mut expansion = expand(None);
             let mut is_assumed = false;
@@ -32,7 +39,11 @@ impl Loader<'_> {
                 expansion = expand(Some(cluster));
             }
             let (reason, is_missing) = match expansion {
-                Expansion::Applications { objects, is_kept, warnings } => {
+                Expansion::Applications { objects, is_kept, mut warnings, listings, steps } => {
+                    self.tree.looked_at.extend(listings.iter().map(|(need, _)| need.clone()));
+                    let listings = (!listings.is_empty()).then(|| Arc::new(listings));
+                    let rolling = steps.map(|steps| self.tree.rolling.add(&steps, &objects));
+                    warnings.extend(rolling.and_then(|set| self.tree.rolling.unselected(set)));
                     for warning in warnings {
                         let text = format!("{name}: {warning}");
                         let problem = Problem { is_warning: true, ..Problem::of(text, Some(declared.clone())) };
@@ -40,16 +51,20 @@ impl Loader<'_> {
                     }
                     let chain = declared.chain.iter().cloned().chain([name.clone()]).collect();
                     let declared = DeclaredIn { chain, ..declared };
-                    for object in objects {
-                        self.add_application(object, declared.clone(), parent, Made { is_assumed, is_kept });
+                    for (at, object) in objects.into_iter().enumerate() {
+                        let rolls = rolling.map(|set| (set, at));
+                        let made =
+                            Made { is_assumed, is_kept, is_made_by_set: true, listings: listings.clone(), rolls };
+                        self.add_application(object, declared.clone(), parent, made);
                     }
                     continue;
                 }
-                Expansion::Missing(missing) => {
-                    let urls: Vec<String> =
-                        missing.iter().map(|(url, revision)| format!("{url} at {revision}")).collect();
+                Expansion::Missing(missing, unlisted) => {
+                    let urls = missing.iter().map(|(url, revision)| format!("repository {url} at {revision}"));
+                    let all: Vec<String> = urls.chain(unlisted.iter().map(listings::shown)).collect();
                     self.tree.missing.extend(missing);
-                    (format!("{name} needs repository {}", urls.join(", ")), true)
+                    self.tree.unlisted.extend(unlisted);
+                    (format!("{name} needs {}", all.join(", ")), true)
                 }
                 Expansion::Unsupported(what) => (format!("{name} needs {what}"), true),
                 Expansion::Failed(reason) => (format!("{name}: {reason}"), false),

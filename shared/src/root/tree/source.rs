@@ -2,23 +2,52 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use slipway_manifest::{Object, Tree};
 
 use super::super::declared::{DeclaredIn, Problem};
 use super::super::mentions::{self, Mentions};
 use super::super::repositories::{Availability, Unavailable};
 use super::super::written_settings::written_settings;
-use super::{IncompletePart, Loader, MAX_SOURCES, Origin, Unread, label};
+use super::{IncompletePart, Loader, MAX_SOURCES, Origin, Unread, chart_settings, label};
 use crate::app::{self, Application, repository};
 use crate::error::chain;
 use crate::render::{self, Context, RenderError, Rendered};
+use crate::source::github::childless::SourceDigest;
 
 impl Loader<'_> {
     /// Whether the source of `app` may declare something; true where its files are not at hand.
-    pub(super) fn may_declare(&mut self, app: &Application) -> bool {
+    pub(super) fn may_declare(&self, app: &Application) -> bool {
         let Availability::Here(checkout) = self.repositories.get(&app.source) else { return true };
-        let key = format!("{}@{}", checkout.repo, checkout.sha);
-        self.mentions.entry(key).or_insert_with(|| Mentions::new(&checkout.tree)).may_declare(app)
+        let mut known = self.mentions.borrow_mut();
+        if let Some(mentions) = known.get(&checkout.sha) {
+            return mentions.may_declare(app);
+        }
+        known.entry(checkout.sha.clone()).or_insert_with(|| Mentions::new(&checkout.tree)).may_declare(app)
+    }
+
+    /// Whether `app` is known to declare nothing, as most have it, without a look at each of its sources.
+    pub(super) fn declares_nothing(&self, app: &Application) -> bool {
+        let has_files = app.source.chart.is_none() && app.source.plugin.is_none();
+        app.sources.is_empty() && has_files && self.is_childless(app)
+    }
+
+    /// Whether the one source of `app` declares nothing, by its files or because that is known of its commit. What the
+    /// files of another repository than that of a place tell is noted.
+    pub(super) fn is_childless(&self, app: &Application) -> bool {
+        let digest = || -> SourceDigest {
+            let source = app.object.pointer("/spec/source").map(Value::to_string).unwrap_or_default();
+            Sha256::digest(source).into()
+        };
+        let Availability::Here(checkout) = self.repositories.get(&app.source) else {
+            return self.repositories.is_childless(&app.source, &digest());
+        };
+        let is_childless = !self.may_declare(app) && chart_settings::dependency(&checkout.tree, app).is_none();
+        if is_childless && !self.placed.contains(&checkout.sha) {
+            self.childless.borrow_mut().entry(checkout.sha.clone()).or_default().insert(digest());
+        }
+        is_childless
     }
 
     /// Renders a source; what can't be read is a problem, and the tree incomplete.
@@ -68,6 +97,9 @@ impl Loader<'_> {
         match rendered {
             Ok(mut rendered) => {
                 self.tree.commits.insert((checkout.repo.clone(), checkout.sha.clone()));
+                if origin.parent.is_none() {
+                    self.placed.insert(checkout.sha.clone());
+                }
                 for error in std::mem::take(&mut rendered.broken) {
                     self.broken(origin, &checkout.tree, &error);
                 }

@@ -1,9 +1,12 @@
+mod listings;
+
 use std::sync::Arc;
 
 use serde_json::json;
 use slipway_manifest::Tree;
 
 use super::*;
+use crate::app::ProjectPermissions;
 use crate::app::settings::Settings;
 use crate::memory::Held;
 use crate::root::places;
@@ -428,6 +431,12 @@ fn written_settings_are_found_in_patches_and_generators() {
     );
     let operations = format!("- {{op: add, path: /data/resource.exclusions, value: '{EXCLUDES}'}}\n");
     let inline = |text: &str| json!(text).to_string();
+    let values = format!("configs: {{cm: {{resource.exclusions: '{EXCLUDES}'}}}}");
+    let chart = |name: &str, values: &str| {
+        format!(
+            "helmCharts: [{{name: {name}, repo: 'https://argoproj.github.io/argo-helm', version: 9.0.0, {values}}}]"
+        )
+    };
     let target = "target: {kind: ConfigMap, name: argocd-cm}";
     let elsewhere = "target: {kind: ConfigMap, name: other}";
     for (what, kustomization, is_found) in [
@@ -446,6 +455,19 @@ fn written_settings_are_found_in_patches_and_generators() {
             format!("configMapGenerator: [{{name: argocd-cm, literals: ['resource.exclusions={EXCLUDES}']}}]"),
             true,
         ),
+        ("values of Argo CD's chart", chart("argo-cd", &format!("valuesInline: {{{values}}}")), true),
+        ("values in a file", chart("argo-cd", "valuesFile: values.yaml"), true),
+        (
+            "values below others",
+            chart("argo-cd", "valuesFile: values.yaml, valuesInline: {configs: {cm: {a: b}}}"),
+            true,
+        ),
+        (
+            "values that others replace",
+            chart("argo-cd", "valuesFile: values.yaml, valuesInline: {a: b}, valuesMerge: replace"),
+            false,
+        ),
+        ("values of another chart", chart("other", &format!("valuesInline: {{{values}}}")), false),
         ("another target", format!("patches: [{{patch: {}, {elsewhere}}}] # argocd-cm", inline(&operations)), false),
         ("no patch", "# argocd-cm".to_owned(), false),
     ] {
@@ -456,6 +478,7 @@ fn written_settings_are_found_in_patches_and_generators() {
             ("root/a.yaml", app("cd", "cd", "default", "argocd")),
             ("cd/kustomization.yaml", text),
             ("cd/patch.yaml", operations.clone()),
+            ("cd/values.yaml", values.clone()),
         ];
         let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
         let tree = read_root(&files);
