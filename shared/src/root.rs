@@ -25,6 +25,7 @@ use slipway_gitops::comparison::Rules;
 use slipway_gitops::health::Checks;
 use slipway_gitops::normalize::{NormalizeError, Normalizer};
 use slipway_gitops::sync_status::{COMPARE_OPTIONS, CompareOptions};
+use slipway_manifest::Object;
 
 use crate::app::depends::{self, DependsError};
 use crate::app::{self, Application, ClusterSecret, ProjectPermissions, Projects};
@@ -33,7 +34,7 @@ use crate::notify::subscribe;
 use crate::render::BuildOptions;
 use crate::source::github::Checkout;
 use crate::source::{Checkouts, Repo};
-use declared::Problem;
+use declared::{DeclaredIn, Problem};
 use fetch::Fetch;
 use places::RootPlaces;
 use repositories::Repositories;
@@ -60,6 +61,8 @@ pub struct ResolvedApplication {
     pub depth: usize,
     /// Whether the `applicationsSync` of the ApplicationSet that makes it forbids to delete it.
     pub is_kept: bool,
+    /// Where it is declared; `None` where a place of the root is the Application itself.
+    pub declared: Option<DeclaredIn>,
 }
 
 /// An Application of the same root that others depend on.
@@ -127,6 +130,8 @@ pub struct Root {
     pub clusters: Vec<ClusterSecret>,
     /// The projects.
     pub projects: Projects,
+    /// The `ImageUpdater` resources.
+    pub image_updaters: Vec<Object>,
     /// Namespace and name of every Application in the root, usable or not.
     pub declared: BTreeSet<(String, String)>,
     /// Invalid declarations, one line each.
@@ -188,15 +193,26 @@ pub async fn load_at(
     let applications = tree.applications.iter().map(|one| one.identity.clone());
     let declared = applications.chain(own.applications.iter().map(|app| app::identity(&app.object))).collect();
     let mut members = Vec::new();
-    let member = |app: Application, mut permit: ProjectPermissions, is_kept| {
+    let member = |app: Application, mut permit: ProjectPermissions, is_kept, declared| {
         permit.keeps_declarations = true;
         let (build, overrides, root) = (tree.build, Arc::clone(&overrides), checkout.sha.clone());
         let tracked = TrackedSources::of(&app, &location.url.host, permit.denied.is_some())?;
         let after = Ok(Vec::new());
-        Ok::<_, String>(ResolvedApplication { app, tracked, permit, overrides, build, root, after, depth: 0, is_kept })
+        Ok::<_, String>(ResolvedApplication {
+            app,
+            tracked,
+            permit,
+            overrides,
+            build,
+            root,
+            after,
+            depth: 0,
+            is_kept,
+            declared,
+        })
     };
     for app in own.applications {
-        match member(app, ProjectPermissions::of_root(), false) {
+        match member(app, ProjectPermissions::of_root(), false, None) {
             Ok(member) => members.push(member),
             Err(problem) => problems.push(problem),
         }
@@ -204,7 +220,7 @@ pub async fn load_at(
     for one in tree.applications {
         let resolved = one.app.map_err(|error| chain(&error)).and_then(|app| {
             let permit = ProjectPermissions::of(&app, &projects, &tree.manifests.clusters);
-            member(app, permit, one.is_kept)
+            member(app, permit, one.is_kept, Some(one.declared.clone()))
         });
         match resolved {
             Ok(member) => members.push(member),
@@ -216,7 +232,8 @@ pub async fn load_at(
     let missing = tree.missing.iter().map(|(url, revision)| format!("{url} at {revision} was not fetched"));
     let incomplete = broken.chain(missing).collect();
     let (clusters, unread, commits) = (tree.manifests.clusters, tree.unread, tree.commits);
-    Ok(Root { checkout, members, clusters, projects, declared, problems, incomplete, unread, commits })
+    let image_updaters = tree.image_updaters;
+    Ok(Root { checkout, members, clusters, projects, image_updaters, declared, problems, incomplete, unread, commits })
 }
 
 /// Resolves the dependencies of each application.

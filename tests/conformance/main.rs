@@ -32,6 +32,7 @@ mod reach;
 mod semver;
 mod sprig;
 mod strvals;
+mod template_commit;
 
 suites! {
     gitops,
@@ -48,6 +49,13 @@ record_suites! {
     semver,
     sprig,
     strvals,
+}
+
+#[test]
+fn template_commit() {
+    framework::judge("template-commit", |shared| {
+        framework::shared_records(shared, "template-commit", template_commit::check)
+    });
 }
 
 #[test]

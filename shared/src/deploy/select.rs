@@ -112,6 +112,7 @@ mod tests {
             after: Ok(Vec::new()),
             depth: 0,
             is_kept: false,
+            declared: None,
         })
     }
 

@@ -5,6 +5,7 @@ mod app_token;
 pub mod archive;
 pub mod checkouts;
 pub mod commit;
+pub mod files;
 pub mod github;
 pub mod helm_repository;
 pub mod history;

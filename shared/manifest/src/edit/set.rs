@@ -58,6 +58,17 @@ pub fn set(text: &str, document: usize, path: &[Step], value: &Value) -> Result<
     Ok(Some(format!("{before}{edited}{after}")))
 }
 
+/// The bytes of the plain scalar at `path` of the document `document`: of `1.10`, whose value is the number 1.1. `None`
+/// where there is none, or it is quoted.
+pub fn written(text: &str, document: usize, path: &[Step]) -> Option<String> {
+    let (from, to) = documents(text).get(document).copied()?;
+    let (root, editor) = Editor::read(text.get(from..to)?).ok()?;
+    let path = editor.follow(path);
+    let is_plain = value_at(&root, &path).is_some_and(|value| !value.is_string() && !value.is_null());
+    let bytes = editor.mark(&path).map(|mark| editor.written(mark))?;
+    (is_plain && !bytes.starts_with(['{', '['])).then(|| bytes.to_owned())
+}
+
 /// The bytes of each document. A text of one document is that document as a whole, with its `---` and `...`.
 fn documents(text: &str) -> Vec<(usize, usize)> {
     let start = text.as_ptr().addr();
@@ -83,11 +94,11 @@ fn set_one(text: &str, path: &[Step], value: &Value) -> Result<Option<String>, E
         // Not there, or merged from elsewhere by `<<`.
         _ => editor.insert(&before, &path, value),
     };
-    edited.filter(right).map(Some).ok_or_else(|| EditError::NotAlone(written(&path)))
+    edited.filter(right).map(Some).ok_or_else(|| EditError::NotAlone(words(&path)))
 }
 
 /// `path` as messages write it.
-fn written(path: &[Step]) -> String {
+fn words(path: &[Step]) -> String {
     let mut text = String::new();
     for step in path {
         match step {

@@ -207,6 +207,17 @@ fn object_value(state: &State, repository: &Repository, field: &Selection) -> Re
         {
             map.insert("history".into(), history_value(state, repository, commit, history)?);
         }
+        let files = repository.files(repository.commit(commit)?.tree)?;
+        for file in field.fields.iter().filter(|field| field.name == "file") {
+            let path = file.arguments.get("path").and_then(Value::as_str).unwrap_or_default();
+            let entry = match files.get(path) {
+                Some(entry) => file_value(repository, path, *entry)?,
+                None => Value::Null,
+            };
+            if let Some(map) = value.as_object_mut() {
+                map.insert(file.key.clone(), entry);
+            }
+        }
         return Ok(value);
     };
     let tree = repository.commit(commit)?.tree;
@@ -229,6 +240,17 @@ fn object_value(state: &State, repository: &Repository, field: &Selection) -> Re
             .collect();
         return Ok(json!({"__typename": "Tree", "oid": oid.to_string(), "entries": listed}));
     }
+    blob_value(repository, oid)
+}
+
+/// The entry of a file in its commit.
+fn file_value(repository: &Repository, path: &str, entry: Entry) -> Result<Value, Problem> {
+    let mode = u32::from_str_radix(entry.mode.as_str(), 8).unwrap_or_default();
+    Ok(json!({"__typename": "TreeEntry", "path": path, "type": entry.mode.kind(), "mode": mode,
+        "oid": entry.oid.to_string(), "object": blob_value(repository, entry.oid)?}))
+}
+
+fn blob_value(repository: &Repository, oid: super::Oid) -> Result<Value, Problem> {
     let content = repository.blob(oid)?.unwrap_or_default();
     let text = String::from_utf8(content.clone()).ok();
     Ok(json!({"__typename": "Blob", "oid": oid.to_string(), "byteSize": content.len(), "isBinary": text.is_none(),
