@@ -24,6 +24,8 @@ mod gitops;
 mod gotemplate;
 mod helm_corpus;
 mod helm_engine;
+mod image_declarations;
+mod image_edits;
 mod imageupdater;
 mod kustomize_corpus;
 mod kustomize_reference;
@@ -38,6 +40,8 @@ suites! {
     gitops,
     helm_corpus,
     helm_engine,
+    image_declarations,
+    image_edits,
     imageupdater,
     kustomize_corpus,
     kustomize_vectors,

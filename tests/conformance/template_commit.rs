@@ -33,6 +33,10 @@ fn changed(change: &Value) -> Changed {
         alias: text("alias"),
         old: text("oldTag"),
         new: change["newDigest"].as_str().map_or_else(|| text("newTag"), str::to_owned),
-        labels: change["labels"].as_object().cloned().unwrap_or_default(),
+        labels: change["labels"].as_object().into_iter().flatten().map(label).collect(),
     }
+}
+
+fn label((key, value): (&String, &Value)) -> (String, String) {
+    (key.clone(), value.as_str().unwrap_or_default().to_owned())
 }

@@ -22,6 +22,8 @@ mod flood;
 mod heal;
 mod helm_repository;
 mod image;
+mod image_faults;
+mod image_targets;
 mod later;
 mod login;
 mod memory;

@@ -1,14 +1,13 @@
 //! The texts of commits: Image Updater's templates for the message and for the branch that is pushed to, and trailers
 //! (argoproj-labs/argocd-image-updater `pkg/argocd/git.go`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::rc::Rc;
 
-use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use slipway_budget::Budget;
-use slipway_gotmpl::{FuncMap, Limits, MissingKey, Numbers, Set};
+use slipway_gotmpl::{FuncMap, Limits, Map, MapType, MissingKey, Set, Value as Text};
 
 use super::{ImageChange, Reference};
 
@@ -30,7 +29,7 @@ pub struct Changed {
     /// The tag now; the digest where that is followed.
     pub new: String,
     /// The image's labels, where they are known.
-    pub labels: serde_json::Map<String, Value>,
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Changed {
@@ -40,7 +39,7 @@ impl Changed {
             alias: change.alias.clone(),
             old: change.old.clone(),
             new: change.new.clone(),
-            labels: serde_json::Map::new(),
+            labels: BTreeMap::new(),
         }
     }
 }
@@ -59,9 +58,15 @@ pub fn default_message(apps: &str, changes: &[Changed]) -> String {
 
 /// The message that a `template` makes of the changes; Image Updater's words where it fails.
 pub fn message(template: &str, apps: &str, changes: &[Changed]) -> String {
-    let one = |change: &Changed| json!({"Image": change.image, "OldTag": change.old, "NewTag": change.new, "Labels": change.labels});
-    let data = json!({"AppName": apps, "AppChanges": changes.iter().map(one).collect::<Vec<_>>()});
-    execute(template, &data).unwrap_or_else(|_| format!("build: update of application {apps}"))
+    let one = |change: &Changed| {
+        let labels = change.labels.iter().map(|(key, label)| (key.as_str().into(), label.as_str().into()));
+        let labels = Map::typed(MapType::STRING, labels.collect());
+        let fields = [("Image", &change.image), ("OldTag", &change.old), ("NewTag", &change.new)];
+        let fields = fields.into_iter().map(|(key, text)| (key, Text::from(text.as_str())));
+        Text::Map(fields.chain([("Labels", labels.into())]).collect())
+    };
+    let data = [("AppName", Text::from(apps)), ("AppChanges", Text::List(changes.iter().map(one).collect()))];
+    execute(template, data.into_iter().collect()).unwrap_or_else(|_| format!("build: update of application {apps}"))
 }
 
 /// What the name of a branch is made of, besides the changes.
@@ -81,12 +86,20 @@ pub fn branch_name(template: &str, of: BranchOf<'_>, changes: &[Changed]) -> Res
     for Changed { image, old, new, .. } in changes {
         hash.update(format!("{image}-{old}-{new},"));
     }
-    let one = |change: &Changed| json!({"Name": change.image, "Alias": change.alias, "OldTag": change.old, "NewTag": change.new});
-    let data = json!({
-        "AppNamespace": of.namespace, "AppName": of.app, "TargetKey": of.target_key,
-        "Images": changes.iter().map(one).collect::<Vec<_>>(), "SHA256": hex::encode(hash.finalize()),
-    });
-    let mut name = execute(template, &data)?;
+    let one = |change: &Changed| {
+        let Changed { image, alias, old, new, .. } = change;
+        let fields = [("Name", image), ("Alias", alias), ("OldTag", old), ("NewTag", new)];
+        Text::Map(fields.into_iter().map(|(key, text)| (key, Text::from(text.as_str()))).collect())
+    };
+    let hash = hex::encode(hash.finalize());
+    let data = [
+        ("AppNamespace", Text::from(of.namespace)),
+        ("AppName", Text::from(of.app)),
+        ("TargetKey", Text::from(of.target_key)),
+        ("SHA256", Text::from(hash.as_str())),
+        ("Images", Text::List(changes.iter().map(one).collect())),
+    ];
+    let mut name = execute(template, data.into_iter().collect())?;
     name.truncate(name.floor_char_boundary(MAX_BRANCH));
     Ok(name)
 }
@@ -106,11 +119,10 @@ pub(super) fn trailers(changes: &[ImageChange], event: Option<&str>) -> String {
 }
 
 /// Executes a template; a field that the data does not have is a mistake, as it is of Go's structures.
-fn execute(template: &str, data: &Value) -> Result<String, String> {
+fn execute(template: &str, data: Map) -> Result<String, String> {
     let budget = slipway_gotmpl::Budget::new(Budget::new(LIMITS), Limits { depth: 50, stack: 256 << 10 });
     let mut set = Set::new(Rc::new(FuncMap::new(&[])), MissingKey::Error);
     set.parse("message", template).map_err(|error| error.to_string())?;
-    let data = slipway_gotmpl::Value::from_json(data, Numbers::Int64);
-    let text = Rc::new(set).execute("message", data, &budget, &()).map_err(|error| error.to_string())?;
+    let text = Rc::new(set).execute("message", data.into(), &budget, &()).map_err(|error| error.to_string())?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }

@@ -27,7 +27,7 @@ use crate::root::{self, Root, places::RootPlaces};
 use crate::secret::Secrets;
 use crate::source::commit::{self, Attempts, Committed};
 use crate::source::files::{self, Files};
-use crate::source::github::{GitHub, GithubError};
+use crate::source::github::{Checkout, GitHub, GithubError};
 use crate::source::{Checkouts, Repo, RepoUrl, history};
 
 /// Repositories that a catch-up lists: one request each, as a rule.
@@ -36,6 +36,8 @@ const MAX_REPOSITORIES: usize = 500;
 const LISTING_CONCURRENCY: usize = 8;
 /// How long one event may try to commit: the function ends after five minutes.
 const COMMIT_TIMEOUT: Duration = Duration::from_mins(4);
+/// How long a root is taken as it was read: ApplicationSets may look at more than its commit.
+const ROOT_LIFETIME: Duration = Duration::from_mins(1);
 /// Problems that are remembered as told.
 const MAX_TOLD: usize = 1_000;
 
@@ -50,6 +52,15 @@ pub struct ImageUpdater {
     slack: Option<Slack>,
     /// What Slack has been told, so that it is not told at every push.
     told: Arc<Mutex<BTreeSet<String>>>,
+    /// The root as it was read last. Locked while it is read: of many events at once one reads it for all.
+    known: Arc<Mutex<Option<KnownRoot>>>,
+}
+
+/// A root, and when it was read.
+#[derive(Debug)]
+struct KnownRoot {
+    at: Instant,
+    root: Arc<Root>,
 }
 
 /// The result of one branch.
@@ -77,6 +88,15 @@ struct Cause<'a> {
     deadline: Instant,
 }
 
+/// A commit that is at hand, and the branch whose head it was just now.
+struct AtHand {
+    checkout: Arc<Checkout>,
+    branch: String,
+}
+
+/// The earlier versions of files, by path and by the text that was their newest.
+type Histories = BTreeMap<(String, Option<String>), Vec<String>>;
+
 impl ImageUpdater {
     /// Creates the updater; sends no request yet.
     pub fn new(settings: config::EcrPush, aws: Aws) -> Self {
@@ -89,6 +109,7 @@ impl ImageUpdater {
             slack: slack.map(|slack| Slack::new(slack, secrets, aws.http().clone())),
             tags: Tags::new(aws),
             told: Arc::default(),
+            known: Arc::default(),
         }
     }
 
@@ -123,7 +144,7 @@ impl ImageUpdater {
             Some(images) => images.iter().any(|image| image == named),
             None => EcrRepository::of(named).is_some(),
         };
-        let (mut wanted, mut refused) = self.wanted(concerns).await?;
+        let (mut wanted, mut refused, root) = self.wanted(concerns).await?;
         // Who does not wait for scans has taken the image already.
         wanted.retain(|update| update.gate.is_some() || cause.push.is_none_or(|push| !push.is_scan));
         let mut outcomes = BTreeMap::new();
@@ -136,7 +157,8 @@ impl ImageUpdater {
         };
         let mut tags = if cause.push.is_none() { self.list_all(&wanted, &mut refused).await } else { ImageTags::new() };
         for ((url, branch, made), group) in self.by_branch(wanted, &mut refused, &mut fail).await {
-            let committed = Box::pin(self.commit(&url, &branch, made.as_ref(), &group, &mut tags, cause)).await;
+            let committed =
+                Box::pin(self.commit(&url, (&branch, made.as_ref()), &group, &mut tags, (cause, &root))).await;
             let outcome = committed.unwrap_or_else(|failure| {
                 let mut outcome = UpdateResult::default();
                 fail(failure, &mut outcome.problems);
@@ -178,11 +200,30 @@ impl ImageUpdater {
         tags
     }
 
+    /// The root at its head: what was read just now where that has not moved.
+    async fn root(&self) -> Result<Arc<Root>, Failure> {
+        let checkouts = Checkouts::new(self.github.clone());
+        let mut known = self.known.lock().await;
+        let location = &self.root.location;
+        let sha = checkouts.resolve(&location.url.repo, &location.revision).await;
+        let sha = sha.map_err(|error| Failure::of(&error, error.is_retryable()))?;
+        if let Some(KnownRoot { at, root }) = known.as_ref()
+            && root.checkout.sha == sha
+            && at.elapsed() < ROOT_LIFETIME
+        {
+            return Ok(Arc::clone(root));
+        }
+        // Two do not fit the function's memory.
+        *known = None;
+        let root = Arc::new(Box::pin(root::load_at(&self.root, &checkouts, &sha, None)).await?);
+        *known = Some(KnownRoot { at: Instant::now(), root: Arc::clone(&root) });
+        Ok(root)
+    }
+
     /// The updates of all images that `concerns`, and why Applications that name such an image can't be updated.
     /// Applications that may not be deployed are not updated either.
-    async fn wanted(&self, concerns: impl Fn(&str) -> bool) -> Result<(Vec<Update>, Vec<String>), Failure> {
-        let checkouts = Checkouts::new(self.github.clone());
-        let root = root::load(&self.root, &checkouts).await?;
+    async fn wanted(&self, concerns: impl Fn(&str) -> bool) -> Result<(Vec<Update>, Vec<String>, AtHand), Failure> {
+        let root = self.root().await?;
         let (updaters, mut refused) = ImageUpdaters::read(&root.image_updaters);
         let mut wanted = Vec::new();
         for member in root.members.iter().filter(|member| member.permit.denied.is_none()) {
@@ -208,7 +249,8 @@ impl ImageUpdater {
                 }
             }
         }
-        Ok((wanted, refused))
+        let branch = self.root.location.revision.clone();
+        Ok((wanted, refused, AtHand { checkout: Arc::clone(&root.checkout), branch }))
     }
 
     /// The file of the root's own repository that declares the Application.
@@ -264,19 +306,19 @@ impl ImageUpdater {
     async fn commit(
         &self,
         url: &RepoUrl,
-        branch: &str,
-        made: Option<&(String, String)>,
+        (branch, made): (&str, Option<&(String, String)>),
         group: &[Update],
         tags: &mut ImageTags,
-        cause: Cause<'_>,
+        (cause, root): (Cause<'_>, &AtHand),
     ) -> Result<UpdateResult, Failure> {
         let repo = &url.repo;
         let mut outcome = UpdateResult::default();
         let mut branch = branch.to_owned();
+        let mut histories = Histories::new();
         if let Some((template, app)) = made {
             let failed = |error: GithubError| Failure::of(&error, error.is_retryable());
             let head = self.github.resolve(repo, &format!("heads/{branch}")).await.map_err(failed)?;
-            let plan = self.plan(repo, &head, group, tags, cause).await.map_err(failed)?;
+            let plan = self.plan(repo, &head, group, (tags, &mut histories), (cause, root)).await.map_err(failed)?;
             outcome = described(&plan);
             if plan.is_empty() {
                 return Ok(outcome);
@@ -291,10 +333,12 @@ impl ImageUpdater {
             branch.clone_from(name);
         }
         let seed = cause.event.map_or_else(|| format!("{repo}"), |event| format!("{event} {repo} {branch}"));
-        let attempts = Attempts { deadline: cause.deadline, seed: &seed };
+        let is_at_hand = root.branch == branch && root.checkout.repo == *repo;
+        let head = is_at_hand.then_some(root.checkout.sha.as_str());
+        let attempts = Attempts { deadline: cause.deadline, seed: &seed, head };
         let template = self.message.as_deref();
         let edit = async |head: &str| {
-            let plan = self.plan(repo, head, group, tags, cause).await?;
+            let plan = self.plan(repo, head, group, (tags, &mut histories), (cause, root)).await?;
             outcome = described(&plan);
             Ok((!plan.is_empty()).then(|| file_edit(&plan, template, cause.event)))
         };
@@ -309,24 +353,11 @@ impl ImageUpdater {
         repo: &Repo,
         head: &str,
         group: &[Update],
-        tags: &mut ImageTags,
-        cause: Cause<'_>,
+        (tags, histories): (&mut ImageTags, &mut Histories),
+        (cause, root): (Cause<'_>, &AtHand),
     ) -> Result<UpdatePlan, GithubError> {
-        let paths = group.iter().flat_map(Update::reads).collect();
-        let mut files = files::read(&self.github, repo, head, &paths).await?;
-        // A file that is not there may stand behind a symlink, which only the whole tree follows.
-        let is_there = |update: &Update, tree: &Tree| {
-            let is_there = |slot: &Slot| tree.kind(&slot.file).is_ok_and(|kind| kind.is_some());
-            update.locate(tree).is_ok_and(|slots| slots.iter().all(is_there))
-        };
-        let checkout;
-        let mut tree = &files.tree;
-        if files.has_links || !group.iter().all(|update| is_there(update, tree)) {
-            checkout = Box::pin(self.github.checkout(repo, head)).await?;
-            files.repo = checkout.repo.clone();
-            tree = &checkout.tree;
-        }
-        let Files { repo: named, .. } = &files;
+        let (named, tree) = self.files(repo, head, group, root).await?;
+        let (named, tree) = (&named, &*tree);
         let (mut allowed, mut errors) = (Vec::new(), Vec::new());
         for update in group {
             match update.permit.refused_name(&update.repo, named) {
@@ -352,7 +383,7 @@ impl ImageUpdater {
             }
         }
         let mut plan = plan_updates(tree, allowed.iter().copied(), tags);
-        let pins = self.pins(named, head, &plan, &allowed, tags).await?;
+        let pins = self.pins((named, head, tree), &plan, &allowed, (tags, histories)).await?;
         if !pins.is_empty() {
             let is_pinned = |update: &&Update| pins.iter().any(|(change, _)| change.is_of(update));
             plan = plan_updates(tree, allowed.into_iter().filter(|update| !is_pinned(update)), tags);
@@ -367,23 +398,49 @@ impl ImageUpdater {
         Ok(plan)
     }
 
-    /// The changes of `plan` that a person's own downgrade in Git stands against, each with what was taken back.
-    async fn pins(
+    /// The files of the commit `head` that the updates need, and the name that the repository has now.
+    async fn files(
         &self,
         repo: &Repo,
         head: &str,
+        group: &[Update],
+        root: &AtHand,
+    ) -> Result<(Repo, Arc<Tree>), GithubError> {
+        if root.checkout.sha == head && root.checkout.repo == *repo {
+            return Ok((repo.clone(), Arc::clone(&root.checkout.tree)));
+        }
+        let paths = group.iter().flat_map(Update::reads).collect();
+        let Files { repo: named, tree, has_links } = files::read(&self.github, repo, head, &paths).await?;
+        let is_there = |update: &Update| {
+            let is_there = |slot: &Slot| tree.kind(&slot.file).is_ok_and(|kind| kind.is_some());
+            update.locate(&tree).is_ok_and(|slots| slots.iter().all(is_there))
+        };
+        if !has_links && group.iter().all(is_there) {
+            return Ok((named, Arc::new(tree)));
+        }
+        // A file that is not there may stand behind a symlink, which only the whole tree follows; and plain manifests
+        // may have any name.
+        let checkout = Box::pin(self.github.checkout(repo, head)).await?;
+        Ok((checkout.repo.clone(), Arc::clone(&checkout.tree)))
+    }
+
+    /// The changes of `plan` that a person's own downgrade in Git stands against, each with what was taken back.
+    async fn pins(
+        &self,
+        (repo, head, tree): (&Repo, &str, &Tree),
         plan: &UpdatePlan,
         updates: &[&Update],
-        tags: &ImageTags,
+        (tags, histories): (&ImageTags, &mut Histories),
     ) -> Result<Vec<(ImageChange, String)>, GithubError> {
-        let mut versions: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         let mut pins = Vec::new();
         for change in &plan.changes {
-            let file = change.slot.file.as_str();
-            if !versions.contains_key(file) {
-                versions.insert(file, history::versions(&self.github, repo, head, file).await?);
+            let file = &change.slot.file;
+            let key = (file.clone(), tree.read_text(file).ok().map(str::to_owned));
+            if !histories.contains_key(&key) {
+                let versions = history::versions(&self.github, repo, head, file).await?;
+                histories.insert(key.clone(), versions);
             }
-            let earlier = versions.get(file).map(Vec::as_slice).unwrap_or_default();
+            let earlier = histories.get(&key).map(Vec::as_slice).unwrap_or_default();
             let of = tags.get(&change.image).map(Vec::as_slice).unwrap_or_default();
             let update = updates.iter().find(|update| change.is_of(update));
             if let Some(newest) = update.and_then(|update| pinned(update, change, earlier, of)) {

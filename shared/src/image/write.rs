@@ -21,7 +21,7 @@ pub struct Current {
     /// The digest; empty where there is none.
     pub digest: String,
     /// Registry and repository where they stand, and are another's.
-    pub(super) other: Option<String>,
+    pub other: Option<String>,
 }
 
 /// Where an image stands.

@@ -88,6 +88,8 @@ pub struct Attempts<'a> {
     pub deadline: Instant,
     /// What tells this writer from others, so that they do not come back at the same time.
     pub seed: &'a str,
+    /// The head of the branch where it was read just now: the first attempt is for that.
+    pub head: Option<&'a str>,
 }
 
 impl Attempts<'_> {
@@ -118,7 +120,8 @@ pub async fn commit(
 ) -> Result<Option<Committed>, CommitError> {
     let mut attempt = 0;
     loop {
-        let failed = match Box::pin(once(github, repo, branch, &mut edit)).await {
+        let head = attempts.head.filter(|_| attempt == 0);
+        let failed = match Box::pin(once(github, repo, branch, head, &mut edit)).await {
             Ok(Answer::Committed(committed)) => return Ok(Some(committed)),
             Ok(Answer::Unchanged) => return Ok(None),
             Ok(Answer::Refused(message)) => {
@@ -145,9 +148,13 @@ async fn once(
     github: &GitHub,
     repo: &Repo,
     branch: &str,
+    head: Option<&str>,
     edit: &mut impl AsyncFnMut(&str) -> Result<Option<FileEdit>, GithubError>,
 ) -> Result<Answer, GithubError> {
-    let head = github.resolve(repo, &format!("heads/{branch}")).await?;
+    let head = match head {
+        Some(head) => head.to_owned(),
+        None => github.resolve(repo, &format!("heads/{branch}")).await?,
+    };
     let Some(change) = edit(&head).await? else { return Ok(Answer::Unchanged) };
     let what = format!("commit to `{branch}` of {repo}");
     let answer = github.graphql(&what, MUTATION, input(repo, branch, &head, &change)).await?;

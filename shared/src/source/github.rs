@@ -509,7 +509,14 @@ impl GitHub {
     /// Runs a GraphQL query; errors inside the response are left to the caller.
     pub(super) async fn graphql(&self, what: &str, query: &str, variables: Value) -> Result<Value, GithubError> {
         let body = json!({ "query": query, "variables": variables });
-        let (answer, _) = self.send(what, "/graphql", Call::Post(&body), (REQUEST, MAX_ANSWER)).await?;
+        let sent = self.send(what, "/graphql", Call::Post(&body), (REQUEST, MAX_ANSWER)).await;
+        let (answer, _) = sent.map_err(|error| match error {
+            // Mistakes are answered with 200: these are of what stands before it.
+            GithubError::Status { what, status: status @ (409 | 422), message, .. } => {
+                GithubError::Answer { what, problem: format!("GitHub answered {status}{message}") }
+            }
+            error => error,
+        })?;
         decode(what, &answer.unwrap_or_default().bytes)
     }
 

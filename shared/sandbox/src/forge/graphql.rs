@@ -89,7 +89,10 @@ fn query_field(state: &State, field: &Selection) -> Result<Value, Problem> {
         }
         "repository" => {
             let name = format!("{}/{}", text("owner"), text("name"));
-            let repository = state.repository(text("owner"), text("name")).ok_or_else(|| unknown_repository(&name))?;
+            // A former name is followed, as `followRenames` has it by default.
+            let renamed = || state.by_number(&state.former(&name)?.to_string());
+            let repository = state.repository(text("owner"), text("name")).or_else(renamed);
+            let repository = repository.ok_or_else(|| unknown_repository(&name))?;
             repository_value(state, &repository, &field.fields)
         }
         other => Err(Problem { kind: None, message: format!("Field '{other}' doesn't exist on type 'Query'") }),
@@ -274,6 +277,9 @@ fn mutation(state: &State, access: Access, field: &Selection) -> Result<Value, P
 fn create_commit(state: &State, input: &Value) -> Result<Value, Problem> {
     let text = |pointer: &str| input.pointer(pointer).and_then(Value::as_str);
     let (repository, branch) = target(state, input)?;
+    if let Some((kind, message)) = state.faults().refused(&branch) {
+        return Err(Problem::new(kind, message));
+    }
     let Some(expected) = text("/expectedHeadOid") else {
         return Err(Problem {
             kind: None,
