@@ -247,3 +247,18 @@ fn a_value_that_has_no_place_is_an_error() {
     assert_eq!(with("a: 1\n", 1, "a", "v2"), Err(EditError::NoDocument(1)));
     assert_eq!(steps(&Value::Null, "a[x]"), None);
 }
+
+#[test]
+fn block_texts_are_replaced() {
+    for (before, path, after) in [
+        ("a:\n- expr: |\n    x{y}\n  for: 2m\n", "a[0].expr", "a:\n- expr: v2\n  for: 2m\n"),
+        (
+            "a:\n- b: 1\n  expr: |-\n    - x\n      y\n\n  # c\n- b: 2\n",
+            "a[0].expr",
+            "a:\n- b: 1\n  expr: v2\n\n  # c\n- b: 2\n",
+        ),
+        ("a:\n# c\n- expr: |\n    x\n", "a[0].expr", "a:\n# c\n- expr: v2\n"),
+    ] {
+        assert_eq!(with(before, 0, path, "v2"), Ok(Some(after.to_owned())), "{before:?} {path}");
+    }
+}

@@ -20,10 +20,14 @@ impl<'a> Editor<'a> {
     /// Reads the one document of `text`.
     pub(super) fn read(text: &'a str) -> Result<(Value, Self), EditError> {
         let (value, mut marks) = yaml::parse_marked(text).map_err(EditError::Yaml)?;
-        // A block text, and what ends with one, takes the line breaks behind it along: they are the file's.
+        // A block text, and what ends with one, takes the line breaks behind it along, and the indentation of the next
+        // line: they are the file's.
         for mark in marks.values_mut() {
-            let written = text.get(mark.value.0..mark.value.1).unwrap_or_default();
-            mark.value.1 = mark.value.0 + written.trim_end_matches(['\n', '\r']).len();
+            let mut written = text.get(mark.value.0..mark.value.1).unwrap_or_default();
+            while let Some(line) = written.trim_end_matches(' ').strip_suffix('\n') {
+                written = line.trim_end_matches('\r');
+            }
+            mark.value.1 = mark.value.0 + written.len();
         }
         Ok((value, Self { text, marks }))
     }
