@@ -15,6 +15,7 @@ use crate::notify::slack::SlackSettings;
 use crate::root::clusters;
 use crate::root::places::RootPlaces;
 use crate::root::tree::TreeOptions;
+use crate::source::decrypt::KeySettings;
 use crate::source::github::GitHubSettings;
 use crate::time;
 
@@ -74,6 +75,11 @@ variables! {
         `server`, `config` and the other fields of a cluster Secret, `labels`, `annotations`.";
     LOCAL_HOSTS = "SLIPWAY_LOCAL_HOSTS", Some(""), "Hosts (`HOST` or `HOST:PORT`, separated by commas) from which \
         charts are fetched though their addresses are loopback or link-local; private addresses need no such leave.";
+    SOPS_AGE_SECRET = "SLIPWAY_SOPS_AGE_SECRET", Some(""), "Secrets Manager name of the age identities, as \
+        `age-keygen` writes them, by which files that SOPS encrypted are decrypted for Applications of projects with \
+        the annotation `slipway.dev/decrypt: sops`.";
+    SOPS_KMS_KEYS = "SLIPWAY_SOPS_KMS_KEYS", Some(""), "The same for files that are encrypted for KMS keys: their \
+        ARNs, separated by commas.";
     SLACK_SECRET = "SLIPWAY_SLACK_SECRET", Some(""), "Secrets Manager name of the Slack bot token; without it nothing \
         is sent to Slack.";
     SLACK_CHANNEL = "SLIPWAY_SLACK_CHANNEL", Some(""), "The channel's id; goes with the token.";
@@ -165,6 +171,8 @@ pub struct Settings {
     pub sync_timeout: Duration,
     /// [`LOCAL_HOSTS`].
     pub local_hosts: Vec<String>,
+    /// [`SOPS_AGE_SECRET`] and [`SOPS_KMS_KEYS`].
+    pub sops: KeySettings,
     /// Slack, where it is configured.
     pub slack: Option<SlackSettings>,
 }
@@ -228,6 +236,12 @@ pub fn cluster(get: impl Fn(&str) -> Option<String>) -> Result<Cluster, ConfigEr
 /// What the tree of Applications is read with; like [`EcrPush::load`].
 pub fn tree_options(get: impl Fn(&str) -> Option<String>) -> Result<TreeOptions, ConfigError> {
     Reader::read(&get, Reader::tree_options)
+}
+
+/// [`SOPS_AGE_SECRET`] and [`SOPS_KMS_KEYS`] alone.
+pub fn sops(get: impl Fn(&str) -> Option<String>) -> KeySettings {
+    let reader = Reader { get: &get, error: ConfigError::default() };
+    KeySettings { age_secret: reader.optional(SOPS_AGE_SECRET), kms_keys: reader.list(SOPS_KMS_KEYS) }
 }
 
 /// [`LOCAL_HOSTS`] alone.
@@ -377,6 +391,7 @@ impl<'a> Reader<'a> {
             state_secret: Some(self.required(STATE_SECRET)),
             sync_timeout: self.duration(SYNC_TIMEOUT),
             local_hosts: self.list(LOCAL_HOSTS),
+            sops: KeySettings { age_secret: self.optional(SOPS_AGE_SECRET), kms_keys: self.list(SOPS_KMS_KEYS) },
             slack: self.slack(),
         }
     }

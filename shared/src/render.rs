@@ -7,6 +7,7 @@
 mod background;
 mod context;
 mod directory;
+mod encrypted;
 mod helm;
 mod kustomize;
 mod missing;
@@ -20,6 +21,7 @@ use slipway_budget::{Budget, Exceeded};
 use slipway_helm::argo::ArgoError;
 use slipway_helm::{ArchiveError, HelmError, Lookup};
 use slipway_manifest::{NodeKind, Object, ObjectError, Tree, TreeError, YamlError, tree, yaml};
+use slipway_sops::EncryptedFiles;
 
 use crate::app::{AppError, Application, Source};
 
@@ -45,6 +47,8 @@ pub struct Rendered {
     pub warnings: Vec<String>,
     /// Lookups of charts that [`ClusterFacts::lookups`] did not answer: render again with the answers.
     pub needs: BTreeSet<Lookup>,
+    /// Files that SOPS encrypted and [`Context::decrypted`] does not have: render again with their plaintext.
+    pub encrypted: EncryptedFiles,
 }
 
 impl Rendered {
@@ -143,6 +147,17 @@ pub enum RenderError {
     /// The system gives no thread to render on.
     #[error("failed to start the rendering thread")]
     Thread(#[source] std::io::Error),
+    /// Files are encrypted, and nobody may decrypt them.
+    #[error("{} {} encrypted by SOPS: {why}", .files.join(", "), if .files.len() == 1 { "is" } else { "are" })]
+    Encrypted {
+        /// Their paths.
+        files: Vec<String>,
+        /// Why they are not decrypted, and what to do.
+        why: String,
+    },
+    /// Another one, of a render with decrypted values, which are masked in its words.
+    #[error("{0}")]
+    WithDecrypted(String),
     /// Charts that the source needs can't be fetched from what is written.
     #[error("{0}")]
     Charts(String),
@@ -201,6 +216,7 @@ impl RenderError {
             Self::Kustomize { source, .. } => is_missing_base(source),
             Self::Helm { source, .. } => is_missing_chart(source),
             Self::HelmSource { source, .. } => matches!(**source, ArgoError::Remote { .. }),
+            Self::Encrypted { .. } => true,
             _ => false,
         }
     }
@@ -272,11 +288,17 @@ fn render_with(tree: &Tree, app: &Application, context: &Context, reading: Readi
     if tree.kind(folder).map_err(at)? != Some(NodeKind::Directory) {
         return Err(RenderError::NoFolder(folder.clone()));
     }
+    let decrypted = encrypted::over(tree, &context.decrypted)?;
+    let tree = decrypted.as_ref();
     let mut read = BTreeSet::new();
     let (source, warnings) = patched(tree, app, folder, &mut read, &context.budget)?;
     let mut rendered = match source_type(tree, &source).map_err(at)? {
         SourceType::Directory => {
-            directory::render(tree, folder, &source.directory.unwrap_or_default(), &context.budget, reading)?
+            let directory = source.directory.unwrap_or_default();
+            let rendered = directory::render(tree, folder, &directory, &context.budget, reading)?;
+            let files = rendered.files.iter().filter(|_| reading.asked);
+            let encrypted = encrypted::encrypted(tree, files, &context.decrypted);
+            Rendered { encrypted, ..rendered }
         }
         SourceType::Kustomize => {
             kustomize::render(tree, app, folder, &source.kustomize.unwrap_or_default(), context, reading)?

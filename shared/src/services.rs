@@ -15,6 +15,7 @@ use crate::root::places::RootPlaces;
 use crate::root::{self, Root};
 use crate::secret::{SecretError, Secrets, StateKeys};
 use crate::source::Checkouts;
+use crate::source::decrypt::Decryption;
 use crate::source::github::GitHub;
 use crate::source::helm_repository::{self, HelmRepositories};
 
@@ -49,6 +50,8 @@ pub struct Services {
     pub slack: Option<Slack>,
     /// The Helm repositories that charts are fetched from.
     pub helm_repositories: HelmRepositories,
+    /// What decrypts files of a source.
+    pub decryption: Decryption,
     /// Limit of one sync over all its invocations.
     pub sync_timeout: Duration,
     secrets: Secrets,
@@ -58,12 +61,13 @@ pub struct Services {
 impl Services {
     /// Creates the clients from the settings; sends no request yet.
     pub fn new(settings: config::Settings, aws: Aws, secrets: Secrets) -> Self {
-        let config::Settings { root, github, cluster, state_secret, sync_timeout, slack, local_hosts } = settings;
+        let config::Settings { root, github, cluster, state_secret, sync_timeout, slack, local_hosts, sops } = settings;
         Self {
             root,
             github: GitHub::new(github, secrets.clone()),
             slack: slack.map(|slack| Slack::new(slack, secrets.clone(), aws.http().clone())),
             helm_repositories: HelmRepositories::new(local_hosts, helm_repository::TIMEOUT).with_ecr(aws.clone()),
+            decryption: Decryption::new(sops, aws.clone(), secrets.clone()),
             clusters: Clusters::new(cluster, aws, state_secret.as_ref().map(|name| signer(&secrets, name))),
             sync_timeout,
             secrets,

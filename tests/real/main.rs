@@ -11,6 +11,7 @@
 
 mod clusters;
 mod drift;
+mod encrypted;
 mod events;
 mod examples;
 mod heartbeat;

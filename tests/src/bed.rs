@@ -58,6 +58,7 @@ pub struct Bed {
     /// A name that no other bed has: of the repository (`acme/NAME`), of the namespace, and before other names.
     pub name: String,
     aws: Aws,
+    moto: &'static Moto,
     queue: String,
     deliveries: UnboundedReceiver<Delivery>,
     environment: Vec<(String, String)>,
@@ -116,6 +117,7 @@ impl Bed {
             slack,
             name,
             aws,
+            moto: &shared.moto,
             queue,
             deliveries,
             environment,
@@ -129,6 +131,24 @@ impl Bed {
     #[must_use]
     pub fn with_binaries(self, folder: PathBuf) -> Self {
         Self { binaries: folder, ..self }
+    }
+
+    /// Gives the functions that are not started yet one more setting.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Creates a secret; its name.
+    pub async fn secret(&self, name: &str, value: &str) -> String {
+        let name = format!("{}/{name}", self.name);
+        let create = self.aws.secrets_manager().await.create_secret().name(&name).secret_string(value);
+        create.send().await.expect("a secret");
+        name
+    }
+
+    /// Runs AWS' command line against moto.
+    pub fn aws_cli(&self, arguments: &[&str]) -> String {
+        self.moto.aws(arguments)
     }
 
     /// Invokes `binary` as `instance` (one instance takes one event at a time; a new name is a new, cold one).

@@ -284,8 +284,7 @@ impl Redactor {
     /// Adds the values of `objects`: a message may still contain an earlier value.
     #[must_use]
     pub fn and<'a>(&self, objects: impl IntoIterator<Item = &'a Object>) -> Self {
-        let mut values = Values::default();
-        self.0.by_start.values().flatten().for_each(|text| values.needle(text.clone(), SHORTEST));
+        let mut values = self.values();
         for secret in objects.into_iter().filter(|object| is_secret(object.group(), object.kind())) {
             values.secret(secret.as_map());
             let applied = secret.annotation(LAST_APPLIED).and_then(|text| serde_json::from_str::<Value>(text).ok());
@@ -293,7 +292,24 @@ impl Redactor {
                 values.secret(&applied);
             }
         }
-        let Values { found, bytes } = values;
+        self.with(values)
+    }
+
+    /// Adds `texts`, which are secret wherever they stand: what was decrypted.
+    #[must_use]
+    pub fn and_texts<'a>(&self, texts: impl IntoIterator<Item = &'a String>) -> Self {
+        let mut values = self.values();
+        texts.into_iter().for_each(|text| values.text(text));
+        self.with(values)
+    }
+
+    fn values(&self) -> Values {
+        let mut values = Values::default();
+        self.0.by_start.values().flatten().for_each(|text| values.needle(text.clone(), SHORTEST));
+        values
+    }
+
+    fn with(&self, Values { found, bytes }: Values) -> Self {
         let is_overfull = self.0.is_overfull || bytes > MAX_BYTES;
         let mut needles = Needles { is_overfull, ..Needles::default() };
         for text in found.into_iter().filter(|_| !needles.is_overfull) {

@@ -56,11 +56,11 @@ pub enum Error {
         limit: usize,
     },
     /// A generator that decrypts files (viaduct-ai/kustomize-sops).
-    #[error("generator `{generator}` decrypts {} by KSOPS, which is not supported yet", .files.join(", "))]
+    #[error("generator `{generator}` of KSOPS needs {} decrypted", .files.join(", "))]
     Encrypted {
         /// Its name.
         generator: String,
-        /// The files, which are there.
+        /// The files that are not, which are there: their paths in the tree.
         files: Vec<String>,
     },
     /// A file outside of the kustomization's folder.

@@ -150,7 +150,7 @@ fn unquoted(value: &str) -> &str {
         .unwrap_or(value)
 }
 
-fn file_source(source: &str) -> Result<(&str, &str), Error> {
+pub(crate) fn file_source(source: &str) -> Result<(&str, &str), Error> {
     let refused = |why: &str| Err(Error::refused(format!("file source `{source}`: {why}")));
     match source.split_once('=') {
         None => Ok((source.trim_end_matches('/').rsplit('/').next().unwrap_or(source), source)),
@@ -162,7 +162,7 @@ fn file_source(source: &str) -> Result<(&str, &str), Error> {
 }
 
 /// Lines of `KEY=value`; blank ones and comments are passed over, a line without `=` has an empty value.
-fn variables(bytes: &[u8], pairs: &mut Vec<Pair>) -> Result<(), String> {
+pub(crate) fn variables(bytes: &[u8], pairs: &mut Vec<Pair>) -> Result<(), String> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     for (number, line) in bytes.split(|b| *b == b'\n').enumerate() {
         let line = line.strip_suffix(b"\r").unwrap_or(line);

@@ -21,6 +21,7 @@ mod generate;
 mod hash;
 mod helm;
 mod id;
+mod ksops;
 mod kustomization;
 mod load;
 mod needs;

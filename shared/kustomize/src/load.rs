@@ -133,6 +133,11 @@ impl<'a> Root<'a> {
 
     /// The bytes of the file `path`, which must lie in or below this folder.
     pub(crate) fn bytes(&self, path: &str) -> Result<&'a [u8], Error> {
+        Ok(self.file(path)?.1)
+    }
+
+    /// Like [`Self::bytes`], with the file's path in the tree.
+    pub(crate) fn file(&self, path: &str) -> Result<(String, &'a [u8]), Error> {
         let place = match (self.fetched(path), remote::file(path)) {
             (Some(place), _) => self.files.resolve(place)?,
             (None, Some(remote)) => {
@@ -155,8 +160,8 @@ impl<'a> Root<'a> {
         };
         self.budget().step(PATH_STEPS + (path.len() + place.len()) as u64 / 8)?;
         let bytes = self.files.tree.read(&place).map_err(|source| read_error(&place, source))?;
-        self.files.read.borrow_mut().insert(place);
-        Ok(bytes)
+        self.files.read.borrow_mut().insert(place.clone());
+        Ok((place, bytes))
     }
 
     /// The text of the file `path`.

@@ -1,6 +1,6 @@
 //! What a caller chooses: what flags of `kubectl kustomize` and fields of Argo CD's source would say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use slipway_budget::Budget;
@@ -106,6 +106,8 @@ pub struct Options<'a> {
     pub helm: Option<&'a dyn Helm>,
     /// Remote bases and files already fetched: what the kustomization says → folder or file in the tree.
     pub remotes: Option<&'a BTreeMap<String, String>>,
+    /// Files of the tree that were decrypted before, of all that generators of KSOPS may name.
+    pub decrypted: BTreeSet<String>,
     /// What the render may use; by default a budget of its own.
     pub budget: Option<Budget>,
     /// Argo CD's options on top of the kustomization.

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::fieldspec::FieldSpec;
 use crate::generate::{self, IamPolicy};
 use crate::id::Selector;
+use crate::ksops::{self, Ksops};
 use crate::kustomization::{self, GeneratorArgs, HelmChart, HelmGlobals, Image, Metadata, ReplacementField, Replica};
 use crate::load::Root;
 use crate::resource::Resource;
@@ -64,39 +65,10 @@ fn read<T: serde::de::DeserializeOwned>(config: &Resource) -> Result<T, Error> {
     decode::leniently(value).map_err(failed)
 }
 
-/// What KSOPS is given to decrypt (viaduct-ai/kustomize-sops `README.md`).
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Ksops {
-    files: Vec<String>,
-    secret_from: Vec<Ksops>,
-    envs: Vec<String>,
-    binary_files: Vec<String>,
-}
-
-impl Ksops {
-    /// All files; of `KEY=FILE` the file.
-    fn files(self) -> Vec<String> {
-        let from = self.secret_from.into_iter().flat_map(Self::files);
-        let named = self.files.into_iter().chain(self.envs).chain(self.binary_files);
-        let path = |file: String| file.split_once('=').map_or(file.clone(), |(_, path)| path.to_owned());
-        named.map(path).chain(from).collect()
-    }
-}
-
-/// Refuses a generator of KSOPS, after a look whether its files are there.
-fn decrypt(config: &Resource, root: &Root<'_>) -> Result<Vec<Resource>, Error> {
-    let files = read::<Ksops>(config)?.files();
-    for file in &files {
-        root.bytes(file)?;
-    }
-    Err(Error::Encrypted { generator: config.name().to_owned(), files })
-}
-
 /// What the generator that `config` configures makes.
 pub(crate) fn generate(config: &Resource, root: &Root<'_>, cx: &Context) -> Result<Vec<Resource>, Error> {
-    if config.api_version().starts_with("viaduct.ai/") && ["ksops", "ksops-exec"].contains(&config.kind()) {
-        return decrypt(config, root);
+    if ksops::is_ksops(config) {
+        return read::<Ksops>(config)?.generate(config.name(), root);
     }
     check_built_in(config)?;
     match config.kind() {

@@ -122,11 +122,14 @@ fn what_is_encrypted_is_told_apart_from_what_is_wrong() {
     let generator =
         |kind: &str, files: &str| format!("apiVersion: viaduct.ai/v1\nkind: {kind}\nmetadata: {{name: s}}\n{files}");
     for (plugin, expected) in [
-        (generator("ksops", "files: [./secret.enc.yaml]\n"), "generator `s` decrypts ./secret.enc.yaml by KSOPS"),
-        (generator("ksops-exec", "files: [secret.enc.yaml]\n"), "by KSOPS"),
+        (
+            generator("ksops", "files: [./secret.enc.yaml]\n"),
+            "generator `s` of KSOPS needs root/secret.enc.yaml decrypted",
+        ),
+        (generator("ksops-exec", "files: [secret.enc.yaml]\n"), "of KSOPS needs"),
         (
             generator("ksops", "secretFrom: [{files: [a=secret.enc.yaml], binaryFiles: [secret.enc.yaml]}]\n"),
-            "by KSOPS",
+            "needs root/secret.enc.yaml, root/secret.enc.yaml decrypted",
         ),
         (generator("ksops", "files: [missing.enc.yaml]\n"), "no such file"),
         (generator("ksops", "files: [../other/secret.enc.yaml]\n"), "is not in or below"),
@@ -361,4 +364,45 @@ fn charts_are_rendered_by_the_caller() {
     assert_eq!(objects[0].pointer("/data/values"), Some(&json!(["a:\n  b: 1\n  c: 2\n"])));
     let error = render(&tree, "root", &Options::default()).unwrap_err();
     assert!(message(&error).contains("helm must be enabled"));
+}
+
+/// As KSOPS v4 prints it, and kustomize takes a plugin's output.
+#[test]
+fn what_ksops_names_is_generated_once_it_is_decrypted() {
+    let plugin = "\
+apiVersion: viaduct.ai/v1
+kind: ksops
+metadata: {name: s}
+files: [secret.enc.yaml]
+secretFrom:
+- metadata: {name: made, labels: {a: b}}
+  type: example.com/kind
+  files: [config=text.enc]
+  binaryFiles: [text.enc]
+  envs: [app.env]
+";
+    let files = [
+        ("root/kustomization.yaml", "namePrefix: x-\ngenerators: [plugin.yaml]\n"),
+        ("root/plugin.yaml", plugin),
+        (
+            "root/secret.enc.yaml",
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\n  annotations:\n    \
+             kustomize.config.k8s.io/needs-hash: 'true'\n",
+        ),
+        ("root/text.enc", "text\n"),
+        ("root/app.env", "# no\nUSER=u=v\n"),
+    ];
+    let decrypted = ["secret.enc.yaml", "text.enc", "app.env"].map(|name| format!("root/{name}")).into();
+    let options = Options { decrypted, ..Options::default() };
+    let objects = render(&tree(&files), "root", &options).unwrap().objects;
+    let [made, hashed] = objects.as_slice() else { panic!("{objects:?}") };
+    assert_eq!(
+        made.clone().into_value(),
+        serde_json::json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x-made", "labels": {"a": "b"}},
+            "type": "example.com/kind", "stringData": {"USER": "u=v", "config": "text\n"},
+            "data": {"text.enc": "dGV4dAo="},
+        })
+    );
+    assert!(hashed.name().starts_with("x-s-") && hashed.annotation("kustomize.config.k8s.io/needs-hash").is_none());
 }

@@ -29,17 +29,27 @@ pub enum SignError {
     },
 }
 
-/// Builds a request to `service` in the configured region, signed now: `path` begins with `/` and is encoded
-/// ([`slipway_cluster::token::RESERVED`]), `body` is JSON or empty. The endpoint is the configured one, or AWS's own.
-pub async fn request(
-    aws: &SdkConfig,
-    service: &'static str,
-    method: Method,
-    path: &str,
-    body: &str,
-) -> Result<Request<Full<Bytes>>, SignError> {
+/// A request to an AWS service.
+pub struct Call<'a> {
+    /// The service's signing name.
+    pub service: &'static str,
+    /// Where; the configured region without.
+    pub region: Option<&'a str>,
+    /// The method.
+    pub method: Method,
+    /// Begins with `/`, and is encoded ([`slipway_cluster::token::RESERVED`]).
+    pub path: &'a str,
+    /// Headers besides those of the signature.
+    pub headers: &'a [(&'static str, &'a str)],
+    /// JSON, or empty.
+    pub body: &'a str,
+}
+
+/// Builds the request of `call`, signed now. The endpoint is the configured one, or AWS's own.
+pub async fn request(aws: &SdkConfig, call: Call<'_>) -> Result<Request<Full<Bytes>>, SignError> {
+    let Call { service, region, method, path, headers, body } = call;
     let failed = |source| SignError::Sign { service, source };
-    let region = aws.region().ok_or(SignError::NoAws("region"))?.as_ref();
+    let region = region.or(aws.region().map(AsRef::as_ref)).ok_or(SignError::NoAws("region"))?;
     let provider = aws.credentials_provider().ok_or(SignError::NoAws("credentials"))?;
     let credentials = provider.provide_credentials().await.map_err(|error| failed(error.into()))?;
     let endpoint = match aws.endpoint_url() {
@@ -59,10 +69,12 @@ pub async fn request(
         .map_err(|error| failed(error.into()))?
         .into();
     let signable =
-        SignableRequest::new(method.as_str(), &url, std::iter::empty(), SignableBody::Bytes(body.as_bytes()));
+        SignableRequest::new(method.as_str(), &url, headers.iter().copied(), SignableBody::Bytes(body.as_bytes()));
     let signed = signable.and_then(|signable| sign(signable, &params)).map_err(|error| failed(error.into()))?;
-    let request = Request::builder().method(method).uri(&url).body(Full::from(body.to_owned()));
-    let mut request = request.map_err(|error| failed(error.into()))?;
+    let request = headers
+        .iter()
+        .fold(Request::builder().method(method).uri(&url), |request, (name, value)| request.header(*name, *value));
+    let mut request = request.body(Full::from(body.to_owned())).map_err(|error| failed(error.into()))?;
     signed.into_parts().0.apply_to_request_http1x(&mut request);
     Ok(request)
 }

@@ -10,7 +10,7 @@ use slipway_cluster::token::RESERVED;
 
 use super::ClusterError;
 use crate::aws::Aws;
-use crate::aws::sign::{self, SignError};
+use crate::aws::sign::{self, Call, SignError};
 
 /// EKS answers within milliseconds; waiting longer would use up the invocation.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -31,7 +31,8 @@ pub(super) async fn describe_in(aws: &Aws, config: &SdkConfig, name: &str) -> Re
         source,
     };
     let path = format!("/clusters/{}", utf8_percent_encode(name, RESERVED));
-    let request = sign::request(config, "eks", Method::GET, &path, "").await.map_err(|error| match error {
+    let call = Call { service: "eks", region: None, method: Method::GET, path: &path, headers: &[], body: "" };
+    let request = sign::request(config, call).await.map_err(|error| match error {
         SignError::NoAws(what) => ClusterError::NoAws(what),
         error => failed("the request can't be signed".to_owned(), Some(Box::new(error))),
     })?;

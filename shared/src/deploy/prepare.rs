@@ -16,17 +16,19 @@ use slipway_gitops::normalize::NormalizeError;
 use slipway_gitops::prune_guard::Propagation;
 use slipway_gitops::status::{Initiator, SourceTypes};
 use slipway_gitops::sync::{NamespaceMetadata, Options, Prune};
-use slipway_gitops::{GroupVersionKind, Revisions};
+use slipway_gitops::{GroupVersionKind, Redactor, Revisions};
 use slipway_manifest::Object;
 use slipway_manifest::names::{self, NameError};
+use slipway_sops::{DecryptedFiles, EncryptedFiles};
 
 use super::charts::AppCharts;
 use super::files::SourceFiles;
 use super::inputs;
 use super::lookups::{self, LookupError};
-use crate::app::project::Denied;
+use crate::app::project::{DECRYPT, Denied};
 use crate::app::{Application, ProjectPermissions, Source, skip};
 use crate::clusters::{ClusterError, ConnectedCluster};
+use crate::error::chain;
 use crate::notify::subscribe::Subscriptions;
 use crate::reconcile::notes::{ApplicationSummary, ChartDigests, Note as _};
 pub use crate::reconcile::sync::SyncRequest;
@@ -36,6 +38,7 @@ use crate::render::{self, Context, RenderError, Rendered, SourceType};
 use crate::root::ResolvedApplication;
 use crate::root::tracked::SourceRepository;
 use crate::services::Services;
+use crate::source::decrypt::{DecryptError, Decryption};
 use crate::source::verify::VerifyError;
 use crate::source::{Checkouts, RepoUrl, SourceError};
 
@@ -93,6 +96,17 @@ pub enum PrepareError {
         #[source]
         source: Box<RenderError>,
     },
+    /// Files of a source could not be decrypted.
+    #[error("failed to render {app}: failed to decrypt `{file}`")]
+    Decrypt {
+        /// The application's name.
+        app: String,
+        /// The first of them.
+        file: String,
+        /// The cause.
+        #[source]
+        source: Box<DecryptError>,
+    },
     /// A rendered object has no valid kind, name or namespace.
     #[error("failed to render {app} at {at}")]
     Name {
@@ -132,6 +146,7 @@ impl PrepareError {
             Self::State(error) => error.is_retryable(),
             Self::Cluster(error) => error.is_retryable(),
             Self::Facts { source, .. } => source.is_retryable(),
+            Self::Decrypt { source, .. } => source.is_retryable(),
             Self::Source(_)
             | Self::OtherSources { .. }
             | Self::ChartChanged { .. }
@@ -159,6 +174,8 @@ pub struct Render {
     pub has_lookups: bool,
     /// The digests of the charts of Helm repositories.
     pub charts: ChartDigests,
+    /// Values that were encrypted in Git, to be hidden in whatever is said of the objects.
+    pub decrypted: BTreeSet<String>,
 }
 
 /// Fetches and renders every source of `member`, each at its commit of `revisions`. `destination` is the cluster's
@@ -187,6 +204,7 @@ pub async fn render(
     }
     let digests = ChartDigests(files.iter().filter_map(|(_, files)| files.digest()).collect());
     let (app, fetched) = (owner(engine, member), Vec::new());
+    let mut decrypted = BTreeSet::new();
     let mut charts = AppCharts { member, checkouts, revisions, owner: app, cluster, digests, fetched };
     let with_manifests = files.iter().filter(|(source, _)| member.app.has_manifests(source));
     let sources: Vec<(Application, &SourceFiles)> =
@@ -212,7 +230,9 @@ pub async fn render(
     }
     let (mut objects, mut warnings) = (Vec::new(), Vec::new());
     for (app, files) in sources {
-        let rendered = Box::pin(render_source(app, files, &mut charts, &mut context)).await?;
+        context.decrypted = DecryptedFiles::default();
+        let rendered = Box::pin(render_source(&engine.decryption, app, files, &mut charts, &mut context)).await?;
+        decrypted.append(&mut context.decrypted.values);
         objects.extend(rendered.objects);
         warnings.extend(rendered.warnings);
     }
@@ -233,12 +253,13 @@ pub async fn render(
     let first = has_charts.then_some(context.facts.now);
     let has_lookups = !context.facts.lookups.is_empty();
     let charts = charts.digests;
-    Ok(Render { objects, warnings, has_declarations, source_types, first, has_lookups, charts })
+    Ok(Render { objects, warnings, has_declarations, source_types, first, has_lookups, charts, decrypted })
 }
 
 /// Renders one source: `app` has it as its only one. What charts look up is added to the facts of `context`; charts
 /// that it needs are fetched, and their digests noted.
 async fn render_source(
+    decryption: &Decryption,
     app: Application,
     files: &SourceFiles,
     charts: &mut AppCharts<'_>,
@@ -259,12 +280,24 @@ async fn render_source(
             Err(error) => {
                 let missing = charts.missing(&error, &all).map_err(|error| failed(member, files, error))?;
                 if missing.is_empty() {
-                    return Err(failed(member, files, error));
+                    return Err(failed(member, files, masked(error, &context.decrypted)));
                 }
                 all = Arc::new(Box::pin(charts.add(&all, missing)).await?);
                 continue;
             }
         };
+        if !rendered.encrypted.is_empty() {
+            allows_decryption(member, &rendered.encrypted).map_err(|error| failed(member, files, error))?;
+            let plain = Box::pin(decryption.decrypt(&rendered.encrypted, limits)).await;
+            let plain = plain.map_err(|(file, error)| PrepareError::Decrypt {
+                app: member.instance(),
+                file,
+                source: Box::new(error),
+            })?;
+            context.decrypted.files.extend(plain.files);
+            context.decrypted.values.extend(plain.values);
+            continue;
+        }
         let Some(need) = rendered.needs.first() else { break rendered };
         if round == lookups::MAX_LOOKUP_ROUNDS {
             return Err(unknown(LookupError::Endless { kind: need.kind.clone(), name: need.name.clone() }));
@@ -282,6 +315,22 @@ async fn render_source(
     files.check_files(&rendered.files)?;
     rendered.warnings.extend(warnings);
     Ok(rendered)
+}
+
+/// Checks that the project lets its Applications have files decrypted: whoever may name a file of the repository in an
+/// Application would read what is in it otherwise.
+fn allows_decryption(member: &ResolvedApplication, encrypted: &EncryptedFiles) -> Result<(), RenderError> {
+    let Some(project) = member.permit.refuses_decryption() else { return Ok(()) };
+    let why = format!("AppProject `{project}` does not let it be decrypted: annotate it with `{DECRYPT}: sops`");
+    Err(RenderError::Encrypted { files: encrypted.keys().cloned().collect(), why })
+}
+
+/// `error` without values that were encrypted.
+fn masked(error: RenderError, decrypted: &DecryptedFiles) -> RenderError {
+    if decrypted.values.is_empty() {
+        return error;
+    }
+    RenderError::WithDecrypted(Redactor::default().and_texts(&decrypted.values).redact(&chain(&error)).into_owned())
 }
 
 fn failed(member: &ResolvedApplication, files: &SourceFiles, source: RenderError) -> PrepareError {
@@ -335,8 +384,10 @@ pub async fn prepare(
     let app = &member.app;
     let destination = engine.clusters.get(&app.destination.server, &app.destination.name).await?;
     let render = Box::pin(render(engine, member, checkouts, revisions, &destination.name, &destination.cluster));
-    let Render { objects, warnings: rendered, has_declarations, source_types, first, has_lookups, charts } =
+    let Render { objects, warnings: rendered, has_declarations, source_types, first, has_lookups, charts, decrypted } =
         render.await?;
+    let redactor = destination.cluster.redactor().and_texts(&decrypted);
+    let destination = ConnectedCluster { cluster: destination.cluster.redacting(redactor), ..destination };
     let mut policy = policy_of(app);
     // The Applications that it declares are its objects in Argo CD: it is not empty.
     policy.allow_empty |= has_declarations;

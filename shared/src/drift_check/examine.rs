@@ -175,7 +175,8 @@ impl DriftChecker {
         // The heads render to the same, and are at hand: each application may have been deployed from another commit.
         let at = if state.attempt.has_deployed(&head.inputs_digests) { &head.heads } else { &revisions };
         let render = Box::pin(prepare::render(&self.engine, app, checkouts, at, destination, cluster));
-        let objects = render.await?.objects;
+        let prepare::Render { objects, decrypted, .. } = render.await?;
+        let cluster = &cluster.redacting(cluster.redactor().and_texts(&decrypted));
         let (rules, checks) = (app.rules()?, app.checks());
         let scope = Scope {
             owner,

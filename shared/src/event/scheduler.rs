@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::queue::Message;
 use crate::aws::Aws;
-use crate::aws::sign::{self, SignError};
+use crate::aws::sign::{self, Call, SignError};
 use crate::http::HttpError;
 
 const SCHEDULER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -80,7 +80,10 @@ pub async fn send(
         },
     });
     let path = format!("/schedules/{}", name(queue_url, message));
-    let request = sign::request(aws.config().await, "scheduler", Method::POST, &path, &body.to_string()).await?;
+    let body = body.to_string();
+    let call =
+        Call { service: "scheduler", region: None, method: Method::POST, path: &path, headers: &[], body: &body };
+    let request = sign::request(aws.config().await, call).await?;
     let answer = aws
         .http()
         .send(request, SCHEDULER_TIMEOUT)

@@ -16,7 +16,7 @@ use slipway_gitops::comparison::{LiveAndPredicted, Rules};
 use slipway_gitops::health::{self, Checks, Health, HealthStatus};
 use slipway_gitops::identity::AppIdentity;
 use slipway_gitops::managed_fields::subset::is_unchanged;
-use slipway_gitops::{DiscoverError, Failure, Redactor, annotations, diff, plan, prune_guard, sync_status};
+use slipway_gitops::{DiscoverError, Failure, annotations, diff, plan, prune_guard, sync_status};
 use slipway_manifest::{Object, ObjectId};
 
 use super::drift::{self, DriftedField, FingerprintKey};
@@ -170,7 +170,7 @@ pub async fn differences(cluster: &Cluster, scope: &Scope<'_>, objects: Vec<Obje
         }
     }
     let mut live = live_objects(cluster, &allowed, &identity.applyset, &mut compared).await;
-    let redactor = Redactor::of(objects.iter().map(|(object, _)| object).chain(live.values()));
+    let redactor = cluster.redactor().and(objects.iter().map(|(object, _)| object).chain(live.values()));
     let cluster = &cluster.redacting(redactor.clone());
     let readable = allowed.into_iter().filter(|(object, _)| !compared.uncompared.contains(&object.id().to_string()));
     let readable: Vec<(&Object, &ObjectRef, Option<Object>)> =

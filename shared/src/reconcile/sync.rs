@@ -30,12 +30,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 use slipway_cluster::lease;
 use slipway_cluster::state::{AppKey, State};
+use slipway_gitops::Revisions;
 use slipway_gitops::comparison::Rules;
 use slipway_gitops::health::Checks;
 use slipway_gitops::prune_guard::Propagation;
 use slipway_gitops::status::{Initiator, OperationPhase, SourceTypes};
 use slipway_gitops::sync::{Options, Progress};
-use slipway_gitops::{Redactor, Revisions};
 use slipway_manifest::{Object, ObjectId};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -328,10 +328,11 @@ impl<'a> SyncOperation<'a> {
             warnings: request.warnings.clone(),
             ..SyncOutcome::default()
         };
+        let cluster = session.cluster();
         let executor = SyncExecutor {
             request,
             reporter,
-            cluster: session.cluster().redacting(Redactor::of(&request.objects)),
+            cluster: cluster.redacting(cluster.redactor().and(&request.objects)),
             until: times.until,
             state: State::default(),
             version: None,

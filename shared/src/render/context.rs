@@ -8,6 +8,7 @@ use serde_json::Value;
 use slipway_budget::Budget;
 use slipway_helm::Lookup;
 use slipway_kustomize::LoadRestrictions;
+use slipway_sops::DecryptedFiles;
 
 use crate::app::Application;
 use crate::source::github::Checkout;
@@ -25,6 +26,8 @@ pub struct Context {
     pub budget: Budget,
     /// The other sources of the Application, by `ref`, for value files.
     pub references: BTreeMap<String, Arc<Checkout>>,
+    /// Files that SOPS encrypted, as they were before.
+    pub decrypted: DecryptedFiles,
 }
 
 /// Facts for charts besides their files and values; by default no cluster, and time zero.

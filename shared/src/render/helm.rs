@@ -1,6 +1,7 @@
 //! Renders charts: as a source, with Argo CD's settings (argoproj/argo-cd `reposerver/repository/repository.go`,
 //! helmTemplate), and inside kustomizations (`helmCharts`).
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
@@ -11,7 +12,7 @@ use slipway_kustomize::{Chart, Helm};
 use slipway_manifest::{Tree, tree, yaml};
 
 use super::context::{Context, environment};
-use super::{RenderError, Rendered, objects, references, shown};
+use super::{RenderError, Rendered, encrypted, objects, references, shown};
 use crate::app::{Application, Source};
 use crate::error::chain;
 
@@ -46,9 +47,21 @@ pub(super) fn render(
     (context, asked): (&Context, bool),
 ) -> Result<Rendered, RenderError> {
     let helm = source.helm.clone().map_or(Value::Null, Value::Object);
+    let helm = encrypted::without_schemes(tree, path, &helm);
+    let asks_for_decryption = matches!(helm, Cow::Owned(_));
     let with_references = references::with_value_files(tree, &helm, context)?;
-    let tree = with_references.as_ref();
+    let decrypted = encrypted::over(&with_references, &context.decrypted)?;
+    let tree = decrypted.as_ref();
     let (options, read) = options(tree, app, path, (&helm, context))?;
+    let encrypted = encrypted::encrypted(tree, &read.files, &context.decrypted);
+    if !encrypted.is_empty() && asked {
+        return Ok(Rendered { encrypted, ..Rendered::default() });
+    } else if !encrypted.is_empty() && asks_for_decryption {
+        return Err(RenderError::Encrypted {
+            files: encrypted.into_keys().collect(),
+            why: "the functions decrypt it where they are given the key".to_owned(),
+        });
+    }
     let options = Options { local_dependencies: true, ..with_facts(options, context) };
     let chart = match slipway_helm::render(tree, path, &options) {
         // Once it has its answers it may go well.

@@ -10,7 +10,7 @@ use slipway_manifest::{NodeKind, Object, Tree, tree, yaml};
 
 use super::context::{Context, environment};
 use super::helm::Charts;
-use super::{Reading, RenderError, Rendered, shown};
+use super::{Reading, RenderError, Rendered, encrypted, shown};
 use crate::app::{Application, Kustomize};
 
 pub(super) fn render(
@@ -33,6 +33,7 @@ pub(super) fn render(
         load_restrictions: context.build.load_restrictions,
         helm: context.build.enable_helm.then_some(&charts as &dyn Helm),
         budget: Some(context.budget.clone()),
+        decrypted: context.decrypted.files.keys().cloned().collect(),
         ..Options::default()
     };
     let rendered = slipway_kustomize::render(tree, path, &options);
@@ -40,10 +41,16 @@ pub(super) fn render(
     let mut rendered = match rendered {
         // Once its charts have their answers it may go well.
         Err(_) if reading.asked && !found.needs.is_empty() => return Ok(found),
+        Err(error) if reading.asked && encrypted_files(&error).is_some() => {
+            return Ok(encrypted::needed(tree, encrypted_files(&error).into_iter().flatten()));
+        }
         rendered => {
             rendered.map_err(|source| RenderError::Kustomize { path: shown(path), source: Box::new(source) })?
         }
     };
+    if reading.asked {
+        found.encrypted = encrypted::encrypted(tree, &rendered.files, &context.decrypted);
+    }
     found.folders.extend(rendered.files.iter().filter_map(|file| {
         let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
         slipway_kustomize::FILE_NAMES.contains(&name).then(|| folder.to_owned())
@@ -51,6 +58,15 @@ pub(super) fn render(
     found.files.extend(rendered.files);
     found.origins = rendered.objects.iter_mut().map(|object| origin(object, path, reading.tolerant)).collect();
     Ok(Rendered { objects: rendered.objects, warnings: rendered.warnings, ..found })
+}
+
+/// The files that a generator of KSOPS needs decrypted.
+fn encrypted_files(error: &slipway_kustomize::Error) -> Option<&[String]> {
+    match error {
+        slipway_kustomize::Error::Encrypted { files, .. } => Some(files),
+        slipway_kustomize::Error::Within { source, .. } => encrypted_files(source),
+        _ => None,
+    }
 }
 
 /// Takes the file off that an object is from, where the kustomization was made to note it.

@@ -586,3 +586,44 @@ fn whatever_is_read_draws_from_the_budget_of_the_render() {
         assert!(error.contains(place), "{place}: {error}");
     }
 }
+
+/// A value file as SOPS writes it; nobody here has its key.
+const ENCRYPTED: &str = "password: ENC[AES256_GCM,data:AA==,iv:AA==,tag:AA==,type:str]\nsops:\n    mac: x\n";
+
+#[test]
+fn files_that_are_encrypted_are_asked_for_and_used_as_they_were() {
+    let config = config("chart").replace('}', ", annotations: {password: '{{ .Values.password }}'}}");
+    let tree = tree(&[
+        ("apps/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n"),
+        ("apps/templates/all.yaml", &config),
+        ("apps/secrets.yaml", ENCRYPTED),
+        ("apps/other/secrets.yaml", ENCRYPTED),
+        ("plain/secret.yaml", &format!("{}{ENCRYPTED}", self::config("plain"))),
+        ("operator/secret.yaml", &format!("{}{ENCRYPTED}", self::config("own")).replace("ConfigMap", "SopsSecret")),
+    ]);
+    let decrypted = |path: &str, text: &str| Context {
+        decrypted: slipway_sops::DecryptedFiles {
+            files: [(path.to_owned(), text.as_bytes().into())].into(),
+            ..Default::default()
+        },
+        ..Context::default()
+    };
+    for name in
+        ["secrets://secrets.yaml", "secrets+age-import:///key.txt?secrets.yaml", "secrets.yaml.dec", "secrets.yaml"]
+    {
+        let app = app(json!({"helm": {"valueFiles": [name]}}));
+        let asks = render(&tree, &app, &Context::default()).unwrap();
+        assert_eq!(asks.encrypted.keys().collect::<Vec<_>>(), ["apps/secrets.yaml"], "{name}");
+        let rendered = render(&tree, &app, &decrypted("apps/secrets.yaml", "password: opened\n")).unwrap();
+        assert_eq!(rendered.objects[0].annotation("password"), Some("opened"), "{name}");
+        assert!(rendered.encrypted.is_empty());
+        let offline = render_offline(&tree, &app, &Context::default());
+        assert_eq!(offline.as_ref().is_err_and(RenderError::is_missing), name != "secrets.yaml", "{name}");
+    }
+    let plain = app(json!({"path": "plain"}));
+    assert_eq!(render(&tree, &plain, &Context::default()).unwrap().encrypted.len(), 1);
+    let context = decrypted("plain/secret.yaml", &self::config("opened"));
+    assert_eq!(names(&render(&tree, &plain, &context).unwrap()), ["opened"]);
+    let operator = render(&tree, &app(json!({"path": "operator"})), &Context::default()).unwrap();
+    assert!(operator.encrypted.is_empty() && operator.objects.len() == 1);
+}

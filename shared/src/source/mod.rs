@@ -1,10 +1,11 @@
 //! Fetches a commit of a repository as a verified [`Tree`](slipway_manifest::Tree), and commits to a branch; fetches
-//! charts of Helm repositories.
+//! charts of Helm repositories; decrypts what SOPS encrypted.
 
 mod app_token;
 pub mod archive;
 pub mod checkouts;
 pub mod commit;
+pub mod decrypt;
 pub mod files;
 pub mod github;
 pub mod helm_repository;

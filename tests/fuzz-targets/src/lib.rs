@@ -20,6 +20,7 @@ pub mod applications;
 pub mod archives;
 pub mod charts;
 pub mod clusters;
+pub mod encrypted;
 pub mod events;
 pub mod expressions;
 pub mod kustomizations;
@@ -69,6 +70,7 @@ pub const TARGETS: &[Target] = &[
     ("repository_listing", archives::repository_listing),
     ("semver", texts::semver),
     ("set_image", yaml::set_image),
+    ("sops", encrypted::sops),
     ("state", clusters::state),
     ("strconv", texts::strconv),
     ("strvals", charts::strvals),

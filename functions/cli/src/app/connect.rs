@@ -165,6 +165,7 @@ impl CliContext {
             state_secret: variable(config::STATE_SECRET.name),
             sync_timeout: sync::SYNC_TIMEOUT,
             local_hosts: config::local_hosts(config::environment),
+            sops: config::sops(config::environment),
             slack: None,
             root,
         };

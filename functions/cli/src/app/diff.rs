@@ -16,7 +16,7 @@ use slipway_cluster::objects::{self, ObjectRef};
 use slipway_cluster::{Cluster, apply, dry_run, state};
 use slipway_gitops::api_resources::{GroupKind, GroupVersionKind};
 use slipway_gitops::plan::{self, Desired};
-use slipway_gitops::{ApiResources, Class, Failure, Redactor, annotations, diff, redact, sync};
+use slipway_gitops::{ApiResources, Class, Failure, annotations, diff, redact, sync};
 use slipway_manifest::{Object, ObjectId, yaml};
 
 use super::CommitFlags;
@@ -112,7 +112,9 @@ pub(super) async fn text(
     Sides { kinds, desired, inventory }: Sides,
     dry_run: bool,
 ) -> anyhow::Result<Differences> {
-    let cluster = &request.destination.cluster.redacting(Redactor::of(&request.objects));
+    let cluster = &request.destination.cluster;
+    let decrypted = cluster.redactor();
+    let cluster = &cluster.redacting(decrypted.and(&request.objects));
     let is_meant = |id: &ObjectId| request.policy.selects(id);
     let (mut out, mut refused) = (String::new(), 0);
     for (object, error) in &desired.unresolved {
@@ -156,7 +158,7 @@ pub(super) async fn text(
             one(&mut out, id, Some(live), None);
         }
     }
-    Ok(Differences { text: out, refused })
+    Ok(Differences { text: decrypted.redact(&out).into_owned(), refused })
 }
 
 /// Says of a refused object that a sync asks again: an earlier step may mend it, or the CustomResourceDefinition of its

@@ -1,5 +1,6 @@
 //! Implements `slipway app manifests` as `argocd app manifests` prints the objects of Git (argoproj/argo-cd
-//! `cmd/argocd/commands/app.go`, NewApplicationManifestsCommand). Secrets are masked.
+//! `cmd/argocd/commands/app.go`, NewApplicationManifestsCommand). Secrets and what was
+//! decrypted are masked.
 
 use std::fmt::Write as _;
 
@@ -23,7 +24,7 @@ pub(super) async fn run(CommitFlags { name, revisions, source }: &CommitFlags) -
         redact::redact(&mut [&mut object], &[]);
         let _ = writeln!(text, "---\n{}", yaml::to_string(&object.into_value()));
     }
-    crate::println(text.trim_end_matches('\n'));
+    crate::println(request.destination.cluster.redactor().redact(text.trim_end_matches('\n')).as_ref());
     for warning in &request.warnings {
         crate::eprintln(&format!("warning: {warning}"));
     }

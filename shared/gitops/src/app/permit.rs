@@ -81,6 +81,11 @@ impl ProjectPermissions {
         (!self.project.permits_source(url)).then(denied)
     }
 
+    /// The project's name where it does not let files be decrypted.
+    pub fn refuses_decryption(&self) -> Option<&str> {
+        (!self.project.decrypts).then_some(self.project.name.as_str())
+    }
+
     /// Why the project does not allow the repository that was `written` by a name that it had before: `repo` is the one
     /// that it has now. A denial of that must not be passed by the former one.
     pub fn refused_name(&self, written: &RepoUrl, repo: &Repo) -> Option<Denied> {

@@ -61,11 +61,16 @@ pub struct AppProject {
     pub service_accounts: Vec<ServiceAccount>,
     /// `spec.syncWindows`.
     pub windows: Vec<SyncWindow>,
+    /// Whether [`DECRYPT`] lets its Applications have files decrypted.
+    pub decrypts: bool,
     /// Restrictions that are not enforced ([`controls`](super::controls)): the project's Applications are refused.
     pub controls: Vec<Control>,
     /// Restrictions of the root's `argocd-cm` for every project.
     pub settings: Arc<Settings>,
 }
+
+/// The annotation by which a project lets its Applications have files decrypted: `sops`.
+pub const DECRYPT: &str = "slipway.dev/decrypt";
 
 /// An entry of `spec.destinations`; every field is a glob, `!` denies.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -114,10 +119,11 @@ impl AppProject {
     /// project itself when it starts, and to apply an empty one over it changes nothing.
     pub fn from_object(object: &Object) -> Result<Self, AppError> {
         let id = object.id().to_string();
-        let mut project = Self { name: object.name().to_owned(), ..Self::default() };
+        let decrypts = object.annotation(DECRYPT) == Some("sops");
+        let mut project = Self { name: object.name().to_owned(), decrypts, ..Self::default() };
         Form::Subdomain.check(&id, "metadata.name", object.name())?;
         if object.name() == DEFAULT && object.get("spec").is_none_or(is_unset) {
-            return Ok(Self::allow_all());
+            return Ok(Self { decrypts, ..Self::allow_all() });
         }
         let Some(mut spec) = Fields::of(object, &id).object("spec")? else { return Ok(project) };
         let mut unknown = Vec::new();
