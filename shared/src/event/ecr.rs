@@ -134,11 +134,10 @@ pub fn read(event: Value) -> Result<EcrTrigger, EcrEventError> {
         "ECR Image Scan" if detail.scan_status.as_deref() != Some("COMPLETE") => {
             return ignored("the scan is not finished");
         }
-        "ECR Image Scan" => {}
         "ECR Pull Through Cache Action" if detail.sync_status.as_deref() != Some("SUCCESS") => {
             return ignored("the cache was not filled");
         }
-        "ECR Pull Through Cache Action" => {}
+        "ECR Image Scan" | "ECR Pull Through Cache Action" => {}
         _ if !matches!(detail.action_type.as_deref(), Some("PUSH" | "REPLICATE")) => return ignored("not a push"),
         _ if detail.result.as_deref() != Some("SUCCESS") => return ignored("the push did not succeed"),
         _ => {}

@@ -224,10 +224,10 @@ impl ImageUpdater {
     /// Applications that may not be deployed are not updated either.
     async fn wanted(&self, concerns: impl Fn(&str) -> bool) -> Result<(Vec<Update>, Vec<String>, AtHand), Failure> {
         let root = self.root().await?;
-        let (updaters, mut refused) = ImageUpdaters::read(&root.image_updaters);
+        let (resources, mut refused) = ImageUpdaters::read(&root.image_updaters);
         let mut wanted = Vec::new();
         for member in root.members.iter().filter(|member| member.permit.denied.is_none()) {
-            let settings = match updaters.settings(&member.app) {
+            let settings = match resources.settings(&member.app) {
                 Ok(Some(settings)) => settings,
                 Ok(None) => continue,
                 Err(error) => {

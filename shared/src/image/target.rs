@@ -270,7 +270,7 @@ impl Resolver<'_> {
                     let problem = format!("`{target}` is a kustomization: write `kustomization:PATH`");
                     return Err(self.wrong("write-back-target", problem));
                 }
-                if name.starts_with(".argocd-source") || !name.ends_with(".yaml") && !name.ends_with(".yml") {
+                if name.starts_with(".argocd-source") || !matches!(name.rsplit('.').next(), Some("yaml" | "yml")) {
                     self.over(config, self.below(source, "")?, file, source)?
                 } else {
                     Target::Values { file, keys: Keys::of(&config.helm), is_own: true, may_create: true }

@@ -451,23 +451,20 @@ impl SourceOf {
         wanted.sort();
         // The manifest's own spelling, and the one that Image Updater writes into overrides.
         let force = if matches!(self, Self::Override) { "forcestring" } else { "forceString" };
-        self.set_all(text, &["helm", "parameters"], wanted, |list, (key, value)| {
-            match list.iter().position(|one| one.get("name").and_then(Value::as_str) == Some(key)) {
-                Some(index) => (vec![Step::Item(index), Step::Key("value".to_owned())], Value::String(value.clone())),
-                None => {
-                    let mut entry = Map::new();
-                    entry.insert("name".to_owned(), json!(key));
-                    entry.insert("value".to_owned(), json!(value));
-                    entry.insert(force.to_owned(), json!(true));
-                    (vec![Step::Item(list.len())], Value::Object(entry))
-                }
+        self.set_all(text, &["helm", "parameters"], &wanted, |list, (key, value)| {
+            let known = list.iter().position(|one| one.get("name").and_then(Value::as_str) == Some(key));
+            if let Some(index) = known {
+                return (vec![Step::Item(index), Step::Key("value".to_owned())], Value::String(value.clone()));
             }
+            let fields = [("name", json!(key)), ("value", json!(value)), (force, json!(true))];
+            let entry: Map<String, Value> = fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+            (vec![Step::Item(list.len())], Value::Object(entry))
         })
     }
 
     fn set_image(&self, text: &str, name: Option<&str>, image: &Reference) -> Result<Option<String>, EditError> {
         let reference = Reference { alias: name.unwrap_or_default().to_owned(), ..image.clone() };
-        self.set_all(text, &["kustomize", "images"], vec![reference.to_string()], |list, value| {
+        self.set_all(text, &["kustomize", "images"], &[reference.to_string()], |list, value| {
             let index = list.iter().position(|one| one.as_str().is_some_and(|one| is_for(one, image, name)));
             (vec![Step::Item(index.unwrap_or(list.len()))], Value::String(value.clone()))
         })
@@ -478,12 +475,12 @@ impl SourceOf {
         &self,
         text: &str,
         keys: &[&str],
-        wanted: Vec<W>,
+        wanted: &[W],
         edit_of: impl Fn(&[Value], &W) -> (Vec<Step>, Value),
     ) -> Result<Option<String>, EditError> {
         let mut edited = text.to_owned();
         let mut is_changed = false;
-        for one in &wanted {
+        for one in wanted {
             let (root, document, at) = self.find(&edited).ok_or(EditError::NoDocument(0))?;
             let list = [at, path(keys)].concat();
             let known = edit::value_at(&root, &list).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();

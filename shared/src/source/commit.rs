@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::Repo;
-use super::github::{GitHub, GithubError, is_limit};
+use super::github::{GitHub, GithubError, graphql_error, is_limit};
 
 /// The first pause before another attempt, which grows with each: of many concurrent writers one wins at a time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -158,7 +158,7 @@ async fn once(
     let Some(change) = edit(&head).await? else { return Ok(Answer::Unchanged) };
     let what = format!("commit to `{branch}` of {repo}");
     let answer = github.graphql(&what, MUTATION, input(repo, branch, &head, &change)).await?;
-    read(&what, github, &answer)
+    read(&what, &answer)
 }
 
 fn input(repo: &Repo, branch: &str, head: &str, change: &FileEdit) -> Value {
@@ -182,7 +182,7 @@ enum Answer {
 }
 
 /// Reads the answer of the mutation. Limits and hiccups, which GitHub also answers with 200, are errors.
-fn read(what: &str, github: &GitHub, answer: &Value) -> Result<Answer, GithubError> {
+fn read(what: &str, answer: &Value) -> Result<Answer, GithubError> {
     let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str);
     if let Some(sha) = text("/data/createCommitOnBranch/commit/oid") {
         let url = text("/data/createCommitOnBranch/commit/url").unwrap_or_default();
@@ -196,7 +196,7 @@ fn read(what: &str, github: &GitHub, answer: &Value) -> Result<Answer, GithubErr
     }
     let is_hiccup = message.starts_with("Something went wrong") || message.contains("timedout");
     if kind == Some("RATE_LIMITED") || is_limit(message) || is_hiccup {
-        return Err(github.refused(what, answer));
+        return Err(graphql_error(what, answer));
     }
     // A ruleset tells one thing a line.
     let words: Vec<&str> = message.split(|c: char| c.is_control()).map(str::trim).filter(|w| !w.is_empty()).collect();
@@ -206,16 +206,10 @@ fn read(what: &str, github: &GitHub, answer: &Value) -> Result<Answer, GithubErr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::Aws;
-    use crate::memory::Memory;
-    use crate::secret::Secrets;
-    use crate::source::github::GitHubSettings;
 
     #[test]
     fn answers_are_told_apart() {
-        let settings = GitHubSettings { api: "http://127.0.0.1".into(), secret: "s".into(), memory: Memory::default() };
-        let github = GitHub::new(settings, Secrets::new(Aws::default()));
-        let read = |answer: &Value| read("commit", &github, answer);
+        let read = |answer: &Value| read("commit", answer);
         let done = json!({"data": {"createCommitOnBranch": {"commit": {"oid": "abc", "url": "u"}}}});
         assert_eq!(read(&done).unwrap(), Answer::Committed(Committed { sha: "abc".into(), url: "u".into() }));
         let stale = json!({"data": {"createCommitOnBranch": null}, "errors": [{"type": "STALE_DATA",

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use slipway_manifest::{Tree, TreeError};
 
 use super::Repo;
-use super::github::{GitHub, GithubError};
+use super::github::{GitHub, GithubError, graphql_error};
 
 /// Files that one request asks for.
 const MAX_FILES: usize = 100;
@@ -51,7 +51,7 @@ pub async fn read(github: &GitHub, repo: &Repo, sha: &str, paths: &BTreeSet<Stri
         );
         let answer = github.graphql(&what, &query, Value::Object(variables)).await?;
         let repository = answer.pointer("/data/repository").filter(|found| !found.is_null());
-        let Some(repository) = repository else { return Err(github.refused(&what, &answer)) };
+        let Some(repository) = repository else { return Err(graphql_error(&what, &answer)) };
         let named = repository.get("nameWithOwner").and_then(Value::as_str).and_then(|name| name.parse().ok());
         files.repo = named.ok_or_else(|| wrong("the answer names no repository".to_owned()))?;
         let commit = repository.get("object").filter(|commit| commit.get("oid").is_some());

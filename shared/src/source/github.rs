@@ -491,21 +491,6 @@ impl GitHub {
         STANDARD.decode(text).map_err(|error| GithubError::Answer { what, problem: error.to_string() })
     }
 
-    /// The error of an answer of GraphQL that lacks what was asked for: GitHub answers 200 all the same.
-    pub(super) fn refused(&self, what: &str, answer: &Value) -> GithubError {
-        let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str);
-        let problem = text("/errors/0/message").unwrap_or("the answer lacks what was asked for");
-        let limited = text("/errors/0/type") == Some("RATE_LIMITED") || is_limit(problem);
-        let status = match text("/errors/0/type") {
-            _ if limited => 403,
-            Some("NOT_FOUND") => 404,
-            Some("FORBIDDEN") => 403,
-            // `Something went wrong while executing your query`: a hiccup.
-            _ => return GithubError::Answer { what: what.to_owned(), problem: printable(problem).into_owned() },
-        };
-        GithubError::Status { what: what.to_owned(), status, message: format!(": {}", printable(problem)), limited }
-    }
-
     /// Runs a GraphQL query; errors inside the response are left to the caller.
     pub(super) async fn graphql(&self, what: &str, query: &str, variables: Value) -> Result<Value, GithubError> {
         let body = json!({ "query": query, "variables": variables });
@@ -566,6 +551,21 @@ impl GitHub {
 fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, GithubError> {
     serde_json::from_slice(bytes)
         .map_err(|error| GithubError::Answer { what: what.to_owned(), problem: error.to_string() })
+}
+
+/// The error of an answer of GraphQL that lacks what was asked for: GitHub answers 200 all the same.
+pub(super) fn graphql_error(what: &str, answer: &Value) -> GithubError {
+    let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str);
+    let problem = text("/errors/0/message").unwrap_or("the answer lacks what was asked for");
+    let limited = text("/errors/0/type") == Some("RATE_LIMITED") || is_limit(problem);
+    let status = match text("/errors/0/type") {
+        _ if limited => 403,
+        Some("NOT_FOUND") => 404,
+        Some("FORBIDDEN") => 403,
+        // `Something went wrong while executing your query`: a hiccup.
+        _ => return GithubError::Answer { what: what.to_owned(), problem: printable(problem).into_owned() },
+    };
+    GithubError::Status { what: what.to_owned(), status, message: format!(": {}", printable(problem)), limited }
 }
 
 /// Whether a message is that of a limit: secondary ones come without any header that says so.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Repo;
-use super::github::{GitHub, GithubError};
+use super::github::{GitHub, GithubError, graphql_error};
 
 /// Commits that are read: what was taken back before a hundred changes of the file is forgotten.
 const MAX_VERSIONS: usize = 100;
@@ -22,7 +22,7 @@ pub async fn versions(github: &GitHub, repo: &Repo, head: &str, path: &str) -> R
     let variables = json!({ "owner": owner, "name": name, "head": head, "path": path, "first": MAX_VERSIONS });
     let answer = github.graphql(&what, QUERY, variables).await?;
     let Some(nodes) = answer.pointer("/data/repository/object/history/nodes").and_then(Value::as_array) else {
-        return Err(github.refused(&what, &answer));
+        return Err(graphql_error(&what, &answer));
     };
     let text = |node: &Value| node.pointer("/file/object/text").and_then(Value::as_str).map(str::to_owned);
     Ok(nodes.iter().filter_map(text).collect())

@@ -1,5 +1,7 @@
 //! Sets one value of a YAML or JSON file, wherever it stands.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value};
 
 use super::EditError;
@@ -104,7 +106,9 @@ fn words(path: &[Step]) -> String {
         match step {
             Step::Key(key) if text.is_empty() => text.push_str(key),
             Step::Key(key) => text.extend([".", key]),
-            Step::Item(index) => text.push_str(&format!("[{index}]")),
+            Step::Item(index) => {
+                let _ = write!(text, "[{index}]");
+            }
         }
     }
     text
@@ -238,7 +242,7 @@ impl Editor<'_> {
         let old = self.written(mark);
         let space = if old.is_empty() { " " } else { "" };
         let new = match value {
-            Value::String(text) if mark.flow && !old.starts_with('\'') && self.quote(mark.key.0) != "" => {
+            Value::String(text) if mark.flow && !old.starts_with('\'') && !self.quote(mark.key.0).is_empty() => {
                 scalar(text, "\"", true)
             }
             Value::String(text) => scalar(text, old, mark.flow),
