@@ -12,6 +12,7 @@ use slipway_manifest::Tree;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::settings::may_concern;
 use super::tags::Tags;
 use super::target::{ManifestFile, updates};
 use super::{
@@ -231,7 +232,9 @@ impl ImageUpdater {
                 Ok(Some(settings)) => settings,
                 Ok(None) => continue,
                 Err(error) => {
-                    refused.push(chain(&error));
+                    if may_concern(&member.app, &concerns) {
+                        refused.push(chain(&error));
+                    }
                     continue;
                 }
             };

@@ -137,6 +137,13 @@ pub fn of_annotations(app: &Application) -> Result<Option<ImageSettings>, ImageE
     Ok(Some(ImageSettings { images, write_back }))
 }
 
+/// Whether an Application whose settings can't be read may be one that an image `concerns`: its `image-list` names it,
+/// or it has none, and resources say what it is.
+pub(super) fn may_concern(app: &Application, concerns: impl Fn(&str) -> bool) -> bool {
+    let list = app.annotation(&format!("{PREFIX}image-list"));
+    list.is_none_or(|list| list.split(',').any(|entry| concerns(&parse_entry(entry.trim()).repository())))
+}
+
 /// `[ALIAS=]REGISTRY/NAME[:CONSTRAINT]`; a constraint may contain `=`, as in `NAME:>=1`, of which Image Updater makes
 /// an alias that nobody means.
 pub(super) fn parse_entry(entry: &str) -> Reference {
