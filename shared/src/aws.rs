@@ -5,8 +5,11 @@ pub mod sign;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
@@ -15,6 +18,7 @@ use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::body::SdkBody;
 use http_body_util::Full;
 use hyper::body::Bytes;
+use slipway_cluster::kubeconfig::AwsLogin;
 use tokio::sync::OnceCell;
 
 use crate::http::{Http, HttpError};
@@ -58,6 +62,28 @@ impl Aws {
         self.config
             .get_or_init(|| aws_config::defaults(BehaviorVersion::latest()).http_client(client_of(&self.http)).load())
             .await
+    }
+
+    /// The same account, with the credentials that a kubeconfig asks for, as the AWS command line takes them.
+    pub async fn config_of(&self, login: &AwsLogin) -> SdkConfig {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(client_of(&self.http))
+            .region(Region::new(login.region.clone()));
+        if let Some(profile) = login.profile.as_ref().or(login.default_profile.as_ref()) {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(profile) = &login.profile {
+            let only = ProfileFileCredentialsProvider::builder().profile_name(profile);
+            loader = loader.credentials_provider(only.build());
+        }
+        let config = loader.load().await;
+        let Some(role) = &login.role_arn else { return config };
+        let assume = AssumeRoleProvider::builder(role).session_name("slipway").configure(&config);
+        let assumed = match config.credentials_provider() {
+            Some(own) => assume.build_from_provider(own).await,
+            None => assume.build().await,
+        };
+        config.to_builder().credentials_provider(SharedCredentialsProvider::new(assumed)).build()
     }
 
     /// The HTTP client below, for other requests: its root certificates are read once.

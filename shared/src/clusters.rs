@@ -18,6 +18,7 @@ use aws_config::{Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use slipway_cluster::kubeconfig;
 use slipway_cluster::state::Signer;
 use slipway_cluster::{Auth, Cluster, ConnectError, Eks, Server};
 use tokio::sync::Mutex;
@@ -194,10 +195,12 @@ impl Clusters {
     async fn connect(&self) -> Result<ConnectedCluster, ClusterError> {
         match &self.settings {
             config::Cluster::Kubeconfig { path, context } => {
-                // Only a user with EKS' token needs AWS; searching for a region takes seconds outside of AWS.
-                let wants_aws = std::fs::read_to_string(path).is_ok_and(|text| text.contains("get-token"));
-                let credentials = if wants_aws { self.aws.config().await.credentials_provider() } else { None };
-                let cluster = Cluster::from_kubeconfig(Path::new(path), context.as_deref(), credentials)?;
+                let (path, context) = (Path::new(path), context.as_deref());
+                let credentials = match kubeconfig::aws_login(path, context)? {
+                    Some(login) => Box::pin(self.aws.config_of(&login)).await.credentials_provider(),
+                    None => None,
+                };
+                let cluster = Cluster::from_kubeconfig(path, context, credentials)?;
                 Ok(ConnectedCluster { name: IN_CLUSTER_NAME.to_owned(), cluster })
             }
             config::Cluster::Eks { name, endpoint } => {

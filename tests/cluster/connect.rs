@@ -5,6 +5,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use http::StatusCode;
 use serde_json::{Value, json};
+use slipway_cluster::kubeconfig::{AwsLogin, aws_login};
 use slipway_cluster::{Auth, Cluster, ConnectError, Server};
 use slipway_sandbox::http::{Response, Server as Listener};
 use slipway_tests::ControlPlane;
@@ -57,9 +58,32 @@ async fn the_aws_command_line_is_understood_not_started() {
     let file = kubeconfig(&user(&["--region", "eu-central-1", "eks", "get-token", "--cluster-name", "prod"]));
     assert!(Cluster::from_kubeconfig(file.path(), None, Some(credentials())).is_ok());
     assert!(Cluster::from_kubeconfig(file.path(), None, None).is_err());
-    let role =
-        ["--region=eu-central-1", "eks", "get-token", "--cluster-name=prod", "--role-arn", "arn:aws:iam::1:role/x"];
-    assert!(Cluster::from_kubeconfig(kubeconfig(&user(&role)).path(), None, Some(credentials())).is_err());
+    let login = |user: &Value| aws_login(kubeconfig(user).path(), None);
+    let base = AwsLogin { cluster: "prod".to_owned(), region: "eu-central-1".to_owned(), ..AwsLogin::default() };
+    let text = |text: &str| Some(text.to_owned());
+    // As `aws eks update-kubeconfig --profile P --role-arn R` of 2.x writes it.
+    let args = ["--region", "eu-central-1", "eks", "get-token", "--cluster-name", "prod", "--output", "json"];
+    let mut written = user(&[&args[..], &["--role", "arn:aws:iam::1:role/x"]].concat());
+    written["exec"]["env"] = json!([{"name": "AWS_PROFILE", "value": "corp"}]);
+    let expected = AwsLogin { default_profile: text("corp"), role_arn: text("arn:aws:iam::1:role/x"), ..base.clone() };
+    assert_eq!(login(&written).unwrap(), Some(expected));
+    let flags = ["--region=eu-central-1", "eks", "get-token", "--cluster-name=prod", "--profile", "p", "--role-arn=r"];
+    let expected = AwsLogin { profile: text("p"), role_arn: text("r"), ..base };
+    assert_eq!(login(&user(&flags)).unwrap(), Some(expected));
+    assert_eq!(login(&json!({"token": "t"})).unwrap(), None);
+    // What can't be obeyed would make somebody else of the caller.
+    let more = [&args[..], &["--cluster-id", "1"]].concat();
+    let mut variable = user(&args);
+    variable["exec"]["env"] = json!([{"name": "AWS_CONFIG_FILE", "value": "x"}]);
+    for (user, word) in [
+        (user(&more), "`--cluster-id`"),
+        (variable, "the variable `AWS_CONFIG_FILE`"),
+        (user(&["eks", "get-token", "--cluster-name", "prod"]), "no `--region`"),
+        (user(&["eks", "get-token", "--cluster-name"]), "`--cluster-name` without a value"),
+    ] {
+        let error = login(&user).unwrap_err().to_string();
+        assert!(error.contains(word) && error.contains("does not obey"), "{error}");
+    }
 }
 
 #[test]

@@ -3,5 +3,6 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 mod controlplane;
+mod documents;
 mod eks;
 mod template;

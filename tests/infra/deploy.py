@@ -13,6 +13,8 @@ from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
 PARAMETERS = {"Root": "https://github.com/acme/gitops//apps?ref=main", "ClusterName": "prod"}
+# moto's CloudFormation makes no secrets.
+SECRETS = {"WebhookSecret": "slipway/webhook", "StateSecret": "slipway/state"}
 # The managed policies that SAM attaches by itself; their real ARNs come from IAM, which moto need not have.
 POLICIES = {
     name: f"arn:aws:iam::aws:policy/service-role/{name}"
@@ -59,28 +61,45 @@ def check_template(template):
     check("partial batch failures", source["FunctionResponseTypes"] == ["ReportBatchItemFailures"], source)
     reserved = {name: f.get("ReservedConcurrentExecutions") for name, f in functions.items()}
     check("the URL and the worker have their own concurrency",
-          (reserved["GitHubWebhook"], reserved["SyncWorker"]) == ({"Ref": "UrlConcurrency"}, {"Ref": "SyncConcurrency"}), reserved)
+          [reserved[name]["Fn::If"][:2] for name in ("GitHubWebhook", "SyncWorker")] ==
+          [["HasUrlConcurrency", {"Ref": "UrlConcurrency"}], ["HasSyncConcurrency", {"Ref": "SyncConcurrency"}]], reserved)
     url, worker = (functions[name]["Environment"]["Variables"] for name in ("GitHubWebhook", "SyncWorker"))
     check("the URL has no setting of the worker", (url["SLIPWAY_ROOT"], url["SLIPWAY_GITHUB_SECRET"]) == ("", "") and
           not {"SLIPWAY_STATE_SECRET", "SLIPWAY_CLUSTER", "SLIPWAY_KUBECONFIG"} & set(url), url)
     check("the worker has no webhook secret", "SLIPWAY_WEBHOOK_SECRET" not in worker, worker)
+    made = {name: resources[name] for name, _ in by_type["AWS::SecretsManager::Secret"]}
+    lengths = {name: one["Properties"]["GenerateSecretString"]["PasswordLength"] for name, one in made.items()}
+    check("the secrets that nobody has to know are made", lengths == {"OwnWebhookSecret": 40, "OwnStateSecret": 64}, lengths)
+    check("the key of the state outlives the stack", made["OwnStateSecret"]["DeletionPolicy"] == "Retain", made)
+    use = {"SLIPWAY_WEBHOOK_SECRET": url, "SLIPWAY_STATE_SECRET": worker}
+    used = {name: variables[name]["Fn::If"][1] for name, variables in use.items()}
+    check("and used", list(used.values()) == [{"Ref": "OwnWebhookSecret"}, {"Ref": "OwnStateSecret"}], used)
     alarms = {name: p for name, p in by_type["AWS::CloudWatch::Alarm"]}
     check("a check that does not run is told", alarms["DriftCheckAlarm"]["TreatMissingData"] == "breaching", alarms)
 
+    check("two stacks have no name in common", not [p for _, p in by_type["AWS::Scheduler::Schedule"] if "Name" in p])
     schedules = [p["ScheduleExpression"] for _, p in by_type["AWS::Scheduler::Schedule"]]
     check("the schedules", sorted(map(str, schedules)) == [str({"Ref": n}) for n in ("CatchUpSchedule", "DriftSchedule")], schedules)
     roles = sorted(p["PrincipalArn"]["Fn::GetAtt"][0] for _, p in by_type["AWS::EKS::AccessEntry"])
     check("the cluster knows both roles", roles == ["DriftCheckRole", "SyncWorkerRole"], roles)
 
-    may = {name: sorted(action for policy in role["Policies"] for statement in policy["PolicyDocument"]["Statement"]
+    attached = {name: role.get("ManagedPolicyArns", []) for name, role in by_type["AWS::IAM::Role"]}
+    always = {str(arn) for arns in attached.values() for arn in arns if "Fn::If" not in arn and "VPCAccess" in str(arn)}
+    check("nobody makes network interfaces without a VPC", not always, always)
+    bounded = [name for name, role in by_type["AWS::IAM::Role"] if "PermissionsBoundary" in role]
+    check("the boundary bounds the roles", len(bounded) == 5, bounded)
+
+    # What depends on a parameter counts.
+    statements = lambda policy: [given.get("Fn::If", [None, given])[1] for given in policy["PolicyDocument"]["Statement"]]
+    may = {name: sorted(action for policy in role["Policies"] for statement in statements(policy)
                         for action in (statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]))
            for name, role in by_type["AWS::IAM::Role"] if "Policies" in role}
     check("what the public reaches may queue and read one secret",
-          may["GitHubWebhookRole"] == ["secretsmanager:GetSecretValue", "sqs:SendMessage"], may)
+          may["GitHubWebhookRole"] == ["kms:Decrypt", "secretsmanager:GetSecretValue", "sqs:SendMessage"], may)
 
     for name, role in by_type["AWS::IAM::Role"]:
         for policy in role.get("Policies", []):
-            for statement in policy["PolicyDocument"]["Statement"]:
+            for statement in statements(policy):
                 # AWS has no resource for the log-in at ECR: which repositories may be read, another statement says.
                 is_bounded = statement.get("Resource") != "*" or statement.get("Action") == "ecr:GetAuthorizationToken"
                 check(f"{name} may not do everything", is_bounded and statement.get("Action") != "*", statement)
@@ -95,7 +114,7 @@ def check_stack(template):
     boto3.client("s3").put_object(Bucket="code", Key="function.zip", Body=b"PK\x05\x06" + bytes(18))
     cloudformation.create_stack(
         StackName="slipway", TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"],
-        Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in PARAMETERS.items()])
+        Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in (PARAMETERS | SECRETS).items()])
     stack = cloudformation.describe_stacks(StackName="slipway")["Stacks"][0]
     check("the stack is complete", stack["StackStatus"] == "CREATE_COMPLETE", stack["StackStatus"])
 

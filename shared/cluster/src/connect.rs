@@ -59,6 +59,20 @@ pub enum ConnectError {
         /// The program's name.
         program: String,
     },
+    /// The kubeconfig's user gives `aws eks get-token` what is not obeyed.
+    #[error(
+        "user `{user}` of kubeconfig {} gives `aws eks get-token` {what}, which Slipway does not obey: it knows \
+            --cluster-name, --region, --profile, --role-arn, AWS_PROFILE and AWS_REGION",
+        path.display()
+    )]
+    ExecArgument {
+        /// The kubeconfig.
+        path: PathBuf,
+        /// The user in the kubeconfig.
+        user: String,
+        /// What it is given.
+        what: String,
+    },
     /// Credentials would be sent over an unencrypted connection.
     #[error("failed to set up the connection to {server}: credentials are sent by https only")]
     Plain {
@@ -194,7 +208,7 @@ impl Cluster {
     /// Creates a connection from the kubeconfig at `path`, in its current context or in `context`.
     ///
     /// No program is started: a user that needs one is an error, except for `aws eks get-token`, whose token is derived
-    /// from `credentials`. Credentials are never sent to a server that is not `https://`.
+    /// from `credentials`, those that [`aws_login`](crate::kubeconfig::aws_login) names. Credentials are never sent to a server that is not `https://`.
     pub fn from_kubeconfig(
         path: &Path,
         context: Option<&str>,

@@ -17,7 +17,7 @@ use crate::transport::Endpoint;
 ///
 /// Relative paths are relative to the file, as in kubectl. A token file is read once.
 /// Errors: an unreadable file or one that it names, an incomplete context, a user that needs a program other than `aws
-/// eks get-token` (whose token is derived from `credentials`), an unsupported setting.
+/// eks get-token` (whose token is derived from `credentials`, those of [`aws_login`]), an unsupported setting.
 pub(crate) fn read(
     path: &Path,
     context: Option<&str>,
@@ -34,7 +34,12 @@ pub(crate) fn read(
         return Err(exec_error(path, user_name, provider.name.clone()));
     }
     let auth = match user.exec {
-        Some(exec) => Some(eks(exec, credentials).map_err(|program| exec_error(path, user_name, program))?),
+        Some(exec) => {
+            let AwsLogin { cluster, region, .. } =
+                AwsLogin::of(exec).map_err(|why| unusable(path, user_name.clone(), why))?;
+            let none = || unusable(path, user_name, Unusable::Given("no credentials of AWS".to_owned()));
+            Some(Auth::Eks(Eks { region, cluster, credentials: credentials.ok_or_else(none)? }))
+        }
         None => token(user, &files).map_err(unreadable)?.map(Auth::Token),
     };
     Ok((endpoint, auth))
@@ -97,18 +102,91 @@ fn token(user: AuthInfo, files: &Files<'_>) -> Result<Option<SecretString>, BoxE
     }
 }
 
-/// Replaces `aws eks get-token` by the token that it would print; any other program is an error.
-fn eks(exec: ExecConfig, credentials: Option<SharedCredentialsProvider>) -> Result<Auth, String> {
-    let program = exec.command.unwrap_or_default();
-    let args = exec.args.unwrap_or_default();
-    let value = |flag: &str| {
-        let next = args.iter().position(|arg| arg == flag).and_then(|at| args.get(at + 1));
-        next.cloned().or_else(|| args.iter().find_map(|arg| arg.strip_prefix(&format!("{flag}=")).map(str::to_owned)))
-    };
-    let is_eks = (program == "aws" || program.ends_with("/aws")) && args.iter().any(|arg| arg == "get-token");
-    match (is_eks && value("--role-arn").is_none(), value("--cluster-name"), value("--region"), credentials) {
-        (true, Some(cluster), Some(region), Some(credentials)) => Ok(Auth::Eks(Eks { region, cluster, credentials })),
-        _ => Err(format!("{program} {}", args.join(" ")).trim().to_owned()),
+/// What a kubeconfig gives `aws eks get-token`, as `aws eks update-kubeconfig` writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AwsLogin {
+    /// The cluster that the token is for.
+    pub cluster: String,
+    /// Its region.
+    pub region: String,
+    /// `--profile`: whose credentials are taken, whatever the environment has.
+    pub profile: Option<String>,
+    /// `AWS_PROFILE`: whose credentials are taken where the environment has none.
+    pub default_profile: Option<String>,
+    /// The role that is assumed with them.
+    pub role_arn: Option<String>,
+}
+
+/// Why a program can't be replaced.
+enum Unusable {
+    /// It is another one.
+    Program(String),
+    /// It is given something that is not obeyed.
+    Given(String),
+}
+
+/// Returns what the user of a context, the current one or `context`, gives `aws eks get-token`; `None` where the user
+/// needs no such token. Errors as of [`read`].
+pub fn aws_login(path: &Path, context: Option<&str>) -> Result<Option<AwsLogin>, ConnectError> {
+    let unreadable = |source: BoxError| ConnectError::Kubeconfig { path: path.to_owned(), source };
+    let text = std::fs::read(path).map_err(|error| unreadable(error.into()))?;
+    let config = parse(&text).map_err(unreadable)?;
+    let name = context.or(config.current_context.as_deref()).unwrap_or_default();
+    let (_, user, user_name) = named(&config, name).map_err(|what| unreadable(what.into()))?;
+    let login = user.exec.map(AwsLogin::of).transpose();
+    login.map_err(|why| unusable(path, user_name, why))
+}
+
+fn unusable(path: &Path, user: String, why: Unusable) -> ConnectError {
+    match why {
+        Unusable::Program(program) => exec_error(path, user, program),
+        Unusable::Given(what) => ConnectError::ExecArgument { path: path.to_owned(), user, what },
+    }
+}
+
+impl AwsLogin {
+    fn of(exec: ExecConfig) -> Result<Self, Unusable> {
+        let program = exec.command.unwrap_or_default();
+        let args = exec.args.unwrap_or_default();
+        let is_eks = (program == "aws" || program.ends_with("/aws")) && args.iter().any(|arg| arg == "get-token");
+        if !is_eks {
+            return Err(Unusable::Program(format!("{program} {}", args.join(" ")).trim().to_owned()));
+        }
+        let mut login = Self::default();
+        let mut args = args.into_iter().filter(|arg| arg != "eks" && arg != "get-token");
+        while let Some(arg) = args.next() {
+            let (flag, value) = match arg.split_once('=') {
+                Some((flag, value)) => (flag.to_owned(), Some(value.to_owned())),
+                None => (arg, None),
+            };
+            let slot = match flag.as_str() {
+                "--cluster-name" => &mut login.cluster,
+                "--region" => &mut login.region,
+                "--profile" => login.profile.get_or_insert_default(),
+                // What the command line takes for the former, and what `update-kubeconfig` writes.
+                "--role-arn" | "--role" => login.role_arn.get_or_insert_default(),
+                "--output" => &mut String::new(),
+                _ => return Err(Unusable::Given(format!("`{flag}`"))),
+            };
+            *slot =
+                value.or_else(|| args.next()).ok_or_else(|| Unusable::Given(format!("`{flag}` without a value")))?;
+        }
+        for variable in exec.env.unwrap_or_default() {
+            let (name, value) = (variable.get("name"), variable.get("value").cloned().unwrap_or_default());
+            match name.map(String::as_str).unwrap_or_default() {
+                "AWS_PROFILE" => login.default_profile = Some(value),
+                "AWS_REGION" | "AWS_DEFAULT_REGION" if login.region.is_empty() => login.region = value,
+                // Which endpoint of STS signs makes no difference to EKS.
+                "AWS_REGION" | "AWS_DEFAULT_REGION" | "AWS_STS_REGIONAL_ENDPOINTS" => {}
+                other => return Err(Unusable::Given(format!("the variable `{other}`"))),
+            }
+        }
+        for (flag, value) in [("--cluster-name", &login.cluster), ("--region", &login.region)] {
+            if value.is_empty() {
+                return Err(Unusable::Given(format!("no `{flag}`")));
+            }
+        }
+        Ok(login)
     }
 }
 

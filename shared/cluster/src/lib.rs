@@ -12,7 +12,7 @@ pub mod discover;
 pub mod dry_run;
 pub mod hook_finalizer;
 mod identity;
-mod kubeconfig;
+pub mod kubeconfig;
 pub mod lease;
 pub mod lookup;
 pub mod migrate;

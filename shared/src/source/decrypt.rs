@@ -49,6 +49,9 @@ pub enum DecryptError {
         /// The line.
         line: usize,
     },
+    /// The function ends.
+    #[error("the function ended meanwhile")]
+    Stopped,
     /// The file is too large.
     #[error("it has {0} bytes, and at most {MAX_FILE} are decrypted")]
     TooLarge(usize),
@@ -139,7 +142,12 @@ impl Decryption {
         Ok(decrypted)
     }
 
-    async fn file(&self, path: &str, content: &[u8], budget: &Budget) -> Result<slipway_sops::Decrypted, DecryptError> {
+    async fn file(
+        &self,
+        path: &str,
+        content: &Arc<[u8]>,
+        budget: &Budget,
+    ) -> Result<slipway_sops::Decrypted, DecryptError> {
         if content.len() > MAX_FILE {
             return Err(DecryptError::TooLarge(content.len()));
         }
@@ -147,9 +155,11 @@ impl Decryption {
             return Err(DecryptError::NoKey);
         }
         let none = || SopsError::Metadata("it is missing, and the file is not encrypted".to_owned());
-        let file = EncryptedFile::parse(path, content, budget)?.ok_or_else(none)?;
+        let (path, content, within) = (path.to_owned(), Arc::clone(content), budget.clone());
+        let file = aside(move || EncryptedFile::parse(&path, &content, &within)?.ok_or_else(none)).await?;
         let key = self.data_key(&file.keys()?).await?;
-        Ok(file.decrypt(&key, budget)?)
+        let within = budget.clone();
+        aside(move || file.decrypt(&key, &within)).await
     }
 
     /// Unwraps the data key by the first of `keys` that is ours.
@@ -226,5 +236,18 @@ impl Decryption {
         }
         known.insert(digest.into(), found.clone());
         Ok(found)
+    }
+}
+
+/// Does the `work` of a large file beside the async thread, which renews Leases.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SopsError> + Send + 'static,
+) -> Result<T, DecryptError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => Ok(done?),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(DecryptError::Stopped),
+        },
     }
 }
