@@ -42,11 +42,10 @@ impl EcrRepository {
     pub fn of(image: &str) -> Option<Self> {
         let (registry, name) = image.split_once('/')?;
         let mut labels = registry.split('.');
-        let account = labels.next()?;
-        let region = labels.find(|label| is_region(label))?;
-        let found = Self { account: account.to_owned(), region: region.to_owned(), name: name.to_owned() };
-        let is_valid = is_account(account) && is_repository(name) && found.images().iter().any(|one| one == image);
-        is_valid.then_some(found)
+        let account = labels.next().filter(|account| is_account(account) && is_repository(name))?;
+        let of = |region: &str| Self { account: account.to_owned(), region: region.to_owned(), name: name.to_owned() };
+        let is_it = |found: &Self| is_region(&found.region) && found.images().iter().any(|one| one == image);
+        labels.map(of).find(is_it)
     }
 }
 
