@@ -56,5 +56,5 @@ pub(crate) fn run(shared: &Path) -> Result<Option<Outcome>> {
             }
         }
     }
-    Ok(Some(Outcome::collect("image-declarations", cases, |case| case.clone())))
+    Ok(Some(Outcome::collect("image-declarations", cases, Result::clone)))
 }

@@ -40,7 +40,8 @@ fn collect(folder: &Path, found: &mut BTreeMap<String, String>) -> Result<()> {
         let name = path.to_string_lossy().into_owned();
         if path.is_symlink() {
             continue;
-        } else if path.is_dir() {
+        }
+        if path.is_dir() {
             collect(&path, found)?;
         } else if [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end))
             && let Ok(text) = fs::read_to_string(&path)
@@ -67,7 +68,7 @@ fn scalars(text: &str) -> Vec<(usize, Vec<Step>)> {
             let below = |step: Step| [path.as_slice(), &[step]].concat();
             match value {
                 Value::Object(map) => {
-                    open.extend(map.iter().map(|(key, value)| (below(Step::Key(key.clone())), value)))
+                    open.extend(map.iter().map(|(key, value)| (below(Step::Key(key.clone())), value)));
                 }
                 Value::Array(list) => {
                     open.extend(list.iter().enumerate().map(|(index, value)| (below(Step::Item(index)), value)));
