@@ -1,4 +1,4 @@
-//! Parses ECR's events of EventBridge: pushes, replications and scans of images (AWS' documentation of them:
+//! Parses ECR's events of EventBridge: pushes, replications and scans of images (AWS:
 //! `AmazonECR/latest/userguide/ecr-eventbridge.html`). Everything in it is validated, because a function can also be invoked
 //! directly.
 
