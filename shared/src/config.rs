@@ -74,7 +74,11 @@ variables! {
     CLUSTERS = "SLIPWAY_CLUSTERS", Some(""), "Clusters that no Secret of the root declares, as a YAML list: `name`, \
         `server`, `config` and the other fields of a cluster Secret, `labels`, `annotations`.";
     LOCAL_HOSTS = "SLIPWAY_LOCAL_HOSTS", Some(""), "Hosts (`HOST` or `HOST:PORT`, separated by commas) from which \
-        charts are fetched though their addresses are loopback or link-local; private addresses need no such leave.";
+        charts, bases and commits are fetched though their addresses are loopback or link-local; private addresses \
+        need no such leave.";
+    REPOSITORY_SECRET = "SLIPWAY_REPOSITORY_SECRET", Some(""), "Secrets Manager name of the credentials of \
+        repositories and registries that the root does not declare: a JSON list of objects with the keys of repository Secrets \
+        (`url`, `username`, `password` …), and `\"secret-type\": \"repo-creds\"` for all below a URL.";
     SOPS_AGE_SECRET = "SLIPWAY_SOPS_AGE_SECRET", Some(""), "Secrets Manager name of the age identities, as \
         `age-keygen` writes them, by which files that SOPS encrypted are decrypted for Applications of projects with \
         the annotation `slipway.dev/decrypt: sops`.";
@@ -171,6 +175,8 @@ pub struct Settings {
     pub sync_timeout: Duration,
     /// [`LOCAL_HOSTS`].
     pub local_hosts: Vec<String>,
+    /// [`REPOSITORY_SECRET`].
+    pub repository_secret: Option<String>,
     /// [`SOPS_AGE_SECRET`] and [`SOPS_KMS_KEYS`].
     pub sops: KeySettings,
     /// Slack, where it is configured.
@@ -391,6 +397,7 @@ impl<'a> Reader<'a> {
             state_secret: Some(self.required(STATE_SECRET)),
             sync_timeout: self.duration(SYNC_TIMEOUT),
             local_hosts: self.list(LOCAL_HOSTS),
+            repository_secret: self.optional(REPOSITORY_SECRET),
             sops: KeySettings { age_secret: self.optional(SOPS_AGE_SECRET), kms_keys: self.list(SOPS_KMS_KEYS) },
             slack: self.slack(),
         }

@@ -2,6 +2,7 @@
 //! and size.
 
 mod address;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use tokio::sync::OnceCell;
 
 pub use address::is_local;
 use address::{Resolver, literal};
+pub use tls::Tls;
 
 /// Larger responses than any that we request.
 const MAX_RESPONSE_BYTES: usize = 8 << 20;
@@ -64,6 +66,15 @@ pub enum HttpError {
         /// The status.
         status: u16,
     },
+    /// A certificate of a repository is none.
+    #[error("failed to read {what}")]
+    Certificate {
+        /// Which.
+        what: &'static str,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// No response in time.
     #[error("{host} did not answer within {seconds} s")]
     Timeout {
@@ -92,12 +103,19 @@ type Pool = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
 pub struct Http {
     pool: Arc<OnceCell<Pool>>,
     refuses_local: bool,
+    tls: Tls,
 }
 
 impl Http {
     /// A client for URLs that teams write: it connects to no [local address](is_local), whatever a name resolves to.
     pub fn refusing_local() -> Self {
         Self { refuses_local: true, ..Self::default() }
+    }
+
+    /// The same with certificates of its own.
+    #[must_use]
+    pub fn with_tls(&self, tls: Tls) -> Self {
+        Self { pool: Arc::default(), refuses_local: self.refuses_local, tls }
     }
 
     /// Posts `body` as JSON to `url` with a bearer token; fails after `limit`.
@@ -155,23 +173,25 @@ impl Http {
         if self.refuses_local && request.uri().host().and_then(literal).is_some_and(is_local) {
             return Err(HttpError::Local { host });
         }
-        let pool = self.pool.get_or_try_init(async || connect(self.refuses_local)).await?;
+        let pool = self.pool.get_or_try_init(async || connect(self.refuses_local, &self.tls)).await?;
         pool.request(request).await.map_err(|source| {
             if address::is_refusal(&source) { HttpError::Local { host } } else { HttpError::Connect { host, source } }
         })
     }
 }
 
-fn connect(refuses_local: bool) -> Result<Pool, HttpError> {
+fn connect(refuses_local: bool, tls: &Tls) -> Result<Pool, HttpError> {
     let mut tcp = HttpConnector::new_with_resolver(Resolver::new(refuses_local));
     tcp.enforce_http(false);
     tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
     tcp.set_nodelay(true);
-    let connector = HttpsConnectorBuilder::new()
-        .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
-        .map_err(HttpError::Roots)?
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(tcp);
+    let builder = HttpsConnectorBuilder::new();
+    let builder = match tls.config()? {
+        Some(config) => builder.with_tls_config(config),
+        None => builder
+            .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
+            .map_err(HttpError::Roots)?,
+    };
+    let connector = builder.https_or_http().enable_http1().wrap_connector(tcp);
     Ok(Client::builder(TokioExecutor::new()).build(connector))
 }

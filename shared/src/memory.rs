@@ -8,7 +8,7 @@
 //! * 3/16 are what one render may make. Renders take turns ([`crate::render::in_background`]), so that it is enough for
 //!   one, however many applications there are;
 //! * 3/16 are left for the process itself, what it gets from clusters, and rendered objects until they are applied; of
-//!   that a warm function keeps 1/32 of archives of charts, and as much of indexes of Helm repositories.
+//!   that a warm function keeps 1/32 of archives of charts, as much of packs, and of indexes of Helm repositories.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,7 +34,7 @@ impl Memory {
         self.0 / 8 * 5
     }
 
-    /// Bytes of archives of charts, and of indexes, that are kept from one event to the next.
+    /// Bytes of archives of charts, of packs, and of indexes, that are kept from one event to the next.
     pub fn kept(self) -> usize {
         self.0 / 32
     }

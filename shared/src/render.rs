@@ -20,6 +20,7 @@ use serde_json::Value;
 use slipway_budget::{Budget, Exceeded};
 use slipway_helm::argo::ArgoError;
 use slipway_helm::{ArchiveError, HelmError, Lookup};
+use slipway_kustomize::Remote;
 use slipway_manifest::{NodeKind, Object, ObjectError, Tree, TreeError, YamlError, tree, yaml};
 use slipway_sops::EncryptedFiles;
 
@@ -310,6 +311,22 @@ fn render_with(tree: &Tree, app: &Application, context: &Context, reading: Readi
     rendered.folders.insert(tree.resolve(folder).map_err(at)?);
     rendered.warnings.splice(0..0, warnings);
     Ok(rendered)
+}
+
+/// The remote bases and files for want of which the render of `app` failed with `error`: all that are known by now, as
+/// those that are not at hand yet may name others. None where it failed otherwise.
+pub fn missing_remotes(error: &RenderError, tree: &Tree, app: &Application, context: &Context) -> BTreeSet<Remote> {
+    let RenderError::Kustomize { source, .. } = error else { return BTreeSet::new() };
+    let Some(first) = missing::remote(source) else { return BTreeSet::new() };
+    let context = Context { budget: context.budget.unused(), ..context.clone() };
+    let named = || {
+        let folder = app.source.folder()?;
+        let (source, _) = patched(tree, app, &folder, &mut BTreeSet::new(), &context.budget)?;
+        kustomize::remotes(tree, app, &folder, &source.kustomize.unwrap_or_default(), &context)
+    };
+    let mut found = named().unwrap_or_default();
+    found.insert(first.clone());
+    found
 }
 
 /// Renders a folder without an Application, such as the root: by its content, with no settings but those of `context`.

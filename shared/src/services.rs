@@ -1,5 +1,6 @@
 //! Holds the clients and settings that the worker and `drift-check` share: the root, GitHub, the clusters, Slack.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -15,6 +16,7 @@ use crate::root::places::RootPlaces;
 use crate::root::{self, Root};
 use crate::secret::{SecretError, Secrets, StateKeys};
 use crate::source::Checkouts;
+use crate::source::credentials::Credentials;
 use crate::source::decrypt::Decryption;
 use crate::source::github::GitHub;
 use crate::source::helm_repository::{self, HelmRepositories};
@@ -56,12 +58,23 @@ pub struct Services {
     pub sync_timeout: Duration,
     secrets: Secrets,
     state_secret: Option<String>,
+    repository_secret: Option<String>,
 }
 
 impl Services {
     /// Creates the clients from the settings; sends no request yet.
     pub fn new(settings: config::Settings, aws: Aws, secrets: Secrets) -> Self {
-        let config::Settings { root, github, cluster, state_secret, sync_timeout, slack, local_hosts, sops } = settings;
+        let config::Settings {
+            root,
+            github,
+            cluster,
+            state_secret,
+            sync_timeout,
+            slack,
+            local_hosts,
+            repository_secret,
+            sops,
+        } = settings;
         Self {
             root,
             github: GitHub::new(github, secrets.clone()),
@@ -72,12 +85,20 @@ impl Services {
             sync_timeout,
             secrets,
             state_secret,
+            repository_secret,
         }
     }
 
     /// Creates an empty cache of commits and charts, for one event.
     pub fn checkouts(&self) -> Checkouts {
-        Checkouts::new(self.github.clone()).with_charts(self.helm_repositories.clone())
+        self.equip(Checkouts::new(self.github.clone()))
+    }
+
+    /// `checkouts` with the charts and the credentials of the settings.
+    pub fn equip(&self, checkouts: Checkouts) -> Checkouts {
+        let secret = self.repository_secret.clone();
+        let credentials = secret.map(|name| Credentials::of_secret(self.secrets.clone(), name)).unwrap_or_default();
+        checkouts.with_charts(self.helm_repositories.clone()).with_credentials(Arc::new(credentials))
     }
 
     /// Reads the root, and registers the clusters that it declares.

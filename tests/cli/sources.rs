@@ -52,7 +52,7 @@ fn value(shop: &Shop, name: &str) -> String {
 
 #[tokio::test]
 async fn several_sources_are_printed_as_argocd_prints_them() {
-    let shop = several().await;
+    let shop = Box::pin(several()).await;
     let root = shop.sandbox.head().unwrap().unwrap().to_string();
     let more = shop.sandbox.forge.repository("acme", "more").unwrap().branch("main").unwrap().unwrap().to_string();
     let get = shop.well("get two --show-operation").await;
@@ -86,7 +86,7 @@ async fn several_sources_are_printed_as_argocd_prints_them() {
 
 #[tokio::test]
 async fn a_rollback_restores_every_source() {
-    let mut shop = several().await;
+    let mut shop = Box::pin(several()).await;
     push_more(&shop, "2");
     shop.push(&[("here/map.yaml", &map("here", "2"))]);
     shop.settle().await;
@@ -135,7 +135,7 @@ async fn a_rollback_restores_every_source() {
 /// Both repositories are fetched, without a cluster.
 #[tokio::test]
 async fn several_sources_are_rendered_without_a_cluster() {
-    let shop = several().await;
+    let shop = Box::pin(several()).await;
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_slipway"));
     command.args(["render", "--app", "two", "--root", "https://github.com/acme/gitops//applications?ref=main"]);
     command.env_clear().env("GITHUB_TOKEN", "sandbox-token").env("SLIPWAY_GITHUB_API", shop.sandbox.forge.url());

@@ -197,7 +197,7 @@ fn shared() -> Option<PathBuf> {
 #[tokio::test(flavor = "multi_thread")]
 async fn drift_check_tells_mutations_and_nothing_else() {
     let started = Instant::now();
-    let Some(mut world) = World::start().await else { return };
+    let Some(mut world) = Box::pin(World::start()).await else { return };
     let mut random = Random::new(u64::try_from(number("SLIPWAY_MUTATIONS_SEED", 1)).unwrap());
     let mut apps = Vec::new();
     if let Some(shared) = shared() {

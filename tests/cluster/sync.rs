@@ -25,6 +25,7 @@ pub(crate) fn job(place: &Place, revision: &str, objects: Vec<Object>) -> SyncRe
     SyncRequest {
         first_deployed_at: None,
         charts: slipway::reconcile::notes::ChartDigests::default(),
+        remotes: slipway::reconcile::notes::RemoteVersions::default(),
         owner: AppOwner {
             key: place.key.clone(),
             instance: place.owner.app.clone(),

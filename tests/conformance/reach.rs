@@ -13,7 +13,7 @@ use rand_core::{RngCore as _, SeedableRng as _};
 use serde_json::{Value, json};
 use slipway::app::Application;
 use slipway::memory::{Held, Memory};
-use slipway::render::reach::{Reaches, digest};
+use slipway::render::reach::{Reaches, reach};
 use slipway::render::{self, Context};
 use slipway::root::repositories::Repositories;
 use slipway::source::RepoUrl;
@@ -148,7 +148,7 @@ impl Repository {
 }
 
 fn digest_of(app: &Application, reaches: &Reaches) -> String {
-    digest(app, &vec![Some(reaches.clone()); app.all_sources().len()])
+    reach(app, &vec![Some(reaches.clone()); app.all_sources().len()]).digest
 }
 
 /// What the sources render to, or why they don't.

@@ -84,7 +84,7 @@ fn sources(server: &ChartServer, revision: &str) -> [Value; 2] {
 #[tokio::test]
 async fn a_chart_is_deployed_and_its_version_is_the_revision() {
     for kind in [0, 1] {
-        let mut world = World::start().await;
+        let mut world = Box::pin(World::start()).await;
         world.server.content().asks_login = true;
         world.server.publish("web", "1.0.0");
         world.server.publish("web", "1.1.0");
@@ -121,7 +121,7 @@ async fn a_chart_is_deployed_and_its_version_is_the_revision() {
 #[tokio::test]
 async fn a_new_version_of_a_range_is_deployed_by_a_push_and_by_drift_check() {
     for kind in [0, 1] {
-        let mut world = World::start().await;
+        let mut world = Box::pin(World::start()).await;
         world.server.publish("web", "1.0.0");
         let app = application("web", &sources(&world.server, "1.x")[kind]);
         world.push("Add web", std::slice::from_ref(&app)).await;
@@ -143,7 +143,7 @@ async fn a_new_version_of_a_range_is_deployed_by_a_push_and_by_drift_check() {
 
 #[tokio::test]
 async fn values_of_git_go_with_a_chart_of_a_repository() {
-    let mut world = World::start().await;
+    let mut world = Box::pin(World::start()).await;
     world.server.publish("web", "1.0.0");
     world
         .flow
@@ -172,7 +172,7 @@ async fn values_of_git_go_with_a_chart_of_a_repository() {
 /// What can't be had holds the application that needs it, and no other.
 #[tokio::test]
 async fn a_repository_that_lies_or_lacks_the_version_holds_that_application_alone() {
-    let mut world = World::start().await;
+    let mut world = Box::pin(World::start()).await;
     world.server.publish("web", "1.0.0");
     world.server.answer("/web-1.0.0.tgz", |_| Response::new(StatusCode::OK, chart("web", "1.0.0", "another")));
     let [web, _] = sources(&world.server, "1.0.0");
@@ -199,7 +199,7 @@ async fn a_repository_that_lies_or_lacks_the_version_holds_that_application_alon
 /// It comes back later; what is there already stays, and is compared as long as the function remembers its chart.
 #[tokio::test]
 async fn an_outage_of_a_repository_passes() {
-    let mut world = World::start().await;
+    let mut world = Box::pin(World::start()).await;
     world.server.publish("web", "1.0.0");
     world.push("Add web", &[application("web", &sources(&world.server, "1.x")[0])]).await;
     assert_eq!(world.version(), "1.0.0");
@@ -219,7 +219,7 @@ async fn an_outage_of_a_repository_passes() {
 
 #[tokio::test]
 async fn a_version_whose_content_changed_is_told_and_not_deployed() {
-    let mut world = World::start().await;
+    let mut world = Box::pin(World::start()).await;
     world.server.publish("web", "1.0.0");
     let app = application("web", &sources(&world.server, "1.0.0")[0]);
     world.push("Add web", std::slice::from_ref(&app)).await;
@@ -249,7 +249,7 @@ async fn cold(world: &World) -> WebhookHandler {
 
 #[tokio::test]
 async fn a_repository_that_the_project_does_not_name_is_not_asked() {
-    let mut world = World::start().await;
+    let mut world = Box::pin(World::start()).await;
     world.server.publish("web", "1.0.0");
     let project = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
         "metadata": {"name": "narrow", "namespace": "argocd"},

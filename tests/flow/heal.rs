@@ -28,7 +28,7 @@ fn replicas(flow: &Flow) -> Value {
 
 #[tokio::test]
 async fn a_change_behind_gits_back_is_undone_and_told_once() {
-    let flow = healing("").await;
+    let flow = Box::pin(healing("")).await;
     scale(&flow, 5);
     let service = "/api/v1/namespaces/shop/services/web";
     assert!(flow.sandbox.cluster.call(Method::DELETE, service, "application/json", &Value::Null).0.is_success());
@@ -47,7 +47,7 @@ async fn a_change_behind_gits_back_is_undone_and_told_once() {
 
 #[tokio::test]
 async fn nobody_is_fought_for_ever() {
-    let flow = healing("").await;
+    let flow = Box::pin(healing("")).await;
     for round in 0..8 {
         scale(&flow, 5);
         // The back-off of a moment ago is over in the next check.
@@ -62,7 +62,7 @@ async fn nobody_is_fought_for_ever() {
 
 #[tokio::test]
 async fn what_comes_back_at_once_waits_for_the_back_off() {
-    let flow = healing("").await;
+    let flow = Box::pin(healing("")).await;
     scale(&flow, 5);
     flow.check().await;
     // The fifth time it would wait for 54 s.
@@ -82,7 +82,7 @@ async fn what_comes_back_at_once_waits_for_the_back_off() {
 async fn what_is_ignored_stays() {
     let rule =
         "  ignoreDifferences:\n    - group: apps\n      kind: Deployment\n      jsonPointers: [/spec/replicas]\n";
-    let flow = healing(rule).await;
+    let flow = Box::pin(healing(rule)).await;
     scale(&flow, 5);
     flow.check().await;
     assert_eq!(replicas(&flow), 5);

@@ -66,7 +66,7 @@ async fn after(flow: &mut Flow, files: &[(String, String)]) -> Vec<String> {
 
 #[tokio::test]
 async fn a_push_renders_what_it_can_reach() {
-    let mut flow = four().await;
+    let mut flow = Box::pin(four()).await;
     let told = flow.messages().len();
     assert_eq!(after(&mut flow, &[config("a", "2")]).await, ["a"]);
     assert_eq!((value(&flow, "a"), flow.messages().len()), (json!("2"), told + 1), "{:?}", flow.messages());
@@ -90,7 +90,7 @@ async fn a_push_renders_what_it_can_reach() {
 /// Each application is at another commit; the check needs the head alone, and finds nothing.
 #[tokio::test]
 async fn an_application_that_nothing_reached_is_not_behind() {
-    let mut flow = four().await;
+    let mut flow = Box::pin(four()).await;
     for files in [config("a", "2"), config("base", "2"), config("b", "2")] {
         after(&mut flow, &[files]).await;
     }
@@ -115,7 +115,7 @@ async fn an_application_that_nothing_reached_is_not_behind() {
 
 #[tokio::test]
 async fn a_lost_push_is_made_up_for_where_it_reaches() {
-    let mut flow = four().await;
+    let mut flow = Box::pin(four()).await;
     push(&flow, &[config("b", "2")]);
     while flow.next_webhook().is_some() {}
     let since = flow.sandbox.cluster.exchanges().len();
@@ -128,7 +128,7 @@ async fn a_lost_push_is_made_up_for_where_it_reaches() {
 
 #[tokio::test]
 async fn a_failed_sync_is_tried_again_although_nothing_changed() {
-    let mut flow = four().await;
+    let mut flow = Box::pin(four()).await;
     let bad =
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a": {"no": "text"}}});
     assert_eq!(after(&mut flow, &[("a/config.yaml".to_owned(), bad.to_string())]).await, ["a"]);
@@ -142,7 +142,7 @@ async fn a_failed_sync_is_tried_again_although_nothing_changed() {
 /// Who depends on an application that is deployed, at whatever commit, does not wait for it.
 #[tokio::test]
 async fn dependencies_that_nothing_reached_are_ready() {
-    let mut flow = four().await;
+    let mut flow = Box::pin(four()).await;
     let on = json!({"slipway.dev/depends-on": "a"});
     assert_eq!(after(&mut flow, &[app("b", &on), config("b", "2")]).await, ["b"]);
     assert_eq!(value(&flow, "b"), "2", "{:?}", flow.messages());
@@ -153,7 +153,7 @@ async fn dependencies_that_nothing_reached_are_ready() {
 /// Who can write a ConfigMap can bring back an earlier annotation: that hides a commit until the next check.
 #[tokio::test]
 async fn a_forged_annotation_hides_nothing_for_long() {
-    let mut flow = four().await;
+    let mut flow = Box::pin(four()).await;
     let list = "/api/v1/namespaces/slipway/configmaps";
     let of_a = |flow: &Flow| {
         let states = flow.sandbox.cluster.get(list).unwrap()["items"].as_array().unwrap().clone();
@@ -177,7 +177,7 @@ async fn a_forged_annotation_hides_nothing_for_long() {
 /// A report that got lost with its worker is made up for by the same message.
 #[tokio::test]
 async fn the_pushed_commit_itself_is_looked_at_again() {
-    let mut flow = four().await;
+    let mut flow = Box::pin(four()).await;
     push(&flow, &[config("a", "2")]);
     let message = flow.message().await;
     for _ in 0..2 {

@@ -120,7 +120,7 @@ fn application(sources: &Value) -> String {
 
 #[tokio::test]
 async fn all_sources_are_deployed_and_recorded_as_argo_cd_records_them() {
-    let web = Web::deployed().await;
+    let web = Box::pin(Web::deployed()).await;
     assert_eq!(web.data("beside").unwrap()["v"], "1");
     let state = web.state().await;
     assert_eq!((state.status.sync.status, &state.status.sync.revisions), (SyncStatus::Synced, &web.heads()));
@@ -151,7 +151,7 @@ async fn all_sources_are_deployed_and_recorded_as_argo_cd_records_them() {
 /// The values alone are pushed: the chart is rendered with them, and told of their commit.
 #[tokio::test]
 async fn a_push_to_the_repository_of_a_ref_is_deployed() {
-    let mut web = Web::deployed().await;
+    let mut web = Box::pin(Web::deployed()).await;
     let told = web.flow.messages().len();
     let commit = web.push_values("Greet", "greeting: welcome\n");
     web.flow.settle().await;
@@ -167,7 +167,7 @@ async fn a_push_to_the_repository_of_a_ref_is_deployed() {
 
 #[tokio::test]
 async fn the_same_commits_again_do_nothing() {
-    let mut web = Web::deployed().await;
+    let mut web = Box::pin(Web::deployed()).await;
     web.push_values("Greet", "greeting: welcome\n");
     let message = web.flow.message().await;
     web.flow.deployer.handle(message.clone(), soon(), "first").await.unwrap();
@@ -188,7 +188,7 @@ async fn the_same_commits_again_do_nothing() {
 /// Two workers, each with the push of another repository: whoever comes second asks the first to go on.
 #[tokio::test]
 async fn pushes_of_two_sources_at_once_end_at_both() {
-    let mut web = Web::deployed().await;
+    let mut web = Box::pin(Web::deployed()).await;
     web.push_values("Greet", "greeting: both\n");
     let first = web.flow.message().await;
     web.flow.push("Both", &[("extra/beside.yaml", &map("beside", "2", &json!({})))]);
@@ -207,7 +207,7 @@ async fn pushes_of_two_sources_at_once_end_at_both() {
 /// What depends on it is deployed after it, whichever source was pushed.
 #[tokio::test]
 async fn what_depends_on_several_sources_comes_after_all_of_them() {
-    let mut web = Web::deployed().await;
+    let mut web = Box::pin(Web::deployed()).await;
     let mut after: Value = serde_json::from_str(&application(&json!([]))).unwrap();
     after["metadata"]["name"] = json!("after");
     after["metadata"]["annotations"] = json!({"slipway.dev/depends-on": "web"});
@@ -230,7 +230,7 @@ async fn what_depends_on_several_sources_comes_after_all_of_them() {
 /// The hooks of a deletion are of the commits that were deployed, and the objects of every source go.
 #[tokio::test]
 async fn a_removed_application_goes_with_all_of_its_sources() {
-    let mut web = Web::deployed().await;
+    let mut web = Box::pin(Web::deployed()).await;
     let mut app: Value = serde_json::from_str(&application(&sources())).unwrap();
     app["metadata"]["finalizers"] = json!(["resources-finalizer.argocd.argoproj.io"]);
     web.flow.push("Cascade", &[(APPLICATION, &app.to_string())]);
@@ -253,7 +253,7 @@ async fn a_removed_application_goes_with_all_of_its_sources() {
 /// Neither a branch that no source tracks, nor a file that none reads, begins a sync.
 #[tokio::test]
 async fn what_concerns_no_source_is_no_deployment() {
-    let mut web = Web::deployed().await;
+    let mut web = Box::pin(Web::deployed()).await;
     let before = web.state().await.status;
     let changes = [Change::write("web/prod.yaml", "greeting: never\n")];
     web.flow.sandbox.forge.push(&web.values, "next", "On another branch", &changes).unwrap();
@@ -269,7 +269,7 @@ async fn what_concerns_no_source_is_no_deployment() {
 
 #[tokio::test]
 async fn a_lost_push_of_any_source_is_made_up_for() {
-    let mut web = Web::deployed().await;
+    let mut web = Box::pin(Web::deployed()).await;
     web.push_values("Lost", "greeting: late\n");
     while web.flow.next_webhook().is_some() {}
     let found = web.flow.check().await;
@@ -282,7 +282,7 @@ async fn a_lost_push_of_any_source_is_made_up_for() {
 /// A hand's change of what any source brought is drift.
 #[tokio::test]
 async fn drift_is_told_of_every_source() {
-    let web = Web::deployed().await;
+    let web = Box::pin(Web::deployed()).await;
     for (name, key) in [("page", "greeting"), ("beside", "v")] {
         let path = format!("/api/v1/namespaces/shop/configmaps/{name}?fieldManager=kubectl-edit");
         let body = json!({"data": {key: "made by hand"}});
@@ -329,7 +329,7 @@ async fn a_ref_that_no_source_has_is_named() {
 /// One source can't be rendered, and the objects of the others wait with it.
 #[tokio::test]
 async fn a_source_that_can_not_be_rendered_holds_all() {
-    let mut web = Web::deployed().await;
+    let mut web = Box::pin(Web::deployed()).await;
     let commit = web.push_values("Break it", "greeting: [\n");
     web.flow.push("Both", &[("extra/beside.yaml", &map("beside", "2", &json!({})))]);
     web.flow.settle().await;
@@ -349,7 +349,7 @@ async fn a_source_that_can_not_be_rendered_holds_all() {
 /// The last of them is deployed, with Argo CD's warning.
 #[tokio::test]
 async fn an_object_of_two_sources_is_taken_from_the_last() {
-    let mut web = Web::deployed().await;
+    let mut web = Box::pin(Web::deployed()).await;
     let again = map("page", "of the last", &json!({}));
     web.flow.push("Again", &[("extra/page.yaml", &again)]);
     web.flow.settle().await;
@@ -381,7 +381,7 @@ async fn an_object_of_two_sources_is_taken_from_the_last() {
 /// A state without a signature names a commit of the second source that nobody merged, as of a pull request.
 #[tokio::test]
 async fn a_commit_from_a_forged_state_is_not_rendered_of_any_source() {
-    let web = Web::deployed().await;
+    let web = Box::pin(Web::deployed()).await;
     let genuine = web.heads();
     let mallory = Signature { name: "Mallory".into(), email: "m@example.com".into(), time: Timestamp::now() };
     let changes = [Change::write("web/prod.yaml", "greeting: trust me\n")];
@@ -425,7 +425,7 @@ async fn a_commit_from_a_forged_state_is_not_rendered_of_any_source() {
 /// From one source to several and back, at whatever commits: what is deployed is another version.
 #[tokio::test]
 async fn an_application_may_get_more_sources_and_lose_them() {
-    let mut web = Web::deployed().await;
+    let mut web = Box::pin(Web::deployed()).await;
     let one = application(&json!([])).replace(r#""sources":[]"#, &format!(r#""source":{}"#, sources()[2]));
     web.flow.push("One source", &[(APPLICATION, &one)]);
     web.flow.settle().await;

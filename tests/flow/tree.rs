@@ -44,7 +44,7 @@ async fn deep() -> Flow {
 
 #[tokio::test]
 async fn applications_of_applications_are_deployed() {
-    let flow = deep().await;
+    let flow = Box::pin(deep()).await;
     assert!(live(&flow, "lowest") && live(&flow, "beside"), "{:?}", flow.messages());
     for name in ["one", "two", "three", "shop"] {
         assert!(flow.state(name).await.is_some(), "{name}");
@@ -108,7 +108,7 @@ async fn a_root_that_declares_itself_is_one_application() {
 /// What stands in a file that can't be read is not removed, and everybody else is deployed.
 #[tokio::test]
 async fn a_broken_file_deletes_nothing_and_holds_nobody_else() {
-    let mut flow = deep().await;
+    let mut flow = Box::pin(deep()).await;
     flow.push(
         "Break one",
         &[
@@ -126,7 +126,7 @@ async fn a_broken_file_deletes_nothing_and_holds_nobody_else() {
 
 #[tokio::test]
 async fn a_removed_child_is_removed() {
-    let mut flow = deep().await;
+    let mut flow = Box::pin(deep()).await;
     flow.sandbox.forge.push(&flow.sandbox.repository, "main", "Drop", &[Change::delete("two/three.yaml")]).unwrap();
     flow.settle().await;
     assert!(flow.state("three").await.is_none(), "{:?}", flow.messages());
@@ -147,7 +147,7 @@ async fn what_may_stand_in_an_unread_part_is_not_removed() {
         ("a chart", vec![("one/two.yaml", chart.as_str())]),
         ("a set", vec![("two/three.yaml", set)]),
     ] {
-        let mut flow = deep().await;
+        let mut flow = Box::pin(deep()).await;
         flow.push("Out of sight", &files);
         flow.settle().await;
         for _ in 0..2 {

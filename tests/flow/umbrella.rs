@@ -70,7 +70,7 @@ fn push(world: &World, files: &[(&'static str, String)]) {
 // The real helm asks the server meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dependencies_that_are_not_vendored_are_fetched_as_helm_fetches_them() {
-    let mut world = World::start().await;
+    let mut world = Box::pin(World::start()).await;
     publish_all(&world.server);
     let files = files(&world.server);
     push(&world, &files);
@@ -138,7 +138,7 @@ fn by_helm<const N: usize>(helm: &Path, files: &[(&str, String)], names: &[&str;
 
 #[tokio::test]
 async fn a_lock_decides_and_one_out_of_sync_is_told() {
-    let mut world = World::start().await;
+    let mut world = Box::pin(World::start()).await;
     publish_all(&world.server);
     let chart = format!(
         "apiVersion: v2\nname: umbrella\nversion: 0.1.0\ndependencies:\n\
@@ -157,7 +157,7 @@ async fn a_lock_decides_and_one_out_of_sync_is_told() {
 
 #[tokio::test]
 async fn helm_charts_of_kustomizations_are_fetched_where_helm_is_enabled() {
-    let mut world = World::start().await;
+    let mut world = Box::pin(World::start()).await;
     publish_all(&world.server);
     let settings = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: argocd-cm, namespace: argocd}\n\
                     data: {kustomize.buildOptions: --enable-helm}\n";
@@ -180,7 +180,7 @@ async fn helm_charts_of_kustomizations_are_fetched_where_helm_is_enabled() {
 
 #[tokio::test]
 async fn a_dependency_that_the_project_does_not_allow_is_not_fetched() {
-    let mut world = World::start().await;
+    let mut world = Box::pin(World::start()).await;
     publish_all(&world.server);
     push(&world, &files(&world.server));
     let project = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",

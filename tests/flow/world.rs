@@ -31,7 +31,7 @@ pub(crate) struct Flow {
 impl Flow {
     /// The sandbox with its shop; the webhook of the first push waits.
     pub(crate) async fn start() -> Self {
-        Self::start_at(slipway_sandbox::system_clock()).await
+        Box::pin(Self::start_at(slipway_sandbox::system_clock())).await
     }
 
     /// With everything but the functions by another clock.

@@ -28,6 +28,9 @@ pub struct Content {
     pub answers: BTreeMap<String, Answer>,
     /// Whether the registry asks for a login.
     pub asks_login: bool,
+    /// The only header `Authorization` that is taken: over HTTP, and where the registry gives its token, or by the
+    /// registry itself where it asks for no other login. Empty where anybody is let in.
+    pub authorization: String,
 }
 
 /// The server; it stops when dropped.
@@ -124,16 +127,23 @@ fn answer(content: &Content, request: &Request) -> Response {
     if let Some(answer) = content.answers.get(&request.path) {
         return answer(request);
     }
+    let is_let_in =
+        content.authorization.is_empty() || request.header("authorization") == Some(&*content.authorization);
     let missing = || Response::new(StatusCode::NOT_FOUND, "");
     let path: Vec<String> = request.segments();
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     match path.as_slice() {
+        ["token"] if !is_let_in => Response::new(StatusCode::UNAUTHORIZED, ""),
         ["token"] => Response::json(StatusCode::OK, &json!({"token": "for-anybody"})),
         ["v2", ..] if content.asks_login && request.header("authorization") != Some("Bearer for-anybody") => {
             let realm = format!("http://{}/token", request.header("host").expect("every request has one"));
             Response::new(StatusCode::UNAUTHORIZED, "")
                 .with("www-authenticate", &format!("Bearer realm=\"{realm}\",service=\"registry\""))
         }
+        ["v2", ..] if !content.asks_login && !is_let_in => {
+            Response::new(StatusCode::UNAUTHORIZED, "").with("www-authenticate", "Basic realm=\"charts\"")
+        }
+        [first, ..] if *first != "v2" && !is_let_in => Response::new(StatusCode::UNAUTHORIZED, ""),
         ["v2", .., chart, "tags", "list"] => tags(content, request, chart),
         ["v2", .., chart, "manifests", tag] => match content.charts.get(&(chart.to_string(), tag.replace('_', "+"))) {
             Some(archive) => {

@@ -30,6 +30,7 @@ pub mod chart_server;
 mod controlplane;
 mod eks;
 pub mod files;
+pub mod git_server;
 mod github;
 pub mod http;
 mod lambda;

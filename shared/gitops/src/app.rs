@@ -10,11 +10,12 @@ mod fields;
 pub mod lookup;
 mod permit;
 pub mod project;
+pub mod repository;
 pub mod settings;
 pub mod skip;
 mod source;
 
-pub use cluster::{AwsAuth, ClusterSecret, IN_CLUSTER_NAME, IN_CLUSTER_SERVER, secret_text};
+pub use cluster::{AwsAuth, ClusterSecret, IN_CLUSTER_NAME, IN_CLUSTER_SERVER, is_cluster, secret_text};
 pub use permit::ProjectPermissions;
 pub use project::{AppProject, ClusterName, Projects, Undeclared};
 pub use source::{Directory, Kustomize, Replica, Source, same_repository};
@@ -30,6 +31,7 @@ use slipway_manifest::names::{Form, NameError};
 use controls::OptionProblem;
 use fields::Fields;
 use lookup::Namespaces;
+use repository::RepositorySecret;
 use settings::Settings;
 
 /// The finalizer by which deleting an Application deletes its objects, and before them their dependents.
@@ -182,6 +184,10 @@ pub struct AppManifests {
     pub applications: Vec<Application>,
     /// Clusters that Secrets declare.
     pub clusters: Vec<ClusterSecret>,
+    /// Credentials of repositories.
+    pub repositories: Vec<RepositorySecret>,
+    /// PEM of the authorities of hosts, by host: the ConfigMap `argocd-tls-certs-cm`.
+    pub certificates: BTreeMap<String, String>,
     /// Projects by name.
     pub projects: BTreeMap<String, AppProject>,
     /// Settings per kind of `argocd-cm`.
@@ -226,7 +232,7 @@ pub fn find(objects: &[Object]) -> AppManifests {
                 let data = object.get("data").and_then(Value::as_object);
                 found.notifications = data.cloned().unwrap_or_default();
             }
-            ("", "Secret") if cluster::is_cluster(object) => match ClusterSecret::from_object(object) {
+            ("", "Secret") if is_cluster(object) => match ClusterSecret::from_object(object) {
                 Ok(cluster) if found.clusters.iter().all(|known| !known.is_same(&cluster)) => {
                     found.warnings.extend(skip::without_effect(object));
                     found.clusters.push(cluster);
@@ -234,6 +240,18 @@ pub fn find(objects: &[Object]) -> AppManifests {
                 Ok(_) => found.errors.push(AppError::Duplicate { object: object.id().to_string() }),
                 Err(error) => found.errors.push(error),
             },
+            ("", "Secret") if repository::is_repository_secret(object) => match RepositorySecret::from_object(object) {
+                Ok(secret) => {
+                    found.warnings.extend(secret.refused.clone());
+                    found.repositories.push(secret);
+                }
+                Err(error) => found.errors.push(error),
+            },
+            ("", "ConfigMap") if object.name() == repository::CERTIFICATES => {
+                let data = object.get("data").and_then(Value::as_object).into_iter().flatten();
+                let text = |(host, pem): (&String, &Value)| Some((host.to_ascii_lowercase(), pem.as_str()?.to_owned()));
+                found.certificates = data.filter_map(text).collect();
+            }
             _ => {}
         }
     }

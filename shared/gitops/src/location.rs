@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A repository on a GitHub host: `owner/name`. Equal whatever the case, as on GitHub.
+/// A repository on a GitHub host: `owner/name`. Equal whatever the case, as on GitHub. On other hosts, and as part of a
+/// [`RepoUrl`] only, the owner may be a path (`group/subgroup`), or empty.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Repo {
@@ -66,6 +67,16 @@ pub fn is_revision(text: &str) -> bool {
         && !text.chars().any(|c| c.is_control() || c.is_whitespace() || "~^:?*[\\\u{7f}".contains(c))
 }
 
+/// `name` without `.git` at its end.
+fn without_git(mut name: &str) -> &str {
+    while let Some((rest, end)) = name.split_at_checked(name.len().saturating_sub(4))
+        && end.eq_ignore_ascii_case(".git")
+    {
+        name = rest;
+    }
+    name
+}
+
 impl Repo {
     /// The part before the slash.
     pub fn owner(&self) -> &str {
@@ -75,6 +86,18 @@ impl Repo {
     /// The part after the slash.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The repository at `path` of `host`: only GitHub is known to have an owner and a name in every path.
+    fn at(host: &str, path: &str) -> Option<Self> {
+        if host == "github.com" || path.matches('/').count() == 1 && !path.contains(['~', '%', '+']) {
+            return path.parse().ok();
+        }
+        let is_part = |part: &str| is_plain_name(&part.replace(['~', '%', '+'], "-"));
+        let (owner, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let name = without_git(name);
+        let is_whole = path.len() <= 500 && is_part(name) && (owner.is_empty() || owner.split('/').all(is_part));
+        is_whole.then(|| Self { owner: owner.to_owned(), name: name.to_owned() })
     }
 
     fn key(&self) -> (String, String) {
@@ -104,7 +127,7 @@ impl Ord for Repo {
 
 impl fmt::Display for Repo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.owner, self.name)
+        if self.owner.is_empty() { f.write_str(&self.name) } else { write!(f, "{}/{}", self.owner, self.name) }
     }
 }
 
@@ -128,12 +151,8 @@ impl FromStr for Repo {
     /// Reads `owner/name`; a trailing `.git` is dropped, since no name ends so on GitHub.
     fn from_str(text: &str) -> Result<Self, LocationError> {
         let bad = || LocationError::Url(text.to_owned());
-        let (owner, mut name) = text.split_once('/').ok_or_else(bad)?;
-        while let Some((rest, end)) = name.split_at_checked(name.len().saturating_sub(4))
-            && end.eq_ignore_ascii_case(".git")
-        {
-            name = rest;
-        }
+        let (owner, name) = text.split_once('/').ok_or_else(bad)?;
+        let name = without_git(name);
         if is_plain_name(owner) && is_plain_name(name) {
             Ok(Self { owner: owner.to_owned(), name: name.to_owned() })
         } else {
@@ -145,20 +164,24 @@ impl FromStr for Repo {
 impl FromStr for RepoUrl {
     type Err = LocationError;
 
-    /// Reads `https://HOST/OWNER/REPO[.git][/]`, `ssh://git@HOST/OWNER/REPO`, `git@HOST:OWNER/REPO` and
-    /// `git@HOST/OWNER/REPO`. Credentials in the URL are refused, and not repeated in the error.
+    /// Reads `https://HOST/OWNER/REPO[.git][/]`, `ssh://USER@HOST[:PORT]/OWNER/REPO`, `USER@HOST:OWNER/REPO` and
+    /// `USER@HOST/OWNER/REPO`. Credentials in the URL are refused, and not repeated in the error.
     fn from_str(text: &str) -> Result<Self, LocationError> {
         let text = text.trim();
         let bad = || LocationError::Url(without_credentials(text));
         let (host, path) = if let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) {
             rest.split_once('/').filter(|(host, _)| !host.contains('@')).ok_or_else(bad)?
-        } else if let Some(rest) = text.strip_prefix("ssh://git@") {
-            rest.split_once('/').ok_or_else(bad)?
+        } else if let Some(rest) = text.strip_prefix("ssh://") {
+            let (user, rest) = rest.split_once('@').ok_or_else(bad)?;
+            let (host, path) = rest.split_once('/').filter(|_| is_plain_name(user)).ok_or_else(bad)?;
+            // The port is that of SSH.
+            (host.split_once(':').map_or(host, |(host, _)| host), path)
         } else {
-            text.strip_prefix("git@").and_then(|rest| rest.split_once([':', '/'])).ok_or_else(bad)?
+            let (_, rest) = text.split_once('@').filter(|(user, _)| is_plain_name(user)).ok_or_else(bad)?;
+            rest.split_once([':', '/']).ok_or_else(bad)?
         };
-        let repo = path.trim_end_matches('/').parse().map_err(|_| bad())?;
         let host = host.to_ascii_lowercase();
+        let repo = Repo::at(&host, path.trim_end_matches('/')).ok_or_else(bad)?;
         if host.is_empty() || !host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b':')) {
             return Err(bad());
         }
@@ -219,10 +242,36 @@ mod tests {
             "git@github.com:acme/GitOps.git",
             "git@github.com/acme/gitops",
             "ssh://git@github.com/acme/gitops",
+            "ssh://git@github.com:22/acme/gitops.git",
+            "org-12345@github.com:acme/gitops",
         ] {
             let url: RepoUrl = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
             assert_eq!(url.to_string().to_lowercase(), "https://github.com/acme/gitops", "{text}");
             assert_eq!(url.repo, "acme/gitops".parse().unwrap(), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_hosts_have_other_paths() {
+        for (text, expected) in [
+            ("https://gitlab.com/group/sub/app.git", "https://gitlab.com/group/sub/app"),
+            ("git@gitlab.com:group/sub/app.git", "https://gitlab.com/group/sub/app"),
+            ("https://dev.azure.com/org/My%20Project/_git/app", "https://dev.azure.com/org/My%20Project/_git/app"),
+            ("https://bitbucket.example.com/scm/~me/app", "https://bitbucket.example.com/scm/~me/app"),
+            ("ssh://git@bitbucket.example.com:7999/team/app.git", "https://bitbucket.example.com/team/app"),
+            ("https://git.example.com/app.git", "https://git.example.com/app"),
+            ("https://git.example.com:8443/a/b/c", "https://git.example.com:8443/a/b/c"),
+        ] {
+            let url: RepoUrl = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!(url.to_string(), expected, "{text}");
+        }
+        for text in [
+            "https://git.example.com/a/../b",
+            "https://git.example.com/a//b/c",
+            "https://git.example.com/",
+            "https://git.example.com/a/b c/d",
+        ] {
+            assert!(text.parse::<RepoUrl>().is_err(), "{text}");
         }
     }
 

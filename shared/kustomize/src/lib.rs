@@ -45,11 +45,12 @@ mod transform;
 pub use context::is_cluster_scoped;
 pub use error::Error;
 pub use load::FILE_NAMES;
-pub use options::{Chart, Helm, LoadRestrictions, Options, Order, Overrides};
+pub use options::{Chart, Helm, LoadRestrictions, Options, Order, Overrides, Place};
 pub use remote::{Remote, RemoteKind};
 
 use std::collections::BTreeSet;
 
+use slipway_budget::Budget;
 use slipway_manifest::{Object, Tree};
 
 /// What a render gives.
@@ -80,4 +81,9 @@ pub fn render(tree: &Tree, path: &str, options: &Options<'_>) -> Result<Rendered
 /// The error is that of a kustomization file that can't be read.
 pub fn needs(tree: &Tree, path: &str, options: &Options<'_>) -> Result<BTreeSet<Remote>, Error> {
     needs::collect(tree, path, options)
+}
+
+/// What the kustomization file with the text `text` names that is remote, but not what its bases do.
+pub fn named_remotes(text: &str, budget: &Budget) -> Result<BTreeSet<Remote>, Error> {
+    needs::named(text, budget)
 }

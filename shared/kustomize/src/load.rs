@@ -10,7 +10,7 @@ use slipway_manifest::{NodeKind, Tree, TreeError, tree, yaml};
 
 use crate::cost;
 use crate::error::Error;
-use crate::options::{LoadRestrictions, Options};
+use crate::options::{LoadRestrictions, Options, Place};
 use crate::remote;
 
 /// Bases within bases.
@@ -95,13 +95,13 @@ impl<'a> Root<'a> {
 
     /// Whether `path` is a folder of the tree, or a remote one that was fetched.
     pub(crate) fn is_folder(&self, path: &str) -> bool {
-        let target = self.fetched(path).map(str::to_owned).or_else(|| self.join(path).ok());
+        let target = self.fetched(path).map(|place| place.path.clone()).or_else(|| self.join(path).ok());
         target.is_some_and(|path| matches!(self.files.tree.kind(&path), Ok(Some(NodeKind::Directory))))
     }
 
     /// Where in the tree the remote thing `path` was put.
-    fn fetched(&self, path: &str) -> Option<&'a str> {
-        self.files.options.remotes.and_then(|remotes| remotes.get(path)).map(String::as_str)
+    fn fetched(&self, path: &str) -> Option<&'a Place> {
+        self.files.options.remotes.and_then(|remotes| remotes.get(path))
     }
 
     /// The base or component `path`.
@@ -111,7 +111,7 @@ impl<'a> Root<'a> {
             return Err(Error::TooDeep { path: path.to_owned(), limit: MAX_DEPTH });
         }
         let (place, fence) = match (self.fetched(path), remote::git(path)) {
-            (Some(place), _) => (self.files.resolve(place)?, Some(place.to_owned())),
+            (Some(place), _) => (self.files.resolve(&place.path)?, Some(self.files.resolve(&place.repository)?)),
             (None, Some(remote)) => return Err(Error::Remote(Box::new(remote))),
             (None, None) => (self.files.resolve(&self.join(path)?)?, self.fence.clone()),
         };
@@ -139,14 +139,8 @@ impl<'a> Root<'a> {
     /// Like [`Self::bytes`], with the file's path in the tree.
     pub(crate) fn file(&self, path: &str) -> Result<(String, &'a [u8]), Error> {
         let place = match (self.fetched(path), remote::file(path)) {
-            (Some(place), _) => self.files.resolve(place)?,
-            (None, Some(remote)) => {
-                // An address that is no file's is a repository's.
-                let is_file =
-                    [".yaml", ".yml", ".json"].iter().any(|end| path.split('?').next().unwrap_or(path).ends_with(end));
-                let remote = if is_file { remote } else { remote::git(path).unwrap_or(remote) };
-                return Err(Error::Remote(Box::new(remote)));
-            }
+            (Some(place), _) => self.files.resolve(&place.path)?,
+            (None, Some(file)) => return Err(Error::Remote(Box::new(remote::file_or_git(file)))),
             (None, None) => {
                 let place = self.files.resolve(&self.join(path)?)?;
                 if self.files.options.load_restrictions == LoadRestrictions::RootOnly && !is_within(&place, &self.path)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use slipway_budget::Budget;
 use slipway_manifest::Tree;
 
 use crate::error::Error;
@@ -20,11 +21,7 @@ pub(crate) fn collect(tree: &Tree, path: &str, options: &Options<'_>) -> Result<
 fn walk(root: &Root<'_>, found: &mut BTreeSet<Remote>) -> Result<(), Error> {
     let (text, file) = root.kustomization()?;
     let kustomization = Kustomization::read(&text, &format!("{}/{file}", root.path), &mut Vec::new(), root.budget())?;
-    let resources = kustomization.resources.iter().flatten();
-    let plugins = [&kustomization.generators, &kustomization.transformers, &kustomization.validators];
-    for path in
-        resources.chain(kustomization.components.iter().flatten()).chain(plugins.into_iter().flatten().flatten())
-    {
+    for path in base_fields(&kustomization) {
         let is_base = root.is_folder(path) || remote::file(path).is_none() && remote::git(path).is_some();
         if !is_base {
             note_file(root, path, found)?;
@@ -55,6 +52,23 @@ fn note_file(root: &Root<'_>, path: &str, found: &mut BTreeSet<Remote>) -> Resul
         }
         other => other.map(drop),
     }
+}
+
+/// What is remote of the names in a kustomization.
+pub(crate) fn named(text: &str, budget: &Budget) -> Result<BTreeSet<Remote>, Error> {
+    let kustomization = Kustomization::read(text, "", &mut Vec::new(), budget)?;
+    let bases = base_fields(&kustomization).filter_map(|path| {
+        let file = remote::file(path).map(remote::file_or_git);
+        file.or_else(|| remote::git(path))
+    });
+    Ok(bases.chain(file_fields(&kustomization).filter_map(remote::file)).collect())
+}
+
+/// Every text that may name a base.
+fn base_fields(kustomization: &Kustomization) -> impl Iterator<Item = &str> {
+    let Kustomization { resources, components, generators, transformers, validators, .. } = kustomization;
+    let lists = [resources, components, generators, transformers, validators];
+    lists.into_iter().flatten().flatten().map(String::as_str)
 }
 
 /// Every text that may name a file.

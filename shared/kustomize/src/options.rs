@@ -59,6 +59,15 @@ pub trait Helm {
     fn template(&self, tree: &Tree, chart: &Chart) -> Result<String, Box<dyn std::error::Error + Send + Sync>>;
 }
 
+/// Where in the tree something remote was put.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Place {
+    /// The folder of the base, or the file.
+    pub path: String,
+    /// The folder of its repository, which the base's own bases must stay in.
+    pub repository: String,
+}
+
 /// `spec.source.kustomize` of an Argo CD Application: what it would edit into the kustomization before the build.
 #[expect(clippy::struct_excessive_bools, reason = "the options of Argo CD")]
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -104,8 +113,8 @@ pub struct Options<'a> {
     pub managed_by_label: bool,
     /// Renders `helmCharts`; without it they are refused, as without `--enable-helm`.
     pub helm: Option<&'a dyn Helm>,
-    /// Remote bases and files already fetched: what the kustomization says → folder or file in the tree.
-    pub remotes: Option<&'a BTreeMap<String, String>>,
+    /// Remote bases and files already fetched, by what the kustomization says.
+    pub remotes: Option<&'a BTreeMap<String, Place>>,
     /// Files of the tree that were decrypted before, of all that generators of KSOPS may name.
     pub decrypted: BTreeSet<String>,
     /// What the render may use; by default a budget of its own.

@@ -57,17 +57,47 @@ pub fn file(text: &str) -> Option<Remote> {
     is_http.then(|| Remote { raw: text.to_owned(), kind: RemoteKind::File { url: text.to_owned() } })
 }
 
+/// The remote thing at the address of `file`: a file, or a repository where the address is no file's.
+pub(crate) fn file_or_git(file: Remote) -> Remote {
+    let path = file.raw.split('?').next().unwrap_or_default();
+    let ends = [".yaml", ".yml", ".json"].iter().any(|end| path.to_ascii_lowercase().ends_with(end));
+    // Hosts and paths of GitHub that serve files alone.
+    let is_raw = ["://raw.githubusercontent.com/", "://gist.githubusercontent.com/", "/releases/download/"]
+        .iter()
+        .any(|part| path.contains(part))
+        || path.contains("/releases/latest/download/");
+    if ends || is_raw { file } else { git(&file.raw).unwrap_or(file) }
+}
+
 fn parse_query(query: &str) -> (String, bool) {
     let (mut reference, mut version, mut submodules) = (String::new(), String::new(), true);
     for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+        // What can't be decoded is as if there was no query.
+        let Some(value) = &unescape(value) else { return (String::new(), true) };
         match key {
             "ref" if reference.is_empty() => value.clone_into(&mut reference),
             "version" if version.is_empty() => value.clone_into(&mut version),
-            "submodules" => submodules = !matches!(value, "0" | "f" | "F" | "false" | "FALSE" | "False"),
+            "submodules" => submodules = !matches!(value.as_str(), "0" | "f" | "F" | "false" | "FALSE" | "False"),
             _ => {}
         }
     }
     (if reference.is_empty() { version } else { reference }, submodules)
+}
+
+/// A value of a query, as Go reads it.
+fn unescape(value: &str) -> Option<String> {
+    let (mut bytes, mut rest) = (Vec::new(), value.bytes());
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                u8::try_from(digit()? * 16 + digit()?).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
 }
 
 fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
@@ -158,6 +188,43 @@ mod tests {
             ("https://dev.azure.com/o/p/_git/r/a?ref=main", "https://dev.azure.com/o/p/_git/r", "a", "main"),
             ("https://gitlab.com/g/s/r.git//deploy?ref=x&timeout=5", "https://gitlab.com/g/s/r.git", "deploy", "x"),
             ("git::https://host/o/r//x", "https://host/o/r", "x", ""),
+            // The table of kustomize `api/internal/git/repospec_test.go`.
+            ("gitHub.com/o/r/foo/k.txt?ref=group/version", "https://github.com/o/r", "foo/k.txt", "group/version"),
+            ("github.com:o/r", "https://github.com/o/r", "", ""),
+            ("http://github.com/o/r.git/a", "https://github.com/o/r.git", "a", ""),
+            ("hTTps://github.com/o/r", "https://github.com/o/r", "", ""),
+            ("git::git@github.com:o/r", "git@github.com:o/r", "", ""),
+            ("git@github.com/o/r/a", "git@github.com:o/r", "a", ""),
+            ("org-12345@github.com:o/r?ref=v0.1.0", "org-12345@github.com:o/r", "", "v0.1.0"),
+            ("ssh://git.example.com:7999/o/r/a", "ssh://git.example.com:7999/o/r", "a", ""),
+            (
+                "https://git-codecommit.us-east-2.amazonaws.com/o/r/a",
+                "https://git-codecommit.us-east-2.amazonaws.com/o/r",
+                "a",
+                "",
+            ),
+            (
+                "git@gitlab2.sqtools.ru:infra/kubernetes/t.git?ref=v0.1.0",
+                "git@gitlab2.sqtools.ru:infra/kubernetes/t.git",
+                "",
+                "v0.1.0",
+            ),
+            ("git@bitbucket.org/c/p.git//path?ref=b", "git@bitbucket.org/c/p.git", "path", "b"),
+            ("ssh://git@bitbucket.org/c/p.git//path", "ssh://git@bitbucket.org/c/p.git", "path", ""),
+            (
+                "https://itfs.c.com/collection/project/_git/s/d?version=v1.0.0",
+                "https://itfs.c.com/collection/project/_git/s",
+                "d",
+                "v1.0.0",
+            ),
+            ("https://github.com/k/k//examples/dev/?ref=v1.0.6", "https://github.com/k/k", "examples/dev", "v1.0.6"),
+            ("https://example.org/path/to/repo//a/b", "https://example.org/path/to/repo", "a/b", ""),
+            ("ssh://alice@example.com/path/to/repo//a", "ssh://alice@example.com/path/to/repo", "a", ""),
+            ("https://authority/o/r/?ref=includes_git/x", "https://authority/o/r", "", "includes_git/x"),
+            ("https://authority/o/r/?ref=includes.git/x", "https://authority/o/r", "", "includes.git/x"),
+            ("file://git@home/path/r.git//path?ref=b", "file://git@home/path/r.git", "path", "b"),
+            ("file:///a/b/c?ref=b", "file:///a/b/c", "", "b"),
+            ("https://github.com/o/r?ref=a%2Fb&version=x", "https://github.com/o/r", "", "a/b"),
         ] {
             let Some(Remote { kind: RemoteKind::Git { repository: r, path: p, reference: f, .. }, .. }) = git(text)
             else {
@@ -177,9 +244,31 @@ mod tests {
             "ext::sh -c x",
             "github.com/o/r/../..",
             "github.com/o/r?ref=--x",
+            "src/github.com/org/repo/path",
+            "htxxxtp://github.com/",
+            "ssh://git.example.com",
+            "git::___",
+            "https://host?ref=group/version/minor_version",
+            "https://github.com/org/repo.git//path/../../exits/repo",
+            "github.com!org/repo.git//path",
+            "gh:org/repo",
+            "https://github.com/thisisa404.yaml",
+            "git@scp://github.com/org/repo.git//path",
+            "git@ssh://github.com/org/repo.git//path",
         ] {
             assert_eq!(git(text), None, "{text}");
         }
         assert!(file("HTTPS://a/b.yaml").is_some() && file("a/b.yaml").is_none());
+        for (text, is_file) in [
+            ("https://raw.githubusercontent.com/o/r/main/install", true),
+            ("https://github.com/o/r/releases/latest/download/components.yaml", true),
+            ("https://github.com/o/r/releases/download/v1/install", true),
+            ("https://example.com/a.YAML?x=y", true),
+            ("https://github.com/o/r//deploy?ref=v1", false),
+            ("https://example.com/a", true),
+        ] {
+            let kind = file_or_git(file(text).unwrap()).kind;
+            assert_eq!(matches!(kind, RemoteKind::File { .. }), is_file, "{text}");
+        }
     }
 }

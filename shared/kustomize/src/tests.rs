@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use slipway_manifest::Tree;
 
-use crate::{Chart, Error, Helm, Options, Overrides, RemoteKind, needs, render};
+use crate::{Chart, Error, Helm, Options, Overrides, Place, RemoteKind, needs, render};
 
 const CONFIG_MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n";
 
@@ -292,21 +292,29 @@ fn remote_things_are_needs_until_they_are_in_the_tree() {
     let error = render(&tree, "root", &Options::default()).unwrap_err();
     assert!(message(&error).contains("was not fetched"), "{}", message(&error));
     for (path, text) in [
-        (".remote/0/deploy/kustomization.yaml", "resources: [c.yaml]\n"),
-        (".remote/0/deploy/c.yaml", CONFIG_MAP),
+        (".remote/0/deploy/kustomization.yaml", "resources: [../common]\n"),
+        (".remote/0/common/kustomization.yaml", "resources: [c.yaml]\n"),
+        (".remote/0/common/c.yaml", CONFIG_MAP),
         (".remote/1.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n"),
         (".remote/2.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: s, labels: {a: b}}\n"),
     ] {
         tree.insert(path, text.as_bytes()).unwrap();
     }
-    let places = [".remote/0/deploy", ".remote/1.yaml", ".remote/2.yaml"].map(str::to_owned);
-    let remotes: BTreeMap<String, String> = raw.iter().map(|raw| (*raw).to_owned()).zip(places).collect();
+    let place = |(path, repository): (&str, &str)| Place { path: path.to_owned(), repository: repository.to_owned() };
+    let places = [(".remote/0/deploy", ".remote/0"), (".remote/1.yaml", ""), (".remote/2.yaml", "")].map(place);
+    let remotes: BTreeMap<String, Place> = raw.iter().map(|raw| (*raw).to_owned()).zip(places).collect();
     let options = Options { remotes: Some(&remotes), ..Options::default() };
     assert!(needs(&tree, "root", &options).unwrap().is_empty());
     let rendered = render(&tree, "root", &options).unwrap();
     assert_eq!(rendered.objects.len(), 2);
     assert_eq!(rendered.objects.last().unwrap().label("a"), Some("b"));
-    assert!(rendered.files.contains(".remote/0/deploy/c.yaml"));
+    assert!(rendered.files.contains(".remote/0/common/c.yaml"));
+    // The bases of a remote base stay in its repository, and are none of those that led to it.
+    for (resource, expected) in [("../../../root", "is not in or below"), ("..", "cycle"), (".", "cycle")] {
+        tree.insert(".remote/0/deploy/kustomization.yaml", format!("resources: [{resource}]\n").into_bytes()).unwrap();
+        let error = message(&render(&tree, "root", &options).unwrap_err());
+        assert!(error.contains(expected), "{resource}: {error}");
+    }
 }
 
 #[test]

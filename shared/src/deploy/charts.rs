@@ -34,6 +34,7 @@ impl AppCharts<'_> {
     /// The charts that the render of `tree` failed for want of; none where it failed otherwise, or was given them.
     pub(super) fn missing(&self, error: &RenderError, tree: &Tree) -> Result<Vec<MissingChart>, RenderError> {
         let missing = render::missing_charts(error, tree).map_err(RenderError::Charts)?;
+        let missing: Vec<_> = missing.into_iter().map(|one| one.of_project(&self.member.app.project)).collect();
         let is_over = self.fetched.len() > MAX_CHARTS || missing.iter().any(|one| self.fetched.contains(one));
         Ok(if is_over { Vec::new() } else { missing })
     }

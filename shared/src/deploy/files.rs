@@ -27,6 +27,9 @@ impl SourceFiles {
     ) -> Result<Self, SourceError> {
         Ok(match &tracked.repository {
             SourceRepository::Git(repo) => Self::Commit(checkouts.get_when_there_is_room(repo, revision).await?),
+            SourceRepository::Other(repository) => {
+                Self::Commit(Box::pin(checkouts.get_other(repository, revision)).await?)
+            }
             SourceRepository::Chart(chart) => {
                 let files = Box::pin(checkouts.charts().get(chart, revision)).await?;
                 Self::Chart { chart: chart.clone(), version: revision.to_owned(), files }

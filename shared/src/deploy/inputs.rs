@@ -12,11 +12,12 @@ use slipway_cluster::state::{self, AppKey, Deployed};
 use slipway_gitops::Revisions;
 
 use crate::error::chain;
-use crate::render::reach::{self, Reaches};
+use crate::render::reach::{self, Reach, Reaches};
 use crate::root::ResolvedApplication;
 use crate::root::tracked::SourceRepository;
 use crate::secret::StateKeys;
 use crate::services::Services;
+use crate::source::remote::{Asking, refused};
 use crate::source::{Checkouts, Location, SourceError};
 
 /// Applications whose inputs are compared at a time.
@@ -39,10 +40,20 @@ pub async fn digests(
                 let (commit, memo) = (checkouts.get(repo, revision).await?, checkouts.memo(repo, revision).await);
                 Some(Reaches::new(commit, memo))
             }
-            SourceRepository::Chart(_) => None,
+            // The commit is all there is to know without a fetch.
+            SourceRepository::Other(_) | SourceRepository::Chart(_) => None,
         });
     }
-    let (owner, reach) = (key_of(root, member), json!([reach::digest(&member.app, &reaches), versions]));
+    let Reach { digest: reach, remotes } = reach::reach(&member.app, &reaches);
+    let asking = Asking { host: &root.url.host, project: &member.app.project };
+    let mut remote_versions = Vec::new();
+    for remote in remotes {
+        // What the project denies is not asked: the render says so.
+        let is_denied = refused(&member.permit, &remote).is_some();
+        let version = if is_denied { String::new() } else { checkouts.remote_version(&remote, asking).await? };
+        remote_versions.push(json!([remote.raw, version]));
+    }
+    let (owner, reach) = (key_of(root, member), json!([reach, versions, remote_versions]));
     let keys = [Some(&keys.current), keys.previous.as_ref()];
     Ok(keys.into_iter().flatten().filter_map(|key| digest(key, &owner, member, &reach)).collect())
 }

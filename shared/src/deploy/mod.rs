@@ -15,9 +15,11 @@ pub mod trust;
 
 mod dependencies;
 mod manual;
+mod remotes;
 pub(crate) mod render_failure;
 mod select;
 mod statuses;
+mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

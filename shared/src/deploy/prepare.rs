@@ -11,7 +11,7 @@ use sha2::Sha256;
 use slipway_budget::Budget;
 use slipway_cluster::Cluster;
 use slipway_cluster::state::{AppKey, State, StateError, StoredState};
-use slipway_gitops::annotations::{self, HookType};
+use slipway_gitops::annotations::HookType;
 use slipway_gitops::normalize::NormalizeError;
 use slipway_gitops::prune_guard::Propagation;
 use slipway_gitops::status::{Initiator, SourceTypes};
@@ -25,12 +25,14 @@ use super::charts::AppCharts;
 use super::files::SourceFiles;
 use super::inputs;
 use super::lookups::{self, LookupError};
+use super::remotes::AppRemotes;
+use super::summary::application_summary;
 use crate::app::project::{DECRYPT, Denied};
-use crate::app::{Application, ProjectPermissions, Source, skip};
+use crate::app::{Application, ProjectPermissions, Source};
 use crate::clusters::{ClusterError, ConnectedCluster};
 use crate::error::chain;
 use crate::notify::subscribe::Subscriptions;
-use crate::reconcile::notes::{ApplicationSummary, ChartDigests, Note as _};
+use crate::reconcile::notes::{ApplicationSummary, ChartDigests, Note as _, RemoteVersions};
 pub use crate::reconcile::sync::SyncRequest;
 use crate::reconcile::sync::retry::Backoff;
 use crate::reconcile::sync::{AppOwner, SyncPolicy};
@@ -44,7 +46,7 @@ use crate::source::{Checkouts, RepoUrl, SourceError};
 
 /// Argo CD's own finalizers for hooks of the deletion (argoproj/argo-cd
 /// `pkg/apis/application/v1alpha1/application_defaults.go`).
-const DELETION_HOOKS: [(HookType, &str); 2] = [
+pub(super) const DELETION_HOOKS: [(HookType, &str); 2] = [
     (HookType::PreDelete, "pre-delete-finalizer.argocd.argoproj.io"),
     (HookType::PostDelete, "post-delete-finalizer.argocd.argoproj.io"),
 ];
@@ -174,6 +176,8 @@ pub struct Render {
     pub has_lookups: bool,
     /// The digests of the charts of Helm repositories.
     pub charts: ChartDigests,
+    /// The versions of remote bases and files.
+    pub remotes: RemoteVersions,
     /// Values that were encrypted in Git, to be hidden in whatever is said of the objects.
     pub decrypted: BTreeSet<String>,
 }
@@ -195,9 +199,11 @@ pub async fn render(
     let (mut files, mut references) = (Vec::new(), BTreeMap::new());
     for (source, (tracked, revision)) in member.app.all_sources().iter().zip(tracked) {
         let found = Box::pin(SourceFiles::fetch(checkouts, tracked, revision)).await?;
-        if let (SourceRepository::Git(repo), SourceFiles::Commit(checkout)) = (&tracked.repository, &found) {
-            let written = RepoUrl { host: engine.root.location.url.host.clone(), repo: repo.clone() };
-            member.permit.refused_name(&written, &checkout.repo).map_or(Ok(()), Err)?;
+        if let SourceFiles::Commit(checkout) = &found {
+            if let SourceRepository::Git(repo) = &tracked.repository {
+                let written = RepoUrl { host: engine.root.location.url.host.clone(), repo: repo.clone() };
+                member.permit.refused_name(&written, &checkout.repo).map_or(Ok(()), Err)?;
+            }
             references.extend(source.reference.clone().map(|reference| (reference, Arc::clone(checkout))));
         }
         files.push((source, found));
@@ -207,6 +213,8 @@ pub async fn render(
     let mut decrypted = BTreeSet::new();
     let mut charts = AppCharts { member, checkouts, revisions, owner: app, cluster, digests, fetched };
     let with_manifests = files.iter().filter(|(source, _)| member.app.has_manifests(source));
+    let host = &engine.root.location.url.host;
+    let mut remotes = AppRemotes::new((member, owner(engine, member)), checkouts, revisions, (cluster, host));
     let sources: Vec<(Application, &SourceFiles)> =
         member.app.per_source().into_iter().zip(with_manifests.map(|(_, files)| files)).collect();
     let mut types = Vec::new();
@@ -231,7 +239,8 @@ pub async fn render(
     let (mut objects, mut warnings) = (Vec::new(), Vec::new());
     for (app, files) in sources {
         context.decrypted = DecryptedFiles::default();
-        let rendered = Box::pin(render_source(&engine.decryption, app, files, &mut charts, &mut context)).await?;
+        let rendered = render_source(&engine.decryption, app, files, (&mut charts, &mut remotes), &mut context);
+        let rendered = Box::pin(rendered).await?;
         decrypted.append(&mut context.decrypted.values);
         objects.extend(rendered.objects);
         warnings.extend(rendered.warnings);
@@ -252,17 +261,17 @@ pub async fn render(
     };
     let first = has_charts.then_some(context.facts.now);
     let has_lookups = !context.facts.lookups.is_empty();
-    let charts = charts.digests;
-    Ok(Render { objects, warnings, has_declarations, source_types, first, has_lookups, charts, decrypted })
+    let (charts, remotes) = (charts.digests, remotes.versions);
+    Ok(Render { objects, warnings, has_declarations, source_types, first, has_lookups, charts, remotes, decrypted })
 }
 
-/// Renders one source: `app` has it as its only one. What charts look up is added to the facts of `context`; charts
-/// that it needs are fetched, and their digests noted.
+/// Renders one source: `app` has it as its only one. What charts look up is added to the facts of `context`; charts and
+/// remote bases that it needs are fetched, and their digests and commits noted.
 async fn render_source(
     decryption: &Decryption,
     app: Application,
     files: &SourceFiles,
-    charts: &mut AppCharts<'_>,
+    (charts, remotes): (&mut AppCharts<'_>, &mut AppRemotes<'_>),
     context: &mut Context,
 ) -> Result<Rendered, PrepareError> {
     let AppCharts { member, cluster, checkouts, .. } = *charts;
@@ -272,17 +281,22 @@ async fn render_source(
     let (mut warnings, mut round, app) = (Vec::new(), 1, Arc::new(app));
     let mut all = Arc::clone(files.tree());
     charts.fetched.clear();
+    context.remotes.clear();
     let mut rendered = loop {
-        let (tree, app, inputs) = (Arc::clone(&all), Arc::clone(&app), context.clone());
-        let work = move |budget: &Budget| render::render(&tree, &app, &Context { budget: budget.clone(), ..inputs });
+        let (tree, one, inputs) = (Arc::clone(&all), Arc::clone(&app), context.clone());
+        let work = move |budget: &Budget| render::render(&tree, &one, &Context { budget: budget.clone(), ..inputs });
         let rendered = match render::in_background(limits, work).await {
             Ok(rendered) => rendered,
             Err(error) => {
                 let missing = charts.missing(&error, &all).map_err(|error| failed(member, files, error))?;
-                if missing.is_empty() {
-                    return Err(failed(member, files, masked(error, &context.decrypted)));
+                if !missing.is_empty() {
+                    all = Arc::new(Box::pin(charts.add(&all, missing)).await?);
+                    continue;
                 }
-                all = Arc::new(Box::pin(charts.add(&all, missing)).await?);
+                let Some((tree, places)) = Box::pin(remotes.add(&error, &all, context, &app)).await? else {
+                    return Err(failed(member, files, masked(error, &context.decrypted)));
+                };
+                (all, context.remotes) = (Arc::new(tree), places);
                 continue;
             }
         };
@@ -313,6 +327,7 @@ async fn render_source(
     };
     rendered.objects.iter().try_for_each(names::check).map_err(nowhere)?;
     files.check_files(&rendered.files)?;
+    remotes.check(&rendered)?;
     rendered.warnings.extend(warnings);
     Ok(rendered)
 }
@@ -384,8 +399,17 @@ pub async fn prepare(
     let app = &member.app;
     let destination = engine.clusters.get(&app.destination.server, &app.destination.name).await?;
     let render = Box::pin(render(engine, member, checkouts, revisions, &destination.name, &destination.cluster));
-    let Render { objects, warnings: rendered, has_declarations, source_types, first, has_lookups, charts, decrypted } =
-        render.await?;
+    let Render {
+        objects,
+        warnings: rendered,
+        has_declarations,
+        source_types,
+        first,
+        has_lookups,
+        charts,
+        remotes,
+        decrypted,
+    } = render.await?;
     let redactor = destination.cluster.redactor().and_texts(&decrypted);
     let destination = ConnectedCluster { cluster: destination.cluster.redacting(redactor), ..destination };
     let mut policy = policy_of(app);
@@ -425,6 +449,7 @@ pub async fn prepare(
         subscriptions,
         first_deployed_at: first,
         charts,
+        remotes,
         application: about,
     })
 }
@@ -462,6 +487,7 @@ pub fn for_deletion(
         source_types: state.status.source_types.clone(),
         first_deployed_at: None,
         charts: ChartDigests::default(),
+        remotes: RemoteVersions::default(),
         permit: member.map_or_else(ProjectPermissions::allow_all, |member| member.permit.clone()),
         subscriptions: Subscriptions::default(),
         application: ApplicationSummary::of(state).map(|about| about.0).unwrap_or_default(),
@@ -525,88 +551,4 @@ pub fn policy_of(app: &Application) -> SyncPolicy {
         confirms_deletion: is("Delete=confirm"),
         ..SyncPolicy::default()
     }
-}
-
-/// Builds what `app get` shows of an Application that is skipped, or was until now: its manifest, and which deletion
-/// hooks the deployment in `state` has.
-pub(super) fn skipped_summary(engine: &Services, member: &ResolvedApplication, state: &State) -> Value {
-    let known = deployed(state);
-    let revisions = if member.tracked.at(&known).is_some() { known } else { member.tracked.unresolved() };
-    let mut about = application_summary(engine, member, &revisions, &[]);
-    let recorded = ApplicationSummary::of(state);
-    let before = recorded.as_ref().and_then(|about| about.0.pointer("/metadata/finalizers")?.as_array());
-    let hooks = before.into_iter().flatten().filter(|name| DELETION_HOOKS.iter().any(|(_, hook)| name == hook));
-    if let Some(finalizers) = about.pointer_mut("/metadata/finalizers").and_then(Value::as_array_mut) {
-        let more: Vec<Value> = hooks.filter(|hook| !finalizers.contains(hook)).cloned().collect();
-        finalizers.extend(more);
-    }
-    about
-}
-
-/// Builds what `app get` shows of the Application, without parameters and values, which may be secret.
-fn application_summary(
-    engine: &Services,
-    member: &ResolvedApplication,
-    revisions: &Revisions,
-    objects: &[Object],
-) -> Value {
-    let Application { name, project, source, destination, sync_policy, .. } = &member.app;
-    let host = &engine.root.location.url.host;
-    let mut shown =
-        member.app.all_sources().iter().zip(member.tracked.iter()).map(|(source, tracked)| match &tracked.repository {
-            SourceRepository::Git(repo) => source_summary(&member.app, source, &format!("https://{host}/{repo}")),
-            SourceRepository::Chart(_) => source_summary(&member.app, source, &source.repo_url),
-        });
-    let (field, shown) = if member.app.sources.is_empty() {
-        ("source", shown.next().unwrap_or_default())
-    } else {
-        ("sources", shown.collect())
-    };
-    let at = member.app.first_with_manifests();
-    let repo = member.tracked.iter().nth(at).and_then(|tracked| tracked.git());
-    let url = repo
-        .zip(revisions.as_slice().get(at))
-        .map(|(repo, commit)| format!("https://{host}/{repo}/tree/{commit}/{}", source.folder().unwrap_or_default()));
-    let automated =
-        sync_policy.is_automated().then(|| policy_of(&member.app).options.prune).map(|prune| json!({ "prune": prune }));
-    let hooks: BTreeSet<HookType> = objects.iter().filter_map(annotations::deletion_hook).collect();
-    let hooks = DELETION_HOOKS.iter().filter(|(hook, _)| hooks.contains(hook)).map(|(_, finalizer)| *finalizer);
-    let finalizers: BTreeSet<&str> = member.app.finalizers.iter().map(String::as_str).chain(hooks).collect();
-    let mut metadata =
-        json!({ "name": name, "namespace": owner(engine, member).key.namespace, "finalizers": finalizers });
-    let asks = member.app.annotation(skip::ANNOTATION).filter(|_| member.app.is_skipped);
-    if let Some(fields) = metadata.as_object_mut() {
-        fields.extend(asks.map(|value| ("annotations".to_owned(), json!({ skip::ANNOTATION: value }))));
-    }
-    json!({
-        "metadata": metadata,
-        "rootRevision": member.root,
-        "spec": {
-            "project": project,
-            field: shown,
-            "destination": { "server": destination.server, "name": destination.name,
-                "namespace": destination.namespace },
-            "syncPolicy": { "automated": automated },
-        },
-        "syncWindows": member.permit.windows(&member.app),
-        "url": url,
-    })
-}
-
-/// One source of `app`, as `app get` shows it.
-fn source_summary(app: &Application, source: &Source, url: &str) -> Value {
-    let mut shown = Map::from_iter([("repoURL".to_owned(), json!(url))]);
-    let prefix = source.kustomize.as_ref().and_then(|kustomize| kustomize.name_prefix.as_ref());
-    let files = source.helm.as_ref().and_then(|helm| helm.get("valueFiles"));
-    let path = Some(&source.path).filter(|_| app.has_manifests(source) && source.chart.is_none());
-    let fields = [
-        ("chart", source.chart.as_ref().map(|chart| json!(chart))),
-        ("path", path.map(|path| json!(path))),
-        ("targetRevision", Some(json!(source.target_revision))),
-        ("ref", source.reference.as_ref().map(|name| json!(name))),
-        ("kustomize", prefix.map(|prefix| json!({ "namePrefix": prefix }))),
-        ("helm", files.map(|files| json!({ "valueFiles": files }))),
-    ];
-    shown.extend(fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
-    Value::Object(shown)
 }

@@ -4,7 +4,7 @@
 use slipway_cluster::lease::LockError;
 use slipway_cluster::state::{self, StateError};
 
-use super::prepare;
+use super::{prepare, summary};
 use crate::app::skip;
 use crate::clusters::ClusterError;
 use crate::error::chain;
@@ -64,6 +64,6 @@ async fn note_skipped(engine: &Services, member: &ResolvedApplication, session: 
     let version = stored.as_ref().map(|stored| stored.version().to_owned());
     let mut state = stored.map(|stored| stored.state).unwrap_or_default();
     delete::cancel_deletion(&mut state);
-    ApplicationSummary(prepare::skipped_summary(engine, member, &state)).keep(&mut state);
+    ApplicationSummary(summary::skipped_summary(engine, member, &state)).keep(&mut state);
     session.write(&mut state, version.as_deref()).await
 }

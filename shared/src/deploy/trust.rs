@@ -6,7 +6,7 @@ use slipway_cluster::state::{AppKey, Attempt, MAX_HISTORY, State};
 use slipway_gitops::Revisions;
 use slipway_gitops::identity::STATE_NAMESPACE;
 
-use super::prepare;
+use super::summary;
 use crate::reconcile::notes::{ApplicationSummary, Note as _};
 use crate::root::ResolvedApplication;
 use crate::root::tracked::{TrackedSource, TrackedSources};
@@ -95,7 +95,7 @@ pub(crate) async fn verify_unsigned(
         state.operation = None;
         state.status.sync.revisions = Revisions::default();
     }
-    ApplicationSummary(prepare::skipped_summary(engine, member, state)).keep(state);
+    ApplicationSummary(summary::skipped_summary(engine, member, state)).keep(state);
     (state.is_unsigned, state.is_put_back) = (false, false);
     foreign.sort();
     foreign.dedup();

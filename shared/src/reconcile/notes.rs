@@ -56,6 +56,22 @@ impl Note for ChartDigests {
     const KEY: &'static str = "charts";
 }
 
+/// What the remote bases and files of kustomizations were when they were deployed: commits, and SHA-256 of files, by
+/// what the kustomizations say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteVersions(pub BTreeMap<String, String>);
+
+impl RemoteVersions {
+    /// Writes the note; none where nothing is remote.
+    pub fn keep_or_forget(&self, state: &mut State) {
+        if self.0.is_empty() { Self::forget(state) } else { self.keep(state) }
+    }
+}
+
+impl Note for RemoteVersions {
+    const KEY: &'static str = "remotes";
+}
+
 /// The digest of what was told of an application that people sync.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportedOutOfSync(pub String);

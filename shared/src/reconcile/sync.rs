@@ -46,7 +46,7 @@ use crate::error::chain;
 use crate::notify::report::AppSyncStatus;
 use crate::notify::reporter::Reporter;
 use crate::notify::subscribe::Subscriptions;
-use crate::reconcile::notes::ChartDigests;
+use crate::reconcile::notes::{ChartDigests, RemoteVersions};
 use crate::reconcile::session::{LEASE_DURATION, Opened, Session};
 use crate::time;
 use dependencies::Dependencies;
@@ -228,6 +228,8 @@ pub struct SyncRequest {
     pub first_deployed_at: Option<Timestamp>,
     /// The digests of the charts of Helm repositories that the objects are rendered from.
     pub charts: ChartDigests,
+    /// What the remote bases and files are that the objects are rendered from.
+    pub remotes: RemoteVersions,
     /// Permissions of the project.
     pub permit: ProjectPermissions,
     /// The notification channels of the Application.

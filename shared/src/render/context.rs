@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use slipway_budget::Budget;
 use slipway_helm::Lookup;
-use slipway_kustomize::LoadRestrictions;
+use slipway_kustomize::{LoadRestrictions, Place};
 use slipway_sops::DecryptedFiles;
 
 use crate::app::Application;
@@ -26,6 +26,8 @@ pub struct Context {
     pub budget: Budget,
     /// The other sources of the Application, by `ref`, for value files.
     pub references: BTreeMap<String, Arc<Checkout>>,
+    /// Where in the tree remote bases and files are, by what the kustomization says.
+    pub remotes: BTreeMap<String, Place>,
     /// Files that SOPS encrypted, as they were before.
     pub decrypted: DecryptedFiles,
 }

@@ -1,11 +1,11 @@
 //! Renders Kustomize sources: writes `source.kustomize` into a copy of the kustomization, as Argo CD does by `kustomize
 //! edit` (argoproj/argo-cd `util/kustomize/kustomize.go`), then renders it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 use slipway_helm::argo::expand;
-use slipway_kustomize::{Helm, Options};
+use slipway_kustomize::{Helm, Options, Remote};
 use slipway_manifest::{NodeKind, Object, Tree, tree, yaml};
 
 use super::context::{Context, environment};
@@ -29,13 +29,7 @@ pub(super) fn render(
         &changed
     };
     let charts = Charts::new(context);
-    let options = Options {
-        load_restrictions: context.build.load_restrictions,
-        helm: context.build.enable_helm.then_some(&charts as &dyn Helm),
-        budget: Some(context.budget.clone()),
-        decrypted: context.decrypted.files.keys().cloned().collect(),
-        ..Options::default()
-    };
+    let options = Options { helm: context.build.enable_helm.then_some(&charts as &dyn Helm), ..options(context) };
     let rendered = slipway_kustomize::render(tree, path, &options);
     let mut found = charts.into_found();
     let mut rendered = match rendered {
@@ -58,6 +52,29 @@ pub(super) fn render(
     found.files.extend(rendered.files);
     found.origins = rendered.objects.iter_mut().map(|object| origin(object, path, reading.tolerant)).collect();
     Ok(Rendered { objects: rendered.objects, warnings: rendered.warnings, ..found })
+}
+
+fn options(context: &Context) -> Options<'_> {
+    Options {
+        load_restrictions: context.build.load_restrictions,
+        remotes: Some(&context.remotes),
+        budget: Some(context.budget.clone()),
+        decrypted: context.decrypted.files.keys().cloned().collect(),
+        ..Options::default()
+    }
+}
+
+/// What the kustomization in `path`, and its bases as far as they are at hand, name that is remote.
+pub(super) fn remotes(
+    tree: &Tree,
+    app: &Application,
+    path: &str,
+    set: &Kustomize,
+    context: &Context,
+) -> Result<BTreeSet<Remote>, RenderError> {
+    let edited = edited(tree, app, path, set, context, false)?;
+    let needs = slipway_kustomize::needs(&edited, path, &options(context));
+    needs.map_err(|source| RenderError::Kustomize { path: shown(path), source: Box::new(source) })
 }
 
 /// The files that a generator of KSOPS needs decrypted.

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 use slipway_helm::HelmError;
+use slipway_kustomize::Remote;
 use slipway_manifest::{Tree, TreeError, tree, yaml};
 
 use super::RenderError;
@@ -32,6 +33,12 @@ enum Place {
 }
 
 impl MissingChart {
+    /// The same for an Application of `project`.
+    #[must_use]
+    pub fn of_project(self, project: &str) -> Self {
+        Self { chart: self.chart.of_project(project), ..self }
+    }
+
     /// Adds `files`, those of `version` of the chart, to `tree`, where the render looks for them.
     pub fn add(&self, tree: &mut Tree, version: &str, files: &ChartFiles) -> Result<(), TreeError> {
         match &self.place {
@@ -68,6 +75,15 @@ pub fn missing_charts(error: &RenderError, tree: &Tree) -> Result<Vec<MissingCha
         },
         RenderError::Kustomize { source, .. } => helm_charts(source),
         _ => Ok(Vec::new()),
+    }
+}
+
+/// The remote base or file for want of which a kustomization failed.
+pub(super) fn remote(error: &slipway_kustomize::Error) -> Option<&Remote> {
+    match error {
+        slipway_kustomize::Error::Remote(remote) => Some(remote),
+        slipway_kustomize::Error::Within { source, .. } => remote(source),
+        _ => None,
     }
 }
 

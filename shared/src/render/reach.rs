@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use slipway_budget::Budget;
 use slipway_gocompat::filepath;
 use slipway_helm::argo;
+use slipway_kustomize::Remote;
 use slipway_manifest::{NodeKind, Tree, TreeError, tree, yaml};
 
 use super::{context, patched, references};
@@ -63,6 +64,8 @@ struct Facts {
     plugin_homes: BTreeSet<String>,
     /// What may be names in other files, each with the folder of its file.
     names: BTreeSet<(String, String)>,
+    /// Remote bases and files that it names, by what is written.
+    remotes: BTreeMap<String, Remote>,
     /// Whether more may be named than can be told.
     is_open: bool,
 }
@@ -76,10 +79,19 @@ impl From<TreeError> for Unbounded {
     }
 }
 
-/// A digest of all that the render of `app` reaches: `commits` are those of its sources, one for each, in their order;
+/// What the render of an Application reaches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// A digest of what is in the commits.
+    pub digest: String,
+    /// The remote bases and files that are named there; not what those name themselves.
+    pub remotes: BTreeSet<Remote>,
+}
+
+/// All that the render of `app` reaches: `commits` are those of its sources, one for each, in their order;
 /// none for a chart of a Helm repository, whose version is all there is to know.
-pub fn digest(app: &Application, commits: &[Option<Reaches>]) -> String {
-    let mut hash = Sha256::new();
+pub fn reach(app: &Application, commits: &[Option<Reaches>]) -> Reach {
+    let (mut hash, mut remotes) = (Sha256::new(), BTreeSet::new());
     if let Some(paths) = app.annotation(GENERATE_PATHS).filter(|paths| !paths.is_empty()) {
         for (source, commit) in app.all_sources().iter().zip(commits) {
             hash.update(commit.as_ref().map(|commit| commit.generate_paths(source, paths)).unwrap_or_default());
@@ -92,12 +104,12 @@ pub fn digest(app: &Application, commits: &[Option<Reaches>]) -> String {
     let with_manifests = sources.filter(|(source, _)| app.has_manifests(source));
     for (app, (_, commit)) in own.iter().zip(with_manifests) {
         let reach = match commit {
-            Some(commit) => commit.source(app, &references),
+            Some(commit) => commit.source(app, &references, &mut remotes),
             None => lent_to_chart(app, &references),
         };
         hash.update(reach.unwrap_or_else(|Unbounded| everything(commit.as_ref(), &references)));
     }
-    hex::encode(hash.finalize())
+    Reach { digest: hex::encode(hash.finalize()), remotes }
 }
 
 /// What is lent by `$REFERENCE/PATH`; none where no source has that name.
@@ -105,7 +117,7 @@ fn lent((reference, path): (&str, &str), references: &BTreeMap<&str, &Reaches>) 
     let Some(lender) = references.get(reference.trim_start_matches('$')) else { return Ok(None) };
     let folder = references::fixed_part(path).map(|folder| tree::join("", folder.trim_start_matches('/')));
     let lent = folder.unwrap_or_else(|| tree::join("", path.trim_start_matches('/')))?;
-    lender.closure([lent].into()).map(Some)
+    lender.closure([lent].into(), &mut BTreeSet::new()).map(Some)
 }
 
 /// What other sources lend to a chart of a Helm repository.
@@ -140,7 +152,12 @@ impl Reaches {
     }
 
     /// The reach of `app`, whose only source lies here.
-    fn source(&self, app: &Application, references: &BTreeMap<&str, &Self>) -> Result<Hash, Unbounded> {
+    fn source(
+        &self,
+        app: &Application,
+        references: &BTreeMap<&str, &Self>,
+        remotes: &mut BTreeSet<Remote>,
+    ) -> Result<Hash, Unbounded> {
         let folder = app.source.folder()?;
         let (source, _) =
             patched(self.tree(), app, &folder, &mut BTreeSet::new(), &Budget::default()).map_err(|_| Unbounded)?;
@@ -157,6 +174,8 @@ impl Reaches {
         }
         let mut paths = BTreeSet::from([folder.clone(), home.clone()]);
         if let Some(kustomize) = &source.kustomize {
+            let own = serde_json::json!({"components": kustomize.components, "patches": kustomize.patches});
+            remotes.extend(remotes_in(&own.to_string()).into_values());
             let named = kustomize.components.iter().map(|one| Value::from(one.as_str()));
             for name in named.chain(kustomize.patches.iter().cloned()) {
                 let leads = names_in(&name, MAX_DEPTH)?.into_iter().filter_map(|name| tree::join(&home, &name).ok());
@@ -188,7 +207,7 @@ impl Reaches {
                 fixed.map_or(path.as_str(), |fixed| fixed.rsplit_once('/').map_or("", |(it, _)| it)).to_owned(),
             );
         }
-        hash.update(self.closure(paths)?);
+        hash.update(self.closure(paths, remotes)?);
         hash.update(format!("{:?}", self.checkout.special));
         let is_patched = source != app.source;
         if app.object.get("spec").is_some_and(names_revision) || is_patched && format!("{source:?}").contains(REVISION)
@@ -199,7 +218,7 @@ impl Reaches {
     }
 
     /// What stands at `paths`, and wherever that leads.
-    fn closure(&self, paths: BTreeSet<String>) -> Result<Hash, Unbounded> {
+    fn closure(&self, paths: BTreeSet<String>, remotes: &mut BTreeSet<Remote>) -> Result<Hash, Unbounded> {
         let (mut hashes, mut found) = (BTreeMap::<String, Hash>::new(), Vec::new());
         let mut next: Vec<String> = paths.into_iter().collect();
         loop {
@@ -236,6 +255,7 @@ impl Reaches {
                 break;
             }
         }
+        remotes.extend(found.iter().flat_map(|facts| facts.remotes.values().cloned()));
         let mut hash = Sha256::new();
         for (path, stands_there) in hashes {
             hash.update(path);
@@ -271,6 +291,7 @@ impl Reaches {
             outside.extend(facts.outside.iter().cloned());
             all.plugin_homes.extend(facts.plugin_homes.iter().cloned());
             all.names.extend(facts.names.iter().cloned());
+            all.remotes.extend(facts.remotes.clone());
             all.is_open |= facts.is_open;
         }
         for (link, target) in self.tree().links_below(folder)? {
@@ -314,7 +335,8 @@ impl Reaches {
             }
             if is_kustomization {
                 let text = yaml::decode(bytes).unwrap_or_default();
-                facts.is_open |= names_remote(&text);
+                facts.remotes = remotes_in(&text);
+                facts.is_open |= names_remote(&text, &facts.remotes);
                 facts.plugin_homes.extend(has_plugins(&text).then(|| home.to_owned()));
             }
         } else if memmem::find(bytes, b"..").is_some() {
@@ -390,12 +412,20 @@ fn has_plugins(text: &str) -> bool {
     ["generators", "transformers", "validators"].iter().any(|field| text.contains(field)) || has_escapes(text)
 }
 
-/// Whether a kustomization may name what lies elsewhere and changes by itself: an address at the start of a value.
-fn names_remote(text: &str) -> bool {
+/// The remote bases and files that a kustomization names where it can be read.
+fn remotes_in(text: &str) -> BTreeMap<String, Remote> {
+    let named = slipway_kustomize::named_remotes(text, &Budget::default()).unwrap_or_default();
+    named.into_iter().map(|remote| (remote.raw.clone(), remote)).collect()
+}
+
+/// Whether a kustomization may name more than the `known` that lies elsewhere and changes by itself: an address at the
+/// start of a value.
+fn names_remote(text: &str, known: &BTreeMap<String, Remote>) -> bool {
     let starts = ["http://", "https://", "ssh://", "git@", "git::", "github.com/", "oci://"];
+    let is_known = |word: &str| known.contains_key(word);
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let mut values = lines.flat_map(|line| line.split(|c: char| c.is_whitespace() || "\"'[]{},".contains(c)));
-    values.any(|word| starts.iter().any(|start| word.starts_with(start)))
+    values.any(|word| starts.iter().any(|start| word.starts_with(start)) && !is_known(word))
 }
 
 /// The texts with a part `..`: whole ones, what stands behind `=`, as in `files: [KEY=PATH]`, and those of documents

@@ -1,6 +1,6 @@
 //! Checks the Applications of a tree without a cluster: what Slipway would refuse, and what it would have to fetch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use slipway_budget::Budget;
@@ -9,7 +9,7 @@ use slipway_helm::argo;
 use slipway_manifest::{NodeKind, Object, names};
 
 use super::declared::DeclaredIn;
-use super::repositories::{Availability, ChartRevision, Repositories, Unavailable, Unrendered};
+use super::repositories::{Availability, Repositories, Unavailable, Unrendered, Wanted};
 use super::tracked::NO_MANIFESTS;
 use super::tree::{ApplicationTree, TreeApplication};
 use crate::app::depends::{self, DependsError};
@@ -47,8 +47,8 @@ pub struct CheckedApplication {
     pub needs: Vec<String>,
     /// What has no effect, or another than it seems.
     pub warnings: Vec<String>,
-    /// The charts among what is not at hand that were not asked for yet.
-    pub charts: BTreeSet<ChartRevision>,
+    /// What of it was not asked for yet.
+    pub wanted: Wanted,
 }
 
 impl CheckedApplication {
@@ -72,7 +72,7 @@ pub fn unexpanded(tree: &ApplicationTree) -> impl Iterator<Item = CheckedApplica
             refused: wrong.into_iter().cloned().collect(),
             needs: missing.into_iter().cloned().collect(),
             warnings: Vec::new(),
-            charts: BTreeSet::new(),
+            wanted: Wanted::default(),
         }
     })
 }
@@ -101,7 +101,7 @@ pub fn check(
         refused: Vec::new(),
         needs: Vec::new(),
         warnings: Vec::new(),
-        charts: BTreeSet::new(),
+        wanted: Wanted::default(),
     };
     let app = match &one.app {
         Ok(app) => app,
@@ -169,17 +169,14 @@ impl CheckedApplication {
         match repositories.get(source) {
             Availability::Here(_) => {}
             Availability::Missing((url, revision)) => self.needs.push(format!("repository {url} at {revision}")),
-            Availability::Unavailable(reason) => self.unavailable(source, reason),
+            Availability::Unavailable(reason) => self.unavailable(reason),
         }
     }
 
     /// A repository that can't be read: on another host it may be there all the same.
-    fn unavailable(&mut self, source: &Source, reason: Unavailable) {
-        let is_url = source.repo_url.contains("://") || source.repo_url.contains('@');
+    fn unavailable(&mut self, reason: Unavailable) {
         match reason {
-            Unavailable::Unsupported(_) if is_url => {
-                self.needs.push(format!("repository {}: only GitHub's can be read yet", source.repo_url));
-            }
+            Unavailable::Elsewhere(reason) => self.needs.push(reason),
             Unavailable::Unsupported(reason) | Unavailable::Failed(reason) => self.refused.push(reason),
         }
     }
@@ -197,6 +194,7 @@ impl CheckedApplication {
         self.value_files(whole, source, repositories);
         if let Some(name) = &source.chart {
             let chart = HelmChart::new(&source.repo_url, name).map_err(Unrendered::Chart);
+            let chart = chart.map(|chart| chart.of_project(&whole.project));
             let found = chart.and_then(|chart| repositories.chart(&chart, &source.target_revision).cloned());
             let (version, files) = match found {
                 Ok(found) => found,
@@ -220,7 +218,7 @@ impl CheckedApplication {
                 self.needs.push(format!("repository {url} at {revision}"));
                 return;
             }
-            Availability::Unavailable(reason) => return self.unavailable(source, reason),
+            Availability::Unavailable(reason) => return self.unavailable(reason),
         };
         // What is missing is told already.
         let Ok(references) = repositories.references(whole) else { return };
@@ -250,11 +248,12 @@ impl CheckedApplication {
     /// Why a source could not be rendered. A repository that can't be reached from here may be reached elsewhere.
     fn unrendered(&mut self, reason: Unrendered) {
         match reason {
-            Unrendered::Missing(charts) => {
-                self.needs.extend(charts.iter().map(|(chart, revision)| format!("chart {chart} {revision}")));
-                self.charts.extend(charts);
+            Unrendered::Missing(wanted) => {
+                self.needs.extend(wanted.names());
+                self.wanted.extend(wanted);
             }
-            Unrendered::Chart(error @ ChartError::Fetch { .. }) => self.needs.push(chain(&error)),
+            Unrendered::Remote(reason) => self.needs.push(reason.reason().to_owned()),
+            Unrendered::Chart(error @ ChartError::Fetch(_)) => self.needs.push(chain(&error)),
             Unrendered::Chart(error) => self.refused.push(chain(&error)),
             Unrendered::Denied(denied) => self.refused.push(denied.to_string()),
             Unrendered::Failed(error) if error.is_missing() => self.needs.push(chain(&error)),

@@ -1,18 +1,18 @@
-//! Reads the tree of Applications from GitHub: fetches the repositories that it needs, round by round.
+//! Reads the tree of Applications from its repositories: fetches the repositories that it needs, round by round.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
 use slipway_budget::Budget;
 
-use super::repositories::{ChartRevision, Repositories, RepositoryRevision, Unavailable};
+use super::repositories::{ChartRevision, NamedRemote, Repositories, RepositoryRevision, Unavailable, Wanted};
 use super::tree::{self, ApplicationTree, TreeOptions};
 use crate::app::Application;
 use crate::error::chain;
 use crate::render::{self, RenderError};
+use crate::source::git::GitRepository;
 use crate::source::github::Checkout;
-use crate::source::helm_repository::Charts;
+use crate::source::remote::Asking;
 use crate::source::{Checkouts, Location};
 
 /// Times that something is missing: each Application may be in another repository than the one that declares it.
@@ -23,7 +23,7 @@ const CONCURRENCY: usize = 8;
 /// Where repositories are fetched from.
 #[derive(Debug, Clone, Copy)]
 pub struct Fetch<'a> {
-    /// The commits of GitHub.
+    /// The commits.
     pub checkouts: &'a Checkouts,
     /// GitHub's host in URLs of repositories.
     pub host: &'a str,
@@ -45,6 +45,9 @@ pub async fn read_tree(
         let (places, given, options) = (places.to_vec(), repositories.clone(), options.clone());
         let work = move |budget: &Budget| Ok(tree::read(&places, &given, &options, budget));
         let tree = render::in_background(limits, work).await?;
+        if let Some(Fetch { checkouts, .. }) = fetch {
+            checkouts.credentials().declare(&tree.manifests);
+        }
         let Some(fetch) = fetch.filter(|_| !tree.missing.is_empty() && round < MAX_ROUNDS) else { return Ok(tree) };
         let mut fetching = stream::iter(tree.missing).map(|wanted| fetch.one(wanted)).buffer_unordered(CONCURRENCY);
         while let Some((wanted, fetched)) = fetching.next().await {
@@ -54,8 +57,10 @@ pub async fn read_tree(
     }
 }
 
-/// Fetches the charts `wanted` into `repositories`, with the reason for those that can't be had.
-pub async fn fetch_charts(wanted: BTreeSet<ChartRevision>, repositories: &mut Repositories, charts: &Charts) {
+/// Fetches what is `wanted` into `repositories`, with the reason for what can't be had. GitHub's API has the
+/// repositories of `host`.
+pub async fn fetch_wanted(wanted: Wanted, repositories: &mut Repositories, checkouts: &Checkouts, host: &str) {
+    let charts = checkouts.charts();
     let fetch = async |(chart, revision): ChartRevision| {
         let fetched = async {
             let version = charts.resolve(&chart, &revision).await?;
@@ -65,9 +70,19 @@ pub async fn fetch_charts(wanted: BTreeSet<ChartRevision>, repositories: &mut Re
         let fetched = Box::pin(fetched).await;
         ((chart, revision), fetched)
     };
-    let mut fetching = stream::iter(wanted).map(fetch).buffer_unordered(CONCURRENCY);
+    let mut fetching = stream::iter(wanted.charts).map(fetch).buffer_unordered(CONCURRENCY);
     while let Some((wanted, fetched)) = fetching.next().await {
         repositories.insert_chart(wanted, fetched);
+    }
+    let fetch = async |(remote, project): NamedRemote| {
+        let asking = Asking { host, project: &project };
+        let fetched = Box::pin(checkouts.remote(&remote, asking, None)).await;
+        let fetched = fetched.map_err(|error| Unavailable::Failed(chain(&error)));
+        ((remote, project), fetched)
+    };
+    let mut fetching = stream::iter(wanted.remotes).map(fetch).buffer_unordered(CONCURRENCY);
+    while let Some((wanted, fetched)) = fetching.next().await {
+        repositories.insert_remote(wanted, fetched);
     }
 }
 
@@ -75,11 +90,14 @@ impl Fetch<'_> {
     async fn one(self, wanted: RepositoryRevision) -> (RepositoryRevision, Result<Arc<Checkout>, Unavailable>) {
         let (url, revision) = &wanted;
         if url.host != self.host {
-            let reason = format!(
-                "`spec.source.repoURL` is on {}, and only repositories on {} are supported yet",
-                url.host, self.host
-            );
-            return (wanted, Err(Unavailable::Unsupported(reason)));
+            // Of all projects: what an Application's project has of its own is asked for where it is deployed.
+            let repository = GitRepository::new(url, "");
+            let fetched = async {
+                let sha = Box::pin(self.checkouts.resolve_other(&repository, revision)).await?;
+                Box::pin(self.checkouts.get_other(&repository, &sha)).await
+            };
+            let fetched = fetched.await.map_err(|error| Unavailable::Elsewhere(chain(&error)));
+            return (wanted, fetched);
         }
         let fetched = async {
             let pinned = self.pinned.filter(|(location, _)| location.url == *url);

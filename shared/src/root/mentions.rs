@@ -17,7 +17,11 @@ use serde_json::Value;
 use slipway_helm::argo;
 use slipway_manifest::{NodeKind, Tree, tree};
 
+use crate::app::repository::CERTIFICATES;
 use crate::app::{Application, Source};
+
+/// What the Secrets and ConfigMaps of Argo CD are known by.
+const SETTINGS: [&str; 4] = ["secret-type", "argocd-cm", "argocd-notifications-cm", CERTIFICATES];
 
 /// The words of one file or of all files of a source, as bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,7 +54,7 @@ impl Words {
         let found = [
             (Self::GROUP, memmem::find_iter(bytes, "argoproj").any(|at| !is_inside_a_word(bytes, at))),
             (Self::KIND, says("Application") || says("AppProject")),
-            (Self::SETTINGS, says("secret-type") || says("argocd-cm") || says("argocd-notifications-cm")),
+            (Self::SETTINGS, SETTINGS.iter().any(|word| says(word))),
             (Self::OPAQUE, hides_words(bytes)),
         ];
         found.into_iter().filter(|(_, is_there)| *is_there).fold(Self::default(), |all, (word, _)| all.or(word))

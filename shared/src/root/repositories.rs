@@ -1,9 +1,12 @@
 //! Holds the repositories at hand while the tree of Applications is read: who asks for another gets to know that it is
 //! missing, and the caller fetches it and reads the tree again.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use slipway_gitops::location::without_credentials;
+use slipway_kustomize::Remote;
 use slipway_manifest::Tree;
 
 use crate::app::project::Denied;
@@ -12,9 +15,41 @@ use crate::render::{self, Context, MissingChart, RenderError, Rendered};
 use crate::source::RepoUrl;
 use crate::source::github::Checkout;
 use crate::source::helm_repository::{ChartError, ChartFiles, HelmChart};
+use crate::source::remote::{RemoteFiles, refused};
 
 /// A repository at a revision, as a source names it.
 pub type RepositoryRevision = (RepoUrl, String);
+
+/// What a kustomization names elsewhere, and the project of the Application.
+pub type NamedRemote = (Remote, String);
+
+/// What renders need that was not asked for yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Charts.
+    pub charts: BTreeSet<ChartRevision>,
+    /// Remote bases and files.
+    pub remotes: BTreeSet<NamedRemote>,
+}
+
+impl Wanted {
+    /// Whether nothing is wanted.
+    pub fn is_empty(&self) -> bool {
+        self.charts.is_empty() && self.remotes.is_empty()
+    }
+
+    /// The names of all that is wanted.
+    pub fn names(&self) -> Vec<String> {
+        let charts = self.charts.iter().map(|(chart, revision)| format!("chart {chart} {revision}"));
+        charts.chain(self.remotes.iter().map(|(remote, _)| without_credentials(&remote.raw))).collect()
+    }
+
+    /// Adds what `other` has.
+    pub fn extend(&mut self, other: Self) {
+        self.charts.extend(other.charts);
+        self.remotes.extend(other.remotes);
+    }
+}
 
 /// A chart and its version, or a range, as a source or a dependency names it.
 pub type ChartRevision = (HelmChart, String);
@@ -32,13 +67,16 @@ pub struct Repositories {
     local: Option<Arc<Checkout>>,
     fetched: BTreeMap<RepositoryRevision, Result<Arc<Checkout>, Unavailable>>,
     charts: BTreeMap<ChartRevision, Result<FetchedChart, ChartError>>,
+    remotes: BTreeMap<NamedRemote, Result<RemoteFiles, Unavailable>>,
 }
 
 /// Why a source could not be rendered from what is at hand.
 #[derive(Debug)]
 pub enum Unrendered {
-    /// These charts were not asked for yet.
-    Missing(BTreeSet<ChartRevision>),
+    /// This was not asked for yet.
+    Missing(Wanted),
+    /// Something remote can't be had.
+    Remote(Unavailable),
     /// A chart can't be had.
     Chart(ChartError),
     /// The project does not permit the repository of a chart.
@@ -54,6 +92,17 @@ pub enum Unavailable {
     Unsupported(String),
     /// The fetch failed.
     Failed(String),
+    /// Another host than the root's did not return it: that is the trouble of what needs it.
+    Elsewhere(String),
+}
+
+impl Unavailable {
+    /// The reason in words.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Unsupported(reason) | Self::Failed(reason) | Self::Elsewhere(reason) => reason,
+        }
+    }
 }
 
 /// Whether a source's files are at hand.
@@ -83,17 +132,52 @@ impl Repositories {
         self.charts.insert(wanted, fetched);
     }
 
+    /// Adds something remote that was fetched, or why it can't be.
+    pub fn insert_remote(&mut self, wanted: NamedRemote, fetched: Result<RemoteFiles, Unavailable>) {
+        self.remotes.insert(wanted, fetched);
+    }
+
     /// The chart that `source` names.
     pub fn chart(&self, chart: &HelmChart, revision: &str) -> Result<&FetchedChart, Unrendered> {
         let wanted = (chart.clone(), revision.to_owned());
-        match self.charts.get(&wanted) {
-            Some(fetched) => fetched.as_ref().map_err(|error| Unrendered::Chart(error.clone())),
-            None => Err(Unrendered::Missing(BTreeSet::from([wanted]))),
-        }
+        let missing = || Wanted { charts: BTreeSet::from([wanted.clone()]), ..Wanted::default() };
+        let fetched = self.charts.get(&wanted).ok_or_else(|| Unrendered::Missing(missing()))?;
+        fetched.as_ref().map_err(|error| Unrendered::Chart(error.clone()))
     }
 
-    /// Renders the source of `app` from `tree` without a cluster; charts that it needs are added to a copy of the tree,
-    /// where its project permits their repositories.
+    /// Adds to `tree` and `context` what the render of `app` failed with `error` for want of; false where it failed
+    /// otherwise.
+    fn add_remotes(
+        &self,
+        error: &RenderError,
+        tree: &mut Cow<'_, Tree>,
+        (app, context): (&Application, &mut Context),
+        permit: &ProjectPermissions,
+    ) -> Result<bool, Unrendered> {
+        let mut named = render::missing_remotes(error, tree, app, context);
+        named.retain(|remote| !context.remotes.contains_key(&remote.raw));
+        if let Some(denied) = named.iter().find_map(|one| refused(permit, one)) {
+            return Err(Unrendered::Denied(denied));
+        }
+        let named: BTreeSet<NamedRemote> = named.into_iter().map(|remote| (remote, app.project.clone())).collect();
+        let remotes: BTreeSet<NamedRemote> =
+            named.iter().filter(|one| !self.remotes.contains_key(*one)).cloned().collect();
+        if !remotes.is_empty() {
+            return Err(Unrendered::Missing(Wanted { remotes, ..Wanted::default() }));
+        }
+        for one in &named {
+            let Some(Ok(files)) = self.remotes.get(one) else {
+                let reason = self.remotes.get(one).and_then(|found| found.as_ref().err().cloned());
+                return Err(Unrendered::Remote(reason.unwrap_or(Unavailable::Failed(one.0.raw.clone()))));
+            };
+            let place = files.add(tree.to_mut(), &one.0).map_err(|error| Unrendered::Failed(error.into()))?;
+            context.remotes.insert(one.0.raw.clone(), place);
+        }
+        Ok(!named.is_empty())
+    }
+
+    /// Renders the source of `app` from `tree` without a cluster; charts and remote bases that it needs are added to a
+    /// copy of the tree, where its project permits their repositories.
     pub fn render_offline(
         &self,
         tree: &Tree,
@@ -101,7 +185,8 @@ impl Repositories {
         context: &Context,
         permit: &ProjectPermissions,
     ) -> Result<Rendered, Unrendered> {
-        let mut tree = std::borrow::Cow::Borrowed(tree);
+        let mut tree = Cow::Borrowed(tree);
+        let mut context = context.clone();
         let mut added: Vec<MissingChart> = Vec::new();
         for _ in 0..MAX_ROUNDS {
             let budget = context.budget.unused();
@@ -111,6 +196,10 @@ impl Repositories {
             };
             let charts = render::missing_charts(&error, &tree);
             let charts = charts.map_err(|problem| Unrendered::Failed(RenderError::Charts(problem)))?;
+            let charts: Vec<_> = charts.into_iter().map(|one| one.of_project(&app.project)).collect();
+            if charts.is_empty() && self.add_remotes(&error, &mut tree, (app, &mut context), permit)? {
+                continue;
+            }
             if charts.is_empty() || charts.iter().any(|one| added.contains(one)) {
                 return Err(Unrendered::Failed(error));
             }
@@ -120,7 +209,7 @@ impl Repositories {
             let wanted = charts.iter().map(|one| (one.chart.clone(), one.revision.clone()));
             let missing: BTreeSet<ChartRevision> = wanted.filter(|one| !self.charts.contains_key(one)).collect();
             if !missing.is_empty() {
-                return Err(Unrendered::Missing(missing));
+                return Err(Unrendered::Missing(Wanted { charts: missing, ..Wanted::default() }));
             }
             for one in charts {
                 let (version, files) = self.chart(&one.chart, &one.revision)?;
@@ -129,7 +218,9 @@ impl Repositories {
                 added.push(one);
             }
         }
-        Err(Unrendered::Failed(RenderError::Charts(format!("more than {MAX_ROUNDS} charts are needed one by one"))))
+        Err(Unrendered::Failed(RenderError::Charts(format!(
+            "more than {MAX_ROUNDS} charts and remote bases are needed one by one"
+        ))))
     }
 
     /// Whether `source` is the local folder.

@@ -71,7 +71,9 @@ pub(super) fn expand(
                 Availability::Missing(wanted) => {
                     missing.insert(wanted);
                 }
-                Availability::Unavailable(Unavailable::Unsupported(reason)) => return Expansion::Unsupported(reason),
+                Availability::Unavailable(Unavailable::Unsupported(reason) | Unavailable::Elsewhere(reason)) => {
+                    return Expansion::Unsupported(reason);
+                }
                 Availability::Unavailable(Unavailable::Failed(reason)) => return Expansion::Failed(reason),
             }
         }

@@ -6,17 +6,20 @@ use std::fmt;
 use slipway_gitops::Revisions;
 
 use crate::app::{Application, Source};
+use crate::source::git::GitRepository;
 use crate::source::helm_repository::{ChartError, HelmChart};
 use crate::source::{Checkouts, Repo, SourceError};
 
 /// What is said of `spec.sources` that only lend their files.
 pub(super) const NO_MANIFESTS: &str = "`spec.sources` has no source with manifests";
 
-/// Where a source is. Prints as `OWNER/REPO`, or as the address of its chart.
+/// Where a source is. Prints as `OWNER/REPO`, `HOST/PATH`, or as the address of its chart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceRepository {
-    /// A git repository, whose revisions are commits.
+    /// A git repository on the root's host, whose revisions are commits.
     Git(Repo),
+    /// One on another host.
+    Other(GitRepository),
     /// A chart of a Helm repository, whose revisions are versions.
     Chart(HelmChart),
 }
@@ -25,6 +28,7 @@ impl fmt::Display for SourceRepository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Git(repo) => repo.fmt(f),
+            Self::Other(repository) => repository.fmt(f),
             Self::Chart(chart) => chart.fmt(f),
         }
     }
@@ -40,11 +44,11 @@ pub struct TrackedSource {
 }
 
 impl TrackedSource {
-    /// The git repository, where it is one.
+    /// The git repository, where it is one on the root's host.
     pub fn git(&self) -> Option<&Repo> {
         match &self.repository {
             SourceRepository::Git(repo) => Some(repo),
-            SourceRepository::Chart(_) => None,
+            SourceRepository::Other(_) | SourceRepository::Chart(_) => None,
         }
     }
 
@@ -52,14 +56,19 @@ impl TrackedSource {
     async fn resolve(&self, checkouts: &Checkouts) -> Result<String, SourceError> {
         Ok(match &self.repository {
             SourceRepository::Git(repo) => checkouts.resolve(repo, &self.revision).await?,
+            SourceRepository::Other(repository) => {
+                Box::pin(checkouts.resolve_other(repository, &self.revision)).await?
+            }
             SourceRepository::Chart(chart) => Box::pin(checkouts.charts().resolve(chart, &self.revision)).await?,
         })
     }
 
-    /// Whether `revision` is on what it follows: a commit of the branch, or a version that is allowed.
+    /// Whether `revision` is on what it follows: a commit of the branch, on another host than the root's its head, or a
+    /// version that is allowed.
     pub async fn has(&self, revision: &str, checkouts: &Checkouts) -> Result<bool, SourceError> {
         Ok(match &self.repository {
             SourceRepository::Git(repo) => checkouts.is_on(repo, &self.revision, revision).await?,
+            SourceRepository::Other(_) => Box::pin(self.resolve(checkouts)).await? == revision,
             SourceRepository::Chart(_) => HelmChart::allows(&self.revision, revision),
         })
     }
@@ -71,13 +80,13 @@ pub struct TrackedSources {
     sources: Vec<TrackedSource>,
     /// Whether they are of `spec.sources`.
     is_list: bool,
-    /// Whether the project refuses a source, so that no Helm repository is asked.
+    /// Whether the project refuses a source, so that no other host is asked.
     is_denied: bool,
 }
 
 impl TrackedSources {
-    /// Reads those of `app`, whose git repositories are on `host`. Where its project refuses it (`is_denied`), no Helm
-    /// repository is asked for versions. An error in words where Slipway can't fetch a source.
+    /// Reads those of `app`; the root's host is `host`. Where its project refuses it (`is_denied`), no other host is asked
+    /// for versions. An error in words where Slipway can't fetch a source.
     pub(crate) fn of(app: &Application, host: &str, is_denied: bool) -> Result<Self, String> {
         let (id, is_list) = (app.object.id(), !app.sources.is_empty());
         if !app.all_sources().iter().any(|source| app.has_manifests(source)) {
@@ -85,7 +94,8 @@ impl TrackedSources {
         }
         let tracked = app.all_sources().iter().enumerate().map(|(at, source)| {
             let field = if is_list { format!("spec.sources[{at}]") } else { "spec.source".to_owned() };
-            let repository = repository(source, host).map_err(|problem| format!("{id}: `{field}.repoURL`{problem}"))?;
+            let repository = repository(source, host, &app.project)
+                .map_err(|problem| format!("{id}: `{field}.repoURL`{problem}"))?;
             Ok::<_, String>(TrackedSource { repository, revision: source.target_revision.clone() })
         });
         Ok(Self { sources: tracked.collect::<Result<_, _>>()?, is_list, is_denied })
@@ -156,14 +166,15 @@ impl TrackedSources {
 }
 
 /// Where `source` is; what is wrong with its `repoURL` otherwise.
-fn repository(source: &Source, host: &str) -> Result<SourceRepository, String> {
+fn repository(source: &Source, host: &str, project: &str) -> Result<SourceRepository, String> {
     if let Some(chart) = &source.chart {
         let chart = HelmChart::new(&source.repo_url, chart);
+        let chart = chart.map(|chart| chart.of_project(project));
         return chart.map(SourceRepository::Chart).map_err(|error: ChartError| format!(": {error}"));
     }
     match source.repository() {
         Ok(url) if url.host == host => Ok(SourceRepository::Git(url.repo)),
-        Ok(url) => Err(format!(" is on {}, and only repositories on {host} are supported yet", url.host)),
+        Ok(url) => Ok(SourceRepository::Other(GitRepository::new(&url, project))),
         Err(error) => Err(format!(": {error}")),
     }
 }

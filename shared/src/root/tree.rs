@@ -288,6 +288,7 @@ impl<'a> Loader<'a> {
                     }
                     self.add(object, declared, None);
                 } else {
+                    self.note_unreadable(&object, &declared);
                     self.tree.others.push((index, object));
                 }
             }
@@ -340,8 +341,9 @@ impl<'a> Loader<'a> {
                 }
                 // Argo CD reads Secrets and ConfigMaps of its own namespace alone.
                 let is_core = object.group().is_empty();
+                let declared = self.declared(&origin, &file);
+                self.note_unreadable(&object, &declared);
                 if is_argo_cd(&object) && !(is_core && object.namespace() != self.control) {
-                    let declared = self.declared(&origin, &file);
                     self.held.push(Held { object, declared, parent: at });
                 }
             }
@@ -505,7 +507,7 @@ impl<'a> Loader<'a> {
     }
 
     fn found_secrets(&self) -> Vec<Object> {
-        self.order.iter().filter(|object| object.kind() == "Secret").cloned().collect()
+        self.order.iter().filter(|object| object.kind() == "Secret" && app::is_cluster(object)).cloned().collect()
     }
 
     fn finish(mut self) -> ApplicationTree {

@@ -11,8 +11,12 @@ use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 
 use super::Repo;
+use super::credentials::{Credentials, Found};
+use super::download::FetchError;
+use super::git::{GitHost, GitRepository};
 use super::github::{Checkout, GitHub, GithubError};
 use super::helm_repository::{self, Charts, HelmRepositories};
+use super::remote::RemoteFile;
 use super::verify::UnfetchedPaths;
 use crate::memory::{Held, Memory};
 use crate::time;
@@ -30,7 +34,7 @@ pub(super) type Cells<K, V> = Mutex<BTreeMap<K, Arc<OnceCell<V>>>>;
 /// event, so that a warm function neither keeps an old branch head nor unused trees.
 #[derive(Debug)]
 pub struct Checkouts {
-    github: GitHub,
+    pub(super) github: GitHub,
     revisions: Cells<(Repo, String), String>,
     commits: Cells<(Repo, String), Arc<Checkout>>,
     ancestors: Cells<(Repo, String, String), bool>,
@@ -38,6 +42,12 @@ pub struct Checkouts {
     memos: Cells<(Repo, String), Memo>,
     local: Option<Arc<Checkout>>,
     charts: Charts,
+    /// Of repositories on other hosts.
+    other_places: Cells<GitRepository, Result<String, FetchError>>,
+    other_revisions: Cells<(GitRepository, String), Result<String, FetchError>>,
+    other_commits: Cells<(GitRepository, String), Result<Arc<Checkout>, FetchError>>,
+    /// Remote files, by URL and the project that asks for them.
+    pub(super) files: Cells<(String, String), Result<Arc<RemoteFile>, FetchError>>,
 }
 
 impl Checkouts {
@@ -53,14 +63,30 @@ impl Checkouts {
             memos: Mutex::default(),
             local: None,
             charts,
+            other_places: Mutex::default(),
+            other_revisions: Mutex::default(),
+            other_commits: Mutex::default(),
+            files: Mutex::default(),
         }
     }
 
     /// The same with charts of these repositories, whose clients remember what they fetched.
     #[must_use]
     pub fn with_charts(self, repositories: HelmRepositories) -> Self {
+        let credentials = Arc::clone(self.charts.credentials());
         let charts = Charts::new(repositories.within(self.github.memory()), self.github.meter().clone());
-        Self { charts, ..self }
+        Self { charts: charts.with_credentials(credentials), ..self }
+    }
+
+    /// The same, with these credentials of repositories.
+    #[must_use]
+    pub fn with_credentials(self, credentials: Arc<Credentials>) -> Self {
+        Self { charts: self.charts.with_credentials(credentials), ..self }
+    }
+
+    /// The credentials of repositories.
+    pub fn credentials(&self) -> &Credentials {
+        self.charts.credentials()
     }
 
     /// The charts.
@@ -108,6 +134,44 @@ impl Checkouts {
         }
         let cell = cell(&self.ancestors, (repo.clone(), sha.to_owned(), head.clone())).await;
         cell.get_or_try_init(|| Box::pin(self.github.is_ancestor(repo, sha, &head))).await.copied()
+    }
+
+    /// The commit of `revision` in a repository on another host; requested once.
+    pub async fn resolve_other(&self, repository: &GitRepository, revision: &str) -> Result<String, FetchError> {
+        let (repository, found) = self.login(repository).await?;
+        let cell = cell(&self.other_revisions, (repository.clone(), revision.to_owned())).await;
+        let place = self::cell(&self.other_places, repository.clone()).await;
+        let host = self.host((&repository, &place), &found);
+        cell.get_or_init(|| host.resolve(revision)).await.clone()
+    }
+
+    /// The files of the commit `sha` of a repository on another host; fetched once, also by concurrent callers.
+    pub async fn get_other(&self, repository: &GitRepository, sha: &str) -> Result<Arc<Checkout>, FetchError> {
+        let (repository, found) = self.login(repository).await?;
+        let cell = cell(&self.other_commits, (repository.clone(), sha.to_owned())).await;
+        let place = self::cell(&self.other_places, repository.clone()).await;
+        let host = self.host((&repository, &place), &found);
+        let fetch = async || {
+            let fetched = Box::pin(host.checkout(sha, self.memory(), self.github.meter())).await;
+            fetched.map(Arc::new)
+        };
+        cell.get_or_init(fetch).await.clone()
+    }
+
+    /// The credential for `repository`, and that as all see it that have the same.
+    async fn login(&self, repository: &GitRepository) -> Result<(GitRepository, Found), FetchError> {
+        let [url, _] = repository.places();
+        let found = self.credentials().find(&url, repository.project()).await?;
+        Ok((repository.with(&found), found))
+    }
+
+    fn host<'a>(
+        &'a self,
+        (repository, place): (&'a GitRepository, &'a OnceCell<Result<String, FetchError>>),
+        found: &'a Found,
+    ) -> GitHost<'a> {
+        let (downloader, packs, timeout) = (self.charts.downloader(), self.charts.packs(), self.charts.timeout());
+        GitHost { packs, place, downloader, repository, credential: found.as_deref(), timeout }
     }
 
     /// The memory of the function.

@@ -1,8 +1,6 @@
 //! Fetches charts from Helm repositories: over HTTP(S) by their `index.yaml` (helm/helm `pkg/repo/v1`), and from OCI
 //! registries. What is fetched is bounded in bytes, requests and time, verified by its digest, and kept by it.
 
-mod archives;
-mod download;
 mod ecr;
 mod error;
 mod index;
@@ -22,11 +20,14 @@ use slipway_manifest::Tree;
 use tokio::sync::Mutex;
 
 use super::checkouts::{Cells, cell};
+use super::credentials::{Credentials, Found};
+use super::download::{Downloader, FetchError};
+use super::git::Packs;
+use super::kept::Kept;
+use crate::app::repository::RepositorySecret;
 use crate::aws::Aws;
 use crate::error::chain;
 use crate::memory::{Held, Memory, Meter};
-use archives::Archives;
-use download::Downloader;
 pub use error::ChartError;
 use index::Index;
 
@@ -37,6 +38,8 @@ pub const TIMEOUT: Duration = Duration::from_mins(1);
 const MAX_ARCHIVE: usize = 64 << 20;
 /// Bytes of an index, compressed, within the same.
 const MAX_COMPRESSED: usize = 48 << 20;
+/// What is said of what is not there.
+const MISSING: &str = ": see `repoURL`, `chart` and `targetRevision`";
 
 /// A chart of a Helm repository. Prints as `HOST/PATH/CHART`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +48,8 @@ pub struct HelmChart {
     repository: String,
     name: String,
     is_oci: bool,
+    /// The project whose own credential it is fetched by; empty where it is nobody's own.
+    project: String,
 }
 
 impl HelmChart {
@@ -74,7 +79,13 @@ impl HelmChart {
             return Err(wrong(&format!("`{name}` is no name of a chart")));
         }
         let repository = if is_oci { whole.trim_start_matches("https://").to_owned() } else { whole };
-        Ok(Self { repository, name: name.to_owned(), is_oci })
+        Ok(Self { repository, name: name.to_owned(), is_oci, project: String::new() })
+    }
+
+    /// The same chart for an Application of `project`, which may have a credential of its own.
+    #[must_use]
+    pub fn of_project(&self, project: &str) -> Self {
+        Self { project: project.to_owned(), ..self.clone() }
     }
 
     /// Its name, without what is before it in a registry.
@@ -122,12 +133,17 @@ pub struct ChartFiles {
     _held: Held,
 }
 
+/// The URL of a repository, and the project whose own credential it is asked with, if it is one's own.
+type Place = (String, String);
+
 /// The Helm repositories of the world: what is kept of them while the function is warm.
 #[derive(Debug, Clone)]
 pub struct HelmRepositories {
     downloader: Downloader,
-    indexes: Arc<Mutex<BTreeMap<String, Arc<Index>>>>,
-    archives: Arc<Mutex<Archives>>,
+    indexes: Arc<Mutex<BTreeMap<Place, Arc<Index>>>>,
+    archives: Arc<Mutex<Kept<(HelmChart, String)>>>,
+    /// What was fetched from git hosts.
+    packs: Packs,
     timeout: Duration,
     memory: Memory,
     aws: Option<Aws>,
@@ -138,14 +154,19 @@ impl HelmRepositories {
     /// they are at a [local address](crate::http::is_local); a repository has `timeout` for each thing that it is
     /// asked.
     pub fn new(local_hosts: Vec<String>, timeout: Duration) -> Self {
-        let (indexes, archives, memory) = (Arc::default(), Arc::default(), Memory::default());
-        Self { downloader: Downloader::new(local_hosts), indexes, archives, timeout, memory, aws: None }
+        let (indexes, archives, packs) = (Arc::default(), Arc::default(), Packs::default());
+        let (downloader, memory) = (Downloader::new(local_hosts), Memory::default());
+        Self { downloader, indexes, archives, packs, timeout, memory, aws: None }
     }
 
     /// The same, within the `memory` of the function.
     #[must_use]
     pub fn within(self, memory: Memory) -> Self {
         Self { memory, ..self }
+    }
+
+    fn login<'a>(&'a self, credential: Option<&'a RepositorySecret>) -> oci::Login<'a> {
+        oci::Login { credential, aws: self.aws.as_ref() }
     }
 
     fn max_archive(&self) -> usize {
@@ -158,19 +179,24 @@ impl HelmRepositories {
         Self { aws: Some(aws), ..self }
     }
 
-    /// The index at `url`; asks whether the one that is kept has changed.
-    async fn index(&self, url: &str) -> Result<Arc<Index>, ChartError> {
-        let known = self.indexes.lock().await.get(url).cloned();
+    /// The index at `place`; asks whether the one that is kept has changed.
+    async fn index(
+        &self,
+        downloader: &Downloader,
+        place: Place,
+        credential: Option<&RepositorySecret>,
+    ) -> Result<Arc<Index>, ChartError> {
+        let known = self.indexes.lock().await.get(&place).cloned();
         let limit = MAX_COMPRESSED.min(self.memory.fetched() / 10);
-        let fetched = Box::pin(index::fetch(&self.downloader, url, known.as_deref(), limit)).await?;
+        let fetched = Box::pin(index::fetch(downloader, (&place.0, credential), known.as_deref(), limit)).await?;
         let Some(index) = fetched.map(Arc::new).or(known) else {
             let problem = "the server says that it has not changed, and none was there".to_owned();
-            return Err(ChartError::Fetch { what: url.to_owned(), problem, is_retryable: true });
+            return Err(FetchError::later(&place.0, problem).into());
         };
         let mut indexes = self.indexes.lock().await;
-        indexes.insert(url.to_owned(), Arc::clone(&index));
+        indexes.insert(place.clone(), Arc::clone(&index));
         while indexes.values().map(|one| one.size()).sum::<usize>() > self.memory.kept() && indexes.len() > 1 {
-            let other = indexes.keys().find(|other| *other != url).cloned().unwrap_or_default();
+            let other = indexes.keys().find(|other| **other != place).cloned().unwrap_or_default();
             indexes.remove(&other);
         }
         Ok(index)
@@ -183,9 +209,10 @@ type Results<K, V> = Cells<K, Result<V, ChartError>>;
 #[derive(Debug)]
 pub struct Charts {
     repositories: HelmRepositories,
+    downloader: Downloader,
     /// What counts the files with the others that the event fetches.
     meter: Meter,
-    indexes: Results<String, Arc<Index>>,
+    indexes: Results<Place, Arc<Index>>,
     tags: Results<HelmChart, Vec<String>>,
     files: Results<(HelmChart, String), Arc<ChartFiles>>,
 }
@@ -193,7 +220,42 @@ pub struct Charts {
 impl Charts {
     /// Creates an empty cache, whose files count with all others by `meter`.
     pub fn new(repositories: HelmRepositories, meter: Meter) -> Self {
-        Self { repositories, meter, indexes: Mutex::default(), tags: Mutex::default(), files: Mutex::default() }
+        let downloader = repositories.downloader.clone();
+        let (indexes, tags, files) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { repositories, downloader, meter, indexes, tags, files }
+    }
+
+    /// The same, that logs in by `credentials`.
+    #[must_use]
+    pub fn with_credentials(self, credentials: Arc<Credentials>) -> Self {
+        Self { downloader: self.downloader.with_credentials(credentials), ..self }
+    }
+
+    /// The credentials of repositories.
+    pub fn credentials(&self) -> &Arc<Credentials> {
+        self.downloader.credentials()
+    }
+
+    pub(super) fn downloader(&self) -> &Downloader {
+        &self.downloader
+    }
+
+    /// What is kept of git hosts.
+    pub(super) fn packs(&self) -> &Packs {
+        &self.repositories.packs
+    }
+
+    /// The time that a host has for each thing that it is asked.
+    pub(super) fn timeout(&self) -> Duration {
+        self.repositories.timeout
+    }
+
+    /// The credential for `chart`, and the chart as all see it that have the same.
+    async fn login(&self, chart: &HelmChart) -> Result<(HelmChart, Found), ChartError> {
+        let url = if chart.is_oci { format!("oci://{}", chart.repository) } else { chart.repository.clone() };
+        let found = self.credentials().find(&url, &chart.project).await?;
+        let owner = found.as_ref().map_or("", |found| found.project.as_str());
+        Ok((chart.of_project(owner), found))
     }
 
     /// The version of `chart` that `revision` stands for: itself where it is one in full, else the highest that it
@@ -203,7 +265,7 @@ impl Charts {
             return Ok(revision.to_owned());
         }
         let wrong =
-            |problem: String| ChartError::Range { revision: revision.to_owned(), chart: chart.clone(), problem };
+            |problem: String| ChartError::Range { revision: revision.to_owned(), chart: chart.to_string(), problem };
         let constraint = Constraint::parse(revision).map_err(|error| wrong(error.to_string()))?;
         let versions = self.versions(chart).await?;
         let versions = versions.iter().filter_map(|version| Version::parse(version).ok());
@@ -215,57 +277,68 @@ impl Charts {
 
     /// The versions of `chart`, as they are written.
     async fn versions(&self, chart: &HelmChart) -> Result<Vec<String>, ChartError> {
+        let (chart, found) = self.login(chart).await?;
         if chart.is_oci {
-            let HelmRepositories { downloader, aws, .. } = &self.repositories;
-            let list = self.limited(chart, Box::pin(oci::tags(downloader, aws.as_ref(), chart)));
+            let login = self.repositories.login(found.as_deref());
+            let list = self.limited(&chart, Box::pin(oci::tags(&self.downloader, login, &chart)));
             return once(&self.tags, chart.clone(), list).await;
         }
-        self.in_index(chart, |index, chart| Ok(index.chart(chart)?.iter().map(|entry| entry.version.clone()).collect()))
-            .await
+        let versions = |index: &Index, chart: &HelmChart| {
+            Ok(index.chart(chart)?.iter().map(|entry| entry.version.clone()).collect())
+        };
+        self.in_index(&chart, found.as_deref(), versions).await
     }
 
     /// What `look` finds in the index of the repository, on a thread of its own: it may be large.
     async fn in_index<T: Send + 'static>(
         &self,
         chart: &HelmChart,
+        credential: Option<&RepositorySecret>,
         look: impl FnOnce(&Index, &HelmChart) -> Result<T, ChartError> + Send + 'static,
     ) -> Result<T, ChartError> {
-        let (index, of) = (self.index(chart).await?, chart.clone());
+        let place = (chart.repository.clone(), chart.project.clone());
+        let fetch = self.repositories.index(&self.downloader, place.clone(), credential);
+        let (index, of) = (once(&self.indexes, place, self.limited(chart, fetch)).await?, chart.clone());
         let found = tokio::task::spawn_blocking(move || look(&index, &of)).await;
         found.unwrap_or_else(|error| Err(ChartError::fetch(&chart.to_string(), error)))
-    }
-
-    async fn index(&self, chart: &HelmChart) -> Result<Arc<Index>, ChartError> {
-        let url = &chart.repository;
-        once(&self.indexes, url.clone(), self.limited(chart, self.repositories.index(url))).await
     }
 
     /// The files of `version` of `chart`; fetched once, also by concurrent callers, and not at all where they are kept.
     pub async fn get(&self, chart: &HelmChart, version: &str) -> Result<Arc<ChartFiles>, ChartError> {
         if Version::parse(version).is_err() {
             let problem = "it is no version".to_owned();
-            return Err(ChartError::Range { revision: version.to_owned(), chart: chart.clone(), problem });
+            return Err(ChartError::Range { revision: version.to_owned(), chart: chart.to_string(), problem });
         }
+        let (chart, found) = self.login(chart).await?;
         let key = (chart.clone(), version.to_owned());
-        once(&self.files, key, async { Box::pin(self.fetch(chart, version)).await.map(Arc::new) }).await
+        let fetch = async { Box::pin(self.fetch(&chart, found.as_deref(), version)).await.map(Arc::new) };
+        once(&self.files, key, fetch).await
     }
 
-    async fn fetch(&self, chart: &HelmChart, version: &str) -> Result<ChartFiles, ChartError> {
-        let HelmRepositories { downloader, archives, aws, memory, .. } = &self.repositories;
+    async fn fetch(
+        &self,
+        chart: &HelmChart,
+        credential: Option<&RepositorySecret>,
+        version: &str,
+    ) -> Result<ChartFiles, ChartError> {
+        let HelmRepositories { archives, memory, .. } = &self.repositories;
         let (of, limit) = (format!("{chart} {version}"), self.repositories.max_archive());
-        let kept = archives.lock().await.get(chart, version);
+        let kept = archives.lock().await.get(&(chart.clone(), version.to_owned()));
         let archive = if let Some(archive) = kept {
             archive
         } else {
             let fetched = if chart.is_oci {
-                self.limited(chart, Box::pin(oci::archive(downloader, aws.as_ref(), (chart, version), limit))).await?
+                let login = self.repositories.login(credential);
+                let archive = Box::pin(oci::archive(&self.downloader, login, (chart, version), limit));
+                self.limited(chart, archive).await?
             } else {
                 let wanted = version.to_owned();
-                let entry = self.in_index(chart, move |index, chart| index.entry(chart, &wanted)).await?;
-                self.limited(chart, Box::pin(index::archive(downloader, chart, &entry, limit))).await?
+                let entry = self.in_index(chart, credential, move |index, chart| index.entry(chart, &wanted)).await?;
+                let archive = Box::pin(index::archive(&self.downloader, (chart, credential), &entry, limit));
+                self.limited(chart, archive).await?
             };
             let archive: Arc<[u8]> = fetched.into();
-            archives.lock().await.keep((chart, version), &archive, memory.kept());
+            archives.lock().await.keep((chart.clone(), version.to_owned()), &archive, memory.kept());
             archive
         };
         let mut held = self.meter.hold();
@@ -289,7 +362,7 @@ impl Charts {
         let limit = self.repositories.timeout;
         tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
             let problem = format!("no whole answer within {} s", limit.as_secs());
-            Err(ChartError::Fetch { what: chart.to_string(), problem, is_retryable: true })
+            Err(FetchError::later(&chart.to_string(), problem).into())
         })
     }
 }

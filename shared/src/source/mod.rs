@@ -1,19 +1,25 @@
 //! Fetches a commit of a repository as a verified [`Tree`](slipway_manifest::Tree), and commits to a branch; fetches
-//! charts of Helm repositories; decrypts what SOPS encrypted.
+//! charts of Helm repositories, and what kustomizations name elsewhere; decrypts what SOPS encrypted.
 
 mod app_token;
 pub mod archive;
 pub mod checkouts;
 pub mod commit;
+pub mod credentials;
 pub mod decrypt;
+mod download;
 pub mod files;
+pub mod git;
 pub mod github;
 pub mod helm_repository;
 pub mod history;
+mod kept;
 pub mod local;
+pub mod remote;
 pub mod verify;
 
 pub use checkouts::Checkouts;
+pub use download::FetchError;
 use github::GithubError;
 use helm_repository::ChartError;
 pub use slipway_gitops::location::{Location, LocationError, Repo, RepoUrl, is_revision};
@@ -28,6 +34,9 @@ pub enum SourceError {
     /// The Helm repository did not return the chart.
     #[error(transparent)]
     Chart(#[from] ChartError),
+    /// A host did not return what a kustomization names.
+    #[error(transparent)]
+    Remote(#[from] FetchError),
 }
 
 impl SourceError {
@@ -36,6 +45,7 @@ impl SourceError {
         match self {
             Self::Github(error) => error.is_retryable(),
             Self::Chart(error) => error.is_retryable(),
+            Self::Remote(error) => error.is_retryable,
         }
     }
 }

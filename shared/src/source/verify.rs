@@ -4,6 +4,7 @@
 //! fetch out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use sha1::{Digest, Sha1};
@@ -149,20 +150,18 @@ pub fn verify(listing: GitTree, mut archive: BTreeMap<String, Entry>, limits: Li
     if listing.truncated {
         return Err(VerifyError::Truncated);
     }
-    let mut verified = Verified { tree: Tree::new(limits), missing: Vec::new(), special: UnfetchedPaths::default() };
+    let mut verified = Verified::new(limits);
     for entry in listing.tree {
         match entry.mode.as_str() {
             "040000" => continue,
             "160000" => {
-                verified.special.submodules.insert(entry.path);
+                verified.put(&entry.path, Known::Submodule)?;
                 continue;
             }
             _ => {}
         }
-        // Nothing is read of most files: a large one is no mistake before something reads it.
         if usize::try_from(entry.size).map_or(true, |size| size > limits.file_bytes) {
-            verified.insert(&entry.path, Entry::File(Vec::new()))?;
-            verified.special.large.insert(entry.path, entry.size);
+            verified.put(&entry.path, Known::Large(entry.size))?;
             continue;
         }
         let link = entry.mode == "120000";
@@ -181,7 +180,47 @@ pub fn verify(listing: GitTree, mut archive: BTreeMap<String, Entry>, limits: Li
     }
 }
 
+/// What stands at a path of a commit whose objects are known by their ids.
+pub enum Known {
+    /// A file.
+    File(Arc<[u8]>),
+    /// A symlink.
+    Link(String),
+    /// A submodule.
+    Submodule,
+    /// A file beyond the limit, with its size.
+    Large(u64),
+}
+
 impl Verified {
+    /// Without files.
+    pub fn new(limits: Limits) -> Self {
+        Self { tree: Tree::new(limits), missing: Vec::new(), special: UnfetchedPaths::default() }
+    }
+
+    /// Adds what stands at `path`.
+    pub fn put(&mut self, path: &str, known: Known) -> Result<(), VerifyError> {
+        match known {
+            Known::Submodule => {
+                self.special.submodules.insert(path.to_owned());
+                return Ok(());
+            }
+            // Nothing is read of most files: a large one is no mistake before something reads it.
+            Known::Large(size) => {
+                self.special.large.insert(path.to_owned(), size);
+                self.tree.insert(path, Vec::new())
+            }
+            Known::Link(target) => self.tree.insert_link(path, &target),
+            Known::File(bytes) => {
+                if bytes.starts_with(LFS) {
+                    self.special.lfs.insert(path.to_owned());
+                }
+                self.tree.insert(path, bytes)
+            }
+        }
+        .map_err(VerifyError::Tree)
+    }
+
     /// Adds a fetched blob.
     pub fn add(&mut self, missing: &MissingEntry, bytes: Vec<u8>) -> Result<(), VerifyError> {
         let wrong = || VerifyError::Blob { path: missing.path.clone(), sha: missing.sha.clone() };
@@ -199,16 +238,13 @@ impl Verified {
     }
 
     fn insert(&mut self, path: &str, content: Entry) -> Result<(), VerifyError> {
-        match content {
-            Entry::Link(target) => self.tree.insert_link(path, &target),
-            Entry::File(bytes) => {
-                if bytes.starts_with(LFS) {
-                    self.special.lfs.insert(path.to_owned());
-                }
-                self.tree.insert(path, bytes)
-            }
-        }
-        .map_err(VerifyError::Tree)
+        self.put(
+            path,
+            match content {
+                Entry::Link(target) => Known::Link(target),
+                Entry::File(bytes) => Known::File(bytes.into()),
+            },
+        )
     }
 }
 

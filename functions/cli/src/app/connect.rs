@@ -165,6 +165,7 @@ impl CliContext {
             state_secret: variable(config::STATE_SECRET.name),
             sync_timeout: sync::SYNC_TIMEOUT,
             local_hosts: config::local_hosts(config::environment),
+            repository_secret: variable(config::REPOSITORY_SECRET.name),
             sops: config::sops(config::environment),
             slack: None,
             root,
@@ -174,7 +175,7 @@ impl CliContext {
             Some(folder) => {
                 let tree = local::read(folder, None, Limits::default()).map_err(|error| anyhow!(chain(&error)))?;
                 let repo = engine.root.location.url.repo.clone();
-                Checkouts::of_folder(engine.github.clone(), repo, tree)?.with_charts(engine.helm_repositories.clone())
+                engine.equip(Checkouts::of_folder(engine.github.clone(), repo, tree)?)
             }
             None => engine.checkouts(),
         };

@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let Arguments { no_exit_code, commit } = arguments;
-    match found(commit).await {
+    match Box::pin(found(commit)).await {
         Ok(found) => {
             if !found.text.is_empty() {
                 crate::println(found.text.trim_end_matches('\n'));

@@ -1,6 +1,5 @@
 //! Implements `slipway render --app`: what an Application asks for, from every source, without a cluster.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,10 +9,10 @@ use slipway::config;
 use slipway::error::chain;
 use slipway::memory::Memory;
 use slipway::render::{self, BuildOptions, Context};
-use slipway::root::fetch;
-use slipway::root::repositories::{Availability, ChartRevision, Repositories, Unavailable, Unrendered};
+use slipway::root::fetch::{self, Fetch};
+use slipway::root::repositories::{Availability, Repositories, Unrendered, Wanted};
 use slipway::root::tree::{TreeApplication, TreeOptions};
-use slipway::source::helm_repository::{Charts, HelmChart};
+use slipway::source::helm_repository::HelmChart;
 use slipway_manifest::{Object, tree};
 
 use super::{Arguments, canonical, print, repository};
@@ -37,8 +36,11 @@ pub(super) async fn run(wanted: &str, Arguments { root, local, offline, .. }: &A
     let options = TreeOptions { assumes_clusters: true, ..config::tree_options(config::environment)? };
     let arguments = check::Arguments::reading(root.clone(), local, *offline);
     let (mut folder, mut found, mut others) = (None, Vec::new(), Vec::new());
+    let (checkouts, mut host) = (check::checkouts(), String::new());
     for environment in check::environments(&arguments, &mut folder).await? {
         let (tree, repositories) = check::read(&arguments, &environment, folder.as_ref(), &options).await?;
+        checkouts.credentials().declare(&tree.manifests);
+        environment.host().clone_into(&mut host);
         let repositories = Arc::new(repositories);
         for one in &tree.applications {
             let is_known = |(known, ..): &(TreeApplication, _, _)| {
@@ -62,11 +64,11 @@ pub(super) async fn run(wanted: &str, Arguments { root, local, offline, .. }: &A
         _ => {}
     }
     let mut objects = Vec::new();
-    let fetch = (!offline).then(check::charts);
+    let fetch = (!offline).then_some(Fetch { checkouts: &checkouts, host: &host, pinned: None });
     for (one, build, repositories) in found {
         let app = one.app.map_err(|error| anyhow!(chain(&error)))?;
         let mut repositories = Repositories::clone(&repositories);
-        objects.extend(Box::pin(sources(&app, build, &mut repositories, fetch.as_ref())).await?);
+        objects.extend(Box::pin(sources(&app, build, &mut repositories, fetch)).await?);
     }
     print(objects);
     Ok(())
@@ -82,15 +84,15 @@ fn is_meant(one: &TreeApplication, wanted: &str) -> bool {
     one.identity.1 == wanted || label(one) == wanted || is_file
 }
 
-/// Fetches the charts `missing` into `at`, where there is somewhere to `fetch` them from.
-async fn fetch_charts(
-    missing: BTreeSet<ChartRevision>,
+/// Fetches what is `wanted` into `at`, where there is somewhere to `fetch` it from.
+async fn fetch_wanted(
+    wanted: Wanted,
     at: &mut Repositories,
-    fetch: Option<&Charts>,
+    fetch: Option<Fetch<'_>>,
     app: &Application,
 ) -> anyhow::Result<()> {
-    let Some(charts) = fetch else { return Err(told(app, Unrendered::Missing(missing))) };
-    Box::pin(fetch::fetch_charts(missing, at, charts)).await;
+    let Some(Fetch { checkouts, host, .. }) = fetch else { return Err(told(app, Unrendered::Missing(wanted))) };
+    Box::pin(fetch::fetch_wanted(wanted, at, checkouts, host)).await;
     Ok(())
 }
 
@@ -98,10 +100,8 @@ async fn fetch_charts(
 fn told(app: &Application, reason: Unrendered) -> anyhow::Error {
     let id = app.object.id();
     match reason {
-        Unrendered::Missing(charts) => {
-            let names: Vec<String> = charts.iter().map(|(chart, revision)| format!("{chart} {revision}")).collect();
-            anyhow!("{id}: chart {} was not fetched", names.join(", "))
-        }
+        Unrendered::Missing(wanted) => anyhow!("{id}: {} was not fetched", wanted.names().join(", ")),
+        Unrendered::Remote(reason) => anyhow!("{id}: {}", reason.reason()),
         Unrendered::Chart(error) => anyhow!("{id}: {}", chain(&error)),
         Unrendered::Denied(denied) => anyhow!("{id}: {denied}"),
         Unrendered::Failed(error) => anyhow!(chain(&error)),
@@ -113,7 +113,7 @@ async fn sources(
     app: &Application,
     build: BuildOptions,
     at: &mut Repositories,
-    fetch: Option<&Charts>,
+    fetch: Option<Fetch<'_>>,
 ) -> anyhow::Result<Vec<Object>> {
     let not_here = |(url, revision)| anyhow!("{url} at {revision} was not fetched");
     let references = at.references(app);
@@ -122,9 +122,10 @@ async fn sources(
     let mut objects = Vec::new();
     for app in app.per_source() {
         let (tree, revision, checkout) = if let Some(name) = &app.source.chart {
-            let chart = HelmChart::new(&app.source.repo_url, name)?;
+            let chart = HelmChart::new(&app.source.repo_url, name)?.of_project(&app.project);
             let wanted = (chart.clone(), app.source.target_revision.clone());
-            fetch_charts([wanted].into(), at, fetch, &app).await?;
+            let wanted = Wanted { charts: [wanted].into(), ..Wanted::default() };
+            fetch_wanted(wanted, at, fetch, &app).await?;
             let (version, files) =
                 at.chart(&chart, &app.source.target_revision).map_err(|reason| told(&app, reason))?;
             (Arc::clone(&files.tree), version.clone(), None)
@@ -132,9 +133,7 @@ async fn sources(
             let checkout = match at.get(&app.source) {
                 Availability::Here(checkout) => Arc::clone(checkout),
                 Availability::Missing(wanted) => return Err(not_here(wanted)),
-                Availability::Unavailable(Unavailable::Unsupported(reason) | Unavailable::Failed(reason)) => {
-                    bail!(reason)
-                }
+                Availability::Unavailable(reason) => bail!(reason.reason().to_owned()),
             };
             checkout.special.check_folder(&app.source.path)?;
             (Arc::clone(&checkout.tree), checkout.sha.clone(), Some(checkout))
@@ -151,7 +150,7 @@ async fn sources(
                 .map_err(|error| anyhow!(chain(&error)))?
             {
                 Ok(rendered) => break rendered,
-                Err(Unrendered::Missing(missing)) => fetch_charts(missing, at, fetch, &app).await?,
+                Err(Unrendered::Missing(wanted)) => fetch_wanted(wanted, at, fetch, &app).await?,
                 Err(reason) => return Err(told(&app, reason)),
             }
         };

@@ -11,18 +11,19 @@ use slipway::app::{Application, Undeclared};
 use slipway::aws::Aws;
 use slipway::config;
 use slipway::error::chain;
-use slipway::memory::{Memory, Meter};
+use slipway::memory::Memory;
 use slipway::render;
 use slipway::root::check::{self, CheckedApplication};
 use slipway::root::declared::Problem;
 use slipway::root::environments::{self, Folders};
-use slipway::root::fetch::{Fetch, fetch_charts, read_tree};
+use slipway::root::fetch::{Fetch, fetch_wanted, read_tree};
 use slipway::root::places;
 use slipway::root::repositories::Repositories;
 use slipway::root::tree::{ApplicationTree, TreeOptions};
 use slipway::secret::Secrets;
+use slipway::source::credentials::Credentials;
 use slipway::source::github::{Checkout, GitHub, GitHubSettings};
-use slipway::source::helm_repository::{self, Charts, HelmRepositories};
+use slipway::source::helm_repository::{self, HelmRepositories};
 use slipway::source::{Checkouts, Location, RepoUrl, local};
 use slipway_manifest::Limits;
 
@@ -70,7 +71,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let is_strict = options.undeclared != Undeclared::Open;
     let options = TreeOptions { undeclared: Undeclared::Open, assumes_clusters: true, ..options };
     let mut report = Report::default();
-    let charts = charts();
+    let checkouts = checkouts();
     let mut folder = None;
     let mut open = environments(arguments, &mut folder).await?;
     open.reverse();
@@ -84,6 +85,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
             open.extend(apart.rev());
             continue;
         }
+        checkouts.credentials().declare(&tree.manifests);
         let dependencies = check::dependencies(&tree);
         let tree = Arc::new(tree);
         for one in tree.applications.iter().chain(&tree.duplicates) {
@@ -94,11 +96,11 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
                 let mut checked = render::in_background(Memory::default().render(), work)
                     .await
                     .map_err(|error| anyhow!(chain(&error)))?;
-                if checked.charts.is_empty() || arguments.offline {
+                if checked.wanted.is_empty() || arguments.offline {
                     break checked;
                 }
-                let missing = std::mem::take(&mut checked.charts);
-                Box::pin(fetch_charts(missing, &mut repositories, &charts)).await;
+                let wanted = std::mem::take(&mut checked.wanted);
+                Box::pin(fetch_wanted(wanted, &mut repositories, &checkouts, environment.host())).await;
             };
             checked.refused.extend(wrong);
             report.add(checked);
@@ -157,6 +159,13 @@ pub(crate) struct Environment {
     locations: Vec<Location>,
 }
 
+impl Environment {
+    /// GitHub's host.
+    pub(crate) fn host(&self) -> &str {
+        self.locations.first().map_or("github.com", |location| location.url.host.as_str())
+    }
+}
+
 /// What the arguments name; the local folder is read into `folder`.
 pub(crate) async fn environments(
     arguments: &Arguments,
@@ -213,8 +222,8 @@ pub(crate) async fn read(
     for location in &environment.locations {
         places.push(places::of_folder(&location.url.to_string(), &location.path, &location.revision)?);
     }
-    let checkouts = Checkouts::new(github());
-    let host = environment.locations.first().map_or("github.com", |location| location.url.host.as_str());
+    let checkouts = checkouts();
+    let host = environment.host();
     let fetch = (!arguments.offline).then_some(Fetch { checkouts: &checkouts, host, pinned: None });
     let Some(folder) = folder else {
         let mut repositories = Repositories::default();
@@ -238,11 +247,14 @@ pub(crate) async fn read(
     }
 }
 
-/// The charts of Helm repositories.
-pub(crate) fn charts() -> Charts {
+/// What is fetched, with the credentials that the environment names.
+pub(crate) fn checkouts() -> Checkouts {
     let hosts = config::local_hosts(config::environment);
     let repositories = HelmRepositories::new(hosts, helm_repository::TIMEOUT).with_ecr(Aws::default());
-    Charts::new(repositories, Meter::new(Memory::default().fetched()))
+    let name = config::environment(config::REPOSITORY_SECRET.name).filter(|name| !name.is_empty());
+    let credentials = name.map(|name| Credentials::of_secret(Secrets::new(Aws::default()), name));
+    let credentials = Arc::new(credentials.unwrap_or_default());
+    Checkouts::new(github()).with_charts(repositories).with_credentials(credentials)
 }
 
 /// The client for what is fetched, with the token of the environment if there is one.

@@ -151,7 +151,7 @@ mod tests {
             refused: vec!["50 %\nno".to_owned()],
             needs: vec!["chart `x`".to_owned()],
             warnings: Vec::new(),
-            charts: std::collections::BTreeSet::new(),
+            wanted: slipway::root::repositories::Wanted::default(),
         };
         let problems = vec![Problem::of("wrong".to_owned(), Some(declared)), Problem::warning("idle".to_owned())];
         let report = Report { applications: vec![checked], problems };

@@ -65,7 +65,8 @@ impl ClusterSecret {
     }
 }
 
-pub(super) fn is_cluster(object: &Object) -> bool {
+/// Whether `object` is a cluster Secret.
+pub fn is_cluster(object: &Object) -> bool {
     object.label("argocd.argoproj.io/secret-type") == Some("cluster")
 }
 

@@ -8,6 +8,7 @@ use slipway_manifest::{Object, yaml};
 use super::cluster::is_cluster;
 use super::controls::{Control, is_unset};
 use super::project::ClusterName;
+use super::repository::{CERTIFICATES, is_repository_secret};
 
 const EXCLUSIONS: &str = "resource.exclusions";
 const INCLUSIONS: &str = "resource.inclusions";
@@ -18,8 +19,8 @@ const GLOBAL_PROJECTS: &str = "globalProjects";
 /// Whether `object` is a ConfigMap or a Secret that Argo CD itself reads.
 pub fn is_setting(object: &Object) -> bool {
     match (object.group(), object.kind()) {
-        ("", "ConfigMap") => matches!(object.name(), "argocd-cm" | "argocd-notifications-cm"),
-        ("", "Secret") => is_cluster(object),
+        ("", "ConfigMap") => matches!(object.name(), "argocd-cm" | "argocd-notifications-cm" | CERTIFICATES),
+        ("", "Secret") => is_cluster(object) || is_repository_secret(object),
         _ => false,
     }
 }

@@ -337,6 +337,7 @@ impl SyncExecutor<'_> {
         self.state.lease_transitions = self.transitions;
         ApplicationSummary(self.request.application.clone()).keep(&mut self.state);
         self.request.charts.keep_or_forget(&mut self.state);
+        self.request.remotes.keep_or_forget(&mut self.state);
         if let Some(first) = self.request.first_deployed_at {
             FirstDeployedAt(first).keep(&mut self.state);
         }

@@ -37,7 +37,7 @@ fn reaches(files: Files<'_>, sha: &str) -> Reaches {
 
 /// The files of `files` whose change, removal or addition changes the digest of `app`, with one to be added.
 fn reached(app: &Application, files: Files<'_>, added: &str) -> Vec<String> {
-    let digest = |files: Files<'_>| digest(app, &vec![Some(reaches(files, "0")); app.all_sources().len()]);
+    let digest = |files: Files<'_>| reach(app, &vec![Some(reaches(files, "0")); app.all_sources().len()]).digest;
     let before = digest(files);
     let mut found = Vec::new();
     for (at, (path, _)) in files.iter().enumerate() {
@@ -116,7 +116,7 @@ fn a_base_that_is_missing_is_reached_when_it_comes() {
     let one = app(&at("app"), &json!({}));
     let kustomization = ("app/kustomization.yaml", "resources: [../base]");
     assert_eq!(reached(&one, &[kustomization], "base/x.yaml"), ["app/kustomization.yaml", "base/x.yaml"]);
-    let digest = |files: Files<'_>| digest(&one, &[Some(reaches(files, "0"))]);
+    let digest = |files: Files<'_>| reach(&one, &[Some(reaches(files, "0"))]).digest;
     let link = ("base", "-> elsewhere");
     assert_ne!(digest(&[kustomization]), digest(&[kustomization, link, ("elsewhere/x.yaml", "")]));
 }
@@ -124,7 +124,7 @@ fn a_base_that_is_missing_is_reached_when_it_comes() {
 #[test]
 fn symlinks_are_reached_with_what_is_behind_them() {
     let one = app(&at("app"), &json!({}));
-    let digest = |files: Files<'_>| digest(&one, &[Some(reaches(files, "0"))]);
+    let digest = |files: Files<'_>| reach(&one, &[Some(reaches(files, "0"))]).digest;
     for (what, one, other) in [
         ("a target", ("app/x", "-> ../a"), ("app/x", "-> ../b")),
         ("a folder's file", ("a/f.yaml", "1"), ("a/f.yaml", "2")),
@@ -196,17 +196,41 @@ fn what_depends_on_the_commit_or_can_not_be_bounded_changes_with_it() {
         (at("app"), vec![chart, ("app/.argocd-source.yaml", "helm: {values: \"a: $ARGOCD_APP_REVISION\"}")], true),
         (at("app"), vec![("app/kustomization.yaml", "resources: [../a\n")], true),
         (at("app"), vec![("app/kustomization.yaml", "helmCharts: [{name: ../../a}]\n")], true),
-        (at("app"), vec![("app/kustomization.yaml", "resources: ['https://github.com/a/b//c?ref=main']\n")], true),
-        (at("app"), vec![("app/kustomization.yaml", "resources:\n- git@github.com:a/b\n")], true),
+        (at("app"), vec![("app/kustomization.yaml", "resources: ['https://github.com/a/b//c?ref=main']\n")], false),
+        (
+            at("app"),
+            vec![("app/kustomization.yaml", "helmCharts: [{name: a, repo: 'https://charts.example.com'}]")],
+            true,
+        ),
+        (at("app"), vec![("app/kustomization.yaml", "resources:\n- git@github.com:a/b\nx: ext\n")], true),
         (at("app"), vec![("app/kustomization.yaml", "# https://github.com/a/b\n")], false),
         (json!({"source": {"path": "app", "directory": {"jsonnet": {"libs": ["a"]}}}}), vec![], true),
         (json!({"source": {"path": "../app"}}), vec![], true),
         (at("link"), vec![chart, ("link", "-> app")], true),
     ] {
         let app = app(&spec, &json!({}));
-        let at = |sha| digest(&app, &[Some(reaches(&files, sha))]);
+        let at = |sha| reach(&app, &[Some(reaches(&files, sha))]).digest;
         assert_eq!(at("1") != at("2"), is_open, "{spec} {files:?}");
     }
+}
+
+#[test]
+fn what_is_remote_is_named() {
+    let files: Files<'_> = &[
+        ("app/kustomization.yaml", "resources: [../base, 'https://github.com/a/b//c?ref=main']\n"),
+        (
+            "base/kustomization.yaml",
+            "components:\n- git@github.com:a/d\npatches: [{path: 'https://x.example/p.yaml'}]\n",
+        ),
+        ("elsewhere/kustomization.yaml", "resources: [github.com/a/unseen]\n"),
+    ];
+    let kustomize = json!({"components": ["github.com/a/own"]});
+    let app = app(&json!({"source": {"path": "app", "kustomize": kustomize}}), &json!({}));
+    let named = reach(&app, &[Some(reaches(files, "1"))]).remotes;
+    let named: Vec<&str> = named.iter().map(|remote| remote.raw.as_str()).collect();
+    let expected =
+        ["git@github.com:a/d", "github.com/a/own", "https://github.com/a/b//c?ref=main", "https://x.example/p.yaml"];
+    assert_eq!(named, expected);
 }
 
 #[test]

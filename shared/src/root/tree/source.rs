@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use slipway_manifest::Tree;
+use slipway_manifest::{Object, Tree};
 
 use super::super::declared::{DeclaredIn, Problem};
 use super::super::mentions::{self, Mentions};
 use super::super::repositories::{Availability, Unavailable};
 use super::super::written_settings::written_settings;
 use super::{IncompletePart, Loader, MAX_SOURCES, Origin, Unread, label};
-use crate::app::{self, Application};
+use crate::app::{self, Application, repository};
 use crate::error::chain;
 use crate::render::{self, Context, RenderError, Rendered};
 
@@ -29,7 +29,7 @@ impl Loader<'_> {
                 self.tree.missing.insert(wanted);
                 return None;
             }
-            Availability::Unavailable(Unavailable::Unsupported(reason)) => {
+            Availability::Unavailable(Unavailable::Unsupported(reason) | Unavailable::Elsewhere(reason)) => {
                 self.incomplete(origin, None, &reason, true);
                 return None;
             }
@@ -123,6 +123,18 @@ impl Loader<'_> {
             self.tree.problems.push(Problem::of(text.clone(), Some(declared)));
         }
         self.tree.incomplete.push(IncompletePart { reason: text, is_missing });
+    }
+
+    /// Notes an object of which the cluster makes the credential of a repository.
+    pub(super) fn note_unreadable(&mut self, object: &Object, declared: &DeclaredIn) {
+        if repository::makes_repository_secret(object) {
+            let text = format!(
+                "{}: the credential of a repository that the cluster makes of it can't be read from Git: write it into \
+                 the secret that SLIPWAY_REPOSITORY_SECRET names",
+                object.id()
+            );
+            self.tree.problems.push(Problem { is_warning: true, ..Problem::of(text, Some(declared.clone())) });
+        }
     }
 
     pub(super) fn declared(&self, origin: &Origin<'_>, file: &str) -> DeclaredIn {

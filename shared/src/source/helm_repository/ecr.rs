@@ -5,6 +5,7 @@ use secrecy::SecretString;
 
 use super::ChartError;
 use crate::aws::{Aws, error_code};
+use crate::source::download::FetchError;
 
 /// The region of `host`, where that is a registry of ECR: `ACCOUNT.dkr.ecr.REGION.amazonaws.com`. The token of the role
 /// goes to such hosts only.
@@ -22,11 +23,8 @@ pub(super) async fn credential(aws: &Aws, region: &str) -> Result<SecretString, 
     let what = format!("a login at ECR in {region}");
     let config = aws_sdk_ecr::config::Builder::from(aws.config().await).region(Region::new(region.to_owned())).build();
     let answer = aws_sdk_ecr::Client::from_conf(config).get_authorization_token().send().await;
-    let answer = answer.map_err(|error| ChartError::Fetch {
-        what: what.clone(),
-        problem: format!("ecr:GetAuthorizationToken: {}", error_code(&error)),
-        is_retryable: true,
-    })?;
+    let answer = answer
+        .map_err(|error| FetchError::later(&what, format!("ecr:GetAuthorizationToken: {}", error_code(&error))))?;
     let token = answer.authorization_data().first().and_then(|data| data.authorization_token());
     let token = token.ok_or_else(|| ChartError::fetch(&what, "the answer has no token"))?;
     Ok(SecretString::from(format!("Basic {token}")))

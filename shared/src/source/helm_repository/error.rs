@@ -1,8 +1,7 @@
 //! Why a chart can't be had.
 
-use super::HelmChart;
-use crate::http::HttpError;
 use crate::memory::MemoryFull;
+use crate::source::download::FetchError;
 
 /// Why a chart can't be had; of one event all that use the chart get the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,20 +21,13 @@ pub enum ChartError {
         /// `targetRevision`.
         revision: String,
         /// The chart.
-        chart: HelmChart,
+        chart: String,
         /// The cause.
         problem: String,
     },
     /// The repository did not answer, or not with what was asked for.
-    #[error("failed to fetch {what}: {problem}")]
-    Fetch {
-        /// The chart or the URL.
-        what: String,
-        /// The cause.
-        problem: String,
-        /// Whether the same may succeed later.
-        is_retryable: bool,
-    },
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// What was fetched is not what the repository says that it has.
     #[error("failed to verify {what}: its digest is sha256:{found}, and the repository says {expected}")]
     Digest {
@@ -69,23 +61,13 @@ impl ChartError {
     /// Whether the same may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Fetch { is_retryable, .. } => *is_retryable,
+            Self::Fetch(error) => error.is_retryable,
             Self::Full { source, .. } => source.is_retryable(),
             Self::Url { .. } | Self::Range { .. } | Self::Digest { .. } | Self::Archive { .. } => false,
         }
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "a text or an error")]
     pub(super) fn fetch(what: &str, problem: impl ToString) -> Self {
-        Self::Fetch { what: what.to_owned(), problem: problem.to_string(), is_retryable: false }
-    }
-
-    pub(super) fn http(what: &str, error: &HttpError) -> Self {
-        let is_retryable = !matches!(error, HttpError::Local { .. } | HttpError::Request { .. });
-        let hint = match error {
-            HttpError::Local { .. } => "; if it is meant, name the host in SLIPWAY_LOCAL_HOSTS",
-            _ => "",
-        };
-        Self::Fetch { what: what.to_owned(), problem: format!("{}{hint}", crate::error::chain(error)), is_retryable }
+        Self::Fetch(FetchError::of(what, problem))
     }
 }

@@ -16,8 +16,9 @@ use slipway_gocompat::semver::{Constraint, Version};
 use slipway_gocompat::url::Url;
 use slipway_manifest::yaml;
 
-use super::download::{Asked, Downloader};
-use super::{ChartError, HelmChart};
+use super::{ChartError, HelmChart, MISSING};
+use crate::app::repository::RepositorySecret;
+use crate::source::download::{Asked, Downloader};
 
 /// Bytes of an index; that of the largest public repositories has some 30 MB.
 const MAX_INDEX: usize = 512 << 20;
@@ -47,17 +48,17 @@ pub(super) struct Entry {
 /// `known`.
 pub(super) async fn fetch(
     downloader: &Downloader,
-    url: &str,
+    (url, credential): (&str, Option<&RepositorySecret>),
     known: Option<&Index>,
     max_compressed: usize,
 ) -> Result<Option<Index>, ChartError> {
     let at = place(url, "index.yaml");
     let etag = known.and_then(|known| known.etag.as_deref());
-    let download = downloader.get(&at, &Asked { etag, ..Asked::default() }).await?;
+    let download = downloader.get(&at, &Asked { etag, credential, ..Asked::default() }).await?;
     if download.status() == StatusCode::NOT_MODIFIED && known.is_some() {
         return Ok(None);
     }
-    let download = download.ok()?;
+    let download = download.ok(MISSING)?;
     let (etag, mut packer) = (download.etag(), GzEncoder::new(Vec::new(), Compression::fast()));
     let pack = |data: &[u8]| {
         packer.write_all(data).map_err(|error| error.to_string())?;
@@ -79,7 +80,7 @@ fn place(url: &str, name: &str) -> String {
 /// The archive of `entry`, of at most `limit` bytes, verified where the index has its digest.
 pub(super) async fn archive(
     downloader: &Downloader,
-    chart: &HelmChart,
+    (chart, credential): (&HelmChart, Option<&RepositorySecret>),
     entry: &Entry,
     limit: usize,
 ) -> Result<Vec<u8>, ChartError> {
@@ -96,7 +97,8 @@ pub(super) async fn archive(
     if url.user.is_some() || is_downgrade || !["http", "https"].contains(&url.scheme.as_str()) {
         return Err(wrong(&format!("its index names `{}`, which is not fetched", entry.url)));
     }
-    let bytes = downloader.get(&url.to_string(), &Asked::default()).await?.ok()?.bytes(limit).await?;
+    let asked = Asked { credential, ..Asked::default() };
+    let bytes = downloader.get(&url.to_string(), &asked).await?.ok(MISSING)?.bytes(limit).await?;
     let found = hex::encode(Sha256::digest(&bytes));
     if entry.digest.is_empty() || entry.digest == found {
         Ok(bytes)
@@ -126,7 +128,7 @@ impl Index {
     pub(super) fn entry(&self, chart: &HelmChart, version: &str) -> Result<Entry, ChartError> {
         let missing = || ChartError::Range {
             revision: version.to_owned(),
-            chart: chart.clone(),
+            chart: chart.to_string(),
             problem: "the index of the repository does not have it".to_owned(),
         };
         let entries = self.chart(chart)?;
