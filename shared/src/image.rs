@@ -2,13 +2,14 @@
 //! Pure: the caller lists ECR's tags, fetches the files and creates the commits.
 //!
 //! ```text
-//! root ─► ImageUpdaters, annotations ─► settings ─► target::updates ─┐ by repository and branch
-//!                                                                    ▼
-//! ECR ─► choose ───────────────────────────► plan_updates ─► write (which bytes) ─► one commit
+//! root ─► settings ─► target::updates ─┐ by repository, branch
+//!               ┌──────────────────────┘
+//!               ▼
+//! ECR ─► choose ─► plan_updates ─► write (which bytes) ─► one commit
 //! ```
 //!
-//! What is declared is read as Argo CD Image Updater reads it, with two differences: an image's build date is the time of
-//! its push, and the method `argocd` is `git`, as nobody but Git has the Application.
+//! What is declared is read as Argo CD Image Updater reads it, with two differences: an image's build date is the time
+//! of its push, and the method `argocd` is `git`, as nobody but Git has the Application.
 
 mod choose;
 mod image_updater;

@@ -1,6 +1,6 @@
 //! Parses ECR's events of EventBridge: pushes, replications and scans of images (AWS:
-//! `AmazonECR/latest/userguide/ecr-eventbridge.html`). Everything in it is validated, because a function can also be invoked
-//! directly.
+//! `AmazonECR/latest/userguide/ecr-eventbridge.html`). Everything in it is validated, because a function can also
+//! be invoked directly.
 
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use serde::Deserialize;
