@@ -47,6 +47,8 @@ variables! {
     GITHUB_SECRET = "SLIPWAY_GITHUB_SECRET", None, "Secrets Manager name of the GitHub credential: a token, or JSON \
         with `token`, or with `appId`, `installationId` and `privateKey`.";
     GITHUB_API = "SLIPWAY_GITHUB_API", Some("https://api.github.com"), "GitHub's API.";
+    COMMIT_MESSAGE = "SLIPWAY_COMMIT_MESSAGE", Some(""), "Template of the message of an image's commit, as Image \
+        Updater's `git.commit-message-template`; without it the message is Image Updater's.";
     WEBHOOK_SECRET = "SLIPWAY_WEBHOOK_SECRET", None, "Secrets Manager name of the webhook's signing secret.";
     REPOSITORIES = "SLIPWAY_REPOSITORIES", Some(""), "Repositories whose webhooks are accepted: `OWNER/REPO` with `*`, \
         separated by commas; without it all whose webhook has the secret.";
@@ -140,6 +142,8 @@ pub struct EcrPush {
     pub github: GitHubSettings,
     /// Slack, where it is configured: gets images that can't be updated.
     pub slack: Option<SlackSettings>,
+    /// [`COMMIT_MESSAGE`].
+    pub message: Option<String>,
 }
 
 /// The settings of the half of `github-webhook` that answers requests, and of the queue between the halves.
@@ -193,7 +197,12 @@ impl EcrPush {
     /// Reads the settings through `get` (the process' environment: `|name| std::env::var(name).ok()`). An empty value
     /// counts as not set. The error lists everything that is missing or invalid.
     pub fn load(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        Reader::read(&get, |r| Self { root: r.root(), github: r.github(), slack: r.slack() })
+        Reader::read(&get, |r| Self {
+            root: r.root(),
+            github: r.github(),
+            slack: r.slack(),
+            message: r.optional(COMMIT_MESSAGE),
+        })
     }
 }
 

@@ -1,29 +1,90 @@
 //! Plans an image update: which Applications it concerns, which tag each gets, and which bytes of which file change.
-//! Pure: the caller lists ECR's tags, fetches the trees and creates the commits.
+//! Pure: the caller lists ECR's tags, fetches the files and creates the commits.
 //!
 //! ```text
-//! push + Applications ─► updates ─► (group by repository and branch, fetch tree, list tags) ─► plan ─► one commit
+//! root ─► settings ─► target::updates ─┐ by repository, branch
+//!               ┌──────────────────────┘
+//!               ▼
+//! ECR ─► choose ─► plan_updates ─► write (which bytes) ─► one commit
 //! ```
 //!
-//! Settings are the annotations of Argo CD Image Updater. Supported so far: `write-back-method: git` with
-//! `write-back-target: kustomization[:PATH]`; the strategies semver, newest-build and alphabetical. All others are an
-//! error that names the Application, and changes nothing.
+//! What is declared is read as Argo CD Image Updater reads it, with two differences: an image's build date is the time
+//! of its push, and the method `argocd` is `git`, as nobody but Git has the Application.
 
-mod annotations;
 mod choose;
+mod image_updater;
+pub mod message;
+mod reference;
 pub mod run;
+mod settings;
+mod tags;
+pub mod target;
+mod write;
 
-pub use annotations::{Update, updates};
-pub use choose::{Allow, Strategy, TagInfo, choose, is_forward};
+pub use choose::{Allow, Severity, Strategy, TagInfo, choose, is_forward, why_not};
+pub use image_updater::ImageUpdaters;
+pub use reference::Reference;
+pub use run::Pin;
+pub use settings::{CommonUpdateSettings, HelmTarget, ImageConfig, ImageSettings, WriteBackConfig, of_annotations};
+pub use tags::TagsError;
+pub use target::{Keys, ManifestFile, Target, updates};
+pub use write::{Current, Slot};
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
-use serde_json::Value;
-use slipway_manifest::edit::{self, EditError};
-use slipway_manifest::{NodeKind, Tree, TreeError, tree, yaml};
+use slipway_manifest::edit::EditError;
+use slipway_manifest::{NodeKind, Tree, TreeError};
 
+use crate::app::ProjectPermissions;
 use crate::app::project::Denied;
+use crate::source::RepoUrl;
+
+/// An image of an Application to keep up to date, and where to write its tag.
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// Name of the Application.
+    pub app: String,
+    /// Namespace of the Application; empty where its manifest has none.
+    pub namespace: String,
+    /// The image's alias; may be empty.
+    pub alias: String,
+    /// Registry and repository, as declared.
+    pub image: String,
+    /// The version constraint; may be empty.
+    pub constraint: String,
+    /// The strategy that chooses a tag.
+    pub strategy: Strategy,
+    /// Tags that may be chosen.
+    pub allow: Allow,
+    /// Patterns of tags that may not be chosen.
+    pub ignore: Vec<String>,
+    /// The severity above which no finding of ECR's scan may be; without it images are not held.
+    pub gate: Option<Severity>,
+    /// Where the tag is written.
+    pub target: Target,
+    /// The repository to commit to.
+    pub repo: RepoUrl,
+    /// The branch to commit to; `None` is the repository's default branch.
+    pub branch: Option<String>,
+    /// The template of the branch that is pushed to in its place, made from it.
+    pub push_branch: Option<String>,
+    /// Permissions of the Application's project.
+    pub permit: ProjectPermissions,
+}
+
+impl Update {
+    /// The image without tag.
+    fn reference(&self) -> Reference {
+        Reference { tag: None, digest: String::new(), ..Reference::parse(&self.image) }
+    }
+
+    /// Whether a pushed tag alone decides where the file has the tag `current`: all versions are ordered, so that no
+    /// other tag has to be known. A push that got lost is found by the next catch-up.
+    pub fn needs_list(&self, current: &Current) -> bool {
+        let is_version = |tag: &str| slipway_gocompat::semver::Version::parse(tag).is_ok();
+        self.gate.is_some() || self.strategy != Strategy::Semver || !current.tag.as_deref().is_some_and(is_version)
+    }
+}
 
 /// Why an image of an Application is not updated.
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +100,8 @@ pub enum ImageError {
     },
     /// Several sources may be the one to write to.
     #[error(
-        "{app}: more than one of `spec.sources` may be the kustomization to write to: give the one that is meant a \
-         block `kustomize: {{}}`"
+        "{app}: more than one of `spec.sources` may be the one to write to: give the one that is meant a block \
+         `kustomize: {{}}` or `helm: {{}}`"
     )]
     Sources {
         /// Name of the Application.
@@ -56,6 +117,41 @@ pub enum ImageError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Several `ImageUpdater` resources select the Application.
+    #[error("{app}: the ImageUpdaters `{first}` and `{second}` both select it, and would overwrite each other")]
+    TwoImageUpdaters {
+        /// Name of the Application.
+        app: String,
+        /// Name of one.
+        first: String,
+        /// Name of the other.
+        second: String,
+    },
+    /// The source has nothing of the image that could be written.
+    #[error(
+        "{app}: the source is neither a kustomization nor a Helm chart, and none of its manifests has the image: give \
+         `write-back-target`"
+    )]
+    NoTool {
+        /// Name of the Application.
+        app: String,
+    },
+    /// The manifests have the image with different tags.
+    #[error("{app}: the manifests have the image with the tags {tags}: which of them is to follow it is not clear")]
+    Ambiguous {
+        /// Name of the Application.
+        app: String,
+        /// The tags.
+        tags: String,
+    },
+    /// The file to write to is not there.
+    #[error("{app}: there is no file `{file}`")]
+    NoFile {
+        /// Name of the Application.
+        app: String,
+        /// The file.
+        file: String,
+    },
     /// The folder of the annotations has no kustomization.
     #[error("{app}: there is no kustomization in `{folder}`")]
     NoKustomization {
@@ -64,8 +160,8 @@ pub enum ImageError {
         /// The folder.
         folder: String,
     },
-    /// The folder leaves the repository, or the kustomization is no text.
-    #[error("{app}: failed to read the kustomization")]
+    /// The path leaves the repository, or the file is no text.
+    #[error("{app}: failed to read the file of its images")]
     Tree {
         /// Name of the Application.
         app: String,
@@ -73,7 +169,7 @@ pub enum ImageError {
         #[source]
         source: TreeError,
     },
-    /// The kustomization is another Application's source, and has another image under that name.
+    /// The file belongs to another Application, and has another image under that name.
     #[error(
         "{app}: `{file}` has no image `{name}` with newName {image}: in a folder that is not the Application's source \
          only the tag is written; add it there by hand"
@@ -96,7 +192,16 @@ pub enum ImageError {
         /// What the project says.
         denied: Denied,
     },
-    /// The kustomization can't be edited.
+    /// The tags can't be listed.
+    #[error("{app}")]
+    Tags {
+        /// Name of the Application.
+        app: String,
+        /// Why.
+        #[source]
+        source: TagsError,
+    },
+    /// The file can't be edited.
     #[error("{app}: failed to edit `{file}`")]
     Edit {
         /// Name of the Application.
@@ -114,34 +219,26 @@ pub enum ImageError {
 pub struct ImageChange {
     /// Name of the Application.
     pub app: String,
+    /// The image's alias; may be empty.
+    pub alias: String,
     /// Registry and repository of the image.
     pub image: String,
-    /// The image's name in the manifests.
-    pub name: String,
-    /// The tag before; empty where the kustomization had none.
+    /// The tag before, or the digest where that is followed; empty where the file had none.
     pub old: String,
-    /// The tag now.
+    /// The tag now, or the digest where that is followed.
     pub new: String,
-    /// The changed file.
-    pub file: String,
-    /// Time of the push of the tag, in milliseconds since 1970.
-    pub pushed_at_ms: i64,
+    /// The tag now.
+    pub tag: String,
+    /// The digest that the tag points at.
+    pub digest: String,
+    /// Where it stands.
+    pub slot: Slot,
 }
 
 impl ImageChange {
     /// Whether this is the change that `update` asks for.
     fn is_of(&self, update: &Update) -> bool {
-        (self.app.as_str(), self.image.as_str(), self.name.as_str()) == (&update.app, &update.image, update.name())
-    }
-
-    /// Why the change is not made where the new tag was taken back.
-    fn undone(&self) -> String {
-        format!("{} was taken back in Git after its push: push another tag, or set it there", self.new)
-    }
-
-    /// Whether the kustomization `text`, an earlier version of the changed file, had the new tag.
-    fn was_in(&self, text: &str) -> bool {
-        entry(text, &self.name, &self.image).as_ref().and_then(tag).as_ref() == Some(&self.new)
+        (self.app.as_str(), self.image.as_str(), self.alias.as_str()) == (&update.app, &update.image, &update.alias)
     }
 }
 
@@ -156,6 +253,8 @@ pub struct UpdatePlan {
     pub errors: Vec<ImageError>,
     /// Applications without a change, with the reason, for the log.
     pub unchanged: Vec<(String, String)>,
+    /// Images that a person rolled back; they are among the unchanged.
+    pub pins: Vec<Pin>,
 }
 
 impl UpdatePlan {
@@ -164,20 +263,24 @@ impl UpdatePlan {
         self.files.is_empty()
     }
 
-    /// The commit message, Image Updater's default (argoproj-labs/argocd-image-updater `pkg/common/constants.go`): one
-    /// line that names the Applications, and one for each image.
-    pub fn message(&self) -> String {
+    /// The names of the Applications that change.
+    fn apps(&self) -> String {
         let apps: BTreeSet<&str> = self.changes.iter().map(|change| change.app.as_str()).collect();
-        let apps: Vec<&str> = apps.into_iter().collect();
-        let mut text = format!("build: automatic update of {}\n\n", apps.join(", "));
-        let mut lines = BTreeSet::new();
-        for ImageChange { image, old, new, .. } in &self.changes {
-            let name = image.split_once('/').map_or(image.as_str(), |(_, name)| name);
-            if lines.insert((name, old, new)) {
-                let _ = writeln!(text, "updates image {name} tag '{old}' to '{new}'");
-            }
+        apps.into_iter().collect::<Vec<_>>().join(", ")
+    }
+
+    /// What templates see of the changes.
+    fn changed(&self) -> Vec<message::Changed> {
+        self.changes.iter().map(message::Changed::of).collect()
+    }
+
+    /// The commit message: Image Updater's default (argoproj-labs/argocd-image-updater `pkg/common/constants.go`), or
+    /// what `template` makes.
+    pub fn message(&self, template: Option<&str>) -> String {
+        match template {
+            None => message::default_message(&self.apps(), &self.changed()),
+            Some(template) => message::message(template, &self.apps(), &self.changed()),
         }
-        text
     }
 }
 
@@ -187,7 +290,7 @@ pub type ImageTags = BTreeMap<String, Vec<TagInfo>>;
 /// Plans the changes of `updates`, all of one repository and branch, to its `tree`. An image without `tags` gets none.
 ///
 /// A tag is never changed to an older one (see [`is_forward`]), so that a late or repeated event changes nothing; and
-/// an up-to-date kustomization is not committed.
+/// a file that is up to date is not committed.
 pub fn plan_updates<'u>(tree: &Tree, updates: impl IntoIterator<Item = &'u Update>, tags: &ImageTags) -> UpdatePlan {
     let mut plan = UpdatePlan::default();
     for update in updates {
@@ -199,87 +302,114 @@ pub fn plan_updates<'u>(tree: &Tree, updates: impl IntoIterator<Item = &'u Updat
     plan
 }
 
+/// The text of a file; `None` where there is none.
+fn read<'t>(tree: &'t Tree, app: &str, file: &str) -> Result<Option<&'t str>, ImageError> {
+    let failed = |source| ImageError::Tree { app: app.to_owned(), source };
+    match tree.kind(file).map_err(failed)? {
+        Some(NodeKind::File) => tree.read_text(file).map(Some).map_err(failed),
+        _ => Ok(None),
+    }
+}
+
 fn plan_one(tree: &Tree, update: &Update, tags: &[TagInfo], plan: &mut UpdatePlan) -> Result<(), ImageError> {
-    let app = || update.app.clone();
-    let file = kustomization(tree, update)?;
-    let text = match plan.files.get(&file) {
-        Some(text) => text.as_str(),
-        None => tree.read_text(&file).map_err(|source| ImageError::Tree { app: app(), source })?,
-    };
+    let slots = update.locate(tree)?;
     let Some(chosen) = choose(update, tags)? else {
-        plan.unchanged.push((app(), format!("no tag of {} is allowed", update.image)));
+        let why = match tags {
+            [] => format!("{} has no tag", update.image),
+            // One push: what is wrong with it.
+            [only] => why_not(update, only).unwrap_or_else(|| format!("{} does not fit the constraint", only.tag)),
+            _ => format!("no tag of {} is allowed", update.image),
+        };
+        plan.unchanged.push((update.app.clone(), why));
         return Ok(());
     };
-    let name = update.name();
-    let known = entry(text, name, &update.image);
-    if name != update.image && !update.is_own_folder && known.is_none() {
-        let (name, image) = (name.to_owned(), update.image.clone());
-        return Err(ImageError::NewName { app: app(), file, name, image });
-    }
-    let current = known.as_ref().and_then(tag);
-    if let Some(current) = current.as_deref()
-        && current != chosen.tag
-        && !is_forward(update.strategy, current, chosen, tags)
-    {
-        plan.unchanged.push((app(), format!("{} is not newer than {current}", chosen.tag)));
-        return Ok(());
-    }
-    let image = edit::Image {
-        name: name.to_owned(),
-        new_name: (name != update.image).then(|| update.image.clone()),
-        new_tag: Some(chosen.tag.clone()),
-        digest: None,
-    };
-    match edit::set_image(text, &image) {
-        Ok(Some(edited)) => {
-            plan.changes.push(ImageChange {
-                app: app(),
-                image: update.image.clone(),
-                name: name.to_owned(),
-                old: current.unwrap_or_default(),
-                new: chosen.tag.clone(),
-                file: file.clone(),
-                pushed_at_ms: chosen.pushed_at_ms,
-            });
-            plan.files.insert(file, edited);
+    for slot in slots {
+        let (file, app) = (slot.file.clone(), update.app.clone());
+        let text = match plan.files.get(&file) {
+            Some(text) => Some(text.as_str()),
+            None => read(tree, &update.app, &file)?,
+        };
+        match set_one(update, slot, text, chosen, tags)? {
+            Ok((edited, change)) => {
+                plan.files.insert(file, edited);
+                plan.changes.push(change);
+            }
+            Err(why) => plan.unchanged.push((app, why)),
         }
-        Ok(None) => {
-            // Another Application of this plan may share the file and have changed it before.
-            plan.unchanged.push((app(), format!("`{file}` already says {}", chosen.tag)));
-        }
-        Err(source) => return Err(ImageError::Edit { app: app(), file, source }),
     }
     Ok(())
 }
 
-/// Path of the kustomization in the folder of `update`, symlinks resolved: a commit can't follow them.
-fn kustomization(tree: &Tree, update: &Update) -> Result<String, ImageError> {
-    let tree_error = |source| ImageError::Tree { app: update.app.clone(), source };
-    for name in slipway_kustomize::FILE_NAMES {
-        let file = tree::join(&update.folder, name).and_then(|file| tree.resolve(&file)).map_err(tree_error)?;
-        if tree.kind(&file).map_err(tree_error)? == Some(NodeKind::File) {
-            return Ok(file);
+/// The text of a file with the chosen tag, and the change; or why there is none.
+fn set_one(
+    update: &Update,
+    slot: Slot,
+    text: Option<&str>,
+    chosen: &TagInfo,
+    tags: &[TagInfo],
+) -> Result<Result<(String, ImageChange), String>, ImageError> {
+    let app = || update.app.clone();
+    let reference = update.reference();
+    let current = text.map(|text| slot.current(text, &reference)).unwrap_or_default();
+    if slot.other_image(&current, &update.image).is_some() {
+        let (name, image) = (slot.name(&update.image), update.image.clone());
+        return Err(ImageError::NewName { app: app(), file: slot.file, name, image });
+    }
+    let follows_digest = update.strategy == Strategy::Digest;
+    if let Some(old) = current.tag.as_deref()
+        && *old != chosen.tag
+        && !is_forward(update.strategy, old, chosen, tags)
+    {
+        return Ok(Err(format!("{} is not newer than {old}", chosen.tag)));
+    }
+    let digest = if follows_digest { chosen.digest.clone() } else { String::new() };
+    let image = Reference { tag: Some(chosen.tag.clone()), digest, ..reference };
+    match slot.set(text, &image) {
+        Ok(Some(edited)) => {
+            let Current { tag, digest, .. } = current;
+            let change = ImageChange {
+                app: app(),
+                alias: update.alias.clone(),
+                image: update.image.clone(),
+                old: if follows_digest && !digest.is_empty() { digest } else { tag.unwrap_or_default() },
+                new: if follows_digest { chosen.digest.clone() } else { chosen.tag.clone() },
+                tag: chosen.tag.clone(),
+                digest: chosen.digest.clone(),
+                slot,
+            };
+            Ok(Ok((edited, change)))
         }
-    }
-    Err(ImageError::NoKustomization { app: update.app.clone(), folder: update.folder.clone() })
-}
-
-/// The tag of an image's entry.
-fn tag(entry: &Value) -> Option<String> {
-    match entry.get("newTag")? {
-        Value::String(tag) => Some(tag.clone()),
-        Value::Number(tag) => Some(tag.to_string()),
-        _ => None,
+        // Another Application of the plan may share the file and have changed it before.
+        Ok(None) => Ok(Err(format!("`{}` already says {}", slot.file, chosen.tag))),
+        Err(source) => Err(ImageError::Edit { app: app(), file: slot.file, source }),
     }
 }
 
-/// The entry of the image `name` in the kustomization, if that resolves to `image`.
-fn entry(text: &str, name: &str, image: &str) -> Option<Value> {
-    let value = yaml::parse(text).ok()?;
-    let mut entries = value.get("images")?.as_array()?.iter();
-    let entry = entries.find(|entry| entry.get("name").and_then(Value::as_str) == Some(name))?;
-    let named = entry.get("newName").and_then(Value::as_str).unwrap_or(name);
-    (named == image).then(|| entry.clone())
+/// The newest tag, or digest, that the file had in one of its earlier `versions` and that a person took back: the image
+/// is pinned to what is there until something newer than that is pushed. `None` where `change`, which is that of
+/// `update`, is newer than all that was there.
+pub fn pinned(update: &Update, change: &ImageChange, versions: &[String], tags: &[TagInfo]) -> Option<String> {
+    let reference = update.reference();
+    let earlier = versions.iter().map(|text| change.slot.current(text, &reference));
+    if update.strategy == Strategy::Digest {
+        let mut earlier = earlier.map(|current| current.digest);
+        return earlier.any(|digest| digest == change.new && digest != change.old).then(|| change.new.clone());
+    }
+    let info = |tag: &str| {
+        let known = tags.iter().find(|info| info.tag == tag).cloned();
+        known.unwrap_or_else(|| TagInfo { tag: tag.to_owned(), ..TagInfo::default() })
+    };
+    // What may not be chosen any more, as of another constraint, pins nothing.
+    let may_be_chosen = |tag: &String| {
+        let info = info(tag);
+        choose(&Update { gate: None, ..update.clone() }, std::slice::from_ref(&info)).is_ok_and(|tag| tag.is_some())
+    };
+    let is_listed = |tag: &str| update.strategy != Strategy::NewestBuild || tags.iter().any(|info| info.tag == tag);
+    let newer = |tag: &str, than: &str| tag != than && is_forward(update.strategy, than, &info(tag), tags);
+    let had = earlier.filter_map(|current| current.tag).filter(|tag| is_listed(tag) && newer(tag, &change.old));
+    let newest = had.filter(may_be_chosen).reduce(|newest, tag| if newer(&tag, &newest) { tag } else { newest })?;
+    let is_known = !change.old.is_empty();
+    (is_known && !newer(&change.tag, &newest)).then_some(newest)
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ use slipway_gitops::comparison::Rules;
 use slipway_gitops::health::Checks;
 use slipway_gitops::normalize::{NormalizeError, Normalizer};
 use slipway_gitops::sync_status::{COMPARE_OPTIONS, CompareOptions};
+use slipway_manifest::Object;
 
 use crate::app::depends::DependsError;
 use crate::app::{self, Application, ClusterSecret, ProjectPermissions, Projects};
@@ -37,7 +38,7 @@ use crate::notify::subscribe;
 use crate::render::BuildOptions;
 use crate::source::github::Checkout;
 use crate::source::{Checkouts, Repo};
-use declared::Problem;
+use declared::{DeclaredIn, Problem};
 use fetch::Fetch;
 use listings::Listings;
 use places::RootPlaces;
@@ -71,6 +72,8 @@ pub struct ResolvedApplication {
     pub parent: Option<(String, String)>,
     /// Whether an ApplicationSet makes it.
     pub is_made_by_set: bool,
+    /// Where it is declared; `None` where a place of the root is the Application itself.
+    pub declared: Option<DeclaredIn>,
 }
 
 /// An Application of the same root that others depend on.
@@ -138,6 +141,8 @@ pub struct Root {
     pub clusters: Vec<ClusterSecret>,
     /// The projects.
     pub projects: Projects,
+    /// The `ImageUpdater` resources.
+    pub image_updaters: Vec<Object>,
     /// Namespace and name of every Application in the root, usable or not.
     pub declared: BTreeSet<(String, String)>,
     /// Invalid declarations, one line each.
@@ -211,7 +216,7 @@ pub async fn load_at(root: &RootPlaces, checkouts: &Checkouts, sha: &str, then: 
     let applications = tree.applications.iter().map(|one| one.identity.clone());
     let declared = applications.chain(own.applications.iter().map(|app| app::identity(&app.object))).collect();
     let (mut members, mut placed) = (Vec::new(), Vec::new());
-    let member = |app: Application, mut permit: ProjectPermissions, is_kept, listings| {
+    let member = |app: Application, mut permit: ProjectPermissions, is_kept, listings, declared| {
         permit.keeps_declarations = true;
         let (build, overrides, root) = (tree.build, Arc::clone(&overrides), checkout.sha.clone());
         let tracked = TrackedSources::of(&app, &location.url.host, permit.denied.is_some())?;
@@ -228,10 +233,11 @@ pub async fn load_at(root: &RootPlaces, checkouts: &Checkouts, sha: &str, then: 
             listings,
             parent: None,
             is_made_by_set: false,
+            declared,
         })
     };
     for app in own.applications {
-        match member(app, ProjectPermissions::of_root(), false, None) {
+        match member(app, ProjectPermissions::of_root(), false, None, None) {
             Ok(member) => {
                 members.push(member);
                 placed.push(order::OF_A_PLACE);
@@ -244,7 +250,7 @@ pub async fn load_at(root: &RootPlaces, checkouts: &Checkouts, sha: &str, then: 
         let place = order::Place { parent: one.parent, rolls: one.rolls };
         let resolved = one.app.map_err(|error| chain(&error)).and_then(|app| {
             let permit = ProjectPermissions::of(&app, &projects, &tree.manifests.clusters);
-            member(app, permit, one.is_kept, one.listings)
+            member(app, permit, one.is_kept, one.listings, Some(one.declared.clone()))
         });
         match resolved {
             Ok(member) => {
@@ -265,6 +271,7 @@ pub async fn load_at(root: &RootPlaces, checkouts: &Checkouts, sha: &str, then: 
         checkout,
         members,
         clusters,
+        image_updaters: tree.image_updaters,
         projects,
         declared,
         problems,

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -178,6 +180,17 @@ pub enum GithubCredential {
     },
 }
 
+/// The key as PEM: in JSON its line breaks often stand as `\n` written out, or all of it as base64.
+fn pem(key: &str) -> String {
+    let key = key.trim();
+    if key.starts_with("-----BEGIN") {
+        return key.replace("\\n", "\n");
+    }
+    let packed: String = key.split_whitespace().collect();
+    let decoded = STANDARD.decode(packed).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    decoded.filter(|text| text.trim_start().starts_with("-----BEGIN")).unwrap_or_else(|| key.to_owned())
+}
+
 impl GithubCredential {
     /// Parses the text `secret` of the secret `name`: a plain token, or JSON.
     pub fn parse(name: &str, secret: &SecretString) -> Result<Self, SecretError> {
@@ -206,7 +219,7 @@ impl GithubCredential {
             if let (Some(app), Some(installation), Some(key)) =
                 (json.app_id.and_then(number), json.installation_id.and_then(number), json.private_key)
             {
-                return Ok(Self::App { app, installation, key: key.into() });
+                return Ok(Self::App { app, installation, key: pem(&key).into() });
             }
             json.token.ok_or_else(wrong)?
         } else {
@@ -231,6 +244,13 @@ mod tests {
         assert!(matches!(parse(r#"{"token":"t"}"#).unwrap(), GithubCredential::Token(_)));
         let app = parse(r#"{"appId":1,"installationId":"2","privateKey":"pem"}"#).unwrap();
         assert!(matches!(app, GithubCredential::App { app: 1, installation: 2, .. }));
+        // However the key's lines were brought into JSON.
+        let lines = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----";
+        for written in [lines.to_owned(), lines.replace('\n', "\\n"), STANDARD.encode(lines)] {
+            let json = serde_json::json!({"appId": 1, "installationId": 2, "privateKey": written});
+            let GithubCredential::App { key, .. } = parse(&json.to_string()).unwrap() else { panic!("{written}") };
+            assert_eq!(key.expose_secret(), lines);
+        }
         for bad in ["{", "{}", r#"{"appId":1}"#, "two words canary", "a\nb"] {
             let error = parse(bad).unwrap_err().to_string();
             assert!(error.starts_with("secret `gh` is no GitHub credential"), "{error}");

@@ -24,6 +24,8 @@ mod gitops;
 mod gotemplate;
 mod helm_corpus;
 mod helm_engine;
+mod image_declarations;
+mod image_edits;
 mod imageupdater;
 mod kustomize_corpus;
 mod kustomize_reference;
@@ -32,11 +34,14 @@ mod reach;
 mod semver;
 mod sprig;
 mod strvals;
+mod template_commit;
 
 suites! {
     gitops,
     helm_corpus,
     helm_engine,
+    image_declarations,
+    image_edits,
     imageupdater,
     kustomize_corpus,
     kustomize_vectors,
@@ -48,6 +53,13 @@ record_suites! {
     semver,
     sprig,
     strvals,
+}
+
+#[test]
+fn template_commit() {
+    framework::judge("template-commit", |shared| {
+        framework::shared_records(shared, "template-commit", template_commit::check)
+    });
 }
 
 #[test]

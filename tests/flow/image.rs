@@ -93,13 +93,28 @@ async fn an_image_that_a_person_took_back_stays_so_until_another_is_pushed() {
     flow.push("Revert: 1.1.0 loses orders", &[(KUSTOMIZATION, &before)]);
 
     let unrelated = flow.sandbox.aws.push_image(IMAGE, "pr-7");
-    for event in [schedule(), event, unrelated] {
+    let older = flow.sandbox.aws.push_image(IMAGE, "1.0.5");
+    let told = flow.messages().len();
+    for (event, words) in [
+        (schedule(), "1.1.0 was taken back in Git for 1.0.0"),
+        (unrelated, "pr-7 does not fit the constraint"),
+        (event, "1.1.0 was taken back in Git for 1.0.0"),
+        (
+            older.clone(),
+            "1.1.0 was taken back in Git for 1.0.0, which stays until something newer is pushed: 1.0.5 is not",
+        ),
+    ] {
         let result = flow.pusher.handle(event).await.unwrap();
         let branch = &result["branches"]["acme/gitops main"];
         assert_eq!(branch["commit"], Value::Null, "{result}");
-        assert!(branch["unchanged"].to_string().contains("1.1.0 was taken back in Git after its push"), "{result}");
+        assert!(branch["unchanged"].to_string().contains(words), "{words}: {result}");
     }
     assert_eq!(flow.read(KUSTOMIZATION), before);
+    // Slack hears of the images that were pushed and not taken, of each once.
+    flow.pusher.handle(older).await.unwrap();
+    let messages = flow.messages();
+    assert_eq!(messages.len(), told + 2, "{messages:?}");
+    assert!(messages.last().unwrap().contains("1.1.0 was taken back in Git for 1.0.0"), "{messages:?}");
 
     let event = flow.sandbox.aws.push_image(IMAGE, "1.1.1");
     flow.pusher.handle(event).await.unwrap();

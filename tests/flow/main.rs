@@ -24,6 +24,8 @@ mod git_hosts;
 mod heal;
 mod helm_repository;
 mod image;
+mod image_faults;
+mod image_targets;
 mod later;
 mod login;
 mod memory;

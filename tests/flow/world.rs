@@ -73,6 +73,13 @@ impl Flow {
         WebhookHandler::new(settings, Aws::at(&self.sandbox.aws.url(), aws::REGION).await)
     }
 
+    /// Another instance of ecr-push, that remembers nothing.
+    pub(crate) async fn another_pusher(&self) -> ImageUpdater {
+        let environment = self.sandbox.environment();
+        let settings = EcrPush::load(|name: &str| environment.get(name).cloned()).unwrap();
+        ImageUpdater::new(settings, Aws::at(&self.sandbox.aws.url(), aws::REGION).await)
+    }
+
     /// Another instance of drift-check, that remembers nothing.
     pub(crate) async fn another_checker(&self) -> DriftChecker {
         let environment = self.sandbox.environment();

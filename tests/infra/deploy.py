@@ -133,7 +133,8 @@ def check_stack(template):
 
     events = boto3.client("events")
     patterns = [json.loads(rule["EventPattern"]) for rule in events.list_rules()["Rules"] if "EventPattern" in rule]
-    check("the rule takes image pushes", [p["detail-type"] for p in patterns] == [["ECR Image Action"]], patterns)
+    check("the rule takes image pushes", [p["detail-type"] for p in patterns] == [
+        ["ECR Image Action", "ECR Replication Action", "ECR Pull Through Cache Action", "ECR Image Scan"]], patterns)
     mappings = boto3.client("lambda").list_event_source_mappings()["EventSourceMappings"]
     check("the queue wakes the worker", len(mappings) == 1 and "syncworker" in mappings[0]["FunctionArn"].lower(), mappings)
 

@@ -36,6 +36,7 @@ pub use given::{
 };
 pub use policy::{ApplicationsSync, IgnoreApplicationDifferences, Policy, Strategy};
 pub use rolling::{ApplicationState, MatchExpression, MaxUpdate, Progress, RolloutStep, may_sync, sync_order};
+pub use selector::Selector;
 
 use application::Template;
 use generators::{Failure, Generators};

@@ -8,7 +8,7 @@ use crate::policy::{items, text, texts};
 
 /// A compiled label selector.
 #[derive(Debug)]
-pub(crate) struct Selector(Vec<Requirement>);
+pub struct Selector(Vec<Requirement>);
 
 #[derive(Debug)]
 struct Requirement {
@@ -48,8 +48,8 @@ impl Selector {
         equal.chain(expressions).collect::<Result<_, _>>().map(Self)
     }
 
-    /// A selector for labels: values must be those that labels may have.
-    pub(crate) fn of_labels(selector: &Value) -> Result<Self, String> {
+    /// A selector for labels: values must be those that labels may have. Fails with what is wrong with it.
+    pub fn of_labels(selector: &Value) -> Result<Self, String> {
         let compiled = Self::of_params(selector)?;
         for Requirement { key, operator } in &compiled.0 {
             let (Operator::In(values) | Operator::NotIn(values)) = operator else { continue };
@@ -69,7 +69,7 @@ impl Selector {
     }
 
     /// Whether it selects what has these labels.
-    pub(crate) fn matches<'l>(&self, label: impl Fn(&str) -> Option<&'l str>) -> bool {
+    pub fn matches<'l>(&self, label: impl Fn(&str) -> Option<&'l str>) -> bool {
         let has = |values: &[String], value: &str| values.iter().any(|one| one == value);
         self.0.iter().all(|Requirement { key, operator }| match (operator, label(key)) {
             (Operator::In(values), value) => value.is_some_and(|value| has(values, value)),

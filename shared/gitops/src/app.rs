@@ -214,7 +214,7 @@ pub fn find(objects: &[Object]) -> AppManifests {
                 Err(error) => found.errors.push(error),
             },
             (GROUP, "AppProject") => found.add_project(object),
-            (GROUP, "ApplicationSet") | ("argocd-image-updater.argoproj.io", "ImageUpdater") => {
+            (GROUP, "ApplicationSet") => {
                 found.warnings.push(format!(
                     "{}: {} is not supported yet and has no effect",
                     object.id(),

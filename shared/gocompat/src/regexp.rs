@@ -332,9 +332,12 @@ fn class<'r>(out: &mut String, rest: &'r str) -> Result<&'r str, Refused> {
         None => rest,
     };
     let mut first = true;
+    // Whether a class of characters has just been read, which no range can begin with.
+    let mut is_set = false;
     loop {
         let c = rest.chars().next().ok_or_else(|| Refused("missing closing ]", format!("[{whole}")))?;
         let after = rest.get(c.len_utf8()..).unwrap_or_default();
+        let was_set = std::mem::take(&mut is_set);
         match c {
             ']' if !first => {
                 out.push(']');
@@ -347,8 +350,12 @@ fn class<'r>(out: &mut String, rest: &'r str) -> Result<&'r str, Refused> {
                 }
                 let _ = write!(out, "[{name}:]");
                 rest = next;
+                is_set = true;
             }
-            '\\' => rest = escape(out, after, true)?,
+            '\\' => {
+                is_set = after.starts_with(['d', 'D', 'w', 'W', 's', 'S', 'p', 'P']);
+                rest = escape(out, after, true)?;
+            }
             // These the crate would take for set operations.
             '[' | ']' | '&' | '~' => {
                 out.push('\\');
@@ -357,7 +364,7 @@ fn class<'r>(out: &mut String, rest: &'r str) -> Result<&'r str, Refused> {
             }
             c => {
                 // `--` is a set operation for the crate, too; as the end of a range it is itself.
-                if c == '-' && (first || out.ends_with('-') || after.starts_with(']')) {
+                if c == '-' && (first || was_set || out.ends_with('-') || after.starts_with(']')) {
                     out.push('\\');
                 }
                 out.push(c);
@@ -377,6 +384,10 @@ mod tests {
         for (pattern, text, hit) in [
             (r"^\d+$", "١", false),
             (r"[\w.]+", "a.b", true),
+            (r"^[\w-.]+$", "main-1.2", true),
+            (r"^[\w-.]+$", "a/b", false),
+            (r"^[[:digit:]-z]+$", "1-z", true),
+            (r"^[[:digit:]-z]+$", "a", false),
             (r"^[^\W]$", "a", true),
             (r"a{,2}", "a{,2}", true),
             (r"\<a\>", "<a>", true),

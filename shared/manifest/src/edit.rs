@@ -4,12 +4,17 @@
 //! `kustomize/commands/edit/set/setimage.go`) without rewriting the file: comments, order, quoting, line ends,
 //! indentation and flow style stay. Every edit is read back before it is given out.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
 use crate::yaml::{self, Mark, YamlError};
+use text::{Change, Editor, block, flow, scalar};
+
+mod set;
+mod text;
+
+pub use set::{Step, set, steps, value_at, written};
 
 /// An entry of a kustomization's `images`: what the entry of this name is to say. A field that is `None` is taken
 /// out of the entry.
@@ -29,8 +34,8 @@ pub struct Image {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EditError {
-    /// The file is not YAML, or has several documents.
-    #[error("the kustomization can't be read")]
+    /// The file is not YAML, or has several documents where one is expected.
+    #[error("the file can't be read as YAML")]
     Yaml(#[source] YamlError),
     /// The file is empty or holds no mapping, or `images` is no list of mappings.
     #[error("{0} must be {1}")]
@@ -39,27 +44,25 @@ pub enum EditError {
     #[error("`images` has more than one entry for `{0}`: merge them")]
     Ambiguous(String),
     /// The edit would have changed something else too, as where an anchor shares the value.
-    #[error(
-        "`images` entry of `{0}` can't be changed alone (is it shared by an anchor, or in a block?): edit it by hand"
-    )]
+    #[error("`{0}` can't be changed alone (is it shared by an anchor, or in a block?): edit it by hand")]
     NotAlone(String),
+    /// A list without the item that a path names.
+    #[error("`{0}` has no item {1}")]
+    NoItem(String, usize),
+    /// A file without the document that is to be edited.
+    #[error("the file has no document {0}")]
+    NoDocument(usize),
 }
 
 /// `text`, a kustomization, with its entry for `image.name` as `image` says; `None` where it already says so.
 pub fn set_image(text: &str, image: &Image) -> Result<Option<String>, EditError> {
-    let (value, mut marks) = yaml::parse_marked(text).map_err(EditError::Yaml)?;
-    // A block text, and what ends with one, takes the line breaks behind it along: they are the file's.
-    for mark in marks.values_mut() {
-        let written = text.get(mark.value.0..mark.value.1).unwrap_or_default();
-        mark.value.1 = mark.value.0 + written.trim_end_matches(['\n', '\r']).len();
-    }
+    let (value, editor) = Editor::read(text)?;
     let Value::Object(root) = &value else {
         return Err(EditError::Shape("the kustomization".to_owned(), "a mapping"));
     };
-    let editor = Editor { text, marks, eol: if text.contains("\r\n") { "\r\n" } else { "\n" } };
     let (edited, wanted) = if let Some((index, entry)) = find(root, &image.name)? {
         let wanted = desired(entry, image);
-        if same(entry, &wanted, &editor, index) {
+        if same(entry, &wanted) {
             return Ok(None);
         }
         (vec![editor.change_entry(index, entry, &wanted)], with_entry(root, Some(index), wanted))
@@ -119,17 +122,11 @@ fn desired(entry: &Map<String, Value>, image: &Image) -> Map<String, Value> {
     wanted
 }
 
-/// Whether the entry says what is wanted; an unquoted integer is as good as its text.
-fn same(entry: &Map<String, Value>, wanted: &Map<String, Value>, editor: &Editor<'_>, index: usize) -> bool {
-    let is = |key: &String, value: &Value| match entry.get(key) {
-        Some(Value::Number(n)) if n.is_i64() || n.is_u64() => {
-            let raw = editor.field(index, key).and_then(|mark| editor.text.get(mark.value.0..mark.value.1));
-            raw == value.as_str() && value.as_str() == Some(&n.to_string())
-        }
-        found => found == Some(value),
-    };
+/// Whether the entry says what is wanted. An unquoted number does not: kustomize refuses it where a text belongs.
+fn same(entry: &Map<String, Value>, wanted: &Map<String, Value>) -> bool {
     let nothing = |key: &String| FIELDS.contains(&key.as_str()) && entry.get(key).is_some_and(Value::is_null);
-    wanted.iter().all(|(key, value)| is(key, value)) && entry.keys().all(|key| wanted.contains_key(key) || nothing(key))
+    wanted.iter().all(|(key, value)| entry.get(key) == Some(value))
+        && entry.keys().all(|key| wanted.contains_key(key) || nothing(key))
 }
 
 fn with_entry(root: &Map<String, Value>, index: Option<usize>, entry: Map<String, Value>) -> Map<String, Value> {
@@ -147,46 +144,9 @@ fn with_entry(root: &Map<String, Value>, index: Option<usize>, entry: Map<String
     root
 }
 
-struct Editor<'a> {
-    text: &'a str,
-    marks: BTreeMap<String, Mark>,
-    eol: &'static str,
-}
-
-/// Bytes to replace, and by what.
-type Change = (usize, usize, String);
-
 impl Editor<'_> {
     fn field(&self, index: usize, field: &str) -> Option<&Mark> {
         self.marks.get(&format!("/images/{index}/{field}"))
-    }
-
-    fn apply(&self, mut changes: Vec<Change>) -> Option<String> {
-        changes.sort_by_key(|change| (change.0, change.1));
-        let mut out = String::with_capacity(self.text.len() + 64);
-        let mut at = 0;
-        for (from, to, text) in changes {
-            out.push_str(self.text.get(at..from)?);
-            out.push_str(&text);
-            at = to;
-        }
-        out.push_str(self.text.get(at..)?);
-        Some(out)
-    }
-
-    /// The end of the line that `at` is on, before its line break.
-    fn line_end(&self, at: usize) -> usize {
-        let rest = self.text.get(at..).unwrap_or_default();
-        at + rest.find(['\n', '\r']).unwrap_or(rest.len())
-    }
-
-    fn line_start(&self, at: usize) -> usize {
-        self.text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1)
-    }
-
-    /// Spaces up to the column of `at`.
-    fn indent(&self, at: usize) -> String {
-        " ".repeat(at - self.line_start(at))
     }
 
     fn change_entry(&self, index: usize, entry: &Map<String, Value>, wanted: &Map<String, Value>) -> Option<String> {
@@ -211,10 +171,11 @@ impl Editor<'_> {
             let mut text = String::new();
             for (field, new) in added {
                 if name.flow {
-                    let quote = if self.text.get(name.key.0..)?.starts_with('"') { "\"" } else { "" };
+                    let quote = self.quote(name.key.0);
                     let _ = write!(text, ", {quote}{field}{quote}: {}", scalar(new, quote, true));
                 } else {
-                    let _ = write!(text, "{}{}{field}: {}", self.eol, self.indent(name.key.0), scalar(new, "", false));
+                    let eol = self.eol(name.key.0);
+                    let _ = write!(text, "{eol}{}{field}: {}", self.indent(name.key.0), scalar(new, "", false));
                 }
             }
             let at = if name.flow { name.value.1 } else { self.line_end(name.value.1) };
@@ -242,7 +203,11 @@ impl Editor<'_> {
             let end =
                 end + if self.text.get(end..)?.starts_with("\r\n") { 2 } else { usize::from(end < self.text.len()) };
             // The last line of a file without a final line break: the break before it goes instead.
-            let cut = if end == self.text.len() && !self.text.ends_with('\n') { self.eol.len() } else { 0 };
+            let cut = if end == self.text.len() && !self.text.ends_with('\n') {
+                self.eol(line.saturating_sub(1)).len()
+            } else {
+                0
+            };
             return Some((line - cut, end, String::new()));
         }
         match (next, place.checked_sub(1).and_then(|before| siblings.get(before))) {
@@ -253,93 +218,56 @@ impl Editor<'_> {
     }
 
     fn add_entry(&self, root: &Map<String, Value>, entry: &Map<String, Value>, front: bool) -> Option<String> {
-        let fields = |flow: bool, separator: &str| {
-            let one = |(key, value): (&String, &Value)| {
-                format!("{key}: {}", scalar(value.as_str().unwrap_or_default(), "", flow))
-            };
-            let fields: Vec<String> = entry.iter().map(one).collect();
-            fields.join(separator)
-        };
-        let in_flow = || format!("{{{}}}", fields(true, ", "));
-        let block = |indent: &str| format!("{indent}- {}", fields(false, &format!("{}{indent}  ", self.eol)));
+        let entry = Value::Object(entry.clone());
+        let block = |indent: &str, eol: &str| format!("{indent}- {}", block(&entry, &format!("{indent}  "), eol));
         let Some(images) = self.marks.get("/images") else {
-            return self.add_images(&in_flow(), &block, front);
+            return self.add_images(&entry, &block, front);
         };
+        let quote = self.quote(images.key.0);
+        let in_flow = flow(&entry, quote);
         let count = root.get("images").and_then(Value::as_array).map_or(0, Vec::len);
         let last = count.checked_sub(1).and_then(|last| self.marks.get(&format!("/images/{last}")));
         let (at, to, text) = match last {
-            Some(last) if last.flow => (last.value.1, last.value.1, format!(", {}", in_flow())),
+            Some(last) if last.flow => (last.value.1, last.value.1, format!(", {in_flow}")),
             Some(last) => {
-                let at = self.line_end(last.value.1);
-                (at, at, format!("{}{}", self.eol, block(&self.indent(last.key.0))))
+                let (at, eol) = (self.line_end(last.value.1), self.eol(last.value.1));
+                (at, at, format!("{eol}{}", block(&self.indent(last.key.0), eol)))
             }
             // `[]`, or nothing behind the colon.
-            None if images.value.0 < images.value.1 => (images.value.0, images.value.1, format!("[{}]", in_flow())),
-            None if images.flow => (images.value.0, images.value.0, format!(" [{}]", in_flow())),
+            None if images.value.0 < images.value.1 => (images.value.0, images.value.1, format!("[{in_flow}]")),
+            None if images.flow => (images.value.0, images.value.0, format!(" [{in_flow}]")),
             None => {
-                let at = self.line_end(images.value.1);
+                let (at, eol) = (self.line_end(images.value.1), self.eol(images.value.1));
                 let indent = self.indent(images.key.0) + self.list_indent();
-                (at, at, format!("{}{}", self.eol, block(&indent)))
+                (at, at, format!("{eol}{}", block(&indent, eol)))
             }
         };
         self.apply(vec![(at, to, text)])
     }
 
     /// Adds the whole `images` behind the last field of the kustomization, or before the first.
-    fn add_images(&self, flow: &str, block: &dyn Fn(&str) -> String, front: bool) -> Option<String> {
+    fn add_images(&self, entry: &Value, block: &dyn Fn(&str, &str) -> String, front: bool) -> Option<String> {
         let top = |(path, _): &(&String, &Mark)| path.matches('/').count() == 1;
-        let (_, first) = self.marks.iter().filter(top).min_by_key(|(_, mark)| mark.key.0)?;
+        let Some((_, first)) = self.marks.iter().filter(top).min_by_key(|(_, mark)| mark.key.0) else {
+            // `{}`, which may be JSON.
+            let at = self.text.find('{')? + 1;
+            return self.apply(vec![(at, at, format!("\"images\": [{}]", flow(entry, "\"")))]);
+        };
         let (_, last) = self.marks.iter().filter(top).max_by_key(|(_, mark)| mark.key.0)?;
         if last.flow {
-            let quote = if self.text.get(last.key.0..)?.starts_with('"') { "\"" } else { "" };
-            return self.apply(vec![(last.value.1, last.value.1, format!(", {quote}images{quote}: [{flow}]"))]);
+            let quote = self.quote(last.key.0);
+            let text = format!(", {quote}images{quote}: [{}]", flow(entry, quote));
+            return self.apply(vec![(last.value.1, last.value.1, text)]);
         }
-        let indent = self.indent(last.key.0);
-        let body = format!("{indent}images:{}{}", self.eol, block(&format!("{indent}{}", self.list_indent())));
+        let (indent, eol) = (self.indent(last.key.0), self.eol(last.value.1));
+        let body = format!("{indent}images:{eol}{}", block(&format!("{indent}{}", self.list_indent()), eol));
         if front {
             let at = self.line_start(first.key.0);
-            return self.apply(vec![(at, at, format!("{body}{}", self.eol))]);
+            return self.apply(vec![(at, at, format!("{body}{eol}"))]);
         }
-        // `...` and a second `---` end the document: what is added goes before them.
-        let rest = self.text.get(last.value.1..)?;
-        let mark = ["\n...", "\n---"].iter().filter_map(|mark| rest.find(mark)).min();
-        let end = mark.map_or(self.text.len(), |at| last.value.1 + at + 1);
-        let open = !self.text.get(..end)?.ends_with('\n');
-        let (before, after) = if open { (self.eol, "") } else { ("", self.eol) };
-        self.apply(vec![(end, end, format!("{before}{body}{after}"))])
+        let (at, before, after) = self.end()?;
+        self.apply(vec![(at, at, format!("{}{body}{}", if before { eol } else { "" }, if after { eol } else { "" }))])
     }
-
-    /// How far the file indents lists below their key.
-    fn list_indent(&self) -> &'static str {
-        let indented = self.marks.iter().any(|(path, mark)| {
-            let Some(parent) = path.strip_suffix("/0").and_then(|parent| self.marks.get(parent)) else { return false };
-            !mark.flow
-                && !parent.flow
-                && mark.key.0 - self.line_start(mark.key.0) > parent.key.0 - self.line_start(parent.key.0)
-        });
-        if indented { "  " } else { "" }
-    }
-}
-
-/// `text` as a scalar: quoted as `old` was, or where it would else be read as something else.
-fn scalar(text: &str, old: &str, flow: bool) -> String {
-    let double = || Value::String(text.to_owned()).to_string();
-    match old.chars().next() {
-        Some('\'') if !text.contains(|c: char| c.is_control()) => format!("'{}'", text.replace('\'', "''")),
-        Some('"') => double(),
-        _ if is_plain(text, flow) => text.to_owned(),
-        _ => double(),
-    }
-}
-
-/// Whether every reader of YAML, old or new, takes the bare `text` for text.
-fn is_plain(text: &str, flow: bool) -> bool {
-    let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | ':' | '+' | '@');
-    text.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '/'))
-        && text.chars().all(safe)
-        && !text.ends_with(':')
-        && !(flow && text.contains(':') && text.contains([',', '[', ']', '{', '}']))
-        && !yaml::is_quoted_by_go(text)
 }
 
 #[cfg(test)]

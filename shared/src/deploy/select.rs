@@ -115,6 +115,7 @@ mod tests {
             listings: None,
             parent: None,
             is_made_by_set: false,
+            declared: None,
         })
     }
 

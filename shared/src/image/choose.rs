@@ -1,5 +1,7 @@
 //! Chooses an image's tag (argoproj-labs/argocd-image-updater `registry-scanner/pkg/image/version.go`).
 
+use std::collections::BTreeMap;
+
 use slipway_gocompat::filepath;
 use slipway_gocompat::regexp::{self, Regex};
 use slipway_gocompat::semver::{Constraint, Version};
@@ -7,7 +9,7 @@ use slipway_gocompat::semver::{Constraint, Version};
 use super::{ImageError, Update};
 
 /// A tag of a repository, as ECR's DescribeImages lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TagInfo {
     /// The tag.
     pub tag: String,
@@ -15,6 +17,51 @@ pub struct TagInfo {
     pub pushed_at_ms: i64,
     /// The image's digest.
     pub digest: String,
+    /// How many findings of each severity its finished scan has; `None` where no scan is finished.
+    pub findings: Option<BTreeMap<String, i64>>,
+}
+
+/// Severity of a finding of ECR's scans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Accepts no finding at all.
+    None,
+    /// `INFORMATIONAL`.
+    Informational,
+    /// `LOW`.
+    Low,
+    /// `MEDIUM`.
+    Medium,
+    /// `HIGH`.
+    High,
+    /// `CRITICAL`: accepts every finding, of a finished scan.
+    Critical,
+}
+
+impl Severity {
+    /// Reads a severity in any case; `None` where there is no such.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text.to_ascii_lowercase().as_str() {
+            "none" => Self::None,
+            "informational" => Self::Informational,
+            "low" => Self::Low,
+            "medium" => Self::Medium,
+            "high" => Self::High,
+            "critical" => Self::Critical,
+            _ => return None,
+        })
+    }
+
+    /// Why an image is held whose findings may not be above this; `None` where it is not.
+    pub fn holds(self, info: &TagInfo) -> Option<String> {
+        let Some(findings) = &info.findings else {
+            return Some(format!("{} waits for ECR's scan of it", info.tag));
+        };
+        // What ECR does not rate counts as the worst.
+        let is_above = |severity: &str| Self::parse(severity).unwrap_or(Self::Critical) > self;
+        let (severity, count) = findings.iter().find(|(severity, count)| **count > 0 && is_above(severity))?;
+        Some(format!("{} has {count} findings of severity {severity}", info.tag))
+    }
 }
 
 /// The annotation `update-strategy`.
@@ -50,8 +97,8 @@ pub enum Allow {
     Any,
     /// `regexp:…`, which may match any part of the tag.
     Regexp(Regex),
-    /// An invalid annotation allows no tag.
-    Nothing,
+    /// An invalid annotation allows no tag; what is wrong with it.
+    Nothing(String),
 }
 
 impl Allow {
@@ -62,9 +109,9 @@ impl Allow {
         }
         match text.split_once(':') {
             Some((kind, expression)) if kind.eq_ignore_ascii_case("regexp") => {
-                regexp::compile(expression).map_or(Self::Nothing, Self::Regexp)
+                regexp::compile(expression).map_or_else(|error| Self::Nothing(error.to_string()), Self::Regexp)
             }
-            _ => Self::Nothing,
+            _ => Self::Nothing(format!("expected `any` or `regexp:EXPRESSION`, found `{text}`")),
         }
     }
 
@@ -73,7 +120,7 @@ impl Allow {
         match self {
             Self::Any => true,
             Self::Regexp(regex) => regex.is_match(tag),
-            Self::Nothing => false,
+            Self::Nothing(_) => false,
         }
     }
 }
@@ -82,10 +129,25 @@ impl Allow {
 ///
 /// Without a constraint, semver takes any version but pre-releases.
 pub fn choose<'a>(update: &Update, tags: &'a [TagInfo]) -> Result<Option<&'a TagInfo>, ImageError> {
-    let allowed = |info: &&TagInfo| {
-        update.allow.allows(&info.tag) && !update.ignore.iter().any(|pattern| filepath::matches(pattern, &info.tag))
-    };
-    let allowed = tags.iter().filter(allowed);
+    choose_of(update, tags.iter().filter(|info| why_not(update, info).is_none()))
+}
+
+/// Why the tag may not be chosen whatever the others are; `None` where it may.
+pub fn why_not(update: &Update, info: &TagInfo) -> Option<String> {
+    let tag = &info.tag;
+    if !update.allow.allows(tag) {
+        return Some(format!("{tag} is not one of `allow-tags`"));
+    }
+    if let Some(pattern) = update.ignore.iter().find(|pattern| filepath::matches(pattern, tag)) {
+        return Some(format!("{tag} is one of `ignore-tags` ({pattern})"));
+    }
+    update.gate.and_then(|gate| gate.holds(info))
+}
+
+fn choose_of<'a>(
+    update: &Update,
+    allowed: impl Iterator<Item = &'a TagInfo>,
+) -> Result<Option<&'a TagInfo>, ImageError> {
     Ok(match update.strategy {
         Strategy::NewestBuild => allowed.max_by_key(|info| (info.pushed_at_ms, &info.tag)),
         Strategy::Alphabetical => allowed.max_by_key(|info| &info.tag),

@@ -1,43 +1,67 @@
 //! Runs the function `ecr-push`: an image push becomes one commit for each branch that names the image. The changes are
-//! planned by [`super::plan_updates`], again with each new head of the branch; this module reads the root, lists the
-//! tags, and commits.
+//! planned by [`super::plan_updates`], again with each new head of the branch; this module reads the root and the files,
+//! lists the tags, and commits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
-use aws_sdk_ecr::types::ImageDetail;
 use futures::{StreamExt as _, stream};
-use jiff::Timestamp;
 use serde_json::{Value, json};
+use slipway_manifest::Tree;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
-use super::{ImageChange, ImageError, ImageTags, TagInfo, Update, UpdatePlan, plan_updates, updates};
+use super::settings::may_concern;
+use super::tags::Tags;
+use super::target::{ManifestFile, updates};
+use super::{
+    ImageChange, ImageError, ImageTags, ImageUpdaters, Slot, TagInfo, Update, UpdatePlan, message, pinned, plan_updates,
+};
 use crate::aws::Aws;
 use crate::config;
-use crate::error::{Failure, chain};
+use crate::error::{Class, Failure, chain};
 use crate::event::ecr::{self, EcrRepository, EcrTrigger, ImagePush};
 use crate::notify::report;
 use crate::notify::slack::Slack;
-use crate::root::{self, places::RootPlaces};
+use crate::root::{self, Root, Then, places::RootPlaces};
 use crate::secret::Secrets;
-use crate::source::commit::{self, Committed};
+use crate::source::commit::{self, Attempts, Committed};
+use crate::source::files::{self, Files};
 use crate::source::github::{Checkout, GitHub, GithubError};
 use crate::source::{Checkouts, Repo, RepoUrl, history};
 
-/// Tags of one repository that are listed: ECR keeps 20,000 images unless a quota was raised.
-const MAX_TAGS: usize = 20_000;
-/// Images in an answer of ECR: its maximum.
-const PAGE_SIZE: i32 = 1_000;
 /// Repositories that a catch-up lists: one request each, as a rule.
 const MAX_REPOSITORIES: usize = 500;
 /// Repositories that a catch-up lists concurrently; ECR allows far more requests a second.
 const LISTING_CONCURRENCY: usize = 8;
+/// How long one event may try to commit: the function ends after five minutes.
+const COMMIT_TIMEOUT: Duration = Duration::from_mins(4);
+/// How long a root is taken as it was read: ApplicationSets may look at more than its commit.
+const ROOT_LIFETIME: Duration = Duration::from_mins(1);
+/// Problems that are remembered as told.
+const MAX_TOLD: usize = 1_000;
 
 /// The function `ecr-push`: its settings and clients.
 #[derive(Clone)]
 pub struct ImageUpdater {
     root: RootPlaces,
     github: GitHub,
-    aws: Aws,
+    /// The template of the commit's message; `None` is Image Updater's default.
+    message: Option<String>,
+    tags: Tags,
     slack: Option<Slack>,
+    /// What Slack has been told, so that it is not told at every push.
+    told: Arc<Mutex<BTreeSet<String>>>,
+    /// The root as it was read last. Locked while it is read: of many events at once one reads it for all.
+    known: Arc<Mutex<Option<KnownRoot>>>,
+}
+
+/// A root, and when it was read.
+#[derive(Debug)]
+struct KnownRoot {
+    at: Instant,
+    root: Arc<Root>,
 }
 
 /// The result of one branch.
@@ -53,35 +77,47 @@ pub struct UpdateResult {
     pub problems: Vec<String>,
 }
 
-/// Why the tags of an image could not be listed.
-#[derive(Debug, thiserror::Error)]
-enum TagsError {
-    #[error("failed to list the tags of {image} ({code})")]
-    List {
-        image: String,
-        code: String,
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    #[error("{image} has more than {MAX_TAGS} tags: let a lifecycle policy expire old ones")]
-    TooMany { image: String },
+/// Where a commit goes: repository, branch, and what tells apart the branches that are made from it.
+type Place = (RepoUrl, String, Option<(String, String)>);
+
+/// What the updates of an event are for.
+#[derive(Clone, Copy)]
+struct Cause<'a> {
+    push: Option<&'a ImagePush>,
+    /// Id of the event.
+    event: Option<&'a str>,
+    deadline: Instant,
 }
+
+/// A commit that is at hand, and the branch whose head it was just now.
+struct AtHand {
+    checkout: Arc<Checkout>,
+    branch: String,
+}
+
+/// The earlier versions of files, by path and by the text that was their newest.
+type Histories = BTreeMap<(String, Option<String>), Vec<String>>;
 
 impl ImageUpdater {
     /// Creates the updater; sends no request yet.
     pub fn new(settings: config::EcrPush, aws: Aws) -> Self {
-        let config::EcrPush { root, github, slack } = settings;
+        let config::EcrPush { root, github, slack, message } = settings;
         let secrets = Secrets::new(aws.clone());
         Self {
             root,
+            message,
             github: GitHub::new(github, secrets.clone()),
             slack: slack.map(|slack| Slack::new(slack, secrets, aws.http().clone())),
-            aws,
+            tags: Tags::new(aws),
+            told: Arc::default(),
+            known: Arc::default(),
         }
     }
 
     /// Handles an event of EventBridge; returns the commits, or why the event triggers nothing.
     pub async fn handle(&self, event: Value) -> Result<Value, Failure> {
+        let id = event.get("id").and_then(Value::as_str).map(str::to_owned);
+        let deadline = Instant::now() + COMMIT_TIMEOUT;
         let outcomes = match ecr::read(event).map_err(|error| Failure::terminal(&error))? {
             EcrTrigger::Ignored(reason) => {
                 tracing::info!(reason, "ignored");
@@ -89,9 +125,9 @@ impl ImageUpdater {
             }
             EcrTrigger::Push(push) => {
                 tracing::info!(image = push.repository.image(), tag = push.tag, "pushed");
-                Box::pin(self.update(&push)).await?
+                Box::pin(self.update(Cause { push: Some(&push), event: id.as_deref(), deadline })).await?
             }
-            EcrTrigger::CatchUp => Box::pin(self.catch_up()).await?,
+            EcrTrigger::CatchUp => Box::pin(self.update(Cause { push: None, event: id.as_deref(), deadline })).await?,
         };
         let branches: serde_json::Map<String, Value> =
             outcomes.iter().map(|(branch, outcome)| (branch.clone(), summary(outcome))).collect();
@@ -99,225 +135,390 @@ impl ImageUpdater {
         Ok(json!({ "branches": branches }))
     }
 
-    /// Updates every kustomization that names the pushed image to the tag that its Application wants; returns the
-    /// result of each `OWNER/REPO branch`.
-    async fn update(&self, push: &ImagePush) -> Result<BTreeMap<String, UpdateResult>, Failure> {
-        let image = push.repository.image();
-        let (wanted, refused) = self.wanted(|named| named == image).await?;
-        self.notify(push, &refused).await;
+    /// Updates every file that names the pushed image to the tag that its Application wants; without a push every image
+    /// that an Application names, to make up for events that got lost. Returns the result of each `OWNER/REPO branch`.
+    ///
+    /// What fails for one branch is told and stops no other. Fails in the end where something may succeed later.
+    async fn update(&self, cause: Cause<'_>) -> Result<BTreeMap<String, UpdateResult>, Failure> {
+        let pushed = cause.push.map(|push| push.repository.images());
+        let concerns = |named: &str| match &pushed {
+            Some(images) => images.iter().any(|image| image == named),
+            None => EcrRepository::of(named).is_some(),
+        };
+        let (mut wanted, mut refused, root) = self.wanted(concerns).await?;
+        // Who does not wait for scans has taken the image already.
+        wanted.retain(|update| update.gate.is_some() || cause.push.is_none_or(|push| !push.is_scan));
         let mut outcomes = BTreeMap::new();
+        let mut later: Option<Failure> = None;
+        let mut fail = |failure: Failure, problems: &mut Vec<String>| {
+            problems.push(failure.message.clone());
+            if failure.class == Class::Retryable {
+                later.get_or_insert(failure);
+            }
+        };
+        let mut tags = if cause.push.is_none() { self.list_all(&wanted, &mut refused).await } else { ImageTags::new() };
+        for ((url, branch, made), group) in self.by_branch(wanted, &mut refused, &mut fail).await {
+            let committed =
+                Box::pin(self.commit(&url, (&branch, made.as_ref()), &group, &mut tags, (cause, &root))).await;
+            let outcome = committed.unwrap_or_else(|failure| {
+                let mut outcome = UpdateResult::default();
+                fail(failure, &mut outcome.problems);
+                outcome
+            });
+            let name = made.map_or_else(String::new, |(template, app)| format!(" {template} of {app}"));
+            outcomes.insert(format!("{} {branch}{name}", url.repo), outcome);
+        }
         if !refused.is_empty() {
             outcomes.insert("refused".to_owned(), UpdateResult { problems: refused, ..UpdateResult::default() });
         }
-        if wanted.is_empty() {
-            return Ok(outcomes);
+        if let Some(push) = cause.push {
+            for outcome in outcomes.values() {
+                self.notify(push, &outcome.problems).await;
+            }
         }
-        let tags = ImageTags::from([(image, self.tags(&push.repository).await?)]);
-        self.commit_all(wanted, &tags, &mut outcomes).await?;
-        for outcome in outcomes.iter().filter(|(branch, _)| *branch != "refused").map(|(_, outcome)| outcome) {
-            self.notify(push, &outcome.problems).await;
-        }
-        Ok(outcomes)
+        later.map_or(Ok(outcomes), Err)
     }
 
-    /// Makes up for pushes whose events got lost: updates every image that an Application names, as if it had been
-    /// pushed now. Problems are in the result, and told when an image is pushed.
-    async fn catch_up(&self) -> Result<BTreeMap<String, UpdateResult>, Failure> {
-        let (wanted, mut problems) = self.wanted(|named| EcrRepository::of(named).is_some()).await?;
+    /// The tags of all images that are wanted, as far as ECR lists them.
+    async fn list_all(&self, wanted: &[Update], problems: &mut Vec<String>) -> ImageTags {
         let images: BTreeSet<&str> = wanted.iter().map(|update| update.image.as_str()).collect();
         if images.len() > MAX_REPOSITORIES {
             problems.push(format!("only {MAX_REPOSITORIES} of {} repositories were listed", images.len()));
         }
-        let repositories = images.into_iter().filter_map(EcrRepository::of).take(MAX_REPOSITORIES);
-        let listed: Vec<_> = stream::iter(repositories)
-            .map(async |repository| (repository.image(), self.tags(&repository).await))
+        let repositories = images.into_iter().filter_map(|image| Some((image, EcrRepository::of(image)?)));
+        let listed: Vec<_> = stream::iter(repositories.take(MAX_REPOSITORIES))
+            .map(async |(image, repository)| (image, self.tags.list(&repository).await))
             .buffer_unordered(LISTING_CONCURRENCY)
             .collect()
             .await;
         let mut tags = ImageTags::new();
         for (image, of) in listed {
             match of {
-                Ok(of) => drop(tags.insert(image, of)),
-                Err(failure) => problems.push(failure.message),
+                Ok(of) => drop(tags.insert(image.to_owned(), of)),
+                Err(error) => problems.push(chain(&error)),
             }
         }
-        let wanted = wanted.into_iter().filter(|update| tags.contains_key(&update.image)).collect();
-        let mut outcomes = BTreeMap::new();
-        if !problems.is_empty() {
-            outcomes.insert("refused".to_owned(), UpdateResult { problems, ..UpdateResult::default() });
+        tags
+    }
+
+    /// The root at its head: what was read just now where that has not moved.
+    async fn root(&self) -> Result<Arc<Root>, Failure> {
+        let checkouts = Checkouts::new(self.github.clone());
+        let mut known = self.known.lock().await;
+        let location = &self.root.location;
+        let sha = checkouts.resolve(&location.url.repo, &location.revision).await;
+        let sha = sha.map_err(|error| Failure::of(&error, error.is_retryable()))?;
+        if let Some(KnownRoot { at, root }) = known.as_ref()
+            && root.checkout.sha == sha
+            && at.elapsed() < ROOT_LIFETIME
+        {
+            return Ok(Arc::clone(root));
         }
-        self.commit_all(wanted, &tags, &mut outcomes).await?;
-        Ok(outcomes)
+        // Two do not fit the function's memory.
+        *known = None;
+        let root = Arc::new(Box::pin(root::load_at(&self.root, &checkouts, &sha, Then::default())).await?);
+        *known = Some(KnownRoot { at: Instant::now(), root: Arc::clone(&root) });
+        Ok(root)
     }
 
     /// The updates of all images that `concerns`, and why Applications that name such an image can't be updated.
     /// Applications that may not be deployed are not updated either.
-    async fn wanted(&self, concerns: impl Fn(&str) -> bool) -> Result<(Vec<Update>, Vec<String>), Failure> {
-        let checkouts = Checkouts::new(self.github.clone());
-        let root = root::load(&self.root, &checkouts).await?;
-        let (mut wanted, mut refused) = (Vec::new(), Vec::new());
+    async fn wanted(&self, concerns: impl Fn(&str) -> bool) -> Result<(Vec<Update>, Vec<String>, AtHand), Failure> {
+        let root = self.root().await?;
+        let (resources, mut refused) = ImageUpdaters::read(&root.image_updaters);
+        let mut wanted = Vec::new();
         for member in root.members.iter().filter(|member| member.permit.denied.is_none()) {
-            let (updates, errors) = updates(&member.app, &concerns);
+            let settings = match resources.settings(&member.app) {
+                Ok(Some(settings)) => settings,
+                Ok(None) => continue,
+                Err(error) => {
+                    if may_concern(&member.app, &concerns) {
+                        refused.push(chain(&error));
+                    }
+                    continue;
+                }
+            };
+            let manifest = self.manifest(&root, member);
+            let (updates, errors) = updates(&member.app, &settings, manifest.as_ref(), &concerns);
             refused.extend(errors.iter().map(|error| chain(error)));
             for update in updates {
                 let url = format!("https://{}/{}", update.repo.host, update.repo.repo);
-                // Slipway's credential writes to more repositories than the Application's project allows.
-                match member.permit.refused_source(&url) {
+                // Slipway's credential writes to more repositories than the Application's project allows. Its own
+                // manifest is what declares it.
+                let is_own = matches!(update.target, super::Target::Application { .. });
+                match member.permit.refused_source(&url).filter(|_| !is_own) {
                     Some(denied) => refused.push(format!("{}: {denied}", member.instance())),
                     None => wanted.push(Update { permit: member.permit.clone(), ..update }),
                 }
             }
         }
-        Ok((wanted, refused))
+        let branch = self.root.location.revision.clone();
+        Ok((wanted, refused, AtHand { checkout: Arc::clone(&root.checkout), branch }))
     }
 
-    /// Creates the commits of `wanted`, one a branch.
-    async fn commit_all(
-        &self,
-        wanted: Vec<Update>,
-        tags: &ImageTags,
-        outcomes: &mut BTreeMap<String, UpdateResult>,
-    ) -> Result<(), Failure> {
-        for ((url, branch), group) in self.by_branch(wanted, outcomes).await? {
-            let outcome = self.commit(&url.repo, &branch, &group, tags).await?;
-            outcomes.insert(format!("{} {branch}", url.repo), outcome);
+    /// The file of the root's own repository that declares the Application.
+    fn manifest(&self, root: &Root, member: &root::ResolvedApplication) -> Option<ManifestFile> {
+        let declared = member.declared.as_ref().filter(|one| one.is_file && one.repository.is_none())?;
+        let text = root.checkout.tree.read_text(&declared.path).ok()?;
+        if !super::write::declares(text, &crate::app::identity(&member.app.object)) {
+            return None;
         }
-        Ok(())
+        let location = &self.root.location;
+        let branch = Some(location.revision.clone()).filter(|revision| revision != "HEAD");
+        Some(ManifestFile { repo: location.url.clone(), branch, file: declared.path.clone() })
     }
 
-    /// Groups the updates by branch; other hosts than the root's are not supported yet.
+    /// Groups the updates by where they are committed; other hosts than the root's are not supported yet.
     async fn by_branch(
         &self,
         wanted: Vec<Update>,
-        outcomes: &mut BTreeMap<String, UpdateResult>,
-    ) -> Result<BTreeMap<(RepoUrl, String), Vec<Update>>, Failure> {
-        let mut groups: BTreeMap<(RepoUrl, String), Vec<Update>> = BTreeMap::new();
+        refused: &mut Vec<String>,
+        fail: &mut impl FnMut(Failure, &mut Vec<String>),
+    ) -> BTreeMap<Place, Vec<Update>> {
+        let mut groups: BTreeMap<Place, Vec<Update>> = BTreeMap::new();
+        let mut defaults: BTreeMap<Repo, Option<String>> = BTreeMap::new();
         for update in wanted {
             if update.repo.host != self.root.location.url.host {
-                let problem = format!("{}: {} is not on {}", update.app, update.repo, self.root.location.url.host);
-                outcomes.entry("refused".to_owned()).or_default().problems.push(problem);
+                let host = &self.root.location.url.host;
+                refused.push(format!("{}: {} is not on {host}", update.app, update.repo));
                 continue;
             }
             let branch = if let Some(branch) = &update.branch {
-                branch.clone()
+                Some(branch.clone())
+            } else if let Some(known) = defaults.get(&update.repo.repo) {
+                known.clone()
             } else {
-                let branch = self.github.default_branch(&update.repo.repo).await;
-                branch.map_err(|error| Failure::of(&error, error.is_retryable()))?
+                let found = match self.github.default_branch(&update.repo.repo).await {
+                    Ok(branch) => Some(branch),
+                    Err(error) => {
+                        fail(Failure::of(&error, error.is_retryable()), refused);
+                        None
+                    }
+                };
+                defaults.insert(update.repo.repo.clone(), found.clone());
+                found
             };
-            groups.entry((update.repo.clone(), branch)).or_default().push(update);
+            let Some(branch) = branch else { continue };
+            let made = update.push_branch.clone().map(|template| (template, update.app.clone()));
+            groups.entry((update.repo.clone(), branch, made)).or_default().push(update);
         }
-        Ok(groups)
+        groups
     }
 
+    /// Commits the changes of `group` to `branch`, or to the one that is made from it.
     async fn commit(
         &self,
-        repo: &Repo,
-        branch: &str,
+        url: &RepoUrl,
+        (branch, made): (&str, Option<&(String, String)>),
         group: &[Update],
-        tags: &ImageTags,
+        tags: &mut ImageTags,
+        (cause, root): (Cause<'_>, &AtHand),
     ) -> Result<UpdateResult, Failure> {
+        let repo = &url.repo;
         let mut outcome = UpdateResult::default();
-        let edit = async |checkout: &Checkout| {
-            let (mut allowed, mut errors) = (Vec::new(), Vec::new());
-            for update in group {
-                match update.permit.refused_name(&update.repo, &checkout.repo) {
-                    Some(denied) => errors.push(ImageError::Denied { app: update.app.clone(), denied }),
-                    None => allowed.push(update),
-                }
-            }
-            let plan = plan_updates(&checkout.tree, allowed.iter().copied(), tags);
-            let undone = self.undone(checkout, &plan).await?;
-            let is_undone = |update: &&Update| undone.iter().any(|change| change.is_of(update));
-            let mut plan = if undone.is_empty() {
-                plan
-            } else {
-                plan_updates(&checkout.tree, allowed.into_iter().filter(|update| !is_undone(update)), tags)
-            };
-            plan.errors.extend(errors);
-            plan.unchanged.extend(undone.iter().map(|change| (change.app.clone(), change.undone())));
+        let mut branch = branch.to_owned();
+        let mut histories = Histories::new();
+        if let Some((template, app)) = made {
+            let failed = |error: GithubError| Failure::of(&error, error.is_retryable());
+            let head = self.github.resolve(repo, &format!("heads/{branch}")).await.map_err(failed)?;
+            let plan = self.plan(repo, &head, group, (tags, &mut histories), (cause, root)).await.map_err(failed)?;
             outcome = described(&plan);
-            Ok::<_, GithubError>((!plan.is_empty()).then(|| file_edit(&plan)))
+            if plan.is_empty() {
+                return Ok(outcome);
+            }
+            let named = message::branch_name(template, message::BranchOf::default(), &plan.changed());
+            let is_branch = |name: &String| crate::source::is_revision(name);
+            let Some(name) = named.as_ref().ok().filter(|name| is_branch(name)) else {
+                outcome.problems.push(format!("{app}: git-branch: `{template}` makes no name of a branch"));
+                return Ok(outcome);
+            };
+            self.github.create_branch(repo, name, &head).await.map_err(failed)?;
+            branch.clone_from(name);
+        }
+        let seed = cause.event.map_or_else(|| format!("{repo}"), |event| format!("{event} {repo} {branch}"));
+        let is_at_hand = root.branch == branch && root.checkout.repo == *repo;
+        let head = is_at_hand.then_some(root.checkout.sha.as_str());
+        let attempts = Attempts { deadline: cause.deadline, seed: &seed, head };
+        let template = self.message.as_deref();
+        let edit = async |head: &str| {
+            let plan = self.plan(repo, head, group, (tags, &mut histories), (cause, root)).await?;
+            outcome = described(&plan);
+            Ok((!plan.is_empty()).then(|| file_edit(&plan, template, cause.event)))
         };
-        let committed = commit::commit(&self.github, repo, branch, edit).await;
+        let committed = commit::commit(&self.github, repo, &branch, attempts, edit).await;
         outcome.commit = committed.map_err(|error| Failure::of(&error, error.is_retryable()))?;
         Ok(outcome)
     }
 
-    /// The changes of `plan` whose tag was in the file since its push and is there no more: a person took it back.
-    async fn undone(&self, checkout: &Checkout, plan: &UpdatePlan) -> Result<Vec<ImageChange>, GithubError> {
-        let mut undone = Vec::new();
+    /// Plans the changes of `group` to the commit `head`. The tags that are needed and not known yet are listed.
+    async fn plan(
+        &self,
+        repo: &Repo,
+        head: &str,
+        group: &[Update],
+        (tags, histories): (&mut ImageTags, &mut Histories),
+        (cause, root): (Cause<'_>, &AtHand),
+    ) -> Result<UpdatePlan, GithubError> {
+        let (named, tree) = self.files(repo, head, group, root).await?;
+        let (named, tree) = (&named, &*tree);
+        let (mut allowed, mut errors) = (Vec::new(), Vec::new());
+        for update in group {
+            match update.permit.refused_name(&update.repo, named) {
+                Some(denied) => errors.push(ImageError::Denied { app: update.app.clone(), denied }),
+                None => allowed.push(update),
+            }
+        }
+        if let Some(push) = cause.push {
+            for update in &allowed {
+                let slot = update.locate(tree).ok().and_then(|slots| slots.into_iter().next());
+                let known =
+                    slot.and_then(|slot| Some(slot.current(tree.read_text(&slot.file).ok()?, &update.reference())));
+                let needs_list = update.needs_list(&known.unwrap_or_default());
+                if needs_list && tags.get(&update.image).is_none_or(|known| known.len() <= 1) {
+                    match self.tags.with(&push.repository, &push.tag).await {
+                        Ok(found) => drop(tags.insert(update.image.clone(), found)),
+                        Err(error) => errors.push(ImageError::Tags { app: update.app.clone(), source: error }),
+                    }
+                } else if !needs_list {
+                    let pushed = TagInfo { digest: push.digest.clone(), tag: push.tag.clone(), ..TagInfo::default() };
+                    tags.entry(update.image.clone()).or_insert_with(|| vec![pushed]);
+                }
+            }
+        }
+        let mut plan = plan_updates(tree, allowed.iter().copied(), tags);
+        let pins = self.pins((named, head, tree), &plan, &allowed, (tags, histories)).await?;
+        if !pins.is_empty() {
+            let is_pinned = |update: &&Update| pins.iter().any(|(change, _)| change.is_of(update));
+            plan = plan_updates(tree, allowed.into_iter().filter(|update| !is_pinned(update)), tags);
+        }
+        plan.errors.extend(errors);
+        for (change, newest) in pins {
+            let is_pushed = cause.push.is_some_and(|push| push.tag == change.tag);
+            let pin = Pin { change, newest, is_pushed };
+            plan.unchanged.push((pin.change.app.clone(), pin.why()));
+            plan.pins.push(pin);
+        }
+        Ok(plan)
+    }
+
+    /// The files of the commit `head` that the updates need, and the name that the repository has now.
+    async fn files(
+        &self,
+        repo: &Repo,
+        head: &str,
+        group: &[Update],
+        root: &AtHand,
+    ) -> Result<(Repo, Arc<Tree>), GithubError> {
+        if root.checkout.sha == head && root.checkout.repo == *repo {
+            return Ok((repo.clone(), Arc::clone(&root.checkout.tree)));
+        }
+        let paths = group.iter().flat_map(Update::reads).collect();
+        let Files { repo: named, tree, has_links } = files::read(&self.github, repo, head, &paths).await?;
+        let is_there = |update: &Update| {
+            let is_there = |slot: &Slot| tree.kind(&slot.file).is_ok_and(|kind| kind.is_some());
+            update.locate(&tree).is_ok_and(|slots| slots.iter().all(is_there))
+        };
+        if !has_links && group.iter().all(is_there) {
+            return Ok((named, Arc::new(tree)));
+        }
+        // A file that is not there may stand behind a symlink, which only the whole tree follows; and plain manifests
+        // may have any name.
+        let checkout = Box::pin(self.github.checkout(repo, head)).await?;
+        Ok((checkout.repo.clone(), Arc::clone(&checkout.tree)))
+    }
+
+    /// The changes of `plan` that a person's own downgrade in Git stands against, each with what was taken back.
+    async fn pins(
+        &self,
+        (repo, head, tree): (&Repo, &str, &Tree),
+        plan: &UpdatePlan,
+        updates: &[&Update],
+        (tags, histories): (&ImageTags, &mut Histories),
+    ) -> Result<Vec<(ImageChange, String)>, GithubError> {
+        let mut pins = Vec::new();
         for change in &plan.changes {
-            let since = Timestamp::from_millisecond(change.pushed_at_ms).unwrap_or(Timestamp::UNIX_EPOCH);
-            let versions = history::versions(&self.github, &checkout.repo, &checkout.sha, &change.file, since).await?;
-            if versions.iter().any(|text| change.was_in(text)) {
-                undone.push(change.clone());
+            let file = &change.slot.file;
+            let key = (file.clone(), tree.read_text(file).ok().map(str::to_owned));
+            if !histories.contains_key(&key) {
+                let versions = history::versions(&self.github, repo, head, file).await?;
+                histories.insert(key.clone(), versions);
+            }
+            let earlier = histories.get(&key).map(Vec::as_slice).unwrap_or_default();
+            let of = tags.get(&change.image).map(Vec::as_slice).unwrap_or_default();
+            let update = updates.iter().find(|update| change.is_of(update));
+            if let Some(newest) = update.and_then(|update| pinned(update, change, earlier, of)) {
+                pins.push((change.clone(), newest));
             }
         }
-        Ok(undone)
+        Ok(pins)
     }
 
-    /// Lists every tag of `repository`, with the time of its push.
-    async fn tags(&self, repository: &EcrRepository) -> Result<Vec<TagInfo>, Failure> {
-        let config = self.aws.config().await.to_builder();
-        let region = aws_config::Region::new(repository.region.clone());
-        let client = aws_sdk_ecr::Client::new(&config.region(region).build());
-        let mut pages = client
-            .describe_images()
-            .registry_id(&repository.account)
-            .repository_name(&repository.name)
-            .max_results(PAGE_SIZE)
-            .into_paginator()
-            .send();
-        let mut tags = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| {
-                let code = crate::aws::error_code(&error);
-                Failure::retryable(&TagsError::List { image: repository.image(), code, source: Box::new(error) })
-            })?;
-            tags.extend(page.image_details.unwrap_or_default().into_iter().flat_map(tags_of));
-            if tags.len() > MAX_TAGS {
-                return Err(Failure::terminal(&TagsError::TooMany { image: repository.image() }));
-            }
-        }
-        Ok(tags)
-    }
-
+    /// Tells Slack what it has not been told yet.
     async fn notify(&self, push: &ImagePush, problems: &[String]) {
-        let (Some(slack), false) = (&self.slack, problems.is_empty()) else { return };
+        let Some(slack) = &self.slack else { return };
+        let new: Vec<String> = {
+            let told = self.told.lock().await;
+            problems.iter().filter(|problem| !told.contains(*problem)).cloned().collect()
+        };
+        if new.is_empty() {
+            return;
+        }
         let what = format!(
             "{}:{} was pushed, but not everything that names it can be updated",
             push.repository.image(),
             push.tag
         );
-        if let Err(error) = slack.post(&report::problem(&what, problems)).await {
-            tracing::warn!(error = chain(&error), problems = json!(problems).to_string(), "failed to notify Slack");
+        if let Err(error) = slack.post(&report::problem(&what, &new)).await {
+            tracing::warn!(error = chain(&error), problems = json!(new).to_string(), "failed to notify Slack");
+            return;
         }
+        let mut told = self.told.lock().await;
+        if told.len() > MAX_TOLD {
+            told.clear();
+        }
+        told.extend(new);
     }
 }
 
-fn tags_of(image: ImageDetail) -> Vec<TagInfo> {
-    let pushed_at_ms = image.image_pushed_at.and_then(|at| at.to_millis().ok()).unwrap_or_default();
-    let digest = image.image_digest.unwrap_or_default();
-    let tags = image.image_tags.unwrap_or_default();
-    tags.into_iter().map(|tag| TagInfo { tag, pushed_at_ms, digest: digest.clone() }).collect()
+/// An image that a person rolled back in Git, and that stays so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// The change that is not made.
+    pub change: ImageChange,
+    /// What was taken back.
+    pub newest: String,
+    /// Whether the image that was pushed is the one that is not taken.
+    pub is_pushed: bool,
 }
 
-fn file_edit(plan: &UpdatePlan) -> commit::FileEdit {
-    let message = plan.message();
+impl Pin {
+    /// Why the change is not made.
+    pub fn why(&self) -> String {
+        let (newest, old, new) = (&self.newest, &self.change.old, &self.change.new);
+        format!("{newest} was taken back in Git for {old}, which stays until something newer is pushed: {new} is not")
+    }
+}
+
+fn file_edit(plan: &UpdatePlan, template: Option<&str>, event: Option<&str>) -> commit::FileEdit {
+    let message = plan.message(template);
     let (headline, body) = message.split_once('\n').unwrap_or((&message, ""));
+    let trailers = message::trailers(&plan.changes, event);
     commit::FileEdit {
         files: plan.files.iter().map(|(path, text)| (path.clone(), text.clone().into_bytes())).collect(),
         headline: headline.to_owned(),
-        body: body.trim().to_owned(),
+        body: format!("{}\n\n{trailers}", body.trim()).trim().to_owned(),
     }
 }
 
 fn described(plan: &UpdatePlan) -> UpdateResult {
+    let mut problems: Vec<String> = plan.errors.iter().map(|error| chain(error)).collect();
+    problems
+        .extend(plan.pins.iter().filter(|pin| pin.is_pushed).map(|pin| format!("{}: {}", pin.change.app, pin.why())));
     UpdateResult {
         commit: None,
         changes: plan.changes.iter().map(|c| format!("{}: {} → {}", c.app, c.old, c.new)).collect(),
         unchanged: plan.unchanged.iter().map(|(app, why)| format!("{app}: {why}")).collect(),
-        problems: plan.errors.iter().map(|error| chain(error)).collect(),
+        problems,
     }
 }
 

@@ -1,8 +1,11 @@
-use serde_json::json;
+use serde_json::{Value, json};
 use slipway_manifest::Object;
+use slipway_manifest::yaml;
 
 use super::*;
 use crate::app::Application;
+
+mod targets;
 
 const IMAGE: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app";
 
@@ -10,9 +13,14 @@ const IMAGE: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app";
 fn concerned(apps: &[Application]) -> (Vec<Update>, Vec<ImageError>) {
     let (mut all, mut errors) = (Vec::new(), Vec::new());
     for app in apps {
-        let (updates, refused) = updates(app, |image| image == IMAGE);
-        all.extend(updates);
-        errors.extend(refused);
+        match of_annotations(app) {
+            Ok(settings) => {
+                let (updates, refused) = updates(app, &settings.unwrap_or_default(), None, |image| image == IMAGE);
+                all.extend(updates);
+                errors.extend(refused);
+            }
+            Err(error) => errors.push(error),
+        }
     }
     (all, errors)
 }
@@ -52,7 +60,7 @@ fn of_several_sources_the_kustomization_is_written_to() {
     for (sources, written) in [
         (json!([chart, lent, plain]), Ok("plain")),
         (json!([plain, named, other]), Ok("named")),
-        (json!([plain, other]), Err("more than one of `spec.sources` may be the kustomization to write to")),
+        (json!([plain, other]), Err("more than one of `spec.sources` may be the one to write to")),
     ] {
         let mut object = app("web", &[]).object;
         let spec = object.as_map_mut()["spec"].as_object_mut().unwrap();
@@ -61,7 +69,8 @@ fn of_several_sources_the_kustomization_is_written_to() {
         let Err(words) = written else {
             let [update] = updates.as_slice() else { panic!("{errors:?}") };
             let expected = written.unwrap();
-            assert_eq!((update.folder.as_str(), update.is_own_folder), (expected, true));
+            let target = Target::Kustomization { folder: expected.to_owned(), name: None, is_own: true };
+            assert_eq!(update.target, target);
             assert_eq!(update.branch, Some(format!("{expected}-branch")));
             assert_eq!(update.repo.to_string(), format!("https://github.com/acme/{expected}"));
             continue;
@@ -78,7 +87,7 @@ fn tags(tags: &[&str]) -> Vec<TagInfo> {
     let info = |(at, tag): (usize, &&str)| TagInfo {
         tag: (*tag).into(),
         pushed_at_ms: i64::try_from(at).unwrap(),
-        digest: String::new(),
+        ..TagInfo::default()
     };
     tags.iter().enumerate().map(info).collect()
 }
@@ -108,26 +117,36 @@ fn only_exact_names_are_concerned() {
     let (updates, errors) = concerned(&apps);
     assert!(errors.is_empty());
     let [update] = updates.as_slice() else { panic!("{updates:?}") };
-    assert_eq!((update.app.as_str(), update.constraint.as_str(), update.folder.as_str()), ("web", "1.x", "apps/web"));
+    assert_eq!((update.app.as_str(), update.constraint.as_str()), ("web", "1.x"));
     assert_eq!(
         (update.repo.to_string().as_str(), update.branch.as_deref()),
         ("https://github.com/acme/gitops", Some("main"))
     );
 }
 
+/// What Image Updater refuses is refused, in words.
 #[test]
-fn what_is_not_supported_says_so_and_changes_nothing() {
+fn what_can_t_be_read_says_so_and_changes_nothing() {
     for (annotation, message) in [
-        (("write-back-method", "argocd"), "web: write-back-method argocd (only git is) is not supported yet"),
+        (("write-back-method", "gut"), "web: annotation write-back-method: expected `git` or `argocd`, found `gut`"),
+        (("write-back-target", "helm:x"), "web: annotation write-back-target: `helm` is no kind of target"),
         (
-            ("write-back-target", "helmvalues"),
-            "web: write-back-target helmvalues (only kustomization is) is not supported yet",
+            ("write-back-target", "apps/kustomization.yaml"),
+            "web: annotation write-back-target: `apps/kustomization.yaml` is a kustomization: write \
+             `kustomization:PATH`",
         ),
-        (("update-strategy", "digest"), "web: update-strategy digest is not supported yet"),
         (
-            ("git-branch", "main:images-{{.AppName}}"),
-            "web: git-branch main:images-{{.AppName}} (a branch to push to) is not supported yet",
+            ("write-back-target", "file:tag.json"),
+            "web: annotation write-back-target: `file:tag.json` needs `ALIAS.helm.image-tag` or \
+             `ALIAS.helm.image-spec`",
         ),
+        (
+            ("update-strategy", "digest"),
+            "web: annotation image-list: the strategy `digest` needs the tag that it follows, as `NAME:TAG`",
+        ),
+        (("force-update", "maybe"), "web: annotation force-update: expected `true` or `false`, found `maybe`"),
+        (("git-branch", "a:b:c"), "web: annotation git-branch: `a:b:c` has more than one colon"),
+        (("git-branch", "../x"), "web: annotation git-branch: `../x` is no branch"),
         (
             ("write-back-target", "kustomization:../../.."),
             "web: annotation write-back-target: path `../../..` leaves the repository",
@@ -141,6 +160,72 @@ fn what_is_not_supported_says_so_and_changes_nothing() {
         let (updates, errors) = concerned(&[app("web", &[annotation])]);
         assert!(updates.is_empty());
         assert_eq!(errors[0].to_string(), message);
+    }
+    // An expression that can't be read would allow no tag, in silence.
+    for (allow, words) in [("regexp:(", "annotation allow-tags: "), ("v.*", "expected `any` or `regexp:EXPRESSION`")] {
+        let (updates, errors) = concerned(&[app("web", &[("allow-tags", allow)])]);
+        assert!(updates.is_empty() && errors[0].to_string().contains(words), "{errors:?}");
+    }
+    // Go takes a class that ends with `\\w-.` (F11).
+    let (updates, _) = concerned(&[app("web", &[("allow-tags", r"regexp:^[\w-.]+$")])]);
+    assert!(updates[0].allow.allows("main-1.2") && !updates[0].allow.allows("a/b"));
+}
+
+/// Every place that Image Updater writes to, and those of our own.
+#[test]
+fn the_place_to_write_to_is_found() {
+    let target = |annotations: &[(&str, &str)]| {
+        let list = format!("a={IMAGE}");
+        let mut all = vec![("image-list", list.as_str())];
+        all.extend(annotations);
+        let (mut updates, errors) = concerned(&[app("web", &all)]);
+        assert!(errors.is_empty(), "{errors:?}");
+        updates.remove(0)
+    };
+    let keys = |name: Option<&str>, tag: Option<&str>, spec: Option<&str>| Keys {
+        name: name.map(str::to_owned),
+        tag: tag.map(str::to_owned),
+        spec: spec.map(str::to_owned),
+    };
+    let usual = keys(Some("image.name"), Some("image.tag"), None);
+    let values = |file: &str, keys: &Keys, is_own: bool| Target::Values {
+        file: file.to_owned(),
+        keys: keys.clone(),
+        is_own,
+        may_create: true,
+    };
+    for (written, expected) in [
+        ("helmvalues", values("apps/web/values.yaml", &usual, true)),
+        ("helmvalues:env/dev.yaml", values("apps/web/env/dev.yaml", &usual, true)),
+        ("helmvalues:/charts/web/values.yaml", values("charts/web/values.yaml", &usual, false)),
+        ("env/dev.yaml", values("env/dev.yaml", &usual, true)),
+    ] {
+        assert_eq!(target(&[("write-back-target", written)]).target, expected, "{written}");
+    }
+    let own = target(&[("write-back-target", "file:/versions.json"), ("a.helm.image-tag", "web.version")]);
+    let only = keys(None, Some("web.version"), None);
+    let expected = Target::Values { file: "versions.json".to_owned(), keys: only, is_own: true, may_create: false };
+    assert_eq!(own.target, expected);
+    let spec =
+        target(&[("write-back-target", "helmvalues"), ("a.helm.image-spec", "image"), ("a.helm.image-tag", "x")]);
+    assert_eq!(spec.target, values("apps/web/values.yaml", &keys(None, None, Some("image")), true));
+    // The default, also of the method `argocd`, whose target has no effect.
+    for annotations in
+        [&[("write-back-target", "")][..], &[("write-back-method", "argocd")], &[("write-back-method", "")]]
+    {
+        let Target::Override { folder, file, .. } = target(annotations).target else { panic!("{annotations:?}") };
+        assert_eq!((folder.as_str(), file.as_str()), ("apps/web", "apps/web/.argocd-source-web.yaml"));
+    }
+    for (branch, base, push) in [
+        ("deploy", Some("deploy"), None),
+        ("main:main", Some("main"), None),
+        ("main:", Some("main"), None),
+        (":images-{{.SHA256}}", Some("main"), Some("images-{{.SHA256}}")),
+        ("main:image-updater-web", Some("main"), Some("image-updater-web")),
+        ("HEAD", None, None),
+    ] {
+        let update = target(&[("git-branch", branch)]);
+        assert_eq!((update.branch.as_deref(), update.push_branch.as_deref()), (base, push), "{branch}");
     }
 }
 
@@ -166,7 +251,8 @@ fn settings_of_the_image_come_before_those_of_the_application() {
     assert_eq!(update.strategy, Strategy::Alphabetical);
     assert!(update.allow.allows("v1") && !update.allow.allows("1"));
     assert_eq!(update.ignore, ["*-rc*", "latest"]);
-    assert_eq!((update.kustomize_name.as_deref(), update.folder.as_str()), (Some("nginx"), "base"));
+    let name = Some("nginx".to_owned());
+    assert_eq!(update.target, Target::Kustomization { folder: "base".to_owned(), name, is_own: false });
     assert_eq!(update.branch.as_deref(), Some("deploy"));
 }
 
@@ -180,7 +266,7 @@ fn one_scalar_changes() {
     let plan = plan_updates(&tree, &updates, &listed(&["1.0", "1.10", "1.2", "latest"]));
     assert!(plan.errors.is_empty(), "{:?}", plan.errors);
     assert_eq!(plan.files["apps/web/kustomization.yaml"], text.replace("\"1.0\"", "\"1.10\""));
-    assert_eq!(plan.message(), "build: automatic update of web\n\nupdates image team/app tag '1.0' to '1.10'\n");
+    assert_eq!(plan.message(None), "build: automatic update of web\n\nupdates image team/app tag '1.0' to '1.10'\n");
 }
 
 /// The kustomization may be in the repository's root.
@@ -242,20 +328,182 @@ fn another_name_is_given_to_images_of_the_own_source_alone() {
     }
 }
 
-/// A tag that was in the file is recognised under the name that the file has for the image.
+/// A tag that was in the file is recognised under the name that the file has for the image, and pins what took its
+/// place until something newer comes.
 #[test]
 fn an_earlier_version_tells_what_was_taken_back() {
     let text = |tag: &str| format!("images:\n- name: nginx\n  newName: {IMAGE}\n  newTag: {tag}\n");
     let tree = tree(&[("apps/web/kustomization.yaml", &text("1.0.0"))]);
-    let (updates, _) =
-        concerned(&[app("web", &[("image-list", &format!("a={IMAGE}")), ("a.kustomize.image-name", "nginx")])]);
-    let plan = plan_updates(&tree, &updates, &listed(&["1.0.0", "1.1.0"]));
-    let (change, update) = (&plan.changes[0], &updates[0]);
-    assert!(change.is_of(update) && change.was_in(&text("1.1.0")));
-    for other in
-        [text("1.0.0"), text("1.1.0").replace("team/app", "team/other"), "not: [yaml".to_owned(), String::new()]
-    {
-        assert!(!change.was_in(&other), "{other}");
+    let list = format!("a={IMAGE}:1.x");
+    let (updates, _) = concerned(&[app("web", &[("image-list", &list), ("a.kustomize.image-name", "nginx")])]);
+    let pinned_by = |pushed: &str, versions: &[String]| {
+        let plan = plan_updates(&tree, &updates, &listed(&[pushed]));
+        let [change] = plan.changes.as_slice() else { panic!("{:?}", plan.unchanged) };
+        pinned(&updates[0], change, versions, &tags(&[pushed]))
+    };
+    let history = [text("1.0.0"), text("1.1.0"), text("1.0.0")];
+    for (pushed, pin) in [("1.0.1", Some("1.1.0")), ("1.1.0", Some("1.1.0")), ("1.1.1", None), ("1.2.0", None)] {
+        assert_eq!(pinned_by(pushed, &history).as_deref(), pin, "{pushed}");
+    }
+    // What is the constraint's no more, another image's and what can't be read pin nothing.
+    for other in [
+        text("1.0.0"),
+        text("2.0.0"),
+        text("main"),
+        text("1.5.0").replace("team/app", "team/other"),
+        "not: [yaml".to_owned(),
+        String::new(),
+    ] {
+        assert_eq!(pinned_by("1.0.1", std::slice::from_ref(&other)), None, "{other}");
+    }
+}
+
+/// Whatever the order in which pushes are told, and however often, the file ends with the same tag, and never goes back.
+#[test]
+fn the_order_of_events_never_changes_the_last_tag() {
+    let pushes = ["1.0.1", "1.2.0", "1.1.0", "1.10.0", "1.9.9", "pr-7"];
+    for strategy in ["semver", "newest-build", "alphabetical"] {
+        let (updates, _) = concerned(&[app("web", &[("update-strategy", strategy), ("ignore-tags", "pr-*")])]);
+        let all = listed(&pushes);
+        let last = choose(&updates[0], &all[IMAGE]).unwrap().unwrap().tag.clone();
+        let mut seed = 7_u64;
+        for _ in 0..200 {
+            let mut text = format!("images:\n- name: {IMAGE}\n  newTag: \"1.0.0\"\n");
+            let mut order: Vec<usize> = (0..pushes.len()).chain([1, 3]).collect();
+            for at in (1..order.len()).rev() {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                order.swap(at, usize::try_from(seed >> 33).unwrap() % (at + 1));
+            }
+            for at in order {
+                // Semver decides by the event alone.
+                let tags = if strategy == "semver" { listed(&pushes[at..=at]) } else { all.clone() };
+                let plan = plan_updates(&tree(&[("apps/web/kustomization.yaml", &text)]), &updates, &tags);
+                assert!(plan.errors.is_empty());
+                text = plan.files.get("apps/web/kustomization.yaml").cloned().unwrap_or(text);
+            }
+            let value = yaml::parse(&text).unwrap();
+            assert_eq!(value["images"][0]["newTag"], last.as_str(), "{strategy}");
+        }
+    }
+}
+
+/// A number that nobody quoted counts as it is written: 1.10 is no 1.1, and `706798e8` is a commit (F17).
+#[test]
+fn unquoted_tags_count_as_they_are_written() {
+    let plan_for = |strategy: &str, current: &str, list: &[&str]| {
+        let text = format!("images:\n- name: {IMAGE}\n  newTag: {current}\n");
+        let (updates, _) = concerned(&[app("web", &[("update-strategy", strategy)])]);
+        let plan = plan_updates(&tree(&[("apps/web/kustomization.yaml", &text)]), &updates, &listed(list));
+        plan.changes.first().map(|change| (change.old.clone(), change.new.clone()))
+    };
+    assert_eq!(plan_for("semver", "1.10", &["1.9"]), None);
+    assert_eq!(
+        plan_for("newest-build", "706798e8", &["11aa22bb", "706798e8"]),
+        Some(("706798e8".into(), "706798e8".into()))
+    );
+    assert_eq!(plan_for("newest-build", "706798e8", &["706798e8", "11aa22bb"]).unwrap().1, "11aa22bb");
+}
+
+/// An image is held until its scan is finished and has no finding above the severity.
+#[test]
+fn a_scan_holds_an_image() {
+    let mut web = app("web", &[("image-list", &format!("a={IMAGE}"))]);
+    let annotations = web.object.as_map_mut()["metadata"]["annotations"].as_object_mut().unwrap();
+    annotations.insert("slipway.dev/scan-gate".to_owned(), json!("medium"));
+    let (updates, errors) = concerned(&[web]);
+    assert!(errors.is_empty() && updates[0].needs_list(&Current { tag: Some("1.0.0".into()), ..Current::default() }));
+    let text = format!("images:\n- name: {IMAGE}\n  newTag: 1.0.0\n");
+    let plan_for = |findings: Option<&[(&str, i64)]>| {
+        let findings =
+            findings.map(|all| all.iter().map(|(severity, count)| ((*severity).to_owned(), *count)).collect());
+        let tags = vec![TagInfo { tag: "1.1.0".to_owned(), findings, ..TagInfo::default() }];
+        let tree = tree(&[("apps/web/kustomization.yaml", &text)]);
+        let plan = plan_updates(&tree, &updates, &ImageTags::from([(IMAGE.to_owned(), tags)]));
+        plan.unchanged.first().map(|(_, why)| why.clone())
+    };
+    assert_eq!(plan_for(None).unwrap(), "1.1.0 waits for ECR's scan of it");
+    assert_eq!(plan_for(Some(&[("HIGH", 2), ("LOW", 9)])).unwrap(), "1.1.0 has 2 findings of severity HIGH");
+    assert_eq!(plan_for(Some(&[("UNDEFINED", 1)])).unwrap(), "1.1.0 has 1 findings of severity UNDEFINED");
+    assert_eq!(plan_for(Some(&[("MEDIUM", 3), ("HIGH", 0)])), None);
+    assert_eq!(plan_for(Some(&[])), None);
+}
+
+/// `ImageUpdater` resources (levels, patterns, `useAnnotations`, the most specific match).
+#[test]
+fn image_updaters_say_what_is_updated() {
+    let resource = |name: &str, spec: Value| {
+        let value = json!({"apiVersion": "argocd-image-updater.argoproj.io/v1alpha1", "kind": "ImageUpdater",
+            "metadata": {"name": name, "namespace": "argocd"}, "spec": spec});
+        Object::from_value(value).unwrap()
+    };
+    let image = |alias: &str| json!({"alias": alias, "imageName": format!("{IMAGE}:1.x")});
+    let spec = json!({
+        "commonUpdateSettings": {"updateStrategy": "newest-build", "ignoreTags": ["latest"]},
+        "writeBackConfig": {"method": "git", "gitConfig": {"branch": "deploy", "writeBackTarget": "kustomization"}},
+        "applicationRefs": [
+            {"namePattern": "*", "images": [image("all")]},
+            {"namePattern": "web-*", "images": [image("pattern")], "commonUpdateSettings": {"allowTags": "regexp:^1"}},
+            {"namePattern": "web-*", "labelSelectors": {"matchLabels": {"env": "dev"}}, "images": [image("label")]},
+            {"namePattern": "web-exact", "images": [{"alias": "exact", "imageName": IMAGE,
+                "commonUpdateSettings": {"updateStrategy": "alphabetical"},
+                "manifestTargets": {"kustomize": {"name": "nginx"}}}],
+                "writeBackConfig": {"gitConfig": {"writeBackTarget": "kustomization:/base"}}},
+            {"namePattern": "old-*", "useAnnotations": true, "images": [image("ignored")]},
+        ],
+    });
+    let (resources, problems) = ImageUpdaters::read(&[resource("one", spec)]);
+    assert!(problems.is_empty(), "{problems:?}");
+    let labelled = |name: &str, labels: Value| {
+        let mut object = app(name, &[]).object;
+        object.as_map_mut()["metadata"].as_object_mut().unwrap().insert("labels".to_owned(), labels);
+        object.set_namespace("argocd");
+        Application::from_object(&object).unwrap()
+    };
+    let of = |name: &str, labels: Value| {
+        let app = labelled(name, labels);
+        let settings = resources.settings(&app).unwrap().unwrap_or_default();
+        let (mut updates, errors) = updates(&app, &settings, None, |_| true);
+        assert!(errors.is_empty(), "{errors:?}");
+        updates.pop()
+    };
+    for (name, labels, alias, strategy) in [
+        ("api", json!({}), "all", Strategy::NewestBuild),
+        ("web-a", json!({"env": "prod"}), "pattern", Strategy::NewestBuild),
+        ("web-a", json!({"env": "dev"}), "label", Strategy::NewestBuild),
+        ("web-exact", json!({"env": "dev"}), "exact", Strategy::Alphabetical),
+    ] {
+        let update = of(name, labels).unwrap();
+        assert_eq!((update.alias.as_str(), update.strategy), (alias, strategy), "{name}");
+        assert_eq!((update.branch.as_deref(), update.ignore.as_slice()), (Some("deploy"), &["latest".to_owned()][..]));
+    }
+    assert!(!of("web-a", json!({})).unwrap().allow.allows("2"));
+    let Target::Kustomization { folder, name, .. } = of("web-exact", json!({})).unwrap().target else { panic!() };
+    assert_eq!((folder.as_str(), name.as_deref()), ("base", Some("nginx")));
+    // The annotations, and none of the resource's settings.
+    let old = of("old-a", json!({})).unwrap();
+    assert_eq!((old.alias.as_str(), old.branch.as_deref(), old.strategy), ("", Some("main"), Strategy::Semver));
+
+    let select =
+        |pattern: &str, images: Value| json!({"applicationRefs": [{"namePattern": pattern, "images": images}]});
+    // Annotations of an Application that no resource of its namespace selects have no effect, as in version 1.
+    let (none, _) = ImageUpdaters::read(&[resource("other", select("api", json!([image("a")])))]);
+    assert_eq!(none.settings(&labelled("web", json!({}))).unwrap(), None);
+    let both = [resource("a", select("w*", json!([image("a")]))), resource("b", select("*", json!([image("b")])))];
+    let error = ImageUpdaters::read(&both).0.settings(&labelled("web", json!({}))).unwrap_err().to_string();
+    assert_eq!(error, "web: the ImageUpdaters `a` and `b` both select it, and would overwrite each other");
+    for (spec, words) in [
+        (json!({}), "`spec.applicationRefs` is missing or empty"),
+        (select("[", json!([])), "`[` is no pattern"),
+        (select("*", json!([{"alias": "a"}])), "an image has no `imageName`"),
+        (select("*", json!([{"imageName": "a"}])), "`alias` of image `a` is missing"),
+        (
+            json!({"applicationRefs": [{"namePattern": "*"}],
+                "writeBackConfig": {"gitConfig": {"pullRequest": {"gitlab": {}}}}}),
+            "`pullRequest.gitlab` is not supported yet",
+        ),
+    ] {
+        let (_, problems) = ImageUpdaters::read(&[resource("x", spec)]);
+        assert!(problems[0].contains(words), "{problems:?}");
     }
 }
 
@@ -275,58 +523,10 @@ fn applications_share_a_commit() {
     let apps = [app("a", &[shared]), app("b", &[shared]), app("c", &[]), app("d", &[])];
     let plan = plan_updates(&tree, &concerned(&apps).0, &listed(&["1.0.0", "1.1.0"]));
     assert_eq!(plan.files.len(), 2);
-    assert_eq!(plan.message(), "build: automatic update of a, c\n\nupdates image team/app tag '1.0.0' to '1.1.0'\n");
+    assert_eq!(
+        plan.message(None),
+        "build: automatic update of a, c\n\nupdates image team/app tag '1.0.0' to '1.1.0'\n"
+    );
     assert_eq!(plan.unchanged.len(), 1);
     assert_eq!(plan.errors[0].to_string(), "d: there is no kustomization in `apps/d`");
-}
-
-/// Image Updater's recorded answers, where they are present.
-#[test]
-fn tags_are_chosen_as_image_updater_chooses() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors/imageupdater.jsonl");
-    let Ok(text) = std::fs::read_to_string(path) else {
-        println!("skipped: {path} is absent");
-        return;
-    };
-    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let records: Vec<&Value> = records.iter().filter(|record| record["type"] == "tag").collect();
-    assert!(records.len() > 90, "{}", records.len());
-    let mut wrong = Vec::new();
-    for record in &records {
-        let found = chosen(record);
-        let want = record.get("chosenIfConstraintStar").unwrap_or(&record["chosen"]).as_str();
-        let wants_error = record.get("error").is_some();
-        match found {
-            Err(_) if wants_error => {}
-            Ok(tag) if !wants_error && tag.as_deref() == want => {}
-            found => wrong.push(format!("{}: expected {want:?}, found {found:?}", record["name"])),
-        }
-    }
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), records.len(), wrong.join("\n"));
-}
-
-fn chosen(record: &Value) -> Result<Option<String>, String> {
-    let text = |key: &str| record[key].as_str().unwrap_or_default();
-    let strategy = Strategy::parse(text("strategy"));
-    if strategy == Strategy::Digest && text("constraint").is_empty() {
-        return Err("digest needs a tag".into());
-    }
-    let mut update = concerned(&[app("web", &[])]).0.remove(0);
-    update.constraint = text("constraint").to_owned();
-    update.strategy = strategy;
-    update.allow = Allow::parse(text("allow"));
-    update.ignore =
-        record["ignore"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-    let info = |tag: &Value| {
-        let created = tag["created"].as_str().and_then(|at| at.parse::<jiff::Timestamp>().ok());
-        TagInfo {
-            tag: tag["tag"].as_str().unwrap_or_default().to_owned(),
-            pushed_at_ms: created.map_or(0, jiff::Timestamp::as_millisecond),
-            digest: tag["digest"].as_str().unwrap_or_default().to_owned(),
-        }
-    };
-    // Image Updater may have no date for a tag; ECR always has one.
-    let dated = |tag: &&Value| strategy != Strategy::NewestBuild || tag["created"].is_string();
-    let list: Vec<TagInfo> = record["tags"].as_array().into_iter().flatten().filter(dated).map(info).collect();
-    choose(&update, &list).map(|found| found.map(|info| info.tag.clone())).map_err(|e| e.to_string())
 }

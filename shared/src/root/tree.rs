@@ -142,6 +142,8 @@ pub struct ApplicationTree {
     pub childless: BTreeMap<String, BTreeSet<SourceDigest>>,
     /// The sets that sync their Applications step by step.
     pub rolling: RollingSets,
+    /// The `ImageUpdater` resources.
+    pub image_updaters: Vec<Object>,
     /// Why places can't be read.
     pub unread_places: Vec<String>,
     /// The commits that were read.
@@ -393,8 +395,18 @@ impl<'a> Loader<'a> {
         match object.kind() {
             "Application" => self.add_application(object, declared, parent, Made::default()),
             "ImageUpdater" => {
-                let text = format!("{}: {} is not supported yet and has no effect", object.id(), object.kind());
-                self.tree.problems.push(Problem::of(text, Some(declared)));
+                if object.namespace().is_empty() {
+                    object.set_namespace(self.control);
+                }
+                let of = |one: &Object| (one.namespace().to_owned(), one.name().to_owned());
+                match self.tree.image_updaters.iter().find(|known| of(known) == of(&object)) {
+                    None => self.tree.image_updaters.push(object),
+                    Some(known) if *known == object => {}
+                    Some(_) => {
+                        let text = format!("{} is declared twice; only the first is used", object.id());
+                        self.tree.problems.push(Problem::of(text, Some(declared)));
+                    }
+                }
             }
             _ => {
                 let namespace = if object.namespace().is_empty() { self.control } else { object.namespace() };

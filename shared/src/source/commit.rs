@@ -2,18 +2,21 @@
 //! GitHub creates and signs the commit (GraphQL `createCommitOnBranch`).
 
 use std::collections::BTreeMap;
-use std::error::Error as StdError;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use super::Repo;
-use super::github::{Checkout, GitHub, GithubError};
+use super::github::{GitHub, GithubError, graphql_error, is_limit};
 
-/// Attempts in all. Each time that we lose, another writer has won, so that many concurrent writers still get through.
-const ATTEMPTS: u32 = 10;
+/// The first pause before another attempt, which grows with each: of many concurrent writers one wins at a time.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause, also where GitHub is down or limits us.
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
 const MUTATION: &str =
     "mutation($input: CreateCommitOnBranchInput!) { createCommitOnBranch(input: $input) { commit { oid url } } }";
@@ -41,26 +44,19 @@ pub struct Committed {
 /// Why no commit was created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum CommitError<E: StdError + 'static> {
+pub enum CommitError {
     /// A request to GitHub failed.
     #[error(transparent)]
     Github(#[from] GithubError),
-    /// The edit failed.
-    #[error("failed to edit {repo}")]
-    Edit {
-        /// The repository.
-        repo: Repo,
-        /// The edit's error.
-        #[source]
-        source: E,
-    },
     /// The branch moved between reading and committing, in every attempt.
-    #[error("failed to commit to `{branch}` of {repo}: the branch moved {ATTEMPTS} times")]
+    #[error("failed to commit to `{branch}` of {repo}: the branch moved {attempts} times")]
     Moving {
         /// The repository.
         repo: Repo,
         /// The branch.
         branch: String,
+        /// The attempts until there was no more time.
+        attempts: u32,
     },
     /// GitHub refused the commit.
     #[error("failed to commit to `{branch}` of {repo}: {message}")]
@@ -74,45 +70,95 @@ pub enum CommitError<E: StdError + 'static> {
     },
 }
 
-impl<E: StdError + 'static> CommitError<E> {
+impl CommitError {
     /// Whether the same commit may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Github(error) => error.is_retryable(),
             Self::Moving { .. } => true,
-            Self::Edit { .. } | Self::Refused { .. } => false,
+            Self::Refused { .. } => false,
         }
+    }
+}
+
+/// How long and how a commit is tried.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempts<'a> {
+    /// No attempt begins after this.
+    pub deadline: Instant,
+    /// What tells this writer from others, so that they do not come back at the same time.
+    pub seed: &'a str,
+    /// The head of the branch where it was read just now: the first attempt is for that.
+    pub head: Option<&'a str>,
+}
+
+impl Attempts<'_> {
+    /// Waits before the attempt after `attempt`; `false` where there is no more time.
+    async fn wait(&self, attempt: u32) -> bool {
+        let longest = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(attempt)).min(LONGEST_PAUSE);
+        let hash = Sha256::digest(format!("{} {attempt}", self.seed));
+        let share = f64::from(hash.first().copied().unwrap_or_default()) / 255.0;
+        let until = Instant::now() + longest.mul_f64(0.25 + 0.75 * share);
+        if until >= self.deadline {
+            return false;
+        }
+        tokio::time::sleep_until(until).await;
+        true
     }
 }
 
 /// Commits to `branch` the result of `edit` for its head; `None` where there is no change.
 ///
-/// Where the head moved meanwhile, `edit` is called again with the new head: it must decide from that commit alone.
-pub async fn commit<E: StdError + 'static>(
+/// Where the head moved meanwhile, or GitHub is down or limits us, `edit` is called again with the new head, until
+/// there is no more time: it must decide from that commit alone.
+pub async fn commit(
     github: &GitHub,
     repo: &Repo,
     branch: &str,
-    mut edit: impl AsyncFnMut(&Checkout) -> Result<Option<FileEdit>, E>,
-) -> Result<Option<Committed>, CommitError<E>> {
-    for attempt in 0..ATTEMPTS {
-        let head = github.resolve(repo, &format!("heads/{branch}")).await?;
-        let checkout = Box::pin(github.checkout(repo, &head)).await?;
-        let change = edit(&checkout).await.map_err(|source| CommitError::Edit { repo: repo.clone(), source })?;
-        let Some(change) = change else { return Ok(None) };
-        let what = format!("commit to `{branch}` of {repo}");
-        let answer = github.graphql(&what, MUTATION, input(repo, branch, &head, &change)).await?;
-        match read(&answer) {
-            Answer::Committed(committed) => return Ok(Some(committed)),
-            Answer::Moved => {
-                tracing::info!(%repo, branch, attempt, "the branch moved; reading it again");
-                tokio::time::sleep(Duration::from_millis(50) * attempt).await;
-            }
-            Answer::Refused(message) => {
+    attempts: Attempts<'_>,
+    mut edit: impl AsyncFnMut(&str) -> Result<Option<FileEdit>, GithubError>,
+) -> Result<Option<Committed>, CommitError> {
+    let mut attempt = 0;
+    loop {
+        let head = attempts.head.filter(|_| attempt == 0);
+        let failed = match Box::pin(once(github, repo, branch, head, &mut edit)).await {
+            Ok(Answer::Committed(committed)) => return Ok(Some(committed)),
+            Ok(Answer::Unchanged) => return Ok(None),
+            Ok(Answer::Refused(message)) => {
                 return Err(CommitError::Refused { repo: repo.clone(), branch: branch.to_owned(), message });
             }
+            Ok(Answer::Moved) => None,
+            Err(error) if error.is_retryable() => Some(error),
+            Err(error) => return Err(error.into()),
+        };
+        match &failed {
+            None => tracing::info!(%repo, branch, attempt, "the branch moved; reading it again"),
+            Some(error) => tracing::warn!(%repo, branch, attempt, %error, "trying again"),
         }
+        if !attempts.wait(attempt).await {
+            let moving =
+                || CommitError::Moving { repo: repo.clone(), branch: branch.to_owned(), attempts: attempt + 1 };
+            return Err(failed.map_or_else(moving, CommitError::Github));
+        }
+        attempt += 1;
     }
-    Err(CommitError::Moving { repo: repo.clone(), branch: branch.to_owned() })
+}
+
+async fn once(
+    github: &GitHub,
+    repo: &Repo,
+    branch: &str,
+    head: Option<&str>,
+    edit: &mut impl AsyncFnMut(&str) -> Result<Option<FileEdit>, GithubError>,
+) -> Result<Answer, GithubError> {
+    let head = match head {
+        Some(head) => head.to_owned(),
+        None => github.resolve(repo, &format!("heads/{branch}")).await?,
+    };
+    let Some(change) = edit(&head).await? else { return Ok(Answer::Unchanged) };
+    let what = format!("commit to `{branch}` of {repo}");
+    let answer = github.graphql(&what, MUTATION, input(repo, branch, &head, &change)).await?;
+    read(&what, &answer)
 }
 
 fn input(repo: &Repo, branch: &str, head: &str, change: &FileEdit) -> Value {
@@ -129,22 +175,32 @@ fn input(repo: &Repo, branch: &str, head: &str, change: &FileEdit) -> Value {
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
     Committed(Committed),
+    /// There is nothing to commit.
+    Unchanged,
     Moved,
     Refused(String),
 }
 
-fn read(answer: &Value) -> Answer {
+/// Reads the answer of the mutation. Limits and hiccups, which GitHub also answers with 200, are errors.
+fn read(what: &str, answer: &Value) -> Result<Answer, GithubError> {
     let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str);
     if let Some(sha) = text("/data/createCommitOnBranch/commit/oid") {
         let url = text("/data/createCommitOnBranch/commit/url").unwrap_or_default();
-        return Answer::Committed(Committed { sha: sha.to_owned(), url: url.to_owned() });
+        return Ok(Answer::Committed(Committed { sha: sha.to_owned(), url: url.to_owned() }));
     }
     let message = text("/errors/0/message").unwrap_or("no commit and no error in the answer");
+    let kind = text("/errors/0/type");
     // GitHub: type STALE_DATA, "Expected branch to point to … but it did not. Pull and try again."
-    if text("/errors/0/type") == Some("STALE_DATA") || message.starts_with("Expected branch to point to") {
-        return Answer::Moved;
+    if kind == Some("STALE_DATA") || message.starts_with("Expected branch to point to") {
+        return Ok(Answer::Moved);
     }
-    Answer::Refused(message.chars().filter(|c| !c.is_control()).take(300).collect())
+    let is_hiccup = message.starts_with("Something went wrong") || message.contains("timedout");
+    if kind == Some("RATE_LIMITED") || is_limit(message) || is_hiccup {
+        return Err(graphql_error(what, answer));
+    }
+    // A ruleset tells one thing a line.
+    let words: Vec<&str> = message.split(|c: char| c.is_control()).map(str::trim).filter(|w| !w.is_empty()).collect();
+    Ok(Answer::Refused(words.join(" ").chars().take(300).collect()))
 }
 
 #[cfg(test)]
@@ -153,14 +209,29 @@ mod tests {
 
     #[test]
     fn answers_are_told_apart() {
+        let read = |answer: &Value| read("commit", answer);
         let done = json!({"data": {"createCommitOnBranch": {"commit": {"oid": "abc", "url": "u"}}}});
-        assert_eq!(read(&done), Answer::Committed(Committed { sha: "abc".into(), url: "u".into() }));
+        assert_eq!(read(&done).unwrap(), Answer::Committed(Committed { sha: "abc".into(), url: "u".into() }));
         let stale = json!({"data": {"createCommitOnBranch": null}, "errors": [{"type": "STALE_DATA",
             "message": "Expected branch to point to \"a\" but it did not. Pull and try again."}]});
-        assert_eq!(read(&stale), Answer::Moved);
+        assert_eq!(read(&stale).unwrap(), Answer::Moved);
         let refused = json!({"errors": [{"type": "FORBIDDEN", "message": "Resource not accessible"}]});
-        assert_eq!(read(&refused), Answer::Refused("Resource not accessible".into()));
-        assert!(matches!(read(&json!({})), Answer::Refused(_)));
+        assert_eq!(read(&refused).unwrap(), Answer::Refused("Resource not accessible".into()));
+        assert!(matches!(read(&json!({})), Ok(Answer::Refused(_))));
+        let rules = json!({"errors": [{"type": "UNPROCESSABLE",
+            "message": "Repository rule violations found\n\nChanges must be made through a pull request.\n\n"}]});
+        let words = "Repository rule violations found Changes must be made through a pull request.";
+        assert_eq!(read(&rules).unwrap(), Answer::Refused(words.into()));
+        for (kind, message) in [
+            (Some("RATE_LIMITED"), "API rate limit exceeded for installation ID 7."),
+            (None, "Something went wrong while executing your query. This may be the result of a timeout."),
+            (None, "was submitted too quickly"),
+            (Some("FORBIDDEN"), "You have exceeded a secondary rate limit. Please wait a few minutes."),
+        ] {
+            let limited =
+                json!({"data": {"createCommitOnBranch": null}, "errors": [{"type": kind, "message": message}]});
+            assert!(read(&limited).unwrap_err().is_retryable(), "{message}");
+        }
     }
 
     #[test]

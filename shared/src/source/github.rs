@@ -371,9 +371,13 @@ impl GitHub {
             return Ok((head.status.is_success().then_some(body), header("etag").map(str::to_owned)));
         }
         let status = head.status.as_u16();
+        let message = message(&body.bytes);
         let limited = status == 429
-            || status == 403 && (header("retry-after").is_some() || header("x-ratelimit-remaining") == Some("0"));
-        Err(GithubError::Status { what: what.to_owned(), status, message: message(&body.bytes), limited })
+            || status == 403
+                && (header("retry-after").is_some()
+                    || header("x-ratelimit-remaining") == Some("0")
+                    || is_limit(&message));
+        Err(GithubError::Status { what: what.to_owned(), status, message, limited })
     }
 
     async fn get<T: DeserializeOwned>(&self, what: &str, path: &str) -> Result<T, GithubError> {
@@ -439,6 +443,17 @@ impl GitHub {
         branch.ok_or_else(|| GithubError::Answer { what, problem: "the answer has no default branch".to_owned() })
     }
 
+    /// Creates the branch at the commit `sha`; one that is there stays where it is.
+    pub async fn create_branch(&self, repo: &Repo, branch: &str, sha: &str) -> Result<(), GithubError> {
+        let what = format!("create the branch `{branch}` of {repo}");
+        let body = json!({ "ref": format!("refs/heads/{branch}"), "sha": sha });
+        let path = format!("/repos/{repo}/git/refs");
+        match self.send(&what, &path, Call::Post(&body), (REQUEST, MAX_ANSWER)).await {
+            Err(GithubError::Status { status: 422, message, .. }) if message.contains("already exists") => Ok(()),
+            sent => sent.map(drop),
+        }
+    }
+
     /// The files of the commit `sha`: its archive, verified against its tree listing, with missing files fetched blob
     /// by blob.
     pub async fn checkout(&self, repo: &Repo, sha: &str) -> Result<Checkout, GithubError> {
@@ -479,7 +494,7 @@ impl GitHub {
         Ok(Checkout { repo: named, sha: sha.to_owned(), tree: Arc::new(tree), special, held })
     }
 
-    async fn blob(&self, repo: &Repo, sha: &str) -> Result<Vec<u8>, GithubError> {
+    pub(super) async fn blob(&self, repo: &Repo, sha: &str) -> Result<Vec<u8>, GithubError> {
         let what = format!("fetch blob {sha} of {repo}");
         let blob: Value = self.get(&what, &format!("/repos/{repo}/git/blobs/{sha}")).await?;
         let text = blob.get("content").and_then(Value::as_str).unwrap_or_default().replace('\n', "");
@@ -489,7 +504,14 @@ impl GitHub {
     /// Runs a GraphQL query; errors inside the response are left to the caller.
     pub(super) async fn graphql(&self, what: &str, query: &str, variables: Value) -> Result<Value, GithubError> {
         let body = json!({ "query": query, "variables": variables });
-        let (answer, _) = self.send(what, "/graphql", Call::Post(&body), (REQUEST, MAX_ANSWER)).await?;
+        let sent = self.send(what, "/graphql", Call::Post(&body), (REQUEST, MAX_ANSWER)).await;
+        let (answer, _) = sent.map_err(|error| match error {
+            // Mistakes are answered with 200: these are of what stands before it.
+            GithubError::Status { what, status: status @ (409 | 422), message, .. } => {
+                GithubError::Answer { what, problem: format!("GitHub answered {status}{message}") }
+            }
+            error => error,
+        })?;
         decode(what, &answer.unwrap_or_default().bytes)
     }
 
@@ -539,6 +561,27 @@ impl GitHub {
 fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, GithubError> {
     serde_json::from_slice(bytes)
         .map_err(|error| GithubError::Answer { what: what.to_owned(), problem: error.to_string() })
+}
+
+/// The error of an answer of GraphQL that lacks what was asked for: GitHub answers 200 all the same.
+pub(super) fn graphql_error(what: &str, answer: &Value) -> GithubError {
+    let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str);
+    let problem = text("/errors/0/message").unwrap_or("the answer lacks what was asked for");
+    let limited = text("/errors/0/type") == Some("RATE_LIMITED") || is_limit(problem);
+    let status = match text("/errors/0/type") {
+        _ if limited => 403,
+        Some("NOT_FOUND") => 404,
+        Some("FORBIDDEN") => 403,
+        // `Something went wrong while executing your query`: a hiccup.
+        _ => return GithubError::Answer { what: what.to_owned(), problem: printable(problem).into_owned() },
+    };
+    GithubError::Status { what: what.to_owned(), status, message: format!(": {}", printable(problem)), limited }
+}
+
+/// Whether a message is that of a limit: secondary ones come without any header that says so.
+pub(super) fn is_limit(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ["rate limit", "abuse detection", "submitted too quickly"].iter().any(|words| message.contains(words))
 }
 
 /// GitHub's error message, cut to one line.

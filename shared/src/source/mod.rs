@@ -8,6 +8,7 @@ pub mod commit;
 pub mod credentials;
 pub mod decrypt;
 mod download;
+pub mod files;
 pub mod git;
 pub mod github;
 pub mod helm_repository;

@@ -40,7 +40,7 @@ pub fn application(data: &[u8]) {
         let backoff = Backoff::of(app.sync_policy.retry.as_ref());
         let delays = [0, 1, 10, u32::MAX].map(|retries| backoff.next(retries));
         assert!(delays.into_iter().flatten().all(|delay| delay <= slipway::time::LONGEST), "{backoff:?}");
-        let _ = (app.cascade(), image::updates(app, |_| true), Subscriptions::of(&app.object));
+        let _ = (app.cascade(), image::of_annotations(app), Subscriptions::of(&app.object));
         if let Ok(normalizer) = Normalizer::new(&app.ignore_differences, &found.overrides) {
             for object in &objects {
                 let _ = normalizer.normalize(&mut object.clone());
@@ -115,14 +115,23 @@ pub fn image_list(data: &[u8]) {
     let tags: Vec<TagInfo> = ["1.0.0", "1.2.3-rc.1", "v2", "latest", "main-abc1234", "sha-0"]
         .iter()
         .zip(0..)
-        .map(|(tag, at)| TagInfo { tag: (*tag).to_owned(), pushed_at_ms: at, digest: String::new() })
+        .map(|(tag, at)| TagInfo { tag: (*tag).to_owned(), pushed_at_ms: at, ..TagInfo::default() })
         .collect();
-    let (updates, errors) = image::updates(&app, |_| true);
+    let settings = match image::of_annotations(&app) {
+        Ok(settings) => settings.unwrap_or_default(),
+        Err(error) => {
+            let _ = error.to_string();
+            return;
+        }
+    };
+    let (updates, errors) = image::updates(&app, &settings, None, |_| true);
     for error in errors {
         let _ = error.to_string();
     }
     for update in updates {
-        assert_eq!(tree::join("", &update.folder).as_ref(), Ok(&update.folder));
+        for file in update.reads() {
+            assert_eq!(tree::join("", &file).as_ref(), Ok(&file));
+        }
         assert!(update.branch.as_deref().is_none_or(location::is_revision), "{:?}", update.branch);
         if let Ok(Some(chosen)) = image::choose(&update, &tags) {
             assert!(update.allow.allows(&chosen.tag) && !update.ignore.contains(&chosen.tag), "{}", chosen.tag);

@@ -45,6 +45,13 @@ fn entries_and_lists_are_added_in_the_file_s_style() {
         ("---\nresources:\n- x\n...\n", "---\nresources:\n- x\nimages:\n- name: a\n  newTag: v2\n...\n"),
         ("a: |\n  x", "images:\n- name: a\n  newTag: v2\na: |\n  x"),
         ("{resources: [x]}\n", "{resources: [x], images: [{name: a, newTag: v2}]}\n"),
+        // JSON stays JSON, an empty file of it, too.
+        ("{\"resources\": [\"x\"]}", "{\"resources\": [\"x\"], \"images\": [{\"name\": \"a\", \"newTag\": \"v2\"}]}"),
+        ("{\"images\": []}", "{\"images\": [{\"name\": \"a\", \"newTag\": \"v2\"}]}"),
+        ("{}\n", "{\"images\": [{\"name\": \"a\", \"newTag\": \"v2\"}]}\n"),
+        // A line that is added ends as its neighbour does.
+        ("resources:\r\n- a.yaml\nimages:\n- name: a\n", "resources:\r\n- a.yaml\nimages:\n- name: a\n  newTag: v2\n"),
+        ("x: 1\nimages:\r\n- name: a\r\n", "x: 1\nimages:\r\n- name: a\r\n  newTag: v2\r\n"),
     ] {
         assert_eq!(edited(before, &tag("a", "v2")), after, "{before:?}");
     }
@@ -98,10 +105,13 @@ fn tags_that_read_as_something_else_are_quoted() {
         let text = edited("images:\n- name: a\n  newTag: v0\n", &tag("a", plain));
         assert_eq!(text, format!("images:\n- name: a\n  newTag: {plain}\n"));
     }
-    // Unquoted 1.10 is the number 1.1 to Kustomize; an integer is its text.
+    // Kustomize refuses an unquoted number where a text belongs, an integer, too.
     assert!(set_image("images:\n- name: a\n  newTag: 1.10\n", &tag("a", "1.10")).unwrap().is_some());
     assert!(set_image("images:\n- name: a\n  newTag: 0777\n", &tag("a", "511")).unwrap().is_some());
-    assert_eq!(set_image("images:\n- name: a\n  newTag: 7\n", &tag("a", "7")), Ok(None));
+    assert_eq!(
+        edited("images:\n- name: a\n  newTag: 1234567\n", &tag("a", "1234567")),
+        "images:\n- name: a\n  newTag: \"1234567\"\n"
+    );
     // A tag can't leave its scalar (attack 21).
     let evil = "v1\"\nresources: [evil]\n#";
     let text = edited("images:\n- name: a\n  newTag: 'v1'\n", &tag("a", evil));
@@ -177,4 +187,78 @@ fn layouts() {
         }
     }
     assert!(cases > 500, "{cases}");
+}
+
+/// `path` as in Helm's parameters.
+#[track_caller]
+fn with(text: &str, document: usize, path: &str, value: &str) -> Result<Option<String>, EditError> {
+    let root = yaml::parse_all(text).unwrap_or_default().into_iter().nth(document).unwrap_or_default();
+    set(text, document, &steps(&root, path).unwrap(), &Value::String(value.to_owned()))
+}
+
+#[test]
+fn one_value_of_any_file_is_set() {
+    for (before, path, after) in [
+        ("image:\n  tag: 1.0.0   # tag\n\n# more\n", "image.tag", "image:\n  tag: v2   # tag\n\n# more\n"),
+        ("image: {tag: 'a', x: 1}\n", "image.tag", "image: {tag: 'v2', x: 1}\n"),
+        ("{\"image\": {\"tag\": 7}}\n", "image.tag", "{\"image\": {\"tag\": \"v2\"}}\n"),
+        ("a:\n- b: 1\n- b: x\n", "a[1].b", "a:\n- b: 1\n- b: v2\n"),
+        ("image.tag: x\n", "image.tag", "image.tag: v2\n"),
+        ("a: &t\n  tag: x\nimage: *t\n", "image.tag", "a: &t\n  tag: v2\nimage: *t\n"),
+        ("a: &t x\nimage:\n  tag: *t\n", "image.tag", "a: &t v2\nimage:\n  tag: *t\n"),
+        ("a: &b {tag: x}\nimage:\n  <<: *b\n", "image.tag", "a: &b {tag: x}\nimage:\n  <<: *b\n  tag: v2\n"),
+        ("tag: |\n  x\nb: 1\n", "tag", "tag: v2\nb: 1\n"),
+        ("tag: >-\r\n  x\r\nb: 1\r\n", "tag", "tag: v2\r\nb: 1\r\n"),
+        ("\u{feff}tag: x\n", "tag", "\u{feff}tag: v2\n"),
+        ("a: 1 # c\n", "image.tag", "a: 1 # c\nimage:\n  tag: v2\n"),
+        ("\u{feff}a: 1\n", "tag", "\u{feff}a: 1\ntag: v2\n"),
+        ("image:\n  name: x # c\nb: 1\n", "image.tag", "image:\n  name: x # c\n  tag: v2\nb: 1\n"),
+        ("image: {}\nb: 1\n", "image.tag", "image:\n  tag: v2\nb: 1\n"),
+        ("image:\nb: 1\n", "image.tag", "image:\n  tag: v2\nb: 1\n"),
+        ("image: {name: x}\n", "image.tag", "image: {name: x, tag: v2}\n"),
+        ("a:\n  - x\nb: []\n", "b[0].tag", "a:\n  - x\nb:\n  - tag: v2\n"),
+        ("a:\r\n- x\r\n", "a[1]", "a:\r\n- x\r\n- v2\r\n"),
+        ("", "image.tag", "image:\n  tag: v2\n"),
+        ("# c\n", "tag", "# c\ntag: v2\n"),
+        ("{}", "tag", "{\"tag\": \"v2\"}"),
+        ("a: 1", "tag", "a: 1\ntag: v2"),
+    ] {
+        assert_eq!(with(before, 0, path, "v2"), Ok(Some(after.to_owned())), "{before:?} {path}");
+        assert_eq!(with(after, 0, path, "v2"), Ok(None), "{after:?} {path}");
+    }
+    let several = "# one\na: 1\n--- # two\nimage: x\n...\n---\nb: 1\n";
+    assert_eq!(with(several, 1, "image", "v2"), Ok(Some(several.replace("image: x", "image: v2"))));
+    assert_eq!(with(several, 2, "c.d", "v2"), Ok(Some(format!("{several}c:\n  d: v2\n"))));
+}
+
+#[test]
+fn a_value_that_has_no_place_is_an_error() {
+    for (text, path, words) in [
+        ("image: nginx\n", "image.tag", "`image` must be a mapping"),
+        ("image: {tag: {}}\n", "image.tag", "`image.tag` must be a single value"),
+        ("a:\n- b: x\n", "a[5].b", "`a` has no item 5"),
+        ("a:\n- b: x\n", "a.b", "`a` must be a mapping, or the path have an index"),
+        ("a: {}\n", "a[0]", "`a` must be a list"),
+        ("a: [\n", "a", "the file can't be read as YAML"),
+        ("- a\n", "a", "the file must be a mapping, or the path have an index"),
+    ] {
+        assert_eq!(with(text, 0, path, "v2").unwrap_err().to_string(), words, "{text:?}");
+    }
+    assert_eq!(with("a: 1\n", 1, "a", "v2"), Err(EditError::NoDocument(1)));
+    assert_eq!(steps(&Value::Null, "a[x]"), None);
+}
+
+#[test]
+fn block_texts_are_replaced() {
+    for (before, path, after) in [
+        ("a:\n- expr: |\n    x{y}\n  for: 2m\n", "a[0].expr", "a:\n- expr: v2\n  for: 2m\n"),
+        (
+            "a:\n- b: 1\n  expr: |-\n    - x\n      y\n\n  # c\n- b: 2\n",
+            "a[0].expr",
+            "a:\n- b: 1\n  expr: v2\n\n  # c\n- b: 2\n",
+        ),
+        ("a:\n# c\n- expr: |\n    x\n", "a[0].expr", "a:\n# c\n- expr: v2\n"),
+    ] {
+        assert_eq!(with(before, 0, path, "v2"), Ok(Some(after.to_owned())), "{before:?} {path}");
+    }
 }

@@ -18,6 +18,15 @@ pub struct Faults {
     pub failures: Failures,
     tree_limit: Mutex<Option<usize>>,
     races: Mutex<Vec<Race>>,
+    refused: Mutex<Vec<RefusedCommit>>,
+}
+
+/// Commits through GraphQL that are refused in an answer with 200.
+struct RefusedCommit {
+    branch: String,
+    count: usize,
+    kind: &'static str,
+    message: String,
 }
 
 impl Faults {
@@ -41,6 +50,19 @@ impl Faults {
     /// Runs `race` once, just before the next commit through GraphQL compares the branch's head; more calls queue up.
     pub fn before_commit(&self, race: impl FnOnce() + Send + 'static) {
         lock(&self.races).push(Box::new(race));
+    }
+
+    /// The next `count` commits to `branch` through GraphQL are refused with this type and message.
+    pub fn refuse_commits(&self, branch: &str, count: usize, kind: &'static str, message: &str) {
+        let (branch, message) = (branch.to_owned(), message.to_owned());
+        lock(&self.refused).push(RefusedCommit { branch, count, kind, message });
+    }
+
+    pub(super) fn refused(&self, branch: &str) -> Option<(&'static str, String)> {
+        let mut refused = lock(&self.refused);
+        let one = refused.iter_mut().find(|one| one.branch == branch && one.count > 0)?;
+        one.count -= 1;
+        Some((one.kind, one.message.clone()))
     }
 
     pub(super) fn tree_limit(&self) -> Option<usize> {

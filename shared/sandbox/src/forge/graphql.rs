@@ -89,7 +89,10 @@ fn query_field(state: &State, field: &Selection) -> Result<Value, Problem> {
         }
         "repository" => {
             let name = format!("{}/{}", text("owner"), text("name"));
-            let repository = state.repository(text("owner"), text("name")).ok_or_else(|| unknown_repository(&name))?;
+            // A former name is followed, as `followRenames` has it by default.
+            let renamed = || state.by_number(&state.former(&name)?.to_string());
+            let repository = state.repository(text("owner"), text("name")).or_else(renamed);
+            let repository = repository.ok_or_else(|| unknown_repository(&name))?;
             repository_value(state, &repository, &field.fields)
         }
         other => Err(Problem { kind: None, message: format!("Field '{other}' doesn't exist on type 'Query'") }),
@@ -207,6 +210,17 @@ fn object_value(state: &State, repository: &Repository, field: &Selection) -> Re
         {
             map.insert("history".into(), history_value(state, repository, commit, history)?);
         }
+        let files = repository.files(repository.commit(commit)?.tree)?;
+        for file in field.fields.iter().filter(|field| field.name == "file") {
+            let path = file.arguments.get("path").and_then(Value::as_str).unwrap_or_default();
+            let entry = match files.get(path) {
+                Some(entry) => file_value(repository, path, *entry)?,
+                None => Value::Null,
+            };
+            if let Some(map) = value.as_object_mut() {
+                map.insert(file.key.clone(), entry);
+            }
+        }
         return Ok(value);
     };
     let tree = repository.commit(commit)?.tree;
@@ -229,6 +243,17 @@ fn object_value(state: &State, repository: &Repository, field: &Selection) -> Re
             .collect();
         return Ok(json!({"__typename": "Tree", "oid": oid.to_string(), "entries": listed}));
     }
+    blob_value(repository, oid)
+}
+
+/// The entry of a file in its commit.
+fn file_value(repository: &Repository, path: &str, entry: Entry) -> Result<Value, Problem> {
+    let mode = u32::from_str_radix(entry.mode.as_str(), 8).unwrap_or_default();
+    Ok(json!({"__typename": "TreeEntry", "path": path, "type": entry.mode.kind(), "mode": mode,
+        "oid": entry.oid.to_string(), "object": blob_value(repository, entry.oid)?}))
+}
+
+fn blob_value(repository: &Repository, oid: super::Oid) -> Result<Value, Problem> {
     let content = repository.blob(oid)?.unwrap_or_default();
     let text = String::from_utf8(content.clone()).ok();
     Ok(json!({"__typename": "Blob", "oid": oid.to_string(), "byteSize": content.len(), "isBinary": text.is_none(),
@@ -252,6 +277,9 @@ fn mutation(state: &State, access: Access, field: &Selection) -> Result<Value, P
 fn create_commit(state: &State, input: &Value) -> Result<Value, Problem> {
     let text = |pointer: &str| input.pointer(pointer).and_then(Value::as_str);
     let (repository, branch) = target(state, input)?;
+    if let Some((kind, message)) = state.faults().refused(&branch) {
+        return Err(Problem::new(kind, message));
+    }
     let Some(expected) = text("/expectedHeadOid") else {
         return Err(Problem {
             kind: None,

@@ -213,7 +213,8 @@ pub(super) fn select(value: &Value, fields: &[Selection]) -> Result<Value, Strin
             let mut out = Map::new();
             for field in fields.iter().filter(|field| field.on.as_deref().is_none_or(|on| on == kind)) {
                 let inner = map
-                    .get(&field.name)
+                    .get(&field.key)
+                    .or_else(|| map.get(&field.name))
                     .ok_or_else(|| format!("Field '{}' doesn't exist on type '{kind}'", field.name))?;
                 out.insert(field.key.clone(), select(inner, &field.fields)?);
             }

@@ -524,6 +524,18 @@ fn post(state: &State, repository: &Repository, request: &Request, rest: &[&str]
             let location = status.get("url").and_then(Value::as_str).unwrap_or_default().to_owned();
             Ok(Response::json(StatusCode::CREATED, &status).with("location", &location))
         }
+        ["git", "refs"] => {
+            let body = body(request)?;
+            let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+            let (name, oid) = (text("ref"), text("sha").parse::<Oid>().ok());
+            let oid = oid.filter(|oid| repository.commit(*oid).is_ok());
+            let oid = oid.ok_or_else(|| unprocessable("Object does not exist"))?;
+            if !name.starts_with("refs/heads/") || !repository.objects().move_reference(name, None, oid)? {
+                return Err(unprocessable("Reference already exists"));
+            }
+            state.announce(repository)?;
+            Ok(Response::json(StatusCode::CREATED, &reference(state.base(), repository, name, oid)))
+        }
         _ => Err(Refusal::NotFound),
     }
 }

@@ -1,0 +1,130 @@
+//! Image pushes whose tags stand elsewhere than in the Application's own kustomization.
+
+use serde_json::json;
+use slipway_sandbox::IMAGE;
+use slipway_sandbox::aws::Aws;
+
+use crate::world::{Flow, KUSTOMIZATION};
+
+fn image() -> String {
+    format!("{}/{IMAGE}", Aws::registry())
+}
+
+/// The Application of the shop with other annotations; all but the first are `ALIAS.KEY` or `KEY` with their values.
+fn annotated(flow: &Flow, annotations: &[(&str, &str)]) -> String {
+    let prefix = "argocd-image-updater.argoproj.io";
+    let app = flow.read("applications/shop.yaml");
+    let kept: Vec<&str> = app.lines().filter(|line| !line.contains(prefix)).collect();
+    let mut lines = vec![format!("    {prefix}/image-list: web={}", image())];
+    lines.extend(annotations.iter().map(|(key, value)| format!("    {prefix}/{key}: \"{value}\"")));
+    kept.join("\n").replace("  annotations:", &format!("  annotations:\n{}", lines.join("\n"))) + "\n"
+}
+
+async fn after_push(files: &[(&str, String)], app: impl Fn(&Flow) -> String, file: &str) -> (String, Flow) {
+    let flow = Flow::deployed().await;
+    let app = app(&flow);
+    let mut all: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    all.push(("applications/shop.yaml", &app));
+    flow.push("Change how the image is written", &all);
+    let event = flow.sandbox.aws.push_image(IMAGE, "1.1.0");
+    let result = flow.pusher.handle(event).await.unwrap();
+    assert_eq!(result["branches"]["acme/gitops main"]["problems"], json!([]), "{result}");
+    (flow.sandbox.read(file).unwrap().unwrap_or_default(), flow)
+}
+
+#[tokio::test]
+async fn values_of_helm_are_written() {
+    let values = format!("# ours\r\nimage:\r\n  repository: {}\r\n  tag: '1.0.0' # now\r\n", image());
+    let files = [("charts/web/values.yaml", values.clone())];
+    let annotations = [
+        ("write-back-method", "git"),
+        ("write-back-target", "helmvalues:/charts/web/values.yaml"),
+        ("web.helm.image-name", "image.repository"),
+        ("web.helm.image-tag", "image.tag"),
+    ];
+    let (after, _) = after_push(&files, |flow| annotated(flow, &annotations), "charts/web/values.yaml").await;
+    assert_eq!(after, values.replace("1.0.0", "1.1.0"));
+}
+
+#[tokio::test]
+async fn a_json_file_of_its_own_is_written() {
+    let versions = "{\n  \"shop\": {\"web\": [{\"tag\": \"1.0.0\"}]}\n}".to_owned();
+    let annotations = [
+        ("write-back-method", "git"),
+        ("write-back-target", "file:/versions.json"),
+        ("web.helm.image-tag", "shop.web[0].tag"),
+    ];
+    let files = [("versions.json", versions.clone())];
+    let (after, _) = after_push(&files, |flow| annotated(flow, &annotations), "versions.json").await;
+    assert_eq!(after, versions.replace("1.0.0", "1.1.0"));
+}
+
+/// The default target overrides the Application, and is what Argo CD and Slipway deploy from then on.
+#[tokio::test]
+async fn overrides_are_written_and_deployed() {
+    let (after, mut flow) = after_push(&[], |flow| annotated(flow, &[]), "shop/.argocd-source-shop.yaml").await;
+    assert_eq!(after, format!("kustomize:\n  images:\n  - {}:1.1.0\n", image()));
+    assert!(flow.read(KUSTOMIZATION).contains("newTag: 1.0.0"));
+    flow.settle().await;
+    let running = flow.deployment()["spec"]["template"]["spec"]["containers"][0]["image"].clone();
+    assert!(running.as_str().unwrap().ends_with("/shop/web:1.1.0"), "{running}");
+}
+
+/// The branch that `git-branch` names is made from the base, and takes the commit.
+#[tokio::test]
+async fn another_branch_takes_the_commit() {
+    let flow = Flow::deployed().await;
+    let annotations = [
+        ("write-back-method", "git"),
+        ("write-back-target", "kustomization"),
+        ("git-branch", "main:image-updater{{range .Images}}-{{.Name}}-{{.NewTag}}{{end}}"),
+    ];
+    let app = annotated(&flow, &annotations);
+    flow.push("Update by another branch", &[("applications/shop.yaml", &app)]);
+    let before = flow.read(KUSTOMIZATION);
+    let event = flow.sandbox.aws.push_image(IMAGE, "1.1.0");
+    let result = flow.pusher.handle(event.clone()).await.unwrap();
+    assert_eq!(flow.read(KUSTOMIZATION), before, "{result}");
+    let of_branch = || {
+        let head = flow.sandbox.repository.branch("image-updater-shop/web-1.1.0").unwrap().expect("the branch");
+        let text = flow.sandbox.repository.read_file(head, KUSTOMIZATION).unwrap().unwrap();
+        (head, String::from_utf8(text).unwrap())
+    };
+    let (head, text) = of_branch();
+    assert_eq!(text, before.replace("newTag: 1.0.0", "newTag: 1.1.0"));
+    // The same event once more: the branch has it.
+    flow.pusher.handle(event).await.unwrap();
+    assert_eq!(of_branch().0, head);
+}
+
+/// An `ImageUpdater` in place of annotations.
+#[tokio::test]
+async fn an_image_updater_resource_is_followed() {
+    let flow = Flow::deployed().await;
+    let app = flow.read("applications/shop.yaml");
+    let app: Vec<&str> = app.lines().filter(|line| !line.contains("argocd-image-updater")).collect();
+    let app = app.join("\n").replace("  annotations:\n", "");
+    let updater = format!(
+        "apiVersion: argocd-image-updater.argoproj.io/v1alpha1\nkind: ImageUpdater\nmetadata:\n  name: all\n  namespace: \
+         argocd\nspec:\n  writeBackConfig:\n    method: git\n    gitConfig: {{writeBackTarget: kustomization}}\n  \
+         applicationRefs:\n  - namePattern: sh*\n    images: [{{alias: web, imageName: {}}}]\n",
+        image()
+    );
+    flow.push("Use a resource", &[("applications/shop.yaml", &app), ("applications/images.yaml", &updater)]);
+    let event = flow.sandbox.aws.push_image(IMAGE, "1.1.0");
+    let result = flow.pusher.handle(event).await.unwrap();
+    assert!(flow.read(KUSTOMIZATION).contains("newTag: 1.1.0"), "{result}");
+}
+
+/// Plain manifests have nothing to override, and are changed themselves.
+#[tokio::test]
+async fn plain_manifests_are_written() {
+    let manifest = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: web}}\nspec:\n  containers:\n  - name: web\n    image: {}:1.0.0\n",
+        image()
+    );
+    let app = |flow: &Flow| annotated(flow, &[]).replace("path: shop", "path: plain");
+    let files = [("plain/pod.yaml", manifest.clone())];
+    let (after, _) = after_push(&files, app, "plain/pod.yaml").await;
+    assert_eq!(after, manifest.replace("1.0.0", "1.1.0"));
+}
