@@ -77,8 +77,8 @@ variables! {
         charts, bases and commits are fetched though their addresses are loopback or link-local; private addresses \
         need no such leave.";
     REPOSITORY_SECRET = "SLIPWAY_REPOSITORY_SECRET", Some(""), "Secrets Manager name of the credentials of \
-        repositories and registries that the root does not declare: a JSON list of objects with the keys of repository Secrets \
-        (`url`, `username`, `password` …), and `\"secret-type\": \"repo-creds\"` for all below a URL.";
+        repositories and registries that the root does not declare: a JSON list of objects with the keys of repository \
+        Secrets (`url`, `username`, `password` …), and `\"secret-type\": \"repo-creds\"` for all below a URL.";
     SOPS_AGE_SECRET = "SLIPWAY_SOPS_AGE_SECRET", Some(""), "Secrets Manager name of the age identities, as \
         `age-keygen` writes them, by which files that SOPS encrypted are decrypted for Applications of projects with \
         the annotation `slipway.dev/decrypt: sops`.";

@@ -1,5 +1,5 @@
-//! What Argo CD Image Updater reads, chooses and writes (`vectors/README.argo.md`). Our edits keep more of a file, so the
-//! parsed documents are compared, and that nothing is written where it writes nothing.
+//! What Argo CD Image Updater reads, chooses and writes (`vectors/README.argo.md`). Our edits keep more of a file, so
+//! the parsed documents are compared, and that nothing is written where it writes nothing.
 
 use std::path::Path;
 

@@ -42,7 +42,7 @@ async fn values_of_helm_are_written() {
         ("web.helm.image-name", "image.repository"),
         ("web.helm.image-tag", "image.tag"),
     ];
-    let (after, _) = after_push(&files, |flow| annotated(flow, &annotations), "charts/web/values.yaml").await;
+    let (after, _) = Box::pin(after_push(&files, |flow| annotated(flow, &annotations), "charts/web/values.yaml")).await;
     assert_eq!(after, values.replace("1.0.0", "1.1.0"));
 }
 
@@ -55,14 +55,15 @@ async fn a_json_file_of_its_own_is_written() {
         ("web.helm.image-tag", "shop.web[0].tag"),
     ];
     let files = [("versions.json", versions.clone())];
-    let (after, _) = after_push(&files, |flow| annotated(flow, &annotations), "versions.json").await;
+    let (after, _) = Box::pin(after_push(&files, |flow| annotated(flow, &annotations), "versions.json")).await;
     assert_eq!(after, versions.replace("1.0.0", "1.1.0"));
 }
 
 /// The default target overrides the Application, and is what Argo CD and Slipway deploy from then on.
 #[tokio::test]
 async fn overrides_are_written_and_deployed() {
-    let (after, mut flow) = after_push(&[], |flow| annotated(flow, &[]), "shop/.argocd-source-shop.yaml").await;
+    let (after, mut flow) =
+        Box::pin(after_push(&[], |flow| annotated(flow, &[]), "shop/.argocd-source-shop.yaml")).await;
     assert_eq!(after, format!("kustomize:\n  images:\n  - {}:1.1.0\n", image()));
     assert!(flow.read(KUSTOMIZATION).contains("newTag: 1.0.0"));
     flow.settle().await;
@@ -105,8 +106,9 @@ async fn an_image_updater_resource_is_followed() {
     let app: Vec<&str> = app.lines().filter(|line| !line.contains("argocd-image-updater")).collect();
     let app = app.join("\n").replace("  annotations:\n", "");
     let updater = format!(
-        "apiVersion: argocd-image-updater.argoproj.io/v1alpha1\nkind: ImageUpdater\nmetadata:\n  name: all\n  namespace: \
-         argocd\nspec:\n  writeBackConfig:\n    method: git\n    gitConfig: {{writeBackTarget: kustomization}}\n  \
+        "apiVersion: argocd-image-updater.argoproj.io/v1alpha1\nkind: ImageUpdater\nmetadata:\n  name: all\n  \
+         namespace: argocd\nspec:\n  writeBackConfig:\n    method: git\n    \
+         gitConfig: {{writeBackTarget: kustomization}}\n  \
          applicationRefs:\n  - namePattern: sh*\n    images: [{{alias: web, imageName: {}}}]\n",
         image()
     );
@@ -120,11 +122,12 @@ async fn an_image_updater_resource_is_followed() {
 #[tokio::test]
 async fn plain_manifests_are_written() {
     let manifest = format!(
-        "apiVersion: v1\nkind: Pod\nmetadata: {{name: web}}\nspec:\n  containers:\n  - name: web\n    image: {}:1.0.0\n",
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: web}}\nspec:\n  containers:\n  - name: web\n    \
+         image: {}:1.0.0\n",
         image()
     );
     let app = |flow: &Flow| annotated(flow, &[]).replace("path: shop", "path: plain");
     let files = [("plain/pod.yaml", manifest.clone())];
-    let (after, _) = after_push(&files, app, "plain/pod.yaml").await;
+    let (after, _) = Box::pin(after_push(&files, app, "plain/pod.yaml")).await;
     assert_eq!(after, manifest.replace("1.0.0", "1.1.0"));
 }

@@ -99,7 +99,7 @@ impl Web {
 /// Attack 22: nothing is polled, and what has not changed costs nothing of the rate limit.
 #[tokio::test]
 async fn a_pull_request_has_its_preview_until_it_is_closed() {
-    let mut web = Web::start(&labelled()).await;
+    let mut web = Box::pin(Web::start(&labelled())).await;
     let (labelled, plain) = (web.open(&["preview", "ui"]), web.open(&[]));
     web.settle().await;
     assert_eq!((web.value(labelled), web.value(plain)), (json!("2"), Value::Null), "{:?}", web.flow.messages());
@@ -134,7 +134,7 @@ async fn a_pull_request_has_its_preview_until_it_is_closed() {
 /// The schedule makes up for an event that was lost.
 #[tokio::test]
 async fn the_check_finds_what_no_event_told() {
-    let mut web = Web::start(&labelled()).await;
+    let mut web = Box::pin(Web::start(&labelled())).await;
     let number = web.open(&["preview"]);
     while web.flow.next_webhook().is_some() {}
     web.flow.check().await;
@@ -157,7 +157,7 @@ async fn no_answer_of_github_deletes_an_open_preview() {
         ("no list", StatusCode::OK, json!({"a": 1}), vec![]),
         ("an empty list", StatusCode::OK, json!([]), vec![]),
     ] {
-        let mut web = Web::start(&labelled()).await;
+        let mut web = Box::pin(Web::start(&labelled())).await;
         let number = web.open(&["preview"]);
         web.settle().await;
         assert_eq!(web.value(number), "2", "{what}");
@@ -175,7 +175,7 @@ async fn no_answer_of_github_deletes_an_open_preview() {
 /// A message whose list GitHub refuses for now comes again.
 #[tokio::test]
 async fn an_event_in_an_outage_is_worked_on_later() {
-    let mut web = Web::start(&labelled()).await;
+    let mut web = Box::pin(Web::start(&labelled())).await;
     web.answer(StatusCode::TOO_MANY_REQUESTS, json!({"message": "rate limit"}), vec![("retry-after", "60".to_owned())]);
     let number = web.open(&["preview"]);
     let message = web.flow.message().await;
@@ -191,7 +191,7 @@ async fn an_event_in_an_outage_is_worked_on_later() {
 /// A pull request that is open and no longer selected is no proof that its preview may go.
 #[tokio::test]
 async fn what_is_no_longer_selected_waits_for_an_approval() {
-    let mut web = Web::start(&labelled()).await;
+    let mut web = Box::pin(Web::start(&labelled())).await;
     let number = web.open(&["preview"]);
     web.settle().await;
     web.label(number, "unlabeled", &[]);
@@ -206,7 +206,7 @@ async fn repositories_of_an_organization_are_deployed() {
     let filters = json!([{"repositoryMatch": "^web$", "pathsExist": ["deploy/config.yaml"], "branchMatch": "main"}]);
     let generator = json!({"scmProvider": {"cloneProtocol": "https", "filters": filters,
         "github": {"organization": "acme", "allBranches": true}, "values": {}}});
-    let mut web = Web::start(&labelled()).await;
+    let mut web = Box::pin(Web::start(&labelled())).await;
     let set = previews(&generator).replace("pr-{{.number}}", "{{.repository}}-{{.branchNormalized}}");
     let set = set.replace("{{.head_sha}}", "{{.sha}}").replace("\"previews\"", "\"all\"");
     web.flow.push("All", &[("applications/all.yaml", &set)]);

@@ -270,7 +270,7 @@ data:
 /// What an application declares is among its objects, with the health that `argocd-cm` gives Applications.
 #[tokio::test]
 async fn children_are_rows_of_their_parent() {
-    let mut flow = deep().await;
+    let mut flow = Box::pin(deep()).await;
     let rows = async |flow: &Flow, name: &str| {
         let state = flow.state(name).await.unwrap();
         let row = |row: &slipway_gitops::status::ResourceStatus| {

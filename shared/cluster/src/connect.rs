@@ -208,8 +208,8 @@ impl Cluster {
     /// Creates a connection from the kubeconfig at `path`, in its current context or in `context`.
     ///
     /// No program is started: a user that needs one is an error, except for `aws eks get-token`, whose token is derived
-    /// from `credentials`, those that [`aws_login`](crate::kubeconfig::aws_login) names. Credentials are never sent to a
-    /// server that is not `https://`.
+    /// from `credentials`, those that [`aws_login`](crate::kubeconfig::aws_login) names. Credentials are never sent to
+    /// a server that is not `https://`.
     pub fn from_kubeconfig(
         path: &Path,
         context: Option<&str>,

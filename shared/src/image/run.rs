@@ -1,6 +1,6 @@
 //! Runs the function `ecr-push`: an image push becomes one commit for each branch that names the image. The changes are
-//! planned by [`super::plan_updates`], again with each new head of the branch; this module reads the root and the files,
-//! lists the tags, and commits.
+//! planned by [`super::plan_updates`], again with each new head of the branch; this module reads the root and the
+//! files, lists the tags, and commits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -358,7 +358,8 @@ fn an_earlier_version_tells_what_was_taken_back() {
     }
 }
 
-/// Whatever the order in which pushes are told, and however often, the file ends with the same tag, and never goes back.
+/// Whatever the order in which pushes are told, and however often, the file ends with the same tag, and never goes
+/// back.
 #[test]
 fn the_order_of_events_never_changes_the_last_tag() {
     let pushes = ["1.0.1", "1.2.0", "1.1.0", "1.10.0", "1.9.9", "pr-7"];

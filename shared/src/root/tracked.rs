@@ -85,8 +85,8 @@ pub struct TrackedSources {
 }
 
 impl TrackedSources {
-    /// Reads those of `app`; the root's host is `host`. Where its project refuses it (`is_denied`), no other host is asked
-    /// for versions. An error in words where Slipway can't fetch a source.
+    /// Reads those of `app`; the root's host is `host`. Where its project refuses it (`is_denied`), no other host is
+    /// asked for versions. An error in words where Slipway can't fetch a source.
     pub(crate) fn of(app: &Application, host: &str, is_denied: bool) -> Result<Self, String> {
         let (id, is_list) = (app.object.id(), !app.sources.is_empty());
         if !app.all_sources().iter().any(|source| app.has_manifests(source)) {

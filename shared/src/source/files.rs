@@ -42,7 +42,8 @@ pub async fn read(github: &GitHub, repo: &Repo, sha: &str, paths: &BTreeSet<Stri
             let _ = write!(declared, ", $p{index}: String!");
             let _ = write!(
                 fields,
-                " f{index}: file(path: $p{index}) {{ mode oid object {{ ... on Blob {{ text isBinary isTruncated }} }} }}"
+                " f{index}: file(path: $p{index}) \
+                 {{ mode oid object {{ ... on Blob {{ text isBinary isTruncated }} }} }}"
             );
         }
         let query = format!(

@@ -1,6 +1,6 @@
 //! Fetches commits of any git host by git's protocol over HTTP, version 2 (git `Documentation/gitprotocol-v2.adoc`):
-//! the refs that a revision may mean, and the objects of one commit. What is fetched is bounded in bytes, objects and time,
-//! and every object is known by the hash of its bytes.
+//! the refs that a revision may mean, and the objects of one commit. What is fetched is bounded in bytes, objects and
+//! time, and every object is known by the hash of its bytes.
 
 mod pack;
 mod packet;

@@ -13,10 +13,10 @@ mod keys;
 use std::cell::OnceCell;
 
 use aes::Aes256;
-use aes::cipher::{BlockDecrypt as _, BlockEncrypt as _, KeyInit as _};
+use aes::cipher::{BlockCipherDecrypt as _, BlockCipherEncrypt as _, KeyInit as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::{Hmac, Mac as _};
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use sha2::Sha256;
