@@ -248,7 +248,7 @@ async fn reads_are_githubs() {
         assert_eq!(get(&forge, &format!("{repo}{path}")).await.status, StatusCode::OK, "{path}");
     }
     for (path, expected) in
-        [("/commits/nope", 422), ("/branches/nope", 404), ("/git/ref/heads/nope", 404), ("/contents/a", 404)]
+        [("/commits/nope", 422), ("/branches/nope", 404), ("/git/ref/heads/nope", 404), ("/contents/nope", 404)]
     {
         assert_eq!(get(&forge, &format!("{repo}{path}")).await.status.as_u16(), expected, "{path}");
     }

@@ -10,6 +10,9 @@ use sha1::{Digest as _, Sha1};
 
 use crate::memory::{Held, MemoryFull};
 
+/// How many times the bytes of all objects those of large ones may have, which are read and not kept.
+const PASSED: usize = 2;
+
 /// The id of an object.
 pub(super) type Id = [u8; 20];
 
@@ -111,7 +114,7 @@ pub(super) fn unpack(pack: &[u8], limits: Limits, held: &mut Held) -> Result<Obj
     if count > limits.objects {
         return Err(PackError::OverLimit { limit: limits.objects, what: "objects" });
     }
-    let mut unpacker = Unpacker { limits, held, total: 0, objects: Objects::default(), at: BTreeMap::new() };
+    let mut unpacker = Unpacker { limits, held, total: 0, passed: 0, objects: Objects::default(), at: BTreeMap::new() };
     let (mut offset, mut waiting) = (12, Waiting::new());
     for _ in 0..count {
         offset = unpacker.entry(body, offset, &mut waiting)?;
@@ -137,6 +140,8 @@ struct Unpacker<'a> {
     limits: Limits,
     held: &'a mut Held,
     total: usize,
+    /// Bytes of objects that are not kept.
+    passed: u64,
     objects: Objects,
     /// The ids of objects by where they stand.
     at: BTreeMap<usize, Id>,
@@ -243,6 +248,12 @@ impl Unpacker<'_> {
 
     /// Passes over a blob that is not kept.
     fn large(&mut self, pack: &[u8], rest: &[u8], (offset, size): (usize, u64)) -> Result<usize, PackError> {
+        // What is not kept is read all the same, and a small pack may hold any number of zeros.
+        self.passed = self.passed.saturating_add(size);
+        let limit = self.limits.total_bytes.saturating_mul(PASSED);
+        if usize::try_from(self.passed).map_or(true, |passed| passed > limit) {
+            return Err(PackError::OverLimit { limit, what: "bytes in large files" });
+        }
         let mut hash = Sha1::new();
         hash.update(format!("blob {size}\0"));
         let mut decoder = ZlibDecoder::new(rest);
@@ -367,6 +378,17 @@ mod tests {
 
     fn blob(text: &[u8]) -> Vec<u8> {
         [size(3, text.len()), packed(text)].concat()
+    }
+
+    /// A pack of kilobytes that would inflate for minutes.
+    #[test]
+    fn what_is_not_kept_is_read_within_bounds() {
+        let large = blob(&vec![0; 150_000]);
+        let some = pack(10, &vec![large.clone(); 10]);
+        assert!(unpack(&some, LIMITS, &mut Held::default()).is_ok());
+        let many = pack(20, &vec![large; 20]);
+        let error = unpack(&many, LIMITS, &mut Held::default()).unwrap_err().to_string();
+        assert_eq!(error, "the pack goes over the limit of 2000000 bytes in large files");
     }
 
     fn id(text: &[u8]) -> Id {
