@@ -104,11 +104,12 @@ pub fn unpack(archive: impl Read, limits: Limits, held: &mut Held) -> Result<BTr
                 if size > limits.file_bytes {
                     continue;
                 }
+                // First what a larger function would take.
+                held.grow(size)?;
                 total = total.saturating_add(size);
                 if total > limits.total_bytes {
                     return over(limits.total_bytes, "bytes in all");
                 }
-                held.grow(size)?;
                 let mut bytes = Vec::with_capacity(size);
                 entry.read_to_end(&mut bytes).map_err(ArchiveError::Read)?;
                 Entry::File(bytes)
@@ -118,11 +119,11 @@ pub fn unpack(archive: impl Read, limits: Limits, held: &mut Held) -> Result<BTr
                 if target.len() > MAX_LINK_BYTES {
                     return over(MAX_LINK_BYTES, "bytes in the target of a symlink");
                 }
+                held.grow(target.len())?;
                 total = total.saturating_add(target.len());
                 if total > limits.total_bytes {
                     return over(limits.total_bytes, "bytes in all");
                 }
-                held.grow(target.len())?;
                 Entry::Link(String::from_utf8(target.into_owned()).map_err(|_| ArchiveError::Name(name.clone()))?)
             }
             _ => return Err(ArchiveError::Special(name)),
