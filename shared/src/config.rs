@@ -246,8 +246,7 @@ pub fn tree_options(get: impl Fn(&str) -> Option<String>) -> Result<TreeOptions,
 
 /// [`SOPS_AGE_SECRET`] and [`SOPS_KMS_KEYS`] alone.
 pub fn sops(get: impl Fn(&str) -> Option<String>) -> KeySettings {
-    let reader = Reader { get: &get, error: ConfigError::default() };
-    KeySettings { age_secret: reader.optional(SOPS_AGE_SECRET), kms_keys: reader.list(SOPS_KMS_KEYS) }
+    Reader { get: &get, error: ConfigError::default() }.sops()
 }
 
 /// [`LOCAL_HOSTS`] alone.
@@ -284,6 +283,10 @@ impl<'a> Reader<'a> {
     fn list(&self, variable: Variable) -> Vec<String> {
         let listed = self.optional(variable).unwrap_or_default();
         listed.split(',').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect()
+    }
+
+    fn sops(&self) -> KeySettings {
+        KeySettings { age_secret: self.optional(SOPS_AGE_SECRET), kms_keys: self.list(SOPS_KMS_KEYS) }
     }
 
     fn required(&mut self, variable: Variable) -> String {
@@ -398,7 +401,7 @@ impl<'a> Reader<'a> {
             sync_timeout: self.duration(SYNC_TIMEOUT),
             local_hosts: self.list(LOCAL_HOSTS),
             repository_secret: self.optional(REPOSITORY_SECRET),
-            sops: KeySettings { age_secret: self.optional(SOPS_AGE_SECRET), kms_keys: self.list(SOPS_KMS_KEYS) },
+            sops: self.sops(),
             slack: self.slack(),
         }
     }

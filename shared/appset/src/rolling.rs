@@ -214,8 +214,8 @@ mod tests {
         }
     }
 
-    /// Whoever goes on as soon as all that it comes after are healthy does what `may_sync` allows, in whichever order
-    /// they get well.
+    /// An Application that syncs as soon as all before it are Healthy does what `may_sync` allows, in whichever order
+    /// those become Healthy.
     #[test]
     fn the_order_never_exceeds_what_may_be_synced() {
         for max_update in [Value::Null, json!(1), json!(2), json!("40%"), json!(0)] {

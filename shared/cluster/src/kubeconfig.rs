@@ -24,10 +24,7 @@ pub(crate) fn read(
     credentials: Option<SharedCredentialsProvider>,
 ) -> Result<(Endpoint, Option<Auth>), ConnectError> {
     let unreadable = |source: BoxError| ConnectError::Kubeconfig { path: path.to_owned(), source };
-    let text = std::fs::read(path).map_err(|error| unreadable(error.into()))?;
-    let config = parse(&text).map_err(unreadable)?;
-    let name = context.or(config.current_context.as_deref()).unwrap_or_default();
-    let (server, user, user_name) = named(&config, name).map_err(|what| unreadable(what.into()))?;
+    let (server, user, user_name) = in_context(path, context).map_err(unreadable)?;
     let files = Files(path.parent().unwrap_or(Path::new("")));
     let endpoint = endpoint(&server, &user, &files).map_err(unreadable)?;
     if let Some(provider) = &user.auth_provider {
@@ -53,6 +50,13 @@ fn exec_error(path: &Path, user: String, program: String) -> ConnectError {
 
 fn parse(text: &[u8]) -> Result<Kubeconfig, BoxError> {
     Ok(serde_json::from_value(yaml::parse(std::str::from_utf8(text)?)?)?)
+}
+
+/// Cluster and user of `context`, or of the current one, and the user's name.
+fn in_context(path: &Path, context: Option<&str>) -> Result<(Cluster, AuthInfo, String), BoxError> {
+    let config = parse(&std::fs::read(path)?)?;
+    let name = context.or(config.current_context.as_deref()).unwrap_or_default();
+    Ok(named(&config, name)?)
 }
 
 /// Cluster and user of the context `name`, and the user's name.
@@ -129,10 +133,7 @@ enum Unusable {
 /// needs no such token. Errors as of [`read`].
 pub fn aws_login(path: &Path, context: Option<&str>) -> Result<Option<AwsLogin>, ConnectError> {
     let unreadable = |source: BoxError| ConnectError::Kubeconfig { path: path.to_owned(), source };
-    let text = std::fs::read(path).map_err(|error| unreadable(error.into()))?;
-    let config = parse(&text).map_err(unreadable)?;
-    let name = context.or(config.current_context.as_deref()).unwrap_or_default();
-    let (_, user, user_name) = named(&config, name).map_err(|what| unreadable(what.into()))?;
+    let (_, user, user_name) = in_context(path, context).map_err(unreadable)?;
     let login = user.exec.map(AwsLogin::of).transpose();
     login.map_err(|why| unusable(path, user_name, why))
 }

@@ -231,7 +231,7 @@ impl StoredState {
 }
 
 /// Reads the state of `key`; `None` where it was never written. The connection of the Lease's holder recognises an
-/// older state that Slipway signed and somebody restored: it counts as unsigned. Other connections do not.
+/// older state that Slipway signed and that was put back: it counts as unsigned. Other connections do not.
 pub async fn read(cluster: &Cluster, key: &AppKey) -> Result<Option<StoredState>, StateError> {
     let name = key.object_name();
     let Some(object) = fetch(cluster, key, &name).await? else { return Ok(None) };

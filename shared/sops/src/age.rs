@@ -56,7 +56,7 @@ impl Identities {
         self.0.iter().map(|identity| identity.recipient.as_str())
     }
 
-    /// The data key in `wrapped`, an armored age file; `None` where it is for nobody here.
+    /// The data key in `wrapped`, an armored age file; `None` where it is encrypted for none of these identities.
     pub fn unwrap(&self, wrapped: &str) -> Result<Option<DataKey>, SopsError> {
         let wrong = || SopsError::Metadata("a data key for age is no age file of X25519".to_owned());
         let file = AgeFile::read(wrapped).ok_or_else(wrong)?;
@@ -81,7 +81,7 @@ impl Identity {
     }
 }
 
-/// An age file as far as it is read.
+/// The header of an age file, and its payload.
 struct AgeFile {
     /// Up to the MAC.
     header: Vec<u8>,

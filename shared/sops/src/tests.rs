@@ -31,7 +31,7 @@ fn decrypt(path: &str, content: &[u8], keys: &str) -> Result<(Vec<u8>, Vec<Strin
         _ => None,
     });
     let key = wrapped.map(|wrapped| identities.unwrap(&wrapped)).find_map(Result::transpose);
-    let key = key.ok_or(SopsError::Metadata("nobody's".to_owned()))??;
+    let key = key.ok_or(SopsError::Metadata("encrypted for others".to_owned()))??;
     file.decrypt(&key, &budget).map(|plain| (plain.content, plain.values))
 }
 

@@ -97,7 +97,7 @@ pub async fn unchanged(
         let now = digests((root, keys), member, checkouts, &heads).await.ok()?;
         now.contains(&known.inputs_digest).then(|| member.instance())
     });
-    // Each may be of a repository of its own, which is fetched.
+    // Each Application may be of another repository, which has to be fetched.
     stream::iter(compared).buffer_unordered(CONCURRENCY).filter_map(future::ready).collect().await
 }
 

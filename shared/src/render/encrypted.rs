@@ -17,7 +17,7 @@ const SCHEME: &str = "secrets";
 /// What helm-secrets ends the names of decrypted files with, which are never in Git.
 const DECRYPTED: &str = ".dec";
 /// What an operator in the cluster decrypts itself (isindir/sops-secrets-operator).
-const OPERATOR: &[u8] = b"kind: SopsSecret";
+const OPERATOR: &[u8] = b"SopsSecret";
 
 /// `tree` with the plaintext of those files that it has.
 pub(super) fn over<'t>(tree: &'t Tree, decrypted: &DecryptedFiles) -> Result<Cow<'t, Tree>, RenderError> {
@@ -38,10 +38,16 @@ pub(super) fn encrypted<'f>(
 ) -> EncryptedFiles {
     let found = files.into_iter().filter(|path| !decrypted.files.contains_key(*path)).filter_map(|path| {
         let content = tree.read_shared(path).ok()?;
-        let is_ours = slipway_sops::is_encrypted(&content) && memmem::find(&content, OPERATOR).is_none();
+        let is_ours = slipway_sops::is_encrypted(&content) && !is_operators(&content);
         is_ours.then(|| (path.clone(), content))
     });
     found.collect()
+}
+
+/// Whether a manifest is one that the operator decrypts, however its kind is written.
+fn is_operators(content: &[u8]) -> bool {
+    let has = |line: &[u8], word| memmem::find(line, word).is_some();
+    content.split(|byte| *byte == b'\n').any(|line| has(line, b"kind") && has(line, OPERATOR))
 }
 
 /// A render that only says which of `files` it needs decrypted.

@@ -626,4 +626,10 @@ fn files_that_are_encrypted_are_asked_for_and_used_as_they_were() {
     assert_eq!(names(&render(&tree, &plain, &context).unwrap()), ["opened"]);
     let operator = render(&tree, &app(json!({"path": "operator"})), &Context::default()).unwrap();
     assert!(operator.encrypted.is_empty() && operator.objects.len() == 1);
+    for kind in ["'SopsSecret'", "\"SopsSecret\"", "  SopsSecret # of an operator"] {
+        let manifest = format!("{}{ENCRYPTED}", self::config("own")).replace("ConfigMap", kind);
+        let tree = self::tree(&[("operator/secret.yaml", &manifest)]);
+        let operator = render(&tree, &app(json!({"path": "operator"})), &Context::default()).unwrap();
+        assert!(operator.encrypted.is_empty() && operator.objects.len() == 1, "{kind}");
+    }
 }

@@ -174,8 +174,8 @@ impl Decryption {
                 MasterKey::Age { recipient, wrapped } if identities.recipients().any(|own| own == recipient) => {
                     identities.unwrap(wrapped)?
                 }
-                MasterKey::Kms { arn, .. } if self.0.keys.kms_keys.contains(arn) => {
-                    let found = Box::pin(self.ask_kms(key)).await;
+                MasterKey::Kms { arn, role, context, wrapped } if self.0.keys.kms_keys.contains(arn) => {
+                    let found = Box::pin(self.ask_kms((arn, role), context, wrapped)).await;
                     found.map_err(|error| refused = Some(error)).ok()
                 }
                 _ => None,
@@ -193,9 +193,13 @@ impl Decryption {
         Identities::parse(&text).map_err(|line| DecryptError::Identity { name: name.to_owned(), line })
     }
 
-    /// Asks KMS for a data key, once for each.
-    async fn ask_kms(&self, key: &MasterKey) -> Result<DataKey, DecryptError> {
-        let MasterKey::Kms { arn, role, context, wrapped } = key else { return Err(DecryptError::NoKey) };
+    /// Asks KMS for the data key that it `wrapped` for `arn` with `context`, once for each.
+    async fn ask_kms(
+        &self,
+        (arn, role): (&str, &str),
+        context: &BTreeMap<String, String>,
+        wrapped: &[u8],
+    ) -> Result<DataKey, DecryptError> {
         if !role.is_empty() {
             let remedy = "let the function's own role use the key";
             return Err(SopsError::NotSupported("a role to ask KMS by", remedy).into());
@@ -219,15 +223,15 @@ impl Decryption {
             body: &body.to_string(),
         };
         let request = sign::request(self.0.aws.config().await, call).await;
-        let request = request.map_err(|source| DecryptError::Sign { arn: arn.clone(), source: Box::new(source) })?;
+        let request = request.map_err(|source| DecryptError::Sign { arn: arn.to_owned(), source: Box::new(source) })?;
         let answer = self.0.aws.http().send(request, KMS_TIMEOUT).await;
-        let answer = answer.map_err(|source| DecryptError::Http { arn: arn.clone(), source: Box::new(source) })?;
+        let answer = answer.map_err(|source| DecryptError::Http { arn: arn.to_owned(), source: Box::new(source) })?;
         let plain = answer.body.get("Plaintext").and_then(Value::as_str).filter(|_| answer.status == 200);
         let Some(plain) = plain.and_then(|plain| STANDARD.decode(plain).ok()) else {
             // Not its message, which may name more than the key.
             let code = answer.body.get("__type").and_then(Value::as_str).unwrap_or("an unreadable answer");
             let code = code.rsplit('#').next().unwrap_or(code).to_owned();
-            return Err(DecryptError::Refused { arn: arn.clone(), code, status: answer.status });
+            return Err(DecryptError::Refused { arn: arn.to_owned(), code, status: answer.status });
         };
         let found = DataKey::new(plain)?;
         let mut known = known();

@@ -11,7 +11,7 @@ use super::{AppKey, Reached, State, config_maps};
 use crate::connect::Cluster;
 
 /// The annotation with the digest of what is deployed, and its commits. It only saves work: each drift-check compares
-/// the state itself. Without the key nobody can make up a digest; an older one can be restored.
+/// the state itself. A digest can't be made up without the key; an older one can be put back.
 pub(super) const DEPLOYED: &str = "slipway.dev/deployed-inputs";
 /// States in one page of a list.
 const PAGE_SIZE: u32 = 500;

@@ -180,8 +180,8 @@ impl RepositorySecret {
         self.authorization.is_some() || self.client_certificate.is_some()
     }
 
-    /// Whether it may be shown to `url`, for which it was found: to the host of its own URL, encrypted as that is; one
-    /// for all repositories below a URL also below that only.
+    /// Whether the credential may be sent to `url`: to the host of its own URL, encrypted as that is, and that of a
+    /// `repo-creds` Secret only below its URL.
     pub fn goes_to(&self, url: &str) -> bool {
         Address::of(url).is_some_and(|url| {
             let is_below = url.path.starts_with(&self.address.path) && !url.path.split('/').any(|part| part == "..");
