@@ -9,6 +9,7 @@ mod context;
 mod directory;
 mod encrypted;
 mod helm;
+mod jsonnet;
 mod kustomize;
 mod missing;
 pub mod reach;
@@ -20,6 +21,7 @@ use serde_json::Value;
 use slipway_budget::{Budget, Exceeded};
 use slipway_helm::argo::ArgoError;
 use slipway_helm::{ArchiveError, HelmError, Lookup};
+use slipway_jsonnet::JsonnetError;
 use slipway_kustomize::Remote;
 use slipway_manifest::{NodeKind, Object, ObjectError, Tree, TreeError, YamlError, tree, yaml};
 use slipway_sops::EncryptedFiles;
@@ -120,6 +122,15 @@ pub enum RenderError {
         #[source]
         source: ObjectError,
     },
+    /// A Jsonnet file has no value.
+    #[error("failed to evaluate `{file}`")]
+    Jsonnet {
+        /// Path of the file in the repository.
+        file: String,
+        /// The cause, with its own place.
+        #[source]
+        source: JsonnetError,
+    },
     /// Another mistake in a file.
     #[error("`{file}`: {problem}")]
     Invalid {
@@ -203,6 +214,7 @@ impl RenderError {
         match self {
             Self::Yaml { file, .. }
             | Self::NoObject { file, .. }
+            | Self::Jsonnet { file, .. }
             | Self::Invalid { file, .. }
             | Self::Budget { file, .. } => Some(file),
             Self::File(TreeError::NotUtf8 { path }) => Some(path),
@@ -262,7 +274,7 @@ struct Reading {
 /// its chart.
 ///
 /// The tool is the one that the source names, else the one for the folder's content: a kustomization, a `Chart.yaml`,
-/// or plain manifests. Errors name the file. Plugins and Jsonnet are not supported yet, and are an error.
+/// or plain manifests. Errors name the file. Plugins are not supported yet, and are an error.
 pub fn render(tree: &Tree, app: &Application, context: &Context) -> Result<Rendered, RenderError> {
     render_with(tree, app, context, Reading { asked: true, tolerant: false, filter: None })
 }
@@ -296,7 +308,8 @@ fn render_with(tree: &Tree, app: &Application, context: &Context, reading: Readi
     let mut rendered = match source_type(tree, &source).map_err(at)? {
         SourceType::Directory => {
             let directory = source.directory.unwrap_or_default();
-            let rendered = directory::render(tree, folder, &directory, &context.budget, reading)?;
+            let env = context::environment(app, &context.revision);
+            let rendered = directory::render(tree, folder, &directory, (&context.budget, &env), reading)?;
             let files = rendered.files.iter().filter(|_| reading.asked);
             let encrypted = encrypted::encrypted(tree, files, &context.decrypted);
             Rendered { encrypted, ..rendered }

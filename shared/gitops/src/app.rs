@@ -18,7 +18,7 @@ mod source;
 pub use cluster::{AwsAuth, ClusterSecret, IN_CLUSTER_NAME, IN_CLUSTER_SERVER, is_cluster, secret_text};
 pub use permit::ProjectPermissions;
 pub use project::{AppProject, ClusterName, Projects, Undeclared};
-pub use source::{Directory, Kustomize, Replica, Source, same_repository};
+pub use source::{Directory, Jsonnet, JsonnetVariable, Kustomize, Replica, Source, same_repository};
 
 use std::collections::{BTreeMap, BTreeSet};
 
