@@ -12,6 +12,7 @@ mod helm;
 mod jsonnet;
 mod kustomize;
 mod missing;
+mod placeholders;
 pub mod reach;
 mod references;
 
@@ -26,12 +27,13 @@ use slipway_kustomize::Remote;
 use slipway_manifest::{NodeKind, Object, ObjectError, Tree, TreeError, YamlError, tree, yaml};
 use slipway_sops::EncryptedFiles;
 
-use crate::app::{AppError, Application, Source};
+use crate::app::{AppError, Application, Directory, Source};
 
 pub use background::in_background;
 pub use context::{BuildOptions, ClusterFacts, Context};
 pub(crate) use helm::values;
 pub use missing::{MissingChart, missing_charts};
+pub use placeholders::{PlaceholderError, SecretValues, SecretVersion, fill, is_vault_plugin, needed};
 
 /// The rendered objects of an Application, and their inputs.
 #[derive(Debug, Default)]
@@ -173,9 +175,12 @@ pub enum RenderError {
     /// Charts that the source needs can't be fetched from what is written.
     #[error("{0}")]
     Charts(String),
-    /// A source that Slipway can't render yet.
-    #[error("{0} is not supported yet")]
-    NotSupported(String),
+    /// A config management plugin that is not run, or is used in a way that has no effect here.
+    #[error("{0}")]
+    Plugin(String),
+    /// A placeholder can't be replaced.
+    #[error(transparent)]
+    Placeholder(#[from] PlaceholderError),
     /// `.argocd-source.yaml` is invalid.
     #[error("failed to read the source")]
     Source(#[from] AppError),
@@ -274,7 +279,7 @@ struct Reading {
 /// its chart.
 ///
 /// The tool is the one that the source names, else the one for the folder's content: a kustomization, a `Chart.yaml`,
-/// or plain manifests. Errors name the file. Plugins are not supported yet, and are an error.
+/// or plain manifests. Errors name the file. Plugins are an error, but for argocd-vault-plugin, whose placeholders [`fill`] replaces.
 pub fn render(tree: &Tree, app: &Application, context: &Context) -> Result<Rendered, RenderError> {
     render_with(tree, app, context, Reading { asked: true, tolerant: false, filter: None })
 }
@@ -307,7 +312,9 @@ fn render_with(tree: &Tree, app: &Application, context: &Context, reading: Readi
     let (source, warnings) = patched(tree, app, folder, &mut read, &context.budget)?;
     let mut rendered = match source_type(tree, &source).map_err(at)? {
         SourceType::Directory => {
-            let directory = source.directory.unwrap_or_default();
+            // As the plugin reads the manifests of a folder.
+            let recurse = app.source.plugin.is_some();
+            let directory = source.directory.unwrap_or_else(|| Directory { recurse, ..Directory::default() });
             let env = context::environment(app, &context.revision);
             let rendered = directory::render(tree, folder, &directory, (&context.budget, &env), reading)?;
             let files = rendered.files.iter().filter(|_| reading.asked);
@@ -318,7 +325,7 @@ fn render_with(tree: &Tree, app: &Application, context: &Context, reading: Readi
             kustomize::render(tree, app, folder, &source.kustomize.unwrap_or_default(), context, reading)?
         }
         SourceType::Helm => helm::render(tree, app, folder, &source, (context, reading.asked))?,
-        SourceType::Plugin => return Err(RenderError::NotSupported(format!("{}: a Plugin source", app.object.id()))),
+        SourceType::Plugin => return Err(RenderError::Plugin(placeholders::refusal(&source))),
     };
     rendered.files.extend(read);
     rendered.folders.insert(tree.resolve(folder).map_err(at)?);
@@ -363,7 +370,7 @@ pub fn source_type(tree: &Tree, source: &Source) -> Result<SourceType, TreeError
         (source.kustomize.is_some(), SourceType::Kustomize),
         (source.helm.is_some(), SourceType::Helm),
         (source.directory.is_some(), SourceType::Directory),
-        (source.plugin.is_some(), SourceType::Plugin),
+        (source.plugin.as_ref().is_some_and(|plugin| !is_vault_plugin(plugin)), SourceType::Plugin),
     ];
     if let Some((_, named)) = named.into_iter().find(|(set, _)| *set) {
         return Ok(named);
@@ -395,10 +402,11 @@ fn patched(
         patches.push(patch.map_err(|source| RenderError::Yaml { file: file.clone(), source })?);
         read.insert(tree.resolve(&file)?);
     }
-    if patches.is_empty() {
-        return Ok((app.source.clone(), Vec::new()));
-    }
-    Ok(app.source.patched(&app.object, &patches)?)
+    let (source, warnings) = match patches.as_slice() {
+        [] => (app.source.clone(), Vec::new()),
+        patches => app.source.patched(&app.object, patches)?,
+    };
+    Ok((placeholders::without_plugin(source).map_err(RenderError::Plugin)?, warnings))
 }
 
 /// A folder of the tree for messages: the root has no name.

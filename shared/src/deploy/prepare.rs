@@ -42,6 +42,7 @@ use crate::root::ResolvedApplication;
 use crate::root::tracked::SourceRepository;
 use crate::services::Services;
 use crate::source::decrypt::{DecryptError, Decryption};
+use crate::source::placeholders::SecretsError;
 use crate::source::verify::VerifyError;
 use crate::source::{Checkouts, RepoUrl, SourceError};
 
@@ -110,6 +111,15 @@ pub enum PrepareError {
         #[source]
         source: Box<DecryptError>,
     },
+    /// The secrets of placeholders could not be read.
+    #[error("failed to replace the placeholders of {app}")]
+    Secrets {
+        /// The application's name.
+        app: String,
+        /// The cause.
+        #[source]
+        source: Box<SecretsError>,
+    },
     /// A rendered object has no valid kind, name or namespace.
     #[error("failed to render {app} at {at}")]
     Name {
@@ -150,6 +160,7 @@ impl PrepareError {
             Self::Cluster(error) => error.is_retryable(),
             Self::Facts { source, .. } => source.is_retryable(),
             Self::Decrypt { source, .. } => source.is_retryable(),
+            Self::Secrets { source, .. } => source.is_retryable(),
             Self::Source(_)
             | Self::OtherSources { .. }
             | Self::ChartChanged { .. }
@@ -320,6 +331,7 @@ async fn render_source(
         let found = Box::pin(lookups::resolve_lookups(&mut context.facts, rendered.needs, member, cluster)).await;
         warnings.extend(found.map_err(unknown)?);
     };
+    Box::pin(fill_placeholders(decryption, member, files, (&app, &mut rendered), context)).await?;
     let nowhere = |source| PrepareError::Name {
         app: member.instance(),
         at: rendered_at(member, files),
@@ -338,6 +350,36 @@ fn allows_decryption(member: &ResolvedApplication, encrypted: &EncryptedFiles) -
     let Some(project) = member.permit.refuses_decryption() else { return Ok(()) };
     let why = format!("AppProject `{project}` does not let it be decrypted: annotate it with `{DECRYPT}: sops`");
     Err(RenderError::Encrypted { files: encrypted.keys().cloned().collect(), why })
+}
+
+/// Replaces the placeholders of argocd-vault-plugin, where the project lets it: whoever may write one would read the
+/// secret otherwise. Without its leave they stay as they are, but for a source that names the plugin.
+async fn fill_placeholders(
+    decryption: &Decryption,
+    member: &ResolvedApplication,
+    files: &SourceFiles,
+    (app, rendered): (&Application, &mut Rendered),
+    context: &mut Context,
+) -> Result<(), PrepareError> {
+    let wrong = |error| failed(member, files, error);
+    if let Err(project) = member.permit.fills() {
+        let Some(plugin) = &app.source.plugin else { return Ok(()) };
+        let why = format!(
+            "AppProject `{project}` does not let the placeholders of `{}` be replaced: annotate it with \
+             `{DECRYPT}: placeholders`",
+            plugin.get("name").and_then(Value::as_str).unwrap_or_default()
+        );
+        return Err(wrong(RenderError::Plugin(why)));
+    }
+    let needed = render::needed(&rendered.objects);
+    if needed.is_empty() {
+        return Ok(());
+    }
+    let found = Box::pin(decryption.secret_values(&needed)).await;
+    let found = found.map_err(|error| PrepareError::Secrets { app: member.instance(), source: Box::new(error) })?;
+    let secret = render::fill(&mut rendered.objects, &found).map_err(|error| wrong(error.into()))?;
+    context.decrypted.values.extend(secret);
+    Ok(())
 }
 
 /// `error` without values that were encrypted.

@@ -622,6 +622,41 @@ fn a_jsonnet_file_that_never_ends_fails_alone() {
     assert!(error.contains("max stack frames exceeded"), "{error}");
 }
 
+#[test]
+fn plugins_are_refused_but_for_placeholders() {
+    let files = tree(&[
+        ("apps/a.yaml", &config("a")),
+        ("apps/sub/b.yaml", &config("b")),
+        ("chart/Chart.yaml", "apiVersion: v2\nname: c\nversion: 0.1.0\n"),
+        ("chart/values.yaml", "v: default\n"),
+        ("chart/templates/a.yaml", &format!("{}data: {{v: '{{{{ .Values.v }}}}'}}\n", config("a"))),
+        ("kust/kustomization.yaml", "namePrefix: k-\nresources: [a.yaml]\n"),
+        ("kust/a.yaml", &config("a")),
+    ]);
+    let rendered = |path: &str, plugin: Value| {
+        let rendered = render(&files, &app(json!({"path": path, "plugin": plugin})), &Context::default());
+        rendered.map_err(|error| crate::error::chain(&error))
+    };
+    assert_eq!(names(&rendered("apps", json!({"name": "argocd-vault-plugin"})).unwrap()), ["a", "b"]);
+    assert_eq!(names(&rendered("kust", json!({"name": "argocd-vault-plugin-kustomize"})).unwrap()), ["k-a"]);
+    let env =
+        json!([{"name": "HELM_VALUES", "value": "v: given\n"}, {"name": "AVP_TYPE", "value": "awssecretsmanager"}]);
+    let chart = rendered("chart", json!({"name": "argocd-vault-plugin-helm", "env": env})).unwrap();
+    assert_eq!(chart.objects[0].get("data").unwrap(), &json!({"v": "given"}));
+    let env = json!([{"name": "HELM_ARGS", "value": "-f x.yaml"}]);
+    let error = rendered("chart", json!({"name": "argocd-vault-plugin-helm", "env": env})).unwrap_err();
+    assert!(error.contains("the variable `HELM_ARGS` of argocd-vault-plugin has no effect here"), "{error}");
+    for (name, instead) in
+        [("tanka", "Jsonnet is evaluated"), ("kustomized-helm", "helmCharts"), ("cdk8s", "of your CI")]
+    {
+        let error = rendered("apps", json!({"name": name})).unwrap_err();
+        assert!(
+            error.starts_with(&format!("config management plugin `{name}` is not run")) && error.contains(instead),
+            "{error}"
+        );
+    }
+}
+
 /// Attack 13: the budget is that of the whole render, whichever tool reads.
 #[test]
 fn whatever_is_read_draws_from_the_budget_of_the_render() {

@@ -15,6 +15,7 @@ pub mod helm_repository;
 pub mod history;
 mod kept;
 pub mod local;
+pub mod placeholders;
 pub mod remote;
 pub mod verify;
 
