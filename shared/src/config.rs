@@ -50,8 +50,8 @@ variables! {
     COMMIT_MESSAGE = "SLIPWAY_COMMIT_MESSAGE", Some(""), "Template of the message of an image's commit, as Image \
         Updater's `git.commit-message-template`; without it the message is Image Updater's.";
     WEBHOOK_SECRET = "SLIPWAY_WEBHOOK_SECRET", None, "Secrets Manager name of the webhook's signing secret.";
-    REPOSITORIES = "SLIPWAY_REPOSITORIES", Some(""), "Repositories whose webhooks are accepted: `OWNER/REPO` with `*`, \
-        separated by commas; without it all whose webhook has the secret.";
+    REPOSITORIES = "SLIPWAY_REPOSITORIES", Some(""), "Repositories whose webhooks are accepted: `OWNER/REPO`, or \
+        `HOST/PATH` on another host than GitHub, with `*`, separated by commas; without it all whose webhook has the secret.";
     QUEUE_URL = "SLIPWAY_QUEUE_URL", None, "The SQS FIFO queue between the webhook and its worker.";
     SCHEDULE_ROLE = "SLIPWAY_SCHEDULE_ROLE", Some(""), "ARN of the role in whose name EventBridge Scheduler sends the \
         rest of a sync that waits for more than a minute, and what an outage puts off; without it a worker waits, and \
