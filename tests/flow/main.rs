@@ -27,6 +27,7 @@ mod image;
 mod image_faults;
 mod image_targets;
 mod later;
+mod lfs;
 mod login;
 mod memory;
 mod namespace;
