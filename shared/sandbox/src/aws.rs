@@ -40,8 +40,8 @@ struct State {
     sent: u64,
     /// Repository, tag and time in seconds.
     images: Vec<(String, String, i64)>,
-    /// Endpoints of EKS clusters by name.
-    clusters: BTreeMap<String, String>,
+    /// Endpoints and authorities of EKS clusters by name.
+    clusters: BTreeMap<String, (String, String)>,
 }
 
 /// The versions of a secret, each with its time.
@@ -91,9 +91,14 @@ impl Aws {
         state.secrets.insert(name.to_owned(), Secret { current: (text.to_owned(), at), previous });
     }
 
-    /// Makes an EKS cluster known, or moves it.
+    /// Makes an EKS cluster known, or moves it: by plain HTTP, which has no authority.
     pub fn set_cluster(&self, name: &str, endpoint: &str) {
-        lock(&self.state).clusters.insert(name.to_owned(), endpoint.to_owned());
+        self.set_cluster_with(name, endpoint, "");
+    }
+
+    /// Makes an EKS cluster known whose certificate is of `authority` (base64 of PEM).
+    pub fn set_cluster_with(&self, name: &str, endpoint: &str, authority: &str) {
+        lock(&self.state).clusters.insert(name.to_owned(), (endpoint.to_owned(), authority.to_owned()));
     }
 
     /// Takes the next message as the event that Lambda gives to the queue's function; `None` where the queue is empty.
@@ -200,10 +205,10 @@ fn text<'a>(body: &'a Value, key: &str) -> &'a str {
 impl State {
     fn cluster(&self, name: &str) -> Response {
         match self.clusters.get(name) {
-            // Plain HTTP has no authority.
-            Some(endpoint) => Response::json(
+            Some((endpoint, authority)) => Response::json(
                 StatusCode::OK,
-                &json!({ "cluster": { "name": name, "endpoint": endpoint, "certificateAuthority": { "data": "" } } }),
+                &json!({ "cluster": {
+                    "name": name, "endpoint": endpoint, "certificateAuthority": { "data": authority } } }),
             ),
             None => Response::json(
                 StatusCode::NOT_FOUND,
