@@ -21,7 +21,7 @@ mod tags;
 pub mod target;
 mod write;
 
-pub use choose::{Allow, Severity, Strategy, TagInfo, choose, is_forward, why_not};
+pub use choose::{Allow, Severity, Strategy, TagInfo, choose, is_forward, why_not, why_not_chosen, why_unfit};
 pub use image_updater::ImageUpdaters;
 pub use reference::Reference;
 pub use run::Pin;
@@ -73,6 +73,13 @@ pub struct Update {
 }
 
 impl Update {
+    /// Namespace and name of the Application; Argo CD's own namespace where its manifest has none.
+    pub fn name(&self) -> String {
+        let namespace =
+            if self.namespace.is_empty() { crate::app::project::CONTROL_NAMESPACE } else { &self.namespace };
+        format!("{namespace}/{}", self.app)
+    }
+
     /// The image without tag.
     fn reference(&self) -> Reference {
         Reference { tag: None, digest: String::new(), ..Reference::parse(&self.image) }
@@ -317,7 +324,7 @@ fn plan_one(tree: &Tree, update: &Update, tags: &[TagInfo], plan: &mut UpdatePla
         let why = match tags {
             [] => format!("{} has no tag", update.image),
             // One push: what is wrong with it.
-            [only] => why_not(update, only).unwrap_or_else(|| format!("{} does not fit the constraint", only.tag)),
+            [only] => why_unfit(update, only)?.unwrap_or_default(),
             _ => format!("no tag of {} is allowed", update.image),
         };
         plan.unchanged.push((update.app.clone(), why));

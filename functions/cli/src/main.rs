@@ -2,6 +2,7 @@
 
 mod app;
 mod demo;
+mod images;
 mod render;
 mod root;
 mod view;
@@ -35,6 +36,9 @@ enum Command {
     /// List, compare, sync and delete applications.
     #[command(subcommand)]
     App(app::Command),
+    /// Show which tags images get and why, and write them to Git.
+    #[command(subcommand)]
+    Images(images::Command),
     /// Show the three functions at work, with nothing but this process.
     Demo(demo::Arguments),
 }
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
         Command::Render(arguments) => render::run(&arguments).map(|()| 0),
         Command::Root(command) => run(async || Box::pin(root::run(command)).await),
         Command::App(command) => run(async || Box::pin(app::run(command)).await),
+        Command::Images(command) => run(async || Box::pin(images::run(command)).await),
         Command::Demo(arguments) => run(async || demo::run(&arguments).await).map(|()| 0),
     };
     match result {

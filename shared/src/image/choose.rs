@@ -1,6 +1,7 @@
 //! Chooses an image's tag (argoproj-labs/argocd-image-updater `registry-scanner/pkg/image/version.go`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use slipway_gocompat::filepath;
 use slipway_gocompat::regexp::{self, Regex};
@@ -78,6 +79,18 @@ pub enum Strategy {
     Digest,
 }
 
+impl fmt::Display for Strategy {
+    /// Image Updater's word.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Semver => "semver",
+            Self::NewestBuild => "newest-build",
+            Self::Alphabetical => "alphabetical",
+            Self::Digest => "digest",
+        })
+    }
+}
+
 impl Strategy {
     /// Accepts legacy names; unknown strategies fall back to semver (as Image Updater does).
     pub fn parse(text: &str) -> Self {
@@ -142,6 +155,32 @@ pub fn why_not(update: &Update, info: &TagInfo) -> Option<String> {
         return Some(format!("{tag} is one of `ignore-tags` ({pattern})"));
     }
     update.gate.and_then(|gate| gate.holds(info))
+}
+
+/// Why the tag may not be chosen, even if there were no other; `None` where it may. An invalid constraint is an error.
+pub fn why_unfit(update: &Update, info: &TagInfo) -> Result<Option<String>, ImageError> {
+    let why = match why_not(update, info) {
+        Some(why) => why,
+        None if choose(update, std::slice::from_ref(info))?.is_some() => return Ok(None),
+        None => match update.strategy {
+            Strategy::Semver if Version::parse(&info.tag).is_err() => format!("{} is no version", info.tag),
+            _ => format!("{} does not fit the constraint", info.tag),
+        },
+    };
+    Ok(Some(why))
+}
+
+/// Why the tag is not the one that is `chosen`; `None` where it is. An invalid constraint is an error.
+pub fn why_not_chosen(update: &Update, info: &TagInfo, chosen: Option<&TagInfo>) -> Result<Option<String>, ImageError> {
+    if let Some(why) = why_unfit(update, info)? {
+        return Ok(Some(why));
+    }
+    let than = chosen.filter(|chosen| chosen.tag != info.tag).map(|chosen| &chosen.tag);
+    Ok(than.map(|than| match update.strategy {
+        Strategy::Semver => format!("{} is no higher version than {than}", info.tag),
+        Strategy::NewestBuild => format!("{} was pushed before {than}", info.tag),
+        Strategy::Alphabetical | Strategy::Digest => format!("{} comes before {than}", info.tag),
+    }))
 }
 
 fn choose_of<'a>(

@@ -1,23 +1,24 @@
 //! Runs the function `ecr-push`: an image push becomes one commit for each branch that names the image. The changes are
 //! planned by [`super::plan_updates`], again with each new head of the branch; this module reads the root and the
-//! files, lists the tags, and commits.
+//! files, lists the tags, and commits. `slipway images` shows what it would do, and does it.
+
+mod branch;
+pub mod inspect;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
-use slipway_manifest::Tree;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::settings::may_concern;
 use super::tags::Tags;
 use super::target::{ManifestFile, updates};
-use super::{
-    ImageChange, ImageError, ImageTags, ImageUpdaters, Slot, TagInfo, Update, UpdatePlan, message, pinned, plan_updates,
-};
+use super::{ImageChange, ImageTags, ImageUpdaters, Update};
 use crate::aws::Aws;
 use crate::config;
 use crate::error::{Class, Failure, chain};
@@ -26,10 +27,9 @@ use crate::notify::report;
 use crate::notify::slack::Slack;
 use crate::root::{self, Root, Then, places::RootPlaces};
 use crate::secret::Secrets;
-use crate::source::commit::{self, Attempts, Committed};
-use crate::source::files::{self, Files};
-use crate::source::github::{Checkout, GitHub, GithubError};
-use crate::source::{Checkouts, Repo, RepoUrl, history};
+use crate::source::commit::Committed;
+use crate::source::github::{Checkout, GitHub};
+use crate::source::{Checkouts, Repo, RepoUrl};
 
 /// Repositories that a catch-up lists: one request each, as a rule.
 const MAX_REPOSITORIES: usize = 500;
@@ -69,16 +69,33 @@ struct KnownRoot {
 pub struct UpdateResult {
     /// The commit, where one was created.
     pub commit: Option<Committed>,
-    /// The changes: `web: 1.2.3 → 1.2.4`.
-    pub changes: Vec<String>,
+    /// The changes that were committed, or that would be.
+    pub changes: Vec<ImageChange>,
     /// Why Applications were not changed.
     pub unchanged: Vec<String>,
     /// Problems to report to users.
     pub problems: Vec<String>,
 }
 
-/// Where a commit goes: repository, branch, and what tells apart the branches that are made from it.
-type Place = (RepoUrl, String, Option<(String, String)>);
+/// Where a commit goes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    url: RepoUrl,
+    /// The branch that is read.
+    branch: String,
+    /// The template of the branch that is committed to in its place, and the Application that asks for it.
+    made: Option<(String, String)>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.url.repo, self.branch)?;
+        match &self.made {
+            Some((template, app)) => write!(f, " {template} of {app}"),
+            None => Ok(()),
+        }
+    }
+}
 
 /// What the updates of an event are for.
 #[derive(Clone, Copy)]
@@ -87,6 +104,17 @@ struct Cause<'a> {
     /// Id of the event.
     event: Option<&'a str>,
     deadline: Instant,
+    /// The Applications that are looked at, by name or `NAMESPACE/NAME`; all where there is none.
+    only: &'a [String],
+    /// Whether nothing may be committed.
+    is_dry_run: bool,
+}
+
+impl Cause<'_> {
+    /// A catch-up from now on.
+    fn catch_up() -> Self {
+        Self { push: None, event: None, deadline: Instant::now() + COMMIT_TIMEOUT, only: &[], is_dry_run: false }
+    }
 }
 
 /// A commit that is at hand, and the branch whose head it was just now.
@@ -101,8 +129,13 @@ type Histories = BTreeMap<(String, Option<String>), Vec<String>>;
 impl ImageUpdater {
     /// Creates the updater; sends no request yet.
     pub fn new(settings: config::EcrPush, aws: Aws) -> Self {
-        let config::EcrPush { root, github, slack, message } = settings;
         let secrets = Secrets::new(aws.clone());
+        Self::with_secrets(settings, aws, secrets)
+    }
+
+    /// The same with secrets that are known already.
+    pub fn with_secrets(settings: config::EcrPush, aws: Aws, secrets: Secrets) -> Self {
+        let config::EcrPush { root, github, slack, message } = settings;
         Self {
             root,
             message,
@@ -117,7 +150,7 @@ impl ImageUpdater {
     /// Handles an event of EventBridge; returns the commits, or why the event triggers nothing.
     pub async fn handle(&self, event: Value) -> Result<Value, Failure> {
         let id = event.get("id").and_then(Value::as_str).map(str::to_owned);
-        let deadline = Instant::now() + COMMIT_TIMEOUT;
+        let cause = Cause { event: id.as_deref(), ..Cause::catch_up() };
         let outcomes = match ecr::read(event).map_err(|error| Failure::terminal(&error))? {
             EcrTrigger::Ignored(reason) => {
                 tracing::info!(reason, "ignored");
@@ -125,9 +158,9 @@ impl ImageUpdater {
             }
             EcrTrigger::Push(push) => {
                 tracing::info!(image = push.repository.image(), tag = push.tag, "pushed");
-                Box::pin(self.update(Cause { push: Some(&push), event: id.as_deref(), deadline })).await?
+                Box::pin(self.update(Cause { push: Some(&push), ..cause })).await?
             }
-            EcrTrigger::CatchUp => Box::pin(self.update(Cause { push: None, event: id.as_deref(), deadline })).await?,
+            EcrTrigger::CatchUp => Box::pin(self.update(cause)).await?,
         };
         let branches: serde_json::Map<String, Value> =
             outcomes.iter().map(|(branch, outcome)| (branch.clone(), summary(outcome))).collect();
@@ -145,7 +178,7 @@ impl ImageUpdater {
             Some(images) => images.iter().any(|image| image == named),
             None => EcrRepository::of(named).is_some(),
         };
-        let (mut wanted, mut refused, root) = self.wanted(concerns).await?;
+        let (mut wanted, mut refused, root) = self.wanted(concerns, cause.only).await?;
         // Who does not wait for scans has taken the image already.
         wanted.retain(|update| update.gate.is_some() || cause.push.is_none_or(|push| !push.is_scan));
         let mut outcomes = BTreeMap::new();
@@ -157,16 +190,14 @@ impl ImageUpdater {
             }
         };
         let mut tags = if cause.push.is_none() { self.list_all(&wanted, &mut refused).await } else { ImageTags::new() };
-        for ((url, branch, made), group) in self.by_branch(wanted, &mut refused, &mut fail).await {
-            let committed =
-                Box::pin(self.commit(&url, (&branch, made.as_ref()), &group, &mut tags, (cause, &root))).await;
+        for (place, group) in self.by_branch(wanted, &mut refused, &mut fail).await {
+            let committed = Box::pin(self.commit(&place, &group, &mut tags, (cause, &root))).await;
             let outcome = committed.unwrap_or_else(|failure| {
                 let mut outcome = UpdateResult::default();
                 fail(failure, &mut outcome.problems);
                 outcome
             });
-            let name = made.map_or_else(String::new, |(template, app)| format!(" {template} of {app}"));
-            outcomes.insert(format!("{} {branch}{name}", url.repo), outcome);
+            outcomes.insert(place.to_string(), outcome);
         }
         if !refused.is_empty() {
             outcomes.insert("refused".to_owned(), UpdateResult { problems: refused, ..UpdateResult::default() });
@@ -223,11 +254,18 @@ impl ImageUpdater {
 
     /// The updates of all images that `concerns`, and why Applications that name such an image can't be updated.
     /// Applications that may not be deployed are not updated either.
-    async fn wanted(&self, concerns: impl Fn(&str) -> bool) -> Result<(Vec<Update>, Vec<String>, AtHand), Failure> {
+    async fn wanted(
+        &self,
+        concerns: impl Fn(&str) -> bool,
+        only: &[String],
+    ) -> Result<(Vec<Update>, Vec<String>, AtHand), Failure> {
         let root = self.root().await?;
         let (resources, mut refused) = ImageUpdaters::read(&root.image_updaters);
         let mut wanted = Vec::new();
-        for member in root.members.iter().filter(|member| member.permit.denied.is_none()) {
+        let may_be = |member: &&root::ResolvedApplication| {
+            member.permit.denied.is_none() && (only.is_empty() || only.iter().any(|name| member.is_named(name)))
+        };
+        for member in root.members.iter().filter(may_be) {
             let settings = match resources.settings(&member.app) {
                 Ok(Some(settings)) => settings,
                 Ok(None) => continue,
@@ -300,157 +338,9 @@ impl ImageUpdater {
             };
             let Some(branch) = branch else { continue };
             let made = update.push_branch.clone().map(|template| (template, update.app.clone()));
-            groups.entry((update.repo.clone(), branch, made)).or_default().push(update);
+            groups.entry(Place { url: update.repo.clone(), branch, made }).or_default().push(update);
         }
         groups
-    }
-
-    /// Commits the changes of `group` to `branch`, or to the one that is made from it.
-    async fn commit(
-        &self,
-        url: &RepoUrl,
-        (branch, made): (&str, Option<&(String, String)>),
-        group: &[Update],
-        tags: &mut ImageTags,
-        (cause, root): (Cause<'_>, &AtHand),
-    ) -> Result<UpdateResult, Failure> {
-        let repo = &url.repo;
-        let mut outcome = UpdateResult::default();
-        let mut branch = branch.to_owned();
-        let mut histories = Histories::new();
-        if let Some((template, app)) = made {
-            let failed = |error: GithubError| Failure::of(&error, error.is_retryable());
-            let head = self.github.resolve(repo, &format!("heads/{branch}")).await.map_err(failed)?;
-            let plan = self.plan(repo, &head, group, (tags, &mut histories), (cause, root)).await.map_err(failed)?;
-            outcome = described(&plan);
-            if plan.is_empty() {
-                return Ok(outcome);
-            }
-            let named = message::branch_name(template, message::BranchOf::default(), &plan.changed());
-            let is_branch = |name: &String| crate::source::is_revision(name);
-            let Some(name) = named.as_ref().ok().filter(|name| is_branch(name)) else {
-                outcome.problems.push(format!("{app}: git-branch: `{template}` makes no name of a branch"));
-                return Ok(outcome);
-            };
-            self.github.create_branch(repo, name, &head).await.map_err(failed)?;
-            branch.clone_from(name);
-        }
-        let seed = cause.event.map_or_else(|| format!("{repo}"), |event| format!("{event} {repo} {branch}"));
-        let is_at_hand = root.branch == branch && root.checkout.repo == *repo;
-        let head = is_at_hand.then_some(root.checkout.sha.as_str());
-        let attempts = Attempts { deadline: cause.deadline, seed: &seed, head };
-        let template = self.message.as_deref();
-        let edit = async |head: &str| {
-            let plan = self.plan(repo, head, group, (tags, &mut histories), (cause, root)).await?;
-            outcome = described(&plan);
-            Ok((!plan.is_empty()).then(|| file_edit(&plan, template, cause.event)))
-        };
-        let committed = commit::commit(&self.github, repo, &branch, attempts, edit).await;
-        outcome.commit = committed.map_err(|error| Failure::of(&error, error.is_retryable()))?;
-        Ok(outcome)
-    }
-
-    /// Plans the changes of `group` to the commit `head`. The tags that are needed and not known yet are listed.
-    async fn plan(
-        &self,
-        repo: &Repo,
-        head: &str,
-        group: &[Update],
-        (tags, histories): (&mut ImageTags, &mut Histories),
-        (cause, root): (Cause<'_>, &AtHand),
-    ) -> Result<UpdatePlan, GithubError> {
-        let (named, tree) = self.files(repo, head, group, root).await?;
-        let (named, tree) = (&named, &*tree);
-        let (mut allowed, mut errors) = (Vec::new(), Vec::new());
-        for update in group {
-            match update.permit.refused_name(&update.repo, named) {
-                Some(denied) => errors.push(ImageError::Denied { app: update.app.clone(), denied }),
-                None => allowed.push(update),
-            }
-        }
-        if let Some(push) = cause.push {
-            for update in &allowed {
-                let slot = update.locate(tree).ok().and_then(|slots| slots.into_iter().next());
-                let known =
-                    slot.and_then(|slot| Some(slot.current(tree.read_text(&slot.file).ok()?, &update.reference())));
-                let needs_list = update.needs_list(&known.unwrap_or_default());
-                if needs_list && tags.get(&update.image).is_none_or(|known| known.len() <= 1) {
-                    match self.tags.with(&push.repository, &push.tag).await {
-                        Ok(found) => drop(tags.insert(update.image.clone(), found)),
-                        Err(error) => errors.push(ImageError::Tags { app: update.app.clone(), source: error }),
-                    }
-                } else if !needs_list {
-                    let pushed = TagInfo { digest: push.digest.clone(), tag: push.tag.clone(), ..TagInfo::default() };
-                    tags.entry(update.image.clone()).or_insert_with(|| vec![pushed]);
-                }
-            }
-        }
-        let mut plan = plan_updates(tree, allowed.iter().copied(), tags);
-        let pins = self.pins((named, head, tree), &plan, &allowed, (tags, histories)).await?;
-        if !pins.is_empty() {
-            let is_pinned = |update: &&Update| pins.iter().any(|(change, _)| change.is_of(update));
-            plan = plan_updates(tree, allowed.into_iter().filter(|update| !is_pinned(update)), tags);
-        }
-        plan.errors.extend(errors);
-        for (change, newest) in pins {
-            let is_pushed = cause.push.is_some_and(|push| push.tag == change.tag);
-            let pin = Pin { change, newest, is_pushed };
-            plan.unchanged.push((pin.change.app.clone(), pin.why()));
-            plan.pins.push(pin);
-        }
-        Ok(plan)
-    }
-
-    /// The files of the commit `head` that the updates need, and the name that the repository has now.
-    async fn files(
-        &self,
-        repo: &Repo,
-        head: &str,
-        group: &[Update],
-        root: &AtHand,
-    ) -> Result<(Repo, Arc<Tree>), GithubError> {
-        if root.checkout.sha == head && root.checkout.repo == *repo {
-            return Ok((repo.clone(), Arc::clone(&root.checkout.tree)));
-        }
-        let paths = group.iter().flat_map(Update::reads).collect();
-        let Files { repo: named, tree, has_links } = files::read(&self.github, repo, head, &paths).await?;
-        let is_there = |update: &Update| {
-            let is_there = |slot: &Slot| tree.kind(&slot.file).is_ok_and(|kind| kind.is_some());
-            update.locate(&tree).is_ok_and(|slots| slots.iter().all(is_there))
-        };
-        if !has_links && group.iter().all(is_there) {
-            return Ok((named, Arc::new(tree)));
-        }
-        // A file that is not there may stand behind a symlink, which only the whole tree follows; and plain manifests
-        // may have any name.
-        let checkout = Box::pin(self.github.checkout(repo, head)).await?;
-        Ok((checkout.repo.clone(), Arc::clone(&checkout.tree)))
-    }
-
-    /// The changes of `plan` that a person's own downgrade in Git stands against, each with what was taken back.
-    async fn pins(
-        &self,
-        (repo, head, tree): (&Repo, &str, &Tree),
-        plan: &UpdatePlan,
-        updates: &[&Update],
-        (tags, histories): (&ImageTags, &mut Histories),
-    ) -> Result<Vec<(ImageChange, String)>, GithubError> {
-        let mut pins = Vec::new();
-        for change in &plan.changes {
-            let file = &change.slot.file;
-            let key = (file.clone(), tree.read_text(file).ok().map(str::to_owned));
-            if !histories.contains_key(&key) {
-                let versions = history::versions(&self.github, repo, head, file).await?;
-                histories.insert(key.clone(), versions);
-            }
-            let earlier = histories.get(&key).map(Vec::as_slice).unwrap_or_default();
-            let of = tags.get(&change.image).map(Vec::as_slice).unwrap_or_default();
-            let update = updates.iter().find(|update| change.is_of(update));
-            if let Some(newest) = update.and_then(|update| pinned(update, change, earlier, of)) {
-                pins.push((change.clone(), newest));
-            }
-        }
-        Ok(pins)
     }
 
     /// Tells Slack what it has not been told yet.
@@ -499,31 +389,9 @@ impl Pin {
     }
 }
 
-fn file_edit(plan: &UpdatePlan, template: Option<&str>, event: Option<&str>) -> commit::FileEdit {
-    let message = plan.message(template);
-    let (headline, body) = message.split_once('\n').unwrap_or((&message, ""));
-    let trailers = message::trailers(&plan.changes, event);
-    commit::FileEdit {
-        files: plan.files.iter().map(|(path, text)| (path.clone(), text.clone().into_bytes())).collect(),
-        headline: headline.to_owned(),
-        body: format!("{}\n\n{trailers}", body.trim()).trim().to_owned(),
-    }
-}
-
-fn described(plan: &UpdatePlan) -> UpdateResult {
-    let mut problems: Vec<String> = plan.errors.iter().map(|error| chain(error)).collect();
-    problems
-        .extend(plan.pins.iter().filter(|pin| pin.is_pushed).map(|pin| format!("{}: {}", pin.change.app, pin.why())));
-    UpdateResult {
-        commit: None,
-        changes: plan.changes.iter().map(|c| format!("{}: {} → {}", c.app, c.old, c.new)).collect(),
-        unchanged: plan.unchanged.iter().map(|(app, why)| format!("{app}: {why}")).collect(),
-        problems,
-    }
-}
-
 fn summary(outcome: &UpdateResult) -> Value {
     let UpdateResult { commit, changes, unchanged, problems } = outcome;
     let commit = commit.as_ref().map(|commit| commit.sha.as_str());
+    let changes: Vec<String> = changes.iter().map(|c| format!("{}: {} → {}", c.app, c.old, c.new)).collect();
     json!({ "commit": commit, "changes": changes, "unchanged": unchanged, "problems": problems })
 }

@@ -211,6 +211,18 @@ impl Slot {
         }
     }
 
+    /// The field of the file, as a person finds it.
+    pub fn field(&self, image: &str) -> String {
+        let key = |keys: &Keys| keys.spec.clone().or(keys.tag.clone()).or(keys.name.clone()).unwrap_or_default();
+        match &self.kind {
+            SlotKind::Kustomization { name, .. } => format!("images[{name}]"),
+            SlotKind::Values { keys, .. } => key(keys),
+            SlotKind::Parameters { keys, .. } => format!("helm.parameters[{}]", key(keys)),
+            SlotKind::Manifests => "image".to_owned(),
+            SlotKind::Images { name, .. } => format!("kustomize.images[{}]", name.as_deref().unwrap_or(image)),
+        }
+    }
+
     /// `text` with `image`, tag and digest included, or a new file of it where there is none; `None` where it says so
     /// already.
     pub fn set(&self, text: Option<&str>, image: &Reference) -> Result<Option<String>, EditError> {
