@@ -25,13 +25,16 @@ pub use choose::{Allow, Severity, Strategy, TagInfo, choose, is_forward, why_not
 pub use image_updater::ImageUpdaters;
 pub use reference::Reference;
 pub use run::Pin;
-pub use settings::{CommonUpdateSettings, HelmTarget, ImageConfig, ImageSettings, WriteBackConfig, of_annotations};
+pub use settings::{
+    CommonUpdateSettings, HelmTarget, ImageConfig, ImageSettings, PullRequestSettings, WriteBackConfig, of_annotations,
+};
 pub use tags::TagsError;
 pub use target::{Keys, ManifestFile, Target, updates};
 pub use write::{Current, Slot};
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sha2::{Digest as _, Sha256};
 use slipway_manifest::edit::EditError;
 use slipway_manifest::{NodeKind, Tree, TreeError};
 
@@ -68,6 +71,8 @@ pub struct Update {
     pub branch: Option<String>,
     /// The template of the branch that is pushed to in its place, made from it.
     pub push_branch: Option<String>,
+    /// Whether and how it is proposed in place of a commit.
+    pub pull_request: PullRequestSettings,
     /// Permissions of the Application's project.
     pub permit: ProjectPermissions,
 }
@@ -83,6 +88,17 @@ impl Update {
     /// The image without tag.
     fn reference(&self) -> Reference {
         Reference { tag: None, digest: String::new(), ..Reference::parse(&self.image) }
+    }
+
+    /// What tells apart the files that are written to, of whichever repository and branch: eight hex digits.
+    pub fn target_key(&self) -> String {
+        let path = match &self.target {
+            Target::Kustomization { folder, .. } => folder,
+            Target::Values { file, .. } | Target::Override { file, .. } | Target::Application { file, .. } => file,
+        };
+        let branch = self.branch.as_deref().unwrap_or_default();
+        let hash = Sha256::digest(format!("{}\0{branch}\0{path}", self.repo));
+        hex::encode(hash.get(..4).unwrap_or_default())
     }
 
     /// Whether a pushed tag alone decides where the file has the tag `current`: all versions are ordered, so that no

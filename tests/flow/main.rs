@@ -33,6 +33,7 @@ mod namespace;
 mod outage;
 mod project;
 mod promises;
+mod proposals;
 mod pull_requests;
 mod reach;
 mod remotes;

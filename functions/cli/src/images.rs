@@ -128,9 +128,9 @@ async fn update(Update { names, dry_run, flags }: &Update) -> anyhow::Result<u8>
         branches.iter().map(|(branch, result)| (branch.clone(), result_of(result))).collect();
     flags.output.print(&json!({ "branches": results }), || {
         let mut text = String::new();
-        for (branch, UpdateResult { commit, changes, unchanged, .. }) in &branches {
+        for (branch, UpdateResult { commit, changes, pull_request, unchanged, .. }) in &branches {
             let done = match commit {
-                Some(commit) => commit.url.as_str(),
+                Some(commit) => pull_request.as_ref().unwrap_or(&commit.url),
                 None if *dry_run && !changes.is_empty() => "would be committed to",
                 None => "nothing to commit",
             };
@@ -190,9 +190,10 @@ fn change_text(one: &ImageChange) -> String {
 }
 
 fn result_of(result: &UpdateResult) -> Value {
-    let UpdateResult { commit, changes, unchanged, problems } = result;
+    let UpdateResult { commit, changes, pull_request, unchanged, problems } = result;
     json!({
         "commit": commit.as_ref().map(|commit| commit.sha.as_str()),
+        "pullRequest": pull_request,
         "changes": changes.iter().map(change).collect::<Vec<_>>(),
         "unchanged": unchanged,
         "problems": problems,

@@ -360,7 +360,7 @@ impl State {
             let payload = webhook::push(self.base(), repository, name, old, new, pusher, self.now())?;
             self.deliver("push", &payload);
         }
-        Ok(())
+        self.close_without_changes(repository)
     }
 
     fn deliver(&self, event: &str, payload: &Value) {

@@ -208,6 +208,9 @@ fn write_back(level: &Value) -> Result<WriteBackConfig, String> {
         target: of("writeBackTarget"),
         branch,
         repository: of("repository"),
-        pull_request: pull_request.is_some(),
+        pull_request: pull_request.map(|one| {
+            let labels = one.get("labels").and_then(Value::as_array).into_iter().flatten();
+            labels.filter_map(|label| text(Some(label))).collect()
+        }),
     })
 }

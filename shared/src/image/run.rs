@@ -4,6 +4,7 @@
 
 mod branch;
 pub mod inspect;
+mod pull_request;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -28,7 +29,7 @@ use crate::notify::slack::Slack;
 use crate::root::{self, Root, Then, places::RootPlaces};
 use crate::secret::Secrets;
 use crate::source::commit::Committed;
-use crate::source::github::{Checkout, GitHub};
+use crate::source::github::GitHub;
 use crate::source::{Checkouts, Repo, RepoUrl};
 
 /// Repositories that a catch-up lists: one request each, as a rule.
@@ -71,6 +72,8 @@ pub struct UpdateResult {
     pub commit: Option<Committed>,
     /// The changes that were committed, or that would be.
     pub changes: Vec<ImageChange>,
+    /// The web page of the pull request that proposes them.
+    pub pull_request: Option<String>,
     /// Why Applications were not changed.
     pub unchanged: Vec<String>,
     /// Problems to report to users.
@@ -83,16 +86,27 @@ struct Place {
     url: RepoUrl,
     /// The branch that is read.
     branch: String,
-    /// The template of the branch that is committed to in its place, and the Application that asks for it.
-    made: Option<(String, String)>,
+    via: Via,
+}
+
+/// How a change comes into a branch.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Via {
+    /// By a commit to it.
+    Commit,
+    /// Not by Slipway, which commits to another branch: its template, and the Application that asks for it.
+    Branch { template: String, app: String },
+    /// By a pull request for each file, which the key tells apart.
+    PullRequest { key: String },
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.url.repo, self.branch)?;
-        match &self.made {
-            Some((template, app)) => write!(f, " {template} of {app}"),
-            None => Ok(()),
+        match &self.via {
+            Via::Commit => Ok(()),
+            Via::Branch { template, app } => write!(f, " {template} of {app}"),
+            Via::PullRequest { key } => write!(f, " by a pull request ({key})"),
         }
     }
 }
@@ -119,7 +133,7 @@ impl Cause<'_> {
 
 /// A commit that is at hand, and the branch whose head it was just now.
 struct AtHand {
-    checkout: Arc<Checkout>,
+    root: Arc<Root>,
     branch: String,
 }
 
@@ -191,13 +205,14 @@ impl ImageUpdater {
         };
         let mut tags = if cause.push.is_none() { self.list_all(&wanted, &mut refused).await } else { ImageTags::new() };
         for (place, group) in self.by_branch(wanted, &mut refused, &mut fail).await {
-            let committed = Box::pin(self.commit(&place, &group, &mut tags, (cause, &root))).await;
-            let outcome = committed.unwrap_or_else(|failure| {
-                let mut outcome = UpdateResult::default();
-                fail(failure, &mut outcome.problems);
-                outcome
-            });
-            outcomes.insert(place.to_string(), outcome);
+            for (place, updated) in Box::pin(self.write_back(place, &group, &mut tags, (cause, &root))).await {
+                let outcome = updated.unwrap_or_else(|failure| {
+                    let mut outcome = UpdateResult::default();
+                    fail(failure, &mut outcome.problems);
+                    outcome
+                });
+                outcomes.insert(place.to_string(), outcome);
+            }
         }
         if !refused.is_empty() {
             outcomes.insert("refused".to_owned(), UpdateResult { problems: refused, ..UpdateResult::default() });
@@ -260,6 +275,12 @@ impl ImageUpdater {
         only: &[String],
     ) -> Result<(Vec<Update>, Vec<String>, AtHand), Failure> {
         let root = self.root().await?;
+        let (wanted, refused) = self.updates(&root, concerns, only);
+        Ok((wanted, refused, AtHand { root, branch: self.root.location.revision.clone() }))
+    }
+
+    /// The same of a root.
+    fn updates(&self, root: &Root, concerns: impl Fn(&str) -> bool, only: &[String]) -> (Vec<Update>, Vec<String>) {
         let (resources, mut refused) = ImageUpdaters::read(&root.image_updaters);
         let mut wanted = Vec::new();
         let may_be = |member: &&root::ResolvedApplication| {
@@ -276,7 +297,7 @@ impl ImageUpdater {
                     continue;
                 }
             };
-            let manifest = self.manifest(&root, member);
+            let manifest = self.manifest(root, member);
             let (updates, errors) = updates(&member.app, &settings, manifest.as_ref(), &concerns);
             refused.extend(errors.iter().map(|error| chain(error)));
             for update in updates {
@@ -290,8 +311,7 @@ impl ImageUpdater {
                 }
             }
         }
-        let branch = self.root.location.revision.clone();
-        Ok((wanted, refused, AtHand { checkout: Arc::clone(&root.checkout), branch }))
+        (wanted, refused)
     }
 
     /// The file of the root's own repository that declares the Application.
@@ -337,8 +357,12 @@ impl ImageUpdater {
                 found
             };
             let Some(branch) = branch else { continue };
-            let made = update.push_branch.clone().map(|template| (template, update.app.clone()));
-            groups.entry(Place { url: update.repo.clone(), branch, made }).or_default().push(update);
+            let via = match &update.push_branch {
+                _ if update.pull_request.is_wanted => Via::PullRequest { key: update.target_key() },
+                Some(template) => Via::Branch { template: template.clone(), app: update.app.clone() },
+                None => Via::Commit,
+            };
+            groups.entry(Place { url: update.repo.clone(), branch, via }).or_default().push(update);
         }
         groups
     }
@@ -390,8 +414,9 @@ impl Pin {
 }
 
 fn summary(outcome: &UpdateResult) -> Value {
-    let UpdateResult { commit, changes, unchanged, problems } = outcome;
+    let UpdateResult { commit, changes, pull_request, unchanged, problems } = outcome;
     let commit = commit.as_ref().map(|commit| commit.sha.as_str());
     let changes: Vec<String> = changes.iter().map(|c| format!("{}: {} → {}", c.app, c.old, c.new)).collect();
-    json!({ "commit": commit, "changes": changes, "unchanged": unchanged, "problems": problems })
+    json!({ "commit": commit, "changes": changes, "pullRequest": pull_request, "unchanged": unchanged,
+        "problems": problems })
 }

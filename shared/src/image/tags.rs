@@ -82,6 +82,15 @@ impl Tags {
         Ok(tags)
     }
 
+    /// The tags of `repository`, listed only where they are not known.
+    pub(super) async fn known_or_list(&self, repository: &EcrRepository) -> Result<Vec<TagInfo>, TagsError> {
+        let known = self.known.lock().await.get(&repository.image()).cloned();
+        match known {
+            Some(tags) => Ok(tags),
+            None => self.list(repository).await,
+        }
+    }
+
     /// The tags of `repository` with the pushed `tag` as it is now: one request where the others are known.
     pub(super) async fn with(&self, repository: &EcrRepository, tag: &str) -> Result<Vec<TagInfo>, TagsError> {
         let Some(mut tags) = self.known.lock().await.get(&repository.image()).cloned() else {

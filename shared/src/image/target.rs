@@ -4,7 +4,7 @@
 use serde_json::Value;
 use slipway_manifest::{TreeError, tree};
 
-use super::settings::{HelmTarget, ImageConfig, ImageSettings, WriteBackConfig};
+use super::settings::{HelmTarget, ImageConfig, ImageSettings, PullRequestSettings, WriteBackConfig};
 use super::{Allow, ImageError, Severity, Strategy, Update};
 use crate::app::{Application, ProjectPermissions, Source};
 use crate::source::RepoUrl;
@@ -166,10 +166,12 @@ fn update(
         let problem = "the strategy `digest` needs the tag that it follows, as `NAME:TAG`".to_owned();
         return Err(resolver.wrong("image-list", problem));
     }
-    if settings.write_back.pull_request {
-        return Err(resolver.not_supported("writeBackConfig.gitConfig.pullRequest".to_owned()));
-    }
     let place = resolver.place(config, manifest)?;
+    let pull_request = PullRequestSettings::of(app, &settings.write_back)?;
+    if pull_request.is_wanted && place.push_branch.is_some() {
+        let problem = "with a pull request it is the branch that is merged into alone, without a colon".to_owned();
+        return Err(resolver.wrong("git-branch", problem));
+    }
     Ok(Update {
         app: app.name.clone(),
         namespace: app.namespace.clone(),
@@ -184,6 +186,7 @@ fn update(
         repo: place.repo,
         branch: place.branch,
         push_branch: place.push_branch,
+        pull_request,
         permit: ProjectPermissions::default(),
     })
 }

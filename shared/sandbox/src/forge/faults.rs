@@ -65,6 +65,11 @@ impl Faults {
         Some((one.kind, one.message.clone()))
     }
 
+    /// Whether the next commit to `branch` is refused.
+    pub(super) fn is_refusing(&self, branch: &str) -> bool {
+        lock(&self.refused).iter().any(|one| one.branch == branch && one.count > 0)
+    }
+
     pub(super) fn tree_limit(&self) -> Option<usize> {
         *lock(&self.tree_limit)
     }

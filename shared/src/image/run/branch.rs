@@ -1,65 +1,95 @@
 //! Commits to one branch: plans the changes again with each new head of it, reads the files that the plan needs, and
 //! leaves out what a person took back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use slipway_manifest::Tree;
 
-use super::{AtHand, Cause, Histories, ImageUpdater, Pin, Place, UpdateResult};
+use super::{AtHand, Cause, Histories, ImageUpdater, Pin, Place, UpdateResult, Via};
 use crate::error::{Failure, chain};
 use crate::image::{
     ImageChange, ImageError, ImageTags, Slot, TagInfo, Update, UpdatePlan, message, pinned, plan_updates,
 };
-use crate::source::commit::{self, Attempts};
+use crate::source::commit::{self, Attempts, CommitError};
 use crate::source::files::{self, Files};
 use crate::source::github::GithubError;
 use crate::source::{Repo, history};
 
 impl ImageUpdater {
+    /// Writes the changes of `group` to where `place` says: what came of each place. Where the branch takes no commits,
+    /// they are proposed by pull requests.
+    pub(super) async fn write_back(
+        &self,
+        place: Place,
+        group: &[Update],
+        tags: &mut ImageTags,
+        (cause, root): (Cause<'_>, &AtHand),
+    ) -> Vec<(Place, Result<UpdateResult, Failure>)> {
+        if let Via::PullRequest { key } = &place.via {
+            let proposed = Box::pin(self.propose(&place, key, (cause, root))).await;
+            return vec![(place, proposed)];
+        }
+        match Box::pin(self.commit(&place, group, tags, (cause, root))).await {
+            Ok(outcome) => vec![(place, Ok(outcome))],
+            Err(CommitError::Github(error)) => vec![(place, Err(failed(&error)))],
+            Err(error) if error.demands_pull_request() && place.via == Via::Commit => {
+                let keys: BTreeSet<String> = group.iter().map(Update::target_key).collect();
+                let mut proposed = Vec::new();
+                for key in keys {
+                    let place = Place { via: Via::PullRequest { key: key.clone() }, ..place.clone() };
+                    let outcome = Box::pin(self.propose(&place, &key, (cause, root))).await;
+                    let told = |failure: Failure| Failure { message: format!("{error}; {failure}"), ..failure };
+                    proposed.push((place, outcome.map_err(told)));
+                }
+                proposed
+            }
+            Err(error) => vec![(place, Err(Failure::of(&error, error.is_retryable())))],
+        }
+    }
+
     /// Commits the changes of `group` to the branch of `place`, or to the one that is made from it.
-    pub(super) async fn commit(
+    async fn commit(
         &self,
         place: &Place,
         group: &[Update],
         tags: &mut ImageTags,
         (cause, root): (Cause<'_>, &AtHand),
-    ) -> Result<UpdateResult, Failure> {
+    ) -> Result<UpdateResult, CommitError> {
         let repo = &place.url.repo;
         let mut outcome = UpdateResult::default();
         let mut branch = place.branch.clone();
         let mut histories = Histories::new();
-        if place.made.is_some() || cause.is_dry_run {
-            let head = self.head(place, root).await.map_err(|error| failed(&error))?;
-            let plan = self
-                .plan(repo, &head, group, (tags, &mut histories), (cause, root))
-                .await
-                .map_err(|error| failed(&error))?;
+        if place.via != Via::Commit || cause.is_dry_run {
+            let head = self.head(place, root).await?;
+            let plan = self.plan(repo, &head, group, (tags, &mut histories), (cause, root)).await?;
             outcome = described(&plan);
             if plan.is_empty() || cause.is_dry_run {
                 return Ok(outcome);
             }
-            if let Some((template, app)) = &place.made {
-                let named = message::branch_name(template, message::BranchOf::default(), &plan.changed());
+            if let (Via::Branch { template, app }, Some(first)) = (&place.via, group.first()) {
+                let target_key = &first.target_key();
+                let of = message::BranchOf { namespace: &first.namespace, app, target_key };
+                let named = message::branch_name(template, of, &plan.changed());
                 let is_branch = |name: &String| crate::source::is_revision(name);
                 let Some(name) = named.as_ref().ok().filter(|name| is_branch(name)) else {
                     outcome.problems.push(format!("{app}: git-branch: `{template}` makes no name of a branch"));
                     return Ok(outcome);
                 };
-                self.github.create_branch(repo, name, &head).await.map_err(|error| failed(&error))?;
+                self.github.create_branch(repo, name, &head).await?;
                 branch.clone_from(name);
             }
         }
         let seed = cause.event.map_or_else(|| format!("{repo}"), |event| format!("{event} {repo} {branch}"));
         let head = root.head(repo, &branch);
-        let attempts = Attempts { deadline: cause.deadline, seed: &seed, head };
+        let attempts = Attempts { deadline: cause.deadline, seed: &seed, head, staging: None };
         let template = self.message.as_deref();
         let edit = async |head: &str| {
             let plan = self.plan(repo, head, group, (tags, &mut histories), (cause, root)).await?;
             outcome = described(&plan);
             Ok((!plan.is_empty()).then(|| file_edit(&plan, template, cause.event)))
         };
-        let committed = commit::commit(&self.github, repo, &branch, attempts, edit).await;
-        outcome.commit = committed.map_err(|error| Failure::of(&error, error.is_retryable()))?;
+        outcome.commit = commit::commit(&self.github, repo, &branch, attempts, edit).await?;
         Ok(outcome)
     }
 
@@ -91,7 +121,8 @@ impl ImageUpdater {
             }
         }
         if let Some(push) = cause.push {
-            for update in &allowed {
+            let pushed_to = push.repository.images();
+            for update in allowed.iter().filter(|update| pushed_to.contains(&update.image)) {
                 let slot = update.locate(tree).ok().and_then(|slots| slots.into_iter().next());
                 let known =
                     slot.and_then(|slot| Some(slot.current(tree.read_text(&slot.file).ok()?, &update.reference())));
@@ -131,8 +162,8 @@ impl ImageUpdater {
         group: &[Update],
         root: &AtHand,
     ) -> Result<(Repo, Arc<Tree>), GithubError> {
-        if root.checkout.sha == head && root.checkout.repo == *repo {
-            return Ok((repo.clone(), Arc::clone(&root.checkout.tree)));
+        if root.root.checkout.sha == head && root.root.checkout.repo == *repo {
+            return Ok((repo.clone(), Arc::clone(&root.root.checkout.tree)));
         }
         let paths = group.iter().flat_map(Update::reads).collect();
         let Files { repo: named, tree, has_links } = files::read(&self.github, repo, head, &paths).await?;
@@ -182,12 +213,12 @@ pub(super) fn failed(error: &GithubError) -> Failure {
 
 impl AtHand {
     /// The head of the branch where it is the one at hand.
-    fn head(&self, repo: &Repo, branch: &str) -> Option<&str> {
-        (self.branch == branch && self.checkout.repo == *repo).then_some(self.checkout.sha.as_str())
+    pub(super) fn head(&self, repo: &Repo, branch: &str) -> Option<&str> {
+        (self.branch == branch && self.root.checkout.repo == *repo).then_some(self.root.checkout.sha.as_str())
     }
 }
 
-fn file_edit(plan: &UpdatePlan, template: Option<&str>, event: Option<&str>) -> commit::FileEdit {
+pub(super) fn file_edit(plan: &UpdatePlan, template: Option<&str>, event: Option<&str>) -> commit::FileEdit {
     let message = plan.message(template);
     let (headline, body) = message.split_once('\n').unwrap_or((&message, ""));
     let trailers = message::trailers(&plan.changes, event);
@@ -204,6 +235,7 @@ pub(super) fn described(plan: &UpdatePlan) -> UpdateResult {
         .extend(plan.pins.iter().filter(|pin| pin.is_pushed).map(|pin| format!("{}: {}", pin.change.app, pin.why())));
     UpdateResult {
         commit: None,
+        pull_request: None,
         changes: plan.changes.clone(),
         unchanged: plan.unchanged.iter().map(|(app, why)| format!("{app}: {why}")).collect(),
         problems,
