@@ -24,6 +24,7 @@ mod git_hosts;
 mod heal;
 mod helm_repository;
 mod image;
+mod image_batches;
 mod image_faults;
 mod image_targets;
 mod later;

@@ -11,19 +11,21 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lambda_events::sqs::SqsEvent;
 use futures::{StreamExt as _, stream};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::settings::may_concern;
 use super::tags::Tags;
 use super::target::{ManifestFile, updates};
-use super::{ImageChange, ImageTags, ImageUpdaters, Update};
+use super::{ImageChange, ImageTags, ImageUpdaters, Update, UpdatePlan};
 use crate::aws::Aws;
 use crate::config;
 use crate::error::{Class, Failure, chain};
 use crate::event::ecr::{self, EcrRepository, EcrTrigger, ImagePush};
+use crate::event::queue;
 use crate::notify::report;
 use crate::notify::slack::Slack;
 use crate::root::{self, Root, Then, places::RootPlaces};
@@ -80,6 +82,22 @@ pub struct UpdateResult {
     pub problems: Vec<String>,
 }
 
+/// What came of an event.
+#[derive(Debug, Default)]
+struct Updated {
+    /// The results, by branch.
+    outcomes: BTreeMap<String, UpdateResult>,
+    /// What may succeed later, and the images of it.
+    failed: Vec<(Failure, BTreeSet<String>)>,
+}
+
+impl Updated {
+    /// The results, where nothing is to be tried again.
+    fn or_first_failure(self) -> Result<BTreeMap<String, UpdateResult>, Failure> {
+        self.failed.into_iter().next().map_or(Ok(self.outcomes), |(failure, _)| Err(failure))
+    }
+}
+
 /// Where a commit goes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
@@ -114,8 +132,9 @@ impl fmt::Display for Place {
 /// What the updates of an event are for.
 #[derive(Clone, Copy)]
 struct Cause<'a> {
-    push: Option<&'a ImagePush>,
-    /// Id of the event.
+    /// The pushes; none where it is a catch-up.
+    pushes: &'a [ImagePush],
+    /// Id of a catch-up's event.
     event: Option<&'a str>,
     deadline: Instant,
     /// The Applications that are looked at, by name or `NAMESPACE/NAME`; all where there is none.
@@ -124,10 +143,30 @@ struct Cause<'a> {
     is_dry_run: bool,
 }
 
-impl Cause<'_> {
+impl<'a> Cause<'a> {
+    /// The pushes of `image`, as a manifest names it.
+    fn pushes_of(self, image: &str) -> impl Iterator<Item = &'a ImagePush> {
+        self.pushes.iter().filter(move |push| push.is_of(image))
+    }
+
+    /// The ids of the events that the changes of `plan` are for.
+    fn events<'p>(self, plan: &'p UpdatePlan) -> impl Iterator<Item = &'p str>
+    where
+        'a: 'p,
+    {
+        let is_for = |push: &&ImagePush| plan.changes.iter().any(|change| push.is_of(&change.image));
+        let pushes = self.pushes.iter().filter(is_for).map(|push| push.event.as_str());
+        pushes.chain(self.event).filter(|event| !event.is_empty())
+    }
+
+    /// What tells this event from others.
+    fn seed(self) -> &'a str {
+        self.pushes.first().map_or(self.event, |push| Some(push.event.as_str())).unwrap_or_default()
+    }
+
     /// A catch-up from now on.
     fn catch_up() -> Self {
-        Self { push: None, event: None, deadline: Instant::now() + COMMIT_TIMEOUT, only: &[], is_dry_run: false }
+        Self { pushes: &[], event: None, deadline: Instant::now() + COMMIT_TIMEOUT, only: &[], is_dry_run: false }
     }
 }
 
@@ -161,54 +200,94 @@ impl ImageUpdater {
         }
     }
 
-    /// Handles an event of EventBridge; returns the commits, or why the event triggers nothing.
+    /// Handles an event of EventBridge, or messages of a queue with such events in them; returns the commits, or why the
+    /// event triggers nothing; of messages which to deliver again.
     pub async fn handle(&self, event: Value) -> Result<Value, Failure> {
+        if event.get("Records").is_some() {
+            return Box::pin(self.handle_batch(event)).await;
+        }
         let id = event.get("id").and_then(Value::as_str).map(str::to_owned);
         let cause = Cause { event: id.as_deref(), ..Cause::catch_up() };
-        let outcomes = match ecr::read(event).map_err(|error| Failure::terminal(&error))? {
+        let updated = match ecr::read(event).map_err(|error| Failure::terminal(&error))? {
             EcrTrigger::Ignored(reason) => {
                 tracing::info!(reason, "ignored");
                 return Ok(json!({ "ignored": reason }));
             }
             EcrTrigger::Push(push) => {
-                tracing::info!(image = push.repository.image(), tag = push.tag, "pushed");
-                Box::pin(self.update(Cause { push: Some(&push), ..cause })).await?
+                let pushes = std::slice::from_ref(&push);
+                Box::pin(self.update(Cause { pushes, event: None, ..cause })).await?
             }
             EcrTrigger::CatchUp => Box::pin(self.update(cause)).await?,
         };
-        let branches: serde_json::Map<String, Value> =
-            outcomes.iter().map(|(branch, outcome)| (branch.clone(), summary(outcome))).collect();
-        tracing::info!(result = json!(branches).to_string(), "done");
-        Ok(json!({ "branches": branches }))
+        Ok(json!({ "branches": updated.or_first_failure()?.iter().map(summary).collect::<Map<_, _>>() }))
     }
 
-    /// Updates every file that names the pushed image to the tag that its Application wants; without a push every image
+    /// Handles the messages of a queue together, so that many pushes become few commits.
+    async fn handle_batch(&self, event: Value) -> Result<Value, Failure> {
+        let event: SqsEvent = serde_json::from_value(event).map_err(|error| Failure::terminal(&error))?;
+        let (mut pushes, mut of, mut failed) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for message in event.records {
+            let id = message.message_id.unwrap_or_default();
+            let body = serde_json::from_str::<Value>(&message.body.unwrap_or_default());
+            match body.map_err(|error| error.to_string()).and_then(|body| ecr::read(body).map_err(|e| chain(&e))) {
+                Ok(EcrTrigger::Push(push)) => {
+                    pushes.push(push);
+                    of.push(id);
+                }
+                Ok(EcrTrigger::Ignored(reason)) => tracing::info!(reason, "ignored"),
+                // Schedules come without a queue.
+                Ok(EcrTrigger::CatchUp) => tracing::warn!("a schedule came through the queue"),
+                Err(error) => {
+                    tracing::error!(error, "a message can't be read");
+                    failed.insert(id);
+                }
+            }
+        }
+        if !pushes.is_empty() {
+            let updated = Box::pin(self.update(Cause { pushes: &pushes, ..Cause::catch_up() })).await;
+            let is_failed = |push: &ImagePush| match &updated {
+                Ok(updated) => updated.failed.iter().any(|(_, images)| images.iter().any(|image| push.is_of(image))),
+                Err(_) => true,
+            };
+            failed.extend(pushes.iter().zip(of).filter(|(push, _)| is_failed(push)).map(|(_, id)| id));
+            if let Err(error) = &updated {
+                tracing::error!(error = chain(error), "failed");
+            }
+        }
+        Ok(queue::failures(failed.iter().map(String::as_str)))
+    }
+
+    /// Updates every file that names a pushed image to the tag that its Application wants; without a push every image
     /// that an Application names, to make up for events that got lost. Returns the result of each `OWNER/REPO branch`.
     ///
-    /// What fails for one branch is told and stops no other. Fails in the end where something may succeed later.
-    async fn update(&self, cause: Cause<'_>) -> Result<BTreeMap<String, UpdateResult>, Failure> {
-        let pushed = cause.push.map(|push| push.repository.images());
-        let concerns = |named: &str| match &pushed {
-            Some(images) => images.iter().any(|image| image == named),
-            None => EcrRepository::of(named).is_some(),
+    /// What fails for one branch is told and stops no other.
+    async fn update(&self, cause: Cause<'_>) -> Result<Updated, Failure> {
+        for push in cause.pushes {
+            tracing::info!(image = push.repository.image(), tag = push.tag, "pushed");
+        }
+        let concerns = |named: &str| match cause.pushes {
+            [] => EcrRepository::of(named).is_some(),
+            _ => cause.pushes_of(named).next().is_some(),
         };
         let (mut wanted, mut refused, root) = self.wanted(concerns, cause.only).await?;
         // Who does not wait for scans has taken the image already.
-        wanted.retain(|update| update.gate.is_some() || cause.push.is_none_or(|push| !push.is_scan));
-        let mut outcomes = BTreeMap::new();
-        let mut later: Option<Failure> = None;
-        let mut fail = |failure: Failure, problems: &mut Vec<String>| {
+        let is_news = |update: &Update| cause.pushes_of(&update.image).any(|push| !push.is_scan);
+        wanted.retain(|update| update.gate.is_some() || cause.pushes.is_empty() || is_news(update));
+        let mut updated = Updated::default();
+        let Updated { outcomes, failed } = &mut updated;
+        let mut fail = |failure: Failure, group: &[Update], problems: &mut Vec<String>| {
             problems.push(failure.message.clone());
             if failure.class == Class::Retryable {
-                later.get_or_insert(failure);
+                failed.push((failure, group.iter().map(|update| update.image.clone()).collect()));
             }
         };
-        let mut tags = if cause.push.is_none() { self.list_all(&wanted, &mut refused).await } else { ImageTags::new() };
+        let is_catch_up = cause.pushes.is_empty();
+        let mut tags = if is_catch_up { self.list_all(&wanted, &mut refused).await } else { ImageTags::new() };
         for (place, group) in self.by_branch(wanted, &mut refused, &mut fail).await {
             for (place, updated) in Box::pin(self.write_back(place, &group, &mut tags, (cause, &root))).await {
                 let outcome = updated.unwrap_or_else(|failure| {
                     let mut outcome = UpdateResult::default();
-                    fail(failure, &mut outcome.problems);
+                    fail(failure, &group, &mut outcome.problems);
                     outcome
                 });
                 outcomes.insert(place.to_string(), outcome);
@@ -217,12 +296,12 @@ impl ImageUpdater {
         if !refused.is_empty() {
             outcomes.insert("refused".to_owned(), UpdateResult { problems: refused, ..UpdateResult::default() });
         }
-        if let Some(push) = cause.push {
-            for outcome in outcomes.values() {
-                self.notify(push, &outcome.problems).await;
-            }
+        for outcome in outcomes.values().filter(|_| !is_catch_up) {
+            self.notify(cause.pushes, &outcome.problems).await;
         }
-        later.map_or(Ok(outcomes), Err)
+        let results: Map<String, Value> = outcomes.iter().map(summary).collect();
+        tracing::info!(result = json!(results).to_string(), "done");
+        Ok(updated)
     }
 
     /// The tags of all images that are wanted, as far as ECR lists them.
@@ -331,7 +410,7 @@ impl ImageUpdater {
         &self,
         wanted: Vec<Update>,
         refused: &mut Vec<String>,
-        fail: &mut impl FnMut(Failure, &mut Vec<String>),
+        fail: &mut impl FnMut(Failure, &[Update], &mut Vec<String>),
     ) -> BTreeMap<Place, Vec<Update>> {
         let mut groups: BTreeMap<Place, Vec<Update>> = BTreeMap::new();
         let mut defaults: BTreeMap<Repo, Option<String>> = BTreeMap::new();
@@ -349,7 +428,7 @@ impl ImageUpdater {
                 let found = match self.github.default_branch(&update.repo.repo).await {
                     Ok(branch) => Some(branch),
                     Err(error) => {
-                        fail(Failure::of(&error, error.is_retryable()), refused);
+                        fail(Failure::of(&error, error.is_retryable()), std::slice::from_ref(&update), refused);
                         None
                     }
                 };
@@ -368,7 +447,7 @@ impl ImageUpdater {
     }
 
     /// Tells Slack what it has not been told yet.
-    async fn notify(&self, push: &ImagePush, problems: &[String]) {
+    async fn notify(&self, pushes: &[ImagePush], problems: &[String]) {
         let Some(slack) = &self.slack else { return };
         let new: Vec<String> = {
             let told = self.told.lock().await;
@@ -377,11 +456,11 @@ impl ImageUpdater {
         if new.is_empty() {
             return;
         }
-        let what = format!(
-            "{}:{} was pushed, but not everything that names it can be updated",
-            push.repository.image(),
-            push.tag
-        );
+        let what = match pushes {
+            [push] => format!("{}:{} was pushed, but not everything that names it", push.repository.image(), push.tag),
+            _ => format!("{} images were pushed, but not everything that names them", pushes.len()),
+        };
+        let what = format!("{what} can be updated");
         if let Err(error) = slack.post(&report::problem(&what, &new)).await {
             tracing::warn!(error = chain(&error), problems = json!(new).to_string(), "failed to notify Slack");
             return;
@@ -413,10 +492,11 @@ impl Pin {
     }
 }
 
-fn summary(outcome: &UpdateResult) -> Value {
+fn summary((branch, outcome): (&String, &UpdateResult)) -> (String, Value) {
     let UpdateResult { commit, changes, pull_request, unchanged, problems } = outcome;
     let commit = commit.as_ref().map(|commit| commit.sha.as_str());
     let changes: Vec<String> = changes.iter().map(|c| format!("{}: {} → {}", c.app, c.old, c.new)).collect();
-    json!({ "commit": commit, "changes": changes, "pullRequest": pull_request, "unchanged": unchanged,
-        "problems": problems })
+    let summary = json!({ "commit": commit, "changes": changes, "pullRequest": pull_request, "unchanged": unchanged,
+        "problems": problems });
+    (branch.clone(), summary)
 }

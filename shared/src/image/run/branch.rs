@@ -8,6 +8,7 @@ use slipway_manifest::Tree;
 
 use super::{AtHand, Cause, Histories, ImageUpdater, Pin, Place, UpdateResult, Via};
 use crate::error::{Failure, chain};
+use crate::event::ecr::ImagePush;
 use crate::image::{
     ImageChange, ImageError, ImageTags, Slot, TagInfo, Update, UpdatePlan, message, pinned, plan_updates,
 };
@@ -80,14 +81,14 @@ impl ImageUpdater {
                 branch.clone_from(name);
             }
         }
-        let seed = cause.event.map_or_else(|| format!("{repo}"), |event| format!("{event} {repo} {branch}"));
+        let seed = format!("{} {repo} {branch}", cause.seed());
         let head = root.head(repo, &branch);
         let attempts = Attempts { deadline: cause.deadline, seed: &seed, head, staging: None };
         let template = self.message.as_deref();
         let edit = async |head: &str| {
             let plan = self.plan(repo, head, group, (tags, &mut histories), (cause, root)).await?;
             outcome = described(&plan);
-            Ok((!plan.is_empty()).then(|| file_edit(&plan, template, cause.event)))
+            Ok((!plan.is_empty()).then(|| file_edit(&plan, template, cause)))
         };
         outcome.commit = commit::commit(&self.github, repo, &branch, attempts, edit).await?;
         Ok(outcome)
@@ -120,21 +121,26 @@ impl ImageUpdater {
                 None => allowed.push(update),
             }
         }
-        if let Some(push) = cause.push {
-            let pushed_to = push.repository.images();
-            for update in allowed.iter().filter(|update| pushed_to.contains(&update.image)) {
-                let slot = update.locate(tree).ok().and_then(|slots| slots.into_iter().next());
-                let known =
-                    slot.and_then(|slot| Some(slot.current(tree.read_text(&slot.file).ok()?, &update.reference())));
-                let needs_list = update.needs_list(&known.unwrap_or_default());
-                if needs_list && tags.get(&update.image).is_none_or(|known| known.len() <= 1) {
+        for update in &allowed {
+            let pushed: Vec<&ImagePush> = cause.pushes_of(&update.image).collect();
+            if pushed.is_empty() {
+                continue;
+            }
+            let slot = update.locate(tree).ok().and_then(|slots| slots.into_iter().next());
+            let known = slot.and_then(|slot| Some(slot.current(tree.read_text(&slot.file).ok()?, &update.reference())));
+            if !update.needs_list(&known.unwrap_or_default()) {
+                let info = |push: &&ImagePush| TagInfo {
+                    digest: push.digest.clone(),
+                    tag: push.tag.clone(),
+                    ..TagInfo::default()
+                };
+                tags.entry(update.image.clone()).or_insert_with(|| pushed.iter().map(info).collect());
+            } else if tags.get(&update.image).is_none_or(|known| known.len() <= pushed.len()) {
+                for push in pushed {
                     match self.tags.with(&push.repository, &push.tag).await {
                         Ok(found) => drop(tags.insert(update.image.clone(), found)),
                         Err(error) => errors.push(ImageError::Tags { app: update.app.clone(), source: error }),
                     }
-                } else if !needs_list {
-                    let pushed = TagInfo { digest: push.digest.clone(), tag: push.tag.clone(), ..TagInfo::default() };
-                    tags.entry(update.image.clone()).or_insert_with(|| vec![pushed]);
                 }
             }
         }
@@ -146,7 +152,7 @@ impl ImageUpdater {
         }
         plan.errors.extend(errors);
         for (change, newest) in pins {
-            let is_pushed = cause.push.is_some_and(|push| push.tag == change.tag);
+            let is_pushed = cause.pushes_of(&change.image).any(|push| push.tag == change.tag);
             let pin = Pin { change, newest, is_pushed };
             plan.unchanged.push((pin.change.app.clone(), pin.why()));
             plan.pins.push(pin);
@@ -218,10 +224,10 @@ impl AtHand {
     }
 }
 
-pub(super) fn file_edit(plan: &UpdatePlan, template: Option<&str>, event: Option<&str>) -> commit::FileEdit {
+pub(super) fn file_edit(plan: &UpdatePlan, template: Option<&str>, cause: Cause<'_>) -> commit::FileEdit {
     let message = plan.message(template);
     let (headline, body) = message.split_once('\n').unwrap_or((&message, ""));
-    let trailers = message::trailers(&plan.changes, event);
+    let trailers = message::trailers(&plan.changes, cause.events(plan));
     commit::FileEdit {
         files: plan.files.iter().map(|(path, text)| (path.clone(), text.clone().into_bytes())).collect(),
         headline: headline.to_owned(),

@@ -43,14 +43,14 @@ impl ImageUpdater {
 
     /// Does what a catch-up does, for the Applications `only`, all where none is named; a dry run commits nothing.
     pub async fn catch_up(&self, only: &[String], is_dry_run: bool) -> Result<BTreeMap<String, UpdateResult>, Failure> {
-        Box::pin(self.update(Cause { only, is_dry_run, ..Cause::catch_up() })).await
+        Box::pin(self.update(Cause { only, is_dry_run, ..Cause::catch_up() })).await?.or_first_failure()
     }
 
     async fn inspect(&self, only: &[String], decides: bool) -> Result<(Vec<Explanation>, Vec<String>), Failure> {
         let cause = Cause { only, is_dry_run: true, ..Cause::catch_up() };
         let (wanted, mut problems, root) = self.wanted(|_| true, only).await?;
         let mut explained = Vec::new();
-        let mut fail = |failure: Failure, problems: &mut Vec<String>| problems.push(failure.message);
+        let mut fail = |failure: Failure, _: &[Update], problems: &mut Vec<String>| problems.push(failure.message);
         let groups = self.by_branch(wanted, &mut problems, &mut fail).await;
         for (place @ Place { url, branch, .. }, group) in &groups {
             let repo = &url.repo;
@@ -62,7 +62,7 @@ impl ImageUpdater {
             let (head, tree) = match read.await {
                 Ok(read) => read,
                 Err(error) => {
-                    fail(super::branch::failed(&error), &mut problems);
+                    fail(super::branch::failed(&error), group, &mut problems);
                     continue;
                 }
             };

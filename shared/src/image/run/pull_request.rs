@@ -65,13 +65,13 @@ impl ImageUpdater {
             return Ok(outcome);
         }
         let staging = format!("{branch}-next");
-        let seed = format!("{repo} {branch} {}", cause.event.unwrap_or_default());
+        let seed = format!("{} {repo} {branch}", cause.seed());
         let attempts =
             Attempts { deadline: cause.deadline, seed: &seed, head: root.head(repo, base), staging: Some(&staging) };
         let mut last = plan;
         let edit = async |head: &str| {
             last = self.plan(repo, head, &group, (&mut tags, &mut histories), (cause, root)).await?;
-            Ok((!last.is_empty()).then(|| file_edit(&last, self.message.as_deref(), cause.event)))
+            Ok((!last.is_empty()).then(|| file_edit(&last, self.message.as_deref(), cause)))
         };
         let committed = commit::commit(&self.github, repo, base, attempts, edit).await;
         let Some(committed) = committed.map_err(|error| Failure::of(&error, error.is_retryable()))? else {
@@ -106,11 +106,16 @@ impl ImageUpdater {
             else {
                 continue;
             };
-            let listed = match cause.push {
-                None => self.tags.list(&repository).await,
-                Some(push) if push.repository == repository => self.tags.with(&repository, &push.tag).await,
-                Some(_) => self.tags.known_or_list(&repository).await,
+            let mut pushes = cause.pushes_of(&update.image).peekable();
+            let mut listed = match pushes.peek() {
+                None if cause.pushes.is_empty() => self.tags.list(&repository).await,
+                _ => self.tags.known_or_list(&repository).await,
             };
+            for push in pushes {
+                if listed.is_ok() {
+                    listed = self.tags.with(&repository, &push.tag).await;
+                }
+            }
             match listed {
                 Ok(listed) => drop(tags.insert(update.image.clone(), listed)),
                 Err(error) => unlisted.push(format!("{}: {}", update.app, chain(&error))),
