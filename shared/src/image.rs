@@ -12,6 +12,7 @@
 //! of its push, and the method `argocd` is `git`, as nobody but Git has the Application.
 
 mod choose;
+mod flux;
 mod image_updater;
 pub mod message;
 mod reference;
@@ -21,7 +22,10 @@ mod tags;
 pub mod target;
 mod write;
 
-pub use choose::{Allow, Severity, Strategy, TagInfo, choose, is_forward, why_not, why_not_chosen, why_unfit};
+pub use choose::{
+    Allow, Severity, Strategy, TagInfo, TagOrder, choose, is_forward, why_not, why_not_chosen, why_unfit,
+};
+pub use flux::ImagePolicies;
 pub use image_updater::ImageUpdaters;
 pub use reference::Reference;
 pub use run::Pin;
@@ -57,6 +61,8 @@ pub struct Update {
     pub constraint: String,
     /// The strategy that chooses a tag.
     pub strategy: Strategy,
+    /// Which part of a tag it is chosen by.
+    pub order: TagOrder,
     /// Tags that may be chosen.
     pub allow: Allow,
     /// Patterns of tags that may not be chosen.
@@ -85,6 +91,11 @@ impl Update {
         format!("{namespace}/{}", self.app)
     }
 
+    /// Whether `name` is the Application's, or its namespace and name.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.app == name || self.name() == name
+    }
+
     /// The image without tag.
     fn reference(&self) -> Reference {
         Reference { tag: None, digest: String::new(), ..Reference::parse(&self.image) }
@@ -94,6 +105,7 @@ impl Update {
     pub fn target_key(&self) -> String {
         let path = match &self.target {
             Target::Kustomization { folder, .. } => folder,
+            Target::Markers { policy, .. } => policy,
             Target::Values { file, .. } | Target::Override { file, .. } | Target::Application { file, .. } => file,
         };
         let branch = self.branch.as_deref().unwrap_or_default();
@@ -105,7 +117,10 @@ impl Update {
     /// other tag has to be known. A push that got lost is found by the next catch-up.
     pub fn needs_list(&self, current: &Current) -> bool {
         let is_version = |tag: &str| slipway_gocompat::semver::Version::parse(tag).is_ok();
-        self.gate.is_some() || self.strategy != Strategy::Semver || !current.tag.as_deref().is_some_and(is_version)
+        self.gate.is_some()
+            || self.strategy != Strategy::Semver
+            || self.order.filter.is_some()
+            || !current.tag.as_deref().is_some_and(is_version)
     }
 }
 
@@ -381,11 +396,12 @@ fn set_one(
     let follows_digest = update.strategy == Strategy::Digest;
     if let Some(old) = current.tag.as_deref()
         && *old != chosen.tag
-        && !is_forward(update.strategy, old, chosen, tags)
+        && !is_forward(update, old, chosen, tags)
     {
         return Ok(Err(format!("{} is not newer than {old}", chosen.tag)));
     }
-    let digest = if follows_digest { chosen.digest.clone() } else { String::new() };
+    let has_digest = follows_digest || matches!(update.target, Target::Markers { .. });
+    let digest = if has_digest { chosen.digest.clone() } else { String::new() };
     let image = Reference { tag: Some(chosen.tag.clone()), digest, ..reference };
     match slot.set(text, &image) {
         Ok(Some(edited)) => {
@@ -428,7 +444,7 @@ pub fn pinned(update: &Update, change: &ImageChange, versions: &[String], tags: 
         choose(&Update { gate: None, ..update.clone() }, std::slice::from_ref(&info)).is_ok_and(|tag| tag.is_some())
     };
     let is_listed = |tag: &str| update.strategy != Strategy::NewestBuild || tags.iter().any(|info| info.tag == tag);
-    let newer = |tag: &str, than: &str| tag != than && is_forward(update.strategy, than, &info(tag), tags);
+    let newer = |tag: &str, than: &str| tag != than && is_forward(update, than, &info(tag), tags);
     let had = earlier.filter_map(|current| current.tag).filter(|tag| is_listed(tag) && newer(tag, &change.old));
     let newest = had.filter(may_be_chosen).reduce(|newest, tag| if newer(&tag, &newest) { tag } else { newest })?;
     let is_known = !change.old.is_empty();

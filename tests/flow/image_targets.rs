@@ -131,3 +131,28 @@ async fn plain_manifests_are_written() {
     let (after, _) = Box::pin(after_push(&files, app, "plain/pod.yaml")).await;
     assert_eq!(after, manifest.replace("1.0.0", "1.1.0"));
 }
+
+/// Flux's markers in plain files are written by its own policies, which the root declares; in whichever file they stand.
+#[tokio::test]
+async fn markers_of_flux_are_written() {
+    let flow = Flow::deployed().await;
+    let image = format!("{}/shop/flux", Aws::registry());
+    let policies = format!(
+        "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImageRepository\nmetadata: {{name: web, namespace: flux-system}}\n\
+         spec: {{image: {image}}}\n---\napiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\n\
+         metadata: {{name: web, namespace: flux-system}}\nspec:\n  imageRepositoryRef: {{name: web}}\n\
+         \x20 filterTags: {{pattern: '^main-(?P<n>[0-9]+)$', extract: $n}}\n  policy: {{numerical: {{order: asc}}}}\n"
+    );
+    let marker = |part: &str| format!("# {{\"$imagepolicy\": \"flux-system:web{part}\"}}");
+    let values = format!("web:\n  image: {image}\n  tag: main-9 {}\n", marker(":tag"));
+    let deployment = format!("kind: X\nimage: {image}:main-9 {}\n", marker(""));
+    let files =
+        [("applications/policies.yaml", policies.as_str()), ("x/values.yaml", &values), ("y/z.yaml", &deployment)];
+    flow.push("Add Flux's policies", &files);
+    flow.sandbox.aws.push_image("shop/flux", "main-9");
+    let result = flow.pusher.handle(flow.sandbox.aws.push_image("shop/flux", "main-10")).await.unwrap();
+    assert_eq!(flow.read("x/values.yaml"), values.replace("main-9", "main-10"), "{result:#}");
+    assert_eq!(flow.read("y/z.yaml"), deployment.replace("main-9", "main-10"));
+    let result = flow.pusher.handle(flow.sandbox.aws.push_image("shop/flux", "dev-11")).await.unwrap();
+    assert_eq!(result["branches"]["acme/gitops main"]["commit"], json!(null), "{result:#}");
+}

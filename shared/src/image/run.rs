@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::settings::may_concern;
 use super::tags::Tags;
 use super::target::{ManifestFile, updates};
-use super::{ImageChange, ImageTags, ImageUpdaters, Update, UpdatePlan};
+use super::{ImageChange, ImagePolicies, ImageTags, ImageUpdaters, Update, UpdatePlan};
 use crate::aws::Aws;
 use crate::config;
 use crate::error::{Class, Failure, chain};
@@ -390,6 +390,13 @@ impl ImageUpdater {
                 }
             }
         }
+        let (policies, problems) = ImagePolicies::read(&root.image_updaters);
+        refused.extend(problems);
+        let location = &self.root.location;
+        let branch = Some(location.revision.as_str()).filter(|revision| *revision != "HEAD");
+        let by_policies = policies.updates(&location.url, branch, concerns);
+        let is_meant = |update: &Update| only.is_empty() || only.iter().any(|name| update.is_named(name));
+        wanted.extend(by_policies.into_iter().filter(is_meant));
         (wanted, refused)
     }
 

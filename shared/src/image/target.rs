@@ -5,7 +5,7 @@ use serde_json::Value;
 use slipway_manifest::{TreeError, tree};
 
 use super::settings::{HelmTarget, ImageConfig, ImageSettings, PullRequestSettings, WriteBackConfig};
-use super::{Allow, ImageError, Severity, Strategy, Update};
+use super::{Allow, ImageError, Severity, Strategy, TagOrder, Update};
 use crate::app::{Application, ProjectPermissions, Source};
 use crate::source::RepoUrl;
 
@@ -68,6 +68,13 @@ pub enum Target {
         name: Option<String>,
         /// The tool.
         tool: Tool,
+    },
+    /// Wherever Flux's marker of an image policy stands, in any file of the repository.
+    Markers {
+        /// The policy, as `NAMESPACE:NAME`.
+        policy: String,
+        /// Whether a whole reference has the digest, too (`digestReflectionPolicy`).
+        has_digest: bool,
     },
 }
 
@@ -179,6 +186,7 @@ fn update(
         image: config.image.repository(),
         constraint,
         strategy,
+        order: TagOrder::default(),
         allow,
         ignore: common.ignore.clone().unwrap_or_default(),
         gate: gate.transpose()?,

@@ -174,6 +174,9 @@ impl ImageUpdater {
         let paths = group.iter().flat_map(Update::reads).collect();
         let Files { repo: named, tree, has_links } = files::read(&self.github, repo, head, &paths).await?;
         let is_there = |update: &Update| {
+            if update.reads().is_empty() {
+                return false;
+            }
             let is_there = |slot: &Slot| tree.kind(&slot.file).is_ok_and(|kind| kind.is_some());
             update.locate(&tree).is_ok_and(|slots| slots.iter().all(is_there))
         };
