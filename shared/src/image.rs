@@ -67,6 +67,8 @@ pub struct Update {
     pub allow: Allow,
     /// Patterns of tags that may not be chosen.
     pub ignore: Vec<String>,
+    /// The platforms of which an image has to be built for one; any where there is none.
+    pub platforms: Vec<String>,
     /// The severity above which no finding of ECR's scan may be; without it images are not held.
     pub gate: Option<Severity>,
     /// Where the tag is written.
@@ -89,6 +91,11 @@ impl Update {
         let namespace =
             if self.namespace.is_empty() { crate::app::project::CONTROL_NAMESPACE } else { &self.namespace };
         format!("{namespace}/{}", self.app)
+    }
+
+    /// Whether it matters what an image is built for: as Image Updater has it, for these strategies alone.
+    pub fn asks_for_platforms(&self) -> bool {
+        !self.platforms.is_empty() && matches!(self.strategy, Strategy::NewestBuild | Strategy::Digest)
     }
 
     /// Whether `name` is the Application's, or its namespace and name.

@@ -77,7 +77,8 @@ fn updater(flags: &Flags) -> anyhow::Result<ImageUpdater> {
     let root = connect::places(&root.context("name the root by --root or SLIPWAY_ROOT")?)?;
     let aws = Aws::default();
     let (github, secrets) = connect::github(&aws, false)?;
-    let settings = EcrPush { root, github, slack: None, message: connect::variable(config::COMMIT_MESSAGE.name) };
+    let message = connect::variable(config::COMMIT_MESSAGE.name);
+    let settings = EcrPush { root, github, slack: None, message, ecr_roles: config::ecr_roles(config::environment) };
     Ok(ImageUpdater::with_secrets(settings, aws, secrets))
 }
 

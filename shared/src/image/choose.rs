@@ -21,6 +21,15 @@ pub struct TagInfo {
     pub digest: String,
     /// How many findings of each severity its finished scan has; `None` where no scan is finished.
     pub findings: Option<BTreeMap<String, i64>>,
+    /// The platforms that it is built for, `OS/ARCHITECTURE[/VARIANT]`; `None` where they are not known.
+    pub platforms: Option<Vec<String>>,
+}
+
+/// Whether an image for the platform `built` is one for `wanted`; without a variant that is any (registry-scanner
+/// `pkg/options/options.go`, WantsPlatform).
+fn is_platform(wanted: &str, built: &str) -> bool {
+    built == wanted
+        || wanted.matches('/').count() == 1 && built.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Severity of a finding of ECR's scans.
@@ -183,6 +192,12 @@ pub fn why_not(update: &Update, info: &TagInfo) -> Option<String> {
     }
     if let Some(pattern) = update.ignore.iter().find(|pattern| filepath::matches(pattern, tag)) {
         return Some(format!("{tag} is one of `ignore-tags` ({pattern})"));
+    }
+    let is_wanted = |built: &String| update.platforms.iter().any(|wanted| is_platform(wanted, built));
+    if let Some(built) = info.platforms.as_ref().filter(|_| update.asks_for_platforms())
+        && !built.iter().any(is_wanted)
+    {
+        return Some(format!("{tag} is not built for {}", update.platforms.join(" or ")));
     }
     update.gate.and_then(|gate| gate.holds(info))
 }

@@ -62,6 +62,7 @@ impl ImagePolicies {
                 order: policy.order.clone(),
                 allow: Allow::Any,
                 ignore: Vec::new(),
+                platforms: Vec::new(),
                 gate: None,
                 target,
                 repo: repo.clone(),

@@ -188,13 +188,13 @@ impl ImageUpdater {
 
     /// The same with secrets that are known already.
     pub fn with_secrets(settings: config::EcrPush, aws: Aws, secrets: Secrets) -> Self {
-        let config::EcrPush { root, github, slack, message } = settings;
+        let config::EcrPush { root, github, slack, message, ecr_roles } = settings;
         Self {
             root,
             message,
             github: GitHub::new(github, secrets.clone()),
             slack: slack.map(|slack| Slack::new(slack, secrets, aws.http().clone())),
-            tags: Tags::new(aws),
+            tags: Tags::new(aws, ecr_roles),
             told: Arc::default(),
             known: Arc::default(),
         }

@@ -173,6 +173,12 @@ fn update(
         let problem = "the strategy `digest` needs the tag that it follows, as `NAME:TAG`".to_owned();
         return Err(resolver.wrong("image-list", problem));
     }
+    let platforms = common.platforms.clone().unwrap_or_default();
+    let is_platform =
+        |text: &&String| (1..=2).contains(&text.matches('/').count()) && text.split('/').all(|part| !part.is_empty());
+    if let Some(wrong) = platforms.iter().find(|text| !is_platform(text)) {
+        return Err(resolver.wrong("platforms", format!("expected `OS/ARCHITECTURE[/VARIANT]`, found `{wrong}`")));
+    }
     let place = resolver.place(config, manifest)?;
     let pull_request = PullRequestSettings::of(app, &settings.write_back)?;
     if pull_request.is_wanted && place.push_branch.is_some() {
@@ -189,6 +195,7 @@ fn update(
         order: TagOrder::default(),
         allow,
         ignore: common.ignore.clone().unwrap_or_default(),
+        platforms,
         gate: gate.transpose()?,
         target: place.target,
         repo: place.repo,

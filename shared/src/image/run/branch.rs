@@ -144,6 +144,15 @@ impl ImageUpdater {
                 }
             }
         }
+        let mut known = Vec::new();
+        for update in allowed {
+            let of = tags.get_mut(&update.image).map(Vec::as_mut_slice).unwrap_or_default();
+            match self.tags.find_platforms(update, of).await {
+                Ok(()) => known.push(update),
+                Err(error) => errors.push(ImageError::Tags { app: update.app.clone(), source: error }),
+            }
+        }
+        let allowed = known;
         let mut plan = plan_updates(tree, allowed.iter().copied(), tags);
         let pins = self.pins((named, head, tree), &plan, &allowed, (tags, histories)).await?;
         if !pins.is_empty() {

@@ -30,6 +30,7 @@ fn tags(names: &[&str]) -> Vec<TagInfo> {
         pushed_at_ms: i64::try_from(at).unwrap(),
         digest: digest.clone(),
         findings: None,
+        platforms: None,
     };
     names.iter().enumerate().map(info).collect()
 }
