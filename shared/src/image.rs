@@ -79,6 +79,8 @@ pub struct Update {
     pub branch: Option<String>,
     /// The template of the branch that is pushed to in its place, made from it.
     pub push_branch: Option<String>,
+    /// Whether the Application gets its images from another one, not from pushes.
+    pub is_promoted: bool,
     /// Whether and how it is proposed in place of a commit.
     pub pull_request: PullRequestSettings,
     /// Permissions of the Application's project.

@@ -99,3 +99,32 @@ async fn what_can_t_be_updated_is_told_by_name_and_code() {
     let told = run(&shop, "explain shop").await;
     assert!(told.out.contains("unchanged   shop: 1.1.0 was taken back in Git for 1.0.0"), "{}{}", told.out, told.err);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn promotions_are_shown_with_what_they_wait_for() {
+    let mut shop = Box::pin(Shop::open()).await;
+    let app =
+        shop.read("applications/shop.yaml").replace("name: shop\n", "name: prod\n").replace("path: shop", "path: prod");
+    let app = app.replace("    automated:\n      prune: true\n", "");
+    let app = app.replace("  annotations:\n", "  annotations:\n    slipway.dev/promote-from: argocd/shop\n");
+    shop.push(&[("applications/prod.yaml", &app), ("prod/kustomization.yaml", &shop.read(KUSTOMIZATION))]);
+    shop.settle().await;
+    let run = async |line: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
+        command.args(line.split(' ')).env_clear().envs(shop.sandbox.environment());
+        command.env_remove("SLIPWAY_GITHUB_SECRET").env("GITHUB_TOKEN", "sandbox-token");
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let found: Value = serde_json::from_str(&run("promotions -o json").await).unwrap();
+    let one = &found["promotions"][0];
+    assert_eq!((&one["application"], &one["from"]), (&json!("argocd/prod"), &json!("argocd/shop")), "{found:#}");
+    // The sandbox gives no Ingress an address.
+    assert_eq!((&one["state"], &one["why"]), (&json!("waits"), &json!("it is Synced and Progressing")), "{found:#}");
+    assert!(one["images"][0].as_str().unwrap().ends_with("/shop/web:1.0.0"), "{found:#}");
+    let wide = run("promotions").await;
+    assert!(wide.contains("web:1.0.0  waits: it is Synced and Progressing"), "{wide}");
+    let list = run("images explain prod").await;
+    assert!(list.contains("prod gets its images from another Application: see `slipway promotions`"), "{list}");
+}

@@ -34,6 +34,7 @@ mod namespace;
 mod outage;
 mod project;
 mod promises;
+mod promotions;
 mod proposals;
 mod pull_requests;
 mod reach;

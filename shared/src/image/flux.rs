@@ -68,6 +68,7 @@ impl ImagePolicies {
                 repo: repo.clone(),
                 branch: branch.map(str::to_owned),
                 push_branch: None,
+                is_promoted: false,
                 pull_request: PullRequestSettings::default(),
                 permit: ProjectPermissions::default(),
             }

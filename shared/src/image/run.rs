@@ -28,8 +28,10 @@ use crate::event::ecr::{self, EcrRepository, EcrTrigger, ImagePush};
 use crate::event::queue;
 use crate::notify::report;
 use crate::notify::slack::Slack;
+use crate::promotion::{Promotion, Verdict};
 use crate::root::{self, Root, Then, places::RootPlaces};
 use crate::secret::Secrets;
+use crate::services::Services;
 use crate::source::commit::Committed;
 use crate::source::github::GitHub;
 use crate::source::{Checkouts, Repo, RepoUrl};
@@ -141,6 +143,8 @@ struct Cause<'a> {
     only: &'a [String],
     /// Whether nothing may be committed.
     is_dry_run: bool,
+    /// The promotion that it is for.
+    promotion: Option<&'a Promotion>,
 }
 
 impl<'a> Cause<'a> {
@@ -166,7 +170,14 @@ impl<'a> Cause<'a> {
 
     /// A catch-up from now on.
     fn catch_up() -> Self {
-        Self { pushes: &[], event: None, deadline: Instant::now() + COMMIT_TIMEOUT, only: &[], is_dry_run: false }
+        Self {
+            pushes: &[],
+            event: None,
+            deadline: Instant::now() + COMMIT_TIMEOUT,
+            only: &[],
+            is_dry_run: false,
+            promotion: None,
+        }
     }
 }
 
@@ -273,6 +284,25 @@ impl ImageUpdater {
         // Who does not wait for scans has taken the image already.
         let is_news = |update: &Update| cause.pushes_of(&update.image).any(|push| !push.is_scan);
         wanted.retain(|update| update.gate.is_some() || cause.pushes.is_empty() || is_news(update));
+        // What is promoted gets its images from where it is promoted from.
+        wanted.retain(|update| !update.is_promoted);
+        let is_catch_up = cause.pushes.is_empty();
+        let tags = if is_catch_up { self.list_all(&wanted, &mut refused).await } else { ImageTags::new() };
+        let updated = Box::pin(self.write_all(wanted, refused, tags, (cause, &root))).await;
+        for outcome in updated.outcomes.values().filter(|_| !is_catch_up) {
+            self.notify(cause.pushes, &outcome.problems).await;
+        }
+        Ok(updated)
+    }
+
+    /// Writes what is `wanted` to its branches, with the tags that are known already.
+    async fn write_all(
+        &self,
+        wanted: Vec<Update>,
+        mut refused: Vec<String>,
+        mut tags: ImageTags,
+        (cause, root): (Cause<'_>, &AtHand),
+    ) -> Updated {
         let mut updated = Updated::default();
         let Updated { outcomes, failed } = &mut updated;
         let mut fail = |failure: Failure, group: &[Update], problems: &mut Vec<String>| {
@@ -281,10 +311,8 @@ impl ImageUpdater {
                 failed.push((failure, group.iter().map(|update| update.image.clone()).collect()));
             }
         };
-        let is_catch_up = cause.pushes.is_empty();
-        let mut tags = if is_catch_up { self.list_all(&wanted, &mut refused).await } else { ImageTags::new() };
         for (place, group) in self.by_branch(wanted, &mut refused, &mut fail).await {
-            for (place, updated) in Box::pin(self.write_back(place, &group, &mut tags, (cause, &root))).await {
+            for (place, updated) in Box::pin(self.write_back(place, &group, &mut tags, (cause, root))).await {
                 let outcome = updated.unwrap_or_else(|failure| {
                     let mut outcome = UpdateResult::default();
                     fail(failure, &group, &mut outcome.problems);
@@ -296,12 +324,44 @@ impl ImageUpdater {
         if !refused.is_empty() {
             outcomes.insert("refused".to_owned(), UpdateResult { problems: refused, ..UpdateResult::default() });
         }
-        for outcome in outcomes.values().filter(|_| !is_catch_up) {
-            self.notify(cause.pushes, &outcome.problems).await;
-        }
         let results: Map<String, Value> = outcomes.iter().map(summary).collect();
         tracing::info!(result = json!(results).to_string(), "done");
-        Ok(updated)
+        updated
+    }
+
+    /// The updater for promotions, with the clients of `engine`: nothing is asked of ECR for them.
+    pub fn of_services(engine: &Services, aws: Aws) -> Self {
+        Self {
+            root: engine.root.clone(),
+            github: engine.github.clone(),
+            message: None,
+            tags: Tags::new(aws, Vec::new()),
+            slack: None,
+            told: Arc::default(),
+            known: Arc::default(),
+        }
+    }
+
+    /// Writes the images of `promotion` to the files of its Application, or takes back what was proposed of them where
+    /// it is stopped; no attempt begins after `deadline`. Returns the result of each `OWNER/REPO branch`.
+    pub async fn promote(
+        &self,
+        root: &Arc<Root>,
+        promotion: &Promotion,
+        deadline: Instant,
+    ) -> Result<BTreeMap<String, UpdateResult>, Failure> {
+        let is_stopped = matches!(promotion.verdict, Verdict::Stopped(_));
+        let tags = if is_stopped { ImageTags::new() } else { promotion.tags.clone() };
+        let only = std::slice::from_ref(&promotion.app);
+        let concerns = |image: &str| is_stopped || promotion.tags.contains_key(image);
+        let (mut wanted, refused) = self.updates(root, concerns, only);
+        let at_hand = AtHand { root: Arc::clone(root), branch: self.root.location.revision.clone() };
+        let cause = Cause { promotion: Some(promotion), only, deadline, ..Cause::catch_up() };
+        if is_stopped {
+            // Commits are not taken back.
+            wanted.iter_mut().for_each(|update| update.pull_request.is_wanted = true);
+        }
+        Box::pin(self.write_all(wanted, refused, tags, (cause, &at_hand))).await.or_first_failure()
     }
 
     /// The tags of all images that are wanted, as far as ECR lists them.
@@ -499,7 +559,7 @@ impl Pin {
     }
 }
 
-fn summary((branch, outcome): (&String, &UpdateResult)) -> (String, Value) {
+pub(crate) fn summary((branch, outcome): (&String, &UpdateResult)) -> (String, Value) {
     let UpdateResult { commit, changes, pull_request, unchanged, problems } = outcome;
     let commit = commit.as_ref().map(|commit| commit.sha.as_str());
     let changes: Vec<String> = changes.iter().map(|c| format!("{}: {} → {}", c.app, c.old, c.new)).collect();

@@ -7,6 +7,7 @@ use slipway_manifest::{TreeError, tree};
 use super::settings::{HelmTarget, ImageConfig, ImageSettings, PullRequestSettings, WriteBackConfig};
 use super::{Allow, ImageError, Severity, Strategy, TagOrder, Update};
 use crate::app::{Application, ProjectPermissions, Source};
+use crate::promotion::PROMOTE_FROM;
 use crate::source::RepoUrl;
 
 /// The key of registry and repository in Helm's values, where none is given.
@@ -179,6 +180,7 @@ fn update(
     if let Some(wrong) = platforms.iter().find(|text| !is_platform(text)) {
         return Err(resolver.wrong("platforms", format!("expected `OS/ARCHITECTURE[/VARIANT]`, found `{wrong}`")));
     }
+    let is_promoted = app.annotation(PROMOTE_FROM).is_some();
     let place = resolver.place(config, manifest)?;
     let pull_request = PullRequestSettings::of(app, &settings.write_back)?;
     if pull_request.is_wanted && place.push_branch.is_some() {
@@ -196,7 +198,9 @@ fn update(
         allow,
         ignore: common.ignore.clone().unwrap_or_default(),
         platforms,
-        gate: gate.transpose()?,
+        // What runs elsewhere has been let through there.
+        gate: gate.transpose()?.filter(|_| !is_promoted),
+        is_promoted,
         target: place.target,
         repo: place.repo,
         branch: place.branch,

@@ -149,16 +149,16 @@ fn find<'a>(keys: &'a [AppKey], name: &str) -> anyhow::Result<&'a AppKey> {
 }
 
 /// The functions' services, with the root that they read.
-pub(super) struct CliContext {
-    pub(super) engine: Services,
+pub(crate) struct CliContext {
+    pub(crate) engine: Services,
     pub(super) checkouts: Checkouts,
-    pub(super) root: Root,
+    pub(crate) root: Root,
 }
 
 impl CliContext {
     /// Creates the services of the flags, with the root read. Without a flag or variable for the root, it is the one by
     /// which the application `name` was deployed.
-    pub(super) async fn open(flags: &SourceFlags, name: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn open(flags: &SourceFlags, name: &str) -> anyhow::Result<Self> {
         let cluster = settings(&flags.cluster)?;
         let root = match flags.root.clone().or_else(|| variable(config::ROOT.name)) {
             Some(root) => root,

@@ -147,7 +147,11 @@ impl ImageUpdater {
         let mut known = Vec::new();
         for update in allowed {
             let of = tags.get_mut(&update.image).map(Vec::as_mut_slice).unwrap_or_default();
-            match self.tags.find_platforms(update, of).await {
+            let found = match cause.promotion {
+                Some(_) => Ok(()),
+                None => self.tags.find_platforms(update, of).await,
+            };
+            match found {
                 Ok(()) => known.push(update),
                 Err(error) => errors.push(ImageError::Tags { app: update.app.clone(), source: error }),
             }
@@ -240,10 +244,11 @@ pub(super) fn file_edit(plan: &UpdatePlan, template: Option<&str>, cause: Cause<
     let message = plan.message(template);
     let (headline, body) = message.split_once('\n').unwrap_or((&message, ""));
     let trailers = message::trailers(&plan.changes, cause.events(plan));
+    let evidence = cause.promotion.map(|promotion| format!("{}\n\n", promotion.evidence())).unwrap_or_default();
     commit::FileEdit {
         files: plan.files.iter().map(|(path, text)| (path.clone(), text.clone().into_bytes())).collect(),
         headline: headline.to_owned(),
-        body: format!("{}\n\n{trailers}", body.trim()).trim().to_owned(),
+        body: format!("{}\n\n{evidence}{trailers}", body.trim()).trim().to_owned(),
     }
 }
 

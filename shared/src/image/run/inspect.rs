@@ -81,7 +81,11 @@ impl ImageUpdater {
                 let slots = slots.into_iter().map(|slot| (slot.clone(), current(&slot))).collect();
                 let declared = DeclaredImage { update: update.clone(), branch: branch.clone(), slots };
                 let mut one = Explanation { declared, tags: Vec::new(), outcome: UpdateResult::default() };
-                if decides {
+                if update.is_promoted {
+                    let why =
+                        format!("{} gets its images from another Application: see `slipway promotions`", update.app);
+                    one.outcome.unchanged.push(why);
+                } else if decides {
                     let mut tags = self.list_all(std::slice::from_ref(update), &mut one.outcome.problems).await;
                     one.tags = reasons(update, &tags, &mut one.outcome.problems);
                     let known = (&mut tags, &mut Histories::new());

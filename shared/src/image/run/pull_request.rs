@@ -16,13 +16,17 @@ use super::{AtHand, Cause, Histories, ImageUpdater, Place, UpdateResult};
 use crate::error::{Failure, chain};
 use crate::event::ecr::EcrRepository;
 use crate::image::{ImageTags, PullRequestSettings, TagInfo, Update, UpdatePlan};
+use crate::promotion::Verdict;
 use crate::source::Repo;
 use crate::source::commit::{self, Attempts};
 use crate::source::github::pulls::{Pull, PullText};
 
-/// Characters of a title and of a body: GitHub's limits.
+/// Characters of a title: GitHub's limit.
 const MAX_TITLE: usize = 255;
-const MAX_BODY: usize = 65_536;
+/// Bytes of a body: somewhat less than GitHub's 65,536 characters.
+const MAX_BODY: usize = 60_000;
+/// How the comment begins that says what a pull request was made of.
+const MARKER: &str = "<!-- slipway ";
 
 impl ImageUpdater {
     /// Proposes all changes to the file that `key` stands for.
@@ -34,7 +38,11 @@ impl ImageUpdater {
     ) -> Result<UpdateResult, Failure> {
         let (repo, base) = (&place.url.repo, place.branch.as_str());
         let (mut group, _) = self.updates(&root.root, |_| true, &[]);
-        group.retain(|update| update.repo == place.url && update.target_key() == key);
+        let is_it = |update: &Update| match cause.promotion {
+            Some(promotion) => update.name() == promotion.app,
+            None => !update.is_promoted,
+        };
+        group.retain(|update| update.repo == place.url && update.target_key() == key && is_it(update));
         let (mut tags, unlisted) = self.tags_of(&group, cause).await;
         let branch = format!("image-updater-{key}");
         let pulls = self.github.pulls_of(repo, &branch, base).await.map_err(|error| failed(&error))?;
@@ -53,7 +61,10 @@ impl ImageUpdater {
             if let Some(pull) = open.filter(|_| plan.errors.is_empty() && unlisted.is_empty()) {
                 let why =
                     plan.unchanged.iter().map(|(app, why)| format!("{app}: {why}")).collect::<Vec<_>>().join("\n");
-                let why = format!("Nothing of this is left to change in `{base}`:\n{why}");
+                let why = match cause.promotion.filter(|promotion| promotion.verdict != Verdict::Ready) {
+                    Some(stopped) => stopped.evidence(),
+                    None => format!("Nothing of this is left to change in `{base}`:\n{why}"),
+                };
                 self.close(repo, pull, &branch, &why).await?;
                 outcome.unchanged.push(format!("{} has nothing left to change and was closed", pull.url));
             }
@@ -79,7 +90,8 @@ impl ImageUpdater {
         };
         let message = last.message(self.message.as_deref());
         let title: String = message.lines().next().unwrap_or_default().chars().take(MAX_TITLE).collect();
-        let body = body(&last, &tags, base, &committed.sha);
+        let evidence = cause.promotion.map(|promotion| promotion.evidence() + "\n\n").unwrap_or_default();
+        let body = evidence + &body(&last, &tags, base, &committed.sha);
         let text = PullText { title: &title, body: &body };
         let proposed = async {
             self.github.set_branch(repo, &branch, &committed.sha).await?;
@@ -101,6 +113,10 @@ impl ImageUpdater {
     /// All tags of the images of `group`; and why those of others are not known.
     async fn tags_of(&self, group: &[Update], cause: Cause<'_>) -> (ImageTags, Vec<String>) {
         let (mut tags, mut unlisted) = (ImageTags::new(), Vec::new());
+        if let Some(promotion) = cause.promotion {
+            let is_ready = promotion.verdict == Verdict::Ready;
+            return (if is_ready { promotion.tags.clone() } else { tags }, unlisted);
+        }
         for update in group {
             let Some(repository) = EcrRepository::of(&update.image).filter(|_| !tags.contains_key(&update.image))
             else {
@@ -125,7 +141,10 @@ impl ImageUpdater {
     }
 
     async fn close(&self, repo: &Repo, pull: &Pull, branch: &str, why: &str) -> Result<(), Failure> {
-        let closed = self.github.close_pull(repo, pull.number, why).await;
+        // Without what it was made of it is not taken for one that a person closed.
+        let body = pull.body.as_deref().unwrap_or_default();
+        let body = body.rsplit_once(MARKER).map_or(body, |(text, _)| text);
+        let closed = self.github.close_pull(repo, pull.number, why, body).await;
         closed.map_err(|error| failed(&error))?;
         self.github.delete_branch(repo, branch).await.map_err(|error| failed(&error))
     }
@@ -182,11 +201,11 @@ impl Marker {
     }
 
     fn text(&self) -> String {
-        format!("<!-- slipway commit={} changes={} content={} -->", self.commit, self.changes, self.content)
+        format!("{MARKER}commit={} changes={} content={} -->", self.commit, self.changes, self.content)
     }
 
     fn read(body: &str) -> Option<Self> {
-        let words = body.rsplit_once("<!-- slipway ")?.1.split_once(" -->")?.0;
+        let words = body.rsplit_once(MARKER)?.1.split_once(" -->")?.0;
         let fields: BTreeMap<&str, &str> = words.split(' ').filter_map(|word| word.split_once('=')).collect();
         let field = |name: &str| fields.get(name).map(|text| (*text).to_owned());
         Some(Self { commit: field("commit")?, changes: field("changes")?, content: field("content")? })

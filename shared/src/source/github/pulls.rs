@@ -120,12 +120,12 @@ impl GitHub {
         self.write(&what, &format!("/repos/{repo}/pulls/{number}"), Call::Patch(&body)).await.map(drop)
     }
 
-    /// Closes the pull request without merging it, and says why.
-    pub async fn close_pull(&self, repo: &Repo, number: u64, why: &str) -> Result<(), GithubError> {
+    /// Closes the pull request without merging it, and says why; `text` is what it says from then on.
+    pub async fn close_pull(&self, repo: &Repo, number: u64, why: &str, text: &str) -> Result<(), GithubError> {
         let what = format!("close the pull request {number} of {repo}");
         let comment = json!({ "body": why });
         self.write(&what, &format!("/repos/{repo}/issues/{number}/comments"), Call::Post(&comment)).await?;
-        let body = json!({ "state": "closed" });
+        let body = json!({ "state": "closed", "body": text });
         self.write(&what, &format!("/repos/{repo}/pulls/{number}"), Call::Patch(&body)).await.map(drop)
     }
 
