@@ -9,6 +9,7 @@
 )]
 
 mod check;
+mod images;
 mod render;
 mod shop;
 mod sources;

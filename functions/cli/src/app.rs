@@ -3,7 +3,7 @@
 //! `list`, `get`, `history` and `wait` read the recorded state in the cluster; `diff`, `manifests`, `sync` and
 //! `rollback` render the commit and do what the functions do. No server is needed.
 
-mod connect;
+pub(crate) mod connect;
 mod delete;
 mod diff;
 mod manifests;
@@ -135,7 +135,7 @@ pub(crate) enum Output {
 
 impl Output {
     /// Prints `value` as YAML or JSON, or the result of `wide`.
-    fn print(self, value: &serde_json::Value, wide: impl FnOnce() -> String) {
+    pub(crate) fn print(self, value: &serde_json::Value, wide: impl FnOnce() -> String) {
         let text = match self {
             Self::Wide => wide(),
             Self::Json => format!("{value:#}"),

@@ -2,6 +2,8 @@
 
 mod app;
 mod demo;
+mod images;
+mod promotions;
 mod render;
 mod root;
 mod view;
@@ -35,6 +37,11 @@ enum Command {
     /// List, compare, sync and delete applications.
     #[command(subcommand)]
     App(app::Command),
+    /// Show which tags images get and why, and write them to Git.
+    #[command(subcommand)]
+    Images(images::Command),
+    /// Show which images are promoted from one Application to the next, and what they wait for.
+    Promotions(promotions::Arguments),
     /// Show the three functions at work, with nothing but this process.
     Demo(demo::Arguments),
 }
@@ -44,6 +51,8 @@ fn main() -> ExitCode {
         Command::Render(arguments) => render::run(&arguments).map(|()| 0),
         Command::Root(command) => run(async || Box::pin(root::run(command)).await),
         Command::App(command) => run(async || Box::pin(app::run(command)).await),
+        Command::Images(command) => run(async || Box::pin(images::run(command)).await),
+        Command::Promotions(arguments) => run(async || Box::pin(promotions::run(&arguments)).await).map(|()| 0),
         Command::Demo(arguments) => run(async || demo::run(&arguments).await).map(|()| 0),
     };
     match result {
