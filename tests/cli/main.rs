@@ -9,6 +9,7 @@
 )]
 
 mod check;
+mod doctor;
 mod render;
 mod shop;
 mod sources;

@@ -145,4 +145,5 @@ def main():
     check_stack(template)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,10 @@
 //! Runs `slipway`: deploys from a shell, with the code of the functions.
 
 mod app;
+mod aws;
 mod demo;
+mod doctor;
+mod github;
 mod render;
 mod root;
 mod view;
@@ -35,6 +38,8 @@ enum Command {
     /// List, compare, sync and delete applications.
     #[command(subcommand)]
     App(app::Command),
+    /// Check an installation: secrets, GitHub, queues, functions, cluster, root; the exit code is 1 where one failed.
+    Doctor(doctor::Arguments),
     /// Show the three functions at work, with nothing but this process.
     Demo(demo::Arguments),
 }
@@ -44,6 +49,7 @@ fn main() -> ExitCode {
         Command::Render(arguments) => render::run(&arguments).map(|()| 0),
         Command::Root(command) => run(async || Box::pin(root::run(command)).await),
         Command::App(command) => run(async || Box::pin(app::run(command)).await),
+        Command::Doctor(arguments) => run(async || Box::pin(doctor::run(&arguments)).await),
         Command::Demo(arguments) => run(async || demo::run(&arguments).await).map(|()| 0),
     };
     match result {

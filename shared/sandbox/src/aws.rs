@@ -172,6 +172,7 @@ fn answer(state: &Mutex<State>, request: &Request) -> Response {
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     match request.segments().iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["clusters", name] => return lock(state).cluster(name),
+        ["clusters", _, "access-entries", arn, rest @ ..] => return access_entry(arn, rest),
         ["schedules", name] => return lock(state).schedule(name, &body),
         _ => {}
     }
@@ -191,6 +192,19 @@ fn answer(state: &Mutex<State>, request: &Request) -> Response {
     }
 }
 
+/// Every role has an access entry that makes it an administrator.
+fn access_entry(arn: &str, rest: &[&str]) -> Response {
+    let value = if rest.is_empty() {
+        json!({ "accessEntry": { "principalArn": arn, "kubernetesGroups": [], "type": "STANDARD" } })
+    } else {
+        json!({ "associatedAccessPolicies": [{
+            "policyArn": "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy",
+            "accessScope": { "type": "cluster", "namespaces": [] },
+        }] })
+    };
+    Response::json(StatusCode::OK, &value)
+}
+
 type Answer = Result<Value, (&'static str, String)>;
 
 fn text<'a>(body: &'a Value, key: &str) -> &'a str {
@@ -203,7 +217,11 @@ impl State {
             // Plain HTTP has no authority.
             Some(endpoint) => Response::json(
                 StatusCode::OK,
-                &json!({ "cluster": { "name": name, "endpoint": endpoint, "certificateAuthority": { "data": "" } } }),
+                &json!({ "cluster": {
+                    "name": name, "endpoint": endpoint, "certificateAuthority": { "data": "" }, "status": "ACTIVE",
+                    "accessConfig": { "authenticationMode": "API_AND_CONFIG_MAP" },
+                    "resourcesVpcConfig": { "endpointPublicAccess": true },
+                } }),
             ),
             None => Response::json(
                 StatusCode::NOT_FOUND,

@@ -37,14 +37,20 @@ const ASK_WHO: Duration = Duration::from_secs(5);
 
 /// Connects to the cluster of the flags.
 pub(super) async fn cluster(flags: &ClusterFlags) -> anyhow::Result<Cluster> {
+    connect(settings(flags)?).await
+}
+
+/// Connects to the cluster of the settings.
+pub(crate) async fn connect(settings: config::Cluster) -> anyhow::Result<Cluster> {
     let aws = Aws::default();
     let signer = variable(config::STATE_SECRET.name).map(|name| services::signer(&Secrets::new(aws.clone()), &name));
-    let clusters = Clusters::new(settings(flags)?, aws, signer);
+    let clusters = Clusters::new(settings, aws, signer);
     let found = clusters.get(IN_CLUSTER_SERVER, "").await.map_err(|error| anyhow!(chain(&error)))?;
     Ok(found.cluster)
 }
 
-fn settings(flags: &ClusterFlags) -> anyhow::Result<config::Cluster> {
+/// Which cluster the flags and the environment name.
+pub(crate) fn settings(flags: &ClusterFlags) -> anyhow::Result<config::Cluster> {
     let file =
         |path: &Path| config::Cluster::Kubeconfig { path: path.display().to_string(), context: flags.context.clone() };
     if let Some(path) = &flags.kubeconfig {
