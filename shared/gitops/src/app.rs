@@ -415,11 +415,16 @@ impl Application {
 
 impl Destination {
     fn read(mut fields: Fields<'_>, warnings: &mut Vec<String>) -> Result<Self, AppError> {
-        let destination = Self {
-            server: fields.text("server")?.unwrap_or_default(),
-            name: fields.text("name")?.unwrap_or_default(),
-            namespace: fields.name("namespace", Form::Label)?.unwrap_or_default(),
+        let (server, name) = (fields.text("server")?.unwrap_or_default(), fields.text("name")?.unwrap_or_default());
+        // A pattern of AppProjects. Argo CD takes it here, too, and no object can lie in it.
+        let namespace = if fields.text("namespace")?.as_deref() == Some("*") {
+            let advice = "`spec.destination.namespace` `*` is no namespace: each object has to name its own";
+            warnings.push(fields.prefixed(advice));
+            String::new()
+        } else {
+            fields.name("namespace", Form::Label)?.unwrap_or_default()
         };
+        let destination = Self { server, name, namespace };
         match (destination.server.is_empty(), destination.name.is_empty()) {
             (true, true) => return Err(fields.invalid("`spec.destination` needs `server` or `name`")),
             (false, false) => return Err(fields.invalid("`spec.destination` can't have both `server` and `name`")),

@@ -130,6 +130,10 @@ fn what_is_wrong_is_named() {
     assert_eq!(unknown.warnings, [format!("{id}: unknown field `spec.source.colour` has no effect")]);
     assert_eq!(unknown.object.pointer("/spec/source/colour"), Some(&json!("red")));
     assert!(error("/source/kustomize", json!({"images": ["a:1"]})).unwrap().source.kustomize.is_some());
+    let everywhere = error("/destination/namespace", json!("*")).unwrap();
+    assert_eq!(everywhere.destination.namespace, "");
+    let advice = "`spec.destination.namespace` `*` is no namespace: each object has to name its own";
+    assert_eq!(everywhere.warnings, [format!("{id}: {advice}")]);
 }
 
 /// One broken declaration does not hide the others.
