@@ -10,6 +10,7 @@
 
 mod check;
 mod doctor;
+mod init;
 mod render;
 mod shop;
 mod sources;

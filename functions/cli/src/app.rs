@@ -56,7 +56,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<u8> {
 }
 
 /// Which cluster.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct ClusterFlags {
     /// The kubeconfig of the cluster; by default `SLIPWAY_KUBECONFIG`, the EKS cluster `SLIPWAY_CLUSTER`, what
     /// `KUBECONFIG` names, or `~/.kube/config`.

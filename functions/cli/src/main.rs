@@ -5,6 +5,7 @@ mod aws;
 mod demo;
 mod doctor;
 mod github;
+mod init;
 mod render;
 mod root;
 mod view;
@@ -38,6 +39,8 @@ enum Command {
     /// List, compare, sync and delete applications.
     #[command(subcommand)]
     App(app::Command),
+    /// Prepare an installation: ask what it needs, write samconfig.toml, and create the GitHub App.
+    Init(init::Arguments),
     /// Check an installation: secrets, GitHub, queues, functions, cluster, root; the exit code is 1 where one failed.
     Doctor(doctor::Arguments),
     /// Show the three functions at work, with nothing but this process.
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Command::Render(arguments) => render::run(&arguments).map(|()| 0),
         Command::Root(command) => run(async || Box::pin(root::run(command)).await),
         Command::App(command) => run(async || Box::pin(app::run(command)).await),
+        Command::Init(arguments) => run(async || Box::pin(init::run(&arguments)).await).map(|()| 0),
         Command::Doctor(arguments) => run(async || Box::pin(doctor::run(&arguments)).await),
         Command::Demo(arguments) => run(async || demo::run(&arguments).await).map(|()| 0),
     };

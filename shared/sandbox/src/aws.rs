@@ -171,6 +171,10 @@ fn digest(repository: &str, tag: &str) -> String {
 fn answer(state: &Mutex<State>, request: &Request) -> Response {
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     match request.segments().iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["clusters"] => {
+            let names: Vec<String> = lock(state).clusters.keys().cloned().collect();
+            return Response::json(StatusCode::OK, &json!({ "clusters": names }));
+        }
         ["clusters", name] => return lock(state).cluster(name),
         ["clusters", _, "access-entries", arn, rest @ ..] => return access_entry(arn, rest),
         ["schedules", name] => return lock(state).schedule(name, &body),

@@ -67,6 +67,8 @@ pub struct Options {
     pub app_id: u64,
     /// Id of its installation.
     pub installation_id: u64,
+    /// Its private key (PEM), which whoever creates it by a manifest gets for the code `sandbox-code`.
+    pub app_key: String,
     /// The time.
     pub clock: Clock,
 }
@@ -79,6 +81,7 @@ impl Default for Options {
             login: "slipway[bot]".to_owned(),
             app_id: 1001,
             installation_id: 2002,
+            app_key: String::new(),
             clock: system_clock(),
         }
     }

@@ -45,6 +45,20 @@ pub(super) fn app(state: &State, access: Access, request: &Request, rest: &[&str
     })
 }
 
+/// Answers the code of a manifest with the App that GitHub has made of it.
+pub(super) fn created(state: &State, code: &str) -> Answer {
+    if code != "sandbox-code" {
+        return Err(Refusal::NotFound);
+    }
+    let mut app = about(state);
+    if let Some(app) = app.as_object_mut() {
+        app.insert("client_secret".to_owned(), json!("sandbox-client-secret"));
+        app.insert("webhook_secret".to_owned(), json!("sandbox-webhook-secret"));
+        app.insert("pem".to_owned(), json!(state.options.app_key));
+    }
+    Ok(Response::json(StatusCode::CREATED, &app))
+}
+
 /// Answers what is below a repository's `/hooks`.
 pub(super) fn of_repository(state: &State, full: &str, request: &Request, rest: &[&str]) -> Answer {
     let hooks = lock(&state.hooks).get(full).cloned().unwrap_or_default();

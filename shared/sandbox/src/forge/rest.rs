@@ -90,6 +90,10 @@ fn route(state: &State, request: &Request) -> Answer {
             let installation = || Response::json(StatusCode::OK, &installation(state, "acme"));
             is_ours.then(installation).ok_or(Refusal::NotFound)
         }
+        ["app", "installations"] if request.method == Method::GET && access == Access::App => {
+            Ok(page(request, vec![installation(state, "acme")]))
+        }
+        ["app-manifests", code, "conversions"] if request.method == Method::POST => hooks::created(state, code),
         ["app", rest @ ..] => hooks::app(state, access, request, rest).unwrap_or(Err(Refusal::NotFound)),
         ["orgs", owner, "repos"] if request.method == Method::GET && access != Access::None => {
             let of_owner = state.of_owner(owner);
