@@ -1,13 +1,13 @@
 //! Packs states and inventories for ConfigMaps, and reads what anybody may have put there.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use flate2::Compression;
 use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -89,10 +89,34 @@ fn is_place(group: &str, kind: &str, namespace: &str, name: &str) -> bool {
 
 fn pack(value: &impl Serialize) -> String {
     // Writing JSON to memory can't fail: keys are strings.
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    let json = serde_json::to_vec(value).unwrap_or_default();
-    let packed = encoder.write_all(&json).and_then(|()| encoder.finish()).unwrap_or_default();
-    STANDARD.encode(packed)
+    STANDARD.encode(gzip(&serde_json::to_vec(value).unwrap_or_default()))
+}
+
+thread_local! {
+    /// A compressor holds 300 kB, which to clear takes longer than to compress a state.
+    static COMPRESS: RefCell<Compress> = RefCell::new(Compress::new(Compression::default(), false));
+}
+
+/// As `flate2::write::GzEncoder` writes it, with a compressor that is kept.
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    // RFC 1952: deflate, no name, no time, no operating system.
+    let mut packed = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+    COMPRESS.with_borrow_mut(|compress| {
+        compress.reset();
+        loop {
+            packed.reserve(bytes.len() / 4 + 64);
+            let read = usize::try_from(compress.total_in()).unwrap_or(usize::MAX);
+            let rest = bytes.get(read..).unwrap_or_default();
+            let end = compress.compress_vec(rest, &mut packed, FlushCompress::Finish);
+            if !matches!(end, Ok(Status::Ok | Status::BufError)) {
+                break;
+            }
+        }
+    });
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    packed.extend([crc.sum(), crc.amount()].iter().flat_map(|number| number.to_le_bytes()));
+    packed
 }
 
 pub(super) fn unpack<T: for<'a> Deserialize<'a>>(object: &Object, key: &str) -> Result<T, String> {
@@ -112,9 +136,22 @@ pub(super) fn digest_of(text: impl AsRef<str>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_is_packed_is_what_gzip_packs() {
+        for length in [0, 1, 100, 100_000, 300] {
+            // Letters that repeat, and some that do not.
+            let bytes: Vec<u8> = (0..length).map(|n: u32| n.wrapping_mul(n).to_le_bytes()[1] % 64).collect();
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Compression::default());
+            encoder.write_all(&bytes).unwrap();
+            assert_eq!(gzip(&bytes), encoder.finish().unwrap(), "{length} bytes");
+        }
+    }
 
     #[test]
     fn an_inventory_survives_packing_in_pieces() {
