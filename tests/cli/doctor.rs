@@ -394,5 +394,5 @@ async fn faults_of_the_cluster_are_found() {
     let text = std::fs::read_to_string(installed.sandbox.kubeconfig()).unwrap();
     std::fs::write(&elsewhere, text.replace(&installed.sandbox.cluster.url(), "http://127.0.0.1:1")).unwrap();
     let elsewhere = ["--kubeconfig", elsewhere.to_str().unwrap()];
-    installed.finds(&elsewhere, ("fail", "it does not answer"), "kubectl --kubeconfig").await;
+    installed.finds(&elsewhere, ("fail", "it does not answer"), "kubectl get namespaces").await;
 }

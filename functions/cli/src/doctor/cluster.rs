@@ -126,7 +126,10 @@ async fn entry(aws: &Aws, (name, path): (&str, &str), role: &str, arn: &str) -> 
 pub(super) async fn rights(cluster: &Cluster, settings: &config::Cluster) -> Vec<Finding> {
     let update = match settings {
         config::Cluster::Eks { name, .. } => format!("aws eks update-kubeconfig --name {name}"),
-        config::Cluster::Kubeconfig { path, .. } => format!("kubectl --kubeconfig {path} get namespaces"),
+        config::Cluster::Kubeconfig { files, .. } => {
+            let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+            format!("KUBECONFIG={} kubectl get namespaces", names.join(":"))
+        }
     };
     let user = match cluster.username().await {
         Ok(user) => user,

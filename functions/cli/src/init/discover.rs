@@ -66,11 +66,11 @@ pub(super) async fn cluster(aws: &Aws, name: &str) -> Result<Eks, AskError> {
 
 /// The EKS cluster of the kubeconfig's current context.
 pub(super) fn current_cluster() -> Option<String> {
-    let Ok(config::Cluster::Kubeconfig { path, context }) = connect::settings(&crate::app::ClusterFlags::default())
+    let Ok(config::Cluster::Kubeconfig { files, context }) = connect::settings(&crate::app::ClusterFlags::default())
     else {
         return None;
     };
-    Some(aws_login(Path::new(&path), context.as_deref()).ok()??.cluster)
+    Some(aws_login(&files, context.as_deref()).ok()??.cluster)
 }
 
 /// The names of the registry's repositories, a page of them.
