@@ -9,7 +9,6 @@ mod describe;
 mod endpoint;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -194,13 +193,13 @@ impl Clusters {
 
     async fn connect(&self) -> Result<ConnectedCluster, ClusterError> {
         match &self.settings {
-            config::Cluster::Kubeconfig { path, context } => {
-                let (path, context) = (Path::new(path), context.as_deref());
-                let credentials = match kubeconfig::aws_login(path, context)? {
+            config::Cluster::Kubeconfig { files, context } => {
+                let context = context.as_deref();
+                let credentials = match kubeconfig::aws_login(files, context)? {
                     Some(login) => Box::pin(self.aws.config_of(&login)).await.credentials_provider(),
                     None => None,
                 };
-                let cluster = Cluster::from_kubeconfig(path, context, credentials)?;
+                let cluster = Cluster::from_kubeconfig(files, context, credentials)?;
                 Ok(ConnectedCluster { name: IN_CLUSTER_NAME.to_owned(), cluster })
             }
             config::Cluster::Eks { name, endpoint } => {

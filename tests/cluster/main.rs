@@ -17,6 +17,7 @@ mod explain;
 mod functions;
 mod journal;
 mod killed;
+mod kubeconfigs;
 mod late;
 mod lifecycle;
 mod lock;

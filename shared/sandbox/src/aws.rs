@@ -185,7 +185,12 @@ fn digest(repository: &str, tag: &str) -> String {
 fn answer(state: &Mutex<State>, request: &Request) -> Response {
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     match request.segments().iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["clusters"] => {
+            let names: Vec<String> = lock(state).clusters.keys().cloned().collect();
+            return Response::json(StatusCode::OK, &json!({ "clusters": names }));
+        }
         ["clusters", name] => return lock(state).cluster(name),
+        ["clusters", _, "access-entries", arn, rest @ ..] => return access_entry(arn, rest),
         ["schedules", name] => return lock(state).schedule(name, &body),
         ["layers", digest] => {
             let platforms = lock(state).built_for(digest);
@@ -220,6 +225,19 @@ fn answer(state: &Mutex<State>, request: &Request) -> Response {
         Ok(value) => Response::json(StatusCode::OK, &value),
         Err((code, message)) => Response::json(StatusCode::BAD_REQUEST, &json!({ "__type": code, "message": message })),
     }
+}
+
+/// Every role has an access entry that makes it an administrator.
+fn access_entry(arn: &str, rest: &[&str]) -> Response {
+    let value = if rest.is_empty() {
+        json!({ "accessEntry": { "principalArn": arn, "kubernetesGroups": [], "type": "STANDARD" } })
+    } else {
+        json!({ "associatedAccessPolicies": [{
+            "policyArn": "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy",
+            "accessScope": { "type": "cluster", "namespaces": [] },
+        }] })
+    };
+    Response::json(StatusCode::OK, &value)
 }
 
 type Answer = Result<Value, (&'static str, String)>;
@@ -257,7 +275,10 @@ impl State {
             Some((endpoint, authority)) => Response::json(
                 StatusCode::OK,
                 &json!({ "cluster": {
-                    "name": name, "endpoint": endpoint, "certificateAuthority": { "data": authority } } }),
+                    "name": name, "endpoint": endpoint, "certificateAuthority": { "data": authority }, "status": "ACTIVE",
+                    "accessConfig": { "authenticationMode": "API_AND_CONFIG_MAP" },
+                    "resourcesVpcConfig": { "endpointPublicAccess": true },
+                } }),
             ),
             None => Response::json(
                 StatusCode::NOT_FOUND,
