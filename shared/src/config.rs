@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -49,6 +50,8 @@ variables! {
     GITHUB_API = "SLIPWAY_GITHUB_API", Some("https://api.github.com"), "GitHub's API.";
     COMMIT_MESSAGE = "SLIPWAY_COMMIT_MESSAGE", Some(""), "Template of the message of an image's commit, as Image \
         Updater's `git.commit-message-template`; without it the message is Image Updater's.";
+    ECR_ROLES = "SLIPWAY_ECR_ROLES", Some(""), "ARNs of roles of other accounts, separated by commas, in whose name \
+        `ecr-push` reads the tags in ECR there.";
     WEBHOOK_SECRET = "SLIPWAY_WEBHOOK_SECRET", None, "Secrets Manager name of the webhook's signing secret.";
     REPOSITORIES = "SLIPWAY_REPOSITORIES", Some(""), "Repositories whose webhooks are accepted: `OWNER/REPO`, or \
         `HOST/PATH` on another host than GitHub, with `*`, separated by commas; without it all whose webhook has the secret.";
@@ -129,8 +132,8 @@ pub enum Cluster {
     },
     /// [`KUBECONFIG`].
     Kubeconfig {
-        /// The file.
-        path: String,
+        /// The files, as in `KUBECONFIG`: the first that has something counts.
+        files: Vec<PathBuf>,
         /// The context in it, if not the current one; only the command line sets it.
         context: Option<String>,
     },
@@ -147,6 +150,8 @@ pub struct EcrPush {
     pub slack: Option<SlackSettings>,
     /// [`COMMIT_MESSAGE`].
     pub message: Option<String>,
+    /// [`ECR_ROLES`].
+    pub ecr_roles: Vec<String>,
 }
 
 /// The settings of the half of `github-webhook` that answers requests, and of the queue between the halves.
@@ -205,6 +210,7 @@ impl EcrPush {
             github: r.github(),
             slack: r.slack(),
             message: r.optional(COMMIT_MESSAGE),
+            ecr_roles: r.list(ECR_ROLES),
         })
     }
 }
@@ -250,6 +256,11 @@ pub fn tree_options(get: impl Fn(&str) -> Option<String>) -> Result<TreeOptions,
 /// [`SOPS_AGE_SECRET`], [`SOPS_KMS_KEYS`] and [`PLACEHOLDER_SECRETS`] alone.
 pub fn sops(get: impl Fn(&str) -> Option<String>) -> KeySettings {
     Reader { get: &get, error: ConfigError::default() }.sops()
+}
+
+/// [`ECR_ROLES`] alone.
+pub fn ecr_roles(get: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    Reader { get: &get, error: ConfigError::default() }.list(ECR_ROLES)
 }
 
 /// [`LOCAL_HOSTS`] alone.
@@ -379,7 +390,7 @@ impl<'a> Reader<'a> {
 
     fn cluster(&mut self) -> Cluster {
         if let Some(path) = self.optional(KUBECONFIG) {
-            return Cluster::Kubeconfig { path, context: None };
+            return Cluster::Kubeconfig { files: vec![path.into()], context: None };
         }
         let endpoint = match (self.optional(CLUSTER_ENDPOINT), self.optional(CLUSTER_CA)) {
             (Some(endpoint), Some(ca)) => Some((endpoint, ca)),

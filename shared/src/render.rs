@@ -16,6 +16,7 @@ mod placeholders;
 pub mod reach;
 mod references;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
@@ -314,7 +315,8 @@ fn render_with(tree: &Tree, app: &Application, context: &Context, reading: Readi
         SourceType::Directory => {
             // As the plugin reads the manifests of a folder.
             let recurse = app.source.plugin.is_some();
-            let directory = source.directory.unwrap_or_else(|| Directory { recurse, ..Directory::default() });
+            let directory = source.into_owned().directory;
+            let directory = directory.unwrap_or_else(|| Directory { recurse, ..Directory::default() });
             let env = context::environment(app, &context.revision);
             let rendered = directory::render(tree, folder, &directory, (&context.budget, &env), reading)?;
             let files = rendered.files.iter().filter(|_| reading.asked);
@@ -322,7 +324,8 @@ fn render_with(tree: &Tree, app: &Application, context: &Context, reading: Readi
             Rendered { encrypted, ..rendered }
         }
         SourceType::Kustomize => {
-            kustomize::render(tree, app, folder, &source.kustomize.unwrap_or_default(), context, reading)?
+            let settings = source.into_owned().kustomize.unwrap_or_default();
+            kustomize::render(tree, app, folder, &settings, context, reading)?
         }
         SourceType::Helm => helm::render(tree, app, folder, &source, (context, reading.asked))?,
         SourceType::Plugin => return Err(RenderError::Plugin(placeholders::refusal(&source))),
@@ -342,7 +345,7 @@ pub fn missing_remotes(error: &RenderError, tree: &Tree, app: &Application, cont
     let named = || {
         let folder = app.source.folder()?;
         let (source, _) = patched(tree, app, &folder, &mut BTreeSet::new(), &context.budget)?;
-        kustomize::remotes(tree, app, &folder, &source.kustomize.unwrap_or_default(), &context)
+        kustomize::remotes(tree, app, &folder, &source.into_owned().kustomize.unwrap_or_default(), &context)
     };
     let mut found = named().unwrap_or_default();
     found.insert(first.clone());
@@ -385,13 +388,13 @@ pub fn source_type(tree: &Tree, source: &Source) -> Result<SourceType, TreeError
 }
 
 /// The source, merged with the files `.argocd-source.yaml` and `.argocd-source-APP.yaml` of its folder.
-fn patched(
+fn patched<'a>(
     tree: &Tree,
-    app: &Application,
+    app: &'a Application,
     folder: &str,
     read: &mut BTreeSet<String>,
     budget: &Budget,
-) -> Result<(Source, Vec<String>), RenderError> {
+) -> Result<(Cow<'a, Source>, Vec<String>), RenderError> {
     let mut patches = Vec::new();
     for name in [".argocd-source.yaml".to_owned(), format!(".argocd-source-{}.yaml", app.name)] {
         let file = tree::join(folder, &name)?;
@@ -403,8 +406,11 @@ fn patched(
         read.insert(tree.resolve(&file)?);
     }
     let (source, warnings) = match patches.as_slice() {
-        [] => (app.source.clone(), Vec::new()),
-        patches => app.source.patched(&app.object, patches)?,
+        [] => (Cow::Borrowed(&app.source), Vec::new()),
+        patches => {
+            let (source, warnings) = app.source.patched(&app.object, patches)?;
+            (Cow::Owned(source), warnings)
+        }
     };
     Ok((placeholders::without_plugin(source).map_err(RenderError::Plugin)?, warnings))
 }

@@ -3,7 +3,7 @@
 //! `list`, `get`, `history` and `wait` read the recorded state in the cluster; `diff`, `manifests`, `sync` and
 //! `rollback` render the commit and do what the functions do. No server is needed.
 
-mod connect;
+pub(crate) mod connect;
 mod delete;
 mod diff;
 mod manifests;
@@ -56,15 +56,15 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<u8> {
 }
 
 /// Which cluster.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct ClusterFlags {
     /// The kubeconfig of the cluster; by default `SLIPWAY_KUBECONFIG`, the EKS cluster `SLIPWAY_CLUSTER`, what
     /// `KUBECONFIG` names, or `~/.kube/config`.
     #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+    pub(crate) kubeconfig: Option<PathBuf>,
     /// The context in it, if not the current one.
     #[arg(long)]
-    context: Option<String>,
+    pub(crate) context: Option<String>,
 }
 
 /// Where the manifests are.
@@ -135,7 +135,7 @@ pub(crate) enum Output {
 
 impl Output {
     /// Prints `value` as YAML or JSON, or the result of `wide`.
-    fn print(self, value: &serde_json::Value, wide: impl FnOnce() -> String) {
+    pub(crate) fn print(self, value: &serde_json::Value, wide: impl FnOnce() -> String) {
         let text = match self {
             Self::Wide => wide(),
             Self::Json => format!("{value:#}"),

@@ -10,6 +10,7 @@
 mod archive;
 mod faults;
 mod graphql;
+mod hooks;
 mod objects;
 mod pulls;
 mod query;
@@ -35,6 +36,7 @@ use crate::http::{Exchange, Request, Server};
 use crate::{Clock, lock, system_clock};
 
 pub use faults::Faults;
+pub use hooks::Hook;
 pub use objects::{Objects, Oid};
 pub use pulls::PullRequest;
 pub use repository::{Change, Commit, Difference, Entry, Mode, Repository, Signature};
@@ -66,6 +68,8 @@ pub struct Options {
     pub app_id: u64,
     /// Id of its installation.
     pub installation_id: u64,
+    /// Its private key (PEM), which whoever creates it by a manifest gets for the code `sandbox-code`.
+    pub app_key: String,
     /// The time.
     pub clock: Clock,
 }
@@ -78,6 +82,7 @@ impl Default for Options {
             login: "slipway[bot]".to_owned(),
             app_id: 1001,
             installation_id: 2002,
+            app_key: String::new(),
             clock: system_clock(),
         }
     }
@@ -104,6 +109,7 @@ impl Forge {
             statuses: Mutex::default(),
             pulls: Mutex::default(),
             lfs: Mutex::default(),
+            hooks: Mutex::default(),
             faults: Faults::default(),
             deliveries: AtomicU64::new(0),
             requests: AtomicU64::new(0),
@@ -179,6 +185,12 @@ impl Forge {
         pointer
     }
 
+    /// Sets the webhooks that the API lists of `repository`; `None`: the App's own.
+    pub fn set_hooks(&self, repository: Option<&Repository>, hooks: Vec<Hook>) {
+        let owner = repository.map_or_else(|| hooks::APP.to_owned(), Repository::full_name);
+        lock(&self.state.hooks).insert(owner, hooks);
+    }
+
     /// Faults to arm.
     pub fn faults(&self) -> &Faults {
         &self.state.faults
@@ -214,6 +226,8 @@ struct State {
     pulls: Mutex<BTreeMap<String, Vec<PullRequest>>>,
     /// Files that Git LFS keeps, by their SHA-256.
     lfs: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// Webhooks by the full name of their repository.
+    hooks: Mutex<BTreeMap<String, Vec<Hook>>>,
     faults: Faults,
     deliveries: AtomicU64,
     requests: AtomicU64,
@@ -352,7 +366,8 @@ impl State {
 
     fn answer(&self, request: &Request) -> crate::http::Response {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let answer = self.faults.failures.take(request).unwrap_or_else(|| rest::answer(self, request));
+        let answer = self.faults.failures.take(request).or_else(|| self.faults.take_content(request));
+        let answer = answer.unwrap_or_else(|| rest::answer(self, request));
         let (used, reset) = self.rate();
         let resource = if request.path == "/graphql" { "graphql" } else { "core" };
         answer
@@ -381,7 +396,7 @@ impl State {
             let payload = webhook::push(self.base(), repository, name, old, new, pusher, self.now())?;
             self.deliver("push", &payload);
         }
-        Ok(())
+        self.close_without_changes(repository)
     }
 
     fn deliver(&self, event: &str, payload: &Value) {

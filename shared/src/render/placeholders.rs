@@ -3,6 +3,7 @@
 
 mod modifiers;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
@@ -57,7 +58,7 @@ pub fn is_vault_plugin(plugin: &Map<String, Value>) -> bool {
 /// `source` as the plugin's commands have it rendered before: as what its folder holds, a chart with the values of the
 /// plugin's `HELM_VALUES`. Fails in words for what its other
 /// variables would do.
-pub(super) fn without_plugin(source: Source) -> Result<Source, String> {
+pub(super) fn without_plugin(source: Cow<'_, Source>) -> Result<Cow<'_, Source>, String> {
     let Some(plugin) = source.plugin.as_ref().filter(|plugin| is_vault_plugin(plugin)) else { return Ok(source) };
     let mut values = None;
     for one in plugin.get("env").and_then(Value::as_array).into_iter().flatten() {
@@ -75,7 +76,7 @@ pub(super) fn without_plugin(source: Source) -> Result<Source, String> {
         }
     }
     let helm = values.map(|values| Map::from_iter([("values".to_owned(), Value::String(values))]));
-    Ok(Source { plugin: None, helm, ..source })
+    Ok(Cow::Owned(Source { plugin: None, helm, ..source.into_owned() }))
 }
 
 /// Why a source with another plugin is not rendered, and what to do instead.

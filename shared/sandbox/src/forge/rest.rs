@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::objects::Oid;
 use super::repository::{Entry, Mode, Repository};
-use super::{Access, State, archive, graphql, pulls, shape};
+use super::{Access, State, archive, graphql, hooks, pulls, shape};
 use crate::http::{Request, Response};
 use crate::lock;
 
@@ -35,7 +35,7 @@ impl From<io::Error> for Refusal {
     }
 }
 
-type Answer = Result<Response, Refusal>;
+pub(super) type Answer = Result<Response, Refusal>;
 
 /// The error body of GitHub.
 pub(super) fn message(status: StatusCode, text: &str) -> Response {
@@ -44,7 +44,7 @@ pub(super) fn message(status: StatusCode, text: &str) -> Response {
     Response::json(status, &body)
 }
 
-fn unprocessable(text: impl Into<String>) -> Refusal {
+pub(super) fn unprocessable(text: impl Into<String>) -> Refusal {
     Refusal::Status(StatusCode::UNPROCESSABLE_ENTITY, text.into())
 }
 
@@ -88,6 +88,16 @@ fn route(state: &State, request: &Request) -> Answer {
         ["app", "installations", id, "access_tokens"] if request.method == Method::POST => {
             installation_token(state, access, id)
         }
+        ["app", "installations", id] if request.method == Method::GET && access == Access::App => {
+            let is_ours = *id == state.installation_id().to_string();
+            let installation = || Response::json(StatusCode::OK, &installation(state, "acme"));
+            is_ours.then(installation).ok_or(Refusal::NotFound)
+        }
+        ["app", "installations"] if request.method == Method::GET && access == Access::App => {
+            Ok(page(request, vec![installation(state, "acme")]))
+        }
+        ["app-manifests", code, "conversions"] if request.method == Method::POST => hooks::created(state, code),
+        ["app", rest @ ..] => hooks::app(state, access, request, rest).unwrap_or(Err(Refusal::NotFound)),
         ["orgs", owner, "repos"] if request.method == Method::GET && access != Access::None => {
             let of_owner = state.of_owner(owner);
             let listed = of_owner.iter().map(|repository| shape::repository(state.base(), repository, state.now()));
@@ -112,13 +122,14 @@ fn route(state: &State, request: &Request) -> Answer {
                 return Err(Refusal::NotFound);
             }
             match request.method {
+                Method::GET if rest.first() == Some(&"hooks") => {
+                    hooks::of_repository(state, &repository.full_name(), request, rest.get(1..).unwrap_or_default())
+                }
                 Method::GET => get(state, &repository, request, rest),
-                Method::POST | Method::PATCH if access != Access::Write => {
+                _ if access != Access::Write => {
                     Err(Refusal::Status(StatusCode::FORBIDDEN, "Resource not accessible by integration".into()))
                 }
-                Method::POST => post(state, &repository, request, rest),
-                Method::PATCH => patch(state, &repository, request, rest),
-                _ => Err(Refusal::NotFound),
+                _ => write(state, &repository, request, rest),
             }
         }
         _ => Err(Refusal::NotFound),
@@ -146,17 +157,17 @@ fn installation_token(state: &State, access: Access, id: &str) -> Answer {
     Ok(Response::json(StatusCode::CREATED, &body))
 }
 
-fn installation(state: &State, repository: &Repository) -> Value {
+fn installation(state: &State, owner: &str) -> Value {
     let id = state.installation_id();
     let api = format!("{}/app/installations/{id}", state.base());
     let time = shape::time(state.now());
     json!({
-        "id": id, "account": shape::user(state.base(), &repository.owner), "repository_selection": "all",
+        "id": id, "account": shape::user(state.base(), owner), "repository_selection": "all",
         "access_tokens_url": format!("{api}/access_tokens"),
             "repositories_url": format!("{}/installation/repositories", state.base()),
         "html_url": format!("https://github.com/settings/installations/{id}"), "app_id": state.app_id(),
             "app_slug": "slipway",
-        "target_id": shape::number(&repository.owner), "target_type": "Organization",
+        "target_id": shape::number(owner), "target_type": "Organization",
         "permissions": {"contents": "write", "metadata": "read", "statuses": "write"}, "events": ["push"],
         "created_at": time, "updated_at": time, "single_file_name": null, "suspended_by": null, "suspended_at": null,
     })
@@ -167,7 +178,7 @@ fn get(state: &State, repository: &Repository, request: &Request, rest: &[&str])
     let ok = |value: &Value| Ok(Response::json(StatusCode::OK, value));
     match rest {
         [] => ok(&shape::repository(base, repository, state.now())),
-        ["installation"] => ok(&installation(state, repository)),
+        ["installation"] => ok(&installation(state, &repository.owner)),
         ["commits", reference @ .., "status"] if !reference.is_empty() => {
             let oid = resolve(repository, &reference.join("/"))?;
             ok(&combined_status(state, repository, oid))
@@ -267,11 +278,7 @@ fn listed(state: &State, repository: &Repository, request: &Request, rest: &[&st
             }
             Ok(page(request, listed))
         }
-        ["pulls"] => {
-            let open = state.open_pulls(repository);
-            let listed: io::Result<_> = open.iter().map(|pull| pulls::simple(state, repository, pull)).collect();
-            Ok(page(request, listed?))
-        }
+        ["pulls"] => pulls::list(state, repository, request),
         ["pulls", number] => {
             let number = number.parse().map_err(|_| Refusal::NotFound)?;
             ok(&pulls::full(state, repository, &state.pull(repository, number).ok_or(Refusal::NotFound)?)?)
@@ -289,7 +296,7 @@ fn page_size(request: &Request) -> usize {
 }
 
 /// One page of a list, with the link to the next.
-fn page(request: &Request, all: Vec<Value>) -> Response {
+pub(super) fn page(request: &Request, all: Vec<Value>) -> Response {
     let (number, size) = (request.query("page").and_then(|page| page.parse().ok()).unwrap_or(1), page_size(request));
     let has_next = all.len() > size.saturating_mul(number);
     let page: Vec<Value> = all.into_iter().skip(size.saturating_mul(number.saturating_sub(1))).take(size).collect();
@@ -548,6 +555,30 @@ fn combined_status(state: &State, repository: &Repository, oid: Oid) -> Value {
 fn body(request: &Request) -> Result<Value, Refusal> {
     serde_json::from_slice(&request.body)
         .map_err(|_| Refusal::Status(StatusCode::BAD_REQUEST, "Problems parsing JSON".into()))
+}
+
+fn write(state: &State, repository: &Repository, request: &Request, rest: &[&str]) -> Answer {
+    if matches!(rest, ["pulls" | "issues", ..])
+        && let Some(answer) = pulls::write(state, repository, (&request.method, rest), &body(request)?)?
+    {
+        return Ok(answer);
+    }
+    match request.method {
+        Method::POST => post(state, repository, request, rest),
+        Method::PATCH => patch(state, repository, request, rest),
+        Method::DELETE => delete(state, repository, rest),
+        _ => Err(Refusal::NotFound),
+    }
+}
+
+fn delete(state: &State, repository: &Repository, rest: &[&str]) -> Answer {
+    let ["git", "refs", name @ ..] = rest else { return Err(Refusal::NotFound) };
+    let name = format!("refs/{}", name.join("/"));
+    if !repository.objects().delete_reference(&name)? {
+        return Err(unprocessable("Reference does not exist"));
+    }
+    state.announce(repository)?;
+    Ok(Response::new(StatusCode::NO_CONTENT, ""))
 }
 
 fn post(state: &State, repository: &Repository, request: &Request, rest: &[&str]) -> Answer {
