@@ -111,8 +111,8 @@ async fn a_jsonnet_application_is_deployed_as_go_jsonnet_makes_it() {
     }
 
     // A push that changes what is imported reaches it.
-    let changed = main.replace("'web:%s'", "'shop:%s'");
-    let changes = [Change::write("vendor/app.libsonnet", changed)];
+    let renamed = main.replace("'web:%s'", "'shop:%s'");
+    let changes = [Change::write("vendor/app.libsonnet", renamed)];
     functions.sandbox.forge.push(&functions.sandbox.repository, "main", "Rename", &changes).unwrap();
     functions.settle().await;
     let deployment = crate::sync::list(&place, "deployments").pop().unwrap();

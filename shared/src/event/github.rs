@@ -132,7 +132,7 @@ impl Request {
         if self.sender != Sender::GitHub {
             let digest = self.digest();
             let delivery = if self.check_delivery().is_ok() { self.delivery } else { digest };
-            return hosts::read(self.sender, &self.event, &self.body, delivery);
+            return hosts::read(self.sender, &self.event, &self.body, &delivery);
         }
         match self.event.as_str() {
             "ping" => WebhookResult::Reply(Reply::new(200, "pong")),

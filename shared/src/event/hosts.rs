@@ -63,7 +63,7 @@ impl<'h> Headers<'h> {
 }
 
 /// Reads the event of another host than GitHub, whose proof was verified.
-pub(super) fn read(sender: Sender, event: &str, body: &[u8], delivery: String) -> WebhookResult {
+pub(super) fn read(sender: Sender, event: &str, body: &[u8], delivery: &str) -> WebhookResult {
     let is_push = match sender {
         Sender::GitLab => matches!(event, "Push Hook" | "System Hook"),
         Sender::Gitea => event == "push",
@@ -90,7 +90,7 @@ pub(super) fn read(sender: Sender, event: &str, body: &[u8], delivery: String) -
         if branches.len() > MAX_BRANCHES || !branches.iter().all(|branch| is_revision(branch)) {
             return Err(bad("a branch is none that git allows, or there are too many"));
         }
-        Ok(HostPush { places, branches, delivery: delivery.clone() })
+        Ok(HostPush { places, branches, delivery: delivery.to_owned() })
     };
     read().map_or_else(WebhookResult::Reply, |push| WebhookResult::Enqueue(push.into()))
 }

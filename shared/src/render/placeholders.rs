@@ -285,7 +285,9 @@ impl<'f> Filler<'f> {
             value = modifiers::apply(step.trim(), value).map_err(error)?;
             seen.push(value.clone());
         }
-        seen.iter().for_each(|value| mask(value, &mut self.secret, 0));
+        for value in &seen {
+            mask(value, &mut self.secret, 0);
+        }
         Ok(Some(value))
     }
 }

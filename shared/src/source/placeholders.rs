@@ -116,19 +116,16 @@ impl Decryption {
         let SecretVersion { path, version } = secret;
         let region = path.starts_with("arn:").then(|| path.split(':').nth(3)).flatten();
         let parameter = parameter(path);
-        let (service, target, body) = match parameter {
-            Some(name) => {
-                let name = if version.is_empty() { name.to_owned() } else { format!("{name}:{version}") };
-                ("ssm", "AmazonSSM.GetParameter", json!({"Name": name, "WithDecryption": true}))
-            }
-            None => {
-                let mut body = json!({"SecretId": path});
-                let field = if version.starts_with("AWS") { "VersionStage" } else { "VersionId" };
-                if !version.is_empty() {
-                    body[field] = version.as_str().into();
-                }
-                ("secretsmanager", "secretsmanager.GetSecretValue", body)
-            }
+        let (service, target, body) = if let Some(name) = parameter {
+            let name = if version.is_empty() { name.to_owned() } else { format!("{name}:{version}") };
+            ("ssm", "AmazonSSM.GetParameter", json!({"Name": name, "WithDecryption": true}))
+        } else {
+            let field = if version.starts_with("AWS") { "VersionStage" } else { "VersionId" };
+            let body = match version.as_str() {
+                "" => json!({"SecretId": path}),
+                version => json!({"SecretId": path, field: version}),
+            };
+            ("secretsmanager", "secretsmanager.GetSecretValue", body)
         };
         let call = Call {
             service,

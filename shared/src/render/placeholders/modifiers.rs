@@ -96,14 +96,13 @@ fn field<'v>(expression: &str, value: &'v Value) -> Result<&'v Value, String> {
         if let Some(after) = rest.strip_prefix('[') {
             let (inner, after) = after.split_once(']').ok_or_else(unknown)?;
             rest = after;
-            key = match ['\'', '"'].iter().find_map(|quote| inner.strip_prefix(*quote)?.strip_suffix(*quote)) {
-                Some(quoted) => quoted,
-                None => {
-                    let place: usize = inner.parse().map_err(|_| unknown())?;
-                    value = value.get(place).ok_or_else(|| format!("the value has nothing at `[{place}]`"))?;
-                    continue;
-                }
+            let quoted = ['\'', '"'].iter().find_map(|quote| inner.strip_prefix(*quote)?.strip_suffix(*quote));
+            let Some(quoted) = quoted else {
+                let place: usize = inner.parse().map_err(|_| unknown())?;
+                value = value.get(place).ok_or_else(|| format!("the value has nothing at `[{place}]`"))?;
+                continue;
             };
+            key = quoted;
         } else {
             let after = rest.strip_prefix('.').ok_or_else(unknown)?;
             // A dot in a name is written behind a backslash.
