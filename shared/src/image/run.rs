@@ -399,8 +399,10 @@ impl ImageUpdater {
         {
             return Ok(Arc::clone(root));
         }
-        // Two do not fit the function's memory.
-        *known = None;
+        // Most of a commit is what the one before it was; the trees share their files.
+        if let Some(KnownRoot { root, .. }) = known.take() {
+            checkouts.take_from(&root.checkout, &location.url.repo, &sha).await;
+        }
         let root = Arc::new(Box::pin(root::load_at(&self.root, &checkouts, &sha, Then::default())).await?);
         *known = Some(KnownRoot { at: Instant::now(), root: Arc::clone(&root) });
         Ok(root)
