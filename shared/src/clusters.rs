@@ -9,7 +9,6 @@ mod describe;
 mod endpoint;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -194,13 +193,13 @@ impl Clusters {
 
     async fn connect(&self) -> Result<ConnectedCluster, ClusterError> {
         match &self.settings {
-            config::Cluster::Kubeconfig { path, context } => {
-                let (path, context) = (Path::new(path), context.as_deref());
-                let credentials = match kubeconfig::aws_login(path, context)? {
+            config::Cluster::Kubeconfig { files, context } => {
+                let context = context.as_deref();
+                let credentials = match kubeconfig::aws_login(files, context)? {
                     Some(login) => Box::pin(self.aws.config_of(&login)).await.credentials_provider(),
                     None => None,
                 };
-                let cluster = Cluster::from_kubeconfig(path, context, credentials)?;
+                let cluster = Cluster::from_kubeconfig(files, context, credentials)?;
                 Ok(ConnectedCluster { name: IN_CLUSTER_NAME.to_owned(), cluster })
             }
             config::Cluster::Eks { name, endpoint } => {
@@ -261,8 +260,8 @@ impl Clusters {
         let region = aws.region().ok_or(ClusterError::NoAws("region"))?.to_string();
         let auth = Auth::Eks(Eks { region, cluster: cluster.to_owned(), credentials });
         let is_sandbox = self.aws.is_sandbox();
-        // The sandbox has no TLS, and so no certificate authority.
-        let ca = Some(ca).filter(|_| !is_sandbox);
+        // The sandbox's own cluster has no TLS, and so no certificate authority.
+        let ca = Some(ca).filter(|ca| !is_sandbox || !ca.is_empty());
         let cluster = Cluster::connect(Server { url, ca, auth, is_sandbox })?;
         Ok(ConnectedCluster { name: name.to_owned(), cluster })
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -128,8 +129,8 @@ pub enum Cluster {
     },
     /// [`KUBECONFIG`].
     Kubeconfig {
-        /// The file.
-        path: String,
+        /// The files, as in `KUBECONFIG`: the first that has something counts.
+        files: Vec<PathBuf>,
         /// The context in it, if not the current one; only the command line sets it.
         context: Option<String>,
     },
@@ -380,7 +381,7 @@ impl<'a> Reader<'a> {
 
     fn cluster(&mut self) -> Cluster {
         if let Some(path) = self.optional(KUBECONFIG) {
-            return Cluster::Kubeconfig { path, context: None };
+            return Cluster::Kubeconfig { files: vec![path.into()], context: None };
         }
         let endpoint = match (self.optional(CLUSTER_ENDPOINT), self.optional(CLUSTER_CA)) {
             (Some(endpoint), Some(ca)) => Some((endpoint, ca)),

@@ -9,7 +9,9 @@
 )]
 
 mod check;
+mod doctor;
 mod images;
+mod init;
 mod render;
 mod shop;
 mod sources;
@@ -43,6 +45,8 @@ async fn what_the_cluster_remembers_is_printed_as_argocd_prints_it() {
     assert_eq!(columns, expected, "{list}");
     assert_eq!(shop.well("list -o name").await, "argocd/shop\n");
     assert_eq!(shop.well("list -p other -o name").await, "");
+    let several = format!("/nonexistent/kubeconfig::{}", shop.sandbox.kubeconfig().display());
+    assert_eq!(shop.run_as(&[("KUBECONFIG", &several)], "list -o name").await.out, "argocd/shop\n");
     let get: Value = serde_json::from_str(&shop.well("get shop -o json").await).unwrap();
     assert_eq!(get["status"]["sync"]["status"], "Synced");
     assert!(shop.well("get argocd/shop --show-operation").await.contains("\nPhase:              Succeeded\n"));

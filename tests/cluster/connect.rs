@@ -30,9 +30,9 @@ fn credentials() -> SharedCredentialsProvider {
 #[tokio::test]
 async fn a_kubeconfig_leads_to_the_cluster() {
     let Some(plane) = ControlPlane::shared() else { return };
-    let cluster = Cluster::from_kubeconfig(&plane.kubeconfig, None, None).unwrap();
+    let cluster = Cluster::from_kubeconfig(&[&plane.kubeconfig], None, None).unwrap();
     assert!(cluster.resolve(&gvks(), &BTreeSet::new()).await.is_complete());
-    assert!(Cluster::from_kubeconfig(&plane.kubeconfig, Some("no-such-context"), None).is_err());
+    assert!(Cluster::from_kubeconfig(&[&plane.kubeconfig], Some("no-such-context"), None).is_err());
     assert_eq!(cluster.username().await.unwrap(), "admin", "the control plane's `tokens.csv` has it");
 }
 
@@ -43,7 +43,7 @@ async fn no_program_is_started_for_credentials() {
     let program = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "touch",
         "args": [trace.to_str().unwrap()], "interactiveMode": "Never"}});
     let file = kubeconfig(&program);
-    let Err(error) = Cluster::from_kubeconfig(file.path(), None, Some(credentials())) else { panic!("connected") };
+    let Err(error) = Cluster::from_kubeconfig(&[file.path()], None, Some(credentials())) else { panic!("connected") };
     assert!(matches!(error, ConnectError::ExecPlugin { .. }));
     assert!(error.to_string().contains("`touch "), "{error}");
     assert!(!trace.exists());
@@ -56,9 +56,9 @@ async fn the_aws_command_line_is_understood_not_started() {
         "command": "aws", "args": args}})
     };
     let file = kubeconfig(&user(&["--region", "eu-central-1", "eks", "get-token", "--cluster-name", "prod"]));
-    assert!(Cluster::from_kubeconfig(file.path(), None, Some(credentials())).is_ok());
-    assert!(Cluster::from_kubeconfig(file.path(), None, None).is_err());
-    let login = |user: &Value| aws_login(kubeconfig(user).path(), None);
+    assert!(Cluster::from_kubeconfig(&[file.path()], None, Some(credentials())).is_ok());
+    assert!(Cluster::from_kubeconfig(&[file.path()], None, None).is_err());
+    let login = |user: &Value| aws_login(&[kubeconfig(user).path()], None);
     let base = AwsLogin { cluster: "prod".to_owned(), region: "eu-central-1".to_owned(), ..AwsLogin::default() };
     let text = |text: &str| Some(text.to_owned());
     // As `aws eks update-kubeconfig --profile P --role-arn R` of 2.x writes it.
@@ -91,7 +91,7 @@ fn what_is_not_supported_or_half_given_is_refused() {
     let certificate = json!({"client-certificate-data": "LS0tLS0="});
     for (user, reason) in [(certificate, "go together"), (json!({"username": "me", "password": "x"}), "`username`")] {
         let file = kubeconfig(&user);
-        let Err(error) = Cluster::from_kubeconfig(file.path(), None, None) else { panic!("connected") };
+        let Err(error) = Cluster::from_kubeconfig(&[file.path()], None, None) else { panic!("connected") };
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         assert!(cause.contains(reason), "{cause}");
     }
@@ -125,7 +125,7 @@ async fn credentials_go_by_https_only() {
         let file = kubeconfig(user);
         let text = std::fs::read_to_string(file.path()).unwrap().replace("https://127.0.0.1:9", "http://127.0.0.1:9");
         std::fs::write(file.path(), text).unwrap();
-        Cluster::from_kubeconfig(file.path(), None, None)
+        Cluster::from_kubeconfig(&[file.path()], None, None)
     };
     assert!(matches!(by_file(&json!({"token": "canary"})), Err(ConnectError::Plain { .. })));
     assert!(by_file(&json!({})).is_ok(), "nothing is sent that opens anything");
@@ -149,6 +149,6 @@ async fn a_redirect_is_not_followed() {
 async fn a_broken_kubeconfig_is_named() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "clusters: [").unwrap();
-    let Err(error) = Cluster::from_kubeconfig(file.path(), None, None) else { panic!("connected") };
+    let Err(error) = Cluster::from_kubeconfig(&[file.path()], None, None) else { panic!("connected") };
     assert_eq!(error.to_string(), format!("failed to read kubeconfig {}", file.path().display()));
 }

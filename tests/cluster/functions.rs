@@ -75,7 +75,7 @@ impl Functions {
 
 /// What is recorded of the application `name`, without the functions' key: nobody can tell who signed it.
 pub(crate) async fn recorded(place: &Place, name: &str) -> Option<State> {
-    let cluster = Cluster::from_kubeconfig(&place.plane.kubeconfig, None, None).unwrap();
+    let cluster = Cluster::from_kubeconfig(&[&place.plane.kubeconfig], None, None).unwrap();
     let key = state::list(&cluster).await.unwrap().into_iter().find(|key| key.name == name)?;
     Some(state::read(&cluster, &key).await.unwrap().unwrap().state)
 }

@@ -17,6 +17,7 @@ mod explain;
 mod functions;
 mod journal;
 mod killed;
+mod kubeconfigs;
 mod late;
 mod lifecycle;
 mod lock;
@@ -39,6 +40,7 @@ mod three_way;
 mod token;
 mod tree;
 mod ttl;
+mod two_clusters;
 mod wait;
 
 use std::collections::BTreeSet;

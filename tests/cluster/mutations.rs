@@ -81,7 +81,7 @@ impl World {
         let get = |name: &str| environment.get(name).cloned();
         let aws = Aws::at(&sandbox.aws.url(), aws::REGION).await;
         Some(Self {
-            cluster: Cluster::from_kubeconfig(&plane.kubeconfig, None, None).unwrap(),
+            cluster: Cluster::from_kubeconfig(&[&plane.kubeconfig], None, None).unwrap(),
             client: plane.client().await,
             worker: WebhookHandler::new(GithubWebhook::load(get).unwrap(), aws.clone()),
             checker: DriftChecker::new(Settings::load(get).unwrap(), aws),

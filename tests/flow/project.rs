@@ -273,7 +273,8 @@ async fn one_cluster_does_not_wait_for_the_description_of_another() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let aws = Aws::at(&format!("http://{}", silent.local_addr().unwrap()), aws::REGION).await;
     let kubeconfig = flow.sandbox.kubeconfig().display().to_string();
-    let clusters = Clusters::new(config::Cluster::Kubeconfig { path: kubeconfig, context: None }, aws, None);
+    let clusters =
+        Clusters::new(config::Cluster::Kubeconfig { files: vec![kubeconfig.into()], context: None }, aws, None);
     let secret = Object::from_value(cluster("https://0123.gr7.eu-west-1.eks.amazonaws.com", "slow")).unwrap();
     clusters.register(&[ClusterSecret::from_object(&secret).unwrap()]).await;
     let slow = async { clusters.get("", "other").await.err().expect("EKS does not answer") };

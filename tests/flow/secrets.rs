@@ -340,7 +340,7 @@ async fn what_a_pod_tells_is_without_values() {
         verbs,
     });
     let cluster =
-        Cluster::from_kubeconfig(flow.sandbox.kubeconfig(), None, None).unwrap().redacting(Redactor::of([&of_app]));
+        Cluster::from_kubeconfig(&[flow.sandbox.kubeconfig()], None, None).unwrap().redacting(Redactor::of([&of_app]));
     let fault = |path: &str, status: StatusCode, body: Value| {
         flow.sandbox.cluster.failures().arm(Failure {
             method: Some(Method::GET),

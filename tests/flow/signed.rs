@@ -38,7 +38,7 @@ fn patch(flow: &Flow, path: &str, body: &Value) {
 
 /// Writes the state as somebody does who has no key: without a signature.
 async fn forge(flow: &Flow, edit: impl FnOnce(&mut State)) {
-    let cluster = Cluster::from_kubeconfig(flow.sandbox.kubeconfig(), None, None).unwrap();
+    let cluster = Cluster::from_kubeconfig(&[flow.sandbox.kubeconfig()], None, None).unwrap();
     let key = state::list(&cluster).await.unwrap().remove(0);
     let mut recorded = state::read(&cluster, &key).await.unwrap().unwrap();
     assert!(recorded.state.is_unsigned);

@@ -392,7 +392,7 @@ async fn a_commit_from_a_forged_state_is_not_rendered_of_any_source() {
     forged[1] = evil.to_string();
     let forged = Revisions::PerSource(forged);
 
-    let cluster = Cluster::from_kubeconfig(web.flow.sandbox.kubeconfig(), None, None).unwrap();
+    let cluster = Cluster::from_kubeconfig(&[web.flow.sandbox.kubeconfig()], None, None).unwrap();
     let key = state::list(&cluster).await.unwrap().into_iter().find(|key| key.name == "web").unwrap();
     let mut recorded = state::read(&cluster, &key).await.unwrap().unwrap();
     recorded.state.attempt.revisions = forged.clone();

@@ -132,7 +132,7 @@ impl Flow {
     /// The cluster, whose states are signed with the functions' key.
     pub(crate) fn cluster(&self) -> Cluster {
         let keys = |_| Box::pin(async { Ok(vec![SecretString::from("sandbox-state-key")]) }) as _;
-        Cluster::from_kubeconfig(self.sandbox.kubeconfig(), None, None).unwrap().signing(Signer::new(keys))
+        Cluster::from_kubeconfig(&[self.sandbox.kubeconfig()], None, None).unwrap().signing(Signer::new(keys))
     }
 
     /// Changes what the cluster remembers of the one application.

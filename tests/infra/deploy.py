@@ -149,4 +149,5 @@ def main():
     check_stack(template)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -10,11 +10,19 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{ExecutableDocument, Schema};
 use jsonschema::{Draft, Registry};
+use rand_core::SeedableRng as _;
+use rsa::pkcs1::EncodeRsaPrivateKey as _;
 use serde_json::{Map, Value, json};
 use slipway_sandbox::http::Exchange;
 
 use crate::skip::{Unavailable, or_skip};
 use crate::tools;
+
+/// A private key as GitHub hands it out for an App (PEM), of a seed.
+pub fn app_key() -> String {
+    let key = rsa::RsaPrivateKey::new(&mut rand_chacha::ChaCha8Rng::seed_from_u64(7), 2048).expect("a key");
+    key.to_pkcs1_pem(rsa::pkcs1::LineEnding::LF).expect("PEM").to_string()
+}
 
 /// Where the description is registered; nothing is fetched from it.
 const DESCRIPTION: &str = "https://github.invalid/openapi.json";

@@ -42,7 +42,7 @@ mod unpack;
 
 pub use controlplane::{ControlPlane, Options};
 pub use eks::Authenticator;
-pub use github::GitHub;
+pub use github::{GitHub, app_key};
 pub use lambda::{Function, Usage, binaries, release_binaries};
 pub use moto::Moto;
 pub use unpack::unpacked;

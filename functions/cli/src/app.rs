@@ -56,15 +56,15 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<u8> {
 }
 
 /// Which cluster.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct ClusterFlags {
     /// The kubeconfig of the cluster; by default `SLIPWAY_KUBECONFIG`, the EKS cluster `SLIPWAY_CLUSTER`, what
     /// `KUBECONFIG` names, or `~/.kube/config`.
     #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+    pub(crate) kubeconfig: Option<PathBuf>,
     /// The context in it, if not the current one.
     #[arg(long)]
-    context: Option<String>,
+    pub(crate) context: Option<String>,
 }
 
 /// Where the manifests are.

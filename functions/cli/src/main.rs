@@ -1,8 +1,12 @@
 //! Runs `slipway`: deploys from a shell, with the code of the functions.
 
 mod app;
+mod aws;
 mod demo;
+mod doctor;
+mod github;
 mod images;
+mod init;
 mod promotions;
 mod render;
 mod root;
@@ -37,6 +41,10 @@ enum Command {
     /// List, compare, sync and delete applications.
     #[command(subcommand)]
     App(app::Command),
+    /// Prepare an installation: ask what it needs, write samconfig.toml, and create the GitHub App.
+    Init(init::Arguments),
+    /// Check an installation: secrets, GitHub, queues, functions, cluster, root; the exit code is 1 where one failed.
+    Doctor(doctor::Arguments),
     /// Show which tags images get and why, and write them to Git.
     #[command(subcommand)]
     Images(images::Command),
@@ -51,6 +59,8 @@ fn main() -> ExitCode {
         Command::Render(arguments) => render::run(&arguments).map(|()| 0),
         Command::Root(command) => run(async || Box::pin(root::run(command)).await),
         Command::App(command) => run(async || Box::pin(app::run(command)).await),
+        Command::Init(arguments) => run(async || Box::pin(init::run(&arguments)).await).map(|()| 0),
+        Command::Doctor(arguments) => run(async || Box::pin(doctor::run(&arguments)).await),
         Command::Images(command) => run(async || Box::pin(images::run(command)).await),
         Command::Promotions(arguments) => run(async || Box::pin(promotions::run(&arguments)).await).map(|()| 0),
         Command::Demo(arguments) => run(async || demo::run(&arguments).await).map(|()| 0),

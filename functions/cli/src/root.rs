@@ -1,7 +1,7 @@
 //! Implements `slipway root …`: what the root declares, without a cluster.
 
 pub(crate) mod check;
-mod local;
+pub(crate) mod local;
 mod print;
 
 use clap::Subcommand;

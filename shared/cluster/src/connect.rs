@@ -205,18 +205,19 @@ impl Cluster {
         Self::build(&endpoint, name, Some(server.auth))
     }
 
-    /// Creates a connection from the kubeconfig at `path`, in its current context or in `context`.
+    /// Creates a connection from the kubeconfig in `files` ([`kubeconfig::load`]), in its current context or in `context`.
     ///
     /// No program is started: a user that needs one is an error, except for `aws eks get-token`, whose token is derived
     /// from `credentials`, those that [`aws_login`](crate::kubeconfig::aws_login) names. Credentials are never sent to
     /// a server that is not `https://`.
     pub fn from_kubeconfig(
-        path: &Path,
+        files: &[impl AsRef<Path>],
         context: Option<&str>,
         credentials: Option<SharedCredentialsProvider>,
     ) -> Result<Self, ConnectError> {
-        let (endpoint, auth) = kubeconfig::read(path, context, credentials)?;
-        let name = path.display().to_string();
+        let (endpoint, auth) = kubeconfig::read(files, context, credentials)?;
+        let names: Vec<String> = files.iter().map(|file| file.as_ref().display().to_string()).collect();
+        let name = names.join(":");
         if auth.is_some() && !endpoint.is_https() {
             return Err(ConnectError::Plain { server: name });
         }

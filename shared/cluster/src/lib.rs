@@ -3,6 +3,7 @@
 //! Decisions are made in `slipway-gitops`; this crate sends the requests. Only [`apply`], [`delete`], [`migrate`] and
 //! [`hook_finalizer`] change an application's objects; [`state`] and [`lease`] write Slipway's own two objects.
 
+pub mod access;
 pub mod apply;
 pub mod capabilities;
 pub mod connect;

@@ -42,8 +42,8 @@ struct State {
     images: Vec<(String, String, i64)>,
     /// What images are built for, by digest; where nothing is said, `linux/amd64`.
     platforms: BTreeMap<String, Vec<String>>,
-    /// Endpoints of EKS clusters by name.
-    clusters: BTreeMap<String, String>,
+    /// Endpoints and authorities of EKS clusters by name.
+    clusters: BTreeMap<String, (String, String)>,
 }
 
 /// The versions of a secret, each with its time.
@@ -93,9 +93,14 @@ impl Aws {
         state.secrets.insert(name.to_owned(), Secret { current: (text.to_owned(), at), previous });
     }
 
-    /// Makes an EKS cluster known, or moves it.
+    /// Makes an EKS cluster known, or moves it: by plain HTTP, which has no authority.
     pub fn set_cluster(&self, name: &str, endpoint: &str) {
-        lock(&self.state).clusters.insert(name.to_owned(), endpoint.to_owned());
+        self.set_cluster_with(name, endpoint, "");
+    }
+
+    /// Makes an EKS cluster known whose certificate is of `authority` (base64 of PEM).
+    pub fn set_cluster_with(&self, name: &str, endpoint: &str, authority: &str) {
+        lock(&self.state).clusters.insert(name.to_owned(), (endpoint.to_owned(), authority.to_owned()));
     }
 
     /// Takes the next message as the event that Lambda gives to the queue's function; `None` where the queue is empty.
@@ -180,7 +185,12 @@ fn digest(repository: &str, tag: &str) -> String {
 fn answer(state: &Mutex<State>, request: &Request) -> Response {
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     match request.segments().iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["clusters"] => {
+            let names: Vec<String> = lock(state).clusters.keys().cloned().collect();
+            return Response::json(StatusCode::OK, &json!({ "clusters": names }));
+        }
         ["clusters", name] => return lock(state).cluster(name),
+        ["clusters", _, "access-entries", arn, rest @ ..] => return access_entry(arn, rest),
         ["schedules", name] => return lock(state).schedule(name, &body),
         ["layers", digest] => {
             let platforms = lock(state).built_for(digest);
@@ -217,6 +227,19 @@ fn answer(state: &Mutex<State>, request: &Request) -> Response {
     }
 }
 
+/// Every role has an access entry that makes it an administrator.
+fn access_entry(arn: &str, rest: &[&str]) -> Response {
+    let value = if rest.is_empty() {
+        json!({ "accessEntry": { "principalArn": arn, "kubernetesGroups": [], "type": "STANDARD" } })
+    } else {
+        json!({ "associatedAccessPolicies": [{
+            "policyArn": "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy",
+            "accessScope": { "type": "cluster", "namespaces": [] },
+        }] })
+    };
+    Response::json(StatusCode::OK, &value)
+}
+
 type Answer = Result<Value, (&'static str, String)>;
 
 /// The answer of STS: credentials by which other accounts are read.
@@ -249,10 +272,13 @@ fn text<'a>(body: &'a Value, key: &str) -> &'a str {
 impl State {
     fn cluster(&self, name: &str) -> Response {
         match self.clusters.get(name) {
-            // Plain HTTP has no authority.
-            Some(endpoint) => Response::json(
+            Some((endpoint, authority)) => Response::json(
                 StatusCode::OK,
-                &json!({ "cluster": { "name": name, "endpoint": endpoint, "certificateAuthority": { "data": "" } } }),
+                &json!({ "cluster": {
+                    "name": name, "endpoint": endpoint, "certificateAuthority": { "data": authority }, "status": "ACTIVE",
+                    "accessConfig": { "authenticationMode": "API_AND_CONFIG_MAP" },
+                    "resourcesVpcConfig": { "endpointPublicAccess": true },
+                } }),
             ),
             None => Response::json(
                 StatusCode::NOT_FOUND,

@@ -10,6 +10,7 @@
 mod archive;
 mod faults;
 mod graphql;
+mod hooks;
 mod objects;
 mod pulls;
 mod query;
@@ -34,6 +35,7 @@ use crate::http::{Exchange, Request, Server};
 use crate::{Clock, lock, system_clock};
 
 pub use faults::Faults;
+pub use hooks::Hook;
 pub use objects::{Objects, Oid};
 pub use pulls::PullRequest;
 pub use repository::{Change, Commit, Difference, Entry, Mode, Repository, Signature};
@@ -65,6 +67,8 @@ pub struct Options {
     pub app_id: u64,
     /// Id of its installation.
     pub installation_id: u64,
+    /// Its private key (PEM), which whoever creates it by a manifest gets for the code `sandbox-code`.
+    pub app_key: String,
     /// The time.
     pub clock: Clock,
 }
@@ -77,6 +81,7 @@ impl Default for Options {
             login: "slipway[bot]".to_owned(),
             app_id: 1001,
             installation_id: 2002,
+            app_key: String::new(),
             clock: system_clock(),
         }
     }
@@ -102,6 +107,7 @@ impl Forge {
             verified: Mutex::default(),
             statuses: Mutex::default(),
             pulls: Mutex::default(),
+            hooks: Mutex::default(),
             faults: Faults::default(),
             deliveries: AtomicU64::new(0),
             requests: AtomicU64::new(0),
@@ -169,6 +175,12 @@ impl Forge {
         self.state.deliver("ping", &webhook::ping(self.state.base(), repository, self.state.now()));
     }
 
+    /// Sets the webhooks that the API lists of `repository`; `None`: the App's own.
+    pub fn set_hooks(&self, repository: Option<&Repository>, hooks: Vec<Hook>) {
+        let owner = repository.map_or_else(|| hooks::APP.to_owned(), Repository::full_name);
+        lock(&self.state.hooks).insert(owner, hooks);
+    }
+
     /// Faults to arm.
     pub fn faults(&self) -> &Faults {
         &self.state.faults
@@ -202,6 +214,8 @@ struct State {
     statuses: Mutex<HashMap<Oid, Vec<Value>>>,
     /// Pull requests by the full name of their repository.
     pulls: Mutex<BTreeMap<String, Vec<PullRequest>>>,
+    /// Webhooks by the full name of their repository.
+    hooks: Mutex<BTreeMap<String, Vec<Hook>>>,
     faults: Faults,
     deliveries: AtomicU64,
     requests: AtomicU64,

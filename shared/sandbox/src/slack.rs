@@ -1,4 +1,4 @@
-//! A Slack that remembers what it was told: `chat.postMessage` and `chat.update`.
+//! A Slack that remembers what it was told: `chat.postMessage` and `chat.update`; `auth.test`.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -73,6 +73,8 @@ fn answer(messages: &Mutex<Vec<Message>>, expected: &str, request: &Request) -> 
     let mut messages = lock(messages);
     let answer = if request.header("authorization") != Some(expected) {
         json!({ "ok": false, "error": "invalid_auth" })
+    } else if request.path.ends_with("/auth.test") {
+        json!({ "ok": true, "url": "https://acme.slack.com/", "team": "Acme", "user": "slipway", "team_id": "T0ACME" })
     } else if text("channel").is_empty() {
         json!({ "ok": false, "error": "channel_not_found" })
     } else if text("text").is_empty() {

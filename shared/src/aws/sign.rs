@@ -6,6 +6,7 @@ use aws_config::SdkConfig;
 use aws_credential_types::provider::ProvideCredentials as _;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
+use aws_types::service_config::ServiceConfigKey;
 use http::{Method, Request};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -45,18 +46,17 @@ pub struct Call<'a> {
     pub body: &'a str,
 }
 
-/// Builds the request of `call`, signed now. The endpoint is the configured one, or AWS's own.
+/// Builds the request of `call`, signed now. The endpoint is the one configured for the service (`AWS_ENDPOINT_URL_EKS`),
+/// the one for all (`AWS_ENDPOINT_URL`), or AWS's own.
 pub async fn request(aws: &SdkConfig, call: Call<'_>) -> Result<Request<Full<Bytes>>, SignError> {
     let Call { service, region, method, path, headers, body } = call;
     let failed = |source| SignError::Sign { service, source };
     let region = region.or(aws.region().map(AsRef::as_ref)).ok_or(SignError::NoAws("region"))?;
     let provider = aws.credentials_provider().ok_or(SignError::NoAws("credentials"))?;
     let credentials = provider.provide_credentials().await.map_err(|error| failed(error.into()))?;
-    let endpoint = match aws.endpoint_url() {
-        Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
-        None => format!("https://{service}.{region}.{}", dns_suffix(region)),
-    };
-    let url = format!("{endpoint}{path}");
+    let endpoint = endpoint(aws, service).or_else(|| aws.endpoint_url().map(str::to_owned));
+    let endpoint = endpoint.unwrap_or_else(|| format!("https://{service}.{region}.{}", dns_suffix(region)));
+    let url = format!("{}{path}", endpoint.trim_end_matches('/'));
 
     let identity = credentials.into();
     let params = v4::SigningParams::builder()
@@ -77,4 +77,10 @@ pub async fn request(aws: &SdkConfig, call: Call<'_>) -> Result<Request<Full<Byt
     let mut request = request.body(Full::from(body.to_owned())).map_err(|error| failed(error.into()))?;
     signed.into_parts().0.apply_to_request_http1x(&mut request);
     Ok(request)
+}
+
+/// The endpoint that variables or the profile set for `service` alone, as AWS's own SDKs read it.
+fn endpoint(aws: &SdkConfig, service: &str) -> Option<String> {
+    let key = ServiceConfigKey::builder().service_id(service).profile("endpoint_url").env("AWS_ENDPOINT_URL");
+    aws.service_config()?.load_config(key.build().ok()?)
 }

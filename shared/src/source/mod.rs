@@ -1,7 +1,7 @@
 //! Fetches a commit of a repository as a verified [`Tree`](slipway_manifest::Tree), and commits to a branch; fetches
 //! charts of Helm repositories, and what kustomizations name elsewhere; decrypts what SOPS encrypted.
 
-mod app_token;
+pub mod app_token;
 pub mod archive;
 pub mod checkouts;
 pub mod commit;

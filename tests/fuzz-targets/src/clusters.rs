@@ -58,7 +58,7 @@ pub fn kubeconfig(data: &[u8]) {
     // A connection is made ready for the runtime that uses it.
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let _inside = runtime.enter();
-    if let Err(error) = Cluster::from_kubeconfig(file.path(), None, None) {
+    if let Err(error) = Cluster::from_kubeconfig(&[file.path()], None, None) {
         let mut cause: Option<&dyn std::error::Error> = Some(&error);
         while let Some(error) = cause {
             let _ = error.to_string();

@@ -38,27 +38,32 @@ const ASK_WHO: Duration = Duration::from_secs(5);
 
 /// Connects to the cluster of the flags.
 pub(super) async fn cluster(flags: &ClusterFlags) -> anyhow::Result<Cluster> {
+    connect(settings(flags)?).await
+}
+
+/// Connects to the cluster of the settings.
+pub(crate) async fn connect(settings: config::Cluster) -> anyhow::Result<Cluster> {
     let aws = Aws::default();
     let signer = variable(config::STATE_SECRET.name).map(|name| services::signer(&Secrets::new(aws.clone()), &name));
-    let clusters = Clusters::new(settings(flags)?, aws, signer);
+    let clusters = Clusters::new(settings, aws, signer);
     let found = clusters.get(IN_CLUSTER_SERVER, "").await.map_err(|error| anyhow!(chain(&error)))?;
     Ok(found.cluster)
 }
 
-fn settings(flags: &ClusterFlags) -> anyhow::Result<config::Cluster> {
-    let file =
-        |path: &Path| config::Cluster::Kubeconfig { path: path.display().to_string(), context: flags.context.clone() };
+/// Which cluster the flags and the environment name.
+pub(crate) fn settings(flags: &ClusterFlags) -> anyhow::Result<config::Cluster> {
+    let context = flags.context.clone();
     if let Some(path) = &flags.kubeconfig {
-        return Ok(file(path));
+        return Ok(config::Cluster::Kubeconfig { files: vec![path.clone()], context });
     }
     let set = |name| variable(name).is_some();
     if set(config::KUBECONFIG.name) || set(config::CLUSTER.name) {
         return Ok(match config::cluster(config::environment)? {
-            config::Cluster::Kubeconfig { path, .. } => file(Path::new(&path)),
+            config::Cluster::Kubeconfig { files, .. } => config::Cluster::Kubeconfig { files, context },
             eks @ config::Cluster::Eks { .. } => eks,
         });
     }
-    Ok(file(&default_kubeconfig()?))
+    Ok(config::Cluster::Kubeconfig { files: default_kubeconfig()?, context })
 }
 
 /// An environment variable that is set and not empty.
@@ -66,12 +71,15 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// kubectl's default: the first file in `KUBECONFIG`, or the one in the home folder.
-fn default_kubeconfig() -> anyhow::Result<PathBuf> {
-    let named = std::env::var_os("KUBECONFIG");
-    let first = named.as_deref().and_then(|paths| std::env::split_paths(paths).find(|p| !p.as_os_str().is_empty()));
-    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".kube/config"));
-    first.or_else(home).context("name a kubeconfig by --kubeconfig or KUBECONFIG")
+/// kubectl's default: the files in `KUBECONFIG`, or the one in the home folder.
+fn default_kubeconfig() -> anyhow::Result<Vec<PathBuf>> {
+    let named = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    let files: Vec<PathBuf> = std::env::split_paths(&named).filter(|path| !path.as_os_str().is_empty()).collect();
+    if !files.is_empty() {
+        return Ok(files);
+    }
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".kube/config"));
+    home.map(|file| vec![file]).context("name a kubeconfig by --kubeconfig or KUBECONFIG")
 }
 
 /// The person who runs this: the cluster's username, which can't be forged, or else the machine's. It is recorded as

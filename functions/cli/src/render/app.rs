@@ -36,7 +36,7 @@ pub(super) async fn run(wanted: &str, Arguments { root, local, offline, .. }: &A
     let options = TreeOptions { assumes_clusters: true, ..config::tree_options(config::environment)? };
     let arguments = check::Arguments::reading(root.clone(), local, *offline);
     let (mut folder, mut found, mut others) = (None, Vec::new(), Vec::new());
-    let (checkouts, mut host) = (check::checkouts(), String::new());
+    let (checkouts, mut host) = (check::checkouts(&arguments), String::new());
     for environment in check::environments(&arguments, &mut folder).await? {
         let (tree, repositories) = check::read(&arguments, &environment, folder.as_ref(), &options).await?;
         checkouts.credentials().declare(&tree.manifests);

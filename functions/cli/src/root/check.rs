@@ -28,7 +28,8 @@ use slipway::source::{Checkouts, Location, RepoUrl, local};
 use slipway_manifest::Limits;
 
 use super::local::{NOWHERE, guess, remotes};
-use super::print::{self, Report};
+use super::print;
+pub(crate) use super::print::Report;
 
 /// The name under which the environment's token is given.
 const TOKEN: &str = "GITHUB_TOKEN";
@@ -49,6 +50,16 @@ pub(crate) struct Arguments {
     /// How to print: for people, as JSON, or as annotations of GitHub's workflows.
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     output: Format,
+    /// Instead of what the environment says of GitHub.
+    #[arg(skip)]
+    github: Option<GitHubLogin>,
+}
+
+/// GitHub's API, and a token for it.
+#[derive(Clone)]
+pub(crate) struct GitHubLogin {
+    pub(crate) api: String,
+    pub(crate) token: SecretString,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -61,19 +72,36 @@ pub(crate) enum Format {
 impl Arguments {
     /// Those that read the tree, and print nothing.
     pub(crate) fn reading(roots: Vec<String>, local: Option<PathBuf>, offline: bool) -> Self {
-        Self { roots, local, offline, output: Format::Text }
+        Self { roots, local, offline, output: Format::Text, github: None }
+    }
+
+    /// Those that read `roots` by a login of their own.
+    pub(crate) fn logged_in(roots: Vec<String>, github: GitHubLogin) -> Self {
+        Self { github: Some(github), ..Self::reading(roots, None, false) }
     }
 }
 
 /// Checks the root; the exit code is 1 where an Application is refused or something else is wrong.
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let options = config::tree_options(config::environment)?;
-    let is_strict = options.undeclared != Undeclared::Open;
-    let options = TreeOptions { undeclared: Undeclared::Open, assumes_clusters: true, ..options };
-    let mut report = Report::default();
-    let checkouts = checkouts();
     let mut folder = None;
-    let mut open = environments(arguments, &mut folder).await?;
+    let options = config::tree_options(config::environment)?;
+    let report = Box::pin(check(arguments, &options, &mut folder)).await?;
+    let files = folder.as_ref().map(|folder| &*folder.checkout.tree);
+    print::print(&report, arguments.output, files);
+    Ok(u8::from(report.is_wrong()))
+}
+
+/// Checks what the arguments name, read with `options`; the local folder is read into `folder`.
+pub(crate) async fn check(
+    arguments: &Arguments,
+    options: &TreeOptions,
+    folder: &mut Option<LocalFolder>,
+) -> anyhow::Result<Report> {
+    let is_strict = options.undeclared != Undeclared::Open;
+    let options = TreeOptions { undeclared: Undeclared::Open, assumes_clusters: true, ..options.clone() };
+    let mut report = Report::default();
+    let checkouts = checkouts(arguments);
+    let mut open = environments(arguments, folder).await?;
     open.reverse();
     while let Some(environment) = open.pop() {
         let (tree, mut repositories) = read(arguments, &environment, folder.as_ref(), &options).await?;
@@ -114,9 +142,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     if report.is_empty() {
         bail!("no Application was found: name the folder of some by --root");
     }
-    let files = folder.as_ref().map(|folder| &*folder.checkout.tree);
-    print::print(&report, arguments.output, files);
-    Ok(u8::from(report.is_wrong()))
+    Ok(report)
 }
 
 /// What roots that declare the same names are told: as places of one root the second declaration has no effect.
@@ -202,7 +228,7 @@ pub(crate) async fn environments(
         environments::environments(&files, &patterns)?
     };
     own.insert(NOWHERE.parse()?);
-    let checkouts = Checkouts::of_folder(github(), NOWHERE.parse::<RepoUrl>()?.repo, files)?;
+    let checkouts = Checkouts::of_folder(github(arguments), NOWHERE.parse::<RepoUrl>()?.repo, files)?;
     let checkout = checkouts.get(&NOWHERE.parse::<RepoUrl>()?.repo, "HEAD").await?;
     *folder = Some(LocalFolder { own, checkout });
     Ok(environments.into_iter().map(|folders| Environment { folders, locations: elsewhere.clone() }).collect())
@@ -222,7 +248,7 @@ pub(crate) async fn read(
     for location in &environment.locations {
         places.push(places::of_folder(&location.url.to_string(), &location.path, &location.revision)?);
     }
-    let checkouts = checkouts();
+    let checkouts = checkouts(arguments);
     let host = environment.host();
     let fetch = (!arguments.offline).then_some(Fetch { checkouts: &checkouts, host, pinned: None });
     let Some(folder) = folder else {
@@ -248,26 +274,33 @@ pub(crate) async fn read(
 }
 
 /// What is fetched, with the credentials that the environment names.
-pub(crate) fn checkouts() -> Checkouts {
+pub(crate) fn checkouts(arguments: &Arguments) -> Checkouts {
     let hosts = config::local_hosts(config::environment);
     let repositories = HelmRepositories::new(hosts, helm_repository::TIMEOUT).with_ecr(Aws::default());
     let name = config::environment(config::REPOSITORY_SECRET.name).filter(|name| !name.is_empty());
     let credentials = name.map(|name| Credentials::of_secret(Secrets::new(Aws::default()), name));
     let credentials = Arc::new(credentials.unwrap_or_default());
-    Checkouts::new(github()).with_charts(repositories).with_credentials(credentials)
+    Checkouts::new(github(arguments)).with_charts(repositories).with_credentials(credentials)
 }
 
 /// The client for what is fetched, with the token of the environment if there is one.
-fn github() -> GitHub {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let token = variable(TOKEN).or_else(|| variable("GH_TOKEN")).unwrap_or_default();
-    let api = variable(config::GITHUB_API.name).or_else(|| config::GITHUB_API.default.map(str::to_owned));
-    let api = api.unwrap_or_default().trim_end_matches('/').to_owned();
-    let given = [(TOKEN.to_owned(), SecretString::from(token))].into();
+fn github(arguments: &Arguments) -> GitHub {
+    let GitHubLogin { api, token } = arguments.github.clone().unwrap_or_else(GitHubLogin::of_environment);
+    let given = [(TOKEN.to_owned(), token)].into();
     GitHub::new(
         GitHubSettings { api, secret: TOKEN.to_owned(), memory: Memory::default() },
         Secrets::with(Aws::default(), given),
     )
+}
+
+impl GitHubLogin {
+    /// What the environment says.
+    pub(crate) fn of_environment() -> Self {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let token = variable(TOKEN).or_else(|| variable("GH_TOKEN")).unwrap_or_default();
+        let api = variable(config::GITHUB_API.name).or_else(|| config::GITHUB_API.default.map(str::to_owned));
+        Self { api: api.unwrap_or_default().trim_end_matches('/').to_owned(), token: token.into() }
+    }
 }
 
 impl Report {

@@ -12,7 +12,7 @@ use slipway_manifest::{NodeKind, Tree};
 pub(super) const NOWHERE: &str = "https://localhost/local/folder";
 
 /// The URLs of the folder's git remotes that name a repository.
-pub(super) fn remotes(folder: &Path) -> BTreeSet<RepoUrl> {
+pub(crate) fn remotes(folder: &Path) -> BTreeSet<RepoUrl> {
     let config = git_folder(folder).and_then(|git| fs::read_to_string(git.join("config")).ok()).unwrap_or_default();
     let urls = config.lines().filter_map(|line| line.trim().strip_prefix("url")?.trim_start().strip_prefix('='));
     urls.filter_map(|url| url.trim().trim_matches('"').parse().ok()).collect()
@@ -20,7 +20,7 @@ pub(super) fn remotes(folder: &Path) -> BTreeSet<RepoUrl> {
 
 /// The folder with git's configuration; a worktree's `.git` is a file that names its own folder, in which `commondir`
 /// names that one (git `Documentation/gitrepository-layout`).
-fn git_folder(folder: &Path) -> Option<PathBuf> {
+pub(crate) fn git_folder(folder: &Path) -> Option<PathBuf> {
     let git = folder.join(".git");
     if git.is_dir() {
         return Some(git);

@@ -9,9 +9,9 @@ use super::check::Format;
 
 /// What came of a check.
 #[derive(Default)]
-pub(super) struct Report {
-    pub(super) applications: Vec<CheckedApplication>,
-    pub(super) problems: Vec<Problem>,
+pub(crate) struct Report {
+    pub(crate) applications: Vec<CheckedApplication>,
+    pub(crate) problems: Vec<Problem>,
 }
 
 impl Report {
@@ -20,7 +20,7 @@ impl Report {
     }
 
     /// Whether something has to be repaired.
-    pub(super) fn is_wrong(&self) -> bool {
+    pub(crate) fn is_wrong(&self) -> bool {
         self.applications.iter().any(|one| one.verdict() == Verdict::Refused)
             || self.problems.iter().any(|problem| !problem.is_warning)
     }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::objects::Oid;
 use super::repository::{Entry, Mode, Repository};
-use super::{Access, State, archive, graphql, pulls, shape};
+use super::{Access, State, archive, graphql, hooks, pulls, shape};
 use crate::http::{Request, Response};
 use crate::lock;
 
@@ -35,7 +35,7 @@ impl From<io::Error> for Refusal {
     }
 }
 
-type Answer = Result<Response, Refusal>;
+pub(super) type Answer = Result<Response, Refusal>;
 
 /// The error body of GitHub.
 pub(super) fn message(status: StatusCode, text: &str) -> Response {
@@ -85,6 +85,16 @@ fn route(state: &State, request: &Request) -> Answer {
         ["app", "installations", id, "access_tokens"] if request.method == Method::POST => {
             installation_token(state, access, id)
         }
+        ["app", "installations", id] if request.method == Method::GET && access == Access::App => {
+            let is_ours = *id == state.installation_id().to_string();
+            let installation = || Response::json(StatusCode::OK, &installation(state, "acme"));
+            is_ours.then(installation).ok_or(Refusal::NotFound)
+        }
+        ["app", "installations"] if request.method == Method::GET && access == Access::App => {
+            Ok(page(request, vec![installation(state, "acme")]))
+        }
+        ["app-manifests", code, "conversions"] if request.method == Method::POST => hooks::created(state, code),
+        ["app", rest @ ..] => hooks::app(state, access, request, rest).unwrap_or(Err(Refusal::NotFound)),
         ["orgs", owner, "repos"] if request.method == Method::GET && access != Access::None => {
             let of_owner = state.of_owner(owner);
             let listed = of_owner.iter().map(|repository| shape::repository(state.base(), repository, state.now()));
@@ -109,6 +119,9 @@ fn route(state: &State, request: &Request) -> Answer {
                 return Err(Refusal::NotFound);
             }
             match request.method {
+                Method::GET if rest.first() == Some(&"hooks") => {
+                    hooks::of_repository(state, &repository.full_name(), request, rest.get(1..).unwrap_or_default())
+                }
                 Method::GET => get(state, &repository, request, rest),
                 _ if access != Access::Write => {
                     Err(Refusal::Status(StatusCode::FORBIDDEN, "Resource not accessible by integration".into()))
@@ -141,17 +154,17 @@ fn installation_token(state: &State, access: Access, id: &str) -> Answer {
     Ok(Response::json(StatusCode::CREATED, &body))
 }
 
-fn installation(state: &State, repository: &Repository) -> Value {
+fn installation(state: &State, owner: &str) -> Value {
     let id = state.installation_id();
     let api = format!("{}/app/installations/{id}", state.base());
     let time = shape::time(state.now());
     json!({
-        "id": id, "account": shape::user(state.base(), &repository.owner), "repository_selection": "all",
+        "id": id, "account": shape::user(state.base(), owner), "repository_selection": "all",
         "access_tokens_url": format!("{api}/access_tokens"),
             "repositories_url": format!("{}/installation/repositories", state.base()),
         "html_url": format!("https://github.com/settings/installations/{id}"), "app_id": state.app_id(),
             "app_slug": "slipway",
-        "target_id": shape::number(&repository.owner), "target_type": "Organization",
+        "target_id": shape::number(owner), "target_type": "Organization",
         "permissions": {"contents": "write", "metadata": "read", "statuses": "write"}, "events": ["push"],
         "created_at": time, "updated_at": time, "single_file_name": null, "suspended_by": null, "suspended_at": null,
     })
@@ -162,7 +175,7 @@ fn get(state: &State, repository: &Repository, request: &Request, rest: &[&str])
     let ok = |value: &Value| Ok(Response::json(StatusCode::OK, value));
     match rest {
         [] => ok(&shape::repository(base, repository, state.now())),
-        ["installation"] => ok(&installation(state, repository)),
+        ["installation"] => ok(&installation(state, &repository.owner)),
         ["commits", reference @ .., "status"] if !reference.is_empty() => {
             let oid = resolve(repository, &reference.join("/"))?;
             ok(&combined_status(state, repository, oid))

@@ -83,6 +83,10 @@ fn discover(store: &Store, address: &str, request: &Request) -> Option<Response>
             Response::json(StatusCode::CREATED, &discovery::self_subject_review())
                 .with("content-type", "application/json")
         }
+        ["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"] if request.method == Method::POST => {
+            Response::json(StatusCode::CREATED, &discovery::self_subject_access_review())
+                .with("content-type", "application/json")
+        }
         ["openapi", "v3"] => ok(&discovery::openapi_paths(store.kinds())),
         ["openapi", "v3", path @ ..] => found(discovery::openapi(store.kinds(), &path.join("/"))),
         _ => return None,
