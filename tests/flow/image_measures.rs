@@ -58,7 +58,8 @@ async fn ecr(http: &Http, moto: &Moto, action: &str, body: &Value) {
 
 async fn put(http: &Http, moto: &Moto, tag: &str) {
     let manifest = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "size": 1, "digest": format!("sha256:{tag}")},
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "size": 1,
+            "digest": format!("sha256:{tag}")},
         "layers": []});
     let image = json!({"repositoryName": "shop/web", "imageTag": tag, "imageManifest": manifest.to_string()});
     ecr(http, moto, "PutImage", &image).await;
