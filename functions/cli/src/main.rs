@@ -23,9 +23,18 @@ use slipway::printable::printable;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+const EXAMPLES: &str = "Examples:
+  slipway demo                       see the three functions at work, with nothing but this process
+  slipway root check --local .       see what Slipway makes of the Applications in this repository
+  slipway init                       prepare an installation
+  slipway doctor --stack slipway     check one
+  slipway app list                   see what is deployed
+
+README.md begins at the beginning; infra/OPERATIONS.md says what to do when something fails.";
+
 /// Deploys to EKS what Git says.
 #[derive(Parser)]
-#[command(name = "slipway", version, about, max_term_width = 100)]
+#[command(name = "slipway", version, about, max_term_width = 100, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
