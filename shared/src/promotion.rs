@@ -179,7 +179,8 @@ mod tests {
             "sync": {"status": "Synced", "revision": "a".repeat(40)},
             "health": {"status": "Healthy", "lastTransitionTime": "2026-01-01T10:00:00Z"},
             "history": [{"id": 0, "revision": "a".repeat(40), "deployedAt": "2026-01-01T10:20:00Z"}],
-            "summary": {"images": ["r.io/team/web:1.2.0", "r.io/team/db:1@sha256:00", "r.io/two:1", "r.io/two:2", "plain"]},
+            "summary": {"images": ["r.io/team/web:1.2.0", "r.io/team/db:1@sha256:00", "r.io/two:1", "r.io/two:2",
+                "plain"]},
         });
         edit(&mut status);
         serde_json::from_value(status).unwrap()

@@ -128,3 +128,44 @@ async fn promotions_are_shown_with_what_they_wait_for() {
     let list = run("images explain prod").await;
     assert!(list.contains("prod gets its images from another Application: see `slipway promotions`"), "{list}");
 }
+
+/// The memory of ecr-push affords 256 MB: one image of a repository of a thousand Applications takes less.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_takes_little_memory() {
+    let shop = Box::pin(Shop::open()).await;
+    let (app, kustomization) = (shop.read("applications/shop.yaml"), shop.read(KUSTOMIZATION));
+    let mut files = Vec::new();
+    for name in (0..1_000).map(|index| format!("app-{index}")) {
+        let app =
+            app.replace("name: shop\n", &format!("name: {name}\n")).replace("path: shop", &format!("path: {name}"));
+        files.push((format!("applications/{name}.yaml"), app.replace("/shop/web", &format!("/shop/{name}"))));
+        files
+            .push((format!("{name}/kustomization.yaml"), kustomization.replace("/shop/web", &format!("/shop/{name}"))));
+        files.push((format!("{name}/values.yaml"), "# Some values.\n".repeat(1_000)));
+    }
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    shop.push(&files);
+    shop.sandbox.aws.push_image("shop/app-7", "1.1.0");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
+    command.args(["images", "update", "app-7"]).env_clear().envs(shop.sandbox.environment());
+    command
+        .env_remove("SLIPWAY_GITHUB_SECRET")
+        .env("GITHUB_TOKEN", "sandbox-token")
+        .stdout(std::process::Stdio::null());
+    let peak = tokio::task::spawn_blocking(move || {
+        let mut child = command.spawn().unwrap();
+        let mut peak = 0;
+        while child.try_wait().unwrap().is_none() {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let kib = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+            peak = kib.unwrap_or(peak);
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        peak
+    });
+    let kib: u64 = peak.await.unwrap();
+    println!("peak memory: {} MiB", kib / 1024);
+    assert!(shop.read("app-7/kustomization.yaml").contains("newTag: 1.1.0"));
+    assert!((1..256 << 10).contains(&kib), "{kib} KiB");
+}

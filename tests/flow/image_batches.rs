@@ -28,7 +28,7 @@ fn arm(flow: &Flow, path: &str, status: StatusCode, headers: &[(&'static str, &s
 }
 
 /// A copy of the shop for each of these images, in one commit; its kustomizations as they are then.
-fn copies(flow: &Flow, count: usize) -> BTreeMap<String, String> {
+pub(crate) fn copies(flow: &Flow, count: usize) -> BTreeMap<String, String> {
     let (app, kustomization) = (flow.read("applications/shop.yaml"), flow.read(KUSTOMIZATION));
     let mut files = Vec::new();
     for name in (0..count).map(|index| format!("app-{index}")) {

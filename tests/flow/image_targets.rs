@@ -132,14 +132,16 @@ async fn plain_manifests_are_written() {
     assert_eq!(after, manifest.replace("1.0.0", "1.1.0"));
 }
 
-/// Flux's markers in plain files are written by its own policies, which the root declares; in whichever file they stand.
+/// Flux's markers in plain files are written by its own policies, which the root declares; in whichever file they
+/// stand.
 #[tokio::test]
 async fn markers_of_flux_are_written() {
     let flow = Flow::deployed().await;
     let image = format!("{}/shop/flux", Aws::registry());
     let policies = format!(
-        "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImageRepository\nmetadata: {{name: web, namespace: flux-system}}\n\
-         spec: {{image: {image}}}\n---\napiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\n\
+        "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImageRepository\n\
+         metadata: {{name: web, namespace: flux-system}}\nspec: {{image: {image}}}\n---\n\
+         apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\n\
          metadata: {{name: web, namespace: flux-system}}\nspec:\n  imageRepositoryRef: {{name: web}}\n\
          \x20 filterTags: {{pattern: '^main-(?P<n>[0-9]+)$', extract: $n}}\n  policy: {{numerical: {{order: asc}}}}\n"
     );

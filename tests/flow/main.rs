@@ -26,6 +26,7 @@ mod helm_repository;
 mod image;
 mod image_batches;
 mod image_faults;
+mod image_measures;
 mod image_targets;
 mod later;
 mod lfs;

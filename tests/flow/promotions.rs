@@ -12,7 +12,7 @@ const STAGE: &str = "stage/kustomization.yaml";
 
 /// The shop, healthy, and beside it an Application in Git alone that is promoted from it; `annotations` are its own.
 async fn shop(annotations: &str) -> Flow {
-    let mut flow = Flow::deployed().await;
+    let mut flow = Box::pin(Flow::deployed()).await;
     let address = json!({"status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}}});
     let patched = flow.sandbox.cluster.call(Method::PATCH, INGRESS, "application/merge-patch+json", &address);
     assert!(patched.0.is_success(), "{patched:?}");
@@ -93,7 +93,8 @@ async fn failed_health_stops_it_and_takes_a_proposal_back() {
     let mut flow = shop("    slipway.dev/promote-after: 0s\n    slipway.dev/pull-request: \"true\"\n").await;
     let first = flow.read(STAGE);
     let with_volume = flow.read(KUSTOMIZATION).replace("  - service.yaml\n", "  - service.yaml\n  - volume.yaml\n");
-    let volume = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec:\n  accessModes: [ReadWriteOnce]\n\
+    let volume = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec:\n\
+                  \x20 accessModes: [ReadWriteOnce]\n\
                   \x20 resources: {requests: {storage: 1Gi}}\n";
     flow.push("Add a volume", &[(KUSTOMIZATION, &with_volume), ("shop/volume.yaml", volume)]);
     flow.settle().await;

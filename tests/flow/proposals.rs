@@ -14,7 +14,7 @@ const RULES: &str = "Repository rule violations found\n\nChanges must be made th
 
 /// The shop, whose Application has these annotations besides.
 async fn shop(annotations: &str) -> Flow {
-    let mut flow = Flow::deployed().await;
+    let mut flow = Box::pin(Flow::deployed()).await;
     let app =
         flow.read("applications/shop.yaml").replace("  annotations:\n", &format!("  annotations:\n{annotations}"));
     flow.push("Ask for pull requests", &[("applications/shop.yaml", &app)]);

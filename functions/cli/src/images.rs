@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use slipway::aws::Aws;
 use slipway::config::{self, EcrPush};
 use slipway::error::chain;
-use slipway::image::ImageChange;
 use slipway::image::run::inspect::{DeclaredImage, Explanation};
 use slipway::image::run::{ImageUpdater, UpdateResult};
+use slipway::image::{Current, ImageChange, Slot};
 
 use crate::app::{Output, connect};
 use crate::view;
@@ -84,7 +84,9 @@ fn updater(flags: &Flags) -> anyhow::Result<ImageUpdater> {
 
 /// Prints what is wrong; returns the exit code.
 fn warn(problems: &[String]) -> u8 {
-    problems.iter().for_each(|problem| crate::eprintln(&format!("warning: {problem}")));
+    for problem in problems {
+        crate::eprintln(&format!("warning: {problem}"));
+    }
     u8::from(!problems.is_empty())
 }
 
@@ -164,7 +166,10 @@ fn tag(one: &DeclaredImage) -> Option<String> {
 
 fn declared(one: &DeclaredImage) -> Value {
     let DeclaredImage { update, branch, slots } = one;
-    let written = |(slot, current): &(slipway::image::Slot, slipway::image::Current)| json!({ "file": slot.file, "field": slot.field(&update.image), "tag": current.tag, "digest": current.digest });
+    let written = |(slot, current): &(Slot, Current)| {
+        let field = slot.field(&update.image);
+        json!({ "file": slot.file, "field": field, "tag": current.tag, "digest": current.digest })
+    };
     json!({
         "application": update.name(),
         "image": update.image,

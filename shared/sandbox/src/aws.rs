@@ -244,7 +244,7 @@ type Answer = Result<Value, (&'static str, String)>;
 
 /// The answer of STS: credentials by which other accounts are read.
 const ASSUMED: &str = "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>\
-    <AssumedRoleUser><AssumedRoleId>AROA:slipway</AssumedRoleId><Arn>arn:aws:sts::210987654321:assumed-role/read/slipway\
+    <AssumedRoleUser><AssumedRoleId>AROA:slipway</AssumedRoleId><Arn>arn:aws:sts::210987654321:assumed-role/read/s\
     </Arn></AssumedRoleUser><Credentials><AccessKeyId>ASIAASSUMED</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
     <SessionToken>t</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult>\
     <ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></AssumeRoleResponse>";

@@ -57,7 +57,7 @@ const REPORTING_RESERVE: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub struct DriftChecker {
     engine: Services,
-    images: ImageUpdater,
+    images: Arc<ImageUpdater>,
 }
 
 /// The result of checking one application.
@@ -99,7 +99,7 @@ impl DriftChecker {
     /// Creates the checker; sends no request yet.
     pub fn new(settings: config::Settings, aws: Aws) -> Self {
         let engine = Services::new(settings, aws.clone(), Secrets::new(aws.clone()));
-        Self { images: ImageUpdater::of_services(&engine, aws), engine }
+        Self { images: Arc::new(ImageUpdater::of_services(&engine, aws)), engine }
     }
 
     /// Handles a scheduled event or a direct call; returns the result for each application. The invocation `id` ends at

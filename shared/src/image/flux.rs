@@ -1,5 +1,5 @@
-//! Reads Flux's image repositories and policies, and the markers in files that name them (fluxcd/image-reflector-controller
-//! `api/v1`, `internal/policy`; fluxcd/image-automation-controller `pkg/update/setters.go`).
+//! Reads Flux's image repositories and policies, and the markers in files that name them (fluxcd/
+//! image-reflector-controller `api/v1`, `internal/policy`; fluxcd/image-automation-controller `pkg/update/setters.go`).
 
 use std::collections::BTreeMap;
 
@@ -33,8 +33,8 @@ struct ImagePolicy {
 
 impl ImagePolicies {
     /// Reads the policies among `objects`; one that can't be read is a line of the problems.
-    pub fn read<'o>(objects: impl IntoIterator<Item = &'o Object> + Clone) -> (Self, Vec<String>) {
-        let of = |kind: &'static str| objects.clone().into_iter().filter(move |object| object.kind() == kind);
+    pub fn read(objects: &[Object]) -> (Self, Vec<String>) {
+        let of = |kind: &'static str| objects.iter().filter(move |object| object.kind() == kind);
         let image = |object: &Object| Some((app::identity(object), text(object.pointer("/spec/image"))?));
         let images: BTreeMap<(String, String), String> = of("ImageRepository").filter_map(image).collect();
         let (mut found, mut problems) = (Vec::new(), Vec::new());

@@ -211,8 +211,8 @@ impl ImageUpdater {
         }
     }
 
-    /// Handles an event of EventBridge, or messages of a queue with such events in them; returns the commits, or why the
-    /// event triggers nothing; of messages which to deliver again.
+    /// Handles an event of EventBridge, or messages of a queue with such events in them; returns the commits, or why
+    /// the event triggers nothing; of messages which to deliver again.
     pub async fn handle(&self, event: Value) -> Result<Value, Failure> {
         if event.get("Records").is_some() {
             return Box::pin(self.handle_batch(event)).await;
@@ -359,7 +359,9 @@ impl ImageUpdater {
         let cause = Cause { promotion: Some(promotion), only, deadline, ..Cause::catch_up() };
         if is_stopped {
             // Commits are not taken back.
-            wanted.iter_mut().for_each(|update| update.pull_request.is_wanted = true);
+            for update in &mut wanted {
+                update.pull_request.is_wanted = true;
+            }
         }
         Box::pin(self.write_all(wanted, refused, tags, (cause, &at_hand))).await.or_first_failure()
     }
@@ -399,8 +401,10 @@ impl ImageUpdater {
         {
             return Ok(Arc::clone(root));
         }
-        // Two do not fit the function's memory.
-        *known = None;
+        // Most of a commit is what the one before it was; the trees share their files.
+        if let Some(KnownRoot { root, .. }) = known.take() {
+            checkouts.take_from(&root.checkout, &location.url.repo, &sha).await;
+        }
         let root = Arc::new(Box::pin(root::load_at(&self.root, &checkouts, &sha, Then::default())).await?);
         *known = Some(KnownRoot { at: Instant::now(), root: Arc::clone(&root) });
         Ok(root)

@@ -12,7 +12,8 @@ use crate::source::github::pulls::MergeMethod;
 pub(super) const PREFIX: &str = "argocd-image-updater.argoproj.io/";
 /// Holds an image until ECR's scan of it has no finding above the severity.
 pub(super) const SCAN_GATE: &str = "slipway.dev/scan-gate";
-/// Asks for pull requests in place of commits; what follows it says how. Image Updater knows them in its resources alone.
+/// Asks for pull requests in place of commits; what follows it says how. Image Updater knows them in its resources
+/// alone.
 const PULL_REQUEST: &str = "slipway.dev/pull-request";
 
 /// Everything that is declared of an Application's images.

@@ -6,6 +6,7 @@ use super::*;
 use crate::app::Application;
 
 mod flux;
+mod order;
 mod targets;
 
 const IMAGE: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app";

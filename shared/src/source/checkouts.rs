@@ -190,6 +190,19 @@ impl Checkouts {
         self.get_within(repo, sha, Duration::ZERO).await
     }
 
+    /// Takes the commit `sha` of `repo` from what is known of another commit, where that costs less than an archive. It
+    /// is fetched as others are where that fails.
+    pub async fn take_from(&self, known: &Checkout, repo: &Repo, sha: &str) {
+        match Box::pin(self.github.checkout_from(known, repo, sha)).await {
+            Ok(Some(checkout)) => {
+                let cell = cell(&self.commits, (repo.clone(), sha.to_owned())).await;
+                let _ = cell.set(Arc::new(checkout));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::info!(%repo, sha, error = crate::error::chain(&error), "an archive is fetched"),
+        }
+    }
+
     /// Like [`Checkouts::get`], and waits a while for what other applications of the event hold. Not for a caller that
     /// holds much itself.
     pub async fn get_when_there_is_room(&self, repo: &Repo, sha: &str) -> Result<Arc<Checkout>, GithubError> {

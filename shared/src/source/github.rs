@@ -4,6 +4,7 @@
 pub mod childless;
 mod lists;
 pub mod pulls;
+mod refresh;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

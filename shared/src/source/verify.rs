@@ -150,6 +150,15 @@ pub fn blob_id(bytes: &[u8]) -> String {
 
 /// Compares the archive with the listing. What the archive has beyond the listing is dropped.
 pub fn verify(listing: GitTree, mut archive: BTreeMap<String, Entry>, limits: Limits) -> Result<Verified, VerifyError> {
+    compare(listing, |path| archive.remove(path).map(Known::from), limits)
+}
+
+/// Compares with the listing what is `known` of each path.
+pub fn compare(
+    listing: GitTree,
+    mut known: impl FnMut(&str) -> Option<Known>,
+    limits: Limits,
+) -> Result<Verified, VerifyError> {
     if listing.truncated {
         return Err(VerifyError::Truncated);
     }
@@ -168,10 +177,8 @@ pub fn verify(listing: GitTree, mut archive: BTreeMap<String, Entry>, limits: Li
             continue;
         }
         let link = entry.mode == "120000";
-        match archive.remove(&entry.path) {
-            Some(content) if matches!(content, Entry::Link(_)) == link && blob_id(content.bytes()) == entry.sha => {
-                verified.insert(&entry.path, content)?;
-            }
+        match known(&entry.path) {
+            Some(content) if content.is_blob(link, &entry.sha) => verified.put(&entry.path, content)?,
             _ => verified.missing.push(MissingEntry { path: entry.path, sha: entry.sha, link }),
         }
     }
@@ -193,6 +200,26 @@ pub enum Known {
     Submodule,
     /// A file beyond the limit, with its size.
     Large(u64),
+}
+
+impl Known {
+    /// Whether it is the blob `sha`, and of the right kind.
+    fn is_blob(&self, is_link: bool, sha: &str) -> bool {
+        match self {
+            Self::File(bytes) => !is_link && blob_id(bytes) == sha,
+            Self::Link(target) => is_link && blob_id(target.as_bytes()) == sha,
+            Self::Submodule | Self::Large(_) => false,
+        }
+    }
+}
+
+impl From<Entry> for Known {
+    fn from(entry: Entry) -> Self {
+        match entry {
+            Entry::Link(target) => Self::Link(target),
+            Entry::File(bytes) => Self::File(bytes.into()),
+        }
+    }
 }
 
 impl Verified {
@@ -236,22 +263,12 @@ impl Verified {
         }
         let content =
             if missing.link { Entry::Link(String::from_utf8(bytes).map_err(|_| wrong())?) } else { Entry::File(bytes) };
-        self.insert(&missing.path, content)
+        self.put(&missing.path, content.into())
     }
 
     /// The tree, and the paths whose content is not in the commit.
     pub fn into_parts(self) -> (Tree, UnfetchedPaths) {
         (self.tree, self.special)
-    }
-
-    fn insert(&mut self, path: &str, content: Entry) -> Result<(), VerifyError> {
-        self.put(
-            path,
-            match content {
-                Entry::Link(target) => Known::Link(target),
-                Entry::File(bytes) => Known::File(bytes.into()),
-            },
-        )
     }
 }
 

@@ -98,7 +98,7 @@ pub fn commented(text: &str) -> Vec<Commented> {
             let below = |step: Step| [path.as_slice(), &[step]].concat();
             match value {
                 Value::Object(map) => {
-                    open.extend(map.iter().map(|(key, value)| (below(Step::Key(key.clone())), value)))
+                    open.extend(map.iter().map(|(key, value)| (below(Step::Key(key.clone())), value)));
                 }
                 Value::Array(list) => {
                     open.extend(list.iter().enumerate().map(|(index, value)| (below(Step::Item(index)), value)));

@@ -349,8 +349,10 @@ pub(super) fn simple(state: &State, repository: &Repository, pull: &PullRequest)
         "review_comment_url": link("review_comment"), "comments_url": link("comments"),
         "statuses_url": link("statuses"), "number": number, "state": if pull.is_open { "open" } else { "closed" },
         "locked": false, "title": pull.title, "user": user, "body": pull.body,
-        "labels": pull.labels.iter().map(|name| label(&api, name)).collect::<Vec<_>>(), "milestone": null, "active_lock_reason": null,
-        "created_at": time, "updated_at": time, "closed_at": closed, "merged_at": pull.merged_at.map(shape::time), "merge_commit_sha": null,
+        "labels": pull.labels.iter().map(|name| label(&api, name)).collect::<Vec<_>>(), "milestone": null,
+        "active_lock_reason": null,
+        "created_at": time, "updated_at": time, "closed_at": closed,
+        "merged_at": pull.merged_at.map(shape::time), "merge_commit_sha": null,
         "assignee": null, "assignees": [], "requested_reviewers": [], "requested_teams": [],
         "head": side(&pull.branch)?, "base": side(&pull.target)?, "_links": links, "author_association": "MEMBER",
         "auto_merge": null, "draft": false,
@@ -362,7 +364,8 @@ pub(super) fn full(state: &State, repository: &Repository, pull: &PullRequest) -
     let mut value = simple(state, repository, pull)?;
     if let Some(map) = value.as_object_mut() {
         let more = json!({
-            "merged": pull.merged_at.is_some(), "mergeable": null, "rebaseable": null, "mergeable_state": "unknown", "merged_by": null,
+            "merged": pull.merged_at.is_some(), "mergeable": null, "rebaseable": null,
+            "mergeable_state": "unknown", "merged_by": null,
             "comments": 0, "review_comments": 0, "maintainer_can_modify": false, "commits": 1, "additions": 1,
             "deletions": 0, "changed_files": 1,
         });

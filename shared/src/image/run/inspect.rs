@@ -1,4 +1,5 @@
-//! What `slipway images` shows and does: the images that are kept up to date, and what the next catch-up decides of them.
+//! What `slipway images` shows and does: the images that are kept up to date, and what the next catch-up decides of
+//! them.
 
 use std::collections::BTreeMap;
 

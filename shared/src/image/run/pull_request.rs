@@ -149,8 +149,8 @@ impl ImageUpdater {
         self.github.delete_branch(repo, branch).await.map_err(|error| failed(&error))
     }
 
-    /// Gives the pull request labels and reviewers where it is new, and has it merged by itself where that is asked for;
-    /// what fails of it is told, and takes nothing back.
+    /// Gives the pull request labels and reviewers where it is new, and has it merged by itself where that is asked
+    /// for; what fails of it is told, and takes nothing back.
     async fn equip<'u>(
         &self,
         repo: &Repo,
@@ -245,9 +245,9 @@ fn body(plan: &UpdatePlan, tags: &ImageTags, base: &str, commit: &str) -> String
     }
     let _ = write!(
         text,
-        "\nMerged, it is deployed from `{base}`. A newer image changes it in place; once `{base}` has what it proposes, it \
-         is closed. With a commit of yours on its branch it stays as it is; closed, it stays closed until something newer \
-         is pushed.\n\n"
+        "\nMerged, it is deployed from `{base}`. A newer image changes it in place; once `{base}` has it all, it is \
+         closed. With a commit of yours on its branch it stays as it is; closed, it stays closed until something \
+         newer is pushed.\n\n"
     );
     // The marker must be there whole.
     let marker = Marker::of(plan, commit).text();

@@ -56,7 +56,8 @@ fn policies_choose_as_flux_does() {
             Some("v1.0.0"),
         ),
         (
-            json!({"filterTags": {"pattern": "^(?P<v>.*)-alpine$", "extract": "${v}"}, "policy": {"semver": {"range": "1.x"}}}),
+            json!({"filterTags": {"pattern": "^(?P<v>.*)-alpine$", "extract": "${v}"},
+                "policy": {"semver": {"range": "1.x"}}}),
             &["1.2.0-alpine", "1.10.0-alpine", "1.11.0"],
             Some("1.10.0-alpine"),
         ),
