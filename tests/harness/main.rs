@@ -5,4 +5,5 @@
 mod controlplane;
 mod documents;
 mod eks;
+mod release;
 mod template;
