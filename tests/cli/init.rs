@@ -15,15 +15,15 @@ use slipway_tests::{GitHub, Moto, app_key, tools};
 use crate::shop::Ran;
 
 /// Another process' command line, with moto as AWS and an empty home.
-struct Machine {
-    moto: Moto,
+pub(crate) struct Machine {
+    pub(crate) moto: Moto,
     eks: Aws,
     forge: Forge,
     folder: tempfile::TempDir,
 }
 
 impl Machine {
-    async fn new() -> Option<Self> {
+    pub(crate) async fn new() -> Option<Self> {
         let moto = Moto::start().await?;
         let options = forge::Options { app_key: app_key(), ..forge::Options::default() };
         let forge = Forge::start(options).await.unwrap();
@@ -63,7 +63,7 @@ impl Machine {
         Some(machine)
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(name)
     }
 
@@ -78,7 +78,7 @@ impl Machine {
     }
 
     /// Runs `slipway init FLAGS`, and types `lines`.
-    async fn run(&self, flags: &[&str], lines: &str) -> Ran {
+    pub(crate) async fn run(&self, flags: &[&str], lines: &str) -> Ran {
         let mut child = self.command(flags).spawn().unwrap();
         child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
         let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();

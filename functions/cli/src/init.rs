@@ -2,8 +2,8 @@
 //!
 //! Nothing is written or created before every answer is right.
 
-mod ask;
-mod discover;
+pub(crate) mod ask;
+pub(crate) mod discover;
 mod files;
 mod github_app;
 pub(crate) mod template;

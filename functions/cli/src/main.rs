@@ -8,6 +8,7 @@ mod github;
 mod init;
 mod render;
 mod root;
+mod up;
 mod view;
 
 use std::borrow::Cow;
@@ -41,6 +42,8 @@ enum Command {
     App(app::Command),
     /// Prepare an installation: ask what it needs, write samconfig.toml, and create the GitHub App.
     Init(init::Arguments),
+    /// Deploy the stack from a folder of zips, by CloudFormation alone.
+    Up(up::Arguments),
     /// Check an installation: secrets, GitHub, queues, functions, cluster, root; the exit code is 1 where one failed.
     Doctor(doctor::Arguments),
     /// Show the three functions at work, with nothing but this process.
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Root(command) => run(async || Box::pin(root::run(command)).await),
         Command::App(command) => run(async || Box::pin(app::run(command)).await),
         Command::Init(arguments) => run(async || Box::pin(init::run(&arguments)).await).map(|()| 0),
+        Command::Up(arguments) => run(async || Box::pin(up::run(&arguments)).await).map(|()| 0),
         Command::Doctor(arguments) => run(async || Box::pin(doctor::run(&arguments)).await),
         Command::Demo(arguments) => run(async || demo::run(&arguments).await).map(|()| 0),
     };

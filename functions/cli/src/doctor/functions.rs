@@ -7,8 +7,8 @@ use slipway::aws::Aws;
 use slipway::aws::error_code;
 
 use super::finding::Finding;
-use super::stack::{Installation, text};
-use crate::aws::{self, AskError, escaped};
+use super::stack::Installation;
+use crate::aws::{self, AskError, escaped, text};
 
 /// CloudWatch's signing name and version of its API.
 const CLOUDWATCH: (&str, &str) = ("monitoring", "2010-08-01");

@@ -8,10 +8,8 @@ use serde_json::Value;
 use slipway::aws::Aws;
 
 use super::finding::Finding;
-use crate::aws::{self, AskError};
+use crate::aws::{self, AskError, CLOUDFORMATION, text};
 
-/// CloudFormation's signing name and version of its API.
-pub(crate) const CLOUDFORMATION: (&str, &str) = ("cloudformation", "2010-05-15");
 /// Pages of resources that are read: a page has a hundred, the template makes less.
 const PAGES: usize = 10;
 
@@ -96,11 +94,6 @@ fn told(name: &str, status: &str) -> Finding {
         "UPDATE_ROLLBACK_COMPLETE" => Finding::warn("stack", format!("{name}: {status}"), events),
         _ => Finding::fail("stack", format!("{name}: {status}"), events),
     }
-}
-
-/// The text at `key`, or an empty one.
-pub(super) fn text(value: &Value, key: &str) -> String {
-    value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use serde_json::Value;
 use slipway::source::RepoUrl;
 
 use super::finding::Finding;
-use super::stack::{Installation, text};
-use crate::aws::AskError;
+use super::stack::Installation;
+use crate::aws::{AskError, text};
 use crate::github::{Answer, Api};
 
 const CHECK: &str = "webhook";
