@@ -64,6 +64,11 @@ impl Aws {
             .await
     }
 
+    /// The same in the name of a role, which may be one of another account.
+    pub async fn config_as(&self, role: &str) -> SdkConfig {
+        assume(self.config().await, role).await
+    }
+
     /// The same account, with the credentials that a kubeconfig asks for, as the AWS command line takes them.
     pub async fn config_of(&self, login: &AwsLogin) -> SdkConfig {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
@@ -78,12 +83,7 @@ impl Aws {
         }
         let config = loader.load().await;
         let Some(role) = &login.role_arn else { return config };
-        let assume = AssumeRoleProvider::builder(role).session_name("slipway").configure(&config);
-        let assumed = match config.credentials_provider() {
-            Some(own) => assume.build_from_provider(own).await,
-            None => assume.build().await,
-        };
-        config.to_builder().credentials_provider(SharedCredentialsProvider::new(assumed)).build()
+        assume(&config, role).await
     }
 
     /// The HTTP client below, for other requests: its root certificates are read once.
@@ -105,6 +105,15 @@ impl Aws {
     pub async fn ecr(&self) -> aws_sdk_ecr::Client {
         aws_sdk_ecr::Client::new(self.config().await)
     }
+}
+
+async fn assume(config: &SdkConfig, role: &str) -> SdkConfig {
+    let assume = AssumeRoleProvider::builder(role).session_name("slipway").configure(config);
+    let assumed = match config.credentials_provider() {
+        Some(own) => assume.build_from_provider(own).await,
+        None => assume.build().await,
+    };
+    config.to_builder().credentials_provider(SharedCredentialsProvider::new(assumed)).build()
 }
 
 /// The HTTP client of every AWS client. The SDK's own would link HTTP/2, which is not used.

@@ -50,6 +50,8 @@ variables! {
     GITHUB_API = "SLIPWAY_GITHUB_API", Some("https://api.github.com"), "GitHub's API.";
     COMMIT_MESSAGE = "SLIPWAY_COMMIT_MESSAGE", Some(""), "Template of the message of an image's commit, as Image \
         Updater's `git.commit-message-template`; without it the message is Image Updater's.";
+    ECR_ROLES = "SLIPWAY_ECR_ROLES", Some(""), "ARNs of roles of other accounts, separated by commas, in whose name \
+        `ecr-push` reads the tags in ECR there.";
     WEBHOOK_SECRET = "SLIPWAY_WEBHOOK_SECRET", None, "Secrets Manager name of the webhook's signing secret.";
     REPOSITORIES = "SLIPWAY_REPOSITORIES", Some(""), "Repositories whose webhooks are accepted: `OWNER/REPO` with `*`, \
         separated by commas; without it all whose webhook has the secret.";
@@ -145,6 +147,8 @@ pub struct EcrPush {
     pub slack: Option<SlackSettings>,
     /// [`COMMIT_MESSAGE`].
     pub message: Option<String>,
+    /// [`ECR_ROLES`].
+    pub ecr_roles: Vec<String>,
 }
 
 /// The settings of the half of `github-webhook` that answers requests, and of the queue between the halves.
@@ -203,6 +207,7 @@ impl EcrPush {
             github: r.github(),
             slack: r.slack(),
             message: r.optional(COMMIT_MESSAGE),
+            ecr_roles: r.list(ECR_ROLES),
         })
     }
 }
@@ -248,6 +253,11 @@ pub fn tree_options(get: impl Fn(&str) -> Option<String>) -> Result<TreeOptions,
 /// [`SOPS_AGE_SECRET`] and [`SOPS_KMS_KEYS`] alone.
 pub fn sops(get: impl Fn(&str) -> Option<String>) -> KeySettings {
     Reader { get: &get, error: ConfigError::default() }.sops()
+}
+
+/// [`ECR_ROLES`] alone.
+pub fn ecr_roles(get: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    Reader { get: &get, error: ConfigError::default() }.list(ECR_ROLES)
 }
 
 /// [`LOCAL_HOSTS`] alone.

@@ -12,6 +12,7 @@
 //! of its push, and the method `argocd` is `git`, as nobody but Git has the Application.
 
 mod choose;
+mod flux;
 mod image_updater;
 pub mod message;
 mod reference;
@@ -21,17 +22,23 @@ mod tags;
 pub mod target;
 mod write;
 
-pub use choose::{Allow, Severity, Strategy, TagInfo, choose, is_forward, why_not};
+pub use choose::{
+    Allow, Severity, Strategy, TagInfo, TagOrder, choose, is_forward, why_not, why_not_chosen, why_unfit,
+};
+pub use flux::ImagePolicies;
 pub use image_updater::ImageUpdaters;
 pub use reference::Reference;
 pub use run::Pin;
-pub use settings::{CommonUpdateSettings, HelmTarget, ImageConfig, ImageSettings, WriteBackConfig, of_annotations};
+pub use settings::{
+    CommonUpdateSettings, HelmTarget, ImageConfig, ImageSettings, PullRequestSettings, WriteBackConfig, of_annotations,
+};
 pub use tags::TagsError;
 pub use target::{Keys, ManifestFile, Target, updates};
 pub use write::{Current, Slot};
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sha2::{Digest as _, Sha256};
 use slipway_manifest::edit::EditError;
 use slipway_manifest::{NodeKind, Tree, TreeError};
 
@@ -54,10 +61,14 @@ pub struct Update {
     pub constraint: String,
     /// The strategy that chooses a tag.
     pub strategy: Strategy,
+    /// Which part of a tag it is chosen by.
+    pub order: TagOrder,
     /// Tags that may be chosen.
     pub allow: Allow,
     /// Patterns of tags that may not be chosen.
     pub ignore: Vec<String>,
+    /// The platforms of which an image has to be built for one; any where there is none.
+    pub platforms: Vec<String>,
     /// The severity above which no finding of ECR's scan may be; without it images are not held.
     pub gate: Option<Severity>,
     /// Where the tag is written.
@@ -68,21 +79,57 @@ pub struct Update {
     pub branch: Option<String>,
     /// The template of the branch that is pushed to in its place, made from it.
     pub push_branch: Option<String>,
+    /// Whether the Application gets its images from another one, not from pushes.
+    pub is_promoted: bool,
+    /// Whether and how it is proposed in place of a commit.
+    pub pull_request: PullRequestSettings,
     /// Permissions of the Application's project.
     pub permit: ProjectPermissions,
 }
 
 impl Update {
+    /// Namespace and name of the Application; Argo CD's own namespace where its manifest has none.
+    pub fn name(&self) -> String {
+        let namespace =
+            if self.namespace.is_empty() { crate::app::project::CONTROL_NAMESPACE } else { &self.namespace };
+        format!("{namespace}/{}", self.app)
+    }
+
+    /// Whether it matters what an image is built for: as Image Updater has it, for these strategies alone.
+    pub fn asks_for_platforms(&self) -> bool {
+        !self.platforms.is_empty() && matches!(self.strategy, Strategy::NewestBuild | Strategy::Digest)
+    }
+
+    /// Whether `name` is the Application's, or its namespace and name.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.app == name || self.name() == name
+    }
+
     /// The image without tag.
     fn reference(&self) -> Reference {
         Reference { tag: None, digest: String::new(), ..Reference::parse(&self.image) }
+    }
+
+    /// What tells apart the files that are written to, of whichever repository and branch: eight hex digits.
+    pub fn target_key(&self) -> String {
+        let path = match &self.target {
+            Target::Kustomization { folder, .. } => folder,
+            Target::Markers { policy, .. } => policy,
+            Target::Values { file, .. } | Target::Override { file, .. } | Target::Application { file, .. } => file,
+        };
+        let branch = self.branch.as_deref().unwrap_or_default();
+        let hash = Sha256::digest(format!("{}\0{branch}\0{path}", self.repo));
+        hex::encode(hash.get(..4).unwrap_or_default())
     }
 
     /// Whether a pushed tag alone decides where the file has the tag `current`: all versions are ordered, so that no
     /// other tag has to be known. A push that got lost is found by the next catch-up.
     pub fn needs_list(&self, current: &Current) -> bool {
         let is_version = |tag: &str| slipway_gocompat::semver::Version::parse(tag).is_ok();
-        self.gate.is_some() || self.strategy != Strategy::Semver || !current.tag.as_deref().is_some_and(is_version)
+        self.gate.is_some()
+            || self.strategy != Strategy::Semver
+            || self.order.filter.is_some()
+            || !current.tag.as_deref().is_some_and(is_version)
     }
 }
 
@@ -317,7 +364,7 @@ fn plan_one(tree: &Tree, update: &Update, tags: &[TagInfo], plan: &mut UpdatePla
         let why = match tags {
             [] => format!("{} has no tag", update.image),
             // One push: what is wrong with it.
-            [only] => why_not(update, only).unwrap_or_else(|| format!("{} does not fit the constraint", only.tag)),
+            [only] => why_unfit(update, only)?.unwrap_or_default(),
             _ => format!("no tag of {} is allowed", update.image),
         };
         plan.unchanged.push((update.app.clone(), why));
@@ -358,11 +405,12 @@ fn set_one(
     let follows_digest = update.strategy == Strategy::Digest;
     if let Some(old) = current.tag.as_deref()
         && *old != chosen.tag
-        && !is_forward(update.strategy, old, chosen, tags)
+        && !is_forward(update, old, chosen, tags)
     {
         return Ok(Err(format!("{} is not newer than {old}", chosen.tag)));
     }
-    let digest = if follows_digest { chosen.digest.clone() } else { String::new() };
+    let has_digest = follows_digest || matches!(update.target, Target::Markers { .. });
+    let digest = if has_digest { chosen.digest.clone() } else { String::new() };
     let image = Reference { tag: Some(chosen.tag.clone()), digest, ..reference };
     match slot.set(text, &image) {
         Ok(Some(edited)) => {
@@ -405,7 +453,7 @@ pub fn pinned(update: &Update, change: &ImageChange, versions: &[String], tags: 
         choose(&Update { gate: None, ..update.clone() }, std::slice::from_ref(&info)).is_ok_and(|tag| tag.is_some())
     };
     let is_listed = |tag: &str| update.strategy != Strategy::NewestBuild || tags.iter().any(|info| info.tag == tag);
-    let newer = |tag: &str, than: &str| tag != than && is_forward(update.strategy, than, &info(tag), tags);
+    let newer = |tag: &str, than: &str| tag != than && is_forward(update, than, &info(tag), tags);
     let had = earlier.filter_map(|current| current.tag).filter(|tag| is_listed(tag) && newer(tag, &change.old));
     let newest = had.filter(may_be_chosen).reduce(|newest, tag| if newer(&tag, &newest) { tag } else { newest })?;
     let is_known = !change.old.is_empty();

@@ -14,6 +14,7 @@ mod missing;
 pub mod reach;
 mod references;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
@@ -295,14 +296,15 @@ fn render_with(tree: &Tree, app: &Application, context: &Context, reading: Readi
     let (source, warnings) = patched(tree, app, folder, &mut read, &context.budget)?;
     let mut rendered = match source_type(tree, &source).map_err(at)? {
         SourceType::Directory => {
-            let directory = source.directory.unwrap_or_default();
+            let directory = source.into_owned().directory.unwrap_or_default();
             let rendered = directory::render(tree, folder, &directory, &context.budget, reading)?;
             let files = rendered.files.iter().filter(|_| reading.asked);
             let encrypted = encrypted::encrypted(tree, files, &context.decrypted);
             Rendered { encrypted, ..rendered }
         }
         SourceType::Kustomize => {
-            kustomize::render(tree, app, folder, &source.kustomize.unwrap_or_default(), context, reading)?
+            let settings = source.into_owned().kustomize.unwrap_or_default();
+            kustomize::render(tree, app, folder, &settings, context, reading)?
         }
         SourceType::Helm => helm::render(tree, app, folder, &source, (context, reading.asked))?,
         SourceType::Plugin => return Err(RenderError::NotSupported(format!("{}: a Plugin source", app.object.id()))),
@@ -322,7 +324,7 @@ pub fn missing_remotes(error: &RenderError, tree: &Tree, app: &Application, cont
     let named = || {
         let folder = app.source.folder()?;
         let (source, _) = patched(tree, app, &folder, &mut BTreeSet::new(), &context.budget)?;
-        kustomize::remotes(tree, app, &folder, &source.kustomize.unwrap_or_default(), &context)
+        kustomize::remotes(tree, app, &folder, &source.into_owned().kustomize.unwrap_or_default(), &context)
     };
     let mut found = named().unwrap_or_default();
     found.insert(first.clone());
@@ -365,13 +367,13 @@ pub fn source_type(tree: &Tree, source: &Source) -> Result<SourceType, TreeError
 }
 
 /// The source, merged with the files `.argocd-source.yaml` and `.argocd-source-APP.yaml` of its folder.
-fn patched(
+fn patched<'a>(
     tree: &Tree,
-    app: &Application,
+    app: &'a Application,
     folder: &str,
     read: &mut BTreeSet<String>,
     budget: &Budget,
-) -> Result<(Source, Vec<String>), RenderError> {
+) -> Result<(Cow<'a, Source>, Vec<String>), RenderError> {
     let mut patches = Vec::new();
     for name in [".argocd-source.yaml".to_owned(), format!(".argocd-source-{}.yaml", app.name)] {
         let file = tree::join(folder, &name)?;
@@ -383,9 +385,10 @@ fn patched(
         read.insert(tree.resolve(&file)?);
     }
     if patches.is_empty() {
-        return Ok((app.source.clone(), Vec::new()));
+        return Ok((Cow::Borrowed(&app.source), Vec::new()));
     }
-    Ok(app.source.patched(&app.object, &patches)?)
+    let (source, warnings) = app.source.patched(&app.object, &patches)?;
+    Ok((Cow::Owned(source), warnings))
 }
 
 /// A folder of the tree for messages: the root has no name.

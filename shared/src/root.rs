@@ -99,6 +99,12 @@ impl ResolvedApplication {
         app::identity(&self.app.object)
     }
 
+    /// Whether `name` is the Application's, or its namespace and name.
+    pub fn is_named(&self, name: &str) -> bool {
+        let (namespace, own) = self.identity();
+        own == name || name.split_once('/') == Some((namespace.as_str(), own.as_str()))
+    }
+
     /// The comparison rules. An error where its `ignoreDifferences`, or the system's, are invalid.
     pub fn rules(&self) -> Result<Rules, NormalizeError> {
         Ok(Rules {
@@ -141,7 +147,7 @@ pub struct Root {
     pub clusters: Vec<ClusterSecret>,
     /// The projects.
     pub projects: Projects,
-    /// The `ImageUpdater` resources.
+    /// The `ImageUpdater` resources, and Flux's image repositories and policies.
     pub image_updaters: Vec<Object>,
     /// Namespace and name of every Application in the root, usable or not.
     pub declared: BTreeSet<(String, String)>,

@@ -10,6 +10,7 @@
 
 mod check;
 mod doctor;
+mod images;
 mod init;
 mod render;
 mod shop;

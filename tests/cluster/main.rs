@@ -40,6 +40,7 @@ mod three_way;
 mod token;
 mod tree;
 mod ttl;
+mod two_clusters;
 mod wait;
 
 use std::collections::BTreeSet;

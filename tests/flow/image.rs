@@ -97,7 +97,7 @@ async fn an_image_that_a_person_took_back_stays_so_until_another_is_pushed() {
     let told = flow.messages().len();
     for (event, words) in [
         (schedule(), "1.1.0 was taken back in Git for 1.0.0"),
-        (unrelated, "pr-7 does not fit the constraint"),
+        (unrelated, "pr-7 is no version"),
         (event, "1.1.0 was taken back in Git for 1.0.0"),
         (
             older.clone(),

@@ -37,14 +37,14 @@ async fn a_refused_branch_is_told_and_stops_no_other() {
     let prod = application(&flow, "prod", |app| app.replace("targetRevision: main", "targetRevision: prod"));
     push(&flow, "main", &prod);
     push(&flow, "prod", &prod[1..]);
-    let words = "Repository rule violations found\n\nChanges must be made through a pull request.";
+    let words = "Repository rule violations found\n\nCommits must have verified signatures.";
     flow.sandbox.forge.faults().refuse_commits("main", 1, "UNPROCESSABLE", words);
     let event = flow.sandbox.aws.push_image(IMAGE, "1.1.0");
     let result = flow.pusher.handle(event).await.unwrap();
     assert_eq!(result["branches"]["acme/gitops prod"]["changes"], json!(["prod: 1.0.0 → 1.1.0"]), "{result}");
     assert!(flow.read(KUSTOMIZATION).contains("newTag: 1.0.0"));
     let last = flow.messages().pop().unwrap();
-    assert!(last.contains("rule violations found Changes must be made through a pull request."), "{last}");
+    assert!(last.contains("rule violations found Commits must have verified signatures."), "{last}");
 }
 
 /// What the credential may not see is told, and is no branch that is gone (F3).

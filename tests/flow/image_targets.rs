@@ -131,3 +131,94 @@ async fn plain_manifests_are_written() {
     let (after, _) = Box::pin(after_push(&files, app, "plain/pod.yaml")).await;
     assert_eq!(after, manifest.replace("1.0.0", "1.1.0"));
 }
+
+/// Flux's markers in plain files are written by its own policies, which the root declares; in whichever file they stand.
+#[tokio::test]
+async fn markers_of_flux_are_written() {
+    let flow = Flow::deployed().await;
+    let image = format!("{}/shop/flux", Aws::registry());
+    let policies = format!(
+        "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImageRepository\nmetadata: {{name: web, namespace: flux-system}}\n\
+         spec: {{image: {image}}}\n---\napiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\n\
+         metadata: {{name: web, namespace: flux-system}}\nspec:\n  imageRepositoryRef: {{name: web}}\n\
+         \x20 filterTags: {{pattern: '^main-(?P<n>[0-9]+)$', extract: $n}}\n  policy: {{numerical: {{order: asc}}}}\n"
+    );
+    let marker = |part: &str| format!("# {{\"$imagepolicy\": \"flux-system:web{part}\"}}");
+    let values = format!("web:\n  image: {image}\n  tag: main-9 {}\n", marker(":tag"));
+    let deployment = format!("kind: X\nimage: {image}:main-9 {}\n", marker(""));
+    let files =
+        [("applications/policies.yaml", policies.as_str()), ("x/values.yaml", &values), ("y/z.yaml", &deployment)];
+    flow.push("Add Flux's policies", &files);
+    flow.sandbox.aws.push_image("shop/flux", "main-9");
+    let result = flow.pusher.handle(flow.sandbox.aws.push_image("shop/flux", "main-10")).await.unwrap();
+    assert_eq!(flow.read("x/values.yaml"), values.replace("main-9", "main-10"), "{result:#}");
+    assert_eq!(flow.read("y/z.yaml"), deployment.replace("main-9", "main-10"));
+    let result = flow.pusher.handle(flow.sandbox.aws.push_image("shop/flux", "dev-11")).await.unwrap();
+    assert_eq!(result["branches"]["acme/gitops main"]["commit"], json!(null), "{result:#}");
+}
+
+/// `platforms` leaves out what is built for none of them, of the strategies for which Image Updater looks at it.
+#[tokio::test]
+async fn images_for_other_platforms_are_not_chosen() {
+    let flow = Flow::deployed().await;
+    let annotations = |strategy: &'static str| {
+        [
+            ("web.update-strategy", strategy),
+            ("web.platforms", "linux/arm64, linux/arm/v7"),
+            ("write-back-method", "git"),
+            ("write-back-target", "kustomization"),
+        ]
+    };
+    flow.push("Ask for ARM", &[("applications/shop.yaml", &annotated(&flow, &annotations("newest-build")))]);
+    for (tag, platforms, written) in [
+        ("2.0.0", &["linux/amd64"][..], "1.0.0"),
+        ("2.1.0", &["linux/amd64", "linux/arm64/v8"], "2.1.0"),
+        ("2.2.0", &["linux/arm/v6", "windows/arm64"], "2.1.0"),
+        ("2.3.0", &["linux/arm/v7"], "2.3.0"),
+    ] {
+        let event = flow.sandbox.aws.push_image_for(IMAGE, tag, platforms);
+        // The sandbox' clock counts seconds, and what was pushed within one is ordered by its tag.
+        let result = flow.pusher.handle(event).await.unwrap();
+        assert!(flow.read(KUSTOMIZATION).contains(&format!("newTag: {written}\n")), "{tag}: {result:#}");
+    }
+    flow.push("Ask for versions", &[("applications/shop.yaml", &annotated(&flow, &annotations("semver")))]);
+    flow.pusher.handle(flow.sandbox.aws.push_image_for(IMAGE, "3.0.0", &["linux/amd64"])).await.unwrap();
+    assert!(flow.read(KUSTOMIZATION).contains("newTag: 3.0.0\n"), "versions are not asked");
+    flow.push("Misspell it", &[("applications/shop.yaml", &annotated(&flow, &[("web.platforms", "linux")]))]);
+    let result = flow.pusher.handle(flow.sandbox.aws.push_image(IMAGE, "3.1.0")).await.unwrap();
+    let problems = result["branches"]["refused"]["problems"].to_string();
+    assert!(problems.contains("platforms: expected `OS/ARCHITECTURE[/VARIANT]`, found `linux`"), "{result:#}");
+}
+
+/// A repository of another account is read in the name of the role that is given for it, in its own region.
+#[tokio::test]
+async fn a_registry_of_another_account_is_read_by_a_role() {
+    const OTHER: &str = "210987654321";
+    let flow = Flow::deployed().await;
+    let other = format!("{OTHER}.dkr.ecr.us-west-2.amazonaws.com");
+    let app = flow.read("applications/shop.yaml").replace(&Aws::registry(), &other);
+    let app = app.replace("update-strategy: semver", "update-strategy: newest-build");
+    let kustomization = flow.read(KUSTOMIZATION).replace(&Aws::registry(), &other);
+    flow.push("Move", &[("applications/shop.yaml", &app), (KUSTOMIZATION, &kustomization)]);
+    let mut event = flow.sandbox.aws.push_image(IMAGE, "1.1.0");
+    (event["account"], event["region"]) = (json!(OTHER), json!("us-west-2"));
+    let result = flow.pusher.handle(event.clone()).await.unwrap();
+    let problems = result["branches"]["acme/gitops main"]["problems"].to_string();
+    assert!(problems.contains("failed to list the tags") && problems.contains("AccessDenied"), "{result:#}");
+
+    let roles = format!("arn:aws:iam::333333333333:role/no,arn:aws:iam::{OTHER}:role/read-images");
+    let pusher = flow.another_pusher_with(&[("SLIPWAY_ECR_ROLES", &roles)]).await;
+    let result = pusher.handle(event).await.unwrap();
+    assert!(flow.read(KUSTOMIZATION).contains("newTag: 1.1.0"), "{result:#}");
+    let mut event = flow.sandbox.aws.push_image(IMAGE, "1.2.0");
+    (event["account"], event["region"]) = (json!(OTHER), json!("us-west-2"));
+    pusher.handle(event).await.unwrap();
+    assert!(flow.read(KUSTOMIZATION).contains("newTag: 1.2.0"));
+    let asked = flow.sandbox.aws.exchanges();
+    let assumed: Vec<_> =
+        asked.iter().filter(|one| String::from_utf8_lossy(&one.request.body).contains("role%2Fread-images")).collect();
+    assert_eq!(assumed.len(), 1, "one login for all");
+    let described =
+        asked.iter().rfind(|one| one.request.header("x-amz-target").is_some_and(|it| it.ends_with("DescribeImages")));
+    assert!(described.unwrap().request.header("authorization").unwrap().contains("/us-west-2/ecr/"));
+}

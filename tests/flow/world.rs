@@ -75,7 +75,13 @@ impl Flow {
 
     /// Another instance of ecr-push, that remembers nothing.
     pub(crate) async fn another_pusher(&self) -> ImageUpdater {
-        let environment = self.sandbox.environment();
+        self.another_pusher_with(&[]).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn another_pusher_with(&self, settings: &[(&str, &str)]) -> ImageUpdater {
+        let mut environment = self.sandbox.environment();
+        environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let settings = EcrPush::load(|name: &str| environment.get(name).cloned()).unwrap();
         ImageUpdater::new(settings, Aws::at(&self.sandbox.aws.url(), aws::REGION).await)
     }

@@ -13,7 +13,7 @@ use slipway_tests::tools;
 fn pack(arguments: &[&str]) {
     let mut pack = Command::new("python3");
     pack.arg("infra/pack.py").args(arguments).current_dir(tools::workspace()).env("SOURCE_DATE_EPOCH", "1700000000");
-    tools::run(&mut pack).unwrap();
+    tools::run(&mut pack).expect("it packs");
 }
 
 #[test]
@@ -39,8 +39,9 @@ fn archives_depend_on_nothing_but_what_is_in_them() {
 }
 
 fn sbom(package: &str, out: &Path) -> Value {
-    pack(&["sbom", out.to_str().unwrap(), package, "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"]);
-    serde_json::from_slice(&fs::read(out).unwrap()).unwrap()
+    let path = out.to_str().expect("UTF-8");
+    pack(&["sbom", path, package, "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"]);
+    serde_json::from_slice(&fs::read(out).expect("it is written")).expect("JSON")
 }
 
 #[test]
@@ -78,7 +79,9 @@ fn what_is_linked_is_listed_and_nothing_else() {
         assert_eq!(dependencies.len(), references.len());
         let needed = dependencies.iter().flat_map(|one| one["dependsOn"].as_array().unwrap());
         assert!(needed.clone().count() > references.len());
-        needed.for_each(|one| assert!(references.contains(one.as_str().unwrap()), "{one} is no component"));
+        for one in needed {
+            assert!(references.contains(one.as_str().unwrap()), "{one} is no component");
+        }
     }
 }
 
@@ -93,6 +96,8 @@ fn the_script_builds_every_function_of_the_template() {
     let built = script.split("FUNCTIONS=(").nth(1).unwrap().split(')').next().unwrap();
     assert_eq!(built.split(' ').collect::<BTreeSet<_>>(), used);
     let uploaded = read("functions/cli/src/up/upload.rs");
-    used.iter().for_each(|name| assert!(uploaded.contains(&format!("\"{name}\"")), "{name}"));
+    for name in used {
+        assert!(uploaded.contains(&format!("\"{name}\"")), "{name}");
+    }
     tools::run(Command::new("bash").arg("-n").arg(tools::workspace().join("infra/release.sh"))).unwrap();
 }

@@ -57,8 +57,8 @@ def check_template(template):
     check("the URL takes unsigned requests", [p["AuthType"] for _, p in by_type["AWS::Lambda::Url"]] == ["NONE"])
 
     defaults = {name: p.get("Default") for name, p in template["Parameters"].items()}
-    source = by_type["AWS::Lambda::EventSourceMapping"][0][1]
-    check("partial batch failures", source["FunctionResponseTypes"] == ["ReportBatchItemFailures"], source)
+    sources = [source for _, source in by_type["AWS::Lambda::EventSourceMapping"]]
+    check("partial batch failures", all(one["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for one in sources), sources)
     reserved = {name: f.get("ReservedConcurrentExecutions") for name, f in functions.items()}
     check("the URL and the worker have their own concurrency",
           [reserved[name]["Fn::If"][:2] for name in ("GitHubWebhook", "SyncWorker")] ==
@@ -135,8 +135,12 @@ def check_stack(template):
     patterns = [json.loads(rule["EventPattern"]) for rule in events.list_rules()["Rules"] if "EventPattern" in rule]
     check("the rule takes image pushes", [p["detail-type"] for p in patterns] == [
         ["ECR Image Action", "ECR Replication Action", "ECR Pull Through Cache Action", "ECR Image Scan"]], patterns)
+    targets = events.list_targets_by_rule(Rule=ids["ImagePushed"])["Targets"]
+    check("into a queue", [target["Arn"].rsplit(":", 1)[1] for target in targets] == [ids["ImagePushes"].rsplit("/", 1)[1]], targets)
     mappings = boto3.client("lambda").list_event_source_mappings()["EventSourceMappings"]
-    check("the queue wakes the worker", len(mappings) == 1 and "syncworker" in mappings[0]["FunctionArn"].lower(), mappings)
+    woken = {(one["EventSourceArn"].rsplit(":", 1)[1], one["FunctionArn"].rsplit(":", 1)[1]) for one in mappings}
+    wanted = {(ids[queue].rsplit("/", 1)[1], ids[name]) for queue, name in [("ImagePushes", "EcrPush"), ("Pushes", "SyncWorker")]}
+    check("each queue wakes its function", woken == wanted and len(mappings) == 2, mappings)
 
 
 def main():

@@ -135,7 +135,7 @@ pub(crate) enum Output {
 
 impl Output {
     /// Prints `value` as YAML or JSON, or the result of `wide`.
-    fn print(self, value: &serde_json::Value, wide: impl FnOnce() -> String) {
+    pub(crate) fn print(self, value: &serde_json::Value, wide: impl FnOnce() -> String) {
         let text = match self {
             Self::Wide => wide(),
             Self::Json => format!("{value:#}"),

@@ -5,7 +5,9 @@ mod aws;
 mod demo;
 mod doctor;
 mod github;
+mod images;
 mod init;
+mod promotions;
 mod render;
 mod root;
 mod up;
@@ -46,6 +48,11 @@ enum Command {
     Up(up::Arguments),
     /// Check an installation: secrets, GitHub, queues, functions, cluster, root; the exit code is 1 where one failed.
     Doctor(doctor::Arguments),
+    /// Show which tags images get and why, and write them to Git.
+    #[command(subcommand)]
+    Images(images::Command),
+    /// Show which images are promoted from one Application to the next, and what they wait for.
+    Promotions(promotions::Arguments),
     /// Show the three functions at work, with nothing but this process.
     Demo(demo::Arguments),
 }
@@ -58,6 +65,8 @@ fn main() -> ExitCode {
         Command::Init(arguments) => run(async || Box::pin(init::run(&arguments)).await).map(|()| 0),
         Command::Up(arguments) => run(async || Box::pin(up::run(&arguments)).await).map(|()| 0),
         Command::Doctor(arguments) => run(async || Box::pin(doctor::run(&arguments)).await),
+        Command::Images(command) => run(async || Box::pin(images::run(command)).await),
+        Command::Promotions(arguments) => run(async || Box::pin(promotions::run(&arguments)).await).map(|()| 0),
         Command::Demo(arguments) => run(async || demo::run(&arguments).await).map(|()| 0),
     };
     match result {

@@ -14,10 +14,12 @@ fn flags_are_consistent() {
 #[test]
 fn help_texts_are_as_reviewed() {
     let mut text = String::new();
-    let mut app = Cli::command().find_subcommand("app").unwrap().clone();
-    for verb in app.get_subcommands_mut() {
-        let mut verb = verb.clone().bin_name(format!("slipway app {}", verb.get_name())).term_width(100);
-        let _ = writeln!(text, "{}", verb.render_help());
+    for name in ["app", "images"] {
+        let mut group = Cli::command().find_subcommand(name).unwrap().clone();
+        for verb in group.get_subcommands_mut() {
+            let mut verb = verb.clone().bin_name(format!("slipway {name} {}", verb.get_name())).term_width(100);
+            let _ = writeln!(text, "{}", verb.render_help());
+        }
     }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/cli/help.txt");
     if std::env::var_os("SLIPWAY_BLESS").is_some() {

@@ -270,7 +270,7 @@ fn rows<const N: usize>(application: &Value, pointer: &str, fields: [&str; N]) -
 }
 
 /// Columns as wide as their widest cell and two spaces, the last one unpadded (Go's text/tabwriter with padding 2).
-fn table(header: &[String], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(header: &[String], rows: &[Vec<String>]) -> String {
     let lines = || std::iter::once(header).chain(rows.iter().map(Vec::as_slice));
     // As in Go's tabwriter, a line's last cell does not count for the width of its column.
     let wide = |line: &[String], column: usize| {

@@ -56,6 +56,9 @@ fn note_file(root: &Root<'_>, path: &str, found: &mut BTreeSet<Remote>) -> Resul
 
 /// What is remote of the names in a kustomization.
 pub(crate) fn named(text: &str, budget: &Budget) -> Result<BTreeSet<Remote>, Error> {
+    if !remote::may_name(text) {
+        return Ok(BTreeSet::new());
+    }
     let kustomization = Kustomization::read(text, "", &mut Vec::new(), budget)?;
     let bases = base_fields(&kustomization).filter_map(|path| {
         let file = remote::file(path).map(remote::file_or_git);

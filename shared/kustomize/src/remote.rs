@@ -50,6 +50,12 @@ pub fn git(text: &str) -> Option<Remote> {
     Some(Remote { raw: text.to_owned(), kind: RemoteKind::Git { repository, path, reference, submodules } })
 }
 
+/// Whether anything in `text`, a kustomization, may be a name of something remote: a scheme, a user or GitHub, or
+/// escapes that may stand for these. Most name nothing, and need not be read.
+pub(crate) fn may_name(text: &str) -> bool {
+    text.contains("//") || text.contains(['@', '\\']) || text.to_ascii_lowercase().contains("github.com")
+}
+
 /// The file that `text` names by HTTP.
 pub fn file(text: &str) -> Option<Remote> {
     let lower = text.get(..8).unwrap_or(text).to_ascii_lowercase();

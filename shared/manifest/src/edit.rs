@@ -14,7 +14,7 @@ use text::{Change, Editor, block, flow, scalar};
 mod set;
 mod text;
 
-pub use set::{Step, set, steps, value_at, written};
+pub use set::{Commented, Step, commented, set, steps, value_at, written};
 
 /// An entry of a kustomization's `images`: what the entry of this name is to say. A field that is `None` is taken
 /// out of the entry.

@@ -40,8 +40,10 @@ struct State {
     sent: u64,
     /// Repository, tag and time in seconds.
     images: Vec<(String, String, i64)>,
-    /// Endpoints of EKS clusters by name.
-    clusters: BTreeMap<String, String>,
+    /// What images are built for, by digest; where nothing is said, `linux/amd64`.
+    platforms: BTreeMap<String, Vec<String>>,
+    /// Endpoints and authorities of EKS clusters by name.
+    clusters: BTreeMap<String, (String, String)>,
 }
 
 /// The versions of a secret, each with its time.
@@ -91,9 +93,14 @@ impl Aws {
         state.secrets.insert(name.to_owned(), Secret { current: (text.to_owned(), at), previous });
     }
 
-    /// Makes an EKS cluster known, or moves it.
+    /// Makes an EKS cluster known, or moves it: by plain HTTP, which has no authority.
     pub fn set_cluster(&self, name: &str, endpoint: &str) {
-        lock(&self.state).clusters.insert(name.to_owned(), endpoint.to_owned());
+        self.set_cluster_with(name, endpoint, "");
+    }
+
+    /// Makes an EKS cluster known whose certificate is of `authority` (base64 of PEM).
+    pub fn set_cluster_with(&self, name: &str, endpoint: &str, authority: &str) {
+        lock(&self.state).clusters.insert(name.to_owned(), (endpoint.to_owned(), authority.to_owned()));
     }
 
     /// Takes the next message as the event that Lambda gives to the queue's function; `None` where the queue is empty.
@@ -148,6 +155,13 @@ impl Aws {
         })
     }
 
+    /// Pushes an image that is built for these platforms, `OS/ARCHITECTURE[/VARIANT]`: for several by an index.
+    pub fn push_image_for(&self, repository: &str, tag: &str, platforms: &[&str]) -> Value {
+        let built = platforms.iter().map(|platform| (*platform).to_owned()).collect();
+        lock(&self.state).platforms.insert(digest(repository, tag), built);
+        self.push_image(repository, tag)
+    }
+
     /// The registry's host.
     pub fn registry() -> String {
         format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com")
@@ -178,14 +192,31 @@ fn answer(state: &Mutex<State>, request: &Request) -> Response {
         ["clusters", name] => return lock(state).cluster(name),
         ["clusters", _, "access-entries", arn, rest @ ..] => return access_entry(arn, rest),
         ["schedules", name] => return lock(state).schedule(name, &body),
+        ["layers", digest] => {
+            let platforms = lock(state).built_for(digest);
+            return Response::json(StatusCode::OK, &platform(platforms.first().map_or("", String::as_str)));
+        }
         _ => {}
+    }
+    if String::from_utf8_lossy(&request.body).contains("Action=AssumeRole") {
+        return Response::new(StatusCode::OK, ASSUMED).with("content-type", "text/xml");
     }
     let action = request.header("x-amz-target").and_then(|target| target.rsplit('.').next()).unwrap_or_default();
     let mut state = lock(state);
     let result = match action {
         "GetSecretValue" => state.secret(&body),
         "SendMessage" => state.send(&body),
+        "DescribeImages" | "BatchGetImage" if !may_read(request, &body) => {
+            let message = format!("User is not authorized to perform: ecr:{action}");
+            Err(("AccessDeniedException", message))
+        }
         "DescribeImages" => state.describe(&body),
+        "BatchGetImage" => Ok(state.manifests(&body)),
+        "GetDownloadUrlForLayer" => {
+            let layer = text(&body, "layerDigest");
+            let host = request.header("host").unwrap_or_default();
+            Ok(json!({ "downloadUrl": format!("http://{host}/layers/{layer}"), "layerDigest": layer }))
+        }
         // Messages are handed out once, whatever their visibility.
         "ChangeMessageVisibility" => Ok(json!({})),
         _ => Err(("UnknownOperationException", format!("{action} is not part of the sandbox"))),
@@ -211,6 +242,29 @@ fn access_entry(arn: &str, rest: &[&str]) -> Response {
 
 type Answer = Result<Value, (&'static str, String)>;
 
+/// The answer of STS: credentials by which other accounts are read.
+const ASSUMED: &str = "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>\
+    <AssumedRoleUser><AssumedRoleId>AROA:slipway</AssumedRoleId><Arn>arn:aws:sts::210987654321:assumed-role/read/slipway\
+    </Arn></AssumedRoleUser><Credentials><AccessKeyId>ASIAASSUMED</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
+    <SessionToken>t</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult>\
+    <ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></AssumeRoleResponse>";
+
+/// Whether the credentials of the request are those of the account that it asks for.
+fn may_read(request: &Request, body: &Value) -> bool {
+    let is_assumed = request.header("authorization").is_some_and(|header| header.contains("Credential=ASIAASSUMED/"));
+    matches!(text(body, "registryId"), "" | ACCOUNT) || is_assumed
+}
+
+/// A platform as indexes and configurations have it.
+fn platform(text: &str) -> Value {
+    let mut parts = text.split('/');
+    let (os, architecture) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    match parts.next() {
+        Some(variant) => json!({ "os": os, "architecture": architecture, "variant": variant }),
+        None => json!({ "os": os, "architecture": architecture }),
+    }
+}
+
 fn text<'a>(body: &'a Value, key: &str) -> &'a str {
     body.get(key).and_then(Value::as_str).unwrap_or_default()
 }
@@ -218,11 +272,11 @@ fn text<'a>(body: &'a Value, key: &str) -> &'a str {
 impl State {
     fn cluster(&self, name: &str) -> Response {
         match self.clusters.get(name) {
-            // Plain HTTP has no authority.
-            Some(endpoint) => Response::json(
+            Some((endpoint, authority)) => Response::json(
                 StatusCode::OK,
                 &json!({ "cluster": {
-                    "name": name, "endpoint": endpoint, "certificateAuthority": { "data": "" }, "status": "ACTIVE",
+                    "name": name, "endpoint": endpoint, "certificateAuthority": { "data": authority },
+                    "status": "ACTIVE",
                     "accessConfig": { "authenticationMode": "API_AND_CONFIG_MAP" },
                     "resourcesVpcConfig": { "endpointPublicAccess": true },
                 } }),
@@ -288,6 +342,29 @@ impl State {
             self.messages.push_back(message);
         }
         Ok(json!({ "MessageId": id, "SequenceNumber": format!("{:020}", self.sent) }))
+    }
+
+    fn built_for(&self, digest: &str) -> Vec<String> {
+        self.platforms.get(digest).cloned().unwrap_or_else(|| vec!["linux/amd64".to_owned()])
+    }
+
+    /// `BatchGetImage`: the configuration of a single image has the image's own digest here.
+    fn manifests(&self, body: &Value) -> Value {
+        let ids = body.get("imageIds").and_then(Value::as_array).into_iter().flatten();
+        let image = |id: &Value| {
+            let digest = text(id, "imageDigest");
+            let platforms = self.built_for(digest);
+            let manifest = match platforms.as_slice() {
+                [_] => json!({ "schemaVersion": 2, "config": { "digest": digest } }),
+                several => {
+                    let attestation = json!({ "platform": { "os": "unknown", "architecture": "unknown" } });
+                    let listed = several.iter().map(|one| json!({ "digest": digest, "platform": platform(one) }));
+                    json!({ "schemaVersion": 2, "manifests": listed.chain([attestation]).collect::<Vec<_>>() })
+                }
+            };
+            json!({ "imageId": id, "imageManifest": manifest.to_string() })
+        };
+        json!({ "images": ids.map(image).collect::<Vec<_>>() })
     }
 
     fn describe(&self, body: &Value) -> Answer {

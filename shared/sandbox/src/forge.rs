@@ -345,7 +345,8 @@ impl State {
 
     fn answer(&self, request: &Request) -> crate::http::Response {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let answer = self.faults.failures.take(request).unwrap_or_else(|| rest::answer(self, request));
+        let answer = self.faults.failures.take(request).or_else(|| self.faults.take_content(request));
+        let answer = answer.unwrap_or_else(|| rest::answer(self, request));
         let (used, reset) = self.rate();
         let resource = if request.path == "/graphql" { "graphql" } else { "core" };
         answer
@@ -374,7 +375,7 @@ impl State {
             let payload = webhook::push(self.base(), repository, name, old, new, pusher, self.now())?;
             self.deliver("push", &payload);
         }
-        Ok(())
+        self.close_without_changes(repository)
     }
 
     fn deliver(&self, event: &str, payload: &Value) {

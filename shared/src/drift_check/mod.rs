@@ -8,6 +8,7 @@ mod pending;
 mod self_heal;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
@@ -28,13 +29,16 @@ use crate::deploy::prepare::{self, PrepareError};
 use crate::deploy::{self, app_deletion};
 use crate::error::{Class, Failure, chain};
 use crate::event::schedule::{self, ScheduleTrigger};
+use crate::image;
+use crate::image::run::ImageUpdater;
 use crate::notify::report::{self, Drift};
+use crate::promotion::{self, Promotion, Verdict};
 use crate::reconcile::drift::FingerprintKey;
 use crate::reconcile::notes::Note as _;
 use crate::reconcile::session::{self, Opened, Session};
 use crate::reconcile::sync::dependencies::ReadyCache;
 use crate::reconcile::sync::{self, AppOwner, Deadlines};
-use crate::root::ResolvedApplication;
+use crate::root::{ResolvedApplication, Root};
 use crate::secret::Secrets;
 use crate::services::Services;
 use crate::source::Checkouts;
@@ -53,6 +57,7 @@ const REPORTING_RESERVE: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub struct DriftChecker {
     engine: Services,
+    images: ImageUpdater,
 }
 
 /// The result of checking one application.
@@ -93,7 +98,8 @@ enum CheckError {
 impl DriftChecker {
     /// Creates the checker; sends no request yet.
     pub fn new(settings: config::Settings, aws: Aws) -> Self {
-        Self { engine: Services::new(settings, aws.clone(), Secrets::new(aws)) }
+        let engine = Services::new(settings, aws.clone(), Secrets::new(aws.clone()));
+        Self { images: ImageUpdater::of_services(&engine, aws), engine }
     }
 
     /// Handles a scheduled event or a direct call; returns the result for each application. The invocation `id` ends at
@@ -121,7 +127,7 @@ impl DriftChecker {
         let checkouts = self.engine.checkouts();
         let keys = self.engine.state_keys().await.map_err(|error| Failure::retryable(&error))?;
         let key = &FingerprintKey(&keys);
-        let root = Box::pin(self.engine.load_root(&checkouts)).await?;
+        let root = Arc::new(Box::pin(self.engine.load_root(&checkouts)).await?);
         let apps = root.members.iter().filter(|app| only.is_none_or(|only| app.instance() == only));
         let mut checks = stream::iter(apps)
             .map(async |app| {
@@ -150,10 +156,36 @@ impl DriftChecker {
                     .insert(app, DriftReport { problems, skipped: Some("manifest removed"), ..DriftReport::default() });
             }
         }
+        if only.is_none() {
+            Box::pin(self.promote(&root, until)).await;
+        }
         for (app, verdict) in &checks {
             tracing::info!(app, verdict = summary(verdict).to_string(), "checked");
         }
         Ok(checks)
+    }
+
+    /// Promotes images to the Applications that get theirs from others, which were checked just now.
+    async fn promote(&self, root: &Arc<Root>, until: Instant) {
+        for promotion in promotion::promotions(&self.engine, root, Timestamp::now()).await {
+            let Promotion { app, from, verdict, .. } = &promotion;
+            if let Verdict::Waits(why) = verdict {
+                tracing::info!(app, from, why, "not promoted");
+                continue;
+            }
+            if Instant::now() >= until {
+                tracing::warn!(app, from, "no time is left to promote");
+                continue;
+            }
+            match Box::pin(self.images.promote(root, &promotion, until)).await {
+                Ok(results) => {
+                    let results: serde_json::Map<String, Value> = results.iter().map(image::run::summary).collect();
+                    tracing::info!(app, from, results = json!(results).to_string(), "promoted");
+                }
+                // The next check tries it again.
+                Err(error) => tracing::error!(app, from, error = chain(&error), "failed to promote"),
+            }
+        }
     }
 
     async fn check(

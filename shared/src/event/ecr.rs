@@ -60,6 +60,15 @@ pub struct ImagePush {
     pub digest: String,
     /// Whether it was scanned, not pushed: it concerns only those who wait for that.
     pub is_scan: bool,
+    /// Id of the event; empty where it has none.
+    pub event: String,
+}
+
+impl ImagePush {
+    /// Whether `image`, as a manifest names it, is the one that was pushed.
+    pub fn is_of(&self, image: &str) -> bool {
+        self.repository.images().iter().any(|one| one == image)
+    }
 }
 
 /// What an event triggers.
@@ -156,6 +165,7 @@ pub fn read(event: Value) -> Result<EcrTrigger, EcrEventError> {
         tag: field("image-tag", Some(tag), is_tag)?,
         digest: field("image-digest", detail.image_digest, is_digest)?,
         is_scan,
+        event: event.id.unwrap_or_default(),
     };
     if !detail.artifact_media_type.as_deref().is_none_or(is_image) || is_companion_tag(&push.tag) {
         return ignored("not a container image");

@@ -1,6 +1,8 @@
 //! Chooses an image's tag (argoproj-labs/argocd-image-updater `registry-scanner/pkg/image/version.go`).
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use slipway_gocompat::filepath;
 use slipway_gocompat::regexp::{self, Regex};
@@ -19,6 +21,15 @@ pub struct TagInfo {
     pub digest: String,
     /// How many findings of each severity its finished scan has; `None` where no scan is finished.
     pub findings: Option<BTreeMap<String, i64>>,
+    /// The platforms that it is built for, `OS/ARCHITECTURE[/VARIANT]`; `None` where they are not known.
+    pub platforms: Option<Vec<String>>,
+}
+
+/// Whether an image for the platform `built` is one for `wanted`; without a variant that is any (registry-scanner
+/// `pkg/options/options.go`, WantsPlatform).
+fn is_platform(wanted: &str, built: &str) -> bool {
+    built == wanted
+        || wanted.matches('/').count() == 1 && built.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Severity of a finding of ECR's scans.
@@ -76,6 +87,44 @@ pub enum Strategy {
     Alphabetical,
     /// The image that the constraint's only tag points at.
     Digest,
+    /// The highest number (Flux's policy `numerical`).
+    Numerical,
+}
+
+/// By which part of a tag it is chosen (Flux's `filterTags`); the whole tag where nothing is given.
+#[derive(Debug, Clone, Default)]
+pub struct TagOrder {
+    /// Tags that do not match are not chosen; of others the template says what they are ordered by.
+    pub filter: Option<(Regex, String)>,
+    /// Whether the lowest is chosen.
+    pub is_descending: bool,
+}
+
+impl TagOrder {
+    /// What the tag is ordered by; `None` where it is filtered out.
+    fn key(&self, tag: &str) -> Option<String> {
+        let Some((pattern, template)) = &self.filter else { return Some(tag.to_owned()) };
+        let captures = pattern.captures(tag)?;
+        if template.is_empty() {
+            return Some(tag.to_owned());
+        }
+        let mut key = String::new();
+        regexp::expand(&mut key, &captures, template);
+        Some(key)
+    }
+}
+
+impl fmt::Display for Strategy {
+    /// Image Updater's word.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Semver => "semver",
+            Self::NewestBuild => "newest-build",
+            Self::Alphabetical => "alphabetical",
+            Self::Digest => "digest",
+            Self::Numerical => "numerical",
+        })
+    }
 }
 
 impl Strategy {
@@ -138,48 +187,120 @@ pub fn why_not(update: &Update, info: &TagInfo) -> Option<String> {
     if !update.allow.allows(tag) {
         return Some(format!("{tag} is not one of `allow-tags`"));
     }
+    if update.order.key(tag).is_none() {
+        return Some(format!("{tag} does not match `filterTags.pattern`"));
+    }
     if let Some(pattern) = update.ignore.iter().find(|pattern| filepath::matches(pattern, tag)) {
         return Some(format!("{tag} is one of `ignore-tags` ({pattern})"));
     }
+    let is_wanted = |built: &String| update.platforms.iter().any(|wanted| is_platform(wanted, built));
+    if let Some(built) = info.platforms.as_ref().filter(|_| update.asks_for_platforms())
+        && !built.iter().any(is_wanted)
+    {
+        return Some(format!("{tag} is not built for {}", update.platforms.join(" or ")));
+    }
     update.gate.and_then(|gate| gate.holds(info))
+}
+
+/// Why the tag may not be chosen, even if there were no other; `None` where it may. An invalid constraint is an error.
+pub fn why_unfit(update: &Update, info: &TagInfo) -> Result<Option<String>, ImageError> {
+    let why = match why_not(update, info) {
+        Some(why) => why,
+        None if choose(update, std::slice::from_ref(info))?.is_some() => return Ok(None),
+        None => match update.strategy {
+            Strategy::Semver if rank(update, info).is_none() => format!("{} is no version", info.tag),
+            Strategy::Numerical => format!("{} is no number", info.tag),
+            _ => format!("{} does not fit the constraint", info.tag),
+        },
+    };
+    Ok(Some(why))
+}
+
+/// Why the tag is not the one that is `chosen`; `None` where it is. An invalid constraint is an error.
+pub fn why_not_chosen(update: &Update, info: &TagInfo, chosen: Option<&TagInfo>) -> Result<Option<String>, ImageError> {
+    if let Some(why) = why_unfit(update, info)? {
+        return Ok(Some(why));
+    }
+    let than = chosen.filter(|chosen| chosen.tag != info.tag).map(|chosen| &chosen.tag);
+    Ok(than.map(|than| match update.strategy {
+        _ if update.order.is_descending => format!("{} comes after {than}", info.tag),
+        Strategy::Semver => format!("{} is no higher version than {than}", info.tag),
+        Strategy::NewestBuild => format!("{} was pushed before {than}", info.tag),
+        Strategy::Alphabetical | Strategy::Digest | Strategy::Numerical => format!("{} comes before {than}", info.tag),
+    }))
 }
 
 fn choose_of<'a>(
     update: &Update,
     allowed: impl Iterator<Item = &'a TagInfo>,
 ) -> Result<Option<&'a TagInfo>, ImageError> {
-    Ok(match update.strategy {
-        Strategy::NewestBuild => allowed.max_by_key(|info| (info.pushed_at_ms, &info.tag)),
-        Strategy::Alphabetical => allowed.max_by_key(|info| &info.tag),
-        Strategy::Digest => allowed.into_iter().find(|info| info.tag == update.constraint),
-        Strategy::Semver => {
-            let text = if update.constraint.is_empty() { "*" } else { &update.constraint };
-            let constraint = Constraint::parse(text).map_err(|e| ImageError::Annotation {
-                app: update.app.clone(),
-                annotation: "image-list".to_owned(),
-                problem: e.to_string(),
-            })?;
-            let versions = allowed.filter_map(|info| Some((Version::parse(&info.tag).ok()?, info)));
-            let fitting = versions.filter(|(version, _)| constraint.check(version));
-            fitting.max_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.tag.cmp(&b.1.tag))).map(|(_, info)| info)
-        }
+    if update.strategy == Strategy::Digest {
+        return Ok(allowed.into_iter().find(|info| info.tag == update.constraint));
+    }
+    let text = if update.constraint.is_empty() { "*" } else { &update.constraint };
+    let constraint = (update.strategy == Strategy::Semver).then(|| Constraint::parse(text)).transpose();
+    let constraint = constraint.map_err(|e| ImageError::Annotation {
+        app: update.app.clone(),
+        annotation: "image-list".to_owned(),
+        problem: e.to_string(),
+    })?;
+    let fits = |rank: &Rank| match (rank, &constraint) {
+        (Rank::Version(version), Some(constraint)) => constraint.check(version),
+        _ => true,
+    };
+    let ranked = allowed.filter_map(|info| Some((rank(update, info).filter(fits)?, info)));
+    Ok(ranked.max_by(|a, b| compare(update, (&a.0, &a.1.tag), (&b.0, &b.1.tag))).map(|(_, info)| info))
+}
+
+/// What a tag is ordered by.
+enum Rank {
+    Version(Version),
+    Pushed(i64),
+    Text(String),
+    Number(f64),
+}
+
+/// What the tag is ordered by; `None` where the strategy can't order it.
+fn rank(update: &Update, info: &TagInfo) -> Option<Rank> {
+    let key = update.order.key(&info.tag)?;
+    Some(match update.strategy {
+        Strategy::Semver => Rank::Version(Version::parse(&key).ok()?),
+        Strategy::NewestBuild => Rank::Pushed(info.pushed_at_ms),
+        Strategy::Alphabetical | Strategy::Digest => Rank::Text(key),
+        Strategy::Numerical => Rank::Number(key.parse().ok().filter(|number: &f64| number.is_finite())?),
     })
 }
 
-/// Whether `chosen` is newer than the tag `current`, by the strategy: a higher version, a later push, or later in
+/// Compares tags of one strategy; equal ranks are resolved by tag.
+fn compare(update: &Update, a: (&Rank, &str), b: (&Rank, &str)) -> Ordering {
+    let order = by_rank(update, a.0, b.0);
+    order.then_with(|| a.1.cmp(b.1))
+}
+
+fn by_rank(update: &Update, a: &Rank, b: &Rank) -> Ordering {
+    let order = match (a, b) {
+        (Rank::Version(a), Rank::Version(b)) => a.cmp(b),
+        (Rank::Pushed(a), Rank::Pushed(b)) => a.cmp(b),
+        (Rank::Text(a), Rank::Text(b)) => a.cmp(b),
+        (Rank::Number(a), Rank::Number(b)) => a.total_cmp(b),
+        _ => Ordering::Equal,
+    };
+    if update.order.is_descending { order.reverse() } else { order }
+}
+
+/// Whether `chosen` comes after the tag `current`, by the strategy: a higher version, a later push, or later in
 /// alphabetical order. Where they can't be compared (a tag that is no version, or that ECR no longer lists) it counts
 /// as newer.
-pub fn is_forward(strategy: Strategy, current: &str, chosen: &TagInfo, tags: &[TagInfo]) -> bool {
-    match strategy {
-        Strategy::Semver => match (Version::parse(current), Version::parse(&chosen.tag)) {
-            (Ok(current), Ok(chosen)) => chosen > current,
-            _ => true,
-        },
-        Strategy::NewestBuild => tags
-            .iter()
-            .find(|info| info.tag == current)
-            .is_none_or(|info| (chosen.pushed_at_ms, chosen.tag.as_str()) > (info.pushed_at_ms, current)),
-        Strategy::Alphabetical => chosen.tag.as_str() > current,
-        Strategy::Digest => true,
-    }
+pub fn is_forward(update: &Update, current: &str, chosen: &TagInfo, tags: &[TagInfo]) -> bool {
+    let unlisted = TagInfo { tag: current.to_owned(), ..TagInfo::default() };
+    let known = match update.strategy {
+        Strategy::Digest => return true,
+        Strategy::NewestBuild => tags.iter().find(|info| info.tag == current),
+        _ => Some(&unlisted),
+    };
+    let ranks = known.and_then(|known| Some((rank(update, chosen)?, rank(update, known)?)));
+    ranks.is_none_or(|(new, old)| match update.strategy {
+        Strategy::NewestBuild => compare(update, (&new, &chosen.tag), (&old, current)).is_gt(),
+        _ => by_rank(update, &new, &old).is_gt(),
+    })
 }

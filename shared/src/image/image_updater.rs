@@ -39,7 +39,7 @@ impl ImageUpdaters {
     /// Reads the resources; one that Image Updater would refuse is a line of the problems.
     pub fn read<'o>(objects: impl IntoIterator<Item = &'o Object>) -> (Self, Vec<String>) {
         let (mut found, mut problems) = (Vec::new(), Vec::new());
-        for object in objects {
+        for object in objects.into_iter().filter(|object| object.kind() == "ImageUpdater") {
             match read_one(object) {
                 Ok(spec) => found.push(spec),
                 Err(problem) => problems.push(format!("{}: {problem}", object.id())),
@@ -208,6 +208,9 @@ fn write_back(level: &Value) -> Result<WriteBackConfig, String> {
         target: of("writeBackTarget"),
         branch,
         repository: of("repository"),
-        pull_request: pull_request.is_some(),
+        pull_request: pull_request.map(|one| {
+            let labels = one.get("labels").and_then(Value::as_array).into_iter().flatten();
+            labels.filter_map(|label| text(Some(label))).collect()
+        }),
     })
 }

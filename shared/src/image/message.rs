@@ -104,8 +104,8 @@ pub fn branch_name(template: &str, of: BranchOf<'_>, changes: &[Changed]) -> Res
     Ok(name)
 }
 
-/// The trailers of a commit: every image with its tag and digest, and the event that it is for.
-pub(super) fn trailers(changes: &[ImageChange], event: Option<&str>) -> String {
+/// The trailers of a commit: every image with its tag and digest, and the events that it is for.
+pub(super) fn trailers<'e>(changes: &[ImageChange], events: impl Iterator<Item = &'e str>) -> String {
     let lines: BTreeSet<String> = changes
         .iter()
         .map(|change| {
@@ -114,7 +114,7 @@ pub(super) fn trailers(changes: &[ImageChange], event: Option<&str>) -> String {
         })
         .collect();
     let mut lines: Vec<String> = lines.into_iter().collect();
-    lines.extend(event.map(|event| format!("Event: {event}")));
+    lines.extend(events.map(|event| format!("Event: {event}")));
     lines.join("\n")
 }
 

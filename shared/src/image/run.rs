@@ -1,35 +1,40 @@
 //! Runs the function `ecr-push`: an image push becomes one commit for each branch that names the image. The changes are
 //! planned by [`super::plan_updates`], again with each new head of the branch; this module reads the root and the
-//! files, lists the tags, and commits.
+//! files, lists the tags, and commits. `slipway images` shows what it would do, and does it.
+
+mod branch;
+pub mod inspect;
+mod pull_request;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lambda_events::sqs::SqsEvent;
 use futures::{StreamExt as _, stream};
-use serde_json::{Value, json};
-use slipway_manifest::Tree;
+use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::settings::may_concern;
 use super::tags::Tags;
 use super::target::{ManifestFile, updates};
-use super::{
-    ImageChange, ImageError, ImageTags, ImageUpdaters, Slot, TagInfo, Update, UpdatePlan, message, pinned, plan_updates,
-};
+use super::{ImageChange, ImagePolicies, ImageTags, ImageUpdaters, Update, UpdatePlan};
 use crate::aws::Aws;
 use crate::config;
 use crate::error::{Class, Failure, chain};
 use crate::event::ecr::{self, EcrRepository, EcrTrigger, ImagePush};
+use crate::event::queue;
 use crate::notify::report;
 use crate::notify::slack::Slack;
+use crate::promotion::{Promotion, Verdict};
 use crate::root::{self, Root, Then, places::RootPlaces};
 use crate::secret::Secrets;
-use crate::source::commit::{self, Attempts, Committed};
-use crate::source::files::{self, Files};
-use crate::source::github::{Checkout, GitHub, GithubError};
-use crate::source::{Checkouts, Repo, RepoUrl, history};
+use crate::services::Services;
+use crate::source::commit::Committed;
+use crate::source::github::GitHub;
+use crate::source::{Checkouts, Repo, RepoUrl};
 
 /// Repositories that a catch-up lists: one request each, as a rule.
 const MAX_REPOSITORIES: usize = 500;
@@ -69,29 +74,116 @@ struct KnownRoot {
 pub struct UpdateResult {
     /// The commit, where one was created.
     pub commit: Option<Committed>,
-    /// The changes: `web: 1.2.3 → 1.2.4`.
-    pub changes: Vec<String>,
+    /// The changes that were committed, or that would be.
+    pub changes: Vec<ImageChange>,
+    /// The web page of the pull request that proposes them.
+    pub pull_request: Option<String>,
     /// Why Applications were not changed.
     pub unchanged: Vec<String>,
     /// Problems to report to users.
     pub problems: Vec<String>,
 }
 
-/// Where a commit goes: repository, branch, and what tells apart the branches that are made from it.
-type Place = (RepoUrl, String, Option<(String, String)>);
+/// What came of an event.
+#[derive(Debug, Default)]
+struct Updated {
+    /// The results, by branch.
+    outcomes: BTreeMap<String, UpdateResult>,
+    /// What may succeed later, and the images of it.
+    failed: Vec<(Failure, BTreeSet<String>)>,
+}
+
+impl Updated {
+    /// The results, where nothing is to be tried again.
+    fn or_first_failure(self) -> Result<BTreeMap<String, UpdateResult>, Failure> {
+        self.failed.into_iter().next().map_or(Ok(self.outcomes), |(failure, _)| Err(failure))
+    }
+}
+
+/// Where a commit goes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    url: RepoUrl,
+    /// The branch that is read.
+    branch: String,
+    via: Via,
+}
+
+/// How a change comes into a branch.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Via {
+    /// By a commit to it.
+    Commit,
+    /// Not by Slipway, which commits to another branch: its template, and the Application that asks for it.
+    Branch { template: String, app: String },
+    /// By a pull request for each file, which the key tells apart.
+    PullRequest { key: String },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.url.repo, self.branch)?;
+        match &self.via {
+            Via::Commit => Ok(()),
+            Via::Branch { template, app } => write!(f, " {template} of {app}"),
+            Via::PullRequest { key } => write!(f, " by a pull request ({key})"),
+        }
+    }
+}
 
 /// What the updates of an event are for.
 #[derive(Clone, Copy)]
 struct Cause<'a> {
-    push: Option<&'a ImagePush>,
-    /// Id of the event.
+    /// The pushes; none where it is a catch-up.
+    pushes: &'a [ImagePush],
+    /// Id of a catch-up's event.
     event: Option<&'a str>,
     deadline: Instant,
+    /// The Applications that are looked at, by name or `NAMESPACE/NAME`; all where there is none.
+    only: &'a [String],
+    /// Whether nothing may be committed.
+    is_dry_run: bool,
+    /// The promotion that it is for.
+    promotion: Option<&'a Promotion>,
+}
+
+impl<'a> Cause<'a> {
+    /// The pushes of `image`, as a manifest names it.
+    fn pushes_of(self, image: &str) -> impl Iterator<Item = &'a ImagePush> {
+        self.pushes.iter().filter(move |push| push.is_of(image))
+    }
+
+    /// The ids of the events that the changes of `plan` are for.
+    fn events<'p>(self, plan: &'p UpdatePlan) -> impl Iterator<Item = &'p str>
+    where
+        'a: 'p,
+    {
+        let is_for = |push: &&ImagePush| plan.changes.iter().any(|change| push.is_of(&change.image));
+        let pushes = self.pushes.iter().filter(is_for).map(|push| push.event.as_str());
+        pushes.chain(self.event).filter(|event| !event.is_empty())
+    }
+
+    /// What tells this event from others.
+    fn seed(self) -> &'a str {
+        self.pushes.first().map_or(self.event, |push| Some(push.event.as_str())).unwrap_or_default()
+    }
+
+    /// A catch-up from now on.
+    fn catch_up() -> Self {
+        Self {
+            pushes: &[],
+            event: None,
+            deadline: Instant::now() + COMMIT_TIMEOUT,
+            only: &[],
+            is_dry_run: false,
+            promotion: None,
+        }
+    }
 }
 
 /// A commit that is at hand, and the branch whose head it was just now.
 struct AtHand {
-    checkout: Arc<Checkout>,
+    root: Arc<Root>,
     branch: String,
 }
 
@@ -101,82 +193,175 @@ type Histories = BTreeMap<(String, Option<String>), Vec<String>>;
 impl ImageUpdater {
     /// Creates the updater; sends no request yet.
     pub fn new(settings: config::EcrPush, aws: Aws) -> Self {
-        let config::EcrPush { root, github, slack, message } = settings;
         let secrets = Secrets::new(aws.clone());
+        Self::with_secrets(settings, aws, secrets)
+    }
+
+    /// The same with secrets that are known already.
+    pub fn with_secrets(settings: config::EcrPush, aws: Aws, secrets: Secrets) -> Self {
+        let config::EcrPush { root, github, slack, message, ecr_roles } = settings;
         Self {
             root,
             message,
             github: GitHub::new(github, secrets.clone()),
             slack: slack.map(|slack| Slack::new(slack, secrets, aws.http().clone())),
-            tags: Tags::new(aws),
+            tags: Tags::new(aws, ecr_roles),
             told: Arc::default(),
             known: Arc::default(),
         }
     }
 
-    /// Handles an event of EventBridge; returns the commits, or why the event triggers nothing.
+    /// Handles an event of EventBridge, or messages of a queue with such events in them; returns the commits, or why the
+    /// event triggers nothing; of messages which to deliver again.
     pub async fn handle(&self, event: Value) -> Result<Value, Failure> {
+        if event.get("Records").is_some() {
+            return Box::pin(self.handle_batch(event)).await;
+        }
         let id = event.get("id").and_then(Value::as_str).map(str::to_owned);
-        let deadline = Instant::now() + COMMIT_TIMEOUT;
-        let outcomes = match ecr::read(event).map_err(|error| Failure::terminal(&error))? {
+        let cause = Cause { event: id.as_deref(), ..Cause::catch_up() };
+        let updated = match ecr::read(event).map_err(|error| Failure::terminal(&error))? {
             EcrTrigger::Ignored(reason) => {
                 tracing::info!(reason, "ignored");
                 return Ok(json!({ "ignored": reason }));
             }
             EcrTrigger::Push(push) => {
-                tracing::info!(image = push.repository.image(), tag = push.tag, "pushed");
-                Box::pin(self.update(Cause { push: Some(&push), event: id.as_deref(), deadline })).await?
+                let pushes = std::slice::from_ref(&push);
+                Box::pin(self.update(Cause { pushes, event: None, ..cause })).await?
             }
-            EcrTrigger::CatchUp => Box::pin(self.update(Cause { push: None, event: id.as_deref(), deadline })).await?,
+            EcrTrigger::CatchUp => Box::pin(self.update(cause)).await?,
         };
-        let branches: serde_json::Map<String, Value> =
-            outcomes.iter().map(|(branch, outcome)| (branch.clone(), summary(outcome))).collect();
-        tracing::info!(result = json!(branches).to_string(), "done");
-        Ok(json!({ "branches": branches }))
+        Ok(json!({ "branches": updated.or_first_failure()?.iter().map(summary).collect::<Map<_, _>>() }))
     }
 
-    /// Updates every file that names the pushed image to the tag that its Application wants; without a push every image
+    /// Handles the messages of a queue together, so that many pushes become few commits.
+    async fn handle_batch(&self, event: Value) -> Result<Value, Failure> {
+        let event: SqsEvent = serde_json::from_value(event).map_err(|error| Failure::terminal(&error))?;
+        let (mut pushes, mut of, mut failed) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for message in event.records {
+            let id = message.message_id.unwrap_or_default();
+            let body = serde_json::from_str::<Value>(&message.body.unwrap_or_default());
+            match body.map_err(|error| error.to_string()).and_then(|body| ecr::read(body).map_err(|e| chain(&e))) {
+                Ok(EcrTrigger::Push(push)) => {
+                    pushes.push(push);
+                    of.push(id);
+                }
+                Ok(EcrTrigger::Ignored(reason)) => tracing::info!(reason, "ignored"),
+                // Schedules come without a queue.
+                Ok(EcrTrigger::CatchUp) => tracing::warn!("a schedule came through the queue"),
+                Err(error) => {
+                    tracing::error!(error, "a message can't be read");
+                    failed.insert(id);
+                }
+            }
+        }
+        if !pushes.is_empty() {
+            let updated = Box::pin(self.update(Cause { pushes: &pushes, ..Cause::catch_up() })).await;
+            let is_failed = |push: &ImagePush| match &updated {
+                Ok(updated) => updated.failed.iter().any(|(_, images)| images.iter().any(|image| push.is_of(image))),
+                Err(_) => true,
+            };
+            failed.extend(pushes.iter().zip(of).filter(|(push, _)| is_failed(push)).map(|(_, id)| id));
+            if let Err(error) = &updated {
+                tracing::error!(error = chain(error), "failed");
+            }
+        }
+        Ok(queue::failures(failed.iter().map(String::as_str)))
+    }
+
+    /// Updates every file that names a pushed image to the tag that its Application wants; without a push every image
     /// that an Application names, to make up for events that got lost. Returns the result of each `OWNER/REPO branch`.
     ///
-    /// What fails for one branch is told and stops no other. Fails in the end where something may succeed later.
-    async fn update(&self, cause: Cause<'_>) -> Result<BTreeMap<String, UpdateResult>, Failure> {
-        let pushed = cause.push.map(|push| push.repository.images());
-        let concerns = |named: &str| match &pushed {
-            Some(images) => images.iter().any(|image| image == named),
-            None => EcrRepository::of(named).is_some(),
+    /// What fails for one branch is told and stops no other.
+    async fn update(&self, cause: Cause<'_>) -> Result<Updated, Failure> {
+        for push in cause.pushes {
+            tracing::info!(image = push.repository.image(), tag = push.tag, "pushed");
+        }
+        let concerns = |named: &str| match cause.pushes {
+            [] => EcrRepository::of(named).is_some(),
+            _ => cause.pushes_of(named).next().is_some(),
         };
-        let (mut wanted, mut refused, root) = self.wanted(concerns).await?;
+        let (mut wanted, mut refused, root) = self.wanted(concerns, cause.only).await?;
         // Who does not wait for scans has taken the image already.
-        wanted.retain(|update| update.gate.is_some() || cause.push.is_none_or(|push| !push.is_scan));
-        let mut outcomes = BTreeMap::new();
-        let mut later: Option<Failure> = None;
-        let mut fail = |failure: Failure, problems: &mut Vec<String>| {
+        let is_news = |update: &Update| cause.pushes_of(&update.image).any(|push| !push.is_scan);
+        wanted.retain(|update| update.gate.is_some() || cause.pushes.is_empty() || is_news(update));
+        // What is promoted gets its images from where it is promoted from.
+        wanted.retain(|update| !update.is_promoted);
+        let is_catch_up = cause.pushes.is_empty();
+        let tags = if is_catch_up { self.list_all(&wanted, &mut refused).await } else { ImageTags::new() };
+        let updated = Box::pin(self.write_all(wanted, refused, tags, (cause, &root))).await;
+        for outcome in updated.outcomes.values().filter(|_| !is_catch_up) {
+            self.notify(cause.pushes, &outcome.problems).await;
+        }
+        Ok(updated)
+    }
+
+    /// Writes what is `wanted` to its branches, with the tags that are known already.
+    async fn write_all(
+        &self,
+        wanted: Vec<Update>,
+        mut refused: Vec<String>,
+        mut tags: ImageTags,
+        (cause, root): (Cause<'_>, &AtHand),
+    ) -> Updated {
+        let mut updated = Updated::default();
+        let Updated { outcomes, failed } = &mut updated;
+        let mut fail = |failure: Failure, group: &[Update], problems: &mut Vec<String>| {
             problems.push(failure.message.clone());
             if failure.class == Class::Retryable {
-                later.get_or_insert(failure);
+                failed.push((failure, group.iter().map(|update| update.image.clone()).collect()));
             }
         };
-        let mut tags = if cause.push.is_none() { self.list_all(&wanted, &mut refused).await } else { ImageTags::new() };
-        for ((url, branch, made), group) in self.by_branch(wanted, &mut refused, &mut fail).await {
-            let committed =
-                Box::pin(self.commit(&url, (&branch, made.as_ref()), &group, &mut tags, (cause, &root))).await;
-            let outcome = committed.unwrap_or_else(|failure| {
-                let mut outcome = UpdateResult::default();
-                fail(failure, &mut outcome.problems);
-                outcome
-            });
-            let name = made.map_or_else(String::new, |(template, app)| format!(" {template} of {app}"));
-            outcomes.insert(format!("{} {branch}{name}", url.repo), outcome);
+        for (place, group) in self.by_branch(wanted, &mut refused, &mut fail).await {
+            for (place, updated) in Box::pin(self.write_back(place, &group, &mut tags, (cause, root))).await {
+                let outcome = updated.unwrap_or_else(|failure| {
+                    let mut outcome = UpdateResult::default();
+                    fail(failure, &group, &mut outcome.problems);
+                    outcome
+                });
+                outcomes.insert(place.to_string(), outcome);
+            }
         }
         if !refused.is_empty() {
             outcomes.insert("refused".to_owned(), UpdateResult { problems: refused, ..UpdateResult::default() });
         }
-        if let Some(push) = cause.push {
-            for outcome in outcomes.values() {
-                self.notify(push, &outcome.problems).await;
-            }
+        let results: Map<String, Value> = outcomes.iter().map(summary).collect();
+        tracing::info!(result = json!(results).to_string(), "done");
+        updated
+    }
+
+    /// The updater for promotions, with the clients of `engine`: nothing is asked of ECR for them.
+    pub fn of_services(engine: &Services, aws: Aws) -> Self {
+        Self {
+            root: engine.root.clone(),
+            github: engine.github.clone(),
+            message: None,
+            tags: Tags::new(aws, Vec::new()),
+            slack: None,
+            told: Arc::default(),
+            known: Arc::default(),
         }
-        later.map_or(Ok(outcomes), Err)
+    }
+
+    /// Writes the images of `promotion` to the files of its Application, or takes back what was proposed of them where
+    /// it is stopped; no attempt begins after `deadline`. Returns the result of each `OWNER/REPO branch`.
+    pub async fn promote(
+        &self,
+        root: &Arc<Root>,
+        promotion: &Promotion,
+        deadline: Instant,
+    ) -> Result<BTreeMap<String, UpdateResult>, Failure> {
+        let is_stopped = matches!(promotion.verdict, Verdict::Stopped(_));
+        let tags = if is_stopped { ImageTags::new() } else { promotion.tags.clone() };
+        let only = std::slice::from_ref(&promotion.app);
+        let concerns = |image: &str| is_stopped || promotion.tags.contains_key(image);
+        let (mut wanted, refused) = self.updates(root, concerns, only);
+        let at_hand = AtHand { root: Arc::clone(root), branch: self.root.location.revision.clone() };
+        let cause = Cause { promotion: Some(promotion), only, deadline, ..Cause::catch_up() };
+        if is_stopped {
+            // Commits are not taken back.
+            wanted.iter_mut().for_each(|update| update.pull_request.is_wanted = true);
+        }
+        Box::pin(self.write_all(wanted, refused, tags, (cause, &at_hand))).await.or_first_failure()
     }
 
     /// The tags of all images that are wanted, as far as ECR lists them.
@@ -223,11 +408,24 @@ impl ImageUpdater {
 
     /// The updates of all images that `concerns`, and why Applications that name such an image can't be updated.
     /// Applications that may not be deployed are not updated either.
-    async fn wanted(&self, concerns: impl Fn(&str) -> bool) -> Result<(Vec<Update>, Vec<String>, AtHand), Failure> {
+    async fn wanted(
+        &self,
+        concerns: impl Fn(&str) -> bool,
+        only: &[String],
+    ) -> Result<(Vec<Update>, Vec<String>, AtHand), Failure> {
         let root = self.root().await?;
+        let (wanted, refused) = self.updates(&root, concerns, only);
+        Ok((wanted, refused, AtHand { root, branch: self.root.location.revision.clone() }))
+    }
+
+    /// The same of a root.
+    fn updates(&self, root: &Root, concerns: impl Fn(&str) -> bool, only: &[String]) -> (Vec<Update>, Vec<String>) {
         let (resources, mut refused) = ImageUpdaters::read(&root.image_updaters);
         let mut wanted = Vec::new();
-        for member in root.members.iter().filter(|member| member.permit.denied.is_none()) {
+        let may_be = |member: &&root::ResolvedApplication| {
+            member.permit.denied.is_none() && (only.is_empty() || only.iter().any(|name| member.is_named(name)))
+        };
+        for member in root.members.iter().filter(may_be) {
             let settings = match resources.settings(&member.app) {
                 Ok(Some(settings)) => settings,
                 Ok(None) => continue,
@@ -238,7 +436,7 @@ impl ImageUpdater {
                     continue;
                 }
             };
-            let manifest = self.manifest(&root, member);
+            let manifest = self.manifest(root, member);
             let (updates, errors) = updates(&member.app, &settings, manifest.as_ref(), &concerns);
             refused.extend(errors.iter().map(|error| chain(error)));
             for update in updates {
@@ -252,8 +450,14 @@ impl ImageUpdater {
                 }
             }
         }
-        let branch = self.root.location.revision.clone();
-        Ok((wanted, refused, AtHand { checkout: Arc::clone(&root.checkout), branch }))
+        let (policies, problems) = ImagePolicies::read(&root.image_updaters);
+        refused.extend(problems);
+        let location = &self.root.location;
+        let branch = Some(location.revision.as_str()).filter(|revision| *revision != "HEAD");
+        let by_policies = policies.updates(&location.url, branch, concerns);
+        let is_meant = |update: &Update| only.is_empty() || only.iter().any(|name| update.is_named(name));
+        wanted.extend(by_policies.into_iter().filter(is_meant));
+        (wanted, refused)
     }
 
     /// The file of the root's own repository that declares the Application.
@@ -273,7 +477,7 @@ impl ImageUpdater {
         &self,
         wanted: Vec<Update>,
         refused: &mut Vec<String>,
-        fail: &mut impl FnMut(Failure, &mut Vec<String>),
+        fail: &mut impl FnMut(Failure, &[Update], &mut Vec<String>),
     ) -> BTreeMap<Place, Vec<Update>> {
         let mut groups: BTreeMap<Place, Vec<Update>> = BTreeMap::new();
         let mut defaults: BTreeMap<Repo, Option<String>> = BTreeMap::new();
@@ -291,7 +495,7 @@ impl ImageUpdater {
                 let found = match self.github.default_branch(&update.repo.repo).await {
                     Ok(branch) => Some(branch),
                     Err(error) => {
-                        fail(Failure::of(&error, error.is_retryable()), refused);
+                        fail(Failure::of(&error, error.is_retryable()), std::slice::from_ref(&update), refused);
                         None
                     }
                 };
@@ -299,162 +503,18 @@ impl ImageUpdater {
                 found
             };
             let Some(branch) = branch else { continue };
-            let made = update.push_branch.clone().map(|template| (template, update.app.clone()));
-            groups.entry((update.repo.clone(), branch, made)).or_default().push(update);
+            let via = match &update.push_branch {
+                _ if update.pull_request.is_wanted => Via::PullRequest { key: update.target_key() },
+                Some(template) => Via::Branch { template: template.clone(), app: update.app.clone() },
+                None => Via::Commit,
+            };
+            groups.entry(Place { url: update.repo.clone(), branch, via }).or_default().push(update);
         }
         groups
     }
 
-    /// Commits the changes of `group` to `branch`, or to the one that is made from it.
-    async fn commit(
-        &self,
-        url: &RepoUrl,
-        (branch, made): (&str, Option<&(String, String)>),
-        group: &[Update],
-        tags: &mut ImageTags,
-        (cause, root): (Cause<'_>, &AtHand),
-    ) -> Result<UpdateResult, Failure> {
-        let repo = &url.repo;
-        let mut outcome = UpdateResult::default();
-        let mut branch = branch.to_owned();
-        let mut histories = Histories::new();
-        if let Some((template, app)) = made {
-            let failed = |error: GithubError| Failure::of(&error, error.is_retryable());
-            let head = self.github.resolve(repo, &format!("heads/{branch}")).await.map_err(failed)?;
-            let plan = self.plan(repo, &head, group, (tags, &mut histories), (cause, root)).await.map_err(failed)?;
-            outcome = described(&plan);
-            if plan.is_empty() {
-                return Ok(outcome);
-            }
-            let named = message::branch_name(template, message::BranchOf::default(), &plan.changed());
-            let is_branch = |name: &String| crate::source::is_revision(name);
-            let Some(name) = named.as_ref().ok().filter(|name| is_branch(name)) else {
-                outcome.problems.push(format!("{app}: git-branch: `{template}` makes no name of a branch"));
-                return Ok(outcome);
-            };
-            self.github.create_branch(repo, name, &head).await.map_err(failed)?;
-            branch.clone_from(name);
-        }
-        let seed = cause.event.map_or_else(|| format!("{repo}"), |event| format!("{event} {repo} {branch}"));
-        let is_at_hand = root.branch == branch && root.checkout.repo == *repo;
-        let head = is_at_hand.then_some(root.checkout.sha.as_str());
-        let attempts = Attempts { deadline: cause.deadline, seed: &seed, head };
-        let template = self.message.as_deref();
-        let edit = async |head: &str| {
-            let plan = self.plan(repo, head, group, (tags, &mut histories), (cause, root)).await?;
-            outcome = described(&plan);
-            Ok((!plan.is_empty()).then(|| file_edit(&plan, template, cause.event)))
-        };
-        let committed = commit::commit(&self.github, repo, &branch, attempts, edit).await;
-        outcome.commit = committed.map_err(|error| Failure::of(&error, error.is_retryable()))?;
-        Ok(outcome)
-    }
-
-    /// Plans the changes of `group` to the commit `head`. The tags that are needed and not known yet are listed.
-    async fn plan(
-        &self,
-        repo: &Repo,
-        head: &str,
-        group: &[Update],
-        (tags, histories): (&mut ImageTags, &mut Histories),
-        (cause, root): (Cause<'_>, &AtHand),
-    ) -> Result<UpdatePlan, GithubError> {
-        let (named, tree) = self.files(repo, head, group, root).await?;
-        let (named, tree) = (&named, &*tree);
-        let (mut allowed, mut errors) = (Vec::new(), Vec::new());
-        for update in group {
-            match update.permit.refused_name(&update.repo, named) {
-                Some(denied) => errors.push(ImageError::Denied { app: update.app.clone(), denied }),
-                None => allowed.push(update),
-            }
-        }
-        if let Some(push) = cause.push {
-            for update in &allowed {
-                let slot = update.locate(tree).ok().and_then(|slots| slots.into_iter().next());
-                let known =
-                    slot.and_then(|slot| Some(slot.current(tree.read_text(&slot.file).ok()?, &update.reference())));
-                let needs_list = update.needs_list(&known.unwrap_or_default());
-                if needs_list && tags.get(&update.image).is_none_or(|known| known.len() <= 1) {
-                    match self.tags.with(&push.repository, &push.tag).await {
-                        Ok(found) => drop(tags.insert(update.image.clone(), found)),
-                        Err(error) => errors.push(ImageError::Tags { app: update.app.clone(), source: error }),
-                    }
-                } else if !needs_list {
-                    let pushed = TagInfo { digest: push.digest.clone(), tag: push.tag.clone(), ..TagInfo::default() };
-                    tags.entry(update.image.clone()).or_insert_with(|| vec![pushed]);
-                }
-            }
-        }
-        let mut plan = plan_updates(tree, allowed.iter().copied(), tags);
-        let pins = self.pins((named, head, tree), &plan, &allowed, (tags, histories)).await?;
-        if !pins.is_empty() {
-            let is_pinned = |update: &&Update| pins.iter().any(|(change, _)| change.is_of(update));
-            plan = plan_updates(tree, allowed.into_iter().filter(|update| !is_pinned(update)), tags);
-        }
-        plan.errors.extend(errors);
-        for (change, newest) in pins {
-            let is_pushed = cause.push.is_some_and(|push| push.tag == change.tag);
-            let pin = Pin { change, newest, is_pushed };
-            plan.unchanged.push((pin.change.app.clone(), pin.why()));
-            plan.pins.push(pin);
-        }
-        Ok(plan)
-    }
-
-    /// The files of the commit `head` that the updates need, and the name that the repository has now.
-    async fn files(
-        &self,
-        repo: &Repo,
-        head: &str,
-        group: &[Update],
-        root: &AtHand,
-    ) -> Result<(Repo, Arc<Tree>), GithubError> {
-        if root.checkout.sha == head && root.checkout.repo == *repo {
-            return Ok((repo.clone(), Arc::clone(&root.checkout.tree)));
-        }
-        let paths = group.iter().flat_map(Update::reads).collect();
-        let Files { repo: named, tree, has_links } = files::read(&self.github, repo, head, &paths).await?;
-        let is_there = |update: &Update| {
-            let is_there = |slot: &Slot| tree.kind(&slot.file).is_ok_and(|kind| kind.is_some());
-            update.locate(&tree).is_ok_and(|slots| slots.iter().all(is_there))
-        };
-        if !has_links && group.iter().all(is_there) {
-            return Ok((named, Arc::new(tree)));
-        }
-        // A file that is not there may stand behind a symlink, which only the whole tree follows; and plain manifests
-        // may have any name.
-        let checkout = Box::pin(self.github.checkout(repo, head)).await?;
-        Ok((checkout.repo.clone(), Arc::clone(&checkout.tree)))
-    }
-
-    /// The changes of `plan` that a person's own downgrade in Git stands against, each with what was taken back.
-    async fn pins(
-        &self,
-        (repo, head, tree): (&Repo, &str, &Tree),
-        plan: &UpdatePlan,
-        updates: &[&Update],
-        (tags, histories): (&ImageTags, &mut Histories),
-    ) -> Result<Vec<(ImageChange, String)>, GithubError> {
-        let mut pins = Vec::new();
-        for change in &plan.changes {
-            let file = &change.slot.file;
-            let key = (file.clone(), tree.read_text(file).ok().map(str::to_owned));
-            if !histories.contains_key(&key) {
-                let versions = history::versions(&self.github, repo, head, file).await?;
-                histories.insert(key.clone(), versions);
-            }
-            let earlier = histories.get(&key).map(Vec::as_slice).unwrap_or_default();
-            let of = tags.get(&change.image).map(Vec::as_slice).unwrap_or_default();
-            let update = updates.iter().find(|update| change.is_of(update));
-            if let Some(newest) = update.and_then(|update| pinned(update, change, earlier, of)) {
-                pins.push((change.clone(), newest));
-            }
-        }
-        Ok(pins)
-    }
-
     /// Tells Slack what it has not been told yet.
-    async fn notify(&self, push: &ImagePush, problems: &[String]) {
+    async fn notify(&self, pushes: &[ImagePush], problems: &[String]) {
         let Some(slack) = &self.slack else { return };
         let new: Vec<String> = {
             let told = self.told.lock().await;
@@ -463,11 +523,11 @@ impl ImageUpdater {
         if new.is_empty() {
             return;
         }
-        let what = format!(
-            "{}:{} was pushed, but not everything that names it can be updated",
-            push.repository.image(),
-            push.tag
-        );
+        let what = match pushes {
+            [push] => format!("{}:{} was pushed, but not everything that names it", push.repository.image(), push.tag),
+            _ => format!("{} images were pushed, but not everything that names them", pushes.len()),
+        };
+        let what = format!("{what} can be updated");
         if let Err(error) = slack.post(&report::problem(&what, &new)).await {
             tracing::warn!(error = chain(&error), problems = json!(new).to_string(), "failed to notify Slack");
             return;
@@ -499,31 +559,11 @@ impl Pin {
     }
 }
 
-fn file_edit(plan: &UpdatePlan, template: Option<&str>, event: Option<&str>) -> commit::FileEdit {
-    let message = plan.message(template);
-    let (headline, body) = message.split_once('\n').unwrap_or((&message, ""));
-    let trailers = message::trailers(&plan.changes, event);
-    commit::FileEdit {
-        files: plan.files.iter().map(|(path, text)| (path.clone(), text.clone().into_bytes())).collect(),
-        headline: headline.to_owned(),
-        body: format!("{}\n\n{trailers}", body.trim()).trim().to_owned(),
-    }
-}
-
-fn described(plan: &UpdatePlan) -> UpdateResult {
-    let mut problems: Vec<String> = plan.errors.iter().map(|error| chain(error)).collect();
-    problems
-        .extend(plan.pins.iter().filter(|pin| pin.is_pushed).map(|pin| format!("{}: {}", pin.change.app, pin.why())));
-    UpdateResult {
-        commit: None,
-        changes: plan.changes.iter().map(|c| format!("{}: {} → {}", c.app, c.old, c.new)).collect(),
-        unchanged: plan.unchanged.iter().map(|(app, why)| format!("{app}: {why}")).collect(),
-        problems,
-    }
-}
-
-fn summary(outcome: &UpdateResult) -> Value {
-    let UpdateResult { commit, changes, unchanged, problems } = outcome;
+pub(crate) fn summary((branch, outcome): (&String, &UpdateResult)) -> (String, Value) {
+    let UpdateResult { commit, changes, pull_request, unchanged, problems } = outcome;
     let commit = commit.as_ref().map(|commit| commit.sha.as_str());
-    json!({ "commit": commit, "changes": changes, "unchanged": unchanged, "problems": problems })
+    let changes: Vec<String> = changes.iter().map(|c| format!("{}: {} → {}", c.app, c.old, c.new)).collect();
+    let summary = json!({ "commit": commit, "changes": changes, "pullRequest": pull_request, "unchanged": unchanged,
+        "problems": problems });
+    (branch.clone(), summary)
 }

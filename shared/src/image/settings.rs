@@ -1,14 +1,19 @@
 //! What is declared of an Application's images, by annotations or by an `ImageUpdater`, as written
 //! (argoproj-labs/argocd-image-updater `pkg/argocd/annotations.go`, `api/v1alpha1/imageupdater_types.go`).
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{ImageError, Reference};
 use crate::app::Application;
+use crate::source::github::pulls::MergeMethod;
 
 pub(super) const PREFIX: &str = "argocd-image-updater.argoproj.io/";
 /// Holds an image until ECR's scan of it has no finding above the severity.
 pub(super) const SCAN_GATE: &str = "slipway.dev/scan-gate";
+/// Asks for pull requests in place of commits; what follows it says how. Image Updater knows them in its resources alone.
+const PULL_REQUEST: &str = "slipway.dev/pull-request";
 
 /// Everything that is declared of an Application's images.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -71,8 +76,49 @@ pub struct WriteBackConfig {
     pub branch: Option<String>,
     /// `git-repository`.
     pub repository: Option<String>,
-    /// Whether `pullRequest.github` asks for a pull request.
-    pub pull_request: bool,
+    /// `pullRequest` and its labels.
+    pub pull_request: Option<Vec<String>>,
+}
+
+/// How changes are proposed: what the annotations and `pullRequest` say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PullRequestSettings {
+    /// Whether a pull request is asked for; without, one is opened only where the branch takes no commits.
+    pub is_wanted: bool,
+    /// The labels that it gets.
+    pub labels: BTreeSet<String>,
+    /// Who is asked for a review: users, and teams as `ORGANIZATION/TEAM`.
+    pub reviewers: BTreeSet<String>,
+    /// How it is merged once all that the branch requires is there; `None` leaves that to people.
+    pub auto_merge: Option<MergeMethod>,
+}
+
+impl PullRequestSettings {
+    /// Reads what is said of `app`, on top of what a resource says. Fails for a value that can't be read.
+    pub(super) fn of(app: &Application, write_back: &WriteBackConfig) -> Result<Self, ImageError> {
+        let get = |key: &str| app.annotation(&format!("{PULL_REQUEST}{key}")).map(str::trim);
+        let wrong = |key: &str, text: &str, expected: &str| ImageError::Annotation {
+            app: app.name.clone(),
+            annotation: format!("{PULL_REQUEST}{key}"),
+            problem: format!("expected {expected}, found `{text}`"),
+        };
+        let list = |key: &str| {
+            let items = get(key).unwrap_or_default().split(',').map(str::trim).filter(|item| !item.is_empty());
+            items.map(str::to_owned).collect::<BTreeSet<_>>()
+        };
+        let asked = get("").map(|text| parse_bool(text).ok_or_else(|| wrong("", text, "`true` or `false`")));
+        let method = get(".auto-merge").filter(|text| !text.is_empty() && *text != "false");
+        let method = method.map(|text| {
+            MergeMethod::parse(text).ok_or_else(|| wrong(".auto-merge", text, "`merge`, `squash` or `rebase`"))
+        });
+        let labels = write_back.pull_request.iter().flatten().cloned();
+        Ok(Self {
+            is_wanted: asked.transpose()?.unwrap_or(write_back.pull_request.is_some()),
+            labels: labels.chain(list(".labels")).collect(),
+            reviewers: list(".reviewers"),
+            auto_merge: method.transpose()?,
+        })
+    }
 }
 
 impl CommonUpdateSettings {
@@ -99,7 +145,7 @@ impl WriteBackConfig {
             target: self.target.or_else(|| above.target.clone()),
             branch: self.branch.or_else(|| above.branch.clone()),
             repository: self.repository.or_else(|| above.repository.clone()),
-            pull_request: self.pull_request || above.pull_request,
+            pull_request: self.pull_request.or_else(|| above.pull_request.clone()),
         }
     }
 }
@@ -132,7 +178,7 @@ pub fn of_annotations(app: &Application) -> Result<Option<ImageSettings>, ImageE
         target: text("write-back-target"),
         branch: text("git-branch"),
         repository: text("git-repository"),
-        pull_request: false,
+        pull_request: None,
     };
     Ok(Some(ImageSettings { images, write_back }))
 }

@@ -4,9 +4,10 @@
 use serde_json::Value;
 use slipway_manifest::{TreeError, tree};
 
-use super::settings::{HelmTarget, ImageConfig, ImageSettings, WriteBackConfig};
-use super::{Allow, ImageError, Severity, Strategy, Update};
+use super::settings::{HelmTarget, ImageConfig, ImageSettings, PullRequestSettings, WriteBackConfig};
+use super::{Allow, ImageError, Severity, Strategy, TagOrder, Update};
 use crate::app::{Application, ProjectPermissions, Source};
+use crate::promotion::PROMOTE_FROM;
 use crate::source::RepoUrl;
 
 /// The key of registry and repository in Helm's values, where none is given.
@@ -68,6 +69,13 @@ pub enum Target {
         name: Option<String>,
         /// The tool.
         tool: Tool,
+    },
+    /// Wherever Flux's marker of an image policy stands, in any file of the repository.
+    Markers {
+        /// The policy, as `NAMESPACE:NAME`.
+        policy: String,
+        /// Whether a whole reference has the digest, too (`digestReflectionPolicy`).
+        has_digest: bool,
     },
 }
 
@@ -166,10 +174,19 @@ fn update(
         let problem = "the strategy `digest` needs the tag that it follows, as `NAME:TAG`".to_owned();
         return Err(resolver.wrong("image-list", problem));
     }
-    if settings.write_back.pull_request {
-        return Err(resolver.not_supported("writeBackConfig.gitConfig.pullRequest".to_owned()));
+    let platforms = common.platforms.clone().unwrap_or_default();
+    let is_platform =
+        |text: &&String| (1..=2).contains(&text.matches('/').count()) && text.split('/').all(|part| !part.is_empty());
+    if let Some(wrong) = platforms.iter().find(|text| !is_platform(text)) {
+        return Err(resolver.wrong("platforms", format!("expected `OS/ARCHITECTURE[/VARIANT]`, found `{wrong}`")));
     }
+    let is_promoted = app.annotation(PROMOTE_FROM).is_some();
     let place = resolver.place(config, manifest)?;
+    let pull_request = PullRequestSettings::of(app, &settings.write_back)?;
+    if pull_request.is_wanted && place.push_branch.is_some() {
+        let problem = "with a pull request it is the branch that is merged into alone, without a colon".to_owned();
+        return Err(resolver.wrong("git-branch", problem));
+    }
     Ok(Update {
         app: app.name.clone(),
         namespace: app.namespace.clone(),
@@ -177,13 +194,18 @@ fn update(
         image: config.image.repository(),
         constraint,
         strategy,
+        order: TagOrder::default(),
         allow,
         ignore: common.ignore.clone().unwrap_or_default(),
-        gate: gate.transpose()?,
+        platforms,
+        // What runs elsewhere has been let through there.
+        gate: gate.transpose()?.filter(|_| !is_promoted),
+        is_promoted,
         target: place.target,
         repo: place.repo,
         branch: place.branch,
         push_branch: place.push_branch,
+        pull_request,
         permit: ProjectPermissions::default(),
     })
 }

@@ -5,6 +5,7 @@ use slipway_manifest::yaml;
 use super::*;
 use crate::app::Application;
 
+mod flux;
 mod targets;
 
 const IMAGE: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app";

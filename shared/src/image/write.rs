@@ -7,7 +7,7 @@ use slipway_manifest::edit::{self, EditError, Step};
 use slipway_manifest::{NodeKind, Tree, tree, yaml};
 
 use super::target::{Keys, Target, Tool};
-use super::{ImageError, Reference, Strategy, TagInfo, Update};
+use super::{ImageError, Reference, Strategy, TagInfo, Update, flux};
 use crate::app;
 
 /// What Image Updater writes above values of its own making.
@@ -42,6 +42,8 @@ enum SlotKind {
     Parameters { keys: Keys, of: SourceOf },
     /// Every `image` of a file of manifests.
     Manifests,
+    /// Flux's markers of a policy.
+    Markers { policy: String, has_digest: bool },
     /// `kustomize.images` of a source.
     Images { name: Option<String>, of: SourceOf },
 }
@@ -56,7 +58,7 @@ enum SourceOf {
 }
 
 impl Update {
-    /// The files of which at least one is needed to write the tag.
+    /// The files of which at least one is needed to write the tag; none where all files are.
     pub fn reads(&self) -> Vec<String> {
         let in_folder = |folder: &str, names: &[&str]| {
             names.iter().filter_map(|name| tree::join(folder, name).ok()).collect::<Vec<_>>()
@@ -64,6 +66,7 @@ impl Update {
         match &self.target {
             Target::Kustomization { folder, .. } => in_folder(folder, &slipway_kustomize::FILE_NAMES),
             Target::Values { file, .. } | Target::Application { file, .. } => vec![file.clone()],
+            Target::Markers { .. } => Vec::new(),
             Target::Override { folder, file, .. } => {
                 let mut files = in_folder(folder, &slipway_kustomize::FILE_NAMES);
                 files.extend(in_folder(folder, &["Chart.yaml"]));
@@ -113,6 +116,13 @@ impl Update {
                     None => return self.in_manifests(tree, folder, *recurse),
                 };
                 Slot { file: resolve(file)?, kind: SlotKind::of(tool, keys, name.as_ref(), SourceOf::Override) }
+            }
+            Target::Markers { policy, has_digest } => {
+                let is_marked =
+                    |file: &&str| flux::is_yaml(file) && tree.read_text(file).is_ok_and(|text| flux::has(text, policy));
+                let kind = || SlotKind::Markers { policy: policy.clone(), has_digest: *has_digest };
+                let files = tree.files_below("").map_err(failed)?.filter(is_marked);
+                return Ok(files.map(|file| Slot { file: file.to_owned(), kind: kind() }).collect());
             }
             Target::Application { file, identity, source, keys, name, tool } => {
                 let of = SourceOf::Application { identity: identity.clone(), source: *source };
@@ -170,6 +180,7 @@ impl Slot {
         match &self.kind {
             SlotKind::Kustomization { name, .. } => in_kustomization(text, name, &image.repository()),
             SlotKind::Values { keys, .. } => in_values(text, keys, image),
+            SlotKind::Markers { policy, .. } => flux::current(text, policy),
             SlotKind::Manifests => {
                 let found = images_of(text, image).into_iter().next().map(|place| place.reference);
                 found.map_or_else(Current::default, |found| Current::of(&found.image(), true))
@@ -211,6 +222,19 @@ impl Slot {
         }
     }
 
+    /// The field of the file, as a person finds it.
+    pub fn field(&self, image: &str) -> String {
+        let key = |keys: &Keys| keys.spec.clone().or(keys.tag.clone()).or(keys.name.clone()).unwrap_or_default();
+        match &self.kind {
+            SlotKind::Kustomization { name, .. } => format!("images[{name}]"),
+            SlotKind::Values { keys, .. } => key(keys),
+            SlotKind::Parameters { keys, .. } => format!("helm.parameters[{}]", key(keys)),
+            SlotKind::Manifests => "image".to_owned(),
+            SlotKind::Markers { policy, .. } => format!("# {{\"$imagepolicy\": \"{policy}\"}}"),
+            SlotKind::Images { name, .. } => format!("kustomize.images[{}]", name.as_deref().unwrap_or(image)),
+        }
+    }
+
     /// `text` with `image`, tag and digest included, or a new file of it where there is none; `None` where it says so
     /// already.
     pub fn set(&self, text: Option<&str>, image: &Reference) -> Result<Option<String>, EditError> {
@@ -224,6 +248,7 @@ impl Slot {
                 edit::set_image(text.unwrap_or_default(), &entry)
             }
             SlotKind::Values { keys, .. } => set_values(text, keys, image),
+            SlotKind::Markers { policy, has_digest } => flux::set(text.unwrap_or_default(), policy, image, *has_digest),
             SlotKind::Manifests => set_manifests(text.unwrap_or_default(), image),
             SlotKind::Parameters { keys, of } => of.set_parameters(text.unwrap_or_default(), keys, image),
             SlotKind::Images { name, of } => of.set_image(text.unwrap_or_default(), name.as_deref(), image),
@@ -243,7 +268,7 @@ impl Current {
     }
 
     /// What a value says: a tag with or without digest, or a whole reference.
-    fn of(value: &str, is_reference: bool) -> Self {
+    pub(super) fn of(value: &str, is_reference: bool) -> Self {
         let found = if is_reference {
             Reference::parse(value)
         } else {

@@ -8,6 +8,7 @@
 //! trees is not in the reach: the Application, its project and settings, and facts of the cluster.
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -183,7 +184,7 @@ impl Reaches {
             }
         }
         let helm = source.helm.clone().map_or(Value::Null, Value::Object);
-        let env = context::environment(app, &self.checkout.sha);
+        let env = LazyCell::new(|| context::environment(app, &self.checkout.sha));
         let mut hash = Sha256::new();
         for written in references::value_files(&helm) {
             if let Some((reference, path)) = argo::reference(written) {
@@ -209,7 +210,7 @@ impl Reaches {
         }
         hash.update(self.closure(paths, remotes)?);
         hash.update(format!("{:?}", self.checkout.special));
-        let is_patched = source != app.source;
+        let is_patched = matches!(source, Cow::Owned(_));
         if app.object.get("spec").is_some_and(names_revision) || is_patched && format!("{source:?}").contains(REVISION)
         {
             hash.update(&self.checkout.sha);

@@ -11,8 +11,9 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
-use memchr::memmem;
+use memchr::memmem::Finder;
 use serde_json::Value;
 use slipway_helm::argo;
 use slipway_manifest::{NodeKind, Tree, tree};
@@ -22,6 +23,19 @@ use crate::app::{Application, Source};
 
 /// What the Secrets and ConfigMaps of Argo CD are known by.
 const SETTINGS: [&str; 4] = ["secret-type", "argocd-cm", "argocd-notifications-cm", CERTIFICATES];
+
+/// What looks for the words: to make one takes longer than a look at a manifest.
+struct Finders {
+    group: Finder<'static>,
+    kinds: [Finder<'static>; 2],
+    settings: [Finder<'static>; 4],
+}
+
+static FINDERS: LazyLock<Finders> = LazyLock::new(|| Finders {
+    group: Finder::new("argoproj"),
+    kinds: ["Application", "AppProject"].map(Finder::new),
+    settings: SETTINGS.map(Finder::new),
+});
 
 /// The words of one file or of all files of a source, as bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,11 +64,12 @@ impl Words {
     }
 
     fn of(bytes: &[u8]) -> Self {
-        let says = |word: &str| memmem::find(bytes, word.as_bytes()).is_some();
+        let Finders { group, kinds, settings } = &*FINDERS;
+        let says = |words: &[Finder<'_>]| words.iter().any(|word| word.find(bytes).is_some());
         let found = [
-            (Self::GROUP, memmem::find_iter(bytes, "argoproj").any(|at| !is_inside_a_word(bytes, at))),
-            (Self::KIND, says("Application") || says("AppProject")),
-            (Self::SETTINGS, SETTINGS.iter().any(|word| says(word))),
+            (Self::GROUP, group.find_iter(bytes).any(|at| !is_inside_a_word(bytes, at))),
+            (Self::KIND, says(kinds)),
+            (Self::SETTINGS, says(settings)),
             (Self::OPAQUE, hides_words(bytes)),
         ];
         found.into_iter().filter(|(_, is_there)| *is_there).fold(Self::default(), |all, (word, _)| all.or(word))

@@ -40,11 +40,12 @@ pub(super) fn is_in_cluster(app: &Application, clusters: &[ClusterSecret]) -> bo
     ClusterName::of(&app.destination, clusters).server.trim_end_matches('/') == IN_CLUSTER_SERVER
 }
 
-/// Whether Argo CD itself reads the object.
+/// Whether Argo CD itself, or what updates images beside it, reads the object.
 pub(super) fn is_argo_cd(object: &Object) -> bool {
     match (object.group(), object.kind()) {
         ("argoproj.io", "Application" | "ApplicationSet" | "AppProject")
-        | ("argocd-image-updater.argoproj.io", "ImageUpdater") => true,
+        | ("argocd-image-updater.argoproj.io", "ImageUpdater")
+        | ("image.toolkit.fluxcd.io", "ImageRepository" | "ImagePolicy") => true,
         _ => is_setting(object),
     }
 }

@@ -142,7 +142,7 @@ pub struct ApplicationTree {
     pub childless: BTreeMap<String, BTreeSet<SourceDigest>>,
     /// The sets that sync their Applications step by step.
     pub rolling: RollingSets,
-    /// The `ImageUpdater` resources.
+    /// The `ImageUpdater` resources, and Flux's image repositories and policies.
     pub image_updaters: Vec<Object>,
     /// Why places can't be read.
     pub unread_places: Vec<String>,
@@ -394,11 +394,11 @@ impl<'a> Loader<'a> {
         }
         match object.kind() {
             "Application" => self.add_application(object, declared, parent, Made::default()),
-            "ImageUpdater" => {
+            "ImageUpdater" | "ImageRepository" | "ImagePolicy" => {
                 if object.namespace().is_empty() {
                     object.set_namespace(self.control);
                 }
-                let of = |one: &Object| (one.namespace().to_owned(), one.name().to_owned());
+                let of = |one: &Object| (one.kind().to_owned(), one.namespace().to_owned(), one.name().to_owned());
                 match self.tree.image_updaters.iter().find(|known| of(known) == of(&object)) {
                     None => self.tree.image_updaters.push(object),
                     Some(known) if *known == object => {}

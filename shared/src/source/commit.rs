@@ -71,6 +71,14 @@ pub enum CommitError {
 }
 
 impl CommitError {
+    /// Whether the branch takes changes by pull requests only (a ruleset or a protected branch).
+    pub fn demands_pull_request(&self) -> bool {
+        let Self::Refused { message, .. } = self else { return false };
+        let message = message.to_ascii_lowercase();
+        let words = ["pull request", "approving review", "status check", "protected branch", "protected ref"];
+        words.iter().any(|words| message.contains(words))
+    }
+
     /// Whether the same commit may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -90,6 +98,8 @@ pub struct Attempts<'a> {
     pub seed: &'a str,
     /// The head of the branch where it was read just now: the first attempt is for that.
     pub head: Option<&'a str>,
+    /// The branch that is moved to that head and committed to in its place.
+    pub staging: Option<&'a str>,
 }
 
 impl Attempts<'_> {
@@ -121,7 +131,7 @@ pub async fn commit(
     let mut attempt = 0;
     loop {
         let head = attempts.head.filter(|_| attempt == 0);
-        let failed = match Box::pin(once(github, repo, branch, head, &mut edit)).await {
+        let failed = match Box::pin(once(github, repo, (branch, attempts.staging), head, &mut edit)).await {
             Ok(Answer::Committed(committed)) => return Ok(Some(committed)),
             Ok(Answer::Unchanged) => return Ok(None),
             Ok(Answer::Refused(message)) => {
@@ -147,7 +157,7 @@ pub async fn commit(
 async fn once(
     github: &GitHub,
     repo: &Repo,
-    branch: &str,
+    (branch, staging): (&str, Option<&str>),
     head: Option<&str>,
     edit: &mut impl AsyncFnMut(&str) -> Result<Option<FileEdit>, GithubError>,
 ) -> Result<Answer, GithubError> {
@@ -157,7 +167,10 @@ async fn once(
     };
     let Some(change) = edit(&head).await? else { return Ok(Answer::Unchanged) };
     let what = format!("commit to `{branch}` of {repo}");
-    let answer = github.graphql(&what, MUTATION, input(repo, branch, &head, &change)).await?;
+    if let Some(staging) = staging {
+        github.set_branch(repo, staging, &head).await?;
+    }
+    let answer = github.graphql(&what, MUTATION, input(repo, staging.unwrap_or(branch), &head, &change)).await?;
     read(&what, &answer)
 }
 

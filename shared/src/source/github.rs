@@ -3,6 +3,7 @@
 
 pub mod childless;
 mod lists;
+pub mod pulls;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -214,6 +215,9 @@ enum Call<'a> {
     /// Answered without a body where the thing still has this `ETag`, which costs nothing of the rate limit.
     GetUnless(&'a str),
     Post(&'a Value),
+    Patch(&'a Value),
+    Put(&'a Value),
+    Delete,
 }
 
 /// A response: its body, `None` where nothing has changed, and its `ETag`.
@@ -348,6 +352,9 @@ impl GitHub {
                     client._get_with_headers(path, Some(known.into_iter().collect())).await
                 }
                 Call::Post(body) => client._post(path, Some(body)).await,
+                Call::Patch(body) => client._patch(path, Some(body)).await,
+                Call::Put(body) => client._put(path, Some(body)).await,
+                Call::Delete => client._delete(path, None::<&()>).await,
             }
             .map_err(failed)?;
             let (head, body) = response.into_parts();

@@ -132,6 +132,9 @@ pub enum VerifyError {
         /// The file.
         path: String,
     },
+    /// A path that no commit has.
+    #[error("the listing of the commit has the path `{0}`, which git can't store")]
+    Path(String),
     /// The commit's files are too many or too large, or a path leaves the tree.
     #[error("the commit does not fit")]
     Tree(#[source] TreeError),
@@ -200,6 +203,10 @@ impl Verified {
 
     /// Adds what stands at `path`.
     pub fn put(&mut self, path: &str, known: Known) -> Result<(), VerifyError> {
+        // Two spellings of one path would hide one file by another.
+        if tree::join("", path).map_err(VerifyError::Tree)? != path {
+            return Err(VerifyError::Path(path.to_owned()));
+        }
         match known {
             Known::Submodule => {
                 self.special.submodules.insert(path.to_owned());
@@ -304,6 +311,15 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(named(url).as_deref(), repo, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_path_has_one_spelling() {
+        for path in ["apps/", "./apps", "apps//web", "apps/./web"] {
+            let listing = GitTree { url: String::new(), truncated: false, tree: vec![row(path, "100644", "x")] };
+            let error = verify(listing, [(path.to_owned(), file("x"))].into(), Limits::default()).err();
+            assert_eq!(error, Some(VerifyError::Path(path.to_owned())));
         }
     }
 

@@ -21,6 +21,7 @@ use slipway::root::tracked::{SourceRepository, TrackedSource};
 use slipway::root::{self, ResolvedApplication, Root, Then};
 use slipway::secret::Secrets;
 use slipway::services::{self, Services};
+use slipway::source::github::GitHubSettings;
 use slipway::source::{Checkouts, local};
 use slipway_cluster::Cluster;
 use slipway_cluster::state::{self, AppKey, StoredState};
@@ -66,7 +67,7 @@ pub(crate) fn settings(flags: &ClusterFlags) -> anyhow::Result<config::Cluster> 
 }
 
 /// An environment variable that is set and not empty.
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
@@ -87,6 +88,31 @@ pub(super) async fn person(cluster: &Cluster) -> Initiator {
     let known = tokio::time::timeout(ASK_WHO, cluster.username()).await.ok().and_then(Result::ok);
     let name = known.or_else(|| variable("USER")).or_else(|| variable("USERNAME")).or_else(|| variable("LOGNAME"));
     Initiator::person(&name.unwrap_or_default())
+}
+
+/// The root that a flag or variable names.
+pub(crate) fn places(root: &str) -> anyhow::Result<RootPlaces> {
+    let places =
+        RootPlaces::parse(root).map_err(|error| anyhow!("failed to read the root `{root}`: {}", chain(&error)))?;
+    Ok(RootPlaces { options: config::tree_options(config::environment)?, ..places })
+}
+
+/// GitHub's API, and the secrets with the credential that the environment has for it; one that `is_local` needs none.
+pub(crate) fn github(aws: &Aws, is_local: bool) -> anyhow::Result<(GitHubSettings, Secrets)> {
+    let mut given = BTreeMap::new();
+    let token = variable(TOKEN).or_else(|| variable("GH_TOKEN"));
+    let secret = match (token, variable(config::GITHUB_SECRET.name)) {
+        (Some(token), _) => {
+            given.insert(TOKEN.to_owned(), SecretString::from(token));
+            TOKEN.to_owned()
+        }
+        (None, Some(secret)) => secret,
+        (None, None) if is_local => TOKEN.to_owned(),
+        (None, None) => bail!("set GITHUB_TOKEN, or SLIPWAY_GITHUB_SECRET, or name a folder by --local"),
+    };
+    let api = variable(config::GITHUB_API.name).or_else(|| config::GITHUB_API.default.map(str::to_owned));
+    let api = api.unwrap_or_default().trim_end_matches('/').to_owned();
+    Ok((GitHubSettings { api, secret, memory: Memory::default() }, Secrets::with(aws.clone(), given)))
 }
 
 /// The applications that have a state in the cluster.
@@ -131,16 +157,16 @@ fn find<'a>(keys: &'a [AppKey], name: &str) -> anyhow::Result<&'a AppKey> {
 }
 
 /// The functions' services, with the root that they read.
-pub(super) struct CliContext {
-    pub(super) engine: Services,
+pub(crate) struct CliContext {
+    pub(crate) engine: Services,
     pub(super) checkouts: Checkouts,
-    pub(super) root: Root,
+    pub(crate) root: Root,
 }
 
 impl CliContext {
     /// Creates the services of the flags, with the root read. Without a flag or variable for the root, it is the one by
     /// which the application `name` was deployed.
-    pub(super) async fn open(flags: &SourceFlags, name: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn open(flags: &SourceFlags, name: &str) -> anyhow::Result<Self> {
         let cluster = settings(&flags.cluster)?;
         let root = match flags.root.clone().or_else(|| variable(config::ROOT.name)) {
             Some(root) => root,
@@ -151,25 +177,10 @@ impl CliContext {
                 .root
                 .clone(),
         };
-        let places =
-            RootPlaces::parse(&root).map_err(|error| anyhow!("failed to read the root `{root}`: {}", chain(&error)))?;
-        let root = RootPlaces { options: config::tree_options(config::environment)?, ..places };
-        let mut given = BTreeMap::new();
-        let token = variable(TOKEN).or_else(|| variable("GH_TOKEN"));
-        let secret = match (token, variable(config::GITHUB_SECRET.name)) {
-            (Some(token), _) => {
-                given.insert(TOKEN.to_owned(), SecretString::from(token));
-                TOKEN.to_owned()
-            }
-            (None, Some(secret)) => secret,
-            (None, None) if flags.local.is_some() => TOKEN.to_owned(),
-            (None, None) => bail!("set GITHUB_TOKEN, or SLIPWAY_GITHUB_SECRET, or name a folder by --local"),
-        };
-        let api = variable(config::GITHUB_API.name).or_else(|| config::GITHUB_API.default.map(str::to_owned));
-        let api = api.unwrap_or_default().trim_end_matches('/').to_owned();
         let aws = Aws::default();
+        let (github, secrets) = github(&aws, flags.local.is_some())?;
         let settings = config::Settings {
-            github: slipway::source::github::GitHubSettings { api, secret, memory: Memory::default() },
+            github,
             cluster,
             state_secret: variable(config::STATE_SECRET.name),
             sync_timeout: sync::SYNC_TIMEOUT,
@@ -177,9 +188,9 @@ impl CliContext {
             repository_secret: variable(config::REPOSITORY_SECRET.name),
             sops: config::sops(config::environment),
             slack: None,
-            root,
+            root: places(&root)?,
         };
-        let engine = Services::new(settings, aws.clone(), Secrets::with(aws, given));
+        let engine = Services::new(settings, aws, secrets);
         let checkouts = match &flags.local {
             Some(folder) => {
                 let tree = local::read(folder, None, Limits::default()).map_err(|error| anyhow!(chain(&error)))?;
@@ -198,11 +209,10 @@ impl CliContext {
     /// The application `name`, or `NAMESPACE/NAME`.
     pub(super) fn member(&self, name: &str) -> anyhow::Result<&ResolvedApplication> {
         let full = |member: &ResolvedApplication| {
-            let namespace = if member.app.namespace.is_empty() { "argocd" } else { &member.app.namespace };
-            format!("{namespace}/{}", member.app.name)
+            let (namespace, name) = member.identity();
+            format!("{namespace}/{name}")
         };
-        let meant: Vec<&ResolvedApplication> =
-            self.root.members.iter().filter(|one| one.app.name == name || full(one) == name).collect();
+        let meant: Vec<&ResolvedApplication> = self.root.members.iter().filter(|one| one.is_named(name)).collect();
         match meant.as_slice() {
             [member] => Ok(member),
             [] => {

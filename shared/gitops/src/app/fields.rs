@@ -98,9 +98,8 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn object(&mut self, field: &'static str) -> Result<Option<Self>, AppError> {
-        let (object, path) = (self.object, self.at(field));
         let map = self.typed(field, "a mapping", Value::as_object)?;
-        Ok(map.map(|map| Self { map, object, path, seen: BTreeSet::new() }))
+        Ok(map.map(|map| Self { map, object: self.object, path: self.at(field), seen: BTreeSet::new() }))
     }
 
     /// A list of mappings.

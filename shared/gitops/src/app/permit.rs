@@ -47,15 +47,7 @@ impl ProjectPermissions {
         let denied = project.check(app, &cluster, &own).err().or(skipped);
         let limits = clusters.iter().find(|one| one.is_at(&cluster.server) && !one.namespaces.is_empty());
         let limits = limits.cloned().map(Arc::new);
-        Self {
-            denied,
-            cluster,
-            keeps_declarations: false,
-            keeps_settings: false,
-            project: Arc::new(project),
-            own,
-            limits,
-        }
+        Self { denied, cluster, keeps_declarations: false, keeps_settings: false, project, own, limits }
     }
 
     /// Permissions without limits.

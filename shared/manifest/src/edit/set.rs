@@ -71,6 +71,54 @@ pub fn written(text: &str, document: usize, path: &[Step]) -> Option<String> {
     (is_plain && !bytes.starts_with(['{', '['])).then(|| bytes.to_owned())
 }
 
+/// A single value with a comment behind it on its line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commented {
+    /// Index of the document.
+    pub document: usize,
+    /// The way to the value.
+    pub path: Vec<Step>,
+    /// The value, as its bytes are.
+    pub value: String,
+    /// The comment, from behind its `#`.
+    pub comment: String,
+}
+
+/// Every single value of `text` that has a comment behind it on its line; none of documents that can't be read.
+pub fn commented(text: &str) -> Vec<Commented> {
+    let mut found = Vec::new();
+    for (document, (from, to)) in documents(text).into_iter().enumerate() {
+        let part = text.get(from..to).unwrap_or_default();
+        if !part.contains('#') {
+            continue;
+        }
+        let Ok((root, editor)) = Editor::read(part) else { continue };
+        let mut open = vec![(Vec::new(), &root)];
+        while let Some((path, value)) = open.pop() {
+            let below = |step: Step| [path.as_slice(), &[step]].concat();
+            match value {
+                Value::Object(map) => {
+                    open.extend(map.iter().map(|(key, value)| (below(Step::Key(key.clone())), value)))
+                }
+                Value::Array(list) => {
+                    open.extend(list.iter().enumerate().map(|(index, value)| (below(Step::Item(index)), value)));
+                }
+                _ => {
+                    let Some(mark) = editor.mark(&path) else { continue };
+                    let rest = part.get(mark.value.1..editor.line_end(mark.value.1)).unwrap_or_default();
+                    let Some((between, comment)) = rest.split_once('#') else { continue };
+                    // A comment has a space before it; what stands between belongs to what is around the value.
+                    if between.ends_with([' ', '\t']) && between.trim().is_empty() {
+                        let value = value.as_str().map_or_else(|| editor.written(mark).to_owned(), str::to_owned);
+                        found.push(Commented { document, path, value, comment: comment.to_owned() });
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
 /// The bytes of each document. A text of one document is that document as a whole, with its `---` and `...`.
 fn documents(text: &str) -> Vec<(usize, usize)> {
     let start = text.as_ptr().addr();

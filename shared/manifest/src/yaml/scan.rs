@@ -120,12 +120,21 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next token, left where it is.
+    // The grammar looks at each token eight times.
+    #[inline]
     pub(super) fn peek(&mut self) -> Result<&Located<'a>, YamlError> {
-        while self.settled <= self.taken && !self.ended && self.needs_more()? {
+        if self.settled <= self.taken {
+            self.settle()?;
+        }
+        Ok(self.tokens.front().unwrap_or(&END))
+    }
+
+    fn settle(&mut self) -> Result<(), YamlError> {
+        while !self.ended && self.needs_more()? {
             self.fetch()?;
         }
         self.settled = self.taken + 1;
-        Ok(self.tokens.front().unwrap_or(&END))
+        Ok(())
     }
 
     /// The next token; after the end of the stream, that again.

@@ -1,11 +1,14 @@
 //! What goes wrong on purpose: failing requests, cut listings, a branch that moves at the worst moment.
 
+use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::json;
 
 use crate::faults::{Failure, Failures};
+use crate::http::{Request, Response};
 use crate::lock;
 
 /// Called once just before a commit through the API is tried.
@@ -17,8 +20,17 @@ pub struct Faults {
     /// Requests that fail. GitHub's secondary rate limit is 403 or 429 with `retry-after`.
     pub failures: Failures,
     tree_limit: Mutex<Option<usize>>,
+    content: Mutex<ContentLimit>,
     races: Mutex<Vec<Race>>,
     refused: Mutex<Vec<RefusedCommit>>,
+}
+
+/// How many requests may create content in a minute, and when some did.
+#[derive(Default)]
+struct ContentLimit {
+    a_minute: Option<usize>,
+    created: VecDeque<Instant>,
+    refused: usize,
 }
 
 /// Commits through GraphQL that are refused in an answer with 200.
@@ -42,6 +54,35 @@ impl Faults {
         });
     }
 
+    /// From now on so many requests may create content within a minute: GitHub's limit is 80.
+    pub fn limit_content(&self, a_minute: usize) {
+        *lock(&self.content) = ContentLimit { a_minute: Some(a_minute), ..ContentLimit::default() };
+    }
+
+    /// How many requests that limit has refused.
+    pub fn refused_content(&self) -> usize {
+        lock(&self.content).refused
+    }
+
+    /// GitHub's answer to a request that would create more than that.
+    pub(super) fn take_content(&self, request: &Request) -> Option<Response> {
+        let mut content = lock(&self.content);
+        let limit = content.a_minute?;
+        let is_query = request.path == "/graphql" && !String::from_utf8_lossy(&request.body).contains("mutation");
+        if request.method == Method::GET || is_query {
+            return None;
+        }
+        let now = Instant::now();
+        content.created.retain(|at| now.duration_since(*at) < Duration::from_mins(1));
+        if content.created.len() < limit {
+            content.created.push_back(now);
+            return None;
+        }
+        content.refused += 1;
+        let words = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
+        Some(Response::json(StatusCode::FORBIDDEN, &json!({ "message": words })))
+    }
+
     /// Tree listings stop after `limit` entries and say `truncated`; `None` ends it.
     pub fn truncate_trees(&self, limit: Option<usize>) {
         *lock(&self.tree_limit) = limit;
@@ -63,6 +104,11 @@ impl Faults {
         let one = refused.iter_mut().find(|one| one.branch == branch && one.count > 0)?;
         one.count -= 1;
         Some((one.kind, one.message.clone()))
+    }
+
+    /// Whether the next commit to `branch` is refused.
+    pub(super) fn is_refusing(&self, branch: &str) -> bool {
+        lock(&self.refused).iter().any(|one| one.branch == branch && one.count > 0)
     }
 
     pub(super) fn tree_limit(&self) -> Option<usize> {

@@ -261,7 +261,7 @@ fn blob_value(repository: &Repository, oid: super::Oid) -> Result<Value, Problem
 }
 
 fn mutation(state: &State, access: Access, field: &Selection) -> Result<Value, Problem> {
-    if field.name != "createCommitOnBranch" {
+    if !matches!(field.name.as_str(), "createCommitOnBranch" | "enablePullRequestAutoMerge") {
         return Err(Problem {
             kind: None,
             message: format!("Field '{}' doesn't exist on type 'Mutation'", field.name),
@@ -271,7 +271,14 @@ fn mutation(state: &State, access: Access, field: &Selection) -> Result<Value, P
         return Err(Problem::new("FORBIDDEN", "Resource not accessible by integration"));
     }
     let input = field.arguments.get("input").cloned().unwrap_or_default();
-    create_commit(state, &input)
+    if field.name == "createCommitOnBranch" {
+        return create_commit(state, &input);
+    }
+    let text = |name: &str| input.get(name).and_then(Value::as_str).unwrap_or_default();
+    let enabled = state.enable_auto_merge(text("pullRequestId"), text("mergeMethod"));
+    let number = enabled.map_err(|message| Problem::new("UNPROCESSABLE", message))?;
+    Ok(json!({"__typename": "EnablePullRequestAutoMergePayload",
+        "pullRequest": {"__typename": "PullRequest", "number": number}}))
 }
 
 fn create_commit(state: &State, input: &Value) -> Result<Value, Problem> {

@@ -244,6 +244,15 @@ impl Objects {
         fs::rename(&lock, &path)?;
         Ok(true)
     }
+
+    /// Deletes the ref `name`; false where there is none.
+    pub(super) fn delete_reference(&self, name: &str) -> io::Result<bool> {
+        if self.reference(name)?.is_none() {
+            return Ok(false);
+        }
+        fs::remove_file(self.folder.join(name))?;
+        Ok(true)
+    }
 }
 
 /// Whether `name` is a full ref name that stays inside `refs/` (a part of `git check-ref-format`).

@@ -44,7 +44,7 @@ pub(super) fn message(status: StatusCode, text: &str) -> Response {
     Response::json(status, &body)
 }
 
-fn unprocessable(text: impl Into<String>) -> Refusal {
+pub(super) fn unprocessable(text: impl Into<String>) -> Refusal {
     Refusal::Status(StatusCode::UNPROCESSABLE_ENTITY, text.into())
 }
 
@@ -123,12 +123,10 @@ fn route(state: &State, request: &Request) -> Answer {
                     hooks::of_repository(state, &repository.full_name(), request, rest.get(1..).unwrap_or_default())
                 }
                 Method::GET => get(state, &repository, request, rest),
-                Method::POST | Method::PATCH if access != Access::Write => {
+                _ if access != Access::Write => {
                     Err(Refusal::Status(StatusCode::FORBIDDEN, "Resource not accessible by integration".into()))
                 }
-                Method::POST => post(state, &repository, request, rest),
-                Method::PATCH => patch(state, &repository, request, rest),
-                _ => Err(Refusal::NotFound),
+                _ => write(state, &repository, request, rest),
             }
         }
         _ => Err(Refusal::NotFound),
@@ -277,11 +275,7 @@ fn listed(state: &State, repository: &Repository, request: &Request, rest: &[&st
             }
             Ok(page(request, listed))
         }
-        ["pulls"] => {
-            let open = state.open_pulls(repository);
-            let listed: io::Result<_> = open.iter().map(|pull| pulls::simple(state, repository, pull)).collect();
-            Ok(page(request, listed?))
-        }
+        ["pulls"] => pulls::list(state, repository, request),
         ["pulls", number] => {
             let number = number.parse().map_err(|_| Refusal::NotFound)?;
             ok(&pulls::full(state, repository, &state.pull(repository, number).ok_or(Refusal::NotFound)?)?)
@@ -299,7 +293,7 @@ fn page_size(request: &Request) -> usize {
 }
 
 /// One page of a list, with the link to the next.
-fn page(request: &Request, all: Vec<Value>) -> Response {
+pub(super) fn page(request: &Request, all: Vec<Value>) -> Response {
     let (number, size) = (request.query("page").and_then(|page| page.parse().ok()).unwrap_or(1), page_size(request));
     let has_next = all.len() > size.saturating_mul(number);
     let page: Vec<Value> = all.into_iter().skip(size.saturating_mul(number.saturating_sub(1))).take(size).collect();
@@ -526,6 +520,30 @@ fn combined_status(state: &State, repository: &Repository, oid: Oid) -> Value {
 fn body(request: &Request) -> Result<Value, Refusal> {
     serde_json::from_slice(&request.body)
         .map_err(|_| Refusal::Status(StatusCode::BAD_REQUEST, "Problems parsing JSON".into()))
+}
+
+fn write(state: &State, repository: &Repository, request: &Request, rest: &[&str]) -> Answer {
+    if matches!(rest, ["pulls" | "issues", ..])
+        && let Some(answer) = pulls::write(state, repository, (&request.method, rest), &body(request)?)?
+    {
+        return Ok(answer);
+    }
+    match request.method {
+        Method::POST => post(state, repository, request, rest),
+        Method::PATCH => patch(state, repository, request, rest),
+        Method::DELETE => delete(state, repository, rest),
+        _ => Err(Refusal::NotFound),
+    }
+}
+
+fn delete(state: &State, repository: &Repository, rest: &[&str]) -> Answer {
+    let ["git", "refs", name @ ..] = rest else { return Err(Refusal::NotFound) };
+    let name = format!("refs/{}", name.join("/"));
+    if !repository.objects().delete_reference(&name)? {
+        return Err(unprocessable("Reference does not exist"));
+    }
+    state.announce(repository)?;
+    Ok(Response::new(StatusCode::NO_CONTENT, ""))
 }
 
 fn post(state: &State, repository: &Repository, request: &Request, rest: &[&str]) -> Answer {

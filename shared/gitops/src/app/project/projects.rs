@@ -19,17 +19,33 @@ pub enum Undeclared {
 }
 
 /// The projects of a root, and the restrictions of its `argocd-cm` for all of them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Projects {
-    declared: BTreeMap<String, AppProject>,
+    /// Each with the `settings`.
+    declared: BTreeMap<String, Arc<AppProject>>,
+    /// `default`, as it is where nothing declares it.
+    default: Arc<AppProject>,
     settings: Arc<Settings>,
     undeclared: Undeclared,
+}
+
+impl Default for Projects {
+    fn default() -> Self {
+        Self::new(BTreeMap::new(), Settings::default())
+    }
 }
 
 impl Projects {
     /// Creates it from the `declared` projects, by name.
     pub fn new(declared: BTreeMap<String, AppProject>, settings: Settings) -> Self {
-        Self { declared, settings: Arc::new(settings), undeclared: Undeclared::default() }
+        let settings = Arc::new(settings);
+        let with_settings = |project| Arc::new(AppProject { settings: Arc::clone(&settings), ..project });
+        Self {
+            declared: declared.into_iter().map(|(name, project)| (name, with_settings(project))).collect(),
+            default: with_settings(AppProject::allow_all()),
+            settings: Arc::clone(&settings),
+            undeclared: Undeclared::default(),
+        }
     }
 
     /// The same, with other projects allowing everything undeclared than `default`.
@@ -39,15 +55,17 @@ impl Projects {
     }
 
     /// The project `name`, declared or one that allows everything undeclared.
-    pub fn get(&self, name: &str) -> Option<AppProject> {
+    pub fn get(&self, name: &str) -> Option<Arc<AppProject>> {
         let is_open = match self.undeclared {
             Undeclared::Denied => false,
             Undeclared::OnlyDefault => name == DEFAULT,
             Undeclared::Open => true,
         };
-        let open = || AppProject { name: name.to_owned(), ..AppProject::allow_all() };
-        let project = self.declared.get(name).cloned().or_else(|| is_open.then(open))?;
-        Some(AppProject { settings: Arc::clone(&self.settings), ..project })
+        let open = || match name {
+            DEFAULT => Arc::clone(&self.default),
+            name => Arc::new(AppProject { name: name.to_owned(), ..AppProject::clone(&self.default) }),
+        };
+        self.declared.get(name).cloned().or_else(|| is_open.then(open))
     }
 
     /// Whether the project `name` is declared, or `default`, which always exists.
@@ -60,7 +78,10 @@ impl Projects {
     #[must_use]
     pub fn as_of(mut self, today: &Self) -> Self {
         self.declared.extend(today.declared.clone());
-        Self { declared: self.declared, settings: Arc::clone(&today.settings), undeclared: today.undeclared }
+        for project in self.declared.values_mut().filter(|project| !Arc::ptr_eq(&project.settings, &today.settings)) {
+            Arc::make_mut(project).settings = Arc::clone(&today.settings);
+        }
+        Self { declared: self.declared, ..today.clone() }
     }
 }
 
@@ -80,7 +101,7 @@ mod tests {
         let settings = |value: &str| Settings::from_config_map(json!({"globalProjects": value}).as_object().unwrap());
         let once = Projects::new([project("default", "old"), project("team", "old")].into(), settings(""));
         let today = Projects::new([project("team", "new")].into(), settings("- projectName: x"));
-        let repos = |projects: &Projects, name: &str| projects.get(name).map(|project| project.source_repos);
+        let repos = |projects: &Projects, name: &str| projects.get(name).map(|project| project.source_repos.clone());
         assert_eq!(repos(&today, "default"), Some(vec!["*".to_owned()]));
         assert_eq!(repos(&today, "other"), None);
         let both = once.as_of(&today);
