@@ -5,15 +5,16 @@ use std::fs;
 
 use slipway_tests::tools;
 
-const DOCUMENTS: [&str; 3] = ["INSTALL.md", "MOVING.md", "OPERATIONS.md"];
+const DOCUMENTS: [&str; 4] = ["COST.md", "INSTALL.md", "MOVING.md", "OPERATIONS.md"];
 /// Words in code that are others': kinds, fields and options of Kubernetes, Argo CD, GitHub and AWS.
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 10] = [
     "AppProject",
     "ApplicationSet",
     "AttributeNames",
     "ConfigMap",
     "EventSourceMappings",
     "FunctionArn",
+    "PutEvents",
     "QueueArn",
     "SecretString",
     "ServerSideApply",

@@ -8,7 +8,7 @@ mod functions;
 mod github;
 mod secrets;
 mod slack;
-mod stack;
+pub(crate) mod stack;
 mod webhook;
 
 use clap::Args;

@@ -313,7 +313,7 @@ async fn next(aws: &Aws, given: &BTreeMap<String, String>, secret: &str) {
         ));
     }
     crate::println("- deploy the stack: infra/INSTALL.md, step 4");
-    crate::println("- slipway doctor");
+    crate::println("- slipway webhook, and slipway doctor");
 }
 
 /// The first few of `names`.

@@ -12,6 +12,7 @@ mod render;
 mod root;
 mod up;
 mod view;
+mod webhook;
 
 use std::borrow::Cow;
 use std::io::IsTerminal as _;
@@ -46,6 +47,8 @@ enum Command {
     Init(init::Arguments),
     /// Deploy the stack from a folder of zips, by CloudFormation alone.
     Up(up::Arguments),
+    /// Point the webhook of the GitHub App to the stack, with its secret.
+    Webhook(webhook::Arguments),
     /// Check an installation: secrets, GitHub, queues, functions, cluster, root; the exit code is 1 where one failed.
     Doctor(doctor::Arguments),
     /// Show which tags images get and why, and write them to Git.
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::App(command) => run(async || Box::pin(app::run(command)).await),
         Command::Init(arguments) => run(async || Box::pin(init::run(&arguments)).await).map(|()| 0),
         Command::Up(arguments) => run(async || Box::pin(up::run(&arguments)).await).map(|()| 0),
+        Command::Webhook(arguments) => run(async || Box::pin(webhook::run(&arguments)).await).map(|()| 0),
         Command::Doctor(arguments) => run(async || Box::pin(doctor::run(&arguments)).await),
         Command::Images(command) => run(async || Box::pin(images::run(command)).await),
         Command::Promotions(arguments) => run(async || Box::pin(promotions::run(&arguments)).await).map(|()| 0),

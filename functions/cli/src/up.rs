@@ -116,6 +116,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for one in outputs {
         crate::println(&format!("{} = {}", self::text(one, "OutputKey"), self::text(one, "OutputValue")));
     }
+    crate::println("Next: slipway webhook, and slipway doctor");
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Level {
+pub(crate) enum Level {
     Ok,
     Warn,
     Fail,
@@ -23,7 +23,7 @@ impl Level {
 
 /// One line: what was checked, what came of it, and the command that mends it.
 #[derive(Debug, Clone)]
-pub(super) struct Finding {
+pub(crate) struct Finding {
     pub(super) check: String,
     pub(super) level: Level,
     pub(super) text: String,

@@ -15,7 +15,7 @@ const PAGES: usize = 10;
 
 /// Values by the names of `infra/template.yaml`; an output counts more than a resource or parameter of its name.
 #[derive(Default)]
-pub(super) struct Installation {
+pub(crate) struct Installation {
     names: BTreeMap<String, String>,
     /// When the stack was made.
     pub(super) created: Option<Timestamp>,
@@ -23,19 +23,19 @@ pub(super) struct Installation {
 
 impl Installation {
     /// The value of the parameter, resource (its physical id) or output `name`; `None` where it is empty.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.names.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// Adds `NAME=VALUE`, in the place of what the stack has.
-    pub(super) fn set(&mut self, given: &str) -> anyhow::Result<()> {
+    pub(crate) fn set(&mut self, given: &str) -> anyhow::Result<()> {
         let (name, value) = given.split_once('=').with_context(|| format!("`{given}` is not NAME=VALUE"))?;
         self.names.insert(name.to_owned(), value.to_owned());
         Ok(())
     }
 
     /// Reads the stack `name`, and says how it stands.
-    pub(super) async fn read(aws: &Aws, name: &str) -> (Self, Finding) {
+    pub(crate) async fn read(aws: &Aws, name: &str) -> (Self, Finding) {
         let mut found = Self::default();
         let finding = match found.fill(aws, name).await {
             Ok(status) => told(name, &status),
