@@ -136,7 +136,7 @@ pub fn image_list(data: &[u8]) {
         if let Ok(Some(chosen)) = image::choose(&update, &tags) {
             assert!(update.allow.allows(&chosen.tag) && !update.ignore.contains(&chosen.tag), "{}", chosen.tag);
             for current in &tags {
-                let _ = image::is_forward(update, &current.tag, chosen, &tags);
+                let _ = image::is_forward(&update, &current.tag, chosen, &tags);
             }
         }
     }
