@@ -114,8 +114,9 @@ fn manifest(page: &str) -> Value {
 #[tokio::test]
 async fn a_person_is_asked_and_wrong_answers_are_told_at_once() {
     let Some(machine) = Machine::new().await else { return };
-    let typed = "production\ndev\nmaybe\nn\n\nsg-1,vpc-2\nsg-1\nftp://nowhere\n\n#deployments\nC0123456789\nteam@example.com\n\nno\n";
-    let session = machine.run(&[], typed).await;
+    let cluster = "production\ndev\nmaybe\nn\n\nsg-1,vpc-2\nsg-1\n";
+    let typed = format!("{cluster}ftp://nowhere\n\n#deployments\nC0123456789\nteam@example.com\n\nno\n");
+    let session = machine.run(&[], &typed).await;
     assert_eq!(session.code, 0, "{}{}", session.out, session.err);
     let path = tools::workspace().join("tests/cli/init.txt");
     if std::env::var_os("SLIPWAY_BLESS").is_some() {

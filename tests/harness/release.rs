@@ -33,7 +33,8 @@ fn archives_depend_on_nothing_but_what_is_in_them() {
         assert_eq!(bytes("one"), bytes("two"), "{kind}");
     }
     let listed = |command: &str, arguments: &[&str]| tools::capture(Command::new(command).args(arguments)).unwrap();
-    let script = "import sys, zipfile; [print(oct(i.external_attr >> 16), i.filename) for i in zipfile.ZipFile(sys.argv[1]).infolist()]";
+    let script = "import sys, zipfile
+for entry in zipfile.ZipFile(sys.argv[1]).infolist(): print(oct(entry.external_attr >> 16), entry.filename)";
     assert_eq!(listed("python3", &["-c", script, &path("one.zip")]), "0o100755 bootstrap\n");
     assert!(listed("tar", &["-tvzf", &path("one.tar.gz")]).starts_with("-rwxr-xr-x 0/0"));
 }

@@ -38,8 +38,8 @@ pub(crate) struct Arguments {
     /// Another template than that of this version.
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
-    /// The S3 bucket for the zips, in the stack's region; by default `slipway-ACCOUNT-REGION`, which is made where it is
-    /// not there.
+    /// The S3 bucket for the zips, in the stack's region; by default `slipway-ACCOUNT-REGION`, which is made where it
+    /// is not there.
     #[arg(long, value_name = "NAME")]
     bucket: Option<String>,
     /// Show what would change, and change nothing but the bucket.

@@ -48,8 +48,8 @@ pub struct Call<'a> {
     pub body: &'a str,
 }
 
-/// Builds the request of `call`, signed now. The endpoint is the one configured for the service (`AWS_ENDPOINT_URL_EKS`),
-/// the one for all (`AWS_ENDPOINT_URL`), or AWS's own.
+/// Builds the request of `call`, signed now. The endpoint is the one configured for the service
+/// (`AWS_ENDPOINT_URL_EKS`), the one for all (`AWS_ENDPOINT_URL`), or AWS's own.
 pub async fn request(aws: &SdkConfig, call: Call<'_>) -> Result<Request<Full<Bytes>>, SignError> {
     let body = Bytes::copy_from_slice(call.body.as_bytes());
     request_with(aws, call, body).await

@@ -78,6 +78,9 @@ fn text(finding: &Finding) -> String {
 }
 
 fn json(findings: &[Finding]) -> Value {
-    let one = |one: &Finding| json!({"check": one.check, "result": one.level.word(), "message": one.text, "remedy": one.remedy});
+    let one = |one: &Finding| {
+        let result = one.level.word();
+        json!({"check": one.check, "result": result, "message": one.text, "remedy": one.remedy})
+    };
     json!({"checks": findings.iter().map(one).collect::<Vec<_>>()})
 }
