@@ -79,8 +79,12 @@ fn the_results_are_those_of_the_formula() {
         }
     }
     let names = ["Lambda", "queues", "schedules, secrets, logs", "alarms", "**all**"];
-    let table: String =
-        names.iter().zip(rows).map(|(name, row)| format!("| {name} | {} |\n", row.join(" | "))).collect();
+    let lines: Vec<String> =
+        names.iter().zip(rows).map(|(name, row)| format!("| {name} | {} |", row.join(" | "))).collect();
+    let table = lines.join(
+        "
+",
+    );
     assert!(text.contains(&table), "COST.md has to say:\n{table}");
     let nat = format!("add one for {:.2} (", n("nat_hour") * HOURS);
     assert!(text.contains(&nat), "COST.md has to say: {nat}");

@@ -40,7 +40,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let text_of_secret = secrets.get(secret).await?;
     let token = app_token(app, &key, jiff::Timestamp::now().as_second()).context("the App's privateKey is none")?;
-    let base = installation.get("GitHubApi").map(str::to_owned).unwrap_or(GitHubLogin::of_environment().api);
+    let base = installation.get("GitHubApi").map_or_else(|| GitHubLogin::of_environment().api, str::to_owned);
     let base = base.trim_end_matches('/').to_owned();
     let api = Api { http: aws.http().clone(), base, token: Some(token) };
     let config = json!({
