@@ -54,7 +54,8 @@ variables! {
         `ecr-push` reads the tags in ECR there.";
     WEBHOOK_SECRET = "SLIPWAY_WEBHOOK_SECRET", None, "Secrets Manager name of the webhook's signing secret.";
     REPOSITORIES = "SLIPWAY_REPOSITORIES", Some(""), "Repositories whose webhooks are accepted: `OWNER/REPO`, or \
-        `HOST/PATH` on another host than GitHub, with `*`, separated by commas; without it all whose webhook has the secret.";
+        `HOST/PATH` on another host than GitHub, with `*`, separated by commas; without it all whose webhook has the \
+        secret.";
     QUEUE_URL = "SLIPWAY_QUEUE_URL", None, "The SQS FIFO queue between the webhook and its worker.";
     SCHEDULE_ROLE = "SLIPWAY_SCHEDULE_ROLE", Some(""), "ARN of the role in whose name EventBridge Scheduler sends the \
         rest of a sync that waits for more than a minute, and what an outage puts off; without it a worker waits, and \
@@ -87,8 +88,8 @@ variables! {
         the annotation `slipway.dev/decrypt: sops`.";
     SOPS_KMS_KEYS = "SLIPWAY_SOPS_KMS_KEYS", Some(""), "The same for files that are encrypted for KMS keys: their \
         ARNs, separated by commas.";
-    PLACEHOLDER_SECRETS = "SLIPWAY_PLACEHOLDER_SECRETS", Some(""), "ARNs, separated by commas and with `*` for any text, \
-        of the secrets of Secrets Manager and parameters of SSM that placeholders of argocd-vault-plugin may name in \
+    PLACEHOLDER_SECRETS = "SLIPWAY_PLACEHOLDER_SECRETS", Some(""), "ARNs, separated by commas and with `*` for any \
+        text, of the secrets of Secrets Manager and parameters of SSM that placeholders of argocd-vault-plugin may name in \
         Applications of projects with the annotation `slipway.dev/decrypt: placeholders`.";
     SLACK_SECRET = "SLIPWAY_SLACK_SECRET", Some(""), "Secrets Manager name of the Slack bot token; without it nothing \
         is sent to Slack.";

@@ -280,7 +280,8 @@ struct Reading {
 /// its chart.
 ///
 /// The tool is the one that the source names, else the one for the folder's content: a kustomization, a `Chart.yaml`,
-/// or plain manifests. Errors name the file. Plugins are an error, but for argocd-vault-plugin, whose placeholders [`fill`] replaces.
+/// or plain manifests. Errors name the file. Plugins are an error, but for argocd-vault-plugin, whose placeholders
+/// [`fill`] replaces.
 pub fn render(tree: &Tree, app: &Application, context: &Context) -> Result<Rendered, RenderError> {
     render_with(tree, app, context, Reading { asked: true, tolerant: false, filter: None })
 }

@@ -407,8 +407,9 @@ async fn applications_are_deployed_from_other_hosts() {
     let hook = |token: &str, branch: &str| {
         let body = json!({"object_kind": "push", "ref": format!("refs/heads/{branch}"), "after": third,
             "project": {"git_http_url": url}});
-        json!({"version": "2.0", "rawPath": "/", "headers": {"x-gitlab-event": "Push Hook", "x-gitlab-token": token, "x-gitlab-event-uuid": branch},
-            "requestContext": {"http": {"method": "POST", "path": "/"}, "timeEpoch": 1}, "body": body.to_string(), "isBase64Encoded": false})
+        let headers = json!({"x-gitlab-event": "Push Hook", "x-gitlab-token": token, "x-gitlab-event-uuid": branch});
+        json!({"version": "2.0", "rawPath": "/", "headers": headers, "body": body.to_string(),
+            "requestContext": {"http": {"method": "POST", "path": "/"}, "timeEpoch": 1}, "isBase64Encoded": false})
     };
     let refused = flow.deployer.handle(hook("wrong", "main"), soon(), "test").await.unwrap();
     assert_eq!((refused["statusCode"].clone(), flow.sandbox.aws.waiting()), (json!(401), 0));

@@ -21,7 +21,8 @@ fn project(name: &str, annotations: &Value) -> String {
 fn application(name: &str, project: &str, namespace: &str, plugin: &Value) -> String {
     let source = json!({"repoURL": format!("https://github.com/acme/{namespace}"), "path": name, "plugin": plugin});
     json!({
-        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": format!("{namespace}-{name}")},
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+        "metadata": {"name": format!("{namespace}-{name}")},
         "spec": {"project": project, "source": source,
             "destination": {"name": "in-cluster", "namespace": namespace},
             "syncPolicy": {"automated": {}, "retry": {"limit": 0}, "syncOptions": ["CreateNamespace=true"]}},

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | GitLab | `X-Gitlab-Event: Push Hook` | `X-Gitlab-Token`: the secret | docs.gitlab.com, *Webhook events* |
 //! | Gitea, Forgejo, Gogs | `X-Gitea-Event: push` … | `X-Gitea-Signature` …: HMAC-SHA256 | docs.gitea.com, *Webhooks* |
-//! | Bitbucket Cloud | `X-Event-Key: repo:push` | `X-Hub-Signature: sha256=…` | support.atlassian.com, *Event payloads* |
+//! | Bitbucket Cloud | `X-Event-Key: repo:push` | `X-Hub-Signature: sha256=…` | support.atlassian.com |
 //! | Bitbucket Data Center | `X-Event-Key: repo:refs_changed` | the same | confluence.atlassian.com, *Event payload* |
 //!
 //! Pure.

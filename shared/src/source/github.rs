@@ -275,7 +275,7 @@ impl GitHub {
         &self.meter
     }
 
-    /// Where the repositories themselves are, beside the API: `https://github.com`, or the host of an Enterprise Server.
+    /// Where the repositories themselves are, beside the API: `https://github.com`, or an Enterprise Server's host.
     pub(super) fn web(&self) -> String {
         let api = self.settings.api.trim_end_matches('/');
         match api {

@@ -1,5 +1,5 @@
-//! Fetches objects of Git LFS from GitHub, where something reads them (git-lfs `docs/api/batch.md`): each is verified by
-//! its SHA-256 and size, and all of them are bounded.
+//! Fetches objects of Git LFS from GitHub, where something reads them (git-lfs `docs/api/batch.md`): each is verified
+//! by its SHA-256 and size, and all of them are bounded.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -70,7 +70,8 @@ fn gitea() -> Value {
     json!({"ref": "refs/heads/develop", "before": "28e1879d029cb852e4844d9c718537df08844e03", "after": AFTER,
         "compare_url": "http://localhost:3000/gitea/webhooks/compare/28e…", "commits": [],
         "repository": {"id": 140, "name": "webhooks", "full_name": "gitea/webhooks", "private": false,
-            "html_url": "http://localhost:3000/gitea/webhooks", "ssh_url": "ssh://gitea@localhost:2222/gitea/webhooks.git",
+            "html_url": "http://localhost:3000/gitea/webhooks",
+            "ssh_url": "ssh://gitea@localhost:2222/gitea/webhooks.git",
             "clone_url": "http://localhost:3000/gitea/webhooks.git", "default_branch": "master"},
         "pusher": {"id": 1, "login": "gitea"}})
 }
@@ -81,7 +82,7 @@ fn bitbucket() -> Value {
                 "html": {"href": "https://bitbucket.org/team_name/repo_name"}}},
         "push": {"changes": [
             {"new": {"type": "branch", "name": "name-of-branch", "target": {"type": "commit", "hash": AFTER}},
-                "old": {"type": "branch", "name": "name-of-branch"}, "created": false, "forced": false, "closed": false},
+                "old": {"type": "branch", "name": "name-of-branch"}, "created": false, "closed": false},
             {"new": {"type": "tag", "name": "v1"}, "old": null},
             {"new": null, "old": {"type": "branch", "name": "gone"}, "closed": true}]}})
 }
@@ -108,7 +109,10 @@ fn requests(change: impl Fn(&mut Value)) -> Vec<(Value, &'static str, &'static s
             format!("x-{own}-signature"): hmac(&tea), "x-github-event": "push", "x-github-delivery": "f6266f16",
             "x-hub-signature-256": format!("sha256={}", hmac(&tea))})
     };
-    let of_bitbucket = |event: &str, id: &str, body: &str| json!({"x-event-key": event, id: "8e3f2b1c-0001", "x-hub-signature": format!("sha256={}", hmac(body))});
+    let of_bitbucket = |event: &str, id: &str, body: &str| {
+        let signature = format!("sha256={}", hmac(body));
+        json!({"x-event-key": event, id: "8e3f2b1c-0001", "x-hub-signature": signature})
+    };
     vec![
         (
             request(

@@ -14,7 +14,8 @@ fn object(kind: &str, annotations: Value, fields: Value) -> Object {
 fn secrets() -> SecretValues {
     let version = |path: &str, version: &str| SecretVersion { path: path.to_owned(), version: version.to_owned() };
     let values = json!({"user": "shop", "password": "s3cret", "port": 5432, "encoded": "czNjcmV0",
-        "config": "{\"users\": [{\"name\": \"ann\"}], \"a.b\": {\"n\": 3}}", "yaml": "a: [1, two]\n", "two": "x\n y\n"});
+        "config": "{\"users\": [{\"name\": \"ann\"}], \"a.b\": {\"n\": 3}}",
+        "yaml": "a: [1, two]\n", "two": "x\n y\n"});
     let values = values.as_object().unwrap().clone();
     let old = json!({"password": "before"}).as_object().unwrap().clone();
     [(version("shop/db", ""), values.clone()), (version("shop/db", "v1"), old), (version("other", ""), values)].into()
