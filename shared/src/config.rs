@@ -53,8 +53,8 @@ variables! {
     ECR_ROLES = "SLIPWAY_ECR_ROLES", Some(""), "ARNs of roles of other accounts, separated by commas, in whose name \
         `ecr-push` reads the tags in ECR there.";
     WEBHOOK_SECRET = "SLIPWAY_WEBHOOK_SECRET", None, "Secrets Manager name of the webhook's signing secret.";
-    REPOSITORIES = "SLIPWAY_REPOSITORIES", Some(""), "Repositories whose webhooks are accepted: `OWNER/REPO` with `*`, \
-        separated by commas; without it all whose webhook has the secret.";
+    REPOSITORIES = "SLIPWAY_REPOSITORIES", Some(""), "Repositories whose webhooks are accepted: `OWNER/REPO`, or \
+        `HOST/PATH` on another host than GitHub, with `*`, separated by commas; without it all whose webhook has the secret.";
     QUEUE_URL = "SLIPWAY_QUEUE_URL", None, "The SQS FIFO queue between the webhook and its worker.";
     SCHEDULE_ROLE = "SLIPWAY_SCHEDULE_ROLE", Some(""), "ARN of the role in whose name EventBridge Scheduler sends the \
         rest of a sync that waits for more than a minute, and what an outage puts off; without it a worker waits, and \
@@ -87,6 +87,9 @@ variables! {
         the annotation `slipway.dev/decrypt: sops`.";
     SOPS_KMS_KEYS = "SLIPWAY_SOPS_KMS_KEYS", Some(""), "The same for files that are encrypted for KMS keys: their \
         ARNs, separated by commas.";
+    PLACEHOLDER_SECRETS = "SLIPWAY_PLACEHOLDER_SECRETS", Some(""), "ARNs, separated by commas and with `*` for any text, \
+        of the secrets of Secrets Manager and parameters of SSM that placeholders of argocd-vault-plugin may name in \
+        Applications of projects with the annotation `slipway.dev/decrypt: placeholders`.";
     SLACK_SECRET = "SLIPWAY_SLACK_SECRET", Some(""), "Secrets Manager name of the Slack bot token; without it nothing \
         is sent to Slack.";
     SLACK_CHANNEL = "SLIPWAY_SLACK_CHANNEL", Some(""), "The channel's id; goes with the token.";
@@ -182,7 +185,7 @@ pub struct Settings {
     pub local_hosts: Vec<String>,
     /// [`REPOSITORY_SECRET`].
     pub repository_secret: Option<String>,
-    /// [`SOPS_AGE_SECRET`] and [`SOPS_KMS_KEYS`].
+    /// [`SOPS_AGE_SECRET`], [`SOPS_KMS_KEYS`] and [`PLACEHOLDER_SECRETS`].
     pub sops: KeySettings,
     /// Slack, where it is configured.
     pub slack: Option<SlackSettings>,
@@ -250,7 +253,7 @@ pub fn tree_options(get: impl Fn(&str) -> Option<String>) -> Result<TreeOptions,
     Reader::read(&get, Reader::tree_options)
 }
 
-/// [`SOPS_AGE_SECRET`] and [`SOPS_KMS_KEYS`] alone.
+/// [`SOPS_AGE_SECRET`], [`SOPS_KMS_KEYS`] and [`PLACEHOLDER_SECRETS`] alone.
 pub fn sops(get: impl Fn(&str) -> Option<String>) -> KeySettings {
     Reader { get: &get, error: ConfigError::default() }.sops()
 }
@@ -297,7 +300,13 @@ impl<'a> Reader<'a> {
     }
 
     fn sops(&self) -> KeySettings {
-        KeySettings { age_secret: self.optional(SOPS_AGE_SECRET), kms_keys: self.list(SOPS_KMS_KEYS) }
+        let own = [GITHUB_SECRET, WEBHOOK_SECRET, STATE_SECRET, SLACK_SECRET, REPOSITORY_SECRET, SOPS_AGE_SECRET];
+        KeySettings {
+            age_secret: self.optional(SOPS_AGE_SECRET),
+            kms_keys: self.list(SOPS_KMS_KEYS),
+            secrets: self.list(PLACEHOLDER_SECRETS),
+            own_secrets: own.into_iter().filter_map(|variable| self.optional(variable)).collect(),
+        }
     }
 
     fn required(&mut self, variable: Variable) -> String {

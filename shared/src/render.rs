@@ -9,8 +9,10 @@ mod context;
 mod directory;
 mod encrypted;
 mod helm;
+mod jsonnet;
 mod kustomize;
 mod missing;
+mod placeholders;
 pub mod reach;
 mod references;
 
@@ -21,16 +23,18 @@ use serde_json::Value;
 use slipway_budget::{Budget, Exceeded};
 use slipway_helm::argo::ArgoError;
 use slipway_helm::{ArchiveError, HelmError, Lookup};
+use slipway_jsonnet::JsonnetError;
 use slipway_kustomize::Remote;
 use slipway_manifest::{NodeKind, Object, ObjectError, Tree, TreeError, YamlError, tree, yaml};
 use slipway_sops::EncryptedFiles;
 
-use crate::app::{AppError, Application, Source};
+use crate::app::{AppError, Application, Directory, Source};
 
 pub use background::in_background;
 pub use context::{BuildOptions, ClusterFacts, Context};
 pub(crate) use helm::values;
 pub use missing::{MissingChart, missing_charts};
+pub use placeholders::{PlaceholderError, SecretValues, SecretVersion, fill, is_vault_plugin, needed};
 
 /// The rendered objects of an Application, and their inputs.
 #[derive(Debug, Default)]
@@ -121,6 +125,15 @@ pub enum RenderError {
         #[source]
         source: ObjectError,
     },
+    /// A Jsonnet file has no value.
+    #[error("failed to evaluate `{file}`")]
+    Jsonnet {
+        /// Path of the file in the repository.
+        file: String,
+        /// The cause, with its own place.
+        #[source]
+        source: JsonnetError,
+    },
     /// Another mistake in a file.
     #[error("`{file}`: {problem}")]
     Invalid {
@@ -163,9 +176,12 @@ pub enum RenderError {
     /// Charts that the source needs can't be fetched from what is written.
     #[error("{0}")]
     Charts(String),
-    /// A source that Slipway can't render yet.
-    #[error("{0} is not supported yet")]
-    NotSupported(String),
+    /// A config management plugin that is not run, or is used in a way that has no effect here.
+    #[error("{0}")]
+    Plugin(String),
+    /// A placeholder can't be replaced.
+    #[error(transparent)]
+    Placeholder(#[from] PlaceholderError),
     /// `.argocd-source.yaml` is invalid.
     #[error("failed to read the source")]
     Source(#[from] AppError),
@@ -204,6 +220,7 @@ impl RenderError {
         match self {
             Self::Yaml { file, .. }
             | Self::NoObject { file, .. }
+            | Self::Jsonnet { file, .. }
             | Self::Invalid { file, .. }
             | Self::Budget { file, .. } => Some(file),
             Self::File(TreeError::NotUtf8 { path }) => Some(path),
@@ -263,7 +280,7 @@ struct Reading {
 /// its chart.
 ///
 /// The tool is the one that the source names, else the one for the folder's content: a kustomization, a `Chart.yaml`,
-/// or plain manifests. Errors name the file. Plugins and Jsonnet are not supported yet, and are an error.
+/// or plain manifests. Errors name the file. Plugins are an error, but for argocd-vault-plugin, whose placeholders [`fill`] replaces.
 pub fn render(tree: &Tree, app: &Application, context: &Context) -> Result<Rendered, RenderError> {
     render_with(tree, app, context, Reading { asked: true, tolerant: false, filter: None })
 }
@@ -296,8 +313,12 @@ fn render_with(tree: &Tree, app: &Application, context: &Context, reading: Readi
     let (source, warnings) = patched(tree, app, folder, &mut read, &context.budget)?;
     let mut rendered = match source_type(tree, &source).map_err(at)? {
         SourceType::Directory => {
-            let directory = source.into_owned().directory.unwrap_or_default();
-            let rendered = directory::render(tree, folder, &directory, &context.budget, reading)?;
+            // As the plugin reads the manifests of a folder.
+            let recurse = app.source.plugin.is_some();
+            let directory = source.into_owned().directory;
+            let directory = directory.unwrap_or_else(|| Directory { recurse, ..Directory::default() });
+            let env = context::environment(app, &context.revision);
+            let rendered = directory::render(tree, folder, &directory, (&context.budget, &env), reading)?;
             let files = rendered.files.iter().filter(|_| reading.asked);
             let encrypted = encrypted::encrypted(tree, files, &context.decrypted);
             Rendered { encrypted, ..rendered }
@@ -307,7 +328,7 @@ fn render_with(tree: &Tree, app: &Application, context: &Context, reading: Readi
             kustomize::render(tree, app, folder, &settings, context, reading)?
         }
         SourceType::Helm => helm::render(tree, app, folder, &source, (context, reading.asked))?,
-        SourceType::Plugin => return Err(RenderError::NotSupported(format!("{}: a Plugin source", app.object.id()))),
+        SourceType::Plugin => return Err(RenderError::Plugin(placeholders::refusal(&source))),
     };
     rendered.files.extend(read);
     rendered.folders.insert(tree.resolve(folder).map_err(at)?);
@@ -352,7 +373,7 @@ pub fn source_type(tree: &Tree, source: &Source) -> Result<SourceType, TreeError
         (source.kustomize.is_some(), SourceType::Kustomize),
         (source.helm.is_some(), SourceType::Helm),
         (source.directory.is_some(), SourceType::Directory),
-        (source.plugin.is_some(), SourceType::Plugin),
+        (source.plugin.as_ref().is_some_and(|plugin| !is_vault_plugin(plugin)), SourceType::Plugin),
     ];
     if let Some((_, named)) = named.into_iter().find(|(set, _)| *set) {
         return Ok(named);
@@ -384,11 +405,14 @@ fn patched<'a>(
         patches.push(patch.map_err(|source| RenderError::Yaml { file: file.clone(), source })?);
         read.insert(tree.resolve(&file)?);
     }
-    if patches.is_empty() {
-        return Ok((Cow::Borrowed(&app.source), Vec::new()));
-    }
-    let (source, warnings) = app.source.patched(&app.object, &patches)?;
-    Ok((Cow::Owned(source), warnings))
+    let (source, warnings) = match patches.as_slice() {
+        [] => (Cow::Borrowed(&app.source), Vec::new()),
+        patches => {
+            let (source, warnings) = app.source.patched(&app.object, patches)?;
+            (Cow::Owned(source), warnings)
+        }
+    };
+    Ok((placeholders::without_plugin(source).map_err(RenderError::Plugin)?, warnings))
 }
 
 /// A folder of the tree for messages: the root has no name.

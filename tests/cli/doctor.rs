@@ -183,7 +183,9 @@ async fn a_sound_installation_is_all_ok() {
         "function",
         "function",
         "function",
-        "worker",
+        "queue mapping",
+        "queue mapping",
+        "queue",
         "queue",
         "queue",
         "queue",
@@ -198,13 +200,24 @@ async fn a_sound_installation_is_all_ok() {
     assert_eq!(checks, expected);
     let text = installed.text().await;
     assert!(text.contains("ok   stack             slipway: CREATE_COMPLETE\n"), "{text}");
-    assert!(text.ends_with("28 checks: 28 ok, 0 to look at, 0 failed\n"), "{text}");
+    assert!(text.ends_with("30 checks: 30 ok, 0 to look at, 0 failed\n"), "{text}");
     if let Some(github) = GitHub::load() {
         github.check(&installed.sandbox.forge.exchanges()).unwrap();
     }
 }
 
 impl Installed {
+    /// What `slipway webhook` prints.
+    async fn webhook(&self) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
+        command.args(["webhook", "--parameter", &format!("WebhookUrl={URL}")]).env_clear();
+        command.envs(self.moto.environment());
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        assert!(!text.windows(LONG.len()).any(|part| part == LONG.as_bytes()), "the secret stays out of sight");
+        String::from_utf8(text).unwrap()
+    }
+
     async fn text(&self) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
         command.args(["doctor", "--kubeconfig"]).arg(self.sandbox.kubeconfig()).env_clear();
@@ -240,11 +253,12 @@ async fn faults_of_secrets_and_of_aws_are_found() {
         ("FailedPushes", "fail", "start-message-move-task --source-arn arn:aws:sqs:"),
         ("FailedImagePushes", "warn", "purge-queue --queue-url http"),
         ("Pushes", "fail", "aws logs tail"),
+        ("ImagePushes", "fail", "aws logs tail"),
     ] {
         let url = installed.resource(queue);
         let queues = Aws::at(&installed.moto.endpoint, Moto::REGION).await.sqs().await;
         let mut message = queues.send_message().queue_url(&url).message_body("{}");
-        if queue != "FailedImagePushes" {
+        if !queue.ends_with("ImagePushes") {
             message = message.message_group_id("a").message_deduplication_id("a");
         }
         message.send().await.unwrap();
@@ -252,10 +266,12 @@ async fn faults_of_secrets_and_of_aws_are_found() {
         installed.metric("ApproximateAgeOfOldestMessage", "AWS/SQS", &name, "7200");
         installed.finds(&[], (result, &format!("{queue} has 1 messages, the oldest since 7200 s")), remedy).await;
     }
-    let mappings = ["lambda", "list-event-source-mappings", "--query", "EventSourceMappings[0].UUID"];
+    let worker = installed.resource("SyncWorker");
+    let mappings =
+        ["lambda", "list-event-source-mappings", "--function-name", &worker, "--query", "EventSourceMappings[0].UUID"];
     let uuid = installed.moto.aws(&[mappings.as_slice(), &["--output", "text"]].concat()).trim().to_owned();
     installed.moto.aws(&["lambda", "update-event-source-mapping", "--uuid", &uuid, "--no-enabled"]);
-    installed.finds(&[], ("fail", "takes no pushes"), &format!("--uuid {uuid} --enabled")).await;
+    installed.finds(&[], ("fail", "SyncWorker takes no messages"), &format!("--uuid {uuid} --enabled")).await;
     let gone = ["--parameter", "DriftCheckOnSchedule=gone", "--parameter", "SyncWorker=gone"];
     installed.finds(&gone, ("fail", "that of DriftCheck is gone"), "sam deploy").await;
     installed.finds(&gone, ("fail", "SyncWorker is gone"), "sam deploy").await;
@@ -324,7 +340,7 @@ async fn faults_of_github_are_found() {
     let old = "https://old.lambda-url.eu-central-1.on.aws/";
     installed.hook(None, Vec::new());
     for (hooks, found, remedy) in [
-        (Vec::new(), ("fail", "acme/gitops has none"), "gh api repos/acme/gitops/hooks -f name=web"),
+        (Vec::new(), ("fail", "neither the App nor acme/gitops has one"), "slipway webhook"),
         (hook(old, "push", 202), ("fail", "goes to https://old."), "-X PATCH repos/acme/gitops/hooks/1"),
         (hook(URL, "issues", 202), ("fail", "sends no `push`"), "add_events[]=push"),
         (hook(URL, "push", 401), ("fail", "its secret is not"), "get-secret-value --secret-id slipway/webhook"),
@@ -339,6 +355,17 @@ async fn faults_of_github_are_found() {
     installed.github_says("/hooks?", 403, refused, &[]);
     installed.finds(&[], ("warn", "may not list the hooks"), "gh auth token").await;
     failures().clear();
+
+    installed.hook(Some(repository), Vec::new());
+    let set = installed.webhook().await;
+    assert!(set.contains(&format!("The webhook of App 1001 goes to {URL}")), "{set}");
+    installed.finds(&[], ("warn", "the App slipway has delivered nothing yet"), "push a commit").await;
+    installed.hook(None, hook(URL, "push", 401));
+    installed.finds(&[], ("fail", "its secret is not slipway/webhook"), "slipway webhook").await;
+    installed.put("slipway/github", "sandbox-token");
+    installed.finds(&[], ("fail", "acme/gitops has none"), "gh api repos/acme/gitops/hooks -f name=web").await;
+    assert!(installed.webhook().await.contains("slipway/github is a token"));
+    installed.put("slipway/github", &good);
 
     let other = ["--parameter", "Root=https://github.com/acme/other//apps?ref=main"];
     installed.finds(&other, ("fail", "acme/other is not seen"), "add acme/other").await;

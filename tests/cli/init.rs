@@ -15,15 +15,15 @@ use slipway_tests::{GitHub, Moto, app_key, tools};
 use crate::shop::Ran;
 
 /// Another process' command line, with moto as AWS and an empty home.
-struct Machine {
-    moto: Moto,
+pub(crate) struct Machine {
+    pub(crate) moto: Moto,
     eks: Aws,
     forge: Forge,
     folder: tempfile::TempDir,
 }
 
 impl Machine {
-    async fn new() -> Option<Self> {
+    pub(crate) async fn new() -> Option<Self> {
         let moto = Moto::start().await?;
         let options = forge::Options { app_key: app_key(), ..forge::Options::default() };
         let forge = Forge::start(options).await.unwrap();
@@ -63,7 +63,7 @@ impl Machine {
         Some(machine)
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(name)
     }
 
@@ -78,7 +78,7 @@ impl Machine {
     }
 
     /// Runs `slipway init FLAGS`, and types `lines`.
-    async fn run(&self, flags: &[&str], lines: &str) -> Ran {
+    pub(crate) async fn run(&self, flags: &[&str], lines: &str) -> Ran {
         let mut child = self.command(flags).spawn().unwrap();
         child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
         let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
@@ -114,8 +114,9 @@ fn manifest(page: &str) -> Value {
 #[tokio::test]
 async fn a_person_is_asked_and_wrong_answers_are_told_at_once() {
     let Some(machine) = Machine::new().await else { return };
-    let typed = "production\ndev\nmaybe\nn\n\nsg-1,vpc-2\nsg-1\nftp://nowhere\n\n#deployments\nC0123456789\nteam@example.com\n\nno\n";
-    let session = machine.run(&[], typed).await;
+    let cluster = "production\ndev\nmaybe\nn\n\nsg-1,vpc-2\nsg-1\n";
+    let typed = format!("{cluster}ftp://nowhere\n\n#deployments\nC0123456789\nteam@example.com\n\nno\n");
+    let session = machine.run(&[], &typed).await;
     assert_eq!(session.code, 0, "{}{}", session.out, session.err);
     let path = tools::workspace().join("tests/cli/init.txt");
     if std::env::var_os("SLIPWAY_BLESS").is_some() {

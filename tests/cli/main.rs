@@ -15,6 +15,7 @@ mod init;
 mod render;
 mod shop;
 mod sources;
+mod up;
 
 use std::path::PathBuf;
 

@@ -1,9 +1,9 @@
-//! An Application of a chart in Git and values in another repository, deployed by the functions onto the real control
-//! plane.
+//! Applications of a chart in Git with values in another repository, and of Jsonnet, deployed by the functions onto the
+//! real control plane.
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use slipway_gitops::Revisions;
 use slipway_gitops::status::SyncStatus;
 use slipway_sandbox::forge::Change;
@@ -65,4 +65,69 @@ async fn a_chart_in_git_follows_its_values_in_another_repository() {
     assert_eq!((replicas(), recorded().await.status.sync.revisions), (json!(3), at(&third)));
     let found = functions.checker.handle(json!({}), in_a_while(), "check").await.unwrap();
     assert_eq!(found["applications"][&name], json!({}), "{found}");
+}
+
+#[tokio::test]
+async fn a_jsonnet_application_is_deployed_as_go_jsonnet_makes_it() {
+    let Some(place) = Place::new("jsonnet").await else { return };
+    let mut functions = Functions::start(&place, &[]).await;
+    let name = place.namespace().to_owned();
+    let read = |file: &str| -> Value {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/reference/jsonnet");
+        let lines = fs::read_to_string(format!("{folder}/{file}")).unwrap();
+        let mut lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.find(|line| line["name"] == "kubernetes/1").unwrap()
+    };
+    let (case, expected) = (read("cases.jsonl"), read("expected.jsonl"));
+    let variables: Vec<Value> = case["extVars"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| json!({"name": name, "value": value}))
+        .collect();
+    let app = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+        "metadata": {"name": name, "namespace": "argocd"},
+        "spec": {"project": "default", "destination": {"name": "in-cluster", "namespace": name},
+            "source": {"repoURL": "https://github.com/acme/gitops", "path": "jsonnet",
+                "directory": {"jsonnet": {"extVars": variables, "libs": ["vendor"]}}},
+            "syncPolicy": {"automated": {}}}});
+    let main = case["files"]["main.jsonnet"].as_str().unwrap();
+    let changes = [
+        Change::write(format!("{name}/app.yaml"), app.to_string()),
+        Change::write("jsonnet/app.jsonnet", "import 'app.libsonnet'"),
+        Change::write("vendor/app.libsonnet", main),
+    ];
+    functions.sandbox.forge.push(&functions.sandbox.repository, "main", "Deploy", &changes).unwrap();
+    functions.settle().await;
+    let recorded = functions::recorded(&place, &name).await.unwrap();
+    assert_eq!(recorded.status.sync.status, SyncStatus::Synced);
+    let live: Vec<Value> =
+        ["deployments", "configmaps"].iter().flat_map(|kind| crate::sync::list(&place, kind)).collect();
+    for wanted in expected["value"].as_array().unwrap() {
+        let is_it =
+            |one: &&Value| one["kind"] == wanted["kind"] && one["metadata"]["name"] == wanted["metadata"]["name"];
+        let found = live.iter().find(is_it).unwrap_or_else(|| panic!("{wanted} is not there"));
+        assert!(contains(found, wanted), "{found} is not {wanted}");
+    }
+
+    // A push that changes what is imported reaches it.
+    let renamed = main.replace("'web:%s'", "'shop:%s'");
+    let changes = [Change::write("vendor/app.libsonnet", renamed)];
+    functions.sandbox.forge.push(&functions.sandbox.repository, "main", "Rename", &changes).unwrap();
+    functions.settle().await;
+    let deployment = crate::sync::list(&place, "deployments").pop().unwrap();
+    assert_eq!(deployment["spec"]["template"]["spec"]["containers"][0]["image"], "shop:1.2.3");
+}
+
+/// Whether an object has all that is `wanted`, whatever the API server adds.
+fn contains(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Value::Object(found), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, wanted)| found.get(key).is_some_and(|found| contains(found, wanted)))
+        }
+        (Value::Array(found), Value::Array(wanted)) => {
+            found.len() == wanted.len() && found.iter().zip(wanted).all(|(found, wanted)| contains(found, wanted))
+        }
+        (found, wanted) => found == wanted,
+    }
 }

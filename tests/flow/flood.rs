@@ -75,7 +75,7 @@ async fn flood(seconds: u64) {
 
 #[tokio::test]
 async fn a_flood_of_unsigned_requests_reaches_nothing() {
-    flood(1).await;
+    Box::pin(flood(1)).await;
 }
 
 /// Processor time of this process in seconds, and the most memory that it has held, in bytes.
@@ -95,9 +95,9 @@ fn usage() -> (f64, u64) {
 #[tokio::test]
 #[ignore = "takes two minutes"]
 async fn a_minute_of_it_takes_bounded_time_and_memory() {
-    flood(1).await;
+    Box::pin(flood(1)).await;
     let (time, memory) = usage();
-    flood(60).await;
+    Box::pin(flood(60)).await;
     let (time, memory) = (usage().0 - time, usage().1 - memory);
     let requests = 2 * 60 * RATE;
     println!("{requests} requests: {time:.1} s of processor time, {} MB more at the most", memory >> 20);

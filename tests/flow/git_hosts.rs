@@ -28,10 +28,12 @@ use slipway_tests::tools;
 
 use crate::charts::application;
 use crate::credentials::secret;
-use crate::world::Flow;
+use crate::world::{Flow, soon};
 
 /// `user:c4n4ry`.
 const BASIC: &str = "Basic dXNlcjpjNG40cnk=";
+/// `user:r0tated`.
+const ROTATED: &str = "Basic dXNlcjpyMHRhdGVk";
 
 fn config(name: &str, value: &str) -> String {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"value": value}}).to_string()
@@ -394,8 +396,33 @@ async fn applications_are_deployed_from_other_hosts() {
     assert_eq!(value(&flow, "web-map"), "\"2\"");
     let state = flow.state("web").await.unwrap();
     assert_eq!((&state.attempt.revisions, state.status.sync.status), (&second.as_str().into(), SyncStatus::Synced));
+
+    // With a webhook it comes at once, also by a credential that was rotated meanwhile: the secret is read again.
+    let third = team.push(&[("web/map.yaml", &config("web-map", "3"))]);
+    server.answer(|request| {
+        let is_let_in = request.header("authorization") == Some(ROTATED);
+        (!is_let_in).then(|| Response::new(StatusCode::UNAUTHORIZED, ""))
+    });
+    flow.sandbox.aws.set_secret("repositories", &login.to_string().replace("c4n4ry", "r0tated"));
+    let hook = |token: &str, branch: &str| {
+        let body = json!({"object_kind": "push", "ref": format!("refs/heads/{branch}"), "after": third,
+            "project": {"git_http_url": url}});
+        json!({"version": "2.0", "rawPath": "/", "headers": {"x-gitlab-event": "Push Hook", "x-gitlab-token": token, "x-gitlab-event-uuid": branch},
+            "requestContext": {"http": {"method": "POST", "path": "/"}, "timeEpoch": 1}, "body": body.to_string(), "isBase64Encoded": false})
+    };
+    let refused = flow.deployer.handle(hook("wrong", "main"), soon(), "test").await.unwrap();
+    assert_eq!((refused["statusCode"].clone(), flow.sandbox.aws.waiting()), (json!(401), 0));
+    for branch in ["other", "main"] {
+        let taken = flow.deployer.handle(hook("sandbox-webhook-secret", branch), soon(), "test").await.unwrap();
+        assert_eq!(taken["statusCode"], 202, "{taken}");
+        flow.settle().await;
+        let expected = if branch == "main" { "\"3\"" } else { "\"2\"" };
+        assert_eq!(value(&flow, "web-map"), expected, "{branch}");
+    }
+    let state = flow.state("web").await.unwrap();
+    assert_eq!(state.attempt.revisions, third.as_str().into());
     let seen = format!("{:?}{}{:?}", flow.messages(), json!(state), flow.statuses());
-    assert!(!seen.contains("c4n4ry") && !seen.contains("YzRuNHJ5"), "{seen}");
+    assert!(!seen.contains("c4n4ry") && !seen.contains("r0tated") && !seen.contains("YzRuNHJ5"), "{seen}");
 }
 
 /// Remote bases, bases of bases, components and files, as the real kustomize builds them from the same server.

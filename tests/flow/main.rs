@@ -29,6 +29,7 @@ mod image_faults;
 mod image_measures;
 mod image_targets;
 mod later;
+mod lfs;
 mod login;
 mod memory;
 mod namespace;

@@ -55,8 +55,8 @@ impl Flow {
 
     /// The shop, deployed.
     pub(crate) async fn deployed() -> Self {
-        let mut flow = Self::start().await;
-        flow.settle().await;
+        let mut flow = Box::pin(Self::start()).await;
+        Box::pin(flow.settle()).await;
         flow
     }
 
@@ -112,7 +112,7 @@ impl Flow {
         loop {
             let event = self.next_webhook().or_else(|| self.sandbox.aws.next_event());
             let Some(event) = event else { return answers };
-            answers.push(self.deployer.handle(event, soon(), "test").await.unwrap());
+            answers.push(Box::pin(self.deployer.handle(event, soon(), "test")).await.unwrap());
         }
     }
 

@@ -5,15 +5,16 @@ use std::fs;
 
 use slipway_tests::tools;
 
-const DOCUMENTS: [&str; 3] = ["INSTALL.md", "MOVING.md", "OPERATIONS.md"];
+const DOCUMENTS: [&str; 4] = ["COST.md", "INSTALL.md", "MOVING.md", "OPERATIONS.md"];
 /// Words in code that are others': kinds, fields and options of Kubernetes, Argo CD, GitHub and AWS.
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 10] = [
     "AppProject",
     "ApplicationSet",
     "AttributeNames",
     "ConfigMap",
     "EventSourceMappings",
     "FunctionArn",
+    "PutEvents",
     "QueueArn",
     "SecretString",
     "ServerSideApply",
@@ -51,8 +52,9 @@ fn names_in_the_documents_exist() {
         }
         for (_, rest) in text.match_indices("slipway ").map(|(at, found)| text.split_at(at + found.len())) {
             let words: Vec<&str> = rest.split([' ', '\n', '`']).take(2).collect();
-            if words[0] == "app" {
-                let command = format!("slipway {}", words.join(" "));
+            if ["app", "init", "up", "webhook", "doctor"].contains(&words[0]) {
+                let words = if words[0] == "app" { &words[..] } else { &words[..1] };
+                let command = format!("Usage: slipway {}", words.join(" "));
                 assert!(help.contains(&command), "{document}: there is no `{command}`");
                 commands += 1;
             }

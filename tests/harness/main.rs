@@ -3,6 +3,8 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 mod controlplane;
+mod cost;
 mod documents;
 mod eks;
+mod release;
 mod template;

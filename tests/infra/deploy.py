@@ -5,7 +5,9 @@ Usage: deploy.py TEMPLATE. Prints one line a check; exits with 1 at the first th
 
 import json
 import os
+import re
 import sys
+from pathlib import Path
 
 import boto3
 from samtranslator.parser.parser import Parser
@@ -96,6 +98,13 @@ def check_template(template):
            for name, role in by_type["AWS::IAM::Role"] if "Policies" in role}
     check("what the public reaches may queue and read one secret",
           may["GitHubWebhookRole"] == ["kms:Decrypt", "secretsmanager:GetSecretValue", "sqs:SendMessage"], may)
+
+    documented = {}
+    with open(Path(__file__).parents[2] / ".github/SECURITY.md", encoding="utf-8") as file:
+        for row in re.findall(r"^\| `(\w+Role)` \| (.*?) \|", file.read(), re.MULTILINE):
+            documented[row[0]] = re.findall(r"`(\w+:\w+)`", row[1])
+    expected = {name: sorted(set(actions)) for name, actions in may.items()}
+    check("SECURITY.md has what each role may do", documented == expected, expected)
 
     for name, role in by_type["AWS::IAM::Role"]:
         for policy in role.get("Policies", []):

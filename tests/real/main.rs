@@ -16,6 +16,7 @@ mod events;
 mod examples;
 mod heartbeat;
 mod later;
+mod placeholders;
 mod push;
 mod secrets;
 mod webhook;

@@ -14,8 +14,14 @@ use slipway::error::chain;
 use slipway::http::Http;
 use slipway_cluster::token::RESERVED;
 
+/// Signing names and versions of the APIs that are asked by the query protocol.
+pub(crate) const CLOUDFORMATION: (&str, &str) = ("cloudformation", "2010-05-15");
+pub(crate) const STS: (&str, &str) = ("sts", "2011-06-15");
+
 /// Limit of one request.
 const LIMIT: Duration = Duration::from_secs(20);
+/// Limit of one upload: ten megabytes over a slow line.
+const UPLOAD: Duration = Duration::from_mins(10);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +50,22 @@ impl AskError {
 
 /// Sends `request` and reads the answer, of any status.
 pub(crate) async fn send(http: &Http, request: Request<Full<Bytes>>) -> Result<http::Response<Bytes>, AskError> {
-    let late = || AskError::Unasked(format!("no answer within {} s", LIMIT.as_secs()));
-    let answer = tokio::time::timeout(LIMIT, http.exchange_bytes(request)).await.map_err(|_| late())?;
+    send_within(http, request, LIMIT).await
+}
+
+async fn send_within(
+    http: &Http,
+    request: Request<Full<Bytes>>,
+    limit: Duration,
+) -> Result<http::Response<Bytes>, AskError> {
+    let late = || AskError::Unasked(format!("no answer within {} s", limit.as_secs()));
+    let answer = tokio::time::timeout(limit, http.exchange_bytes(request)).await.map_err(|_| late())?;
     answer.map_err(|error| AskError::Unasked(chain(&error)))
+}
+
+/// The text at `key`, or an empty one.
+pub(crate) fn text(value: &Value, key: &str) -> String {
+    value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// Escapes a part of a path, or a value of a query.
@@ -81,10 +100,36 @@ pub(crate) async fn query(
     Ok((result.map(value).unwrap_or_default(), headers))
 }
 
+/// Sends a file to S3, at `path`: /BUCKET/KEY.
+pub(crate) async fn put(aws: &Aws, path: &str, headers: &[(&'static str, &str)], body: Bytes) -> Result<(), AskError> {
+    let call = Call { service: "s3", region: None, method: Method::PUT, path, headers, body: "" };
+    exchange_with(aws, call, body, UPLOAD).await.map(drop)
+}
+
+/// Whether S3 has something at `path` that is for the owner in `headers`.
+pub(crate) async fn has(aws: &Aws, path: &str, headers: &[(&'static str, &str)]) -> Result<bool, AskError> {
+    let call = Call { service: "s3", region: None, method: Method::HEAD, path, headers, body: "" };
+    match exchange(aws, call).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 async fn exchange(aws: &Aws, call: Call<'_>) -> Result<(HeaderMap, Bytes), AskError> {
-    let request = sign::request(aws.config().await, call).await;
+    let body = Bytes::copy_from_slice(call.body.as_bytes());
+    exchange_with(aws, call, body, LIMIT).await
+}
+
+async fn exchange_with(
+    aws: &Aws,
+    call: Call<'_>,
+    body: Bytes,
+    limit: Duration,
+) -> Result<(HeaderMap, Bytes), AskError> {
+    let request = sign::request_with(aws.config().await, call, body).await;
     let request = request.map_err(|error| AskError::Unasked(chain(&error)))?;
-    let (head, body) = send(aws.http(), request).await?.into_parts();
+    let (head, body) = send_within(aws.http(), request, limit).await?.into_parts();
     if head.status.is_success() {
         return Ok((head.headers, body));
     }

@@ -29,8 +29,6 @@ use crate::root::check::{self, GitHubLogin};
 use finding::{Finding, Format, Level};
 use stack::Installation;
 
-/// STS' signing name and version of its API.
-const STS: (&str, &str) = ("sts", "2011-06-15");
 /// Seconds by which AWS and GitHub take requests of a clock that is wrong, and a tenth of it.
 const SKEW: i64 = 300;
 const SOME_SKEW: i64 = 30;
@@ -100,10 +98,10 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
 
 /// Checks who asks, and that the machine's clock is AWS's.
 async fn login(aws: &Aws, now: Timestamp) -> Finding {
-    match aws::query(aws, STS, "GetCallerIdentity", &[]).await {
+    match aws::query(aws, aws::STS, "GetCallerIdentity", &[]).await {
         Ok((caller, headers)) => {
             let date = headers.get("date").and_then(|date| date.to_str().ok());
-            let who = Finding::ok("AWS", format!("asked by {}", stack::text(&caller, "Arn")));
+            let who = Finding::ok("AWS", format!("asked by {}", aws::text(&caller, "Arn")));
             date.and_then(|date| skew("AWS", date, now)).unwrap_or(who)
         }
         Err(error) => {

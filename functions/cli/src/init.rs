@@ -2,8 +2,8 @@
 //!
 //! Nothing is written or created before every answer is right.
 
-mod ask;
-mod discover;
+pub(crate) mod ask;
+pub(crate) mod discover;
 mod files;
 mod github_app;
 pub(crate) mod template;
@@ -313,7 +313,7 @@ async fn next(aws: &Aws, given: &BTreeMap<String, String>, secret: &str) {
         ));
     }
     crate::println("- deploy the stack: infra/INSTALL.md, step 4");
-    crate::println("- slipway doctor");
+    crate::println("- slipway webhook, and slipway doctor");
 }
 
 /// The first few of `names`.

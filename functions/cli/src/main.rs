@@ -10,7 +10,9 @@ mod init;
 mod promotions;
 mod render;
 mod root;
+mod up;
 mod view;
+mod webhook;
 
 use std::borrow::Cow;
 use std::io::IsTerminal as _;
@@ -52,6 +54,10 @@ enum Command {
     App(app::Command),
     /// Prepare an installation: ask what it needs, write samconfig.toml, and create the GitHub App.
     Init(init::Arguments),
+    /// Deploy the stack from a folder of zips, by CloudFormation alone.
+    Up(up::Arguments),
+    /// Point the webhook of the GitHub App to the stack, with its secret.
+    Webhook(webhook::Arguments),
     /// Check an installation: secrets, GitHub, queues, functions, cluster, root; the exit code is 1 where one failed.
     Doctor(doctor::Arguments),
     /// Show which tags images get and why, and write them to Git.
@@ -69,6 +75,8 @@ fn main() -> ExitCode {
         Command::Root(command) => run(async || Box::pin(root::run(command)).await),
         Command::App(command) => run(async || Box::pin(app::run(command)).await),
         Command::Init(arguments) => run(async || Box::pin(init::run(&arguments)).await).map(|()| 0),
+        Command::Up(arguments) => run(async || Box::pin(up::run(&arguments)).await).map(|()| 0),
+        Command::Webhook(arguments) => run(async || Box::pin(webhook::run(&arguments)).await).map(|()| 0),
         Command::Doctor(arguments) => run(async || Box::pin(doctor::run(&arguments)).await),
         Command::Images(command) => run(async || Box::pin(images::run(command)).await),
         Command::Promotions(arguments) => run(async || Box::pin(promotions::run(&arguments)).await).map(|()| 0),

@@ -21,6 +21,11 @@ fn help_texts_are_as_reviewed() {
             let _ = writeln!(text, "{}", verb.render_help());
         }
     }
+    for name in ["init", "up", "webhook", "doctor"] {
+        let verb = Cli::command().find_subcommand(name).unwrap().clone();
+        let mut verb = verb.bin_name(format!("slipway {name}")).term_width(100);
+        let _ = writeln!(text, "{}", verb.render_help());
+    }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/cli/help.txt");
     if std::env::var_os("SLIPWAY_BLESS").is_some() {
         std::fs::write(path, &text).unwrap();

@@ -205,7 +205,8 @@ impl Cluster {
         Self::build(&endpoint, name, Some(server.auth))
     }
 
-    /// Creates a connection from the kubeconfig in `files` ([`kubeconfig::load`]), in its current context or in `context`.
+    /// Creates a connection from the kubeconfig in `files` ([`kubeconfig::load`]), in its current context or in
+    /// `context`.
     ///
     /// No program is started: a user that needs one is an error, except for `aws eks get-token`, whose token is derived
     /// from `credentials`, those that [`aws_login`](crate::kubeconfig::aws_login) names. Credentials are never sent to

@@ -23,7 +23,8 @@ const MAX_BYTES: u64 = 16 << 20;
 ///
 /// A token file is read once.
 /// Errors: as of [`load`], an unreadable file that it names, an incomplete context, a user that needs a program other
-/// than `aws eks get-token` (whose token is derived from `credentials`, those of [`aws_login`]), an unsupported setting.
+/// than `aws eks get-token` (whose token is derived from `credentials`, those of [`aws_login`]), an unsupported
+/// setting.
 pub(crate) fn read(
     files: &[impl AsRef<Path>],
     context: Option<&str>,
@@ -61,8 +62,8 @@ fn shown(files: &[impl AsRef<Path>]) -> PathBuf {
 }
 
 /// Reads the kubeconfig in `files` as kubectl does (kubernetes/client-go `tools/clientcmd/loader.go`, Load): the first
-/// file that has a cluster, user or context of some name has all of it, the first current context counts, relative paths
-/// are relative to their own file.
+/// file that has a cluster, user or context of some name has all of it, the first current context counts, relative
+/// paths are relative to their own file.
 ///
 /// Errors: a file is unreadable or no kubeconfig; none of them exists. Of several, a missing one is passed over.
 pub fn load(files: &[impl AsRef<Path>]) -> Result<Kubeconfig, ConnectError> {

@@ -18,7 +18,7 @@ mod source;
 pub use cluster::{AwsAuth, ClusterSecret, IN_CLUSTER_NAME, IN_CLUSTER_SERVER, is_cluster, secret_text};
 pub use permit::ProjectPermissions;
 pub use project::{AppProject, ClusterName, Projects, Undeclared};
-pub use source::{Directory, Kustomize, Replica, Source, same_repository};
+pub use source::{Directory, Jsonnet, JsonnetVariable, Kustomize, Replica, Source, same_repository};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -288,6 +288,20 @@ impl AppManifests {
     }
 }
 
+/// `object` with the source of its `sourceHydrator` that is not rendered yet, where it has one: the branch to which
+/// Argo CD writes what that renders to is not looked at.
+fn dry_source(object: &Object, id: &str) -> Result<Option<Object>, AppError> {
+    let Some(mut hydrator) = Fields::of(object, id).need_object("spec")?.object("sourceHydrator")? else {
+        return Ok(None);
+    };
+    hydrator.need_object("drySource")?;
+    let mut value = object.to_value();
+    let Some(spec) = value.get_mut("spec").and_then(Value::as_object_mut) else { return Ok(None) };
+    let dry = spec.shift_remove("sourceHydrator").and_then(|hydrator| hydrator.get("drySource").cloned());
+    spec.insert("source".to_owned(), dry.unwrap_or_default());
+    Ok(Object::from_value(value).ok())
+}
+
 impl Application {
     /// Reads an `argoproj.io/v1alpha1` Application.
     pub fn from_object(object: &Object) -> Result<Self, AppError> {
@@ -301,10 +315,9 @@ impl Application {
             Form::Label.check(&id, "metadata.namespace", object.namespace())?;
         }
         let lookup_namespaces = Namespaces::of(object, &id)?;
+        let dry = dry_source(object, &id)?;
+        let object = dry.as_ref().unwrap_or(object);
         let mut spec = Fields::of(object, &id).need_object("spec")?;
-        if spec.remove("sourceHydrator").is_some() {
-            return Err(spec.not_supported("sourceHydrator"));
-        }
         let listed = spec.objects("sources")?.into_iter().map(|source| Source::read(source, &mut warnings));
         let sources = listed.collect::<Result<Vec<_>, _>>()?;
         source::check_list(&sources).map_err(|problem| spec.invalid(&problem))?;

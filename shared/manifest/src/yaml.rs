@@ -30,7 +30,9 @@ pub use emit::{to_string, to_string_go, to_string_pretty};
 pub use grammar::Limits;
 pub(crate) use grammar::Mark;
 pub(crate) use parse::parse_marked;
-pub use parse::{Options, Rules, decode, parse, parse_all, parse_all_bytes, parse_manifests, parse_with, utf8};
+pub use parse::{
+    Options, Rules, decode, parse, parse_all, parse_all_bytes, parse_all_with, parse_manifests, parse_with, utf8,
+};
 pub use resolve::resolve_plain;
 pub use split::split;
 

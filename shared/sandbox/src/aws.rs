@@ -275,7 +275,8 @@ impl State {
             Some((endpoint, authority)) => Response::json(
                 StatusCode::OK,
                 &json!({ "cluster": {
-                    "name": name, "endpoint": endpoint, "certificateAuthority": { "data": authority }, "status": "ACTIVE",
+                    "name": name, "endpoint": endpoint, "certificateAuthority": { "data": authority },
+                    "status": "ACTIVE",
                     "accessConfig": { "authenticationMode": "API_AND_CONFIG_MAP" },
                     "resourcesVpcConfig": { "endpointPublicAccess": true },
                 } }),

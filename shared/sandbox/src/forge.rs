@@ -29,6 +29,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use crate::http::{Exchange, Request, Server};
@@ -107,6 +108,7 @@ impl Forge {
             verified: Mutex::default(),
             statuses: Mutex::default(),
             pulls: Mutex::default(),
+            lfs: Mutex::default(),
             hooks: Mutex::default(),
             faults: Faults::default(),
             deliveries: AtomicU64::new(0),
@@ -175,6 +177,14 @@ impl Forge {
         self.state.deliver("ping", &webhook::ping(self.state.base(), repository, self.state.now()));
     }
 
+    /// Keeps a file in Git LFS; gives the pointer that a commit has in its place.
+    pub fn keep(&self, bytes: &[u8]) -> String {
+        let oid = hex::encode(Sha256::digest(bytes));
+        let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {}\n", bytes.len());
+        lock(&self.state.lfs).insert(oid, bytes.to_vec());
+        pointer
+    }
+
     /// Sets the webhooks that the API lists of `repository`; `None`: the App's own.
     pub fn set_hooks(&self, repository: Option<&Repository>, hooks: Vec<Hook>) {
         let owner = repository.map_or_else(|| hooks::APP.to_owned(), Repository::full_name);
@@ -214,6 +224,8 @@ struct State {
     statuses: Mutex<HashMap<Oid, Vec<Value>>>,
     /// Pull requests by the full name of their repository.
     pulls: Mutex<BTreeMap<String, Vec<PullRequest>>>,
+    /// Files that Git LFS keeps, by their SHA-256.
+    lfs: Mutex<BTreeMap<String, Vec<u8>>>,
     /// Webhooks by the full name of their repository.
     hooks: Mutex<BTreeMap<String, Vec<Hook>>>,
     faults: Faults,
@@ -289,6 +301,15 @@ impl State {
     }
 
     /// What the request's token allows, or GitHub's words for a bad one.
+    /// Whether a token lets anybody read.
+    fn takes(&self, token: &str) -> bool {
+        self.options.tokens.contains_key(token) || lock(&self.issued).contains_key(token)
+    }
+
+    fn lfs(&self, oid: &str) -> Option<Vec<u8>> {
+        lock(&self.lfs).get(oid).cloned()
+    }
+
     fn access(&self, request: &Request) -> Result<Access, String> {
         let Some(header) = request.header("authorization") else { return Ok(Access::None) };
         let token = header.split_once(' ').filter(|(scheme, _)| matches!(*scheme, "Bearer" | "bearer" | "token"));

@@ -4,7 +4,9 @@ use std::time::SystemTime;
 
 use aws_config::SdkConfig;
 use aws_credential_types::provider::ProvideCredentials as _;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, sign,
+};
 use aws_sigv4::sign::v4;
 use aws_types::service_config::ServiceConfigKey;
 use http::{Method, Request};
@@ -46,10 +48,16 @@ pub struct Call<'a> {
     pub body: &'a str,
 }
 
-/// Builds the request of `call`, signed now. The endpoint is the one configured for the service (`AWS_ENDPOINT_URL_EKS`),
-/// the one for all (`AWS_ENDPOINT_URL`), or AWS's own.
+/// Builds the request of `call`, signed now. The endpoint is the one configured for the service
+/// (`AWS_ENDPOINT_URL_EKS`), the one for all (`AWS_ENDPOINT_URL`), or AWS's own.
 pub async fn request(aws: &SdkConfig, call: Call<'_>) -> Result<Request<Full<Bytes>>, SignError> {
-    let Call { service, region, method, path, headers, body } = call;
+    let body = Bytes::copy_from_slice(call.body.as_bytes());
+    request_with(aws, call, body).await
+}
+
+/// Like [`request`], with `body` in the place of the call's own: a file.
+pub async fn request_with(aws: &SdkConfig, call: Call<'_>, body: Bytes) -> Result<Request<Full<Bytes>>, SignError> {
+    let Call { service, region, method, path, headers, .. } = call;
     let failed = |source| SignError::Sign { service, source };
     let region = region.or(aws.region().map(AsRef::as_ref)).ok_or(SignError::NoAws("region"))?;
     let provider = aws.credentials_provider().ok_or(SignError::NoAws("credentials"))?;
@@ -58,23 +66,28 @@ pub async fn request(aws: &SdkConfig, call: Call<'_>) -> Result<Request<Full<Byt
     let endpoint = endpoint.unwrap_or_else(|| format!("https://{service}.{region}.{}", dns_suffix(region)));
     let url = format!("{}{path}", endpoint.trim_end_matches('/'));
 
+    let mut settings = SigningSettings::default();
+    if service == "s3" {
+        // It wants the digest in a header, and signs paths as they are.
+        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        settings.percent_encoding_mode = PercentEncodingMode::Single;
+    }
     let identity = credentials.into();
     let params = v4::SigningParams::builder()
         .identity(&identity)
         .region(region)
         .name(service)
         .time(SystemTime::now())
-        .settings(SigningSettings::default())
+        .settings(settings)
         .build()
         .map_err(|error| failed(error.into()))?
         .into();
-    let signable =
-        SignableRequest::new(method.as_str(), &url, headers.iter().copied(), SignableBody::Bytes(body.as_bytes()));
+    let signable = SignableRequest::new(method.as_str(), &url, headers.iter().copied(), SignableBody::Bytes(&body));
     let signed = signable.and_then(|signable| sign(signable, &params)).map_err(|error| failed(error.into()))?;
     let request = headers
         .iter()
         .fold(Request::builder().method(method).uri(&url), |request, (name, value)| request.header(*name, *value));
-    let mut request = request.body(Full::from(body.to_owned())).map_err(|error| failed(error.into()))?;
+    let mut request = request.body(Full::from(body.clone())).map_err(|error| failed(error.into()))?;
     signed.into_parts().0.apply_to_request_http1x(&mut request);
     Ok(request)
 }

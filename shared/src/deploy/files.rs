@@ -1,6 +1,6 @@
 //! Fetches the files of a source: of a commit, or of a version of a chart.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,8 +10,9 @@ use super::charts::key;
 use crate::root::tracked::{SourceRepository, TrackedSource};
 use crate::source::github::Checkout;
 use crate::source::helm_repository::{ChartFiles, HelmChart};
+use crate::source::lfs::LfsPointer;
 use crate::source::verify::VerifyError;
-use crate::source::{Checkouts, SourceError};
+use crate::source::{Checkouts, Repo, SourceError};
 
 /// The files of a source at its revision. Prints as `REVISION of REPOSITORY`.
 pub(super) enum SourceFiles {
@@ -57,6 +58,30 @@ impl SourceFiles {
             Self::Commit(_) => None,
             Self::Chart { chart, version, files } => Some((key(chart, version), files.digest.clone())),
         }
+    }
+
+    /// The pointers of Git LFS among `paths`, and where their files are; none where they are not fetched from.
+    pub(super) fn lfs<'a>(
+        &self,
+        paths: impl IntoIterator<Item = &'a String>,
+    ) -> Option<(&Repo, BTreeMap<String, LfsPointer>)> {
+        let Self::Commit(checkout) = self else { return None };
+        let known = checkout.special.lfs();
+        let pointers = paths.into_iter().filter(|path| known.contains(*path)).filter_map(|path| {
+            let pointer = LfsPointer::parse(checkout.tree.read(path).ok()?)?;
+            Some((path.clone(), pointer))
+        });
+        let pointers: BTreeMap<_, _> = pointers.collect();
+        (!pointers.is_empty()).then_some((&checkout.repo, pointers))
+    }
+
+    /// The pointers of Git LFS in the folder `path`.
+    pub(super) fn lfs_below(&self, path: &str) -> Vec<String> {
+        let Self::Commit(checkout) = self else { return Vec::new() };
+        let folder = path.trim_matches('/');
+        let is_below =
+            |one: &&String| folder.is_empty() || one.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        checkout.special.lfs().iter().filter(is_below).cloned().collect()
     }
 
     /// Checks that the folder `path` is in the commit; a chart is whole.

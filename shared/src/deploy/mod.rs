@@ -39,7 +39,7 @@ use crate::app::skip::SKIPPED;
 use crate::aws::Aws;
 use crate::config;
 use crate::error::{Class, Failure, chain};
-use crate::event::queue::{self, Message, MessageBody, Push, ResumeMessage};
+use crate::event::queue::{self, HostPush, Message, MessageBody, Push, ResumeMessage};
 use crate::event::webhook_queue::WebhookQueue;
 use crate::notify::report::{self, AppSyncStatus};
 use crate::notify::reporter::Reporter;
@@ -175,6 +175,11 @@ impl WebhookWorker {
                 tracing::info!(what, after = push.after, delivery = push.delivery, "deploying");
                 self.run(&what, Box::pin(self.select(push)), deadline, id).await
             }
+            MessageBody::HostPush(push) => {
+                let what = format!("{} of {}", push.branches.join(", "), push.places.join(" or "));
+                tracing::info!(what, delivery = push.delivery, "deploying");
+                self.run(&what, Box::pin(self.select_host_push(push)), deadline, id).await
+            }
             MessageBody::PullRequest(event) => {
                 let what = format!("pull request {} of {}", event.pull_request, event.repo);
                 tracing::info!(what, action = event.action, delivery = event.delivery, "deploying");
@@ -305,6 +310,23 @@ impl WebhookWorker {
         let branch = BranchHead { repo: push.repo.clone(), reference, head };
         let batch = PushBatch::new(checkouts, vec![branch]);
         Ok(PushBatch { members, unchanged, reporter, removed, projects, waiting, ..batch })
+    }
+
+    /// Selects the applications with a source on another host that tracks one of the branches, or `HEAD`.
+    async fn select_host_push(&self, push: &HostPush) -> Result<PushBatch, Failure> {
+        let checkouts = self.engine.checkouts();
+        let root = self.engine.load_root(&checkouts).await?;
+        let waiting = waiting(&root.members);
+        let mut members: Vec<ResolvedApplication> =
+            root.members.into_iter().filter(|member| select::tracks_host(member, push)).collect();
+        members.sort_by_key(|member| member.depth);
+        let keys = self.engine.state_keys().await.map_err(|error| Failure::retryable(&error))?;
+        let known = Box::pin(inputs::deployed(&self.engine, &members)).await;
+        let location = &self.engine.root.location;
+        let named = Box::pin(inputs::unchanged((location, &keys), &members, &known, "", &checkouts)).await;
+        let (unchanged, members) = members.into_iter().partition(|member| named.contains(&member.instance()));
+        let (reporter, projects) = (self.engine.reporter(), root.projects);
+        Ok(PushBatch { members, unchanged, reporter, projects, waiting, ..PushBatch::new(checkouts, Vec::new()) })
     }
 
     async fn sync_applications(&self, work: PushBatch, until: Instant, id: &str) -> Summary {

@@ -17,8 +17,8 @@ use slipway_gitops::prune_guard::Propagation;
 use slipway_gitops::status::{Initiator, SourceTypes};
 use slipway_gitops::sync::{NamespaceMetadata, Options, Prune};
 use slipway_gitops::{GroupVersionKind, Redactor, Revisions};
-use slipway_manifest::Object;
 use slipway_manifest::names::{self, NameError};
+use slipway_manifest::{Object, Tree};
 use slipway_sops::{DecryptedFiles, EncryptedFiles};
 
 use super::charts::AppCharts;
@@ -42,6 +42,8 @@ use crate::root::ResolvedApplication;
 use crate::root::tracked::SourceRepository;
 use crate::services::Services;
 use crate::source::decrypt::{DecryptError, Decryption};
+use crate::source::lfs::{LfsFiles, MAX_LFS_OBJECTS};
+use crate::source::placeholders::SecretsError;
 use crate::source::verify::VerifyError;
 use crate::source::{Checkouts, RepoUrl, SourceError};
 
@@ -110,6 +112,15 @@ pub enum PrepareError {
         #[source]
         source: Box<DecryptError>,
     },
+    /// The secrets of placeholders could not be read.
+    #[error("failed to replace the placeholders of {app}")]
+    Secrets {
+        /// The application's name.
+        app: String,
+        /// The cause.
+        #[source]
+        source: Box<SecretsError>,
+    },
     /// A rendered object has no valid kind, name or namespace.
     #[error("failed to render {app} at {at}")]
     Name {
@@ -150,6 +161,7 @@ impl PrepareError {
             Self::Cluster(error) => error.is_retryable(),
             Self::Facts { source, .. } => source.is_retryable(),
             Self::Decrypt { source, .. } => source.is_retryable(),
+            Self::Secrets { source, .. } => source.is_retryable(),
             Self::Source(_)
             | Self::OtherSources { .. }
             | Self::ChartChanged { .. }
@@ -282,12 +294,21 @@ async fn render_source(
     let mut all = Arc::clone(files.tree());
     charts.fetched.clear();
     context.remotes.clear();
+    // Those that are on the root's host are fetched where something reads them.
+    let is_github = app.source.repo_url.parse::<RepoUrl>().is_ok_and(|url| url.host == remotes.asking.host);
+    let mut lfs = LfsFiles::default();
     let mut rendered = loop {
         let (tree, one, inputs) = (Arc::clone(&all), Arc::clone(&app), context.clone());
         let work = move |budget: &Budget| render::render(&tree, &one, &Context { budget: budget.clone(), ..inputs });
         let rendered = match render::in_background(limits, work).await {
             Ok(rendered) => rendered,
             Err(error) => {
+                let below = files.lfs_below(&app.source.path);
+                let wanted = files.lfs(below.iter().filter(|path| is_github && !lfs.files.contains_key(*path)));
+                if let Some((repo, pointers)) = wanted.filter(|(_, pointers)| pointers.len() <= MAX_LFS_OBJECTS) {
+                    all = Arc::new(add_lfs(&all, Box::pin(checkouts.lfs(repo, &pointers)).await?, &mut lfs)?);
+                    continue;
+                }
                 let missing = charts.missing(&error, &all).map_err(|error| failed(member, files, error))?;
                 if !missing.is_empty() {
                     all = Arc::new(Box::pin(charts.add(&all, missing)).await?);
@@ -312,6 +333,11 @@ async fn render_source(
             context.decrypted.values.extend(plain.values);
             continue;
         }
+        let wanted = files.lfs(rendered.files.iter().filter(|path| is_github && !lfs.files.contains_key(*path)));
+        if let Some((repo, pointers)) = wanted {
+            all = Arc::new(add_lfs(&all, Box::pin(checkouts.lfs(repo, &pointers)).await?, &mut lfs)?);
+            continue;
+        }
         let Some(need) = rendered.needs.first() else { break rendered };
         if round == lookups::MAX_LOOKUP_ROUNDS {
             return Err(unknown(LookupError::Endless { kind: need.kind.clone(), name: need.name.clone() }));
@@ -320,16 +346,28 @@ async fn render_source(
         let found = Box::pin(lookups::resolve_lookups(&mut context.facts, rendered.needs, member, cluster)).await;
         warnings.extend(found.map_err(unknown)?);
     };
+    Box::pin(fill_placeholders(decryption, member, files, (&app, &mut rendered), context)).await?;
     let nowhere = |source| PrepareError::Name {
         app: member.instance(),
         at: rendered_at(member, files),
         source: Box::new(source),
     };
     rendered.objects.iter().try_for_each(names::check).map_err(nowhere)?;
-    files.check_files(&rendered.files)?;
+    let read = rendered.files.iter().filter(|path| !lfs.files.contains_key(*path)).cloned().collect();
+    files.check_files(&read)?;
     remotes.check(&rendered)?;
     rendered.warnings.extend(warnings);
     Ok(rendered)
+}
+
+/// `tree` with the files that were `fetched` from Git LFS, which are noted in `lfs`.
+fn add_lfs(tree: &Tree, fetched: LfsFiles, lfs: &mut LfsFiles) -> Result<Tree, PrepareError> {
+    let mut tree = tree.clone();
+    for (path, bytes) in &fetched.files {
+        tree.insert(path, Arc::clone(bytes)).map_err(VerifyError::Tree)?;
+    }
+    lfs.extend(fetched);
+    Ok(tree)
 }
 
 /// Checks that the project lets its Applications have files decrypted: whoever may name a file of the repository in an
@@ -338,6 +376,36 @@ fn allows_decryption(member: &ResolvedApplication, encrypted: &EncryptedFiles) -
     let Some(project) = member.permit.refuses_decryption() else { return Ok(()) };
     let why = format!("AppProject `{project}` does not let it be decrypted: annotate it with `{DECRYPT}: sops`");
     Err(RenderError::Encrypted { files: encrypted.keys().cloned().collect(), why })
+}
+
+/// Replaces the placeholders of argocd-vault-plugin, where the project lets it: whoever may write one would read the
+/// secret otherwise. Without its leave they stay as they are, but for a source that names the plugin.
+async fn fill_placeholders(
+    decryption: &Decryption,
+    member: &ResolvedApplication,
+    files: &SourceFiles,
+    (app, rendered): (&Application, &mut Rendered),
+    context: &mut Context,
+) -> Result<(), PrepareError> {
+    let wrong = |error| failed(member, files, error);
+    if let Err(project) = member.permit.fills() {
+        let Some(plugin) = &app.source.plugin else { return Ok(()) };
+        let why = format!(
+            "AppProject `{project}` does not let the placeholders of `{}` be replaced: annotate it with \
+             `{DECRYPT}: placeholders`",
+            plugin.get("name").and_then(Value::as_str).unwrap_or_default()
+        );
+        return Err(wrong(RenderError::Plugin(why)));
+    }
+    let needed = render::needed(&rendered.objects);
+    if needed.is_empty() {
+        return Ok(());
+    }
+    let found = Box::pin(decryption.secret_values(&needed)).await;
+    let found = found.map_err(|error| PrepareError::Secrets { app: member.instance(), source: Box::new(error) })?;
+    let secret = render::fill(&mut rendered.objects, &found).map_err(|error| wrong(error.into()))?;
+    context.decrypted.values.extend(secret);
+    Ok(())
 }
 
 /// `error` without values that were encrypted.

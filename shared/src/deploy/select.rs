@@ -2,11 +2,11 @@
 
 use slipway_gitops::Revisions;
 
-use crate::event::queue::Push;
+use crate::event::queue::{HostPush, Push};
 use crate::notify::report::AppSyncStatus;
 use crate::reconcile::sync::SyncOutcome;
 use crate::root::ResolvedApplication;
-use crate::root::tracked::TrackedSource;
+use crate::root::tracked::{SourceRepository, TrackedSource};
 use crate::source::github::{CommitState, GithubError};
 use crate::source::{Checkouts, Repo};
 
@@ -28,6 +28,15 @@ pub(super) async fn tracks(
         }
     }
     Ok(false)
+}
+
+/// Whether one of the sources of `member` on another host than the root's tracks a branch of `push`, or `HEAD`.
+pub(super) fn tracks_host(member: &ResolvedApplication, push: &HostPush) -> bool {
+    member.tracked.iter().any(|source| {
+        let SourceRepository::Other(repository) = &source.repository else { return false };
+        let revision = source.revision.strip_prefix("refs/heads/").unwrap_or(&source.revision);
+        push.is_of(&repository.to_string()) && (revision == "HEAD" || push.branches.iter().any(|one| one == revision))
+    })
 }
 
 /// A tracked branch, and its head.

@@ -1,4 +1,5 @@
-//! Checks GitHub's webhook requests behind a Lambda Function URL: size, then signature, and only then the content.
+//! Checks webhook requests behind a Lambda Function URL: size, then signature, and only then the content: GitHub's
+//! here, those of other hosts in [`hosts`](super::hosts).
 //!
 //! Pure: request and secret in, a response or a message for the queue out.
 
@@ -10,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::hosts::{self, Headers, Sender};
 use super::queue::{Message, PullRequestEvent, Push};
 
 /// Size of a body as it arrives (base64 or not). The URL itself stops at 6 MB with envelope and base64 counted, so that
@@ -61,10 +63,20 @@ pub enum WebhookResult {
 /// A request of which only size and form were checked.
 #[derive(Debug)]
 pub struct Request {
+    sender: Sender,
     body: Vec<u8>,
-    signature: [u8; SIGNATURE_BYTES],
+    proof: Proof,
     event: String,
     delivery: String,
+}
+
+/// What shows that a request is the sender's own.
+#[derive(Debug)]
+enum Proof {
+    /// HMAC-SHA256 of the body.
+    Signature([u8; SIGNATURE_BYTES]),
+    /// The secret itself.
+    Token(SecretString),
 }
 
 impl Request {
@@ -76,10 +88,17 @@ impl Request {
         if request.request_context.http.method.as_deref() != Some("POST") {
             return Err(Reply::new(405, "POST only"));
         }
-        // `HeaderMap` ignores case.
-        let header = |name| request.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().trim();
-        let signature = signature(header("x-hub-signature-256"))?;
-        let (event, delivery) = (header("x-github-event").to_owned(), header("x-github-delivery").to_owned());
+        let Headers { sender, event, delivery, proof } = Headers::of(&request.headers);
+        let proof = match sender {
+            Sender::GitLab if proof.is_empty() => {
+                return Err(Reply::new(401, "the X-Gitlab-Token header is missing: give the webhook a secret token"));
+            }
+            Sender::GitLab => Proof::Token(proof.into()),
+            Sender::GitHub => Proof::Signature(signature(proof, "sha256=", "X-Hub-Signature-256")?),
+            Sender::Gitea => Proof::Signature(signature(proof, "", "X-Gitea-Signature")?),
+            Sender::Bitbucket => Proof::Signature(signature(proof, "sha256=", "X-Hub-Signature")?),
+        };
+        let (event, delivery) = (event.to_owned(), delivery.to_owned());
         let text = request.body.unwrap_or_default();
         if text.len() > MAX_BODY {
             return Err(Reply::new(413, format!("the body is larger than {MAX_BODY} bytes")));
@@ -89,12 +108,17 @@ impl Request {
         } else {
             text.into_bytes()
         };
-        Ok(Self { body, signature, event, delivery })
+        Ok(Self { sender, body, proof, event, delivery })
     }
 
-    /// Whether the signature is that of `secret`: HMAC-SHA256 over the raw bytes, compared in constant time.
+    /// Whether the signature is that of `secret`: HMAC-SHA256 over the raw bytes, compared in constant time; of GitLab
+    /// whether the token is the secret.
     pub fn is_signed_with(&self, secret: &SecretString) -> bool {
-        is_signed(&self.body, &self.signature, secret.expose_secret().trim().as_bytes())
+        let secret = secret.expose_secret().trim().as_bytes();
+        match &self.proof {
+            Proof::Signature(signature) => is_signed(&self.body, signature, secret),
+            Proof::Token(token) => is_token(token.expose_secret().as_bytes(), secret),
+        }
     }
 
     /// A digest of the body: the delivery's id is outside the signature, so that a captured body could come under new
@@ -105,6 +129,11 @@ impl Request {
 
     /// Reads the event of a request whose signature was verified.
     pub fn into_result(self) -> WebhookResult {
+        if self.sender != Sender::GitHub {
+            let digest = self.digest();
+            let delivery = if self.check_delivery().is_ok() { self.delivery } else { digest };
+            return hosts::read(self.sender, &self.event, &self.body, &delivery);
+        }
         match self.event.as_str() {
             "ping" => WebhookResult::Reply(Reply::new(200, "pong")),
             "push" => self.push().map_or_else(WebhookResult::Reply, |push| WebhookResult::Enqueue(push.into())),
@@ -171,21 +200,29 @@ impl Request {
     }
 }
 
-/// Reads a signature header: `sha256=` and 64 hex digits.
-fn signature(header: &str) -> Result<[u8; SIGNATURE_BYTES], Reply> {
+/// Reads a signature in the header `name`: what it begins with, and 64 hex digits.
+fn signature(header: &str, start: &str, name: &str) -> Result<[u8; SIGNATURE_BYTES], Reply> {
     if header.is_empty() {
-        return Err(Reply::new(401, "the X-Hub-Signature-256 header is missing: give the webhook a secret"));
+        return Err(Reply::new(401, format!("the {name} header is missing: give the webhook a secret")));
     }
     let mut signature = [0; SIGNATURE_BYTES];
-    let digits = header.strip_prefix("sha256=").unwrap_or_default();
+    let digits = header.strip_prefix(start).unwrap_or_default();
     hex::decode_to_slice(digits, &mut signature)
-        .map_err(|_| Reply::new(401, "the X-Hub-Signature-256 header is not `sha256=` and 64 hex digits"))?;
+        .map_err(|_| Reply::new(401, format!("the {name} header is not `{start}` and 64 hex digits")))?;
     Ok(signature)
 }
 
 /// The response to a request that is not GitHub's.
 pub fn unsigned() -> Reply {
     Reply::new(401, "the signature does not fit")
+}
+
+/// Whether `token` is the secret, compared in constant time by their HMACs.
+fn is_token(token: &[u8], secret: &[u8]) -> bool {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else { return false };
+    mac.update(secret);
+    let signature: [u8; SIGNATURE_BYTES] = mac.finalize().into_bytes().into();
+    is_signed(token, &signature, secret)
 }
 
 /// Whether `signature` is the HMAC of `body`. An empty secret signs nothing.
@@ -256,7 +293,7 @@ mod tests {
     fn githubs_own_example_verifies() {
         // docs.github.com, "Validating webhook deliveries", testing the webhook payload validation.
         let header = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
-        let signature = signature(header).unwrap();
+        let signature = signature(header, "sha256=", "").unwrap();
         assert!(is_signed(b"Hello, World!", &signature, SECRET.as_bytes()));
         assert!(!is_signed(b"Hello, World?", &signature, SECRET.as_bytes()));
         let mac = Hmac::<Sha256>::new_from_slice(b"").unwrap().finalize().into_bytes();

@@ -3,6 +3,7 @@
 
 pub mod ecr;
 pub mod github;
+mod hosts;
 pub mod queue;
 pub mod schedule;
 pub mod scheduler;

@@ -92,12 +92,39 @@ impl PullRequestEvent {
     }
 }
 
+/// Branches that moved in a repository on another host than the root's. The worker resolves their heads itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostPush {
+    /// The repository as each of its URLs has it: `HOST/PATH` in lower case; `*` for a host that is not told.
+    pub places: Vec<String>,
+    /// The branches, without `refs/heads/`.
+    pub branches: Vec<String>,
+    /// Id of the webhook delivery.
+    pub delivery: String,
+}
+
+impl HostPush {
+    /// The FIFO group: one for each repository and what was pushed of it.
+    pub fn group(&self) -> String {
+        hex::encode(Sha256::digest(format!("host\0{}\0{}", self.places.join("\0"), self.branches.join("\0"))))
+    }
+
+    /// Whether it is about the repository at `place`, `HOST/PATH`.
+    pub fn is_of(&self, place: &str) -> bool {
+        let place = place.to_lowercase();
+        let path = place.split_once('/').map_or("", |(_, path)| path);
+        self.places.iter().any(|known| *known == place || known.strip_prefix("*/") == Some(path))
+    }
+}
+
 /// What a message asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum MessageBody {
     /// A branch was pushed.
     Push(Push),
+    /// A branch was pushed on another host than the root's.
+    HostPush(HostPush),
     /// A sync is to be resumed.
     Resume(ResumeMessage),
     /// Something happened to a pull request.
@@ -138,6 +165,12 @@ impl From<PullRequestEvent> for Message {
     }
 }
 
+impl From<HostPush> for Message {
+    fn from(push: HostPush) -> Self {
+        Self { body: MessageBody::HostPush(push), postponed: 0 }
+    }
+}
+
 impl Message {
     fn read(body: &str) -> Result<Self, serde_json::Error> {
         let value: Value = serde_json::from_str(body)?;
@@ -147,6 +180,8 @@ impl Message {
             MessageBody::Resume(serde_json::from_value(value)?)
         } else if value.get("pull_request").is_some() {
             MessageBody::PullRequest(serde_json::from_value(value)?)
+        } else if value.get("places").is_some() {
+            MessageBody::HostPush(serde_json::from_value(value)?)
         } else {
             MessageBody::Push(serde_json::from_value(value)?)
         };
@@ -157,17 +192,20 @@ impl Message {
     pub fn group(&self) -> String {
         match &self.body {
             MessageBody::Push(push) => push.group(),
+            MessageBody::HostPush(push) => push.group(),
             MessageBody::Resume(rest) => rest.group(),
             MessageBody::PullRequest(event) => event.group(),
         }
     }
 
-    /// The repository that it is about, where it came by a webhook.
-    pub fn repo(&self) -> Option<&Repo> {
+    /// The names of the repository that it is about, where it came by a webhook: `OWNER/REPO`, or `HOST/PATH` on
+    /// another host than the root's.
+    pub fn repositories(&self) -> Vec<String> {
         match &self.body {
-            MessageBody::Push(push) => Some(&push.repo),
-            MessageBody::PullRequest(event) => Some(&event.repo),
-            MessageBody::Resume(_) => None,
+            MessageBody::Push(push) => vec![push.repo.to_string()],
+            MessageBody::PullRequest(event) => vec![event.repo.to_string()],
+            MessageBody::HostPush(push) => push.places.clone(),
+            MessageBody::Resume(_) => Vec::new(),
         }
     }
 
@@ -175,6 +213,7 @@ impl Message {
     pub fn deduplication(&self) -> String {
         let id = match &self.body {
             MessageBody::Push(push) => push.delivery.clone(),
+            MessageBody::HostPush(push) => push.delivery.clone(),
             MessageBody::Resume(rest) => rest.deduplication(),
             MessageBody::PullRequest(event) => event.delivery.clone(),
         };
@@ -193,6 +232,9 @@ impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.body {
             MessageBody::Push(push) => write!(f, "the push to {} of {}", push.branch(), push.repo),
+            MessageBody::HostPush(push) => {
+                write!(f, "the push to {} of {}", push.branches.join(", "), push.places.join(" or "))
+            }
             MessageBody::Resume(rest) => write!(f, "the sync of {}", rest.app),
             MessageBody::PullRequest(event) => write!(f, "pull request {} of {}", event.pull_request, event.repo),
         }

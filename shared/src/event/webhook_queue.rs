@@ -15,7 +15,6 @@ use crate::aws::Aws;
 use crate::config;
 use crate::error::chain;
 use crate::secret::{SecretError, Secrets};
-use crate::source::Repo;
 use crate::time;
 
 /// Seconds for which a message stays invisible after each heartbeat: a killed worker's message is delivered again then.
@@ -77,8 +76,9 @@ impl WebhookQueue {
             WebhookResult::Enqueue(message) => message,
             WebhookResult::Reply(reply) => return reject(reply).into_value(),
         };
-        if let Some(repo) = message.repo().filter(|repo| !self.is_listed(repo)) {
-            let reply = Reply::new(403, format!("{repo} is none of SLIPWAY_REPOSITORIES"));
+        let repositories = message.repositories();
+        if !repositories.is_empty() && !repositories.iter().any(|repository| self.is_listed(repository)) {
+            let reply = Reply::new(403, format!("{} is none of SLIPWAY_REPOSITORIES", repositories.join(" or ")));
             return reject(reply).into_value();
         }
         let delivery = message.deduplication();
@@ -108,8 +108,8 @@ impl WebhookQueue {
     }
 
     /// Whether events of the repository are accepted.
-    fn is_listed(&self, repo: &Repo) -> bool {
-        let repo = repo.to_string().to_lowercase();
+    fn is_listed(&self, repository: &str) -> bool {
+        let repo = repository.to_lowercase();
         let mut listed = self.settings.repositories.iter();
         self.settings.repositories.is_empty()
             || listed.any(|pattern| Glob::of_paths(&pattern.to_lowercase()).matches(&repo))

@@ -1,13 +1,14 @@
 //! Reads plain manifests (argoproj/argo-cd `reposerver/repository/repository.go`, findManifests): which files of a
 //! folder, in which order, and which of their documents are objects.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use slipway_budget::Budget;
 use slipway_gocompat::Glob;
 use slipway_manifest::{NodeKind, Tree, TreeError, YamlErrorKind, json, yaml};
 
+use super::jsonnet::Evaluator;
 use super::{Reading, RenderError, Rendered, objects, shown};
 use crate::app::Directory;
 
@@ -28,25 +29,41 @@ struct Walk<'a> {
     rendered: Rendered,
     budget: &'a Budget,
     reading: Reading,
+    jsonnet: &'a Evaluator<'a>,
 }
 
+/// `env` is the build environment, of which Jsonnet's variables are made.
 pub(super) fn render(
     tree: &Tree,
     path: &str,
     directory: &Directory,
-    budget: &Budget,
+    (budget, env): (&Budget, &BTreeMap<String, String>),
     reading: Reading,
 ) -> Result<Rendered, RenderError> {
     let base = tree.resolve(path)?;
+    let jsonnet = Evaluator::new(tree, &base, &directory.jsonnet, env, budget)?;
     let links = tree.links().map(|(link, _)| link).collect();
     let glob = |pattern: &str| (!pattern.is_empty()).then(|| Glob::new(pattern));
     let (include, exclude) = (glob(&directory.include), glob(&directory.exclude));
     let rendered = Rendered::default();
     let bytes = 0;
-    let mut walk =
-        Walk { tree, base: base.clone(), directory, include, exclude, links, bytes, rendered, budget, reading };
+    let mut walk = Walk {
+        tree,
+        base: base.clone(),
+        directory,
+        include,
+        exclude,
+        links,
+        bytes,
+        rendered,
+        budget,
+        reading,
+        jsonnet: &jsonnet,
+    };
     walk.folder(&base)?;
-    Ok(walk.rendered)
+    let mut rendered = walk.rendered;
+    rendered.files.extend(jsonnet.read());
+    Ok(rendered)
 }
 
 impl Walk<'_> {
@@ -89,7 +106,9 @@ impl Walk<'_> {
             return Ok(());
         }
         let bytes = self.tree.read(path)?;
-        if self.reading.filter.is_some_and(|is_wanted| !is_wanted(bytes)) {
+        let is_jsonnet = extension(path) == "jsonnet";
+        // What a program makes may be written in the files that it imports.
+        if !is_jsonnet && self.reading.filter.is_some_and(|is_wanted| !is_wanted(bytes)) {
             return Ok(());
         }
         self.rendered.files.insert(self.tree.resolve(path)?);
@@ -104,14 +123,14 @@ impl Walk<'_> {
         if text.contains(SKIP) {
             return Ok(());
         }
-        if extension(path) == "jsonnet" {
-            return Err(RenderError::NotSupported(format!("`{path}`: Jsonnet")));
-        }
-        self.bytes += bytes.len();
+        // As in Argo CD, where a program has other bounds than the sizes of files.
+        self.bytes += if is_jsonnet { 0 } else { bytes.len() };
         if self.bytes > MAX_BYTES {
             return Err(RenderError::TooLarge { path: shown(&self.base), limit: MAX_BYTES });
         }
-        let documents = if extension(path) == "json" {
+        let documents = if is_jsonnet {
+            self.evaluated(&text, path)?
+        } else if extension(path) == "json" {
             self.pay_json(&text, path)?;
             one_of_json(&text, path)?
         } else {
@@ -128,6 +147,24 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The objects of a Jsonnet file.
+    fn evaluated(&self, text: &str, path: &str) -> Result<Vec<Value>, RenderError> {
+        let documents = self.jsonnet.documents(path, text.as_bytes())?;
+        if self.reading.filter.is_some() {
+            return Ok(documents.into_iter().filter(has_kind).collect());
+        }
+        match documents.iter().position(|document| !has_kind(document)) {
+            None => Ok(documents),
+            Some(index) => {
+                let problem = match documents.get(index) {
+                    Some(Value::Object(_)) => format!("object {} of what it evaluates to has no `kind`", index + 1),
+                    _ => "evaluates to what is neither an object nor a list of objects".to_owned(),
+                };
+                Err(RenderError::Invalid { file: path.to_owned(), problem })
+            }
+        }
     }
 
     /// The documents of a YAML file. A file without an object before its first error that does not look like a manifest
@@ -189,8 +226,6 @@ impl Walk<'_> {
     /// All documents, or none where the first is no Kubernetes object.
     fn kinds(&mut self, documents: Vec<Value>, text: &str, path: &str) -> Result<Vec<Value>, RenderError> {
         let documents: Vec<Value> = documents.into_iter().filter(|document| !document.is_null()).collect();
-        let has_kind =
-            |document: &Value| document.get("kind").and_then(Value::as_str).is_some_and(|kind| !kind.is_empty());
         match documents.iter().position(|document| !has_kind(document)) {
             None => Ok(documents),
             Some(_) if self.reading.filter.is_some() => Ok(documents.into_iter().filter(has_kind).collect()),
@@ -224,6 +259,10 @@ fn is_exceeded(error: &RenderError) -> bool {
     }
 }
 
+fn has_kind(document: &Value) -> bool {
+    document.get("kind").and_then(Value::as_str).is_some_and(|kind| !kind.is_empty())
+}
+
 fn is_manifest(path: &str) -> bool {
     matches!(extension(path), "yaml" | "yml" | "json" | "jsonnet")
 }
@@ -243,9 +282,7 @@ fn one_of_json(text: &str, path: &str) -> Result<Vec<Value>, RenderError> {
     let invalid = |problem: String| RenderError::Invalid { file: path.to_owned(), problem };
     let documents = json_stream(text).map_err(|e| invalid(format!("is no JSON: {e}")))?;
     match documents.as_slice() {
-        [Value::Object(map)] if map.get("kind").and_then(Value::as_str).is_some_and(|kind| !kind.is_empty()) => {
-            Ok(documents)
-        }
+        [document @ Value::Object(_)] if has_kind(document) => Ok(documents),
         [] => Err(invalid("is empty".to_owned())),
         [_] => Err(invalid("has no `kind`".to_owned())),
         _ => Err(invalid("holds several objects, of which a JSON file may have one".to_owned())),

@@ -21,7 +21,7 @@ use slipway_helm::argo;
 use slipway_kustomize::Remote;
 use slipway_manifest::{NodeKind, Tree, TreeError, tree, yaml};
 
-use super::{context, patched, references};
+use super::{SourceType, context, patched, references};
 use crate::app::{Application, Source};
 use crate::source::github::Checkout;
 
@@ -65,6 +65,8 @@ struct Facts {
     plugin_homes: BTreeSet<String>,
     /// What may be names in other files, each with the folder of its file.
     names: BTreeSet<(String, String)>,
+    /// What it imports if it is Jsonnet, each with the folder of its file.
+    imports: BTreeSet<(String, String)>,
     /// Remote bases and files that it names, by what is written.
     remotes: BTreeMap<String, Remote>,
     /// Whether more may be named than can be told.
@@ -118,7 +120,7 @@ fn lent((reference, path): (&str, &str), references: &BTreeMap<&str, &Reaches>) 
     let Some(lender) = references.get(reference.trim_start_matches('$')) else { return Ok(None) };
     let folder = references::fixed_part(path).map(|folder| tree::join("", folder.trim_start_matches('/')));
     let lent = folder.unwrap_or_else(|| tree::join("", path.trim_start_matches('/')))?;
-    lender.closure([lent].into(), &mut BTreeSet::new()).map(Some)
+    lender.closure([lent].into(), None, &mut BTreeSet::new()).map(Some)
 }
 
 /// What other sources lend to a chart of a Helm repository.
@@ -165,9 +167,6 @@ impl Reaches {
         if source.chart.is_some() || source.plugin.is_some() {
             return Err(Unbounded);
         }
-        if source.directory.as_ref().is_some_and(|directory| directory.jsonnet.is_some()) {
-            return Err(Unbounded);
-        }
         let home = self.tree().resolve(&folder)?;
         // A chart's dependencies are seen from its path as written, everything else from where that leads.
         if folder != home && self.tree().kind(&tree::join(&home, "Chart.yaml")?)?.is_some() {
@@ -208,7 +207,15 @@ impl Reaches {
                 fixed.map_or(path.as_str(), |fixed| fixed.rsplit_once('/').map_or("", |(it, _)| it)).to_owned(),
             );
         }
-        hash.update(self.closure(paths, remotes)?);
+        let mut libs = None;
+        if super::source_type(self.tree(), &source)? == SourceType::Directory {
+            let named = source.directory.iter().flat_map(|directory| &directory.jsonnet.libs);
+            let named = named.map(|lib| tree::join("", lib.trim_start_matches('/')));
+            let named = named.chain([Ok(home)]).collect::<Result<BTreeSet<_>, _>>()?;
+            paths.extend(named.iter().cloned());
+            libs = Some(named);
+        }
+        hash.update(self.closure(paths, libs.as_ref(), remotes)?);
         hash.update(format!("{:?}", self.checkout.special));
         let is_patched = matches!(source, Cow::Owned(_));
         if app.object.get("spec").is_some_and(names_revision) || is_patched && format!("{source:?}").contains(REVISION)
@@ -218,8 +225,14 @@ impl Reaches {
         Ok(hash.finalize().into())
     }
 
-    /// What stands at `paths`, and wherever that leads.
-    fn closure(&self, paths: BTreeSet<String>, remotes: &mut BTreeSet<Remote>) -> Result<Hash, Unbounded> {
+    /// What stands at `paths`, and wherever that leads: also by imports, where `libs` are the folders in which Jsonnet
+    /// looks for them.
+    fn closure(
+        &self,
+        paths: BTreeSet<String>,
+        libs: Option<&BTreeSet<String>>,
+        remotes: &mut BTreeSet<Remote>,
+    ) -> Result<Hash, Unbounded> {
         let (mut hashes, mut found) = (BTreeMap::<String, Hash>::new(), Vec::new());
         let mut next: Vec<String> = paths.into_iter().collect();
         loop {
@@ -232,6 +245,10 @@ impl Reaches {
                 }
                 let facts = self.at(&path)?;
                 next.extend(facts.outside.iter().cloned());
+                for (own, name) in facts.imports.iter().filter(|_| libs.is_some()) {
+                    let folders = libs.into_iter().flatten().chain([own]);
+                    next.extend(folders.filter_map(|folder| tree::join(folder, name).ok()));
+                }
                 let mut hash = Sha256::new();
                 hash.update(self.tree().resolve(&path).unwrap_or_default());
                 hash.update([0]);
@@ -292,6 +309,7 @@ impl Reaches {
             outside.extend(facts.outside.iter().cloned());
             all.plugin_homes.extend(facts.plugin_homes.iter().cloned());
             all.names.extend(facts.names.iter().cloned());
+            all.imports.extend(facts.imports.iter().cloned());
             all.remotes.extend(facts.remotes.clone());
             all.is_open |= facts.is_open;
         }
@@ -345,6 +363,9 @@ impl Reaches {
             facts.names = words(&text).map(|name| (home.to_owned(), name)).collect();
             let names_chart = |line: &str| line.contains("name") && line.contains("..");
             facts.is_open = text.contains("HelmChartInflationGenerator") && text.lines().any(names_chart);
+        }
+        if memmem::find(bytes, b"import").is_some() {
+            facts.imports = slipway_jsonnet::imports(bytes).into_iter().map(|name| (home.to_owned(), name)).collect();
         }
         let facts = Arc::new(facts);
         self.memo().files.insert(file.to_owned(), Arc::clone(&facts));

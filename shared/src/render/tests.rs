@@ -97,7 +97,15 @@ fn errors_name_the_file() {
         "failed to read `apps/a.yaml`: line 7: did not find a value where one is expected"
     );
     assert_eq!(error("apps/a.yaml", &format!("{}---\na: 1\n", config("a"))), "`apps/a.yaml`: document 2 has no `kind`");
-    assert_eq!(error("apps/a.jsonnet", "{}"), "`apps/a.jsonnet`: Jsonnet is not supported yet");
+    assert_eq!(error("apps/a.jsonnet", "{}"), "`apps/a.jsonnet`: object 1 of what it evaluates to has no `kind`");
+    assert_eq!(
+        error("apps/a.jsonnet", "[[]]"),
+        "`apps/a.jsonnet`: evaluates to what is neither an object nor a list of objects"
+    );
+    assert_eq!(
+        error("apps/a.jsonnet", "{\n  kind: error 'none' }"),
+        "failed to evaluate `apps/a.jsonnet`: apps/a.jsonnet:2:9: none"
+    );
     assert_eq!(
         error("apps/a.json", "{} {}"),
         "`apps/a.json`: holds several objects, of which a JSON file may have one"
@@ -536,12 +544,117 @@ fn the_example_applications_render() {
     assert_eq!(ids("guestbook"), ["Deployment/guestbook-ui", "Service/guestbook-ui"]);
     assert_eq!(ids("kustomize-guestbook"), ["Service/kustomize-guestbook-ui", "Deployment/kustomize-guestbook-ui"]);
     assert_eq!(ids("sync-waves").len(), 7);
-    assert!(
-        render_folder(&tree, "jsonnet-guestbook", &Context::default())
-            .unwrap_err()
-            .to_string()
-            .contains("Jsonnet is not supported yet")
-    );
+    assert_eq!(ids("jsonnet-guestbook"), ["Service/jsonnet-guestbook-ui", "Deployment/jsonnet-guestbook-ui"]);
+    assert_eq!(ids("jsonnet-guestbook-tla"), ["Service/jsonnet-guestbook-ui", "Deployment/jsonnet-guestbook-ui"]);
+}
+
+#[test]
+fn jsonnet_is_evaluated_with_the_variables_and_libraries_of_the_source() {
+    let map = |name: &str, more: &str| {
+        format!("{{ apiVersion: 'v1', kind: 'ConfigMap', metadata: {{ name: {name} }}, data: {{ {more} }} }}")
+    };
+    let files = [
+        ("apps/a.jsonnet", &*format!("[{}, null, {}]", map("std.extVar('name')", ""), map("'two'", ""))),
+        ("apps/b.jsonnet", &*format!("function(env, count) {}", map("env", "c: std.toString(count + 1)"))),
+        ("apps/c.jsonnet", &format!("local l = import 'l.libsonnet'; {}", map("'c'", "l: l.text"))),
+        ("apps/d.jsonnet", "null"),
+        (
+            "apps/e.jsonnet",
+            "{ apiVersion: 'v1', kind: 'List', items: [(import 'c.jsonnet') { metadata+: { name: 'e' } }] }",
+        ),
+        ("apps/no.jsonnet", "error 'excluded'"),
+        ("apps/x.libsonnet", "error 'a library'"),
+        ("lib/l.libsonnet", "{ text: importstr 'more/t.txt' }"),
+        ("lib/more/t.txt", "of the library"),
+        ("vendor/l.libsonnet", "{ text: 'the last one is asked first' }"),
+    ];
+    let all = tree(&files);
+    let source = |libs: Value| {
+        app(json!({"directory": {"exclude": "no.*", "jsonnet": {
+            "extVars": [{"name": "name", "value": "${ARGOCD_APP_NAME}-map"}],
+            "tlas": [{"name": "env", "value": "prod"}, {"name": "count", "value": "1", "code": true}],
+            "libs": libs,
+        }}}))
+    };
+    let rendered = render(&all, &source(json!(["vendor", "lib"])), &Context::default()).unwrap();
+    assert_eq!(names(&rendered), ["web-map", "two", "prod", "c", "e"]);
+    assert_eq!(rendered.objects[2].get("data").unwrap(), &json!({"c": "2"}));
+    assert_eq!(rendered.objects[3].get("data").unwrap(), &json!({"l": "of the library"}));
+    for path in ["apps/c.jsonnet", "lib/l.libsonnet", "lib/more/t.txt", "apps/l.libsonnet", "apps/new.jsonnet"] {
+        assert!(rendered.depends_on(path), "{path}");
+    }
+    assert!(!rendered.depends_on("vendor/other.libsonnet"));
+    let rendered = render(&all, &source(json!(["lib", "/vendor"])), &Context::default()).unwrap();
+    assert_eq!(rendered.objects[3].get("data").unwrap(), &json!({"l": "the last one is asked first"}));
+}
+
+/// Attack 5.
+#[test]
+fn jsonnet_imports_stay_inside_the_repository() {
+    let error = |import: &str, libs: Value| {
+        let mut tree = tree(&[("apps/a.jsonnet", import)]);
+        tree.insert_link("apps/link.libsonnet", "../../../../proc/self/environ").unwrap();
+        let app = app(json!({"directory": {"jsonnet": {"libs": libs}}}));
+        crate::error::chain(&render(&tree, &app, &Context::default()).unwrap_err())
+    };
+    for name in ["/proc/self/environ", "../../../proc/self/environ", "../../var/task/bootstrap", "link.libsonnet"] {
+        for keyword in ["import", "importstr", "importbin"] {
+            let error = error(&format!("{keyword} '{name}'"), json!([]));
+            assert!(error.contains("apps/a.jsonnet:1:1: import of"), "{error}");
+        }
+    }
+    let found = error("importstr 'self/environ'", json!(["/proc", "apps"]));
+    assert!(found.contains("there is no such file, neither beside `apps/a.jsonnet`"), "{found}");
+    let found = error("importstr 'self/environ'", json!(["../../proc"]));
+    assert!(found.contains("leaves"), "{found}");
+}
+
+/// Attack 15.
+#[test]
+fn a_jsonnet_file_that_never_ends_fails_alone() {
+    let program = "local f(s, n) = if n == 0 then s else f(s + s, n - 1); f('x', 60)";
+    let doubled = tree(&[("apps/a.jsonnet", program), ("apps/b.yaml", &config("b"))]);
+    let error = crate::error::chain(&render(&doubled, &app(json!({})), &Context::default()).unwrap_err());
+    assert!(error.starts_with("failed to read `apps/a.jsonnet`: the render exceeded its budget"), "{error}");
+    let deep = "local f(n) = 1 + f(n + 1); f(0)";
+    let deep = tree(&[("apps/a.jsonnet", deep)]);
+    let error = crate::error::chain(&render(&deep, &app(json!({})), &Context::default()).unwrap_err());
+    assert!(error.contains("max stack frames exceeded"), "{error}");
+}
+
+#[test]
+fn plugins_are_refused_but_for_placeholders() {
+    let files = tree(&[
+        ("apps/a.yaml", &config("a")),
+        ("apps/sub/b.yaml", &config("b")),
+        ("chart/Chart.yaml", "apiVersion: v2\nname: c\nversion: 0.1.0\n"),
+        ("chart/values.yaml", "v: default\n"),
+        ("chart/templates/a.yaml", &format!("{}data: {{v: '{{{{ .Values.v }}}}'}}\n", config("a"))),
+        ("kust/kustomization.yaml", "namePrefix: k-\nresources: [a.yaml]\n"),
+        ("kust/a.yaml", &config("a")),
+    ]);
+    let rendered = |path: &str, plugin: Value| {
+        let rendered = render(&files, &app(json!({"path": path, "plugin": plugin})), &Context::default());
+        rendered.map_err(|error| crate::error::chain(&error))
+    };
+    assert_eq!(names(&rendered("apps", json!({"name": "argocd-vault-plugin"})).unwrap()), ["a", "b"]);
+    assert_eq!(names(&rendered("kust", json!({"name": "argocd-vault-plugin-kustomize"})).unwrap()), ["k-a"]);
+    let env =
+        json!([{"name": "HELM_VALUES", "value": "v: given\n"}, {"name": "AVP_TYPE", "value": "awssecretsmanager"}]);
+    let chart = rendered("chart", json!({"name": "argocd-vault-plugin-helm", "env": env})).unwrap();
+    assert_eq!(chart.objects[0].get("data").unwrap(), &json!({"v": "given"}));
+    let env = json!([{"name": "HELM_ARGS", "value": "-f x.yaml"}]);
+    let error = rendered("chart", json!({"name": "argocd-vault-plugin-helm", "env": env})).unwrap_err();
+    assert!(error.contains("the variable `HELM_ARGS` of argocd-vault-plugin has no effect here"), "{error}");
+    for (name, instead) in
+        [("tanka", "Jsonnet is evaluated"), ("kustomized-helm", "helmCharts"), ("cdk8s", "of your CI")]
+    {
+        let error = rendered("apps", json!({"name": name})).unwrap_err();
+        assert!(
+            error.starts_with(&format!("config management plugin `{name}` is not run")) && error.contains(instead),
+            "{error}"
+        );
+    }
 }
 
 /// Attack 13: the budget is that of the whole render, whichever tool reads.

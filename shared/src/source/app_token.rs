@@ -25,8 +25,8 @@ pub(super) fn use_ring() {
     let _ = PROVIDER.install_default();
 }
 
-/// Creates the token by which the GitHub App `app` with the private `key` (PEM) asks about itself, valid for nine minutes
-/// from `now` on (seconds since 1970); it begins a minute earlier, as GitHub recommends for clocks that differ.
+/// Creates the token by which the GitHub App `app` with the private `key` (PEM) asks about itself, valid for nine
+/// minutes from `now` on (seconds since 1970); it begins a minute earlier, as GitHub recommends for clocks that differ.
 /// Errors: the key is no RSA key.
 pub fn app_token(app: u64, key: &SecretString, now: i64) -> Result<SecretString> {
     use_ring();

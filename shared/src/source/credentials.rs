@@ -53,6 +53,8 @@ pub type Found = Option<Arc<RepositorySecret>>;
 pub struct Credentials {
     secret: Option<(Secrets, String)>,
     given: OnceCell<Vec<RepositorySecret>>,
+    /// Those that were read again, where one was refused: none where that failed.
+    renewed: OnceCell<Option<Vec<RepositorySecret>>>,
     declared: RwLock<Declared>,
 }
 
@@ -89,6 +91,7 @@ impl Credentials {
         let given = self.given.get_or_try_init(async || self.read().await).await;
         let failed = |problem, is_retryable| FetchError { what: without_credentials(url), problem, is_retryable };
         let given = given.map_err(|error| failed(chain(&error), matches!(error, CredentialsError::Secret(_))))?;
+        let given = self.renewed.get().and_then(Option::as_ref).unwrap_or(given);
         let all: Vec<RepositorySecret> = {
             let declared = self.declared.read().unwrap_or_else(PoisonError::into_inner);
             given.iter().chain(&declared.secrets).cloned().collect()
@@ -98,6 +101,20 @@ impl Credentials {
             Some(RepositorySecret { refused: Some(refused), .. }) => Err(failed(refused, false)),
             found => Ok(found.map(Arc::new)),
         }
+    }
+
+    /// What the secret has now instead of `refused`, which a host does not take: it is read again, once in an event.
+    /// None where it is of the root, or is the same as before.
+    pub(super) async fn renewed(&self, refused: &RepositorySecret) -> Option<RepositorySecret> {
+        let (secrets, name) = self.secret.as_ref()?;
+        self.given.get()?.iter().find(|given| given.is_for_the_same(refused))?;
+        let read = async || {
+            let text = secrets.reload(name).await.ok()?;
+            parse(name, text.expose_secret()).ok()
+        };
+        let now = self.renewed.get_or_init(read).await.as_ref()?.iter().find(|now| now.is_for_the_same(refused))?;
+        let header = |one: &RepositorySecret| one.authorization().map(|header| header.expose_secret().to_owned());
+        (now.refused.is_none() && header(now) != header(refused)).then(|| now.clone())
     }
 
     async fn read(&self) -> Result<Vec<RepositorySecret>, CredentialsError> {

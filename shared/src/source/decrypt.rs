@@ -118,12 +118,24 @@ pub struct KeySettings {
     pub age_secret: Option<String>,
     /// ARNs of KMS keys; what is encrypted for another one is not asked for.
     pub kms_keys: Vec<String>,
+    /// ARNs of the secrets and parameters that placeholders may name; `*` is any text.
+    pub secrets: Vec<String>,
+    /// Names of the functions' own secrets, which they may not.
+    pub own_secrets: Vec<String>,
 }
 
 impl Decryption {
     /// Sends no request yet.
     pub fn new(keys: KeySettings, aws: Aws, secrets: Secrets) -> Self {
         Self(Arc::new(Clients { aws, secrets, keys, known: Mutex::default() }))
+    }
+
+    pub(super) fn aws(&self) -> &Aws {
+        &self.0.aws
+    }
+
+    pub(super) fn keys(&self) -> &KeySettings {
+        &self.0.keys
     }
 
     /// The plaintext of `encrypted`, within `limits` a file. The error comes with the file's path.

@@ -138,8 +138,28 @@ impl Downloader {
         self.clients.local_hosts.iter().any(is)
     }
 
-    /// Requests `url`, redirects followed. The caller limits the time.
+    /// Requests `url`, redirects followed. The caller limits the time. Where its credential is refused, that of the
+    /// settings is read again once: it may have been rotated.
     pub(super) async fn get(&self, url: &str, asked: &Asked<'_>) -> Result<Download, FetchError> {
+        let download = self.once(url, asked).await?;
+        let header = asked.credential.and_then(RepositorySecret::authorization).map(SecretString::expose_secret);
+        let is_own = match asked.authorization {
+            Authorization::OfCredential => header.is_some(),
+            Authorization::Instead(other) => header.is_some() && other.map(SecretString::expose_secret) == header,
+        };
+        let Some(credential) = asked.credential.filter(|_| is_own && download.status() == StatusCode::UNAUTHORIZED)
+        else {
+            return Ok(download);
+        };
+        let Some(renewed) = Box::pin(self.credentials.renewed(credential)).await else { return Ok(download) };
+        let authorization = match asked.authorization {
+            Authorization::OfCredential => Authorization::OfCredential,
+            Authorization::Instead(_) => Authorization::Instead(renewed.authorization()),
+        };
+        self.once(url, &Asked { credential: Some(&renewed), authorization, body: asked.body.clone(), ..*asked }).await
+    }
+
+    async fn once(&self, url: &str, asked: &Asked<'_>) -> Result<Download, FetchError> {
         let mut at = Url::parse(url).map_err(|error| FetchError::of(url, error))?;
         let (first, what) = (at.clone(), shown(url));
         for _ in 0..=MAX_REDIRECTS {

@@ -275,6 +275,27 @@ impl GitHub {
         &self.meter
     }
 
+    /// Where the repositories themselves are, beside the API: `https://github.com`, or the host of an Enterprise Server.
+    pub(super) fn web(&self) -> String {
+        let api = self.settings.api.trim_end_matches('/');
+        match api {
+            "https://api.github.com" => "https://github.com".to_owned(),
+            api => api.strip_suffix("/api/v3").unwrap_or(api).to_owned(),
+        }
+    }
+
+    /// The token of the credential; of an App that of its installation.
+    pub(super) async fn token(&self) -> Result<SecretString, GithubError> {
+        let secret = self.secrets.get(&self.settings.secret).await?;
+        match GithubCredential::parse(&self.settings.secret, &secret)? {
+            GithubCredential::Token(token) => Ok(token),
+            GithubCredential::App { .. } => {
+                let failed = |source| GithubError::Send { what: "log in".to_owned(), source: Box::new(source) };
+                self.client(secret).await?.installation_token().await.map_err(failed)
+            }
+        }
+    }
+
     async fn client(&self, secret: SecretString) -> Result<Arc<Octocrab>, GithubError> {
         let mut known = self.client.lock().await;
         if let Some((of, client)) = known.as_ref()

@@ -14,7 +14,9 @@ pub mod github;
 pub mod helm_repository;
 pub mod history;
 mod kept;
+pub mod lfs;
 pub mod local;
+pub mod placeholders;
 pub mod remote;
 pub mod verify;
 

@@ -127,7 +127,7 @@ pub enum VerifyError {
         size: u64,
     },
     /// A used file is only a pointer to Git LFS.
-    #[error("`{path}` is a Git LFS pointer, which is not supported: put the file itself into the repository")]
+    #[error("`{path}` is a Git LFS pointer that is not fetched here: put the file itself into the repository")]
     Lfs {
         /// The file.
         path: String,
@@ -273,6 +273,11 @@ impl Verified {
 }
 
 impl UnfetchedPaths {
+    /// The pointers of Git LFS.
+    pub fn lfs(&self) -> &BTreeSet<String> {
+        &self.lfs
+    }
+
     /// Refuses the folder `path` if it lies in a submodule or holds one.
     pub fn check_folder(&self, path: &str) -> Result<(), VerifyError> {
         // A path that leaves the tree is refused where it is read.

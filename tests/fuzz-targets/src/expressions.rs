@@ -1,13 +1,15 @@
-//! Programs that teams write: jq of ignoreDifferences, Lua of health checks.
+//! Programs that teams write: jq of ignoreDifferences, Lua of health checks, Jsonnet.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use slipway_budget::{Budget, Limits};
 use slipway_gitops::argocd_cm::Overrides;
 use slipway_gitops::health::Checks;
 use slipway_gitops::normalize::Normalizer;
+use slipway_jsonnet::{Files, JsonnetError, STACK, Variables, evaluate};
 use slipway_manifest::Object;
 
 use crate::parts::{self, is_part};
@@ -69,5 +71,28 @@ pub fn lua(data: &[u8]) {
     let checks = Checks::new(Arc::new(overrides)).with_clock(clock);
     if let Some(status) = checks.of(&object, Timestamp::UNIX_EPOCH) {
         assert!(status.message.chars().count() < 5_000, "{}", status.message.len());
+    }
+}
+
+struct NoFiles;
+
+impl Files for NoFiles {
+    fn import(&self, _: &str, name: &str) -> Result<(String, Vec<u8>), String> {
+        Err(format!("{name} is not there"))
+    }
+}
+
+/// A program: it ends, and its value is a program with that value.
+pub fn jsonnet(data: &[u8]) {
+    let run = |text: &[u8]| {
+        let budget = Budget::new(Limits { steps: 10_000_000, bytes: 64 << 20 });
+        let value = || evaluate("main.jsonnet", text, &NoFiles, &Variables::default(), &budget);
+        slipway_helm::on_stack(STACK, value).expect("a thread")
+    };
+    let Ok(value) = run(data) else { return };
+    match run(value.to_string().as_bytes()) {
+        Ok(again) => assert_eq!(again.to_string(), value.to_string()),
+        Err(JsonnetError::Exceeded(_)) => {}
+        Err(error) => panic!("{value}: {error}"),
     }
 }

@@ -55,6 +55,7 @@ pub const TARGETS: &[Target] = &[
     ("helm_template", charts::helm_template),
     ("image_list", applications::image_list),
     ("jq", expressions::jq),
+    ("jsonnet", expressions::jsonnet),
     ("kubeconfig", clusters::kubeconfig),
     ("kustomize_load", kustomizations::kustomize_load),
     ("kustomize_patch", kustomizations::kustomize_patch),

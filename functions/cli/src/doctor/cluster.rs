@@ -7,8 +7,8 @@ use slipway_cluster::Cluster;
 use slipway_cluster::access::Permission;
 
 use super::finding::Finding;
-use super::stack::{Installation, text};
-use crate::aws::{self, escaped};
+use super::stack::Installation;
+use crate::aws::{self, escaped, text};
 
 /// Both roles that use the cluster: outputs of the template.
 const ROLES: [&str; 2] = ["SyncWorkerRole", "DriftCheckRole"];

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Level {
+pub(crate) enum Level {
     Ok,
     Warn,
     Fail,
@@ -23,7 +23,7 @@ impl Level {
 
 /// One line: what was checked, what came of it, and the command that mends it.
 #[derive(Debug, Clone)]
-pub(super) struct Finding {
+pub(crate) struct Finding {
     pub(super) check: String,
     pub(super) level: Level,
     pub(super) text: String,
@@ -78,6 +78,9 @@ fn text(finding: &Finding) -> String {
 }
 
 fn json(findings: &[Finding]) -> Value {
-    let one = |one: &Finding| json!({"check": one.check, "result": one.level.word(), "message": one.text, "remedy": one.remedy});
+    let one = |one: &Finding| {
+        let result = one.level.word();
+        json!({"check": one.check, "result": result, "message": one.text, "remedy": one.remedy})
+    };
     json!({"checks": findings.iter().map(one).collect::<Vec<_>>()})
 }

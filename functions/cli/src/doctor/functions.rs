@@ -7,8 +7,8 @@ use slipway::aws::Aws;
 use slipway::aws::error_code;
 
 use super::finding::Finding;
-use super::stack::{Installation, text};
-use crate::aws::{self, AskError, escaped};
+use super::stack::Installation;
+use crate::aws::{self, AskError, escaped, text};
 
 /// CloudWatch's signing name and version of its API.
 const CLOUDWATCH: (&str, &str) = ("monitoring", "2010-08-01");
@@ -42,8 +42,10 @@ pub(super) async fn functions(aws: &Aws, installation: &Installation) -> Vec<Fin
             Err(error) => unchecked("function", &error, &format!("aws logs tail {logs} --since 1h")),
         });
     }
-    if let Some(worker) = installation.get("SyncWorker") {
-        findings.push(mapping(aws, worker).await);
+    for function in ["EcrPush", "SyncWorker"] {
+        if let Some(name) = installation.get(function) {
+            findings.push(mapping(aws, function, name).await);
+        }
     }
     findings
 }
@@ -56,33 +58,41 @@ fn unchecked(check: &str, error: &AskError, remedy: &str) -> Finding {
     Finding::warn(check, format!("not checked: {error}"), remedy)
 }
 
-async fn mapping(aws: &Aws, worker: &str) -> Finding {
-    const CHECK: &str = "worker";
-    let path = format!("/2015-03-31/event-source-mappings/?FunctionName={}", escaped(worker));
-    let list = format!("aws lambda list-event-source-mappings --function-name {worker}");
+/// Whether `function`, whose name is `name`, takes what its queue has.
+async fn mapping(aws: &Aws, function: &str, name: &str) -> Finding {
+    const CHECK: &str = "queue mapping";
+    let path = format!("/2015-03-31/event-source-mappings/?FunctionName={}", escaped(name));
+    let list = format!("aws lambda list-event-source-mappings --function-name {name}");
     let found = match aws::json(aws, "lambda", &path).await {
         Ok(found) => found,
         Err(error) => return unchecked(CHECK, &error, &list),
     };
     let mappings = found.get("EventSourceMappings").and_then(Value::as_array).cloned().unwrap_or_default();
     let Some(one) = mappings.first() else {
-        return Finding::fail(CHECK, "nothing takes pushes from the queue to SyncWorker", redeploy());
+        return Finding::fail(CHECK, format!("nothing takes messages from the queue to {function}"), redeploy());
     };
     match text(one, "State").as_str() {
-        "Enabled" | "Enabling" | "Creating" | "Updating" => Finding::ok(CHECK, "it takes pushes from the queue"),
+        "Enabled" | "Enabling" | "Creating" | "Updating" => {
+            Finding::ok(CHECK, format!("{function} takes messages from its queue"))
+        }
         state => Finding::fail(
             CHECK,
-            format!("it takes no pushes from the queue: the mapping is {state}"),
+            format!("{function} takes no messages from its queue: the mapping is {state}"),
             format!("aws lambda update-event-source-mapping --uuid {} --enabled", text(one, "UUID")),
         ),
     }
 }
 
-/// Checks the queue and both dead-letter queues at `now`.
+/// Checks the queues and both dead-letter queues at `now`.
 pub(super) async fn queues(aws: &Aws, installation: &Installation, now: Timestamp) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let logs = installation.get("SyncWorkerLogs").unwrap_or("LOG_GROUP").to_owned();
-    for queue in ["Pushes", "FailedPushes", "FailedImagePushes"] {
+    for (queue, function) in [
+        ("ImagePushes", "EcrPush"),
+        ("Pushes", "SyncWorker"),
+        ("FailedPushes", "SyncWorker"),
+        ("FailedImagePushes", "EcrPush"),
+    ] {
+        let logs = installation.get(&format!("{function}Logs")).unwrap_or("LOG_GROUP");
         let Some(url) = installation.get(queue) else { continue };
         let (count, arn) = match count(aws, url).await {
             Ok(found) => found,
@@ -101,8 +111,8 @@ pub(super) async fn queues(aws: &Aws, installation: &Installation, now: Timestam
         };
         findings.push(match queue {
             _ if count == 0 => Finding::ok("queue", words),
-            "Pushes" if age < OLD => Finding::ok("queue", words),
-            "Pushes" => Finding::fail("queue", words, format!("aws logs tail {logs} --since 1h")),
+            "Pushes" | "ImagePushes" if age < OLD => Finding::ok("queue", words),
+            "Pushes" | "ImagePushes" => Finding::fail("queue", words, format!("aws logs tail {logs} --since 1h")),
             "FailedPushes" => {
                 Finding::fail("queue", words, format!("aws sqs start-message-move-task --source-arn {arn}"))
             }

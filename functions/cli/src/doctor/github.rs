@@ -8,8 +8,7 @@ use slipway::source::RepoUrl;
 use slipway::source::app_token::app_token;
 
 use super::finding::Finding;
-use super::stack::text;
-use crate::aws::AskError;
+use crate::aws::{AskError, text};
 use crate::github::{Answer, Api};
 
 /// What the functions do by a GitHub App.

@@ -8,16 +8,14 @@ use serde_json::Value;
 use slipway::aws::Aws;
 
 use super::finding::Finding;
-use crate::aws::{self, AskError};
+use crate::aws::{self, AskError, CLOUDFORMATION, text};
 
-/// CloudFormation's signing name and version of its API.
-pub(crate) const CLOUDFORMATION: (&str, &str) = ("cloudformation", "2010-05-15");
 /// Pages of resources that are read: a page has a hundred, the template makes less.
 const PAGES: usize = 10;
 
 /// Values by the names of `infra/template.yaml`; an output counts more than a resource or parameter of its name.
 #[derive(Default)]
-pub(super) struct Installation {
+pub(crate) struct Installation {
     names: BTreeMap<String, String>,
     /// When the stack was made.
     pub(super) created: Option<Timestamp>,
@@ -25,19 +23,19 @@ pub(super) struct Installation {
 
 impl Installation {
     /// The value of the parameter, resource (its physical id) or output `name`; `None` where it is empty.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.names.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// Adds `NAME=VALUE`, in the place of what the stack has.
-    pub(super) fn set(&mut self, given: &str) -> anyhow::Result<()> {
+    pub(crate) fn set(&mut self, given: &str) -> anyhow::Result<()> {
         let (name, value) = given.split_once('=').with_context(|| format!("`{given}` is not NAME=VALUE"))?;
         self.names.insert(name.to_owned(), value.to_owned());
         Ok(())
     }
 
     /// Reads the stack `name`, and says how it stands.
-    pub(super) async fn read(aws: &Aws, name: &str) -> (Self, Finding) {
+    pub(crate) async fn read(aws: &Aws, name: &str) -> (Self, Finding) {
         let mut found = Self::default();
         let finding = match found.fill(aws, name).await {
             Ok(status) => told(name, &status),
@@ -96,11 +94,6 @@ fn told(name: &str, status: &str) -> Finding {
         "UPDATE_ROLLBACK_COMPLETE" => Finding::warn("stack", format!("{name}: {status}"), events),
         _ => Finding::fail("stack", format!("{name}: {status}"), events),
     }
-}
-
-/// The text at `key`, or an empty one.
-pub(super) fn text(value: &Value, key: &str) -> String {
-    value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -4,18 +4,19 @@ use serde_json::Value;
 use slipway::source::RepoUrl;
 
 use super::finding::Finding;
-use super::stack::{Installation, text};
-use crate::aws::AskError;
+use super::stack::Installation;
+use crate::aws::{AskError, text};
 use crate::github::{Answer, Api};
 
 const CHECK: &str = "webhook";
 
-/// What the webhook should be: its URL, the name of its secret, and the log of what answers it.
+/// What the webhook should be: its URL, the name of its secret, the log of what answers it, whether it may be an App's.
 #[derive(Clone, Copy)]
 struct Target<'a> {
     url: &'a str,
     secret: &'a str,
     logs: &'a str,
+    is_app: bool,
 }
 
 /// A webhook: how it is configured, and where its deliveries are listed.
@@ -43,7 +44,7 @@ pub(super) async fn check(
     };
     let secret = installation.get("WebhookSecret").unwrap_or("WEBHOOK_SECRET");
     let logs = installation.get("GitHubWebhookLogs").unwrap_or("LOG_GROUP");
-    let at = Target { url, secret, logs };
+    let at = Target { url, secret, logs, is_app: app.is_some() };
     if let Some(app) = app
         && let Some(hook) = of_app(app).await?
         && is_same(&hook.url, url)
@@ -97,6 +98,10 @@ async fn of_repository(api: &Api, url: &RepoUrl, at: Target<'_>) -> Result<Findi
             format!("that of {} goes to {}, not to {expected}", hook.whose, hook.url),
             format!("gh api -X PATCH {} -f 'config[url]={expected}' -f 'config[content_type]=json'", hook.edit),
         ),
+        // Who has an App needs no other webhook.
+        (None, []) if at.is_app => {
+            Finding::fail(CHECK, format!("neither the App nor {repo} has one for {expected}"), "slipway webhook")
+        }
         (None, []) => Finding::fail(CHECK, format!("{repo} has none for {expected}"), made(repo, expected, at.secret)),
         (None, unseen) => Finding::warn(
             CHECK,
@@ -151,6 +156,11 @@ fn judge(hook: &Hook, deliveries: &Answer, at: Target<'_>) -> Finding {
     let last = listed.iter().find_map(|one| one.get("status_code")?.as_u64());
     match last {
         Some(200..=299) => Finding::ok(CHECK, format!("{whose} delivers, last with {}", last.unwrap_or_default())),
+        Some(401) if hook.edit.starts_with("open ") => Finding::fail(
+            CHECK,
+            format!("deliveries of {whose} end with 401: its secret is not {secret}"),
+            "slipway webhook",
+        ),
         Some(401) => Finding::fail(
             CHECK,
             format!("deliveries of {whose} end with 401: its secret is not {secret}"),

@@ -5,15 +5,15 @@ use std::io::{BufRead as _, IsTerminal as _};
 use anyhow::bail;
 
 /// Who answers.
-pub(super) struct Terminal {
+pub(crate) struct Terminal {
     /// Whether there is somebody: without, every question has its default as answer.
-    pub(super) asks: bool,
+    pub(crate) asks: bool,
 }
 
 impl Terminal {
     /// The answer to `question`: `given` by a flag, or typed, once more where it is wrong; `default` where nothing is
     /// typed. Errors: a flag is wrong, the input ends, nobody is there and there is no default.
-    pub(super) fn ask(
+    pub(crate) fn ask(
         &self,
         question: &str,
         given: Option<&str>,
@@ -39,7 +39,7 @@ impl Terminal {
     }
 
     /// Whether `question` is answered with yes.
-    pub(super) fn confirm(&self, question: &str, default: bool) -> anyhow::Result<bool> {
+    pub(crate) fn confirm(&self, question: &str, default: bool) -> anyhow::Result<bool> {
         let word = if default { "yes" } else { "no" };
         let check = |answer: &str| match answer {
             "y" | "yes" | "n" | "no" => Ok(()),

@@ -29,10 +29,10 @@ pub(super) struct Eks {
 }
 
 /// Account and region of the environment's login. Errors: there is none.
-pub(super) async fn account(aws: &Aws) -> anyhow::Result<(String, String)> {
+pub(crate) async fn account(aws: &Aws) -> anyhow::Result<(String, String)> {
     let region = aws.config().await.region().map(ToString::to_string);
     let region = region.context("no AWS region is known: set AWS_REGION, or region in the profile")?;
-    let caller = aws::query(aws, ("sts", "2011-06-15"), "GetCallerIdentity", &[]).await;
+    let caller = aws::query(aws, aws::STS, "GetCallerIdentity", &[]).await;
     let (caller, _) = caller.context("AWS does not know this login: see `aws sts get-caller-identity`")?;
     Ok((text(&caller, "/Account"), region))
 }

@@ -21,8 +21,8 @@ pub(super) fn samconfig(
     let mut text = String::from(
         "# Written by `slipway init`; read by `sam deploy` in this folder.\n\
          #\n\
-         # What `sam deploy --guided` asks to be acknowledged: the function GitHubWebhook has a URL without IAM. It checks\n\
-         # GitHub's signature before anything else, and its role may do nothing but read that secret and queue the push.\n\
+         # What `sam deploy --guided` asks to be acknowledged: the function GitHubWebhook has a URL without IAM. It\n\
+         # checks GitHub's signature before anything else, and its role may only read that secret and queue the push.\n\
          version = 0.1\n\n\
          [default.deploy.parameters]\n",
     );
@@ -39,9 +39,9 @@ pub(super) fn samconfig(
     text
 }
 
-/// The manifest of the GitHub App (docs.github.com, "Registering a GitHub App from a manifest"). Its webhook is the only
-/// one that is needed; where it goes is set when the stack's URL is known. `with_pull_requests`: ApplicationSets look at
-/// pull requests. `port`: where the browser comes back to, on the machine that runs `slipway init`.
+/// The manifest of the GitHub App (docs.github.com, "Registering a GitHub App from a manifest"). Its webhook is the
+/// only one that is needed; where it goes is set when the stack's URL is known. `with_pull_requests`: ApplicationSets
+/// look at pull requests. `port`: where the browser comes back to, on the machine that runs `slipway init`.
 pub(super) fn github_app(owner: &str, with_pull_requests: bool, port: u16) -> Value {
     let mut permissions = json!({"metadata": "read", "contents": "write", "statuses": "write"});
     let mut events = vec!["push"];
@@ -60,8 +60,8 @@ pub(super) fn github_app(owner: &str, with_pull_requests: bool, port: u16) -> Va
     })
 }
 
-/// A page with one button, which hands `manifest` to GitHub at `web` (`https://github.com`) for `owner`, an organization
-/// or not.
+/// A page with one button, which hands `manifest` to GitHub at `web` (`https://github.com`) for `owner`, an
+/// organization or not.
 pub(super) fn page(web: &str, (owner, is_organization): (&str, bool), manifest: &Value, state: &str) -> String {
     let place =
         if is_organization { format!("organizations/{}/settings", escaped(owner)) } else { "settings".to_owned() };

@@ -71,8 +71,8 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Every reason why the template would not take `given`: unknown names, wrong values, what is missing, and what does not
-/// go together (the template's `Rules`).
+/// Every reason why the template would not take `given`: unknown names, wrong values, what is missing, and what does
+/// not go together (the template's `Rules`).
 pub(crate) fn refuse(parameters: &[Parameter], given: &BTreeMap<String, String>) -> Vec<String> {
     let mut wrong = Vec::new();
     for (name, value) in given {

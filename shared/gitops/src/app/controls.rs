@@ -30,7 +30,7 @@
 //!
 //! | `Application`, `spec.` | |
 //! |---|---|
-//! | `sourceHydrator` | an error |
+//! | `sourceHydrator` | its `drySource` is rendered |
 //! | `syncPolicy.syncOptions` | a safeguard (`Prune`, `Delete` …) with an unknown value is an error |
 //! | `info`, `revisionHistoryLimit` | restricts nothing |
 //! | any other | told: who writes an Application restricts only himself |

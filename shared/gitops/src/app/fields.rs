@@ -41,10 +41,6 @@ impl<'a> Fields<'a> {
         AppError::Missing { object: self.object.to_owned(), field: self.at(field) }
     }
 
-    pub(super) fn not_supported(&self, field: &str) -> AppError {
-        AppError::NotSupported { object: self.object.to_owned(), field: self.at(field) }
-    }
-
     pub(super) fn invalid(&self, problem: &str) -> AppError {
         AppError::Invalid { object: self.object.to_owned(), problem: problem.to_owned() }
     }

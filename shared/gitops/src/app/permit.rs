@@ -78,6 +78,11 @@ impl ProjectPermissions {
         (!self.project.decrypts).then_some(self.project.name.as_str())
     }
 
+    /// Whether it lets placeholders be replaced; the project's name where it does not.
+    pub fn fills(&self) -> Result<(), &str> {
+        if self.project.fills { Ok(()) } else { Err(&self.project.name) }
+    }
+
     /// Why the project does not allow the repository that was `written` by a name that it had before: `repo` is the one
     /// that it has now. A denial of that must not be passed by the former one.
     pub fn refused_name(&self, written: &RepoUrl, repo: &Repo) -> Option<Denied> {

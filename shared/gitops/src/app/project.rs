@@ -64,13 +64,16 @@ pub struct AppProject {
     pub windows: Vec<SyncWindow>,
     /// Whether [`DECRYPT`] lets its Applications have files decrypted.
     pub decrypts: bool,
+    /// Whether it lets their placeholders be replaced.
+    pub fills: bool,
     /// Restrictions that are not enforced ([`controls`](super::controls)): the project's Applications are refused.
     pub controls: Vec<Control>,
     /// Restrictions of the root's `argocd-cm` for every project.
     pub settings: Arc<Settings>,
 }
 
-/// The annotation by which a project lets its Applications have files decrypted: `sops`.
+/// The annotation by which a project lets its Applications have files decrypted: `sops`; and placeholders of
+/// argocd-vault-plugin replaced: `placeholders`. Both are separated by a comma.
 pub const DECRYPT: &str = "slipway.dev/decrypt";
 
 /// An entry of `spec.destinations`; every field is a glob, `!` denies.
@@ -120,11 +123,12 @@ impl AppProject {
     /// project itself when it starts, and to apply an empty one over it changes nothing.
     pub fn from_object(object: &Object) -> Result<Self, AppError> {
         let id = object.id().to_string();
-        let decrypts = object.annotation(DECRYPT) == Some("sops");
-        let mut project = Self { name: object.name().to_owned(), decrypts, ..Self::default() };
+        let lets = |what| object.annotation(DECRYPT).is_some_and(|all| all.split(',').any(|one| one.trim() == what));
+        let (decrypts, fills) = (lets("sops"), lets("placeholders"));
+        let mut project = Self { name: object.name().to_owned(), decrypts, fills, ..Self::default() };
         Form::Subdomain.check(&id, "metadata.name", object.name())?;
         if object.name() == DEFAULT && object.get("spec").is_none_or(is_unset) {
-            return Ok(Self { decrypts, ..Self::allow_all() });
+            return Ok(Self { decrypts, fills, ..Self::allow_all() });
         }
         let Some(mut spec) = Fields::of(object, &id).object("spec")? else { return Ok(project) };
         let mut unknown = Vec::new();

@@ -189,6 +189,12 @@ impl RepositorySecret {
         })
     }
 
+    /// Whether it is for the same repositories and project as `other`, whatever its login.
+    pub fn is_for_the_same(&self, other: &Self) -> bool {
+        let key = |one: &Self| (one.address.clone(), one.is_prefix, one.project.clone());
+        key(self) == key(other)
+    }
+
     /// The header `Authorization`.
     pub fn authorization(&self) -> Option<&SecretString> {
         self.authorization.as_ref()

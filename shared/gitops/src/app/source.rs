@@ -43,8 +43,30 @@ pub struct Directory {
     pub include: String,
     /// Glob of files to leave out; takes precedence over `include`.
     pub exclude: String,
-    /// `jsonnet`, as written.
-    pub jsonnet: Option<Map<String, Value>>,
+    /// `jsonnet`.
+    pub jsonnet: Jsonnet,
+}
+
+/// `source.directory.jsonnet`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Jsonnet {
+    /// `extVars`: what `std.extVar` knows.
+    pub ext_vars: Vec<JsonnetVariable>,
+    /// `tlas`: the arguments of a file that is a function.
+    pub arguments: Vec<JsonnetVariable>,
+    /// `libs`: folders of the repository in which imports are looked for.
+    pub libs: Vec<String>,
+}
+
+/// An external variable or a top-level argument of Jsonnet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JsonnetVariable {
+    /// `name`.
+    pub name: String,
+    /// `value`.
+    pub value: String,
+    /// `code`: the value is Jsonnet, no string.
+    pub is_code: bool,
 }
 
 /// `source.kustomize`: changes to the kustomization before it is rendered.
@@ -178,10 +200,35 @@ impl Directory {
             recurse: fields.flag("recurse")?.unwrap_or(false),
             include: fields.text("include")?.unwrap_or_default(),
             exclude: fields.text("exclude")?.unwrap_or_default(),
-            jsonnet: fields.object("jsonnet")?.and_then(|_| fields.remove("jsonnet")?.as_object().cloned()),
+            jsonnet: fields
+                .object("jsonnet")?
+                .map(|read| Jsonnet::read(read, warnings))
+                .transpose()?
+                .unwrap_or_default(),
         };
         fields.finish(warnings);
         Ok(directory)
+    }
+}
+
+impl Jsonnet {
+    fn read(mut fields: Fields<'_>, warnings: &mut Vec<String>) -> Result<Self, AppError> {
+        let mut variables = |field| -> Result<Vec<JsonnetVariable>, AppError> {
+            let read = |mut one: Fields<'_>| {
+                let variable = JsonnetVariable {
+                    name: one.text("name")?.unwrap_or_default(),
+                    value: one.text("value")?.unwrap_or_default(),
+                    is_code: one.flag("code")?.unwrap_or(false),
+                };
+                one.finish(warnings);
+                Ok(variable)
+            };
+            fields.objects(field)?.into_iter().map(read).collect()
+        };
+        let (ext_vars, arguments) = (variables("extVars")?, variables("tlas")?);
+        let jsonnet = Self { ext_vars, arguments, libs: fields.texts("libs")? };
+        fields.finish(warnings);
+        Ok(jsonnet)
     }
 }
 

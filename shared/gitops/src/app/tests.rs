@@ -94,7 +94,8 @@ fn what_is_wrong_is_named() {
         ("/source/path", json!(1), "`spec.source.path` must be a string, found a number"),
         ("/source/repoURL", json!(""), "`spec.source.repoURL` is missing or empty"),
         ("/source", json!(null), "`spec.source` is missing or empty"),
-        ("/sourceHydrator", json!({}), "`spec.sourceHydrator` is not supported yet"),
+        ("/sourceHydrator", json!({}), "`spec.sourceHydrator.drySource` is missing or empty"),
+        ("/sourceHydrator", json!({"drySource": {"path": "x"}}), "`spec.source.repoURL` is missing or empty"),
         ("/sources", json!([{"path": "x"}]), "`spec.sources[0].repoURL` is missing or empty"),
         ("/destination/name", json!("x"), "`spec.destination` can't have both `server` and `name`"),
         (

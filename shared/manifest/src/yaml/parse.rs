@@ -53,8 +53,12 @@ pub fn parse_with(text: &str, options: Options, budget: &Budget) -> Result<Value
 /// Every document of `text` by YAML's own rules for streams and [`Rules::Strict`]; an empty document is null. Within a
 /// budget of its own.
 pub fn parse_all(text: &str) -> Result<Vec<Value>, YamlError> {
-    let budget = Budget::default();
-    let mut grammar = grammar(text, Options::default(), None, &budget)?;
+    parse_all_with(text, Options::default(), &Budget::default())
+}
+
+/// [`parse_all`] by other rules, within other bounds and within the `budget` of a render.
+pub fn parse_all_with(text: &str, options: Options, budget: &Budget) -> Result<Vec<Value>, YamlError> {
+    let mut grammar = grammar(text, options, None, budget)?;
     let mut documents = Vec::new();
     while let Some(document) = grammar.document()? {
         documents.push(document);

@@ -77,6 +77,9 @@ fn route(state: &State, request: &Request) -> Answer {
     if let ["codeload", owner, name, "legacy.tar.gz", reference @ ..] = segments.as_slice() {
         return codeload(state, request, owner, name, &reference.join("/"));
     }
+    if let [owner, name, "info", "lfs", "objects", rest @ ..] = segments.as_slice() {
+        return lfs(state, request, &format!("{owner}/{name}"), rest);
+    }
     let access = state.access(request).map_err(|text| Refusal::Status(StatusCode::UNAUTHORIZED, text))?;
     match segments.as_slice() {
         [] => Ok(Response::json(StatusCode::OK, &json!({"current_user_url": format!("{}/user", state.base())}))),
@@ -409,6 +412,38 @@ fn blob(base: &str, repository: &Repository, oid: Oid, content: &[u8]) -> Value 
             "encoding": "base64",
         "url": format!("{base}/repos/{}/git/blobs/{oid}", repository.full_name()), "content": lines,
     })
+}
+
+/// Git LFS: the batch API with a token as the password, and the download of an object by a URL that needs a header.
+fn lfs(state: &State, request: &Request, repository: &str, rest: &[&str]) -> Answer {
+    let refused = || Refusal::Status(StatusCode::UNAUTHORIZED, "Credentials needed".into());
+    match rest {
+        ["batch"] if request.method == Method::POST => {
+            let login = request.header("authorization").and_then(|header| header.strip_prefix("Basic "));
+            let login = login.and_then(|login| STANDARD.decode(login).ok()).ok_or_else(refused)?;
+            let login = String::from_utf8_lossy(&login).into_owned();
+            let token = login.split_once(':').map_or("", |(_, token)| token);
+            if !state.takes(token) {
+                return Err(refused());
+            }
+            let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+            let objects = asked.get("objects").and_then(Value::as_array).into_iter().flatten().map(|one| {
+                let oid = one.get("oid").and_then(Value::as_str).unwrap_or_default();
+                let href = format!("{}/{repository}/info/lfs/objects/{oid}", state.base());
+                let download = json!({"href": href, "header": {"Authorization": "RemoteAuth lfs"}, "expires_in": 600});
+                match state.lfs(oid) {
+                    Some(_) => json!({"oid": oid, "size": one.get("size"), "actions": {"download": download}}),
+                    None => json!({"oid": oid, "error": {"code": 404, "message": "Object does not exist"}}),
+                }
+            });
+            let body = json!({"transfer": "basic", "objects": objects.collect::<Vec<_>>()});
+            Ok(Response::json(StatusCode::OK, &body))
+        }
+        [oid] if request.header("authorization") == Some("RemoteAuth lfs") => {
+            Ok(Response::new(StatusCode::OK, state.lfs(oid).ok_or(Refusal::NotFound)?))
+        }
+        _ => Err(refused()),
+    }
 }
 
 fn codeload(state: &State, request: &Request, owner: &str, name: &str, reference: &str) -> Answer {

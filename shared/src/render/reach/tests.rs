@@ -98,6 +98,27 @@ fn what_a_kustomization_names_is_reached_wherever_it_stands() {
 }
 
 #[test]
+fn what_jsonnet_imports_is_reached_wherever_it_stands() {
+    let files: Files<'_> = &[
+        ("app/a.jsonnet", "local x = import '..\\u002fbase/x y.libsonnet', v = import 'v.libsonnet'; x"),
+        ("base/x y.libsonnet", "import 'z.txt'"),
+        ("base/z.txt", "importstr '../data/d.json'"),
+        ("data/d.json", ""),
+        ("vendor/v.libsonnet", "import '../data2/e'"),
+        ("data2/e", ""),
+        ("other/import.libsonnet", "import '../app/a.jsonnet'"),
+    ];
+    let one = app(&json!({"source": {"path": "app", "directory": {"jsonnet": {"libs": ["vendor"]}}}}), &json!({}));
+    let all: Vec<&str> = files[..6].iter().map(|(path, _)| *path).collect();
+    assert_eq!(reached(&one, files, "base/new.libsonnet"), all);
+    // Where nothing stands yet, something may come.
+    assert_eq!(reached(&one, files, "base/v.libsonnet"), all);
+    assert_eq!(reached(&one, files, "app/z.txt"), [&all[..], &["app/z.txt"]].concat());
+    let plain = app(&at("app"), &json!({}));
+    assert_eq!(reached(&plain, files, "new"), all[..4]);
+}
+
+#[test]
 fn bases_of_bases_are_reached_and_cycles_end() {
     let files: Files<'_> = &[
         ("app/kustomization.yaml", "resources: [../one]"),
@@ -204,7 +225,8 @@ fn what_depends_on_the_commit_or_can_not_be_bounded_changes_with_it() {
         ),
         (at("app"), vec![("app/kustomization.yaml", "resources:\n- git@github.com:a/b\nx: ext\n")], true),
         (at("app"), vec![("app/kustomization.yaml", "# https://github.com/a/b\n")], false),
-        (json!({"source": {"path": "app", "directory": {"jsonnet": {"libs": ["a"]}}}}), vec![], true),
+        (json!({"source": {"path": "app", "directory": {"jsonnet": {"libs": ["a"]}}}}), vec![], false),
+        (json!({"source": {"path": "app", "directory": {"jsonnet": {"libs": ["../a"]}}}}), vec![], true),
         (json!({"source": {"path": "../app"}}), vec![], true),
         (at("link"), vec![chart, ("link", "-> app")], true),
     ] {
