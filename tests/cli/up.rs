@@ -81,8 +81,15 @@ async fn the_stack_is_deployed_from_zips_and_changed_by_others() {
     assert_eq!(next.out.matches("Upload").count(), 1, "{}", next.out);
     let changed = code(&machine);
     assert!(changed[1] != located[1] && changed[2] == located[2], "{changed:?}");
-    let other = up(&machine, &["--yes", "--architecture", "x86_64"]).await;
+    // Without a samconfig.toml what the stack has stays.
+    std::fs::remove_file(machine.path("out/samconfig.toml")).unwrap();
+    let other = up(&machine, &["--yes", "--architecture", "x86_64", "--parameter", "LogLevel=DEBUG"]).await;
     assert_eq!(other.code, 0, "{}{}", other.out, other.err);
+    let value = |name: &str| {
+        let query = format!("Stacks[0].Parameters[?ParameterKey=='{name}'].ParameterValue | [0]");
+        stack(&machine, &query)
+    };
+    assert_eq!((value("ClusterName"), value("LogLevel")), ("prod".into(), "DEBUG".into()));
     let template = template(&machine);
     assert!(template.contains("Architectures: [x86_64]") && !template.contains("arm64"), "{template}");
 }

@@ -78,16 +78,21 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let aws = Aws::default();
     let (account, region) = discover::account(&aws).await?;
     let stack = Stack { aws: &aws, name: &name };
+    let known = stack.read().await?;
+    let known = known.as_ref().and_then(|stack| stack.get("Parameters")?.as_array()).into_iter().flatten();
+    let mut kept: BTreeMap<String, String> =
+        known.map(|one| (text(one, "ParameterKey"), text(one, "ParameterValue"))).collect();
     if arguments.template.is_none() {
-        let known = stack.read().await?;
-        let known = known.as_ref().and_then(|stack| stack.get("Parameters")?.as_array()).into_iter().flatten();
-        let known = known.map(|one| (text(one, "ParameterKey"), text(one, "ParameterValue")));
-        let all: BTreeMap<String, String> = known.chain(given.clone()).collect();
-        let wrong = template::refuse(&template::parameters()?, &all);
+        let parameters = template::parameters()?;
+        // What an older version's template had goes with it.
+        kept.retain(|name, _| parameters.iter().any(|one| one.name == *name));
+        let all = kept.clone().into_iter().chain(given.clone()).collect();
+        let wrong = template::refuse(&parameters, &all);
         if !wrong.is_empty() {
             bail!("nothing is deployed: {}", wrong.join("; "));
         }
     }
+    kept.retain(|name, _| !given.contains_key(name));
     let own = format!("slipway-{account}-{region}");
     let bucket = arguments.bucket.as_deref().unwrap_or(&own);
     let uploaded = upload::upload(&aws, (&account, &region), bucket, zips).await?;
@@ -98,7 +103,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let text = located(text, bucket, &uploaded, architecture);
     let digest = hex::encode(Sha256::digest(format!("{text}{given:?}{}", jiff::Timestamp::now())));
     let id = format!("slipway-{}", digest.get(..16).unwrap_or_default());
-    let Some(change) = stack.change_set(&id, &text, &given).await? else {
+    let Some(change) = stack.change_set(&id, &text, &given, &kept).await? else {
         crate::println(&format!("Nothing changes in {name}."));
         return Ok(());
     };

@@ -51,7 +51,7 @@ pub(super) async fn functions(aws: &Aws, installation: &Installation) -> Vec<Fin
 }
 
 fn redeploy() -> String {
-    "sam deploy, as in infra/INSTALL.md, step 4".to_owned()
+    "slipway up FOLDER, or sam deploy (infra/INSTALL.md, step 4)".to_owned()
 }
 
 fn unchecked(check: &str, error: &AskError, remedy: &str) -> Finding {

@@ -15,6 +15,9 @@ const POLL: Duration = Duration::from_secs(2);
 /// How long a change may take: a stack of this size takes three minutes.
 const LIMIT: Duration = Duration::from_mins(30);
 
+/// The value of a parameter with NoEcho.
+const MASKED: &str = "****";
+
 /// A stack of CloudFormation.
 pub(super) struct Stack<'a> {
     pub(super) aws: &'a Aws,
@@ -46,27 +49,28 @@ impl Stack<'_> {
         }
     }
 
-    /// Makes a change set of `template` and `given`; parameters that are not given stay as they are. `None` where
+    /// Makes a change set of `template` and `given`; the parameters `kept` stay as they are. `None` where
     /// nothing would change. Errors: the stack is in no state to be changed, CloudFormation refuses.
     pub(super) async fn change_set(
         &self,
         id: &str,
         template: &str,
         given: &BTreeMap<String, String>,
+        kept: &BTreeMap<String, String>,
     ) -> anyhow::Result<Option<ChangeSet>> {
         let known = self.read().await?;
         let status = known.as_ref().map(|stack| text(stack, "StackStatus")).unwrap_or_default();
         if status == "ROLLBACK_COMPLETE" {
             bail!("the stack {0} was never complete: aws cloudformation delete-stack --stack-name {0}", self.name);
         }
-        let own = known.as_ref().and_then(|stack| stack.get("Parameters")?.as_array()).into_iter().flatten();
-        let kept: Vec<String> =
-            own.map(|one| text(one, "ParameterKey")).filter(|name| !given.contains_key(name)).collect();
         let mut parameters: Vec<(String, String)> = Vec::new();
         let fields = given.iter().map(|(name, value)| (name, "ParameterValue", value.as_str()));
-        for (at, (name, field, value)) in
-            fields.chain(kept.iter().map(|name| (name, "UsePreviousValue", "true"))).enumerate()
-        {
+        // What CloudFormation does not show, it keeps to itself.
+        let kept = kept.iter().map(|(name, value)| match value.as_str() {
+            MASKED => (name, "UsePreviousValue", "true"),
+            shown => (name, "ParameterValue", shown),
+        });
+        for (at, (name, field, value)) in fields.chain(kept).enumerate() {
             let member = format!("Parameters.member.{}", at + 1);
             parameters.push((format!("{member}.ParameterKey"), name.clone()));
             parameters.push((format!("{member}.{field}"), value.to_owned()));

@@ -15,7 +15,7 @@ use super::branch::{described, failed, file_edit};
 use super::{AtHand, Cause, Histories, ImageUpdater, Place, UpdateResult};
 use crate::error::{Failure, chain};
 use crate::event::ecr::EcrRepository;
-use crate::image::{ImageTags, PullRequestSettings, TagInfo, Update, UpdatePlan};
+use crate::image::{ImageTags, PullRequestSettings, Severity, TagInfo, Update, UpdatePlan};
 use crate::promotion::Verdict;
 use crate::source::Repo;
 use crate::source::commit::{self, Attempts};
@@ -258,9 +258,8 @@ fn body(plan: &UpdatePlan, tags: &ImageTags, base: &str, commit: &str) -> String
 /// What ECR's scan of the image found, the worst first.
 fn scan(info: &TagInfo) -> String {
     let Some(findings) = &info.findings else { return "none".to_owned() };
-    let rank = |severity: &str| super::super::Severity::parse(severity);
     let mut found: Vec<(&String, &i64)> = findings.iter().filter(|(_, count)| **count > 0).collect();
-    found.sort_by_key(|(severity, _)| std::cmp::Reverse(rank(severity)));
+    found.sort_by_key(|(severity, _)| std::cmp::Reverse(Severity::parse(severity)));
     match found.as_slice() {
         [] => "no findings".to_owned(),
         found => found.iter().map(|(severity, count)| format!("{count} {severity}")).collect::<Vec<_>>().join(", "),

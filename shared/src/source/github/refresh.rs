@@ -1,12 +1,14 @@
 //! Reads a commit of which most files are known from another one: what differs is fetched blob by blob, without an
 //! archive.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{AT_ONCE, Checkout, GitHub, GithubError};
 use crate::source::Repo;
 use crate::source::verify::{self, Known};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 /// Files that are fetched one by one: beyond that an archive costs less.
 const MAX_CHANGED: usize = 40;
@@ -24,7 +26,7 @@ impl GitHub {
         let list = format!("list the files of {repo} at {sha}");
         let listing: verify::GitTree = self.get(&list, &format!("/repos/{repo}/git/trees/{sha}?recursive=1")).await?;
         let Some(named) = listing.repo() else { return Ok(None) };
-        let links: std::collections::BTreeMap<&str, &str> = known.tree.links().collect();
+        let links: BTreeMap<&str, &str> = known.tree.links().collect();
         let content = |path: &str| match links.get(path) {
             Some(target) => Some(Known::Link((*target).to_owned())),
             None => known.tree.read_shared(path).ok().map(Known::File),
