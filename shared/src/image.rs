@@ -15,6 +15,7 @@ mod choose;
 mod flux;
 mod image_updater;
 pub mod message;
+pub mod promotion;
 mod reference;
 pub mod run;
 mod settings;

@@ -30,7 +30,6 @@ pub mod http;
 pub mod invocation;
 pub mod memory;
 pub mod printable;
-pub mod promotion;
 pub mod root;
 pub mod secret;
 pub mod services;

@@ -193,7 +193,7 @@ async fn flags_answer_everything_and_nothing_is_written_that_was_not_wanted() {
     assert_eq!(machine.run(&flags, "").await.code, 0);
     assert_eq!(machine.written(), ["samconfig.toml", "slipway-github-app.html"]);
     let app = manifest(&machine.read("slipway-github-app.html"));
-    assert_eq!(app["default_permissions"]["pull_requests"], "read");
+    assert_eq!(app["default_permissions"]["pull_requests"], "write");
     let before = machine.read("samconfig.toml");
     let topic = ["--alarm-topic", "arn:aws:sns:eu-central-1:123456789012:ops"];
     let kept = machine.run(&[&flags[..], &topic].concat(), "").await;

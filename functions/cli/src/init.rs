@@ -56,7 +56,7 @@ pub(crate) struct Arguments {
     /// Any other parameter of `infra/template.yaml`; may be repeated.
     #[arg(long = "parameter", value_name = "NAME=VALUE")]
     parameters: Vec<String>,
-    /// Let the GitHub App see pull requests, for ApplicationSets that generate from them.
+    /// Let the GitHub App see and open pull requests: ApplicationSets generate from them, images are proposed by them.
     #[arg(long)]
     pull_requests: bool,
     /// The repository's owner is a person, not an organization.

@@ -3,7 +3,7 @@
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use slipway::promotion::{self, Promotion, Verdict};
+use slipway::image::promotion::{self, Promotion, Verdict};
 
 use crate::app::connect::CliContext;
 use crate::app::{Output, SourceFlags};

@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::promotion::{Promotion, Verdict};
 use super::settings::may_concern;
 use super::tags::Tags;
 use super::target::{ManifestFile, updates};
@@ -28,7 +29,6 @@ use crate::event::ecr::{self, EcrRepository, EcrTrigger, ImagePush};
 use crate::event::queue;
 use crate::notify::report;
 use crate::notify::slack::Slack;
-use crate::promotion::{Promotion, Verdict};
 use crate::root::{self, Root, Then, places::RootPlaces};
 use crate::secret::Secrets;
 use crate::services::Services;

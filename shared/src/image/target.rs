@@ -4,10 +4,10 @@
 use serde_json::Value;
 use slipway_manifest::{TreeError, tree};
 
+use super::promotion::PROMOTE_FROM;
 use super::settings::{HelmTarget, ImageConfig, ImageSettings, PullRequestSettings, WriteBackConfig};
 use super::{Allow, ImageError, Severity, Strategy, TagOrder, Update};
 use crate::app::{Application, ProjectPermissions, Source};
-use crate::promotion::PROMOTE_FROM;
 use crate::source::RepoUrl;
 
 /// The key of registry and repository in Helm's values, where none is given.

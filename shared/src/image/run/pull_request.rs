@@ -11,12 +11,12 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
+use super::super::promotion::Verdict;
 use super::branch::{described, failed, file_edit};
 use super::{AtHand, Cause, Histories, ImageUpdater, Place, UpdateResult};
 use crate::error::{Failure, chain};
 use crate::event::ecr::EcrRepository;
 use crate::image::{ImageTags, PullRequestSettings, Severity, TagInfo, Update, UpdatePlan};
-use crate::promotion::Verdict;
 use crate::source::Repo;
 use crate::source::commit::{self, Attempts};
 use crate::source::github::pulls::{Pull, PullText};

@@ -8,10 +8,10 @@ use slipway_cluster::state;
 use slipway_gitops::health::Health;
 use slipway_gitops::status::{Status, SyncStatus};
 
+use super::{ImageTags, Reference, TagInfo};
 use crate::app::Application;
 use crate::deploy::prepare;
 use crate::error::chain;
-use crate::image::{ImageTags, Reference, TagInfo};
 use crate::root::{ResolvedApplication, Root};
 use crate::services::Services;
 use crate::time;
