@@ -41,7 +41,8 @@ pub(super) fn samconfig(
 
 /// The manifest of the GitHub App (docs.github.com, "Registering a GitHub App from a manifest"). Its webhook is the
 /// only one that is needed; where it goes is set when the stack's URL is known. `with_pull_requests`: ApplicationSets
-/// look at pull requests, and image updates are proposed by them. `port`: where the browser comes back to, on the machine that runs `slipway init`.
+/// look at pull requests, and image updates are proposed by them. `port`: where the browser comes back to, on the
+/// machine that runs `slipway init`.
 pub(super) fn github_app(owner: &str, with_pull_requests: bool, port: u16) -> Value {
     let mut permissions = json!({"metadata": "read", "contents": "write", "statuses": "write"});
     let mut events = vec!["push"];
