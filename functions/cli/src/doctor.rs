@@ -1,6 +1,6 @@
 //! Implements `slipway doctor`: checks an installation from the outside, and says of each fault how it is mended.
 //!
-//! Nothing is changed. What this login may not look at is told, not guessed.
+//! `doctor` changes nothing. What this login may not read is a finding of its own.
 
 mod cluster;
 mod finding;

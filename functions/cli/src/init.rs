@@ -68,7 +68,7 @@ pub(crate) struct Arguments {
     /// The port of this machine to which GitHub sends that browser back.
     #[arg(long, default_value_t = 8931)]
     port: u16,
-    /// Ask nothing: what no flag says is as it is found, or by default.
+    /// Ask no question: take what the flags say, else what AWS and Git say, else the defaults.
     #[arg(long)]
     yes: bool,
     /// Overwrite files that are there.
@@ -110,7 +110,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
     let secret = given.get("GitHubSecret").map_or(GITHUB_SECRET, String::as_str).to_owned();
     let creates = creates_app(arguments, &terminal, &aws, &secret).await?;
-    let state = github_app::state();
+    let state = github_app::state()?;
     let manifest = files::github_app(&owner.owner, arguments.pull_requests, arguments.port);
     let web = format!("https://{}", owner.host);
     let page = files::page(&web, (&owner.owner, !arguments.personal), &manifest, &state);

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use slipway_manifest::Tree;
 use tokio::sync::{Mutex, RwLock};
 
-use super::verify::{UnfetchedPaths, VerifyError};
+use super::verify::{MissingEntry, UnfetchedPaths, VerifyError};
 use super::{Repo, archive, verify};
 use crate::memory::{Held, Memory, MemoryFull, Meter};
 use crate::printable::printable;
@@ -509,18 +509,26 @@ impl GitHub {
         let named = listing.repo().ok_or_else(unnamed)?;
         let mut verified = verify::verify(listing, files, limits).map_err(failed)?;
         let missing = std::mem::take(&mut verified.missing);
-        let blobs: Vec<_> = stream::iter(missing)
-            .map(async |missing| self.blob(repo, &missing.sha).await.map(|bytes| (missing, bytes)))
-            .buffer_unordered(AT_ONCE)
-            .try_collect()
-            .await?;
-        for (missing, bytes) in blobs {
+        for (missing, bytes) in self.blobs(repo, missing).await? {
             let full = |source| GithubError::Full { what: fetch.clone(), source };
             held.grow(bytes.len()).map_err(full)?;
             verified.add(&missing, bytes).map_err(failed)?;
         }
         let (tree, special) = verified.into_parts();
         Ok(Checkout { repo: named, sha: sha.to_owned(), tree: Arc::new(tree), special, held })
+    }
+
+    /// The contents of `missing`, some at a time.
+    async fn blobs(
+        &self,
+        repo: &Repo,
+        missing: Vec<MissingEntry>,
+    ) -> Result<Vec<(MissingEntry, Vec<u8>)>, GithubError> {
+        stream::iter(missing)
+            .map(async |missing| self.blob(repo, &missing.sha).await.map(|bytes| (missing, bytes)))
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await
     }
 
     pub(super) async fn blob(&self, repo: &Repo, sha: &str) -> Result<Vec<u8>, GithubError> {

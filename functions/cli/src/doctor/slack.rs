@@ -12,8 +12,8 @@ use slipway::secret::Secrets;
 use super::finding::Finding;
 use crate::aws::{self, AskError, text};
 
-/// Calls `auth.test` with the token in the secret `name`; nothing where the token can't be read, which is told
-/// elsewhere.
+/// Calls `auth.test` with the token in the secret `name`; `None` where the token can't be read, which the check of
+/// the secrets reports.
 pub(super) async fn check(aws: &Aws, secrets: &Secrets, name: &str) -> Option<Finding> {
     let token = secrets.get(name).await.ok()?;
     let api = config::environment(config::SLACK_API.name).filter(|api| !api.is_empty());

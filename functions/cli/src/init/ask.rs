@@ -6,13 +6,13 @@ use anyhow::bail;
 
 /// Who answers.
 pub(crate) struct Terminal {
-    /// Whether there is somebody: without, every question has its default as answer.
+    /// Whether a person answers; otherwise each question is answered by its default.
     pub(crate) asks: bool,
 }
 
 impl Terminal {
     /// The answer to `question`: `given` by a flag, or typed, once more where it is wrong; `default` where nothing is
-    /// typed. Errors: a flag is wrong, the input ends, nobody is there and there is no default.
+    /// typed. Errors: a flag is wrong, the input ends, no person answers and there is no default.
     pub(crate) fn ask(
         &self,
         question: &str,

@@ -1,8 +1,6 @@
 //! Creates the GitHub App by its manifest: the browser hands it to GitHub, comes back with a code, and installs the App
 //! (docs.github.com, "Registering a GitHub App from a manifest").
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,10 +20,11 @@ const FOR_A_PERSON: Duration = Duration::from_mins(30);
 /// How often GitHub is asked whether the App is installed.
 const POLL: Duration = Duration::from_secs(2);
 
-/// A value that nobody can guess, by which the browser that comes back is known.
-pub(super) fn state() -> String {
-    let part = || RandomState::new().build_hasher().finish();
-    format!("{:016x}{:016x}", part(), part())
+/// A random value, by which the browser that GitHub sends back is known. Fails where the system gives no randomness.
+pub(super) fn state() -> anyhow::Result<String> {
+    let random = ring::rand::generate::<[u8; 16]>(&ring::rand::SystemRandom::new());
+    let bytes = random.map_err(|_| anyhow::anyhow!("failed to get random bytes from the system"))?.expose();
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 /// Serves `page` until GitHub has made an App of it and that is installed; gives the secret for Secrets Manager.

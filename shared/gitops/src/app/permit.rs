@@ -78,7 +78,7 @@ impl ProjectPermissions {
         (!self.project.decrypts).then_some(self.project.name.as_str())
     }
 
-    /// Whether it lets placeholders be replaced; the project's name where it does not.
+    /// Whether the project allows placeholders of argocd-vault-plugin; an error with its name where it does not.
     pub fn fills(&self) -> Result<(), &str> {
         if self.project.fills { Ok(()) } else { Err(&self.project.name) }
     }

@@ -64,7 +64,7 @@ pub struct AppProject {
     pub windows: Vec<SyncWindow>,
     /// Whether [`DECRYPT`] lets its Applications have files decrypted.
     pub decrypts: bool,
-    /// Whether it lets their placeholders be replaced.
+    /// Whether [`DECRYPT`] allows placeholders of argocd-vault-plugin in its Applications.
     pub fills: bool,
     /// Restrictions that are not enforced ([`controls`](super::controls)): the project's Applications are refused.
     pub controls: Vec<Control>,

@@ -4,9 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
-
-use super::{AT_ONCE, Checkout, GitHub, GithubError};
+use super::{Checkout, GitHub, GithubError};
 use crate::source::Repo;
 use crate::source::verify::{self, Known};
 
@@ -37,12 +35,7 @@ impl GitHub {
         if missing.len() > MAX_CHANGED {
             return Ok(None);
         }
-        let blobs: Vec<_> = stream::iter(missing)
-            .map(async |missing| self.blob(repo, &missing.sha).await.map(|bytes| (missing, bytes)))
-            .buffer_unordered(AT_ONCE)
-            .try_collect()
-            .await?;
-        for (missing, bytes) in blobs {
+        for (missing, bytes) in self.blobs(repo, missing).await? {
             let failed =
                 |source| GithubError::Verify { repo: repo.clone(), sha: sha.to_owned(), source: Box::new(source) };
             verified.add(&missing, bytes).map_err(failed)?;
