@@ -21,8 +21,9 @@ use crate::time;
 /// A step of a sync: a wave of a phase.
 type Step = (Phase, i64);
 
-/// Argo CD's wait after a wave.
-const WAVE_DELAY: Duration = Duration::from_secs(2);
+/// How long API servers take, at the worst, to heed a rule or a quota that was just applied: they look for changed
+/// admission policies once a second, and a busy one takes several. Only what is refused in the end waits so long.
+const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two dry runs of what is refused.
 const DRY_RUN_PAUSE: Duration = Duration::from_millis(500);
 
@@ -196,10 +197,10 @@ impl SyncExecutor<'_> {
         self.deferred.refusal.clone().or(refused)
     }
 
-    /// Dry-runs what an earlier step may have mended. The API server takes a moment to heed new rules and quotas: what
-    /// it still refuses is asked again for as long as Argo CD waits between waves (`ARGOCD_SYNC_WAVE_DELAY`).
+    /// Dry-runs what an earlier step may have mended, and what is still refused again, until the API server heeds that
+    /// step.
     async fn dry_run_patiently(&mut self, tasks: &[Task]) -> Option<String> {
-        let until = self.until.min(time::after(WAVE_DELAY));
+        let until = self.until.min(time::after(PROPAGATION_TIMEOUT));
         let (told, warned, retry) = (self.outcome.problems.len(), self.outcome.warnings.len(), self.outcome.retry);
         loop {
             let refused = self.dry_run_again(tasks).await?;
