@@ -16,6 +16,7 @@ mod render;
 mod shop;
 mod sources;
 mod up;
+mod verbs;
 
 use std::path::PathBuf;
 
