@@ -12,6 +12,7 @@ use crate::config;
 use crate::error::{Failure, chain};
 use crate::notify::reporter::Reporter;
 use crate::notify::slack::Slack;
+use crate::root::last_sync::Recorded;
 use crate::root::places::RootPlaces;
 use crate::root::{self, Root};
 use crate::secret::{SecretError, Secrets, StateKeys};
@@ -103,7 +104,8 @@ impl Services {
 
     /// Reads the root, and registers the clusters that it declares.
     pub async fn load_root(&self, checkouts: &Checkouts) -> Result<Root, Failure> {
-        let root = root::load(&self.root, checkouts).await?;
+        let recorded = Recorded { clusters: &self.clusters, root: &self.root.location };
+        let root = root::load(&self.root, checkouts, Some(recorded)).await?;
         self.clusters.register(&root.clusters).await;
         Ok(root)
     }

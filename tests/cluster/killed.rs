@@ -34,6 +34,7 @@ fn names(place: &Place) -> BTreeSet<String> {
 }
 
 /// The seed of the moments at which workers are killed, which is printed: `SLIPWAY_KILL_SEED` repeats a run that failed.
+#[expect(clippy::print_stdout, reason = "it repeats a run that failed")]
 pub(crate) fn seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let seed = std::env::var("SLIPWAY_KILL_SEED").map_or(now, |seed| seed.parse().expect("a number"));

@@ -48,7 +48,7 @@ async fn a_chart_in_git_follows_its_values_in_another_repository() {
         let deployments = crate::sync::list(&place, "deployments");
         deployments.first().map(|one| one["spec"]["replicas"].clone()).unwrap_or_default()
     };
-    let at = |values: &str| Revisions::PerSource(vec![head.to_string(), values.to_owned()]);
+    let at = |values: &str| Revisions::PerSource(vec![head.clone(), values.to_owned()]);
     let status = recorded().await.status;
     assert_eq!((status.sync.status, status.sync.revisions), (SyncStatus::Synced, at(&first)));
     assert_eq!((replicas(), status.history.len()), (json!(1), 1));

@@ -22,12 +22,15 @@ const KILLS: u32 = 2;
 /// The kinds of the objects that are compared.
 const KINDS: &str = "configmaps,deployments";
 
+/// A repository, and its files by their paths.
+type Files = (&'static str, Vec<(String, String)>);
+
 /// A tree of Applications that changes from round to round.
 struct Tree<'a> {
     /// The settings of the functions, in a namespace.
     settings: &'a dyn Fn(&str) -> Vec<(&'static str, String)>,
     /// The repository and the files that are pushed in a round, in a namespace.
-    push: &'a dyn Fn(&str, u32) -> Vec<(&'static str, Vec<(String, String)>)>,
+    push: &'a dyn Fn(&str, u32) -> Vec<Files>,
     /// The names of the Applications on the first cluster, after that of the namespace.
     applications: &'a [&'a str],
     /// The cluster besides the first one.
@@ -55,6 +58,7 @@ async fn ends_the_same(test: &str, tree: Tree<'_>) {
     assert_eq!(found.len(), expected.len());
 }
 
+#[expect(clippy::print_stdout, reason = "it tells of a run that failed where workers were killed")]
 /// What is there after each round, and how long a worker took at most.
 async fn deploy(place: &Place, tree: &Tree<'_>, mut killer: Option<Killer>) -> (Vec<Value>, Duration) {
     let kills: u32 = std::env::var("SLIPWAY_KILLS").map_or(KILLS, |kills| kills.parse().expect("a number"));
@@ -113,7 +117,7 @@ async fn left_by(place: &Place, tree: &Tree<'_>) -> Value {
         }
         list["items"].take()
     };
-    let mut states = Vec::new();
+    let mut applications = Vec::new();
     for name in tree.applications {
         let name = format!("{namespace}{name}");
         let state = recorded(place, &name).await.unwrap_or_else(|| panic!("{name} was not deployed"));
@@ -121,14 +125,14 @@ async fn left_by(place: &Place, tree: &Tree<'_>) -> Value {
         let inventory: Vec<String> = state.inventory.iter().map(ToString::to_string).collect();
         let resources: Vec<Value> = status.resources.iter().map(|row| json!(row)).collect();
         assert!(state.operation.is_none(), "{name} is still being deployed");
-        states.push(json!({
+        applications.push(json!({
             "name": name, "sync": status.sync.status, "health": status.health.status, "resources": resources,
             "inventory": inventory, "deployments": status.history.len(),
         }));
     }
     let planes = [Some(place.plane), tree.second];
     let objects: Vec<Value> = planes.into_iter().flatten().map(objects).collect();
-    let text = json!({"objects": objects, "applications": states}).to_string();
+    let text = json!({"objects": objects, "applications": applications}).to_string();
     serde_json::from_str(&text.replace(namespace, "NAMESPACE")).unwrap()
 }
 

@@ -55,7 +55,7 @@ enum RemovedApplicationError {
     Unsigned { app: String, name: String },
     #[error(
         "nothing is deleted: the root at {sha} does not have the Application that was deployed from it, as where its \
-         manifest was in another repository; run `slipway app delete {app}`, with `--cascade=false` to keep its objects"
+         manifest was in another repository, or of an older commit that its parent was synced to; run `slipway app delete {app}`, with `--cascade=false` to keep its objects"
     )]
     Missing { app: String, sha: String },
     #[error("nothing is deleted: {0} may declare it now, and can't be read yet")]
@@ -152,7 +152,7 @@ pub async fn delete_application(
             let app = format!("{}/{}", key.namespace, key.name);
             return Err(RemovedApplicationError::Unsigned { app, name: key.object_name() });
         }
-        let then = Then { projects: Some(projects), listings: listed.as_ref() };
+        let then = Then { projects: Some(projects), listings: listed.as_ref(), recorded: None };
         let (member, root) = Box::pin(recorded_application(engine, then, key, &sha, unread)).await?;
         let is_closed = match &listed {
             Some(listed) => {

@@ -66,6 +66,11 @@ async fn compare_live(
     outcome.problems.clone_from(&compared.problems);
     outcome.changes = compared.found.iter().map(|found| format!("{} differs", found.key)).collect();
     outcome.changes.extend(compared.extraneous.keys().map(|id| format!("{id} is in the cluster only")));
+    let unsynced = request.declared.iter().filter(|row| row.status == Some(SyncStatus::OutOfSync));
+    outcome.changes.extend(unsynced.map(|row| {
+        let how = if row.requires_pruning { "is declared no longer" } else { "differs" };
+        format!("{} {how}", row.id())
+    }));
     outcome.phase = match observed.sync {
         SyncStatus::Unknown => AppSyncStatus::Failed,
         SyncStatus::OutOfSync => AppSyncStatus::OutOfSync,

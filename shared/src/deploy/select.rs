@@ -124,6 +124,7 @@ mod tests {
             listings: None,
             parent: None,
             is_made_by_set: false,
+            synced_declarations: None,
             declared: None,
         })
     }

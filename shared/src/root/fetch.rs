@@ -6,12 +6,13 @@ use std::sync::Arc;
 use futures::{StreamExt as _, stream};
 use slipway_budget::Budget;
 
+use super::last_sync::Recorded;
 use super::listings;
 use super::repositories::{
     ChartRevision, NamedRemote, Repositories, RepositoryRevision, Unavailable, Unlisted, Wanted,
 };
 use super::tree::{self, ApplicationTree, TreeOptions};
-use crate::app::Application;
+use crate::app::{Application, identity};
 use crate::error::chain;
 use crate::render::{self, RenderError};
 use crate::source::git::GitRepository;
@@ -36,6 +37,8 @@ pub struct Fetch<'a> {
     pub host: &'a str,
     /// The commit that stands for the head of its branch.
     pub pinned: Option<(&'a Location, &'a Arc<Checkout>)>,
+    /// Where the states of the Applications are.
+    pub recorded: Option<Recorded<'a>>,
 }
 
 /// Reads the tree of `places` from `repositories`; what is missing there is added to them, where there is somewhere to
@@ -47,6 +50,9 @@ pub async fn read_tree(
     fetch: Option<Fetch<'_>>,
 ) -> Result<ApplicationTree, RenderError> {
     let (mut round, mut listed) = (1, 0_usize);
+    if fetch.is_some_and(|fetch| fetch.recorded.is_some()) {
+        repositories.last_syncs_mut();
+    }
     let limits = fetch.map(|fetch| fetch.checkouts.memory()).unwrap_or_default().render();
     loop {
         let (places, given, options) = (places.to_vec(), repositories.clone(), options.clone());
@@ -55,7 +61,10 @@ pub async fn read_tree(
         if let Some(Fetch { checkouts, .. }) = fetch {
             checkouts.credentials().declare(&tree.manifests);
         }
-        let is_missing = !tree.missing.is_empty() || !tree.unlisted.is_empty();
+        let is_missing = !tree.missing.is_empty()
+            || !tree.unlisted.is_empty()
+            || !tree.unread_states.is_empty()
+            || tree.wants_parents;
         let Some(fetch) = fetch else { return Ok(tree) };
         if !is_missing || round == MAX_ROUNDS {
             fetch.checkouts.github().remember_childless(tree.childless.clone()).await;
@@ -75,6 +84,19 @@ pub async fn read_tree(
             .buffer_unordered(CONCURRENCY);
         while let Some((need, answer)) = listing.next().await {
             repositories.insert_listing(need, answer);
+        }
+        if let Some(recorded) = fetch.recorded {
+            if tree.wants_parents {
+                repositories.last_syncs_mut().parents = Some(Box::pin(recorded.parents()).await);
+            }
+            let read = async |app: Application| {
+                let last_sync = Box::pin(recorded.last_sync(&app, fetch.checkouts)).await;
+                (identity(&app.object), last_sync)
+            };
+            let mut reading = stream::iter(tree.unread_states).map(read).buffer_unordered(CONCURRENCY);
+            while let Some((application, last_sync)) = reading.next().await {
+                repositories.last_syncs_mut().known.insert(application, last_sync);
+            }
         }
         let mut files = Vec::new();
         for wanted in tree.missing {

@@ -10,6 +10,7 @@ use slipway_gitops::location::without_credentials;
 use slipway_kustomize::Remote;
 use slipway_manifest::Tree;
 
+use super::last_sync::LastSyncs;
 use super::listings::Listing;
 use crate::app::project::Denied;
 use crate::app::{Application, ProjectPermissions, Source};
@@ -74,6 +75,8 @@ pub struct Repositories {
     remotes: BTreeMap<NamedRemote, Result<RemoteFiles, Unavailable>>,
     listings: BTreeMap<Need, Result<Listing, Unlisted>>,
     childless: BTreeMap<RepositoryRevision, Arc<BTreeSet<SourceDigest>>>,
+    /// `None` where no cluster can be asked.
+    last_syncs: Option<LastSyncs>,
 }
 
 /// Why a source could not be rendered from what is at hand.
@@ -178,6 +181,16 @@ impl Repositories {
             Availability::Missing(wanted) => self.childless.get(&wanted).is_some_and(|known| known.contains(digest)),
             Availability::Here(_) | Availability::Unavailable(_) => false,
         }
+    }
+
+    /// What is known of last syncs, to be added to; once called, they count.
+    pub fn last_syncs_mut(&mut self) -> &mut LastSyncs {
+        self.last_syncs.get_or_insert_default()
+    }
+
+    /// What is known of last syncs; `None` where they do not count.
+    pub fn last_syncs(&self) -> Option<&LastSyncs> {
+        self.last_syncs.as_ref()
     }
 
     /// Adds what GitHub listed, or why it can't be had.
@@ -317,7 +330,8 @@ impl Repositories {
     pub fn refused_name(&self, app: &Application, permit: &ProjectPermissions) -> Option<Denied> {
         let sources = if app.sources.is_empty() { std::slice::from_ref(&app.source) } else { &app.sources };
         sources.iter().find_map(|source| {
-            let (url, revision) = (source.repository().ok()?, source.target_revision.clone());
+            let (url, revision) =
+                (source.repository().ok()?, source.commit.as_ref().unwrap_or(&source.target_revision).clone());
             let fetched = self.fetched.get(&(url.clone(), revision))?;
             permit.refused_name(&url, &fetched.as_ref().ok()?.repo)
         })
@@ -335,7 +349,7 @@ impl Repositories {
         if let Some(local) = self.local.as_ref().filter(|_| self.own.contains(&url)) {
             return Availability::Here(local);
         }
-        let wanted = (url, source.target_revision.clone());
+        let wanted = (url, source.commit.as_ref().unwrap_or(&source.target_revision).clone());
         match self.fetched.get(&wanted) {
             Some(Ok(checkout)) => Availability::Here(checkout),
             Some(Err(reason)) => Availability::Unavailable(reason.clone()),

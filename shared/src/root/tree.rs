@@ -12,6 +12,7 @@
 mod admit;
 mod chart_settings;
 mod expand;
+mod manual;
 mod source;
 
 use std::cell::RefCell;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use slipway_appset::Need;
 use slipway_budget::Budget;
-use slipway_manifest::Object;
+use slipway_manifest::{Object, ObjectId};
 
 use super::declared::{DeclaredIn, Problem};
 use super::listings::Listings;
@@ -79,6 +80,8 @@ pub struct TreeApplication {
     pub listings: Option<Arc<Listings>>,
     /// Whether an ApplicationSet makes it.
     pub is_made_by_set: bool,
+    /// What it declared when it was synced last, where only people sync it.
+    pub synced_declarations: Option<Arc<BTreeMap<ObjectId, Object>>>,
     /// Its place in [`ApplicationTree::rolling`].
     pub rolls: Option<RollingPlace>,
     object: Object,
@@ -112,6 +115,12 @@ pub struct IncompletePart {
 pub struct ApplicationTree {
     /// The Applications: those of the places in the order of the files, then level by level.
     pub applications: Vec<TreeApplication>,
+    /// Namespaces and names of Applications of which only the declaration counts: what declares them was never synced.
+    pub unsynced: BTreeSet<(String, String)>,
+    /// The Applications of which it counts what was synced last, which is not known yet.
+    pub unread_states: Vec<Application>,
+    /// Whether it counts which Applications declared others when they were synced last, and is not known yet.
+    pub wants_parents: bool,
     /// Further declarations of the same Applications, with other content: they have no effect.
     pub duplicates: Vec<TreeApplication>,
     /// The ApplicationSets whose Applications are not known.
@@ -340,10 +349,12 @@ impl<'a> Loader<'a> {
             self.elsewhere.push(at);
             return;
         }
-        if self.declares_nothing(app) {
+        let is_as_today = app.sync_policy.is_automated() || self.repositories.last_syncs().is_none();
+        if is_as_today && self.declares_nothing(app) {
             return;
         }
-        let whole = app.clone();
+        let app = app.clone();
+        let Some(whole) = self.as_synced(at, app) else { return };
         for app in whole.per_source() {
             let origin = Origin { app: &app, whole: &whole, parent: Some(at) };
             if chart_settings::is_argo_cd_chart(&app) {
@@ -380,6 +391,7 @@ impl<'a> Loader<'a> {
                 let declared = self.declared(&origin, &file);
                 self.note_unreadable(&object, &declared);
                 if is_argo_cd(&object) && !(is_core && object.namespace() != self.control) {
+                    self.note_synced(at, &object);
                     self.held.push(Held { object, declared, parent: at });
                 }
             }
@@ -435,6 +447,9 @@ impl<'a> Loader<'a> {
     fn add_application(&mut self, object: Object, declared: DeclaredIn, parent: Option<usize>, made: Made) {
         let Made { is_assumed, is_kept, is_made_by_set, listings, rolls } = made;
         let identity = app::identity(&object);
+        if self.waits_for_sync(&identity, &declared, parent) {
+            return;
+        }
         let rolling = &self.tree.rolling;
         let new = |object: Object, declared| {
             let (mut app, identity) = (Application::from_object(&object), identity.clone());
@@ -450,6 +465,7 @@ impl<'a> Loader<'a> {
                 is_kept,
                 listings,
                 is_made_by_set,
+                synced_declarations: None,
                 rolls,
                 object,
             }

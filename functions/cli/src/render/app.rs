@@ -64,7 +64,7 @@ pub(super) async fn run(wanted: &str, Arguments { root, local, offline, .. }: &A
         _ => {}
     }
     let mut objects = Vec::new();
-    let fetch = (!offline).then_some(Fetch { checkouts: &checkouts, host: &host, pinned: None });
+    let fetch = (!offline).then_some(Fetch { checkouts: &checkouts, host: &host, pinned: None, recorded: None });
     for (one, build, repositories) in found {
         let app = one.app.map_err(|error| anyhow!(chain(&error)))?;
         let mut repositories = Repositories::clone(&repositories);

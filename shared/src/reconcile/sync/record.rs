@@ -275,7 +275,14 @@ impl SyncExecutor<'_> {
             ..ResourceStatus::of(id, version(id))
         };
         let mut resources: Vec<ResourceStatus> = self.wanted.iter().map(row).collect();
-        let is_out_of_sync = resources.iter().any(|row| row.status != Some(SyncStatus::Synced))
+        let mut declared = self.request.declared.clone();
+        if progress.phase == OperationPhase::Succeeded && self.request.policy.options.resources.is_none() {
+            declared.retain(|row| !row.requires_pruning);
+            for row in &mut declared {
+                row.status = Some(SyncStatus::Synced);
+            }
+        }
+        let is_out_of_sync = resources.iter().chain(&declared).any(|row| row.status != Some(SyncStatus::Synced))
             || self.extraneous.values().any(|extra| extra.counts);
         resources.extend(self.extraneous.iter().map(|(id, extra)| ResourceStatus {
             status: Some(SyncStatus::OutOfSync),
@@ -284,7 +291,7 @@ impl SyncExecutor<'_> {
             ..ResourceStatus::of(id, version(id))
         }));
         if self.request.policy.operation.is_compared() {
-            resources.extend(self.request.declared.iter().cloned());
+            resources.extend(declared);
         }
         let sync = if is_out_of_sync { SyncStatus::OutOfSync } else { SyncStatus::Synced };
         Observed { resources, sync, is_whole: true, repeated: self.repeated.clone() }

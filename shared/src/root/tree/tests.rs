@@ -1,4 +1,5 @@
 mod listings;
+mod manual;
 
 use std::sync::Arc;
 
