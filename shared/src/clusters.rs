@@ -9,7 +9,6 @@ mod describe;
 mod endpoint;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,12 +107,6 @@ pub struct Clusters {
     aws: Aws,
     signer: Option<Signer>,
     known: Arc<Mutex<ConnectionCache>>,
-}
-
-impl fmt::Debug for Clusters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Clusters").field("settings", &self.settings).finish_non_exhaustive()
-    }
 }
 
 /// Endpoint and certificate authority.

@@ -5,6 +5,7 @@ pub mod clusters;
 pub mod declared;
 pub mod environments;
 pub mod fetch;
+pub mod first_manifest;
 pub mod last_sync;
 pub mod listings;
 mod mentions;
@@ -46,6 +47,7 @@ use listings::Listings;
 use places::RootPlaces;
 use repositories::Repositories;
 use tracked::TrackedSources;
+use tree::MadeBySet;
 
 /// An Application with its repositories, project and dependencies resolved.
 #[derive(Debug, Clone)]
@@ -66,14 +68,12 @@ pub struct ResolvedApplication {
     pub after: Result<Vec<Arc<Dependency>>, DependsError>,
     /// Length of the longest chain of dependencies before it.
     pub depth: usize,
-    /// Whether the `applicationsSync` of the ApplicationSet that makes it forbids to delete it.
-    pub is_kept: bool,
+    /// What the ApplicationSet that makes it says of it; `None` where a manifest declares it.
+    pub set: Option<MadeBySet>,
     /// What GitHub listed for the ApplicationSet that makes it, where that was asked.
     pub listings: Option<Arc<Listings>>,
     /// Namespace and name of the Application that declares it, or its ApplicationSet; none where a place does.
     pub parent: Option<(String, String)>,
-    /// Whether an ApplicationSet makes it.
-    pub is_made_by_set: bool,
     /// What it declared to Argo CD when it was synced last, where only people sync it.
     pub synced_declarations: Option<Arc<BTreeMap<ObjectId, Object>>>,
     /// Where it is declared; `None` where a place of the root is the Application itself.
@@ -124,6 +124,16 @@ impl ResolvedApplication {
 
     fn as_dependency(&self) -> Dependency {
         Dependency { instance: self.instance(), member: self.clone() }
+    }
+
+    /// Whether the `applicationsSync` of its ApplicationSet forbids to delete it.
+    pub fn is_kept(&self) -> bool {
+        self.set.as_ref().is_some_and(|set| !set.allowed.allows_delete())
+    }
+
+    /// Whether the `applicationsSync` of its ApplicationSet forbids to change it: it is as it was made first.
+    pub fn keeps_first_manifest(&self) -> bool {
+        self.set.as_ref().is_some_and(|set| !set.allowed.allows_update())
     }
 
     /// Whether sync is automated.
@@ -231,7 +241,7 @@ pub async fn load_at(root: &RootPlaces, checkouts: &Checkouts, sha: &str, then: 
     let applications = tree.applications.iter().map(|one| &one.identity).chain(&tree.unsynced).cloned();
     let declared = applications.chain(own.applications.iter().map(|app| app::identity(&app.object))).collect();
     let (mut members, mut placed) = (Vec::new(), Vec::new());
-    let member = |app: Application, mut permit: ProjectPermissions, is_kept, listings, declared| {
+    let member = |app: Application, mut permit: ProjectPermissions, declared| {
         permit.keeps_declarations = true;
         let (build, overrides, root) = (tree.build, Arc::clone(&overrides), checkout.sha.clone());
         let tracked = TrackedSources::of(&app, &location.url.host, permit.denied.is_some())?;
@@ -244,16 +254,15 @@ pub async fn load_at(root: &RootPlaces, checkouts: &Checkouts, sha: &str, then: 
             root,
             after: Ok(Vec::new()),
             depth: 0,
-            is_kept,
-            listings,
+            set: None,
+            listings: None,
             parent: None,
-            is_made_by_set: false,
             synced_declarations: None,
             declared,
         })
     };
     for app in own.applications {
-        match member(app, ProjectPermissions::of_root(), false, None, None) {
+        match member(app, ProjectPermissions::of_root(), None) {
             Ok(member) => {
                 members.push(member);
                 placed.push(order::OF_A_PLACE);
@@ -266,13 +275,13 @@ pub async fn load_at(root: &RootPlaces, checkouts: &Checkouts, sha: &str, then: 
         let place = order::Place { parent: one.parent, rolls: one.rolls };
         let resolved = one.app.map_err(|error| chain(&error)).and_then(|app| {
             let permit = ProjectPermissions::of(&app, &projects, &tree.manifests.clusters);
-            member(app, permit, one.is_kept, one.listings, Some(one.declared.clone()))
+            member(app, permit, Some(one.declared.clone()))
         });
         match resolved {
             Ok(member) => {
                 let parent = one.parent.and_then(|at| identities.get(at).cloned());
-                let (is_made_by_set, synced_declarations) = (one.is_made_by_set, one.synced_declarations);
-                members.push(ResolvedApplication { parent, is_made_by_set, synced_declarations, ..member });
+                let (set, listings, synced_declarations) = (one.set, one.listings, one.synced_declarations);
+                members.push(ResolvedApplication { set, listings, parent, synced_declarations, ..member });
                 placed.push(place);
             }
             Err(problem) => problems.push(Problem::of(problem, Some(one.declared)).to_string()),

@@ -83,7 +83,7 @@ impl Parents {
     pub(super) fn keep(&self, child: &ResolvedApplication, then: &Root) -> Option<String> {
         let mut child = child;
         for _ in 0..MAX_DEPTH {
-            if child.is_made_by_set {
+            if child.set.is_some() {
                 return None;
             }
             if annotations::has_sync_option(&child.app.object, "Prune=false") {

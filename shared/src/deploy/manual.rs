@@ -12,7 +12,7 @@ use crate::notify::report::{AppSyncStatus, SyncReport};
 use crate::notify::reporter::Reporter;
 use crate::reconcile::comparison::{AppComparison, Scope, differences};
 use crate::reconcile::drift::FingerprintKey;
-use crate::reconcile::notes::{ApplicationSummary, Note as _, ReportedOutOfSync};
+use crate::reconcile::notes::{ApplicationSummary, FirstManifest, Note as _, ReportedOutOfSync};
 use crate::reconcile::session::{Opened, Session};
 use crate::reconcile::status::{self, Observed};
 use crate::reconcile::sync::{SyncOutcome, SyncRequest};
@@ -86,6 +86,7 @@ async fn compare_live(
     }
     told.keep(&mut state);
     ApplicationSummary(request.application.clone()).keep(&mut state);
+    FirstManifest::keep_or_forget(request.first_manifest.as_deref(), &mut state);
     request.charts.keep_or_forget(&mut state);
     observed.write(&mut state.status, &request.revisions, Timestamp::now());
     status::write_compared_to(&mut state.status, &request.application);

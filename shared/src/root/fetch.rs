@@ -11,7 +11,7 @@ use super::listings;
 use super::repositories::{
     ChartRevision, NamedRemote, Repositories, RepositoryRevision, Unavailable, Unlisted, Wanted,
 };
-use super::tree::{self, ApplicationTree, TreeOptions};
+use super::tree::{self, ApplicationTree, IncompletePart, TreeOptions};
 use crate::app::{Application, identity};
 use crate::error::chain;
 use crate::render::{self, RenderError};
@@ -57,16 +57,17 @@ pub async fn read_tree(
     loop {
         let (places, given, options) = (places.to_vec(), repositories.clone(), options.clone());
         let work = move |budget: &Budget| Ok(tree::read(&places, &given, &options, budget));
-        let tree = render::in_background(limits, work).await?;
+        let mut tree = render::in_background(limits, work).await?;
         if let Some(Fetch { checkouts, .. }) = fetch {
             checkouts.credentials().declare(&tree.manifests);
         }
-        let is_missing = !tree.missing.is_empty()
-            || !tree.unlisted.is_empty()
-            || !tree.unread_states.is_empty()
-            || tree.wants_parents;
+        let is_missing = !tree.missing.is_empty() || !tree.unlisted.is_empty() || tree.has_unread_states();
         let Some(fetch) = fetch else { return Ok(tree) };
         if !is_missing || round == MAX_ROUNDS {
+            if tree.has_unread_states() {
+                let reason = "more states than can be read say what Applications declare".to_owned();
+                tree.incomplete.push(IncompletePart { reason, is_missing: false });
+            }
             fetch.checkouts.github().remember_childless(tree.childless.clone()).await;
             return Ok(tree);
         }
@@ -88,6 +89,10 @@ pub async fn read_tree(
         if let Some(recorded) = fetch.recorded {
             if tree.wants_parents {
                 repositories.last_syncs_mut().parents = Some(Box::pin(recorded.parents()).await);
+            }
+            if !tree.unread_first_manifests.is_empty() {
+                let firsts = recorded.first_manifests(tree.unread_first_manifests, &tree.manifests.clusters);
+                repositories.last_syncs_mut().first_manifests.extend(Box::pin(firsts).await);
             }
             let read = async |app: Application| {
                 let last_sync = Box::pin(recorded.last_sync(&app, fetch.checkouts)).await;

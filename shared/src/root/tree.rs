@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use slipway_appset::Need;
+use slipway_appset::{ApplicationsSync, Need};
 use slipway_budget::Budget;
 use slipway_manifest::{Object, ObjectId};
 
@@ -28,7 +28,7 @@ use super::declared::{DeclaredIn, Problem};
 use super::listings::Listings;
 use super::mentions::{self, Mentions};
 use super::repositories::{Availability, Repositories, RepositoryRevision};
-use super::rolling::{RollingPlace, RollingSets};
+use super::rolling::{DeletionOrder, RollingPlace, RollingSets};
 use super::settings::{BUILD_OPTIONS, add_settings, build_options, is_argo_cd, is_in_cluster, may_write};
 use crate::app::controls::Control;
 use crate::app::project::{CONTROL_NAMESPACE, Denied, OPENSHIFT_NAMESPACE};
@@ -74,17 +74,24 @@ pub struct TreeApplication {
     pub parent: Option<usize>,
     /// Whether it is made for a cluster that is only assumed.
     pub is_assumed: bool,
-    /// Whether the `applicationsSync` of the set that makes it forbids to delete it.
-    pub is_kept: bool,
+    /// What the set that makes it says of it; `None` where a manifest declares it.
+    pub set: Option<MadeBySet>,
     /// What GitHub listed for the set that makes it, where that was asked.
     pub listings: Option<Arc<Listings>>,
-    /// Whether an ApplicationSet makes it.
-    pub is_made_by_set: bool,
     /// What it declared when it was synced last, where only people sync it.
     pub synced_declarations: Option<Arc<BTreeMap<ObjectId, Object>>>,
     /// Its place in [`ApplicationTree::rolling`].
     pub rolls: Option<RollingPlace>,
     object: Object,
+}
+
+/// What an ApplicationSet says of an Application that it makes, once that is there.
+#[derive(Debug, Clone)]
+pub struct MadeBySet {
+    /// `applicationsSync`
+    pub allowed: ApplicationsSync,
+    /// In which order its Applications are deleted, where it says so.
+    pub deletion_order: Option<Arc<DeletionOrder>>,
 }
 
 /// An ApplicationSet whose Applications are not known.
@@ -115,12 +122,15 @@ pub struct IncompletePart {
 pub struct ApplicationTree {
     /// The Applications: those of the places in the order of the files, then level by level.
     pub applications: Vec<TreeApplication>,
-    /// Namespaces and names of Applications of which only the declaration counts: what declares them was never synced.
+    /// Namespaces and names of Applications of which only the declaration counts: what declares them was never synced, or
+    /// how they were made first is not known.
     pub unsynced: BTreeSet<(String, String)>,
     /// The Applications of which it counts what was synced last, which is not known yet.
     pub unread_states: Vec<Application>,
     /// Whether it counts which Applications declared others when they were synced last, and is not known yet.
     pub wants_parents: bool,
+    /// Applications that stay as their sets made them first, of which that is not known yet.
+    pub unread_first_manifests: BTreeSet<(String, String)>,
     /// Further declarations of the same Applications, with other content: they have no effect.
     pub duplicates: Vec<TreeApplication>,
     /// The ApplicationSets whose Applications are not known.
@@ -161,6 +171,13 @@ pub struct ApplicationTree {
     secrets: [Vec<Object>; 2],
 }
 
+impl ApplicationTree {
+    /// Whether states have to be read to read on.
+    pub fn has_unread_states(&self) -> bool {
+        self.wants_parents || !self.unread_states.is_empty() || !self.unread_first_manifests.is_empty()
+    }
+}
+
 /// Reads what `places`, Applications themselves, declare at any depth.
 pub fn read(
     places: &[Application],
@@ -193,8 +210,7 @@ struct Held {
 #[derive(Clone, Default)]
 struct Made {
     is_assumed: bool,
-    is_kept: bool,
-    is_made_by_set: bool,
+    set: Option<MadeBySet>,
     listings: Option<Arc<Listings>>,
     rolls: Option<RollingPlace>,
 }
@@ -445,7 +461,7 @@ impl<'a> Loader<'a> {
     }
 
     fn add_application(&mut self, object: Object, declared: DeclaredIn, parent: Option<usize>, made: Made) {
-        let Made { is_assumed, is_kept, is_made_by_set, listings, rolls } = made;
+        let Made { is_assumed, set, listings, rolls } = made;
         let identity = app::identity(&object);
         if self.waits_for_sync(&identity, &declared, parent) {
             return;
@@ -462,9 +478,8 @@ impl<'a> Loader<'a> {
                 declared,
                 parent,
                 is_assumed,
-                is_kept,
+                set,
                 listings,
-                is_made_by_set,
                 synced_declarations: None,
                 rolls,
                 object,

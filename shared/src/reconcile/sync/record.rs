@@ -20,7 +20,9 @@ use super::{Continuation, OperationKind, SyncError, SyncOperation, SyncOutcome, 
 use crate::error::chain;
 use crate::notify::report::{self, AppSyncStatus};
 use crate::notify::reporter::LastNotification;
-use crate::reconcile::notes::{ApplicationSummary, FailedInOutage, FirstDeployedAt, Note as _, RecordedListings};
+use crate::reconcile::notes::{
+    ApplicationSummary, FailedInOutage, FirstDeployedAt, FirstManifest, Note as _, RecordedListings,
+};
 use crate::reconcile::status::{self, Observed};
 
 /// Rescheduled health checks of one deployment: with their growing delays they cover about an hour.
@@ -349,6 +351,7 @@ impl SyncExecutor<'_> {
         self.request.charts.keep_or_forget(&mut self.state);
         self.request.remotes.keep_or_forget(&mut self.state);
         if self.request.policy.operation.is_compared() {
+            FirstManifest::keep_or_forget(self.request.first_manifest.as_deref(), &mut self.state);
             RecordedListings::keep_or_forget(self.request.listings.as_deref(), &mut self.state);
         }
         if let Some(first) = self.request.first_deployed_at {

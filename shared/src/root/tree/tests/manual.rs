@@ -1,4 +1,5 @@
-//! Of Applications that only people sync, the tree has what they declared when that was done last.
+//! Of Applications that only people sync, the tree has what they declared when that was done last; those that a set may
+//! not change are as it made them first.
 
 use super::*;
 use crate::root::last_sync::LastSync;
@@ -52,4 +53,30 @@ fn what_is_not_known_makes_the_tree_incomplete() {
     let tree = tree(&leaf("now"), &leaf("then"), Some(LastSync::Unknown("no answer".to_owned())), &["one"]);
     assert_eq!(names(&tree), ["one"]);
     assert!(!tree.incomplete.is_empty() && problems(&tree).contains("no answer"), "{}", problems(&tree));
+}
+
+#[test]
+fn what_a_set_may_not_change_is_as_it_was_made_first() {
+    let set = set("good", "{list: {elements: [{app: good}]}}", "{{app}}", "apps")
+        .replace("spec:\n  generators", "spec:\n  syncPolicy: {applicationsSync: create-only}\n  generators");
+    let read_with = |first: Option<Result<Option<Object>, String>>| {
+        let mut repositories = repositories(&[("root/set.yaml", &set), ("apps/x.yaml", "")]);
+        let identity = ("argocd".to_owned(), "good".to_owned());
+        repositories.last_syncs_mut().first_manifests.extend(first.map(|first| (identity, first)));
+        let place = places::of_folder(ROOT, "root", "HEAD").unwrap();
+        read(&[place], &repositories, &TreeOptions::default(), &Budget::default())
+    };
+    let path = |tree: &ApplicationTree| tree.applications[0].app.as_ref().unwrap().source.path.clone();
+    assert_eq!(path(&read_with(Some(Ok(None)))), "apps");
+    let mut first = read_with(Some(Ok(None))).applications[0].object.clone();
+    first.as_map_mut()["spec"]["source"]["path"] = json!("before");
+    let kept = read_with(Some(Ok(Some(first))));
+    assert!(path(&kept) == "before" && kept.applications[0].set.is_some());
+
+    let asked = read_with(None);
+    assert_eq!((asked.applications.len(), asked.unread_first_manifests.len()), (0, 1));
+    // It may be there: it is neither deployed by the set nor taken for removed.
+    let unknown = read_with(Some(Err("no answer".to_owned())));
+    assert!(unknown.applications.is_empty() && unknown.unsynced.len() == 1 && !unknown.incomplete.is_empty());
+    assert!(problems(&unknown).contains("no answer"), "{}", problems(&unknown));
 }
