@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, future, stream};
 use slipway_budget::Budget;
 
 use super::last_sync::Recorded;
 use super::listings;
+use super::mentions::{self, Words};
 use super::repositories::{
     ChartRevision, NamedRemote, Repositories, RepositoryRevision, Unavailable, Unlisted, Wanted,
 };
@@ -61,7 +62,10 @@ pub async fn read_tree(
         if let Some(Fetch { checkouts, .. }) = fetch {
             checkouts.credentials().declare(&tree.manifests);
         }
-        let is_missing = !tree.missing.is_empty() || !tree.unlisted.is_empty() || tree.has_unread_states();
+        let is_missing = !tree.missing.is_empty()
+            || !tree.wanted.is_empty()
+            || !tree.unlisted.is_empty()
+            || tree.has_unread_states();
         let Some(fetch) = fetch else { return Ok(tree) };
         if !is_missing || round == MAX_ROUNDS {
             if tree.has_unread_states() {
@@ -103,6 +107,7 @@ pub async fn read_tree(
                 repositories.last_syncs_mut().known.insert(application, last_sync);
             }
         }
+        Box::pin(fetch.wanted(tree.wanted, repositories)).await;
         let mut files = Vec::new();
         for wanted in tree.missing {
             let known = if repositories.has_childless(&wanted) { None } else { fetch.childless(&wanted).await };
@@ -149,6 +154,35 @@ pub async fn fetch_wanted(wanted: Wanted, repositories: &mut Repositories, check
 }
 
 impl Fetch<'_> {
+    /// Fetches what is `wanted` into `repositories`: of something remote whose words are known at its version only these,
+    /// where they say that it declares nothing.
+    async fn wanted(self, mut wanted: Wanted, repositories: &mut Repositories) {
+        let Self { checkouts, host, .. } = self;
+        let version = async |named: NamedRemote| {
+            let (remote, project) = &named;
+            let version = Box::pin(checkouts.remote_version(remote, Asking { host, project })).await.ok()?;
+            let words = checkouts.github().remote_words(&remote.raw, &version).await;
+            Some((named, version, words.map(Words::of_bits)))
+        };
+        let versions = stream::iter(wanted.remotes.clone()).map(version).buffer_unordered(CONCURRENCY);
+        let versions: Vec<_> = versions.filter_map(future::ready).collect().await;
+        for (named, _, words) in &versions {
+            if let Some(words) = words.filter(|words| !words.may_declare()) {
+                repositories.insert_remote_words(named.0.raw.clone(), words);
+                wanted.remotes.remove(named);
+            }
+        }
+        fetch_wanted(wanted, repositories, checkouts, host).await;
+        for (named, version, _) in versions {
+            let Some(words) = repositories.remote(&named).map(|fetched| mentions::words_of(&named.0, fetched)) else {
+                continue;
+            };
+            let raw = named.0.raw;
+            checkouts.github().remember_remote_words(raw.clone(), version, words.bits()).await;
+            repositories.insert_remote_words(raw, words);
+        }
+    }
+
     /// The sources that are known to declare nothing at the commit of `wanted`: its files may not be needed.
     async fn childless(self, (url, revision): &RepositoryRevision) -> Option<Arc<BTreeSet<SourceDigest>>> {
         if url.host != self.host {

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use slipway_appset::Need;
@@ -12,8 +13,10 @@ use slipway_manifest::Tree;
 
 use super::last_sync::LastSyncs;
 use super::listings::Listing;
+use super::mentions::Words;
 use crate::app::project::Denied;
 use crate::app::{Application, ProjectPermissions, Source};
+use crate::error::chain;
 use crate::render::{self, Context, MissingChart, RenderError, Rendered};
 use crate::source::RepoUrl;
 use crate::source::github::Checkout;
@@ -73,6 +76,8 @@ pub struct Repositories {
     fetched: BTreeMap<RepositoryRevision, Result<Arc<Checkout>, Unavailable>>,
     charts: BTreeMap<ChartRevision, Result<FetchedChart, ChartError>>,
     remotes: BTreeMap<NamedRemote, Result<RemoteFiles, Unavailable>>,
+    /// By what kustomizations say.
+    remote_words: BTreeMap<String, Words>,
     listings: BTreeMap<Need, Result<Listing, Unlisted>>,
     childless: BTreeMap<RepositoryRevision, Arc<BTreeSet<SourceDigest>>>,
     /// `None` where no cluster can be asked.
@@ -92,6 +97,18 @@ pub enum Unrendered {
     Denied(Denied),
     /// The render failed.
     Failed(RenderError),
+}
+
+impl fmt::Display for Unrendered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(wanted) => write!(f, "{} was not fetched", wanted.names().join(", ")),
+            Self::Remote(reason) => f.write_str(reason.reason()),
+            Self::Chart(error) => f.write_str(&chain(error)),
+            Self::Denied(denied) => denied.fmt(f),
+            Self::Failed(error) => f.write_str(&chain(error)),
+        }
+    }
 }
 
 /// Why a repository's files can't be had.
@@ -153,6 +170,21 @@ impl Repositories {
     /// Adds something remote that was fetched, or why it can't be.
     pub fn insert_remote(&mut self, wanted: NamedRemote, fetched: Result<RemoteFiles, Unavailable>) {
         self.remotes.insert(wanted, fetched);
+    }
+
+    /// What was fetched of `wanted`, if it was.
+    pub(super) fn remote(&self, wanted: &NamedRemote) -> Option<&RemoteFiles> {
+        self.remotes.get(wanted)?.as_ref().ok()
+    }
+
+    /// Adds the words of something remote, by what a kustomization says.
+    pub(super) fn insert_remote_words(&mut self, raw: String, words: Words) {
+        self.remote_words.insert(raw, words);
+    }
+
+    /// The words of what is remote, by what kustomizations say.
+    pub(super) fn remote_words(&self) -> &BTreeMap<String, Words> {
+        &self.remote_words
     }
 
     /// None yet, of GitHub at `host`.
@@ -262,12 +294,23 @@ impl Repositories {
         context: &Context,
         permit: &ProjectPermissions,
     ) -> Result<Rendered, Unrendered> {
+        self.render_by(render::render_offline, tree, (app, context), permit)
+    }
+
+    /// Like [`Repositories::render_offline`], rendered by `render`.
+    pub(super) fn render_by(
+        &self,
+        render: impl Fn(&Tree, &Application, &Context) -> Result<Rendered, RenderError>,
+        tree: &Tree,
+        (app, context): (&Application, &Context),
+        permit: &ProjectPermissions,
+    ) -> Result<Rendered, Unrendered> {
         let mut tree = Cow::Borrowed(tree);
         let mut context = context.clone();
         let mut added: Vec<MissingChart> = Vec::new();
         for _ in 0..MAX_ROUNDS {
             let budget = context.budget.unused();
-            let error = match render::render_offline(&tree, app, &Context { budget, ..context.clone() }) {
+            let error = match render(&tree, app, &Context { budget, ..context.clone() }) {
                 Ok(rendered) => return Ok(rendered),
                 Err(error) => error,
             };

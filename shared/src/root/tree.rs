@@ -27,7 +27,7 @@ use slipway_manifest::{Object, ObjectId};
 use super::declared::{DeclaredIn, Problem};
 use super::listings::Listings;
 use super::mentions::{self, Mentions};
-use super::repositories::{Availability, Repositories, RepositoryRevision};
+use super::repositories::{Availability, Repositories, RepositoryRevision, Wanted};
 use super::rolling::{DeletionOrder, RollingPlace, RollingSets};
 use super::settings::{BUILD_OPTIONS, add_settings, build_options, is_argo_cd, is_in_cluster, may_write};
 use crate::app::controls::Control;
@@ -153,6 +153,8 @@ pub struct ApplicationTree {
     pub unread: BTreeSet<String>,
     /// Repositories that are needed to read on.
     pub missing: BTreeSet<RepositoryRevision>,
+    /// Remote bases and files, and charts, that are needed to read on.
+    pub wanted: Wanted,
     /// What GitHub has to list to read on.
     pub unlisted: BTreeSet<Need>,
     /// What GitHub listed.
@@ -255,6 +257,10 @@ struct Loader<'a> {
     held: Vec<Held>,
     unread: Vec<Unread>,
     queue: VecDeque<usize>,
+    /// Applications of which it is not known whether their project permits what they name elsewhere.
+    unpermitted: Vec<usize>,
+    /// Whether a project that is not known by now is declared nowhere.
+    is_open: bool,
     /// Applications that go to other clusters, as far as is known.
     elsewhere: Vec<usize>,
     sources: usize,
@@ -300,6 +306,8 @@ impl<'a> Loader<'a> {
             held: Vec::new(),
             unread: Vec::new(),
             queue: VecDeque::new(),
+            unpermitted: Vec::new(),
+            is_open: false,
             elsewhere: Vec::new(),
             sources: 0,
             own: None,
@@ -320,7 +328,8 @@ impl<'a> Loader<'a> {
             while let Some(at) = self.queue.pop_front() {
                 self.follow(at);
             }
-            let may_go_on = self.admit(false) || self.admit(true) || self.look_again() || self.expand();
+            let may_go_on =
+                self.admit(false) || self.admit(true) || self.permit_again() || self.look_again() || self.expand();
             if !may_go_on {
                 break;
             }

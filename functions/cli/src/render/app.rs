@@ -100,11 +100,8 @@ async fn fetch_wanted(
 fn told(app: &Application, reason: Unrendered) -> anyhow::Error {
     let id = app.object.id();
     match reason {
-        Unrendered::Missing(wanted) => anyhow!("{id}: {} was not fetched", wanted.names().join(", ")),
-        Unrendered::Remote(reason) => anyhow!("{id}: {}", reason.reason()),
-        Unrendered::Chart(error) => anyhow!("{id}: {}", chain(&error)),
-        Unrendered::Denied(denied) => anyhow!("{id}: {denied}"),
         Unrendered::Failed(error) => anyhow!(chain(&error)),
+        reason => anyhow!("{id}: {reason}"),
     }
 }
 
