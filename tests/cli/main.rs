@@ -17,6 +17,7 @@ mod render;
 mod shop;
 mod sources;
 mod up;
+mod verbs;
 
 use std::path::PathBuf;
 
