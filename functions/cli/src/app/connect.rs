@@ -269,7 +269,7 @@ impl CliContext {
             .await
             .map_err(|error| anyhow!(chain(&error)))?;
         let listed = RecordedListings::of(&found.state).map(|recorded| recorded.0);
-        let then = Then { projects: Some(&self.root.projects), listings: listed.as_ref() };
+        let then = Then { projects: Some(&self.root.projects), listings: listed.as_ref(), recorded: None };
         let root = root::load_at(&self.engine.root, &self.checkouts, sha, then);
         let root = Box::pin(root).await?;
         root.members.iter().find(is_it).cloned().with_context(|| format!("the root at {sha} does not have it"))

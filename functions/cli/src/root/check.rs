@@ -250,7 +250,7 @@ pub(crate) async fn read(
     }
     let checkouts = checkouts(arguments);
     let host = environment.host();
-    let fetch = (!arguments.offline).then_some(Fetch { checkouts: &checkouts, host, pinned: None });
+    let fetch = (!arguments.offline).then_some(Fetch { checkouts: &checkouts, host, pinned: None, recorded: None });
     let Some(folder) = folder else {
         let mut repositories = Repositories::of_host(host);
         let tree = read_tree(&places, &mut repositories, options, fetch).await;
