@@ -4,6 +4,7 @@
 
 mod branch;
 pub mod inspect;
+mod preview;
 mod pull_request;
 
 use std::collections::{BTreeMap, BTreeSet};
