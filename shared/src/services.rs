@@ -10,8 +10,10 @@ use crate::aws::Aws;
 use crate::clusters::Clusters;
 use crate::config;
 use crate::error::{Failure, chain};
+use crate::notify::report::AppSyncStatus;
 use crate::notify::reporter::Reporter;
 use crate::notify::slack::Slack;
+use crate::notify::subscribe::Subscriptions;
 use crate::root::last_sync::Recorded;
 use crate::root::places::RootPlaces;
 use crate::root::{self, Root};
@@ -138,13 +140,30 @@ impl Services {
         self.slack.clone().map(Reporter::new)
     }
 
-    /// Sends a message where Slack is configured; what can't be sent is logged.
-    pub async fn notify(&self, text: &str) {
-        let Some(slack) = &self.slack else { return };
+    /// Sends a message to Slack's channel, where it is configured; what can't be sent is logged. Returns whether it was
+    /// sent, or will never be: a Slack that is down or limits is no reason to forget it.
+    pub async fn notify(&self, text: &str) -> bool {
+        let Some(slack) = &self.slack else { return true };
+        Self::notify_channel(slack, slack.channel(), text).await
+    }
+
+    /// Sends a message to the channels that `to` subscribes to `phase`; the same as of [`Services::notify`].
+    pub async fn notify_subscribers(&self, to: &Subscriptions, phase: AppSyncStatus, text: &str) -> bool {
+        let Some(slack) = &self.slack else { return true };
+        let mut is_told = true;
+        for channel in to.channels(phase, slack.channel()) {
+            is_told &= Self::notify_channel(slack, &channel, text).await;
+        }
+        is_told
+    }
+
+    async fn notify_channel(slack: &Slack, channel: &str, text: &str) -> bool {
         if slack.is_suspended() {
             tracing::warn!(text, "not sent to Slack, which did not answer a short while ago");
-        } else if let Err(error) = slack.post(text).await {
-            tracing::warn!(error = chain(&error), text, "failed to notify Slack");
+            return false;
         }
+        let Err(error) = slack.post_to(channel, text).await else { return true };
+        tracing::warn!(channel, error = chain(&error), text, "failed to notify Slack");
+        !error.is_passing()
     }
 }

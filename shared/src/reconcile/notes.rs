@@ -133,6 +133,22 @@ impl Note for ReportedBehind {
     const KEY: &'static str = "behind";
 }
 
+/// What was told of images that are not promoted from the application, by the Application that waits for them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedPromotions(pub BTreeMap<String, String>);
+
+impl Note for ReportedPromotions {
+    const KEY: &'static str = "promotions";
+}
+
+/// There where Slack did not get to know that the application is Degraded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UntoldDegraded {}
+
+impl Note for UntoldDegraded {
+    const KEY: &'static str = "untoldDegraded";
+}
+
 /// The commits, and the digest of the Application's `spec`, that `drift-check` deployed, or tried to, because their
 /// event got lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -220,7 +220,7 @@ impl CliContext {
         let engine = Services::new(settings, aws, secrets);
         let checkouts = match &flags.local {
             Some(folder) => {
-                let tree = local::read(folder, None, Limits::default()).map_err(|error| anyhow!(chain(&error)))?;
+                let tree = local::read(folder, Limits::default()).map_err(|error| anyhow!(chain(&error)))?;
                 let repo = engine.root.location.url.repo.clone();
                 engine.equip(Checkouts::of_folder(engine.github.clone(), repo, tree)?)
             }

@@ -213,7 +213,7 @@ pub(crate) async fn environments(
         }
         return Ok(vec![Environment { folders: Vec::new(), locations }]);
     };
-    let files = local::read(path, None, Limits::default()).map_err(|error| anyhow!(chain(&error)))?;
+    let files = local::read(path, Limits::default()).map_err(|error| anyhow!(chain(&error)))?;
     let mut own = remotes(path);
     if own.is_empty() {
         own.extend(locations.first().map(|location| location.url.clone()));
