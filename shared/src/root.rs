@@ -42,7 +42,7 @@ use crate::source::github::Checkout;
 use crate::source::{Checkouts, Repo};
 use declared::{DeclaredIn, Problem};
 use fetch::Fetch;
-use last_sync::Recorded;
+use last_sync::RecordedStates;
 use listings::Listings;
 use places::RootPlaces;
 use repositories::Repositories;
@@ -185,7 +185,7 @@ pub struct Root {
 pub struct Then<'a> {
     /// Where the states are that tell what the children of Applications follow which only people sync; else they follow
     /// the heads of branches.
-    pub recorded: Option<Recorded<'a>>,
+    pub recorded: Option<&'a dyn RecordedStates>,
     /// The projects of today, which count where they are still declared.
     pub projects: Option<&'a Projects>,
     /// What GitHub listed then.
@@ -202,7 +202,11 @@ impl Root {
 /// Loads the root at the head of its revision. A mistake in one Application is one of the problems; a root none of
 /// whose places can be read is an error. Children of Applications that only people sync follow what was synced as the
 /// states that are `recorded` say.
-pub async fn load(root: &RootPlaces, checkouts: &Checkouts, recorded: Option<Recorded<'_>>) -> Result<Root, Failure> {
+pub async fn load(
+    root: &RootPlaces,
+    checkouts: &Checkouts,
+    recorded: Option<&dyn RecordedStates>,
+) -> Result<Root, Failure> {
     let sha = checkouts.resolve(&root.location.url.repo, &root.location.revision).await;
     let sha = sha.map_err(|error| Failure::of(&error, error.is_retryable()))?;
     Box::pin(load_at(root, checkouts, &sha, Then { recorded, ..Then::default() })).await

@@ -9,14 +9,12 @@ use slipway_cluster::state::Signer;
 use crate::aws::Aws;
 use crate::clusters::Clusters;
 use crate::config;
-use crate::error::{Failure, chain};
+use crate::error::chain;
 use crate::notify::report::AppSyncStatus;
 use crate::notify::reporter::Reporter;
 use crate::notify::slack::Slack;
 use crate::notify::subscribe::Subscriptions;
-use crate::root::last_sync::Recorded;
 use crate::root::places::RootPlaces;
-use crate::root::{self, Root};
 use crate::secret::{SecretError, Secrets, StateKeys};
 use crate::source::Checkouts;
 use crate::source::credentials::Credentials;
@@ -102,14 +100,6 @@ impl Services {
         let secret = self.repository_secret.clone();
         let credentials = secret.map(|name| Credentials::of_secret(self.secrets.clone(), name)).unwrap_or_default();
         checkouts.with_charts(self.helm_repositories.clone()).with_credentials(Arc::new(credentials))
-    }
-
-    /// Reads the root, and registers the clusters that it declares.
-    pub async fn load_root(&self, checkouts: &Checkouts) -> Result<Root, Failure> {
-        let recorded = Recorded(self);
-        let root = root::load(&self.root, checkouts, Some(recorded)).await?;
-        self.clusters.register(&root.clusters).await;
-        Ok(root)
     }
 
     /// The secret that drift fingerprints are keyed with.

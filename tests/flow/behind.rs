@@ -197,7 +197,7 @@ async fn a_heal_that_another_commit_overtook_changes_nothing() {
     let aws = Aws::at(&flow.sandbox.aws.url(), aws::REGION).await;
     let engine = Services::new(settings, aws.clone(), Secrets::new(aws));
     let checkouts = Checkouts::new(engine.github.clone());
-    let root = engine.load_root(&checkouts).await.unwrap();
+    let root = slipway::deploy::load_root(&engine, &checkouts).await.unwrap();
     let member = root.members.iter().find(|member| member.instance() == "plain").unwrap();
     let mut heal = prepare::prepare(&engine, &checkouts, member, &flow.head().into()).await.unwrap();
     heal.policy.operation = OperationKind::SelfHeal;

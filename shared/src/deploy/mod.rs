@@ -17,6 +17,7 @@ pub mod trust;
 
 mod dependencies;
 mod manual;
+mod recorded;
 mod remotes;
 pub(crate) mod render_failure;
 mod select;
@@ -52,6 +53,7 @@ use crate::source::{Checkouts, Repo};
 use crate::time;
 use batch::PushBatch;
 pub(crate) use dependencies::dependencies;
+pub use recorded::load_root;
 use select::BranchHead;
 use statuses::Outcomes;
 
@@ -207,7 +209,7 @@ impl WebhookWorker {
         tracing::info!(app = rest.app, operation = rest.operation, attempt = rest.attempt, "going on");
         let work = async {
             let checkouts = self.engine.checkouts();
-            let mut root = self.engine.load_root(&checkouts).await?;
+            let mut root = load_root(&self.engine, &checkouts).await?;
             let waiting = waiting(&root.members);
             let found = root.members.iter().position(|member| member.instance() == rest.app);
             let Some(member) = found.map(|at| root.members.swap_remove(at)) else {
@@ -284,7 +286,7 @@ impl WebhookWorker {
             }
             Err(error) => return Err(Failure::of(&error, error.is_retryable())),
         };
-        let root = self.engine.load_root(&checkouts).await?;
+        let root = load_root(&self.engine, &checkouts).await?;
         let is_root = root.is_declared_by(&push.repo, &head);
         if is_root && !root.problems.is_empty() {
             self.engine.notify(&report::problem("Some declarations at the root can't be used", &root.problems)).await;
@@ -315,7 +317,7 @@ impl WebhookWorker {
     /// Selects the applications with a source on another host that tracks one of the branches, or `HEAD`.
     async fn select_host_push(&self, push: &HostPush) -> Result<PushBatch, Failure> {
         let checkouts = self.engine.checkouts();
-        let root = self.engine.load_root(&checkouts).await?;
+        let root = load_root(&self.engine, &checkouts).await?;
         let waiting = waiting(&root.members);
         let mut members: Vec<ResolvedApplication> =
             root.members.into_iter().filter(|member| select::tracks_host(member, push)).collect();

@@ -7,6 +7,7 @@ use slipway_appset::RepositoryRef;
 use slipway_cluster::state::AppKey;
 
 use super::batch::PushBatch;
+use super::load_root;
 use super::{WebhookWorker, app_deletion, inputs, waiting};
 use crate::app::Projects;
 use crate::error::{Class, Failure};
@@ -22,7 +23,7 @@ impl WebhookWorker {
     /// no longer. An error where GitHub does not list them now.
     pub(super) async fn select_pull_request(&self, event: &PullRequestEvent) -> Result<PushBatch, Failure> {
         let checkouts = self.engine.checkouts();
-        let root = self.engine.load_root(&checkouts).await?;
+        let root = load_root(&self.engine, &checkouts).await?;
         let is_about = |need: &_| listings::is_about(need, &event.repo);
         if let Some((_, reason)) = root.unlisted.iter().find(|(need, _)| is_about(need)) {
             return Err(Failure { class: Class::Retryable, message: reason.clone() });

@@ -126,7 +126,7 @@ impl DriftChecker {
         let checkouts = self.engine.checkouts();
         let keys = self.engine.state_keys().await.map_err(|error| Failure::retryable(&error))?;
         let key = &FingerprintKey(&keys);
-        let root = Arc::new(Box::pin(self.engine.load_root(&checkouts)).await?);
+        let root = Arc::new(Box::pin(deploy::load_root(&self.engine, &checkouts)).await?);
         let apps = root.members.iter().filter(|app| only.is_none_or(|only| app.instance() == only));
         let mut checks = stream::iter(apps)
             .map(async |app| {

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use super::{CheckError, DriftChecker};
 use crate::deploy::prepare;
 use crate::error::chain;
-use crate::image;
 use crate::image::promotion::{self, Promotion, Verdict};
 use crate::image::run::UpdateResult;
+use crate::image::{self, ImageChange};
 use crate::notify::report;
 use crate::reconcile::notes::{Note as _, ReportedPromotions};
 use crate::reconcile::session::{Opened, Session};
@@ -63,8 +63,13 @@ impl DriftChecker {
         for (place, result) in results {
             if let Some(commit) = &result.commit {
                 let proposal = result.pull_request.as_deref();
-                let text =
-                    report::promoted((&promotion.app, &promotion.from), place, &result.changes, commit, proposal);
+                let text = report::promoted(
+                    (&promotion.app, &promotion.from),
+                    place,
+                    &lines(&result.changes),
+                    commit,
+                    proposal,
+                );
                 self.engine.notify(&text).await;
             }
         }
@@ -94,7 +99,7 @@ impl DriftChecker {
         if changes.is_empty() {
             return Ok(());
         }
-        if self.engine.notify(&report::promotion_held((&promotion.app, &promotion.from), why, &changes)).await {
+        if self.engine.notify(&report::promotion_held((&promotion.app, &promotion.from), why, &lines(&changes))).await {
             self.note_held(root, promotion, Some(told), id).await?;
         }
         Ok(())
@@ -130,4 +135,8 @@ impl DriftChecker {
         session.close().await;
         Ok(noted.map_err(Box::new)?)
     }
+}
+
+fn lines(changes: &[ImageChange]) -> Vec<String> {
+    changes.iter().map(|change| report::image_line(&change.image, &change.old, &change.new)).collect()
 }

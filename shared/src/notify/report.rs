@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use slipway_gitops::Revisions;
 pub use slipway_gitops::revisions::short;
 
-use crate::image::ImageChange;
 use crate::source::commit::Committed;
 
 /// Slack truncates texts over 4,000 characters.
@@ -218,17 +217,18 @@ pub fn recovered(app: &str, cluster: &str, revisions: &Revisions) -> String {
     format!(":white_check_mark: {app} on {cluster} is Healthy again, at {sha}")
 }
 
-fn image_lines(changes: &[ImageChange]) -> impl ExactSizeIterator<Item = String> {
+/// Formats the line about an image whose tag changes from `old`, which may be empty, to `new`.
+pub fn image_line(image: &str, old: &str, new: &str) -> String {
     let tag = |tag: &str| if tag.is_empty() { "nothing".to_owned() } else { code(tag) };
-    changes.iter().map(move |one| format!("{} {} → {}", code(&one.image), tag(&one.old), tag(&one.new)))
+    format!("{} {} → {}", code(image), tag(old), tag(new))
 }
 
-/// Formats the message about images that came `from` one Application to the next: committed to `place`, or proposed
+/// Formats the message about `images`, lines of [`image_line`], that came `from` one Application to the next: committed to `place`, or proposed
 /// for it by a pull request.
 pub fn promoted(
     (app, from): (&str, &str),
     place: &str,
-    changes: &[ImageChange],
+    images: &[String],
     commit: &Committed,
     pull_request: Option<&str>,
 ) -> String {
@@ -244,15 +244,15 @@ pub fn promoted(
         }
         None => format!(":arrow_right: images of {from} are promoted to {app}: {sha} of {place}"),
     };
-    bullets(&mut text, image_lines(changes));
+    bullets(&mut text, images.iter().cloned());
     text
 }
 
-/// Formats the message about images that do not come `from` one Application to the next, because they do not run well
+/// Formats the message about `images`, lines of [`image_line`], that do not come `from` one Application to the next, because they do not run well
 /// there.
-pub fn promotion_held((app, from): (&str, &str), why: &str, changes: &[ImageChange]) -> String {
+pub fn promotion_held((app, from): (&str, &str), why: &str, images: &[String]) -> String {
     let mut text = format!(":no_entry: images of {} are held back from {}: {}", bold(from), bold(app), escape(why));
-    bullets(&mut text, image_lines(changes));
+    bullets(&mut text, images.iter().cloned());
     text
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::{StreamExt as _, future, stream};
 use slipway_budget::Budget;
 
-use super::last_sync::Recorded;
+use super::last_sync::RecordedStates;
 use super::listings;
 use super::mentions::{self, Words};
 use super::repositories::{
@@ -39,7 +39,7 @@ pub struct Fetch<'a> {
     /// The commit that stands for the head of its branch.
     pub pinned: Option<(&'a Location, &'a Arc<Checkout>)>,
     /// Where the states of the Applications are.
-    pub recorded: Option<Recorded<'a>>,
+    pub recorded: Option<&'a dyn RecordedStates>,
 }
 
 /// Reads the tree of `places` from `repositories`; what is missing there is added to them, where there is somewhere to

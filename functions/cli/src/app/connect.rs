@@ -11,7 +11,7 @@ use slipway::app::IN_CLUSTER_SERVER;
 use slipway::aws::Aws;
 use slipway::clusters::Clusters;
 use slipway::config;
-use slipway::deploy::trust;
+use slipway::deploy::{self, trust};
 use slipway::error::chain;
 use slipway::memory::Memory;
 use slipway::reconcile::notes::{Note as _, RecordedListings};
@@ -226,7 +226,7 @@ impl CliContext {
             }
             None => engine.checkouts(),
         };
-        let root = Box::pin(engine.load_root(&checkouts)).await?;
+        let root = Box::pin(deploy::load_root(&engine, &checkouts)).await?;
         for problem in &root.problems {
             crate::eprintln(&format!("warning: {problem}"));
         }
