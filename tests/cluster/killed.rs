@@ -33,7 +33,8 @@ fn names(place: &Place) -> BTreeSet<String> {
     objects.iter().map(|object| object["metadata"]["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The seed of the moments at which workers are killed, which is printed: `SLIPWAY_KILL_SEED` repeats a run that failed.
+/// The seed of the moments at which workers are killed, which is printed: `SLIPWAY_KILL_SEED` repeats a run that
+/// failed.
 #[expect(clippy::print_stdout, reason = "it repeats a run that failed")]
 pub(crate) fn seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();

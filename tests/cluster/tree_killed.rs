@@ -1,5 +1,5 @@
-//! Trees of Applications whose workers are killed at random moments: what the next ones leave is the same as where nobody
-//! was killed.
+//! Trees of Applications whose workers are killed at random moments: what the next ones leave is the same as where
+//! nobody was killed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

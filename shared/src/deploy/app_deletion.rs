@@ -58,7 +58,8 @@ enum RemovedApplicationError {
     Unsigned { app: String, name: String },
     #[error(
         "nothing is deleted: the root at {sha} does not have the Application that was deployed from it, as where its \
-         manifest was in another repository, or of an older commit that its parent was synced to; run `slipway app delete {app}`, with `--cascade=false` to keep its objects"
+         manifest was in another repository, or of an older commit that its parent was synced to; run `slipway app \
+         delete {app}`, with `--cascade=false` to keep its objects"
     )]
     Missing { app: String, sha: String },
     #[error("nothing is deleted: {0} may declare it now, and can't be read yet")]

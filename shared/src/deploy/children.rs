@@ -21,8 +21,9 @@ const CONCURRENCY: usize = 8;
 const MAX_DEPTH: usize = 32;
 
 /// A row for each of the `declared` objects of `member`. They are as in Git, because Git alone counts; those of an
-/// application that only people sync are as they were when it was synced last, and what it declared then requires pruning
-/// where Git no longer has it. A child has a health where `argocd-cm` has a check for Applications, as in Argo CD.
+/// application that only people sync are as they were when it was synced last, and what it declared then requires
+/// pruning where Git no longer has it. A child has a health where `argocd-cm` has a check for Applications, as in Argo
+/// CD.
 pub(crate) async fn rows(engine: &Services, member: &ResolvedApplication, declared: &[Object]) -> Vec<ResourceStatus> {
     let has_health = member.overrides.health("argoproj.io", "Application").is_some();
     let checks = member.checks();

@@ -223,8 +223,8 @@ pub fn image_line(image: &str, old: &str, new: &str) -> String {
     format!("{} {} → {}", code(image), tag(old), tag(new))
 }
 
-/// Formats the message about `images`, lines of [`image_line`], that came `from` one Application to the next: committed to `place`, or proposed
-/// for it by a pull request.
+/// Formats the message about `images`, lines of [`image_line`], that came `from` one Application to the next: committed
+/// to `place`, or proposed for it by a pull request.
 pub fn promoted(
     (app, from): (&str, &str),
     place: &str,
@@ -248,8 +248,8 @@ pub fn promoted(
     text
 }
 
-/// Formats the message about `images`, lines of [`image_line`], that do not come `from` one Application to the next, because they do not run well
-/// there.
+/// Formats the message about `images`, lines of [`image_line`], that do not come `from` one Application to the next,
+/// because they do not run well there.
 pub fn promotion_held((app, from): (&str, &str), why: &str, images: &[String]) -> String {
     let mut text = format!(":no_entry: images of {} are held back from {}: {}", bold(from), bold(app), escape(why));
     bullets(&mut text, images.iter().cloned());

@@ -154,8 +154,8 @@ pub async fn fetch_wanted(wanted: Wanted, repositories: &mut Repositories, check
 }
 
 impl Fetch<'_> {
-    /// Fetches what is `wanted` into `repositories`: of something remote whose words are known at its version only these,
-    /// where they say that it declares nothing.
+    /// Fetches what is `wanted` into `repositories`: of something remote whose words are known at its version only
+    /// these, where they say that it declares nothing.
     async fn wanted(self, mut wanted: Wanted, repositories: &mut Repositories) {
         let Self { checkouts, host, .. } = self;
         let version = async |named: NamedRemote| {

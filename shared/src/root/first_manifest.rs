@@ -1,5 +1,5 @@
-//! Seals the manifest of an Application as its ApplicationSet made it first, where `applicationsSync` forbids the set to
-//! change it: a state may be read by many, and a manifest may hold values.
+//! Seals the manifest of an Application as its ApplicationSet made it first, where `applicationsSync` forbids the set
+//! to change it: a state may be read by many, and a manifest may hold values.
 
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
@@ -19,8 +19,8 @@ const MAX_MANIFEST: usize = 64 << 10;
 /// Bytes of the nonce before what is sealed.
 const NONCE: usize = 12;
 
-/// Seals by `key` the manifest of `member`, which is the application `app`, where its set may not change it. Where it is
-/// too large, what people are told of that.
+/// Seals by `key` the manifest of `member`, which is the application `app`, where its set may not change it. Where it
+/// is too large, what people are told of that.
 pub(crate) fn of(
     member: &ResolvedApplication,
     app: &AppKey,
@@ -29,8 +29,8 @@ pub(crate) fn of(
     let Some(key) = key.filter(|_| member.keeps_first_manifest()) else { return Ok(None) };
     let too_large = || {
         format!(
-            "`applicationsSync` of its ApplicationSet forbids to change the Application, but its manifest has more than \
-             {MAX_MANIFEST} bytes, which are not kept: it changes with the set"
+            "`applicationsSync` of its ApplicationSet forbids to change the Application, but its manifest has more \
+             than {MAX_MANIFEST} bytes, which are not kept: it changes with the set"
         )
     };
     seal(key, app, &member.app.object).map(Some).ok_or_else(too_large)

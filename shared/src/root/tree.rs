@@ -122,8 +122,8 @@ pub struct IncompletePart {
 pub struct ApplicationTree {
     /// The Applications: those of the places in the order of the files, then level by level.
     pub applications: Vec<TreeApplication>,
-    /// Namespaces and names of Applications of which only the declaration counts: what declares them was never synced, or
-    /// how they were made first is not known.
+    /// Namespaces and names of Applications of which only the declaration counts: what declares them was never synced,
+    /// or how they were made first is not known.
     pub unsynced: BTreeSet<(String, String)>,
     /// The Applications of which it counts what was synced last, which is not known yet.
     pub unread_states: Vec<Application>,

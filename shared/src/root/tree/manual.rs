@@ -89,8 +89,8 @@ impl Loader<'_> {
         }
     }
 
-    /// Whether the Application of this namespace and name is none yet, because the one that declares it, the `parent` of
-    /// the tree, was never synced. That it is declared is noted.
+    /// Whether the Application of this namespace and name is none yet, because the one that declares it, the `parent`
+    /// of the tree, was never synced. That it is declared is noted.
     pub(super) fn waits_for_sync(
         &mut self,
         identity: &(String, String),

@@ -127,8 +127,8 @@ impl Loader<'_> {
         }
     }
 
-    /// Renders a source that names remote bases or files, with those that were fetched and its project permits; else why
-    /// not, and whether only something is not at hand. `None` until its project is known.
+    /// Renders a source that names remote bases or files, with those that were fetched and its project permits; else
+    /// why not, and whether only something is not at hand. `None` until its project is known.
     fn render_with_remotes(
         &mut self,
         origin: &Origin<'_>,
