@@ -54,9 +54,16 @@ def check_template(template):
               (function["Architectures"], function["Runtime"]) == (["arm64"], "provided.al2023"), function)
     check("the recursion guard is off for the worker", functions["SyncWorker"].get("RecursiveLoop") == "Allow")
 
-    actions = sorted(p["Action"] for _, p in by_type["AWS::Lambda::Permission"] if p.get("Principal") == "*")
+    public = {name: p for name, p in by_type["AWS::Lambda::Permission"] if p.get("Principal") == "*"}
+    actions = sorted(p["Action"] for p in public.values())
     check("both permissions for the URL", actions == ["lambda:InvokeFunction", "lambda:InvokeFunctionUrl"], actions)
     check("the URL takes unsigned requests", [p["AuthType"] for _, p in by_type["AWS::Lambda::Url"]] == ["NONE"])
+    conditions = {resources[name].get("Condition") for name in [*public, "GitHubWebhookUrl"]}
+    check("nothing of a Function URL stands where there is an HTTP API", conditions == {"HasFunctionUrl"}, conditions)
+    conditions = {one.get("Condition") for one in resources.values() if one["Type"].startswith("AWS::ApiGatewayV2::")}
+    check("and nothing of an HTTP API where there is a Function URL", conditions == {"HasHttpApi"}, conditions)
+    formats = [p["PayloadFormatVersion"] for _, p in by_type["AWS::ApiGatewayV2::Integration"]]
+    check("both give the function the same requests", formats == ["2.0"], formats)
 
     defaults = {name: p.get("Default") for name, p in template["Parameters"].items()}
     sources = [source for _, source in by_type["AWS::Lambda::EventSourceMapping"]]
@@ -114,10 +121,69 @@ def check_template(template):
                 check(f"{name} may not do everything", is_bounded and statement.get("Action") != "*", statement)
 
 
+# What does not go together, and what it has to be told as; each pair is refused whichever half is given.
+PAIRS = [("SlackSecret", "SlackChannel"), ("ClusterEndpoint", "ClusterCa"), ("VpcSubnetIds", "VpcSecurityGroupIds")]
+
+
+def holds(condition, values):
+    """What CloudFormation makes of a rule's condition; https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/intrinsic-function-reference-rules.html."""
+    if not isinstance(condition, dict):
+        return condition
+    (function, given), = condition.items()
+    if function == "Ref":
+        return values[given]
+    given = [holds(one, values) for one in given]
+    match function:
+        case "Fn::And":
+            return all(given)
+        case "Fn::Or":
+            return any(given)
+        case "Fn::Not":
+            return not given[0]
+        case "Fn::Equals":
+            return str(given[0]) == str(given[1])
+        case "Fn::EachMemberEquals":
+            return all(one == given[1] for one in given[0].split(","))
+    raise ValueError(f"a rule has no {function}")
+
+
+def check_rules(template):
+    """Which parameters are refused before anything is made; moto does not look at rules."""
+    defaults = {name: p.get("Default", "x") for name, p in template["Parameters"].items()}
+
+    def refused(**given):
+        assertions = [one for rule in template["Rules"].values() for one in rule["Assertions"]]
+        return [one["AssertDescription"] for one in assertions if not holds(one["Assert"], defaults | given)]
+
+    check("the defaults go together", refused() == [], refused())
+    for one, other in PAIRS:
+        told = [f"{one} and {other} go together."]
+        check(f"{one} needs {other}", refused(**{one: "a,b"}) == told, refused(**{one: "a,b"}))
+        check(f"{other} needs {one}", refused(**{other: "a"}) == told, refused(**{other: "a"}))
+        both = refused(**{one: "a,b", other: "a"})
+        check("both are taken", both == [], both)
+    concurrency = [len(refused(SyncConcurrency=n)) for n in (0, 1, 2)]
+    check("SQS takes two or more at once", concurrency == [0, 1, 0], concurrency)
+    check("every rule is checked here", len(template["Rules"]) == len(PAIRS) + 1, template["Rules"].keys())
+
+
+def check_dashboard(template):
+    """The dashboard shows every function, queue and log of the stack."""
+    body = template["Resources"]["StackDashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    widgets = json.loads(body)["widgets"]
+    places = [(one["x"], one["y"]) for one in widgets]
+    check("no widget hides another", len(set(places)) == len(places) == 6, places)
+    shown = set(re.findall(r"\$\{(\w+)(?:\.QueueName)?\}", body))
+    types = ("AWS::Lambda::Function", "AWS::SQS::Queue", "AWS::Logs::LogGroup")
+    there = {name for name, one in template["Resources"].items() if one["Type"] in types}
+    check("the dashboard shows all", shown == there, shown ^ there)
+
+
 def check_stack(template):
     """What moto's CloudFormation makes of it."""
     # moto has no function URLs, so nothing can be printed of one.
-    check("the URL is printed", template["Outputs"].pop("WebhookUrl")["Value"] == {"Fn::GetAtt": ["GitHubWebhookUrl", "FunctionUrl"]})
+    url = template["Outputs"].pop("WebhookUrl")["Value"]["Fn::If"]
+    check("the URL is printed", url[:2] == ["HasFunctionUrl", {"Fn::GetAtt": ["GitHubWebhookUrl", "FunctionUrl"]}], url)
     cloudformation = boto3.client("cloudformation")
     boto3.client("s3").create_bucket(Bucket="code", CreateBucketConfiguration={"LocationConstraint": os.environ["AWS_DEFAULT_REGION"]})
     boto3.client("s3").put_object(Bucket="code", Key="function.zip", Body=b"PK\x05\x06" + bytes(18))
@@ -155,6 +221,8 @@ def check_stack(template):
 def main():
     template = translate(sys.argv[1])
     check_template(template)
+    check_rules(template)
+    check_dashboard(template)
     check_stack(template)
 
 
