@@ -10,8 +10,11 @@ use crate::aws::Aws;
 use crate::clusters::Clusters;
 use crate::config;
 use crate::error::{Failure, chain};
+use crate::notify::report::AppSyncStatus;
 use crate::notify::reporter::Reporter;
 use crate::notify::slack::Slack;
+use crate::notify::subscribe::Subscriptions;
+use crate::root::last_sync::Recorded;
 use crate::root::places::RootPlaces;
 use crate::root::{self, Root};
 use crate::secret::{SecretError, Secrets, StateKeys};
@@ -103,7 +106,8 @@ impl Services {
 
     /// Reads the root, and registers the clusters that it declares.
     pub async fn load_root(&self, checkouts: &Checkouts) -> Result<Root, Failure> {
-        let root = root::load(&self.root, checkouts).await?;
+        let recorded = Recorded(self);
+        let root = root::load(&self.root, checkouts, Some(recorded)).await?;
         self.clusters.register(&root.clusters).await;
         Ok(root)
     }
@@ -114,6 +118,11 @@ impl Services {
             Some(name) => self.secrets.get(name).await,
             None => Ok(SecretString::from("local")),
         }
+    }
+
+    /// Whether what is recorded is kept from who can read it by a secret.
+    pub fn has_state_secret(&self) -> bool {
+        self.state_secret.is_some()
     }
 
     /// The same, with the secret before it.
@@ -131,13 +140,30 @@ impl Services {
         self.slack.clone().map(Reporter::new)
     }
 
-    /// Sends a message where Slack is configured; what can't be sent is logged.
-    pub async fn notify(&self, text: &str) {
-        let Some(slack) = &self.slack else { return };
+    /// Sends a message to Slack's channel, where it is configured; what can't be sent is logged. Returns whether it was
+    /// sent, or will never be: a Slack that is down or limits is no reason to forget it.
+    pub async fn notify(&self, text: &str) -> bool {
+        let Some(slack) = &self.slack else { return true };
+        Self::notify_channel(slack, slack.channel(), text).await
+    }
+
+    /// Sends a message to the channels that `to` subscribes to `phase`; the same as of [`Services::notify`].
+    pub async fn notify_subscribers(&self, to: &Subscriptions, phase: AppSyncStatus, text: &str) -> bool {
+        let Some(slack) = &self.slack else { return true };
+        let mut is_told = true;
+        for channel in to.channels(phase, slack.channel()) {
+            is_told &= Self::notify_channel(slack, &channel, text).await;
+        }
+        is_told
+    }
+
+    async fn notify_channel(slack: &Slack, channel: &str, text: &str) -> bool {
         if slack.is_suspended() {
             tracing::warn!(text, "not sent to Slack, which did not answer a short while ago");
-        } else if let Err(error) = slack.post(text).await {
-            tracing::warn!(error = chain(&error), text, "failed to notify Slack");
+            return false;
         }
+        let Err(error) = slack.post_to(channel, text).await else { return true };
+        tracing::warn!(channel, error = chain(&error), text, "failed to notify Slack");
+        !error.is_passing()
     }
 }

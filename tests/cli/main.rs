@@ -12,6 +12,7 @@ mod check;
 mod doctor;
 mod images;
 mod init;
+mod parents;
 mod render;
 mod shop;
 mod sources;

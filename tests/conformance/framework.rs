@@ -131,10 +131,11 @@ fn answered(cases: Vec<(String, Value)>, answers: Vec<(String, Value)>) -> Resul
     Ok(records)
 }
 
-/// Names with the reasons why they differ.
+/// Names with the reasons why they differ; between them stands a tab where the name has spaces.
 pub(crate) fn known_differences(text: &str) -> Result<BTreeMap<String, String>> {
     let split = |line: &str| {
-        let (name, reason) = line.split_once(' ').with_context(|| format!("{line} differs without a reason"))?;
+        let split = line.split_once('\t').or_else(|| line.split_once(' '));
+        let (name, reason) = split.with_context(|| format!("{line} differs without a reason"))?;
         Ok((name.to_owned(), reason.trim().to_owned()))
     };
     text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(split).collect()

@@ -12,7 +12,7 @@ use serde_json::Value;
 use slipway_manifest::edit::{Step, set, value_at};
 use slipway_manifest::yaml;
 
-use crate::framework::Outcome;
+use crate::framework::{Outcome, known_differences};
 
 const TAGS: [&str; 8] = ["1.2.3", "v2", "1.20", "20240101", "0123", "1e3", "main-706798e8", "yes"];
 /// Files of one corpus that are edited.
@@ -26,12 +26,22 @@ pub(crate) fn run(shared: &Path) -> Result<Option<Outcome>> {
         if folder.is_dir() {
             collect(&folder, &mut found)?;
         }
-        files.extend(found.into_iter().filter(|(_, text)| has_scalar(text)).take(MAX_FILES));
+        let found = found.into_iter().map(|(path, text)| (below(shared, &path), text));
+        files.extend(found.filter(|(_, text)| has_scalar(text)).take(MAX_FILES));
     }
     if files.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Outcome::collect("image-edits", files, |text| check(text).map_err(|e| format!("{e:#}")))))
+    let mut known = known_differences(include_str!("image-edits-refused.txt"))?;
+    // Another folder holds other repositories.
+    known.retain(|name, _| files.contains_key(name));
+    let judge = |text: &String| check(text).map_err(|e| format!("{e:#}"));
+    Ok(Some(Outcome::collect("image-edits", files, judge).except(&known)))
+}
+
+/// The path within the folder of shared cases.
+fn below(shared: &Path, path: &str) -> String {
+    Path::new(path).strip_prefix(shared).map_or(path, |path| path.to_str().unwrap_or_default()).to_owned()
 }
 
 fn collect(folder: &Path, found: &mut BTreeMap<String, String>) -> Result<()> {

@@ -185,3 +185,26 @@ async fn what_cannot_be_compared_is_told_once() {
     let told = flow.messages().split_off(known);
     assert!(told.len() == 2 && told[1].contains("spec.replicas"), "{told:?}");
 }
+
+/// What Slack does not take because it is down or limits is told by a later check.
+#[tokio::test]
+async fn what_slack_did_not_take_is_told_later() {
+    let flow = Flow::deployed().await;
+    patch(&flow, &format!("{DEPLOYMENT}?fieldManager=kubectl-edit"), &json!({"spec": {"replicas": 7}}));
+    let before = flow.messages().len();
+    flow.sandbox.slack.failures().arm(Failure {
+        method: None,
+        path_contains: "/".to_owned(),
+        count: 1,
+        status: StatusCode::TOO_MANY_REQUESTS,
+        headers: vec![("retry-after", "30".to_owned())],
+        body: json!({"ok": false, "error": "ratelimited"}),
+    });
+    flow.check().await;
+    assert_eq!(flow.messages().len(), before);
+    for _ in 0..2 {
+        flow.check().await;
+        let told = &flow.messages()[before..];
+        assert!(told.len() == 1 && told[0].contains("`spec.replicas`: Git has `2`, the cluster `7`"), "{told:?}");
+    }
+}

@@ -45,6 +45,11 @@ fn before(tag: &str) -> &'static str {
     if tag == "1.1.0" { "1.0.0" } else { "1.1.0" }
 }
 
+/// The messages with `text` in them.
+fn told(flow: &Flow, text: &str) -> Vec<String> {
+    flow.messages().into_iter().filter(|message| message.contains(text)).collect()
+}
+
 fn pulls(flow: &Flow) -> Vec<PullRequest> {
     flow.sandbox.forge.pull_requests(&flow.sandbox.repository)
 }
@@ -82,10 +87,14 @@ async fn what_runs_well_is_promoted_after_its_soak_time() {
     {
         assert!(message.contains(part), "{part}: {message}");
     }
-    // Once more there is nothing to do.
+    // Once more there is nothing to do, nor to tell.
     let head = flow.sandbox.head().unwrap();
     flow.check().await;
     assert_eq!(flow.sandbox.head().unwrap(), head);
+    let told = told(&flow, "promoted to *argocd/stage*");
+    let [told] = &told[..] else { panic!("{:?}", flow.messages()) };
+    assert!(told.starts_with(":arrow_right: images of *shop* are promoted to *argocd/stage*: <https://"), "{told}");
+    assert!(told.contains("/shop/web` `1.0.0` → `1.1.0`"), "{told}");
 }
 
 #[tokio::test]
@@ -103,12 +112,23 @@ async fn failed_health_stops_it_and_takes_a_proposal_back() {
     flow.check().await;
     assert_eq!(flow.state("shop").await.unwrap().status.health.status.to_string(), "Degraded");
     assert!(pulls(&flow).is_empty(), "what is Degraded is not promoted");
+    flow.check().await;
+    let held = told(&flow, "held back");
+    let [held] = &held[..] else { panic!("once: {:?}", flow.messages()) };
+    let start = ":no_entry: images of *shop* are held back from *argocd/stage*: it is Degraded\n";
+    assert!(held.starts_with(start) && held.ends_with("/shop/web` `1.0.0` → `1.1.0`"), "{held}");
+    let degraded = told(&flow, "is Degraded, without a sync");
+    let [degraded] = &degraded[..] else { panic!("once: {:?}", flow.messages()) };
+    assert!(degraded.contains("PersistentVolumeClaim/shop/data is Degraded"), "{degraded}");
 
     set_volume(&flow, "Bound");
     flow.check().await;
     let pull = pulls(&flow).remove(0);
     assert!(pull.is_open && pull.body.as_ref().unwrap().contains("Promoted from shop: Synced to"), "{pull:?}");
     assert_eq!(flow.read(STAGE), first, "it is for people to merge");
+    let proposed = told(&flow, "are proposed to *argocd/stage*");
+    assert!(proposed.len() == 1 && proposed[0].contains(&format!("/pull/{}|#{0}>", pull.number)), "{proposed:?}");
+    assert_eq!(told(&flow, "*shop* on *in-cluster* is Healthy again").len(), 1, "{:?}", flow.messages());
 
     set_volume(&flow, "Lost");
     flow.check().await;

@@ -106,6 +106,59 @@ async fn a_pull_request_is_opened_changed_in_place_and_merged() {
     check_exchanges(&flow);
 }
 
+/// The body shows what the merge does to the objects that it reaches, and no value of a Secret.
+#[tokio::test]
+async fn the_rendered_diff_shows_no_secret() {
+    let flow = shop("    slipway.dev/pull-request: \"true\"\n").await;
+    let image = format!("{}/{IMAGE}", slipway_sandbox::aws::Aws::registry());
+    let objects = "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData:\n  \
+                   url: canary-{{ .Values.image.tag }}\n---\n\
+                   apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata:\n  \
+                   image: {{ .Values.image.name }}:{{ .Values.image.tag }}\n  \
+                   url: 'db://canary-{{ .Values.image.tag }}'\n";
+    let app = flow.read("applications/shop.yaml");
+    let updater = "argocd-image-updater.argoproj.io";
+    let kept: Vec<&str> = app.lines().filter(|line| !line.contains(updater)).collect();
+    let annotations = format!(
+        "  annotations:\n    {updater}/image-list: web={image}\n    {updater}/write-back-method: git\n    \
+         {updater}/write-back-target: helmvalues:/chart/values.yaml\n    {updater}/web.helm.image-name: image.name\n    {updater}/web.helm.image-tag: image.tag"
+    );
+    let app = kept.join("\n").replace("  annotations:", &annotations).replace("path: shop", "path: chart");
+    // Beside it one that reads the same values, and one that does not.
+    let other = |name: &str, path: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: {name}, namespace: argocd}}\n\
+             spec:\n  project: default\n  destination: {{name: in-cluster, namespace: shop}}\n  source:\n    \
+             repoURL: https://github.com/acme/gitops\n    targetRevision: main\n    path: {path}\n"
+        )
+    };
+    flow.push(
+        "Make it a chart",
+        &[
+            ("chart/Chart.yaml", "apiVersion: v2\nname: web\nversion: 0.1.0\n"),
+            ("chart/values.yaml", &format!("image:\n  name: {image}\n  tag: 1.0.0\n")),
+            ("chart/templates/all.yaml", objects),
+            ("applications/shop.yaml", &app),
+            ("applications/twin.yaml", &other("twin", "chart")),
+            ("applications/plain.yaml", &other("plain", "shop")),
+        ],
+    );
+    let result = push(&flow, "1.1.0").await;
+    let [pull] = &pulls(&flow)[..] else { panic!("{result:#}") };
+    let body = pull.body.clone().unwrap();
+    assert!(!body.contains("canary") && !body.contains("Y2FuYXJ5"), "{body}");
+    for part in [
+        "<code>shop</code>: 2 objects",
+        "<code>twin</code>: 2 objects",
+        &format!("-  image: {image}:1.0.0\n"),
+        &format!("+  image: {image}:1.1.0\n"),
+        "-  url: ++++++++\n+  url: ++++++++++++\n",
+    ] {
+        assert!(body.contains(part), "{part}: {body}");
+    }
+    assert!(!body.contains("plain"), "{body}");
+}
+
 /// What `main` has by itself is closed; what a person closed stays closed until something newer is pushed.
 #[tokio::test]
 async fn a_superseded_one_is_closed_and_a_declined_one_stays_so() {

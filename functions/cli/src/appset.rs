@@ -27,7 +27,7 @@ pub(crate) struct List {
 pub(crate) async fn run(Command::List(List { output, source }): &Command) -> anyhow::Result<()> {
     let context = CliContext::open(source, "").await?;
     let mut sets: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for member in context.root.members.iter().filter(|member| member.is_made_by_set) {
+    for member in context.root.members.iter().filter(|member| member.set.is_some()) {
         let declared = member.declared.as_ref().map(ToString::to_string).unwrap_or_default();
         let (namespace, name) = member.identity();
         sets.entry(declared).or_default().push(format!("{namespace}/{name}"));

@@ -12,16 +12,18 @@ use secrecy::SecretString;
 use slipway_cluster::Cluster;
 use slipway_cluster::state::{Attempt, Reached, State};
 use slipway_gitops::Revisions;
+use slipway_gitops::health::Health;
 use slipway_gitops::identity::STATE_NAMESPACE;
 use slipway_gitops::status::{COMPARISON_ERROR, ResourceStatus};
 
 use super::self_heal::{self, SelfHealDecision};
 use super::{CheckError, DriftChecker, DriftReport, is_overdue, now, pending};
 use crate::deploy::{children, inputs, prepare, trust};
-use crate::notify::report::{self, Drift};
+use crate::notify::report::{self, AppSyncStatus, Drift};
+use crate::notify::subscribe::Subscriptions;
 use crate::reconcile::comparison::{AppComparison, Scope, differences};
 use crate::reconcile::drift::{self, FingerprintKey};
-use crate::reconcile::notes::{MadeUpFor, Note as _, ReportedBehind, ReportedUncompared};
+use crate::reconcile::notes::{MadeUpFor, Note as _, ReportedBehind, ReportedUncompared, UntoldDegraded};
 use crate::reconcile::session::Session;
 use crate::reconcile::status::{self, Observed};
 use crate::reconcile::sync::AppOwner;
@@ -58,6 +60,8 @@ pub(super) struct Examination {
     pub lost: Option<Version>,
     /// What people are told, one text a message.
     messages: Vec<String>,
+    /// What those are told who subscribe to the application's health, and whether it is Degraded now.
+    health: Option<(String, bool)>,
 }
 
 impl Examination {
@@ -111,9 +115,9 @@ impl DriftChecker {
         let mut state = recorded.clone();
         let examination = Box::pin(self.examine(examined, cluster, &mut state)).await?;
         state.status.reconciled_at = reconciled_at;
-        let Examination { report, heal, lost, messages } = examination;
+        let Examination { report, heal, lost, messages, health } = examination;
         let is_idle = matches!(heal, SelfHealDecision::No | SelfHealDecision::Later) && lost.is_none();
-        Ok((is_idle && messages.is_empty() && state == *recorded).then_some(report))
+        Ok((is_idle && messages.is_empty() && health.is_none() && state == *recorded).then_some(report))
     }
 
     /// Examines under the Lease, tells what is new, and records it.
@@ -135,9 +139,22 @@ impl DriftChecker {
         if recorded.state.is_unsigned {
             Box::pin(self.verify_unsigned(examined, &mut recorded.state)).await?;
         }
+        let (drift, notes) = (recorded.state.drift.clone(), recorded.state.notes.clone());
         let examination = Box::pin(self.examine(examined, &session.cluster(), &mut recorded.state)).await?;
+        let mut is_told = true;
         for message in &examination.messages {
-            self.engine.notify(message).await;
+            is_told &= self.engine.notify(message).await;
+        }
+        if !is_told {
+            // The next check tells it.
+            (recorded.state.drift, recorded.state.notes) = (drift, notes);
+        }
+        if let Some((text, is_degraded)) = &examination.health {
+            let to = Subscriptions::of(&examined.app.app.object);
+            let is_told = self.engine.notify_subscribers(&to, AppSyncStatus::Failed, text).await;
+            if *is_degraded && !is_told {
+                UntoldDegraded {}.keep(&mut recorded.state);
+            }
         }
         session.write(&mut recorded.state, Some(&version)).await.map_err(Box::new)?;
         Ok(examination)
@@ -217,8 +234,18 @@ impl DriftChecker {
         report.differs.sort();
         report.new = drifts;
         report.problems.clone_from(&compared.problems);
+        let before = state.status.health.status;
         record(state, &compared, declared, &gone);
         report.resolved = gone;
+        let is_news = before != Health::Degraded || UntoldDegraded::of(state).is_some();
+        UntoldDegraded::forget(state);
+        if is_news && state.status.health.status == Health::Degraded {
+            let redactor = cluster.redactor();
+            let lines: Vec<String> = degraded(state).iter().map(|line| redactor.redact(line).into_owned()).collect();
+            examination.health = Some((report::degraded(&owner.instance, destination, &revisions, &lines), true));
+        } else if before == Health::Degraded && state.status.health.status == Health::Healthy {
+            examination.health = Some((report::recovered(&owner.instance, destination, &revisions), false));
+        }
         Ok(examination)
     }
 
@@ -250,6 +277,16 @@ impl DriftChecker {
         }
         Ok(())
     }
+}
+
+/// The objects that are Degraded, one line each.
+fn degraded(state: &State) -> Vec<String> {
+    let line = |row: &ResourceStatus| {
+        let health = row.health.as_ref().filter(|found| found.health == Health::Degraded)?;
+        let (id, why) = (row.id(), &health.message);
+        Some(if why.is_empty() { format!("{id} is Degraded") } else { format!("{id} is Degraded: {why}") })
+    };
+    state.status.resources.iter().filter_map(line).collect()
 }
 
 /// Says once which objects can't be compared with Git, and why; not of an outage, which passes.

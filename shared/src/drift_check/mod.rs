@@ -5,6 +5,7 @@
 
 mod examine;
 mod pending;
+mod promote;
 mod self_heal;
 
 use std::collections::BTreeMap;
@@ -29,8 +30,6 @@ use crate::deploy::prepare::{self, PrepareError};
 use crate::deploy::{self, app_deletion};
 use crate::error::{Class, Failure, chain};
 use crate::event::schedule::{self, ScheduleTrigger};
-use crate::image;
-use crate::image::promotion::{self, Promotion, Verdict};
 use crate::image::run::ImageUpdater;
 use crate::notify::report::{self, Drift};
 use crate::reconcile::drift::FingerprintKey;
@@ -38,7 +37,7 @@ use crate::reconcile::notes::Note as _;
 use crate::reconcile::session::{self, Opened, Session};
 use crate::reconcile::sync::dependencies::ReadyCache;
 use crate::reconcile::sync::{self, AppOwner, Deadlines};
-use crate::root::{ResolvedApplication, Root};
+use crate::root::ResolvedApplication;
 use crate::secret::Secrets;
 use crate::services::Services;
 use crate::source::Checkouts;
@@ -157,35 +156,12 @@ impl DriftChecker {
             }
         }
         if only.is_none() {
-            Box::pin(self.promote(&root, until)).await;
+            Box::pin(self.promote(&root, until, id)).await;
         }
         for (app, verdict) in &checks {
             tracing::info!(app, verdict = summary(verdict).to_string(), "checked");
         }
         Ok(checks)
-    }
-
-    /// Promotes images to the Applications that get theirs from others, which were checked just now.
-    async fn promote(&self, root: &Arc<Root>, until: Instant) {
-        for promotion in promotion::promotions(&self.engine, root, Timestamp::now()).await {
-            let Promotion { app, from, verdict, .. } = &promotion;
-            if let Verdict::Waits(why) = verdict {
-                tracing::info!(app, from, why, "not promoted");
-                continue;
-            }
-            if Instant::now() >= until {
-                tracing::warn!(app, from, "no time is left to promote");
-                continue;
-            }
-            match Box::pin(self.images.promote(root, &promotion, until)).await {
-                Ok(results) => {
-                    let results: serde_json::Map<String, Value> = results.iter().map(image::run::summary).collect();
-                    tracing::info!(app, from, results = json!(results).to_string(), "promoted");
-                }
-                // The next check tries it again.
-                Err(error) => tracing::error!(app, from, error = chain(&error), "failed to promote"),
-            }
-        }
     }
 
     async fn check(

@@ -12,6 +12,7 @@ use super::{ImageTags, Reference, TagInfo};
 use crate::app::Application;
 use crate::deploy::prepare;
 use crate::error::chain;
+use crate::reconcile::notes::{Note as _, ReportedPromotions};
 use crate::root::{ResolvedApplication, Root};
 use crate::services::Services;
 use crate::time;
@@ -38,6 +39,8 @@ pub struct Promotion {
     pub tags: ImageTags,
     /// Whether the images may come.
     pub verdict: Verdict,
+    /// What was told last of why they do not.
+    pub told: Option<String>,
 }
 
 /// Whether images may be promoted.
@@ -72,6 +75,7 @@ impl Promotion {
             since: None,
             tags: ImageTags::new(),
             verdict: Verdict::Waits(why),
+            told: None,
         }
     }
 }
@@ -115,17 +119,21 @@ async fn promotion(
         Ok(connected) => connected,
         Err(error) => return waits(chain(&error)),
     };
-    let status = match state::read(&connected.cluster, &prepare::owner(engine, source).key).await {
+    let state = match state::read(&connected.cluster, &prepare::owner(engine, source).key).await {
         Ok(Some(recorded)) if recorded.state.is_unsigned => {
             return waits("its recorded state is not signed".to_owned());
         }
-        Ok(Some(recorded)) => recorded.state.status,
+        Ok(Some(recorded)) => recorded.state,
         Ok(None) => return waits("it was never deployed".to_owned()),
         Err(error) => return waits(chain(&error)),
     };
-    let (verdict, since) = judge(&status, soak, now);
+    let status = &state.status;
+    let (verdict, since) = judge(status, soak, now);
     let revision = status.sync.revisions.short();
-    Promotion { revision, since, tags: tags(&status), verdict, ..waits(String::new()) }
+    let mut promotion = Promotion { revision, since, tags: tags(status), verdict, ..waits(String::new()) };
+    promotion.told =
+        ReportedPromotions::of(&state).and_then(|ReportedPromotions(told)| told.get(&promotion.app).cloned());
+    promotion
 }
 
 /// Whether what `status` is of ran well for the soak time, and since when.

@@ -4,6 +4,7 @@
 
 mod branch;
 pub mod inspect;
+mod preview;
 mod pull_request;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -350,13 +351,33 @@ impl ImageUpdater {
         promotion: &Promotion,
         deadline: Instant,
     ) -> Result<BTreeMap<String, UpdateResult>, Failure> {
+        Box::pin(self.promote_or_plan(root, promotion, deadline, false)).await
+    }
+
+    /// What [`ImageUpdater::promote`] would do.
+    pub async fn would_promote(
+        &self,
+        root: &Arc<Root>,
+        promotion: &Promotion,
+        deadline: Instant,
+    ) -> Result<BTreeMap<String, UpdateResult>, Failure> {
+        Box::pin(self.promote_or_plan(root, promotion, deadline, true)).await
+    }
+
+    async fn promote_or_plan(
+        &self,
+        root: &Arc<Root>,
+        promotion: &Promotion,
+        deadline: Instant,
+        is_dry_run: bool,
+    ) -> Result<BTreeMap<String, UpdateResult>, Failure> {
         let is_stopped = matches!(promotion.verdict, Verdict::Stopped(_));
         let tags = if is_stopped { ImageTags::new() } else { promotion.tags.clone() };
         let only = std::slice::from_ref(&promotion.app);
         let concerns = |image: &str| is_stopped || promotion.tags.contains_key(image);
         let (mut wanted, refused) = self.updates(root, concerns, only);
         let at_hand = AtHand { root: Arc::clone(root), branch: self.root.location.revision.clone() };
-        let cause = Cause { promotion: Some(promotion), only, deadline, ..Cause::catch_up() };
+        let cause = Cause { promotion: Some(promotion), only, deadline, is_dry_run, ..Cause::catch_up() };
         if is_stopped {
             // Commits are not taken back.
             for update in &mut wanted {

@@ -6,6 +6,9 @@ use std::fmt::Write as _;
 use slipway_gitops::Revisions;
 pub use slipway_gitops::revisions::short;
 
+use crate::image::ImageChange;
+use crate::source::commit::Committed;
+
 /// Slack truncates texts over 4,000 characters.
 const MAX_TEXT: usize = 3_900;
 /// Lines about single objects or fields before "and N more": readers need the first.
@@ -198,6 +201,69 @@ fn drift_line(d: &Drift, noticed: &str) -> String {
         }
     }
     line
+}
+
+/// Formats the message about an application that was Healthy after its last sync and is Degraded now.
+pub fn degraded(app: &str, cluster: &str, revisions: &Revisions, objects: &[String]) -> String {
+    let (name, cluster, sha) = (bold(app), bold(cluster), code(&revisions.short()));
+    let mut text = format!(":x: {name} on {cluster} is Degraded, without a sync: it runs {sha}");
+    bullets(&mut text, objects.iter().map(|line| format!(":red_circle: {}", escape(line))));
+    let _ = write!(text, "\n{} tells more", code(&format!("slipway app get {app}")));
+    text
+}
+
+/// Formats the message about an application that is Healthy again without a sync.
+pub fn recovered(app: &str, cluster: &str, revisions: &Revisions) -> String {
+    let (app, cluster, sha) = (bold(app), bold(cluster), code(&revisions.short()));
+    format!(":white_check_mark: {app} on {cluster} is Healthy again, at {sha}")
+}
+
+fn image_lines(changes: &[ImageChange]) -> impl ExactSizeIterator<Item = String> {
+    let tag = |tag: &str| if tag.is_empty() { "nothing".to_owned() } else { code(tag) };
+    changes.iter().map(move |one| format!("{} {} → {}", code(&one.image), tag(&one.old), tag(&one.new)))
+}
+
+/// Formats the message about images that came `from` one Application to the next: committed to `place`, or proposed
+/// for it by a pull request.
+pub fn promoted(
+    (app, from): (&str, &str),
+    place: &str,
+    changes: &[ImageChange],
+    commit: &Committed,
+    pull_request: Option<&str>,
+) -> String {
+    let (app, from, place) = (bold(app), bold(from), escape(place));
+    let sha = link(&commit.url, short(&commit.sha));
+    let mut text = match pull_request {
+        Some(url) => {
+            let number = url.rsplit_once('/').map_or("the pull request", |(_, number)| number);
+            format!(
+                ":inbox_tray: images of {from} are proposed to {app}, to {place}: {}",
+                link(url, &format!("#{number}"))
+            )
+        }
+        None => format!(":arrow_right: images of {from} are promoted to {app}: {sha} of {place}"),
+    };
+    bullets(&mut text, image_lines(changes));
+    text
+}
+
+/// Formats the message about images that do not come `from` one Application to the next, because they do not run well
+/// there.
+pub fn promotion_held((app, from): (&str, &str), why: &str, changes: &[ImageChange]) -> String {
+    let mut text = format!(":no_entry: images of {} are held back from {}: {}", bold(from), bold(app), escape(why));
+    bullets(&mut text, image_lines(changes));
+    text
+}
+
+/// Formats a link; plain where `url` is none of the web.
+pub(super) fn link(url: &str, text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '<' | '>' | '|' | '&');
+    if url.starts_with("https://") && url.chars().all(is_plain) {
+        format!("<{url}|{}>", escape(text).replace('|', "∣"))
+    } else {
+        escape(text)
+    }
 }
 
 /// Formats the message about resolved differences.

@@ -63,6 +63,12 @@ impl SlackError {
         matches!(self, Self::Timeout | Self::Http(_))
     }
 
+    /// Whether the same message may be sent later: Slack was out of reach, failed, or limited the calls.
+    pub fn is_passing(&self) -> bool {
+        let is_passing = |code: &str| code == "ratelimited" || code == "HTTP 429" || code.starts_with("HTTP 5");
+        matches!(self, Self::Refused { code, .. } if is_passing(code)) || self.is_outage()
+    }
+
     fn is_unauthorized(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if UNAUTHORIZED.contains(&code.as_str()))
     }

@@ -99,6 +99,24 @@ impl Note for RecordedListings {
     const KEY: &'static str = "listings";
 }
 
+/// The manifest of the Application as its ApplicationSet made it first, sealed, where the set may not change it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstManifest(pub String);
+
+impl FirstManifest {
+    /// Writes the note; none where the set may change the Application.
+    pub fn keep_or_forget(sealed: Option<&str>, state: &mut State) {
+        match sealed {
+            Some(sealed) => Self(sealed.to_owned()).keep(state),
+            None => Self::forget(state),
+        }
+    }
+}
+
+impl Note for FirstManifest {
+    const KEY: &'static str = "firstManifest";
+}
+
 /// The digest of what was told of an application that people sync.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportedOutOfSync(pub String);
@@ -113,6 +131,22 @@ pub struct ReportedBehind(pub String);
 
 impl Note for ReportedBehind {
     const KEY: &'static str = "behind";
+}
+
+/// What was told of images that are not promoted from the application, by the Application that waits for them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedPromotions(pub BTreeMap<String, String>);
+
+impl Note for ReportedPromotions {
+    const KEY: &'static str = "promotions";
+}
+
+/// There where Slack did not get to know that the application is Degraded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UntoldDegraded {}
+
+impl Note for UntoldDegraded {
+    const KEY: &'static str = "untoldDegraded";
 }
 
 /// The commits, and the digest of the Application's `spec`, that `drift-check` deployed, or tried to, because their

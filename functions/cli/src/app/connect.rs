@@ -220,7 +220,7 @@ impl CliContext {
         let engine = Services::new(settings, aws, secrets);
         let checkouts = match &flags.local {
             Some(folder) => {
-                let tree = local::read(folder, None, Limits::default()).map_err(|error| anyhow!(chain(&error)))?;
+                let tree = local::read(folder, Limits::default()).map_err(|error| anyhow!(chain(&error)))?;
                 let repo = engine.root.location.url.repo.clone();
                 engine.equip(Checkouts::of_folder(engine.github.clone(), repo, tree)?)
             }
@@ -269,7 +269,7 @@ impl CliContext {
             .await
             .map_err(|error| anyhow!(chain(&error)))?;
         let listed = RecordedListings::of(&found.state).map(|recorded| recorded.0);
-        let then = Then { projects: Some(&self.root.projects), listings: listed.as_ref() };
+        let then = Then { projects: Some(&self.root.projects), listings: listed.as_ref(), recorded: None };
         let root = root::load_at(&self.engine.root, &self.checkouts, sha, then);
         let root = Box::pin(root).await?;
         root.members.iter().find(is_it).cloned().with_context(|| format!("the root at {sha} does not have it"))

@@ -79,9 +79,10 @@ impl ImageUpdater {
         let seed = format!("{} {repo} {branch}", cause.seed());
         let attempts =
             Attempts { deadline: cause.deadline, seed: &seed, head: root.head(repo, base), staging: Some(&staging) };
-        let mut last = plan;
+        let (mut last, mut made_from) = (plan, head);
         let edit = async |head: &str| {
             last = self.plan(repo, head, &group, (&mut tags, &mut histories), (cause, root)).await?;
+            head.clone_into(&mut made_from);
             Ok((!last.is_empty()).then(|| file_edit(&last, self.message.as_deref(), cause)))
         };
         let committed = commit::commit(&self.github, repo, base, attempts, edit).await;
@@ -91,7 +92,11 @@ impl ImageUpdater {
         let message = last.message(self.message.as_deref());
         let title: String = message.lines().next().unwrap_or_default().chars().take(MAX_TITLE).collect();
         let evidence = cause.promotion.map(|promotion| promotion.evidence() + "\n\n").unwrap_or_default();
-        let body = evidence + &body(&last, &tags, base, &committed.sha);
+        let head = evidence + &summary(&last, &tags, base);
+        let marker = Marker::of(&last, &committed.sha).text();
+        let room = MAX_BODY.saturating_sub(head.len() + marker.len());
+        let preview = Box::pin(self.preview(place, &made_from, &last, (cause, root), room)).await;
+        let body = body(head + &preview, &marker);
         let text = PullText { title: &title, body: &body };
         let proposed = async {
             self.github.set_branch(repo, &branch, &committed.sha).await?;
@@ -231,8 +236,14 @@ fn left_alone(pulls: &[Pull], plan: &UpdatePlan) -> Option<String> {
     is_same.then(|| format!("{} proposed it and was closed without a merge", pull.url))
 }
 
-/// What the pull request says below its title.
-fn body(plan: &UpdatePlan, tags: &ImageTags, base: &str, commit: &str) -> String {
+/// `text` and the marker, which must be there whole.
+fn body(mut text: String, marker: &str) -> String {
+    text.truncate(text.floor_char_boundary(MAX_BODY.saturating_sub(marker.len())));
+    text + marker
+}
+
+/// What the pull request says first below its title.
+fn summary(plan: &UpdatePlan, tags: &ImageTags, base: &str) -> String {
     let mut text =
         "| Application | image | from | to | digest | pushed | scan |\n|---|---|---|---|---|---|---|\n".to_owned();
     for change in &plan.changes {
@@ -249,10 +260,7 @@ fn body(plan: &UpdatePlan, tags: &ImageTags, base: &str, commit: &str) -> String
          closed. With a commit of yours on its branch it stays as it is; closed, it stays closed until something \
          newer is pushed.\n\n"
     );
-    // The marker must be there whole.
-    let marker = Marker::of(plan, commit).text();
-    text.truncate(text.floor_char_boundary(MAX_BODY.saturating_sub(marker.len())));
-    text + &marker
+    text
 }
 
 /// What ECR's scan of the image found, the worst first.
