@@ -113,12 +113,45 @@ def check_template(template):
     expected = {name: sorted(set(actions)) for name, actions in may.items()}
     check("SECURITY.md has what each role may do", documented == expected, expected)
 
+    check_calls({action for actions in may.values() for action in actions})
+
     for name, role in by_type["AWS::IAM::Role"]:
         for policy in role.get("Policies", []):
             for statement in statements(policy):
                 # AWS has no resource for the log-in at ECR: which repositories may be read, another statement says.
                 is_bounded = statement.get("Resource") != "*" or statement.get("Action") == "ecr:GetAuthorizationToken"
                 check(f"{name} may not do everything", is_bounded and statement.get("Action") != "*", statement)
+
+
+# What AWS does in the name of a role: Lambda takes messages from queues, Scheduler starts functions and is passed a role, and ECR's
+# registry API (tags/list, manifests, blobs) asks for the rights of ECR's own.
+BY_AWS = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "lambda:InvokeFunction", "iam:PassRole",
+          "ecr:ListImages", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}
+# Requests that the code signs itself, by what they have in it; services by the prefix of a target.
+SIGNED = {'format!("/clusters/{}"': "eks:DescribeCluster", 'format!("/schedules/{}"': "scheduler:CreateSchedule",
+          "AssumeRoleProvider::builder": "sts:AssumeRole"}
+TARGETS = {"AmazonSSM": "ssm", "secretsmanager": "secretsmanager", "TrentService": "kms"}
+
+
+def called():
+    """The actions that the code of the functions calls; what the command line calls, its user has to be allowed."""
+    files = [file for file in Path(__file__).parents[2].glob("shared/**/*.rs") if not {"tests", "sandbox"} & set(file.parts)]
+    code = "".join(file.read_text(encoding="utf-8").split("#[cfg(test)]\nmod tests {")[0] for file in files if file.name != "tests.rs")
+    actions = {action for text, action in SIGNED.items() if text in code}
+    actions |= {f"{TARGETS[prefix]}:{name}" for prefix, name in re.findall(r'"([A-Za-z]+)\.([A-Z][A-Za-z]+)"', code) if prefix in TARGETS}
+    methods = set(re.findall(r"\.([a-z_]+)\(\)", code))
+    for service in set(re.findall(r"\baws_sdk_(\w+)::", code)):
+        names = boto3.client(service).meta.method_to_api_mapping
+        actions |= {f"{service}:{names[method]}" for method in methods & set(names)}
+    return actions
+
+
+def check_calls(allowed):
+    """Whatever is called is allowed, and whatever is allowed is called, by the code or by AWS."""
+    calls = called()
+    check("the calls are found", len(calls) >= 10, calls)
+    check("what is called is allowed", calls <= allowed, calls - allowed)
+    check("what is allowed is called", allowed <= calls | BY_AWS, allowed - calls - BY_AWS)
 
 
 # What does not go together, and what it has to be told as; each pair is refused whichever half is given.
