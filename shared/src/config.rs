@@ -88,9 +88,10 @@ variables! {
         the annotation `slipway.dev/decrypt: sops`.";
     SOPS_KMS_KEYS = "SLIPWAY_SOPS_KMS_KEYS", Some(""), "The same for files that are encrypted for KMS keys: their \
         ARNs, separated by commas.";
-    PLACEHOLDER_SECRETS = "SLIPWAY_PLACEHOLDER_SECRETS", Some(""), "ARNs, separated by commas and with `*` for any \
-        text, of the secrets of Secrets Manager and parameters of SSM that placeholders of argocd-vault-plugin may \
-        name in Applications of projects with the annotation `slipway.dev/decrypt: placeholders`.";
+    PLACEHOLDER_SECRETS = "SLIPWAY_PLACEHOLDER_SECRETS", Some(""), "ARNs of the secrets in Secrets Manager and \
+        parameters in SSM that placeholders of argocd-vault-plugin may name, separated by commas; `*` stands for any \
+        text. Placeholders are replaced in Applications of projects with the annotation `slipway.dev/decrypt: \
+        placeholders`.";
     SLACK_SECRET = "SLIPWAY_SLACK_SECRET", Some(""), "Secrets Manager name of the Slack bot token; without it nothing \
         is sent to Slack.";
     SLACK_CHANNEL = "SLIPWAY_SLACK_CHANNEL", Some(""), "The channel's id; goes with the token.";

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use slipway_tests::tools;
 
@@ -65,4 +66,77 @@ fn names_in_the_documents_exist() {
         }
     }
     assert!(names >= 25 && commands >= 8, "{names} names and {commands} commands");
+}
+
+/// What stands after `prefix` in `text`, as long as its letters are of a name.
+fn after(text: &str, prefix: &str, of_name: fn(char) -> bool) -> BTreeSet<String> {
+    let rest = text.split(prefix).skip(1).map(|rest| rest.split(|c| !of_name(c)).next().unwrap_or_default());
+    rest.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// The Rust files below `folder` that are no tests, each without its module of tests.
+fn sources(folder: &Path, into: &mut String) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
+        if path.is_dir() && !["tests", "target"].contains(&name.as_str()) {
+            sources(&path, into);
+        } else if name.ends_with(".rs") && name != "tests.rs" {
+            into.push_str(fs::read_to_string(path).unwrap().split("#[cfg(test)]\nmod tests {").next().unwrap());
+        }
+    }
+}
+
+fn code() -> String {
+    let mut code = String::new();
+    ["shared", "functions"].iter().for_each(|folder| sources(&tools::workspace().join(folder), &mut code));
+    code
+}
+
+#[test]
+fn every_annotation_is_documented_and_no_other() {
+    let readme = fs::read_to_string(tools::workspace().join("README.md")).unwrap();
+    let section = readme.split("## Annotations\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '-';
+    assert_eq!(after(section, "`slipway.dev/", is_name), after(&code(), "\"slipway.dev/", is_name));
+    for document in DOCUMENTS.map(|name| format!("infra/{name}")).iter().chain([&".github/SECURITY.md".to_owned()]) {
+        let text = fs::read_to_string(tools::workspace().join(document)).unwrap();
+        for name in after(&text, "slipway.dev/", is_name) {
+            assert!(section.contains(&format!("`slipway.dev/{name}`")), "{document}: slipway.dev/{name}");
+        }
+    }
+}
+
+/// The README's table of variables is compared with the code by the unit tests of `config.rs`.
+#[test]
+fn the_template_and_the_documents_name_variables_that_are_read() {
+    let read = |path: &str| fs::read_to_string(tools::workspace().join(path)).unwrap();
+    let is_name = |c: char| c.is_ascii_uppercase() || c == '_';
+    let known = after(&read("shared/src/config.rs"), "\"SLIPWAY_", is_name);
+    let set = after(&read("infra/template.yaml"), " SLIPWAY_", is_name);
+    // A root that is an Application, a kubeconfig and another Slack are for local runs.
+    let local = ["KUBECONFIG", "ROOT_APPLICATION", "SLACK_API"].map(str::to_owned);
+    assert_eq!(set, known.iter().filter(|name| !local.contains(name)).cloned().collect());
+    for document in DOCUMENTS.map(|name| format!("infra/{name}")).iter().chain([&".github/SECURITY.md".to_owned()]) {
+        let unknown: Vec<_> = after(&read(document), "SLIPWAY_", is_name).difference(&known).cloned().collect();
+        assert!(unknown.is_empty(), "{document}: {unknown:?}");
+    }
+}
+
+#[test]
+fn every_parameter_and_output_is_documented() {
+    let read = |path: &str| fs::read_to_string(tools::workspace().join(path)).unwrap();
+    let template = read("infra/template.yaml");
+    let documents = DOCUMENTS.map(|name| read(&format!("infra/{name}"))).concat();
+    let documented = words(&documents);
+    let mut count = 0;
+    for section in ["\nParameters:\n", "\nOutputs:\n"] {
+        let lines = template.split(section).nth(1).unwrap().lines();
+        let lines = lines.take_while(|line| line.is_empty() || line.starts_with(' '));
+        for name in lines.filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':')).filter(|n| !n.starts_with(' '))
+        {
+            assert!(documented.contains(name), "no document of infra names {name}");
+            count += 1;
+        }
+    }
+    assert!(count >= 40, "{count} parameters and outputs");
 }

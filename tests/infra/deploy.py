@@ -106,12 +106,103 @@ def check_template(template):
     expected = {name: sorted(set(actions)) for name, actions in may.items()}
     check("SECURITY.md has what each role may do", documented == expected, expected)
 
+    check_calls({action for actions in may.values() for action in actions})
+
     for name, role in by_type["AWS::IAM::Role"]:
         for policy in role.get("Policies", []):
             for statement in statements(policy):
                 # AWS has no resource for the log-in at ECR: which repositories may be read, another statement says.
                 is_bounded = statement.get("Resource") != "*" or statement.get("Action") == "ecr:GetAuthorizationToken"
                 check(f"{name} may not do everything", is_bounded and statement.get("Action") != "*", statement)
+
+
+# What AWS does in the name of a role: Lambda takes messages from queues, Scheduler starts functions and is passed a role, and ECR's
+# registry API (tags/list, manifests, blobs) asks for the rights of ECR's own.
+BY_AWS = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "lambda:InvokeFunction", "iam:PassRole",
+          "ecr:ListImages", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}
+# Requests that the code signs itself, by what they have in it; services by the prefix of a target.
+SIGNED = {'format!("/clusters/{}"': "eks:DescribeCluster", 'format!("/schedules/{}"': "scheduler:CreateSchedule",
+          "AssumeRoleProvider::builder": "sts:AssumeRole"}
+TARGETS = {"AmazonSSM": "ssm", "secretsmanager": "secretsmanager", "TrentService": "kms"}
+
+
+def called():
+    """The actions that the code of the functions calls; what the command line calls, its user has to be allowed."""
+    files = [file for file in Path(__file__).parents[2].glob("shared/**/*.rs") if not {"tests", "sandbox"} & set(file.parts)]
+    code = "".join(file.read_text(encoding="utf-8").split("#[cfg(test)]\nmod tests {")[0] for file in files if file.name != "tests.rs")
+    actions = {action for text, action in SIGNED.items() if text in code}
+    actions |= {f"{TARGETS[prefix]}:{name}" for prefix, name in re.findall(r'"([A-Za-z]+)\.([A-Z][A-Za-z]+)"', code) if prefix in TARGETS}
+    methods = set(re.findall(r"\.([a-z_]+)\(\)", code))
+    for service in set(re.findall(r"\baws_sdk_(\w+)::", code)):
+        names = boto3.client(service).meta.method_to_api_mapping
+        actions |= {f"{service}:{names[method]}" for method in methods & set(names)}
+    return actions
+
+
+def check_calls(allowed):
+    """Whatever is called is allowed, and whatever is allowed is called, by the code or by AWS."""
+    calls = called()
+    check("the calls are found", len(calls) >= 10, calls)
+    check("what is called is allowed", calls <= allowed, calls - allowed)
+    check("what is allowed is called", allowed <= calls | BY_AWS, allowed - calls - BY_AWS)
+
+
+# What does not go together, and what it has to be told as; each pair is refused whichever half is given.
+PAIRS = [("SlackSecret", "SlackChannel"), ("ClusterEndpoint", "ClusterCa"), ("VpcSubnetIds", "VpcSecurityGroupIds")]
+
+
+def holds(condition, values):
+    """What CloudFormation makes of a rule's condition; https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/intrinsic-function-reference-rules.html."""
+    if not isinstance(condition, dict):
+        return condition
+    (function, given), = condition.items()
+    if function == "Ref":
+        return values[given]
+    given = [holds(one, values) for one in given]
+    match function:
+        case "Fn::And":
+            return all(given)
+        case "Fn::Or":
+            return any(given)
+        case "Fn::Not":
+            return not given[0]
+        case "Fn::Equals":
+            return str(given[0]) == str(given[1])
+        case "Fn::EachMemberEquals":
+            return all(one == given[1] for one in given[0].split(","))
+    raise ValueError(f"a rule has no {function}")
+
+
+def check_rules(template):
+    """Which parameters are refused before anything is made; moto does not look at rules."""
+    defaults = {name: p.get("Default", "x") for name, p in template["Parameters"].items()}
+
+    def refused(**given):
+        assertions = [one for rule in template["Rules"].values() for one in rule["Assertions"]]
+        return [one["AssertDescription"] for one in assertions if not holds(one["Assert"], defaults | given)]
+
+    check("the defaults go together", refused() == [], refused())
+    for one, other in PAIRS:
+        told = [f"{one} and {other} go together."]
+        check(f"{one} needs {other}", refused(**{one: "a,b"}) == told, refused(**{one: "a,b"}))
+        check(f"{other} needs {one}", refused(**{other: "a"}) == told, refused(**{other: "a"}))
+        both = refused(**{one: "a,b", other: "a"})
+        check("both are taken", both == [], both)
+    concurrency = [len(refused(SyncConcurrency=n)) for n in (0, 1, 2)]
+    check("SQS takes two or more at once", concurrency == [0, 1, 0], concurrency)
+    check("every rule is checked here", len(template["Rules"]) == len(PAIRS) + 1, template["Rules"].keys())
+
+
+def check_dashboard(template):
+    """The dashboard shows every function, queue and log of the stack."""
+    body = template["Resources"]["StackDashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    widgets = json.loads(body)["widgets"]
+    places = [(one["x"], one["y"]) for one in widgets]
+    check("no widget hides another", len(set(places)) == len(places) == 6, places)
+    shown = set(re.findall(r"\$\{(\w+)(?:\.QueueName)?\}", body))
+    types = ("AWS::Lambda::Function", "AWS::SQS::Queue", "AWS::Logs::LogGroup")
+    there = {name for name, one in template["Resources"].items() if one["Type"] in types}
+    check("the dashboard shows all", shown == there, shown ^ there)
 
 
 def check_stack(template):
@@ -155,6 +246,8 @@ def check_stack(template):
 def main():
     template = translate(sys.argv[1])
     check_template(template)
+    check_rules(template)
+    check_dashboard(template)
     check_stack(template)
 
 

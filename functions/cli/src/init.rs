@@ -234,30 +234,36 @@ async fn root(
     Ok(Owner { owner, host: url.host })
 }
 
-/// Slack and alarms.
+/// Slack and alarms; an empty answer means neither.
 fn reports(arguments: &Arguments, terminal: &Terminal, given: &mut BTreeMap<String, String>) -> anyhow::Result<()> {
-    let channel = |text: &str| {
-        let is_id = text.len() > 8 && text.starts_with(['C', 'G']) && text.bytes().all(|b| b.is_ascii_alphanumeric());
-        if text.is_empty() || is_id { Ok(()) } else { Err(format!("`{text}` is no channel's id, such as C0123456789")) }
+    let mut ask = |name: &str, flag: Option<&str>, question, is_right: fn(&str) -> bool, what| {
+        let flag = flag.or_else(|| given.get(name).map(String::as_str));
+        let check = |text: &str| {
+            if text.is_empty() || is_right(text) { Ok(()) } else { Err(format!("`{text}` is no {what}")) }
+        };
+        let answer = terminal.ask(question, flag, Some(""), check)?;
+        if !answer.is_empty() {
+            given.insert(name.to_owned(), answer);
+        }
+        anyhow::Ok(())
     };
+    let channel = arguments.slack_channel.as_deref();
     let question = "Slack channel's id, at the end of Copy link (empty: no Slack)";
-    let flag = arguments.slack_channel.as_deref().or_else(|| given.get("SlackChannel").map(String::as_str));
-    let channel = terminal.ask(question, flag, Some(""), channel)?;
-    if !channel.is_empty() {
-        given.insert("SlackChannel".to_owned(), channel);
+    ask("SlackChannel", channel, question, is_channel, "channel's id, such as C0123456789")?;
+    let topic = arguments.alarm_topic.as_deref();
+    ask("AlarmTopic", topic, "ARN of the SNS topic that hears alarms (empty: none)", is_topic, "ARN of an SNS topic")?;
+    if given.get("SlackChannel").is_some_and(|channel| !channel.is_empty()) {
         given.entry("SlackSecret".to_owned()).or_insert_with(|| SLACK_SECRET.to_owned());
     }
-    let topic = |text: &str| {
-        let is_topic = text.starts_with("arn:") && text.split(':').nth(2) == Some("sns");
-        if text.is_empty() || is_topic { Ok(()) } else { Err(format!("`{text}` is no ARN of an SNS topic")) }
-    };
-    let question = "ARN of the SNS topic that hears alarms (empty: none)";
-    let flag = arguments.alarm_topic.as_deref().or_else(|| given.get("AlarmTopic").map(String::as_str));
-    let topic = terminal.ask(question, flag, Some(""), topic)?;
-    if !topic.is_empty() {
-        given.insert("AlarmTopic".to_owned(), topic);
-    }
     Ok(())
+}
+
+fn is_channel(text: &str) -> bool {
+    text.len() > 8 && text.starts_with(['C', 'G']) && text.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+fn is_topic(text: &str) -> bool {
+    text.starts_with("arn:") && text.split(':').nth(2) == Some("sns")
 }
 
 /// Whether the GitHub App is created now.

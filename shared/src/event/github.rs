@@ -348,6 +348,23 @@ mod tests {
         assert_eq!(status(event), 400);
     }
 
+    /// What API Gateway's HTTP APIs send in format 2.0 is read as what a Function URL sends; the fields are those of
+    /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>.
+    #[test]
+    fn an_http_api_is_read_as_a_function_url() {
+        let mut event = signed("push", &push("refs/heads/main", &sha()));
+        event["routeKey"] = json!("POST /");
+        event["requestContext"] = json!({
+            "accountId": "123456789012", "apiId": "api-id", "authentication": null, "domainName": "id.execute-api",
+            "domainPrefix": "id", "requestId": "id", "routeKey": "POST /", "stage": "$default", "timeEpoch": 1,
+            "time": "12/Mar/2020:19:03:58 +0000",
+            "http": {"method": "POST", "path": "/", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "a"}
+        });
+        let as_url = run(signed("push", &push("refs/heads/main", &sha())));
+        assert!(matches!(as_url, WebhookResult::Enqueue(_)));
+        assert_eq!(run(event), as_url);
+    }
+
     #[test]
     fn bad_signatures_get_401() {
         let body = push("refs/heads/main", &sha());

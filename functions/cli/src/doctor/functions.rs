@@ -16,7 +16,7 @@ const CLOUDWATCH: (&str, &str) = ("monitoring", "2010-08-01");
 const FUNCTIONS: [&str; 4] = ["EcrPush", "GitHubWebhook", "SyncWorker", "DriftCheck"];
 /// The schedules that SAM makes of the functions' events.
 const SCHEDULES: [(&str, &str); 2] = [("DriftCheckOnSchedule", "DriftCheck"), ("EcrPushCatchUp", "EcrPush")];
-/// A push that waits longer is told by the template's alarm, too.
+/// Seconds that a push may wait; the template's alarm `WaitingPushesAlarm` has the same.
 const OLD: f64 = 3600.0;
 /// Where the stack has no `DriftAlarmSeconds`.
 const ALARM_SECONDS: i64 = 3600;
