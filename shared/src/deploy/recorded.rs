@@ -8,7 +8,6 @@ use futures::{FutureExt as _, StreamExt as _, stream};
 use slipway_cluster::state::{self, AppKey, Reached, State, StateError};
 use slipway_gitops::Revisions;
 use slipway_gitops::error::ApiError;
-use slipway_manifest::Object;
 
 use super::trust::{self, TrustError};
 use crate::app::{Application, ClusterSecret, IN_CLUSTER_SERVER, identity};
