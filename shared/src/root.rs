@@ -5,6 +5,8 @@ pub mod clusters;
 pub mod declared;
 pub mod environments;
 pub mod fetch;
+pub mod first_manifest;
+pub mod last_sync;
 pub mod listings;
 mod mentions;
 mod order;
@@ -29,7 +31,7 @@ use slipway_gitops::comparison::Rules;
 use slipway_gitops::health::Checks;
 use slipway_gitops::normalize::{NormalizeError, Normalizer};
 use slipway_gitops::sync_status::{COMPARE_OPTIONS, CompareOptions};
-use slipway_manifest::Object;
+use slipway_manifest::{Object, ObjectId};
 
 use crate::app::depends::DependsError;
 use crate::app::{self, Application, ClusterSecret, ProjectPermissions, Projects};
@@ -40,10 +42,12 @@ use crate::source::github::Checkout;
 use crate::source::{Checkouts, Repo};
 use declared::{DeclaredIn, Problem};
 use fetch::Fetch;
+use last_sync::Recorded;
 use listings::Listings;
 use places::RootPlaces;
 use repositories::Repositories;
 use tracked::TrackedSources;
+use tree::MadeBySet;
 
 /// An Application with its repositories, project and dependencies resolved.
 #[derive(Debug, Clone)]
@@ -64,14 +68,14 @@ pub struct ResolvedApplication {
     pub after: Result<Vec<Arc<Dependency>>, DependsError>,
     /// Length of the longest chain of dependencies before it.
     pub depth: usize,
-    /// Whether the `applicationsSync` of the ApplicationSet that makes it forbids to delete it.
-    pub is_kept: bool,
+    /// What the ApplicationSet that makes it says of it; `None` where a manifest declares it.
+    pub set: Option<MadeBySet>,
     /// What GitHub listed for the ApplicationSet that makes it, where that was asked.
     pub listings: Option<Arc<Listings>>,
     /// Namespace and name of the Application that declares it, or its ApplicationSet; none where a place does.
     pub parent: Option<(String, String)>,
-    /// Whether an ApplicationSet makes it.
-    pub is_made_by_set: bool,
+    /// What it declared to Argo CD when it was synced last, where only people sync it.
+    pub synced_declarations: Option<Arc<BTreeMap<ObjectId, Object>>>,
     /// Where it is declared; `None` where a place of the root is the Application itself.
     pub declared: Option<DeclaredIn>,
 }
@@ -122,6 +126,16 @@ impl ResolvedApplication {
         Dependency { instance: self.instance(), member: self.clone() }
     }
 
+    /// Whether the `applicationsSync` of its ApplicationSet forbids to delete it.
+    pub fn is_kept(&self) -> bool {
+        self.set.as_ref().is_some_and(|set| !set.allowed.allows_delete())
+    }
+
+    /// Whether the `applicationsSync` of its ApplicationSet forbids to change it: it is as it was made first.
+    pub fn keeps_first_manifest(&self) -> bool {
+        self.set.as_ref().is_some_and(|set| !set.allowed.allows_update())
+    }
+
     /// Whether sync is automated.
     pub fn is_automated(&self) -> bool {
         self.app.sync_policy.is_automated()
@@ -166,9 +180,12 @@ pub struct Root {
     pub unlisted: BTreeMap<Need, String>,
 }
 
-/// What a root of another time is read with.
+/// What a root is read with besides its repositories.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Then<'a> {
+    /// Where the states are that tell what the children of Applications follow which only people sync; else they follow
+    /// the heads of branches.
+    pub recorded: Option<Recorded<'a>>,
     /// The projects of today, which count where they are still declared.
     pub projects: Option<&'a Projects>,
     /// What GitHub listed then.
@@ -183,11 +200,12 @@ impl Root {
 }
 
 /// Loads the root at the head of its revision. A mistake in one Application is one of the problems; a root none of
-/// whose places can be read is an error.
-pub async fn load(root: &RootPlaces, checkouts: &Checkouts) -> Result<Root, Failure> {
+/// whose places can be read is an error. Children of Applications that only people sync follow what was synced as the
+/// states that are `recorded` say.
+pub async fn load(root: &RootPlaces, checkouts: &Checkouts, recorded: Option<Recorded<'_>>) -> Result<Root, Failure> {
     let sha = checkouts.resolve(&root.location.url.repo, &root.location.revision).await;
     let sha = sha.map_err(|error| Failure::of(&error, error.is_retryable()))?;
-    Box::pin(load_at(root, checkouts, &sha, Then::default())).await
+    Box::pin(load_at(root, checkouts, &sha, Then { recorded, ..Then::default() })).await
 }
 
 /// Like [`load`], with the commit `sha` of the first place's repository wherever the tree names its branch, and with
@@ -196,7 +214,8 @@ pub async fn load_at(root: &RootPlaces, checkouts: &Checkouts, sha: &str, then: 
     let RootPlaces { location, places, options } = root;
     let checkout = checkouts.get(&location.url.repo, sha).await;
     let checkout = checkout.map_err(|error| Failure::of(&error, error.is_retryable()))?;
-    let fetch = Fetch { checkouts, host: &location.url.host, pinned: Some((location, &checkout)) };
+    let fetch =
+        Fetch { checkouts, host: &location.url.host, pinned: Some((location, &checkout)), recorded: then.recorded };
     let mut repositories = Repositories::of_host(&location.url.host);
     for (need, listing) in then.listings.into_iter().flat_map(Listings::iter) {
         repositories.insert_listing(need.clone(), Ok(listing.clone()));
@@ -219,10 +238,10 @@ pub async fn load_at(root: &RootPlaces, checkouts: &Checkouts, sha: &str, then: 
     let projects =
         if let Some(today) = then.projects { tree.projects.clone().as_of(today) } else { tree.projects.clone() };
     let overrides = Arc::new(tree.manifests.overrides);
-    let applications = tree.applications.iter().map(|one| one.identity.clone());
+    let applications = tree.applications.iter().map(|one| &one.identity).chain(&tree.unsynced).cloned();
     let declared = applications.chain(own.applications.iter().map(|app| app::identity(&app.object))).collect();
     let (mut members, mut placed) = (Vec::new(), Vec::new());
-    let member = |app: Application, mut permit: ProjectPermissions, is_kept, listings, declared| {
+    let member = |app: Application, mut permit: ProjectPermissions, declared| {
         permit.keeps_declarations = true;
         let (build, overrides, root) = (tree.build, Arc::clone(&overrides), checkout.sha.clone());
         let tracked = TrackedSources::of(&app, &location.url.host, permit.denied.is_some())?;
@@ -235,15 +254,15 @@ pub async fn load_at(root: &RootPlaces, checkouts: &Checkouts, sha: &str, then: 
             root,
             after: Ok(Vec::new()),
             depth: 0,
-            is_kept,
-            listings,
+            set: None,
+            listings: None,
             parent: None,
-            is_made_by_set: false,
+            synced_declarations: None,
             declared,
         })
     };
     for app in own.applications {
-        match member(app, ProjectPermissions::of_root(), false, None, None) {
+        match member(app, ProjectPermissions::of_root(), None) {
             Ok(member) => {
                 members.push(member);
                 placed.push(order::OF_A_PLACE);
@@ -256,12 +275,13 @@ pub async fn load_at(root: &RootPlaces, checkouts: &Checkouts, sha: &str, then: 
         let place = order::Place { parent: one.parent, rolls: one.rolls };
         let resolved = one.app.map_err(|error| chain(&error)).and_then(|app| {
             let permit = ProjectPermissions::of(&app, &projects, &tree.manifests.clusters);
-            member(app, permit, one.is_kept, one.listings, Some(one.declared.clone()))
+            member(app, permit, Some(one.declared.clone()))
         });
         match resolved {
             Ok(member) => {
                 let parent = one.parent.and_then(|at| identities.get(at).cloned());
-                members.push(ResolvedApplication { parent, is_made_by_set: one.is_made_by_set, ..member });
+                let (set, listings, synced_declarations) = (one.set, one.listings, one.synced_declarations);
+                members.push(ResolvedApplication { set, listings, parent, synced_declarations, ..member });
                 placed.push(place);
             }
             Err(problem) => problems.push(Problem::of(problem, Some(one.declared)).to_string()),

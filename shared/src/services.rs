@@ -14,6 +14,7 @@ use crate::notify::report::AppSyncStatus;
 use crate::notify::reporter::Reporter;
 use crate::notify::slack::Slack;
 use crate::notify::subscribe::Subscriptions;
+use crate::root::last_sync::Recorded;
 use crate::root::places::RootPlaces;
 use crate::root::{self, Root};
 use crate::secret::{SecretError, Secrets, StateKeys};
@@ -105,7 +106,8 @@ impl Services {
 
     /// Reads the root, and registers the clusters that it declares.
     pub async fn load_root(&self, checkouts: &Checkouts) -> Result<Root, Failure> {
-        let root = root::load(&self.root, checkouts).await?;
+        let recorded = Recorded(self);
+        let root = root::load(&self.root, checkouts, Some(recorded)).await?;
         self.clusters.register(&root.clusters).await;
         Ok(root)
     }
@@ -116,6 +118,11 @@ impl Services {
             Some(name) => self.secrets.get(name).await,
             None => Ok(SecretString::from("local")),
         }
+    }
+
+    /// Whether what is recorded is kept from who can read it by a secret.
+    pub fn has_state_secret(&self) -> bool {
+        self.state_secret.is_some()
     }
 
     /// The same, with the secret before it.

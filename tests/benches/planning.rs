@@ -105,7 +105,8 @@ async fn main() {
 
     let first = of(files(applications, None));
     let mut deployed = BTreeMap::new();
-    let members = root::load(&places, &first).await.unwrap_or_else(|failure| panic!("{}", failure.message)).members;
+    let members =
+        root::load(&places, &first, None).await.unwrap_or_else(|failure| panic!("{}", failure.message)).members;
     for member in &members {
         let heads = member.tracked.resolve(&first).await.unwrap();
         let inputs_digest = inputs::digests(by, member, &first, &heads).await.unwrap().remove(0);
@@ -118,7 +119,7 @@ async fn main() {
         let pushed = of(files(applications, Some(round)));
         let start = Instant::now();
         let members =
-            root::load(&places, &pushed).await.unwrap_or_else(|failure| panic!("{}", failure.message)).members;
+            root::load(&places, &pushed, None).await.unwrap_or_else(|failure| panic!("{}", failure.message)).members;
         let loaded = start.elapsed();
         let unchanged = inputs::unchanged(by, &members, &deployed, "pushed", &pushed).await;
         times.push([loaded, start.elapsed()]);

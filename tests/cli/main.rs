@@ -12,10 +12,12 @@ mod check;
 mod doctor;
 mod images;
 mod init;
+mod parents;
 mod render;
 mod shop;
 mod sources;
 mod up;
+mod verbs;
 
 use std::path::PathBuf;
 

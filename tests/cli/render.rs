@@ -76,3 +76,30 @@ fn every_source_of_an_application_is_rendered_by_name_and_by_file() {
         assert!(ran.code != 0 && ran.err.contains(words), "{arguments:?}: {}{}", ran.out, ran.err);
     }
 }
+
+#[test]
+fn what_a_render_does_not_touch_is_not_read() {
+    let map = |name: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n");
+    let folder = clone(&[
+        ("app/kustomization.yaml", "resources: [own.yaml, ../base]\n"),
+        ("app/own.yaml", &map("own")),
+        ("base/kustomization.yaml", "resources: [base.yaml, built/made.yaml]\n"),
+        ("base/base.yaml", &map("base")),
+        ("base/built/made.yaml", &map("made")),
+        (".gitignore", "built\n"),
+        ("plain/one.yaml", &map("one")),
+    ]);
+    let path = |inner: &str| folder.path().join(inner);
+    // Above the limit of a file: an error for whoever reads it.
+    for huge in ["huge.bin", "plain/huge.yaml"] {
+        std::fs::File::create(path(huge)).unwrap().set_len(40 << 20).unwrap();
+    }
+    std::os::unix::fs::symlink("/etc", path("outside")).unwrap();
+    let app = render(folder.path(), &["app"]);
+    assert_eq!((app.code, app.out.matches("kind: ConfigMap").count()), (0, 3), "{}{}", app.out, app.err);
+    let plain = render(folder.path(), &["plain"]);
+    assert!(plain.code == 1 && plain.err.contains("`plain/huge.yaml` goes over the limit of"), "{}", plain.err);
+    std::fs::write(path("base/kustomization.yaml"), "resources: [../outside/passwd]\n").unwrap();
+    let outside = render(folder.path(), &["app"]);
+    assert!(outside.err.contains("symlink `outside` points outside the repository"), "{}", outside.err);
+}

@@ -91,8 +91,13 @@ impl Shop {
 
     /// As [`Shop::run`], with more of an environment.
     pub(crate) async fn run_as(&self, more: &[(&str, &str)], line: &str) -> Ran {
+        self.run_group(more, &format!("app {line}")).await
+    }
+
+    /// `slipway LINE`, as [`Shop::run_as`].
+    pub(crate) async fn run_group(&self, more: &[(&str, &str)], line: &str) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
-        command.arg("app").args(line.split(' ')).env_clear();
+        command.args(line.split(' ')).env_clear();
         command.env("KUBECONFIG", self.sandbox.kubeconfig()).env("GITHUB_TOKEN", "sandbox-token");
         command.env("SLIPWAY_GITHUB_API", self.sandbox.forge.url()).stdin(std::process::Stdio::null());
         command.envs(more.iter().copied());

@@ -1,5 +1,7 @@
 //! The functions on the real control plane, as a team has them: GitHub, the queue and Slack are the sandbox's.
 
+use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
 use slipway::aws::Aws;
@@ -8,7 +10,7 @@ use slipway::deploy::WebhookHandler;
 use slipway::drift_check::DriftChecker;
 use slipway_cluster::state::State;
 use slipway_cluster::{Cluster, state};
-use slipway_sandbox::forge::{Change, Delivery};
+use slipway_sandbox::forge::{Change, Delivery, Repository};
 use slipway_sandbox::{Options, Sandbox, aws};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
@@ -45,12 +47,24 @@ impl Functions {
 
     /// Commits `files` to the GitOps repository; an empty one is deleted.
     pub(crate) fn push(&self, message: &str, files: &[(String, String)]) {
+        self.push_to(&self.sandbox.repository, message, files);
+    }
+
+    /// Commits `files` to `repository`; gives the commit.
+    pub(crate) fn push_to(&self, repository: &Repository, message: &str, files: &[(String, String)]) -> String {
         let change = |(path, text): &(String, String)| match text.as_str() {
             "" => Change::delete(path.clone()),
             text => Change::write(path.clone(), text),
         };
         let changes: Vec<Change> = files.iter().map(change).collect();
-        self.sandbox.forge.push(&self.sandbox.repository, "main", message, &changes).unwrap();
+        self.sandbox.forge.push(repository, "main", message, &changes).unwrap().to_string()
+    }
+
+    /// Another repository of GitHub, which is empty.
+    pub(crate) fn repository(&self, name: &str) -> Arc<Repository> {
+        let folder = self.folder.path().join(format!("{name}.git"));
+        fs::create_dir_all(&folder).unwrap();
+        self.sandbox.forge.create("acme", name, &folder).unwrap()
     }
 
     /// What Slack has been told.

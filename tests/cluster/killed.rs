@@ -33,12 +33,18 @@ fn names(place: &Place) -> BTreeSet<String> {
     objects.iter().map(|object| object["metadata"]["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// `SLIPWAY_KILL_SEED` repeats a run that failed.
-#[test]
-fn a_worker_killed_anywhere_is_taken_up() {
+/// The seed of the moments at which workers are killed, which is printed: `SLIPWAY_KILL_SEED` repeats a run that failed.
+#[expect(clippy::print_stdout, reason = "it repeats a run that failed")]
+pub(crate) fn seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let seed = std::env::var("SLIPWAY_KILL_SEED").map_or(now, |seed| seed.parse().expect("a number"));
     println!("SLIPWAY_KILL_SEED={seed}");
+    seed
+}
+
+#[test]
+fn a_worker_killed_anywhere_is_taken_up() {
+    let seed = seed();
     let lanes = side_by_side(0..LANES, async |lane| {
         let place = Place::new("killed").await?;
         Some(kill(&place, ChaCha8Rng::seed_from_u64(seed.wrapping_add(lane))).await)

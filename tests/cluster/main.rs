@@ -39,6 +39,7 @@ mod takeover;
 mod three_way;
 mod token;
 mod tree;
+mod tree_killed;
 mod ttl;
 mod two_clusters;
 mod wait;

@@ -11,42 +11,44 @@ use slipway_sandbox::forge::Change;
 use crate::Place;
 use crate::functions::{self, Functions, in_a_while};
 
-#[tokio::test]
-async fn a_chart_in_git_follows_its_values_in_another_repository() {
-    let Some(place) = Place::new("sources").await else { return };
-    let mut functions = Functions::start(&place, &[]).await;
-    let name = place.namespace().to_owned();
-    let folder = functions.folder.path().join("values.git");
-    fs::create_dir_all(&folder).unwrap();
-    let values = functions.sandbox.forge.create("acme", "values", &folder).unwrap();
-    let push_values = |functions: &Functions, replicas: u32| {
-        let changes = [Change::write("web.yaml", format!("replicas: {replicas}\n"))];
-        functions.sandbox.forge.push(&values, "main", "Scale", &changes).unwrap().to_string()
-    };
-    let first = push_values(&functions, 1);
-    let root = "https://github.com/acme/gitops";
+/// An Application `name` of a chart, whose values another repository has.
+pub(crate) fn chart_with_values(name: &str) -> Vec<(String, String)> {
     let app = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
         "metadata": {"name": name, "namespace": "argocd"},
         "spec": {"project": "default", "destination": {"name": "in-cluster", "namespace": name}, "sources": [
-            {"repoURL": root, "path": "chart", "helm": {"valueFiles": ["$values/web.yaml"]}},
+            {"repoURL": "https://github.com/acme/gitops", "path": "chart",
+                "helm": {"valueFiles": ["$values/web.yaml"]}},
             {"repoURL": "https://github.com/acme/values", "targetRevision": "main", "ref": "values"}],
             "syncPolicy": {"automated": {"selfHeal": true}}}});
     let template = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  \
                     replicas: {{ .Values.replicas }}\n  selector: {matchLabels: {app: web}}\n  template:\n    \
                     metadata: {labels: {app: web}}\n    spec: {containers: [{name: web, image: 'web:1'}]}\n";
-    let changes = [
-        Change::write(format!("{name}/app.yaml"), app.to_string()),
-        Change::write("chart/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n"),
-        Change::write("chart/templates/web.yaml", template),
-    ];
-    let head = functions.sandbox.forge.push(&functions.sandbox.repository, "main", "Deploy", &changes).unwrap();
+    [
+        (format!("{name}/app.yaml"), app.to_string()),
+        ("chart/Chart.yaml".to_owned(), "apiVersion: v2\nname: web\nversion: 1.0.0\n".to_owned()),
+        ("chart/templates/web.yaml".to_owned(), template.to_owned()),
+    ]
+    .into()
+}
+
+#[tokio::test]
+async fn a_chart_in_git_follows_its_values_in_another_repository() {
+    let Some(place) = Place::new("sources").await else { return };
+    let mut functions = Functions::start(&place, &[]).await;
+    let name = place.namespace().to_owned();
+    let values = functions.repository("values");
+    let push_values = |functions: &Functions, replicas: u32| {
+        functions.push_to(&values, "Scale", &[("web.yaml".to_owned(), format!("replicas: {replicas}\n"))])
+    };
+    let first = push_values(&functions, 1);
+    let head = functions.push_to(&functions.sandbox.repository, "Deploy", &chart_with_values(&name));
     functions.settle().await;
     let recorded = async || functions::recorded(&place, &name).await.unwrap();
     let replicas = || {
         let deployments = crate::sync::list(&place, "deployments");
         deployments.first().map(|one| one["spec"]["replicas"].clone()).unwrap_or_default()
     };
-    let at = |values: &str| Revisions::PerSource(vec![head.to_string(), values.to_owned()]);
+    let at = |values: &str| Revisions::PerSource(vec![head.clone(), values.to_owned()]);
     let status = recorded().await.status;
     assert_eq!((status.sync.status, status.sync.revisions), (SyncStatus::Synced, at(&first)));
     assert_eq!((replicas(), status.history.len()), (json!(1), 1));

@@ -25,6 +25,7 @@ pub(crate) fn job(place: &Place, revision: &str, objects: Vec<Object>) -> SyncRe
     SyncRequest {
         first_deployed_at: None,
         listings: None,
+        first_manifest: None,
         declared: Vec::new(),
         charts: slipway::reconcile::notes::ChartDigests::default(),
         remotes: slipway::reconcile::notes::RemoteVersions::default(),

@@ -1,18 +1,13 @@
 //! A tree of Applications, deployed by the functions onto the real control plane.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use rand_chacha::ChaCha8Rng;
-use rand_core::{RngCore as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 use crate::Place;
-use crate::functions::{Functions, in_a_while, recorded};
+use crate::functions::{Functions, recorded};
 
 const REPOSITORY: &str = "https://github.com/acme/gitops";
-/// How often a worker is killed; each time its Lease has to run out. `SLIPWAY_KILLS` for more.
-const KILLS: u64 = 2;
 
 fn app(name: &str, path: &str, project: &str, namespace: &str) -> Value {
     json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
@@ -22,7 +17,7 @@ fn app(name: &str, path: &str, project: &str, namespace: &str) -> Value {
             "syncPolicy": {"automated": {"prune": true}}}})
 }
 
-fn config(name: &str, namespace: &str) -> String {
+pub(crate) fn config(name: &str, namespace: &str) -> String {
     format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: {namespace}}}\ndata: {{a: b}}\n")
 }
 
@@ -38,7 +33,7 @@ fn named(names: &[&str]) -> BTreeSet<String> {
 
 /// Three deep: the project of the lowest is declared in the middle, and other objects stand beside the Applications at
 /// each level.
-fn deep(namespace: &str) -> Vec<(String, String)> {
+pub(crate) fn deep(namespace: &str) -> Vec<(String, String)> {
     let one = |name: &str| format!("{namespace}-{name}");
     let child = |name: &str, project: &str| app(&one(name), &one(name), project, namespace).to_string();
     let project = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
@@ -100,68 +95,42 @@ async fn a_tree_three_deep_is_deployed_and_goes_as_it_came() {
     assert_eq!(configs(&place), named(&["beside-the-root", "lowest"]));
 }
 
+/// The Application of a root chart, with the values of an environment.
+pub(crate) fn chart_root(namespace: &str) -> String {
+    let mut root = app(&format!("{namespace}-root"), &format!("{namespace}-chart"), "default", "argocd");
+    root["spec"]["source"]["helm"] = json!({"valueFiles": ["values.yaml", "values-prod.yaml"]});
+    root.to_string()
+}
+
+/// The root chart, with two Applications and `env` in a ConfigMap beside them, and what the Applications deploy.
+pub(crate) fn root_chart(namespace: &str, env: &str) -> Vec<(String, String)> {
+    let chart = |file: &str| format!("{namespace}-chart/{file}");
+    let child = app("NAME", "PATH", "default", namespace).to_string();
+    let child =
+        child.replace("NAME", &format!("{namespace}-{{{{ . }}}}")).replace("PATH", &format!("{namespace}-{{{{ . }}}}"));
+    let templates = format!("{{{{- range .Values.apps }}}}\n---\n{child}\n{{{{- end }}}}\n");
+    let beside = config("env", namespace).replace("a: b", "env: '{{ .Values.env }}'");
+    [
+        (chart("Chart.yaml"), "apiVersion: v2\nname: root\nversion: 1.0.0\n".to_owned()),
+        (chart("values.yaml"), "env: none\napps: [a]\n".to_owned()),
+        (chart("values-prod.yaml"), format!("env: {env}\napps: [a, b]\n")),
+        (chart("templates/apps.yaml"), templates),
+        (chart("templates/env.yaml"), beside),
+        (format!("{namespace}-a/x.yaml"), config("of-a", namespace)),
+        (format!("{namespace}-b/x.yaml"), config("of-b", namespace)),
+    ]
+    .into()
+}
+
 /// One root chart, the environments by their value files.
 #[tokio::test]
 async fn a_root_chart_has_values_for_each_environment() {
     let Some(place) = Place::new("rootchart").await else { return };
     let namespace = place.namespace().to_owned();
-    let mut root = app(&format!("{namespace}-root"), &format!("{namespace}-chart"), "default", "argocd");
-    root["spec"]["source"]["helm"] = json!({"valueFiles": ["values.yaml", "values-prod.yaml"]});
-    let mut functions = Functions::start(&place, &[("SLIPWAY_ROOT_APPLICATION", &root.to_string())]).await;
-    let chart = |file: &str| format!("{namespace}-chart/{file}");
-    let child = app("NAME", "PATH", "default", &namespace).to_string();
-    let child =
-        child.replace("NAME", &format!("{namespace}-{{{{ . }}}}")).replace("PATH", &format!("{namespace}-{{{{ . }}}}"));
-    let templates = format!("{{{{- range .Values.apps }}}}\n---\n{child}\n{{{{- end }}}}\n");
-    let beside = config("env", &namespace).replace("a: b", "env: '{{ .Values.env }}'");
-    functions.push(
-        "A root chart",
-        &[
-            (chart("Chart.yaml"), "apiVersion: v2\nname: root\nversion: 1.0.0\n".to_owned()),
-            (chart("values.yaml"), "env: none\napps: [a]\n".to_owned()),
-            (chart("values-prod.yaml"), "env: prod\napps: [a, b]\n".to_owned()),
-            (chart("templates/apps.yaml"), templates),
-            (chart("templates/env.yaml"), beside),
-            (format!("{namespace}-a/x.yaml"), config("of-a", &namespace)),
-            (format!("{namespace}-b/x.yaml"), config("of-b", &namespace)),
-        ],
-    );
+    let mut functions = Functions::start(&place, &[("SLIPWAY_ROOT_APPLICATION", &chart_root(&namespace))]).await;
+    functions.push("A root chart", &root_chart(&namespace, "prod"));
     functions.settle().await;
     assert_eq!(configs(&place), named(&["env", "of-a", "of-b"]), "{:?}", functions.messages());
     let env = crate::sync::list(&place, "configmaps").into_iter().find(|one| one["metadata"]["name"] == "env").unwrap();
     assert_eq!(env["data"]["env"], "prod");
-}
-
-/// A worker that is killed anywhere leaves what the next one ends. `SLIPWAY_KILL_SEED` repeats a run.
-#[tokio::test]
-async fn a_killed_worker_leaves_a_tree_that_the_next_one_ends() {
-    let Some(place) = Place::new("treekilled").await else { return };
-    let mut functions = Functions::start(&place, &[]).await;
-    let namespace = place.namespace().to_owned();
-    let kills = std::env::var("SLIPWAY_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
-    let seed = std::env::var("SLIPWAY_KILL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    functions.push("Three deep", &deep(&namespace));
-    functions.settle().await;
-    for kill in 0..kills {
-        let lowest = format!("{namespace}-three/x.yaml");
-        let beside = format!("{namespace}-one/more.yaml");
-        let (one, two) = (format!("lowest-{kill}"), format!("beside-{kill}"));
-        functions.push("Change two levels", &[(lowest, config(&one, &namespace)), (beside, config(&two, &namespace))]);
-        while let Some(event) = functions.next_event() {
-            let cut = Duration::from_millis(u64::from(random.next_u32() % 400));
-            let killed = functions.worker.handle(event.clone(), in_a_while(), "killed");
-            if tokio::time::timeout(cut, killed).await.is_err() {
-                // Nobody took the message from the queue.
-                functions.worker.handle(event, in_a_while(), "the next").await.unwrap();
-            }
-        }
-        functions.settle().await;
-        let expected = named(&["beside-the-root", "beside-one", &one, &two]);
-        assert_eq!(configs(&place), expected, "{kill} of seed {seed}: {:?}", functions.messages());
-        for name in ["one", "two", "three"] {
-            let state = recorded(&place, &format!("{namespace}-{name}")).await.unwrap();
-            assert!(state.operation.is_none(), "{kill} of seed {seed}: {name}");
-        }
-    }
 }

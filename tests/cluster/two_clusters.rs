@@ -44,9 +44,8 @@ fn config(name: &str, value: &str) -> String {
     format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{value: {value}}}\n")
 }
 
-#[tokio::test]
-async fn a_matrix_of_folders_and_clusters_is_deployed_to_two_api_servers() {
-    let Some(place) = Place::new("matrix").await else { return };
+/// The second API server, which knows EKS's tokens; `None` where there is none.
+pub(crate) async fn second() -> Option<(ControlPlane, Authenticator)> {
     // The sandbox's credentials, by which both sides derive the token.
     let environment = [
         ("AWS_ACCESS_KEY_ID", "AKIASANDBOX"),
@@ -55,27 +54,45 @@ async fn a_matrix_of_folders_and_clusters_is_deployed_to_two_api_servers() {
         ("AWS_DEFAULT_REGION", aws::REGION),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let Some(authenticator) = Authenticator::start(SECOND, &environment).await else { return };
+    let authenticator = Authenticator::start(SECOND, &environment).await?;
     let options = Options { token_webhook: Some(authenticator.url.clone()), bare: true };
-    let Some(second) = ControlPlane::start(&options) else { return };
+    Some((ControlPlane::start(&options)?, authenticator))
+}
+
+/// Tells the sandbox's EKS of the second cluster.
+pub(crate) fn announce(functions: &Functions, second: &ControlPlane) {
+    functions.sandbox.aws.set_cluster_with(SECOND, &second.endpoint, &STANDARD.encode(&second.ca));
+}
+
+/// A matrix set over two folders and both clusters, with `value` in each folder.
+pub(crate) fn matrix(namespace: &str, second: &ControlPlane, value: &str) -> Vec<(String, String)> {
+    let file = |folder: &str| (file(namespace, folder), config(folder, value));
+    [
+        (format!("{namespace}/set.yaml"), set(namespace).to_string()),
+        (format!("{namespace}/second.yaml"), secret(second).to_string()),
+        file("one"),
+        file("two"),
+    ]
+    .into()
+}
+
+fn file(namespace: &str, folder: &str) -> String {
+    format!("{namespace}-apps/{folder}/config.yaml")
+}
+
+#[tokio::test]
+async fn a_matrix_of_folders_and_clusters_is_deployed_to_two_api_servers() {
+    let Some(place) = Place::new("matrix").await else { return };
+    let Some((second, _authenticator)) = second().await else { return };
     let namespace = place.namespace().to_owned();
     let mut functions = Functions::start(&place, &[]).await;
-    functions.sandbox.aws.set_cluster_with(SECOND, &second.endpoint, &STANDARD.encode(&second.ca));
+    announce(&functions, &second);
     let values = |name: &str| {
         let path = ["-n", &namespace, "get", "configmap", name, "--ignore-not-found", "-o", "jsonpath={.data.value}"];
         [place.plane.kubectl(&path).unwrap(), second.kubectl(&path).unwrap()]
     };
 
-    let file = |folder: &str| format!("{namespace}-apps/{folder}/config.yaml");
-    functions.push(
-        "Two folders, two clusters",
-        &[
-            (format!("{namespace}/set.yaml"), set(&namespace).to_string()),
-            (format!("{namespace}/second.yaml"), secret(&second).to_string()),
-            (file("one"), config("one", "first")),
-            (file("two"), config("two", "first")),
-        ],
-    );
+    functions.push("Two folders, two clusters", &matrix(&namespace, &second, "first"));
     functions.settle().await;
     let told = functions.messages();
     for name in ["one", "two"] {
@@ -87,7 +104,7 @@ async fn a_matrix_of_folders_and_clusters_is_deployed_to_two_api_servers() {
     }
 
     // A push that reaches one folder changes it on both; the other stays as it was deployed.
-    functions.push("Change one folder", &[(file("one"), config("one", "second"))]);
+    functions.push("Change one folder", &[(file(&namespace, "one"), config("one", "second"))]);
     functions.settle().await;
     assert_eq!([values("one"), values("two")], [["second", "second"], ["first", "first"]]);
 

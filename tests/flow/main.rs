@@ -45,6 +45,7 @@ mod report;
 mod retry;
 mod rotation;
 mod secrets;
+mod sets;
 mod signed;
 mod skip;
 mod slack;

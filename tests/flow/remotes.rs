@@ -262,3 +262,64 @@ async fn files_are_bounded_and_logged_in_for() {
     remotes.push(&format!("resources: ['{}/x.yaml']\n", other.url())).await;
     assert!(remotes.world.said("the answer has more than"), "{:?}", remotes.world.flow.messages());
 }
+
+/// Applications that a remote base declares are children as any others, where the project allows its repository.
+#[tokio::test]
+async fn applications_of_a_remote_base_are_deployed() {
+    let mut remotes = Box::pin(Remotes::start()).await;
+    let own = "https://github.com/acme/gitops";
+    let source = |path: &str| json!({"repoURL": own, "path": path, "targetRevision": "main"});
+    let publish = |remotes: &Remotes, path: &str| {
+        let child = application("child", &source(path)).to_string();
+        remotes.publish(&[("apps/kustomization.yaml", "resources: [child.yaml]\n"), ("apps/child.yaml", &child)])
+    };
+    let first = publish(&remotes, "child");
+    remotes.tag("v1.0.0", &first);
+    remotes.world.flow.settle().await;
+    let mut parent = application("web", &source("web"));
+    parent["spec"]["project"] = json!("team");
+    parent["spec"]["destination"]["namespace"] = json!("argocd");
+    // The project is known once its own Application is read.
+    let projects = application("zz-projects", &source("projects"));
+    let project = |repositories: &[&str]| {
+        json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
+            "metadata": {"name": "team", "namespace": "argocd"},
+            "spec": {"sourceRepos": repositories, "destinations": [{"server": "*", "namespace": "*"}]}})
+        .to_string()
+    };
+    let push = |remotes: &Remotes, allowed: &[&str], reference: &str| {
+        let base = format!("resources: ['https://github.com/acme/bases//apps?ref={reference}']\n");
+        let files = [
+            ("applications/web.yaml", parent.to_string()),
+            ("applications/zz.yaml", projects.to_string()),
+            ("projects/team.yaml", project(allowed)),
+            ("web/kustomization.yaml", base),
+            ("child/x.yaml", config("of-child", "one")),
+            ("other/x.yaml", config("of-other", "one")),
+        ];
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+        remotes.world.flow.push("Web", &files);
+    };
+    let since = remotes.requests();
+    push(&remotes, &[own], "v1.0.0");
+    remotes.world.flow.settle().await;
+    assert!(remotes.world.map("of-child").is_none(), "{:?}", remotes.world.flow.messages());
+    assert_eq!(remotes.asked(since), Vec::<String>::new(), "what the project denies is not asked for");
+
+    push(&remotes, &["*"], "v1.0.0");
+    remotes.world.flow.settle().await;
+    assert_eq!(remotes.value("of-child"), "one");
+    let second = publish(&remotes, "other");
+    remotes.tag("v2.0.0", &second);
+    remotes.world.flow.settle().await;
+    push(&remotes, &["*"], "v2.0.0");
+    remotes.world.flow.settle().await;
+    assert_eq!((remotes.value("of-other"), remotes.world.map("of-child")), ("one".to_owned(), None));
+
+    // A base that can't be had leaves all as it is.
+    push(&remotes, &["*"], "v3.0.0");
+    remotes.world.flow.settle().await;
+    remotes.world.flow.check().await;
+    assert_eq!(remotes.value("of-other"), "one");
+    assert!(remotes.world.flow.state("child").await.is_some(), "{:?}", remotes.world.flow.messages());
+}

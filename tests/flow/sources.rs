@@ -414,7 +414,7 @@ async fn a_commit_from_a_forged_state_is_not_rendered_of_any_source() {
     let checkouts = Checkouts::new(GitHub::new(settings, secrets));
     let environment = web.flow.sandbox.environment();
     let places = config::Settings::load(|name: &str| environment.get(name).cloned()).unwrap().root;
-    let root = root::load(&places, &checkouts).await.unwrap_or_else(|failure| panic!("{}", failure.message));
+    let root = root::load(&places, &checkouts, None).await.unwrap_or_else(|failure| panic!("{}", failure.message));
     let tracked = &root.members.iter().find(|member| member.app.name == "web").unwrap().tracked;
     for (revisions, is_used) in [(&genuine, true), (&forged, false)] {
         let checked = trust::check_all(&checkouts, (&key, &recorded.state), tracked, revisions).await;

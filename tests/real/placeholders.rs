@@ -117,3 +117,48 @@ async fn placeholders_are_replaced_and_their_values_seen_nowhere_else() {
 
     crate::told_nowhere(&bed, &[&CANARIES[..], &["canary-hidden"]].concat());
 }
+
+/// A secret that changes while Git stays as it is, is drift: told, and healed where the Application says so.
+#[tokio::test]
+async fn a_secret_that_changes_alone_is_found_by_the_check() {
+    let Some(mut bed) = Bed::new(&[("apps/.keep", "")]).await else { return };
+    let namespace = bed.name.clone();
+    let db = bed.secret("db", r#"{"pass": "canary-first"}"#).await;
+    bed.set("SLIPWAY_PLACEHOLDER_SECRETS", &format!("arn:aws:secretsmanager:*:*:secret:{db}-??????"));
+    let healed = application("healed", "trusted", &namespace, &Value::Null);
+    let healed = healed.replace(r#""automated":{}"#, r#""automated":{"selfHeal":true}"#);
+    assert!(healed.contains("selfHeal"));
+    let secret = |name: &str| {
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
+            "stringData": {"pass": format!("<path:{db}#pass>")}})
+        .to_string()
+    };
+    let texts = [
+        ("apps/project.yaml", project("trusted", &json!({"slipway.dev/decrypt": "placeholders"}))),
+        ("apps/told.yaml", application("told", "trusted", &namespace, &Value::Null)),
+        ("apps/healed.yaml", healed),
+        ("told/secret.yaml", secret("told")),
+        ("healed/secret.yaml", secret("healed")),
+    ];
+    let changes: Vec<Change> = texts.iter().map(|(path, text)| Change::write(*path, text.as_str())).collect();
+    bed.deploy("Deploy what has placeholders", &changes).await;
+    bed.work().await;
+    let pass = |bed: &Bed, name: &str| {
+        let found = bed.cluster.kubectl(&["-n", &namespace, "get", "secret", name, "-o", "jsonpath={.data.pass}"]);
+        found.unwrap_or_else(|| panic!("no {name}\n{}", bed.logs()))
+    };
+    let (first, next) = ("Y2FuYXJ5LWZpcnN0", "Y2FuYXJ5LW5leHQ=");
+    assert_eq!([pass(&bed, "told"), pass(&bed, "healed")], [first, first]);
+    let before = bed.slack.messages().len();
+    bed.check().await;
+    assert_eq!(bed.slack.messages().len(), before, "nothing has changed yet: {:#?}", bed.slack.messages());
+
+    let now = json!({"pass": "canary-next"}).to_string();
+    bed.aws_cli(&["secretsmanager", "put-secret-value", "--secret-id", &db, "--secret-string", &now]);
+    bed.check().await;
+    let told: Vec<String> = bed.slack.messages().into_iter().skip(before).map(|message| message.text).collect();
+    let expected = format!("Secret/{namespace}/told");
+    assert!(told.iter().any(|text| text.contains(&expected)), "{told:#?}\n{}", bed.logs());
+    assert_eq!([pass(&bed, "told"), pass(&bed, "healed")], [first, next], "{told:#?}");
+    crate::told_nowhere(&bed, &["canary-first", "canary-next", first, next]);
+}

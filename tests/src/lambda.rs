@@ -44,6 +44,13 @@ pub fn release_binaries() -> PathBuf {
     profile
 }
 
+/// The command line, built as it is shipped.
+pub fn release_command() -> PathBuf {
+    let profile = profile_folder().with_file_name("release");
+    build(&profile, ["--release", "-p", "slipway-cli"]);
+    profile.join("slipway")
+}
+
 fn build<'a>(profile: &Path, arguments: impl IntoIterator<Item = &'a str>) {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(tools::workspace()).args(["build", "--quiet", "--bins"]).args(arguments);

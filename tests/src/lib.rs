@@ -43,6 +43,6 @@ mod unpack;
 pub use controlplane::{ControlPlane, Options};
 pub use eks::Authenticator;
 pub use github::{GitHub, app_key};
-pub use lambda::{Function, Usage, binaries, release_binaries};
+pub use lambda::{Function, Usage, binaries, release_binaries, release_command};
 pub use moto::Moto;
 pub use unpack::unpacked;

@@ -1,22 +1,31 @@
 //! Implements `slipway app …`: the verbs of `argocd app`, with its flags and outputs, on the code of the functions.
 //!
 //! `list`, `get`, `history` and `wait` read the recorded state in the cluster; `diff`, `manifests`, `sync` and
-//! `rollback` render the commit and do what the functions do. No server is needed.
+//! `rollback` render the commit and do what the functions do; `resources`, `logs`, `actions` and the verbs of one
+//! resource ask the cluster. No server is needed.
 
+mod actions;
 pub(crate) mod connect;
 mod delete;
 mod diff;
+mod elsewhere;
+mod logs;
 mod manifests;
 mod read;
+mod resource;
+mod resources;
 mod sync;
 mod wait;
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
+use serde_json::Value;
 use slipway::root::ResolvedApplication;
+use slipway_appset::Selector;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -38,6 +47,21 @@ pub(crate) enum Command {
     Rollback(sync::Rollback),
     /// Delete an application's objects and its recorded state.
     Delete(delete::Arguments),
+    /// List an application's objects, and what they own.
+    Resources(resources::Arguments),
+    /// Print the logs of an application's pods.
+    Logs(logs::Arguments),
+    /// List or run what Argo CD calls resource actions.
+    #[command(subcommand)]
+    Actions(actions::Command),
+    /// Print live objects of an application; Secrets are masked.
+    GetResource(resource::Get),
+    /// Patch a live object of an application.
+    PatchResource(resource::PatchArguments),
+    /// Delete a live object of an application.
+    DeleteResource(resource::Delete),
+    #[command(flatten)]
+    Elsewhere(elsewhere::Command),
 }
 
 /// Runs a verb; returns the exit code.
@@ -52,6 +76,13 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Wait(arguments) => wait::run(&arguments).await.map(|()| 0),
         Command::Rollback(arguments) => Box::pin(sync::rollback(&arguments)).await,
         Command::Delete(arguments) => Box::pin(delete::run(&arguments)).await.map(|()| 0),
+        Command::Resources(arguments) => resources::run(&arguments).await.map(|()| 0),
+        Command::Logs(arguments) => Box::pin(logs::run(&arguments)).await.map(|()| 0),
+        Command::Actions(command) => actions::run(&command).await.map(|()| 0),
+        Command::GetResource(arguments) => resource::get(&arguments).await.map(|()| 0),
+        Command::PatchResource(arguments) => resource::patch(&arguments).await.map(|()| 0),
+        Command::DeleteResource(arguments) => resource::delete(&arguments).await.map(|()| 0),
+        Command::Elsewhere(command) => elsewhere::run(&command).await,
     }
 }
 
@@ -68,7 +99,7 @@ pub(crate) struct ClusterFlags {
 }
 
 /// Where the manifests are.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct SourceFlags {
     /// The root application folder, `https://github.com/OWNER/REPO//PATH?ref=BRANCH`; by default `SLIPWAY_ROOT`, or the
     /// root by which the application was deployed. GitHub is asked with `GITHUB_TOKEN`, `GH_TOKEN`, or the secret that
@@ -93,6 +124,51 @@ pub(crate) struct CommitFlags {
     source: SourceFlags,
 }
 
+/// Which applications.
+#[derive(Args)]
+pub(crate) struct Chosen {
+    /// The applications' names, or NAMESPACE/NAME.
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// All with these labels, as `kubectl -l` takes them.
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    selector: Option<Selector>,
+    /// All of this project; may be repeated.
+    #[arg(long)]
+    project: Vec<String>,
+    /// The namespace of the Applications that are named without one.
+    #[arg(short = 'N', long, value_name = "NAMESPACE")]
+    app_namespace: Option<String>,
+}
+
+impl Chosen {
+    /// The names; each with the namespace where that is given by a flag.
+    fn names(&self) -> Vec<String> {
+        let full = |name: &String| match &self.app_namespace {
+            Some(namespace) if !name.contains('/') => format!("{namespace}/{name}"),
+            _ => name.clone(),
+        };
+        self.names.iter().map(full).collect()
+    }
+
+    /// Whether labels or projects choose, too.
+    fn is_by_group(&self) -> bool {
+        self.selector.is_some() || !self.project.is_empty()
+    }
+
+    /// Whether labels and projects choose this Application.
+    fn fits(&self, application: &Value) -> bool {
+        let text = |pointer: &str| application.pointer(pointer).and_then(Value::as_str);
+        let labels = application.pointer("/metadata/labels");
+        let label = |key: &str| labels.and_then(|labels| labels.get(key)?.as_str());
+        self.is_by_group()
+            && self.selector.as_ref().is_none_or(|selector| selector.matches(label))
+            && (self.project.is_empty()
+                || self.project.iter().any(|name| Some(name.as_str()) == text("/spec/project").or(Some("default"))))
+            && self.app_namespace.as_deref().is_none_or(|wanted| text("/metadata/namespace") == Some(wanted))
+    }
+}
+
 /// Which commits, instead of those that the application tracks.
 #[derive(Args, Default)]
 pub(crate) struct RevisionFlags {
@@ -108,6 +184,10 @@ pub(crate) struct RevisionFlags {
 }
 
 impl RevisionFlags {
+    fn is_empty(&self) -> bool {
+        self.revision.is_none() && self.revisions.is_empty()
+    }
+
     /// The revisions, each by the place of its source.
     fn of(&self, member: &ResolvedApplication) -> anyhow::Result<BTreeMap<usize, String>> {
         let Self { revision, revisions, source_positions } = self;
@@ -126,6 +206,17 @@ impl RevisionFlags {
     }
 }
 
+/// Asks for a yes; without one `nothing` happens, which is an error. Without a terminal `flag` has to say it.
+fn ask(question: &str, nothing: &str, flag: &str) -> anyhow::Result<()> {
+    if !std::io::stdin().is_terminal() {
+        bail!("{nothing} without a terminal to ask on: use {flag}");
+    }
+    crate::eprintln(question);
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    if answer.trim().eq_ignore_ascii_case("y") { Ok(()) } else { bail!("{nothing}") }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     Wide,
@@ -135,7 +226,7 @@ pub(crate) enum Output {
 
 impl Output {
     /// Prints `value` as YAML or JSON, or the result of `wide`.
-    pub(crate) fn print(self, value: &serde_json::Value, wide: impl FnOnce() -> String) {
+    pub(crate) fn print(self, value: &Value, wide: impl FnOnce() -> String) {
         let text = match self {
             Self::Wide => wide(),
             Self::Json => format!("{value:#}"),

@@ -1,16 +1,22 @@
 //! Runs `slipway`: deploys from a shell, with the code of the functions.
 
 mod app;
+mod appset;
 mod aws;
+mod cluster;
+mod completion;
 mod demo;
 mod doctor;
 mod github;
 mod images;
 mod init;
+mod project;
 mod promotions;
 mod render;
+mod repository;
 mod root;
 mod up;
+mod version;
 mod view;
 mod webhook;
 
@@ -18,7 +24,7 @@ use std::borrow::Cow;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use slipway::printable::printable;
 
 /// mimalloc: glibc's per-thread arenas grow page by page, which slows down rendering in its own threads.
@@ -52,6 +58,18 @@ enum Command {
     /// List, compare, sync and delete applications.
     #[command(subcommand)]
     App(app::Command),
+    /// Look at the AppProjects that the root declares.
+    #[command(subcommand)]
+    Proj(project::Command),
+    /// Look at the clusters that the root declares.
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+    /// Look at the repositories that the Applications name.
+    #[command(subcommand)]
+    Repo(repository::Command),
+    /// Look at the ApplicationSets that the root declares.
+    #[command(subcommand)]
+    Appset(appset::Command),
     /// Prepare an installation: ask what it needs, write samconfig.toml, and create the GitHub App.
     Init(init::Arguments),
     /// Deploy the stack from a folder of zips, by CloudFormation alone.
@@ -67,6 +85,10 @@ enum Command {
     Promotions(promotions::Arguments),
     /// Show the three functions at work, with nothing but this process.
     Demo(demo::Arguments),
+    /// Print the version.
+    Version(version::Arguments),
+    /// Print a script that completes commands and flags in a shell.
+    Completion(completion::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -74,6 +96,10 @@ fn main() -> ExitCode {
         Command::Render(arguments) => render::run(&arguments).map(|()| 0),
         Command::Root(command) => run(async || Box::pin(root::run(command)).await),
         Command::App(command) => run(async || Box::pin(app::run(command)).await),
+        Command::Proj(command) => run(async || Box::pin(project::run(&command)).await).map(|()| 0),
+        Command::Cluster(command) => run(async || Box::pin(cluster::run(&command)).await).map(|()| 0),
+        Command::Repo(command) => run(async || Box::pin(repository::run(&command)).await).map(|()| 0),
+        Command::Appset(command) => run(async || Box::pin(appset::run(&command)).await).map(|()| 0),
         Command::Init(arguments) => run(async || Box::pin(init::run(&arguments)).await).map(|()| 0),
         Command::Up(arguments) => run(async || Box::pin(up::run(&arguments)).await).map(|()| 0),
         Command::Webhook(arguments) => run(async || Box::pin(webhook::run(&arguments)).await).map(|()| 0),
@@ -81,6 +107,14 @@ fn main() -> ExitCode {
         Command::Images(command) => run(async || Box::pin(images::run(command)).await),
         Command::Promotions(arguments) => run(async || Box::pin(promotions::run(&arguments)).await).map(|()| 0),
         Command::Demo(arguments) => run(async || demo::run(&arguments).await).map(|()| 0),
+        Command::Version(arguments) => {
+            version::run(&arguments);
+            Ok(0)
+        }
+        Command::Completion(arguments) => {
+            completion::run(&arguments, &mut Cli::command());
+            Ok(0)
+        }
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -91,7 +91,7 @@ fn open(path: &Path, root: Option<&Path>) -> anyhow::Result<(Tree, String)> {
         bail!("`{}` is not below `{}`", path.display(), root.display());
     };
     let inner = inner.to_str().context("the path is not valid UTF-8")?.to_owned();
-    Ok((local::read(&root, Some(&inner), Limits::default())?, inner))
+    Ok((local::on_demand(&root, Limits::default()), inner))
 }
 
 fn is_archive(path: &Path) -> bool {

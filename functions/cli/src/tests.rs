@@ -14,7 +14,7 @@ fn flags_are_consistent() {
 #[test]
 fn help_texts_are_as_reviewed() {
     let mut text = String::new();
-    for name in ["app", "images"] {
+    for name in ["app", "appset", "cluster", "images", "proj", "repo"] {
         let mut group = Cli::command().find_subcommand(name).unwrap().clone();
         for verb in group.get_subcommands_mut() {
             let mut verb = verb.clone().bin_name(format!("slipway {name} {}", verb.get_name())).term_width(100);
@@ -34,9 +34,29 @@ fn help_texts_are_as_reviewed() {
 }
 
 #[test]
+fn the_table_of_argocds_verbs_is_that_of_the_program() {
+    let text = include_str!("../../../shared/COMPATIBILITY.md");
+    let mut rows = 0;
+    for row in text.lines().filter_map(|line| line.strip_prefix("| `")) {
+        let (verb, rest) = row.split_once("` | ").unwrap();
+        let words: Vec<&str> = verb.split(' ').collect();
+        let group = Cli::command().find_subcommand(words[0]).unwrap().clone();
+        let found = group.find_subcommand(words[1]);
+        let expected = match rest.split(" | ").next().unwrap() {
+            "same" | "differs" => Some(false),
+            "cannot exist" => Some(true),
+            _ => None,
+        };
+        assert_eq!(found.map(clap::Command::is_hide_set), expected, "{verb}");
+        rows += 1;
+    }
+    assert!(rows >= 30, "{rows} rows");
+}
+
+#[test]
 fn mistakes_are_explained() {
     let error = |line: &str| Cli::try_parse_from(line.split(' ')).err().unwrap().to_string();
-    assert!(error("slipway app sync").contains("<NAME>"));
+    assert!(error("slipway app get").contains("<NAME>"));
     assert!(error("slipway app snyc web").contains("'sync'"), "{}", error("slipway app snyc web"));
-    assert!(error("slipway app get web -o xml").contains("[possible values: wide, json, yaml]"));
+    assert!(error("slipway app get web -o xml").contains("[possible values: wide, tree, json, yaml]"));
 }

@@ -14,6 +14,18 @@ use slipway_gitops::status::{Deployment, RecordedSources};
 /// Formats `application`, an Argo CD `Application` with `spec` and `status`; `url` is its web page, `now` decides which
 /// of its windows are open.
 pub(crate) fn print(application: &Value, url: &str, with_operation: bool, now: Timestamp) -> String {
+    let mut out = summary(application, url, with_operation, now);
+    let resources = resources(application);
+    if !resources.is_empty() {
+        let header = ["GROUP", "KIND", "NAMESPACE", "NAME", "STATUS", "HEALTH", "HOOK", "MESSAGE"].map(str::to_owned);
+        out.push('\n');
+        out.push_str(&table(&header, &resources));
+    }
+    out
+}
+
+/// Formats `application` as [`print`] does, without its resources.
+pub(crate) fn summary(application: &Value, url: &str, with_operation: bool, now: Timestamp) -> String {
     let text = |pointer: &str| application.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let mut out = String::new();
     let mut line = |label: &str, value: &str| {
@@ -67,12 +79,6 @@ pub(crate) fn print(application: &Value, url: &str, with_operation: bool, now: T
     if !conditions.is_empty() {
         out.push('\n');
         out.push_str(&table(&["CONDITION", "MESSAGE", "LAST TRANSITION"].map(str::to_owned), &conditions));
-    }
-    let resources = resources(application);
-    if !resources.is_empty() {
-        let header = ["GROUP", "KIND", "NAMESPACE", "NAME", "STATUS", "HEALTH", "HOOK", "MESSAGE"].map(str::to_owned);
-        out.push('\n');
-        out.push_str(&table(&header, &resources));
     }
     out
 }

@@ -85,7 +85,8 @@ impl RolloutStep {
         })
     }
 
-    fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+    /// Whether it selects an Application with `labels`.
+    pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
         self.match_expressions.iter().all(|one| match labels.get(&one.key) {
             Some(value) => one.values.contains(value) != one.negated,
             None => one.negated,

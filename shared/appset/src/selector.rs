@@ -1,22 +1,24 @@
 //! Label selectors (k8s.io/apimachinery `pkg/labels`), and the same for parameters (argoproj/argo-cd
 //! `applicationset/utils/selector.go`).
 
-use serde_json::Value;
+use std::str::FromStr;
+
+use serde_json::{Value, json};
 use slipway_manifest::names::Form;
 
 use crate::policy::{items, text, texts};
 
 /// A compiled label selector.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Selector(Vec<Requirement>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Requirement {
     key: String,
     operator: Operator,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Operator {
     In(Vec<String>),
     NotIn(Vec<String>),
@@ -80,6 +82,52 @@ impl Selector {
     }
 }
 
+/// Reads what `kubectl -l` takes: `a=b,c!=d,e in (f,g),h notin (i),j,!k`.
+impl FromStr for Selector {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut expressions = Vec::new();
+        let mut rest = text.trim();
+        while !rest.is_empty() {
+            // A comma in parentheses is part of the requirement.
+            let comma = rest.find(',').filter(|comma| rest.find('(').is_none_or(|open| *comma < open));
+            let end = comma.or_else(|| rest.find(')').map(|close| close + 1)).unwrap_or(rest.len());
+            let (one, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            expressions.push(requirement(one.trim())?);
+            rest = after.trim_start();
+            rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
+        }
+        Self::of_labels(&json!({ "matchExpressions": expressions }))
+    }
+}
+
+/// One requirement of a selector's text, as a selector's `matchExpressions` have it.
+fn requirement(text: &str) -> Result<Value, String> {
+    let expression = |key: &str, operator, values: &[&str]| {
+        json!({"key": key.trim(), "operator": operator, "values": values.iter().map(|value| value.trim())
+            .collect::<Vec<_>>()})
+    };
+    let set = |(key, values): (&str, &str), operator| {
+        let inner = values.trim().strip_prefix('(').and_then(|values| values.strip_suffix(')'));
+        let inner = inner.ok_or_else(|| format!("`{text}`: write the values as (a,b)"))?;
+        Ok(expression(key, operator, &inner.split(',').collect::<Vec<_>>()))
+    };
+    if let Some(parts) = text.split_once(" notin ") {
+        set(parts, "NotIn")
+    } else if let Some(parts) = text.split_once(" in ") {
+        set(parts, "In")
+    } else if let Some((key, value)) = text.split_once("!=") {
+        Ok(expression(key, "NotIn", &[value]))
+    } else if let Some((key, value)) = text.split_once("==").or_else(|| text.split_once('=')) {
+        Ok(expression(key, "In", &[value]))
+    } else if let Some(key) = text.strip_prefix('!') {
+        Ok(expression(key, "DoesNotExist", &[]))
+    } else {
+        Ok(expression(text, "Exists", &[]))
+    }
+}
+
 /// A name, or a DNS subdomain and a name.
 fn checked_key(key: &str) -> Result<String, String> {
     let is_key = match key.split_once('/') {
@@ -99,9 +147,27 @@ fn is_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+
+    #[test]
+    fn the_text_of_a_selector_is_read_as_kubectl_reads_it() {
+        let labels = |key: &str| [("env", "prod"), ("a.b/c", "")].iter().find(|(k, _)| *k == key).map(|(_, v)| *v);
+        for (text, expected) in [
+            ("", true),
+            ("env=prod", true),
+            (" env == prod , !x", true),
+            ("env!=prod", false),
+            ("x!=y,env in (dev, prod)", true),
+            ("env notin (dev,prod),x", false),
+            ("env in (dev),env", false),
+            ("a.b/c=", true),
+        ] {
+            assert_eq!(text.parse::<Selector>().unwrap().matches(labels), expected, "{text}");
+        }
+        for wrong in ["=", "a in b", "a in (b", "a in ()b", "-a", "a=b c", "a,,", "(", ")"] {
+            assert!(wrong.parse::<Selector>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn selectors_select_as_in_kubernetes() {

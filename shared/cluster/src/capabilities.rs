@@ -40,6 +40,12 @@ impl Cluster {
         Ok(Capabilities { version, api_versions: api_versions.into_iter().collect() })
     }
 
+    /// The API server's version, as it says it.
+    pub async fn server_version(&self) -> Result<String, ApiError> {
+        let version = self.read("/version").await?;
+        Ok(version.get("gitVersion").and_then(Value::as_str).unwrap_or_default().to_owned())
+    }
+
     async fn read(&self, path: &str) -> Result<Value, ApiError> {
         let request = http::Request::get(path)
             .header(http::header::ACCEPT, format!("{AGGREGATED},application/json"))

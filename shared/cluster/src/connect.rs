@@ -394,6 +394,22 @@ impl Cluster {
         }))
     }
 
+    /// Opens a response of text that goes on for as long as the server sends it: a log that is followed.
+    pub(crate) async fn stream(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<impl futures::AsyncBufRead + use<>, ApiError> {
+        let budget = self.remaining_budget(REQUEST_TIMEOUT)?;
+        let open = async {
+            let request = self.signed(request).await?;
+            let subject = Subject::of(request.uri().path(), request.body(), &self.redactor);
+            self.inner.client.request_stream(request).await.map_err(|error| broken(&error, &subject))
+        };
+        tokio::time::timeout(budget, open)
+            .await
+            .unwrap_or_else(|_| Err(ApiError::local(Class::Timeout, "the API server did not open the log in time")))
+    }
+
     async fn signed(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,

@@ -62,6 +62,30 @@ impl Cluster {
         kinds
     }
 
+    /// All kinds that the API server serves, each in its group's preferred version; groups that could not be listed are
+    /// the result's incomplete ones.
+    pub async fn served(&self) -> ApiResources {
+        let mut kinds = ApiResources::default();
+        let mut versions = vec!["v1".to_owned()];
+        match self.send(get("/apis")).await {
+            Ok(answer) => {
+                let groups = answer.body.get("groups").and_then(Value::as_array).into_iter().flatten();
+                versions.extend(groups.filter_map(|group| group_versions(group).into_iter().next()));
+            }
+            Err(error) => kinds.mark_incomplete("apis".to_owned(), error),
+        }
+        let mut lists = futures::stream::iter(versions)
+            .map(|version| async move { (self.group_version(&version, |_| true).await, version) })
+            .buffer_unordered(CONCURRENCY);
+        while let Some((list, version)) = lists.next().await {
+            match list {
+                Ok(list) => list.values().for_each(|resource| kinds.add(Arc::clone(resource))),
+                Err(error) => kinds.mark_incomplete(version, error),
+            }
+        }
+        kinds
+    }
+
     /// Clears the cache, because a response contradicts it.
     pub fn invalidate_discovery(&self) {
         self.discovered().lock().unwrap_or_else(PoisonError::into_inner).clear();

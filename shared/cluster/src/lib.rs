@@ -1,7 +1,8 @@
 //! Talks to Kubernetes API servers: connects, discovers kinds, reads, applies, deletes, waits, locks, records.
 //!
-//! Decisions are made in `slipway-gitops`; this crate sends the requests. Only [`apply`], [`delete`], [`migrate`] and
-//! [`hook_finalizer`] change an application's objects; [`state`] and [`lease`] write Slipway's own two objects.
+//! Decisions are made in `slipway-gitops`; this crate sends the requests. Only [`apply`], [`delete`], [`migrate`],
+//! [`hook_finalizer`] and [`patch`] change an application's objects; [`state`] and [`lease`] write Slipway's own two
+//! objects.
 
 pub mod access;
 pub mod apply;
@@ -15,10 +16,13 @@ pub mod hook_finalizer;
 mod identity;
 pub mod kubeconfig;
 pub mod lease;
+pub mod logs;
 pub mod lookup;
 pub mod migrate;
 pub mod objects;
 mod partial;
+pub mod patch;
+pub mod resource_tree;
 mod scale;
 pub mod state;
 pub mod token;

@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 use slipway_manifest::{Object, ObjectId};
 
 pub use attempt::{Attempt, Reached};
-pub use list::{Deployed, list, list_deployed};
+pub use list::{Deployed, list, list_deployed, list_parents};
 pub(crate) use newest::Newest;
 pub use signature::Signer;
 
@@ -344,10 +344,10 @@ pub async fn write(
         let failed = |reason| StateError::Key { app: key.display_name(), reason };
         annotations.insert(signature::ANNOTATION.to_owned(), signature.map_err(failed)?.into());
     }
-    if let Some(deployed) = list::deployed(&state)
-        && let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut)
-    {
-        annotations.insert(list::DEPLOYED.to_owned(), deployed.into());
+    if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+        let deployed = list::deployed(&state);
+        annotations.extend(deployed.map(|deployed| (list::DEPLOYED.to_owned(), deployed.into())));
+        annotations.extend(list::is_parent(&state).then(|| (list::PARENT.to_owned(), "true".into())));
     }
     let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "binaryData": data});
     let answer = match version {

@@ -8,6 +8,7 @@
 //! [`managed_fields::mutations`] and [`normalize`] remove what is no difference, [`redact`] hides Secrets,
 //! [`comparison::findings`] lists the rest with its field managers, [`sync_status`] sums it up.
 
+pub mod actions;
 pub mod annotations;
 pub mod api_resources;
 pub mod app;

@@ -1,10 +1,15 @@
-//! A repository's files in memory: bounded in count, size and depth; no path leaves it.
+//! A repository's files, in memory or read as they are asked for: bounded in count, size and depth; no path leaves it.
 //!
 //! Paths are relative to the root, use `/`, and are given as written in manifests (`./a/../b`):
 //! [`join`] makes them plain. The root itself is the empty path.
 
+mod folder;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+pub use folder::{EntryKind, FolderSource};
+use folder::{Folder, Found};
 
 /// How large a tree may get. The defaults hold what Argo CD's repo-server accepts (attacks 13 and 14).
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +79,14 @@ pub enum TreeError {
         /// The path that can't be added.
         path: String,
     },
+    /// The operating system refused the access.
+    #[error("failed to read `{path}`: {reason}")]
+    Unreadable {
+        /// The file or folder.
+        path: String,
+        /// What it said.
+        reason: String,
+    },
     /// One of the [`Limits`] is reached.
     #[error("`{path}` goes over the limit of {limit} {what}")]
     OverLimit {
@@ -119,6 +132,8 @@ pub struct Tree {
     total: usize,
     /// Whether there is a symlink anywhere.
     has_links: bool,
+    /// What is read when it is asked for; then nothing is in `entries`.
+    folder: Option<Arc<Folder>>,
     limits: Limits,
 }
 
@@ -126,6 +141,11 @@ impl Tree {
     /// An empty tree with the given limits.
     pub fn new(limits: Limits) -> Self {
         Self { limits, ..Self::default() }
+    }
+
+    /// The tree of a folder of which only what is asked for is read, and counted.
+    pub fn of_folder(source: Arc<dyn FolderSource>, limits: Limits) -> Self {
+        Self { folder: Some(Arc::new(Folder::new(source, limits))), has_links: true, limits, ..Self::default() }
     }
 
     /// Adds the file `path`, or replaces it.
@@ -146,7 +166,26 @@ impl Tree {
         self.put(join("", path)?, Entry::Link(target.to_owned()))
     }
 
+    /// Reads what was not read yet.
+    fn read_all(&mut self, folder: &Folder) -> Result<(), TreeError> {
+        for found in folder.below("")? {
+            match &found {
+                Found::File(child) => {
+                    self.put(found.path().to_owned(), Entry::File(Arc::clone(folder.bytes(child)?)))?;
+                }
+                Found::Link(child) => {
+                    self.put(found.path().to_owned(), Entry::Link(folder.target(child)?.to_owned()))?;
+                }
+                Found::Directory => {}
+            }
+        }
+        Ok(())
+    }
+
     fn put(&mut self, path: String, entry: Entry) -> Result<(), TreeError> {
+        if let Some(folder) = self.folder.take() {
+            self.read_all(&folder)?;
+        }
         let replaced = self.entries.get(&path).map_or(0, Entry::size);
         let total = self.total.saturating_sub(replaced).saturating_add(entry.size());
         if total > self.limits.total_bytes {
@@ -205,7 +244,7 @@ impl Tree {
                 done.push('/');
             }
             done.push_str(&part);
-            if let Some(Entry::Link(target)) = self.entries.get(&done) {
+            if let Some(target) = self.link(&done)? {
                 links += 1;
                 if links > MAX_LINKS {
                     return Err(TreeError::LinkLoop { path: path.to_owned() });
@@ -221,6 +260,21 @@ impl Tree {
         Ok(done)
     }
 
+    /// Where the symlink at the plain `path` points; `None` where there is none.
+    fn link(&self, path: &str) -> Result<Option<&str>, TreeError> {
+        let found = match &self.folder {
+            Some(folder) => match folder.find(path)? {
+                Some(Found::Link(child)) => Some(folder.target(child)?),
+                _ => None,
+            },
+            None => match self.entries.get(path) {
+                Some(Entry::Link(target)) => Some(target.as_str()),
+                _ => None,
+            },
+        };
+        Ok(found)
+    }
+
     /// The bytes of the file at `path`.
     pub fn read(&self, path: &str) -> Result<&[u8], TreeError> {
         self.file(path).map(AsRef::as_ref)
@@ -228,6 +282,13 @@ impl Tree {
 
     fn file(&self, path: &str) -> Result<&Arc<[u8]>, TreeError> {
         let real = self.resolve(path)?;
+        if let Some(folder) = &self.folder {
+            return match folder.find(&real)? {
+                Some(Found::File(child)) => folder.bytes(child),
+                Some(Found::Directory) => Err(TreeError::IsADirectory { path: path.to_owned() }),
+                Some(Found::Link(_)) | None => Err(TreeError::NotFound { path: path.to_owned() }),
+            };
+        }
         match self.entries.get(&real) {
             Some(Entry::File(bytes)) => Ok(bytes),
             _ if self.directories.contains_key(&real) => Err(TreeError::IsADirectory { path: path.to_owned() }),
@@ -248,6 +309,13 @@ impl Tree {
     /// What stands at `path`; `None` where nothing does. The root is a folder, even of an empty tree.
     pub fn kind(&self, path: &str) -> Result<Option<NodeKind>, TreeError> {
         let real = self.resolve(path)?;
+        if let Some(folder) = &self.folder {
+            return Ok(match folder.find(&real)? {
+                Some(Found::File(_)) => Some(NodeKind::File),
+                Some(Found::Directory) => Some(NodeKind::Directory),
+                Some(Found::Link(_)) | None => None,
+            });
+        }
         Ok(match self.entries.get(&real) {
             Some(Entry::File(_)) => Some(NodeKind::File),
             _ if real.is_empty() || self.directories.contains_key(&real) => Some(NodeKind::Directory),
@@ -257,50 +325,62 @@ impl Tree {
 
     /// The names in the folder `path`, sorted.
     pub fn list(&self, path: &str) -> Result<impl Iterator<Item = &str>, TreeError> {
-        let real = self.resolve(path)?;
-        let names = self.directories.get(&real);
-        if names.is_none() && !real.is_empty() {
+        let plain = self.resolve(path)?;
+        let on_demand = self.folder.as_ref().map(|folder| folder.names(&plain)).transpose()?.flatten();
+        let in_memory = self.directories.get(&plain);
+        if on_demand.is_none() && in_memory.is_none() && !plain.is_empty() {
             return Err(TreeError::NotFound { path: path.to_owned() });
         }
-        Ok(names.into_iter().flatten().map(String::as_str))
+        Ok(on_demand.into_iter().flatten().chain(in_memory.into_iter().flatten().map(String::as_str)))
     }
 
     /// Paths of all files below the folder `path`, sorted; symlinks are not followed and not listed.
     pub fn files_below(&self, path: &str) -> Result<impl Iterator<Item = &str>, TreeError> {
-        let files = self.entries_below(path)?.filter(|(_, entry)| matches!(entry, Entry::File(_)));
-        Ok(files.map(|(path, _)| path))
+        let plain = self.resolve(path)?;
+        let on_demand = self.folder.as_ref().map(|folder| folder.below(&plain)).transpose()?.unwrap_or_default();
+        let files = on_demand.into_iter().filter(|found| matches!(found, Found::File(_))).map(|found| found.path());
+        let in_memory = self.in_memory_below(plain).filter(|(_, entry)| matches!(entry, Entry::File(_)));
+        Ok(files.chain(in_memory.map(|(path, _)| path)))
     }
 
-    /// The symlinks below the folder `path`, as of [`Tree::links`]; those behind them are not listed.
+    /// The symlinks below the folder `path`, as (path, target), sorted; those behind them are not listed.
     pub fn links_below(&self, path: &str) -> Result<impl Iterator<Item = (&str, &str)>, TreeError> {
-        let below = if self.has_links { Some(self.entries_below(path)?) } else { None };
-        Ok(below.into_iter().flatten().filter_map(|(path, entry)| match entry {
-            Entry::Link(target) => Some((path, target.as_str())),
-            Entry::File(_) => None,
-        }))
+        let mut links = Vec::new();
+        if self.has_links {
+            let plain = self.resolve(path)?;
+            if let Some(folder) = &self.folder {
+                for found in folder.below(&plain)? {
+                    if let Found::Link(child) = &found {
+                        links.push((found.path(), folder.target(child)?));
+                    }
+                }
+            }
+            links.extend(self.in_memory_below(plain).filter_map(|(path, entry)| match entry {
+                Entry::Link(target) => Some((path, target.as_str())),
+                Entry::File(_) => None,
+            }));
+        }
+        Ok(links.into_iter())
     }
 
-    fn entries_below(&self, path: &str) -> Result<impl Iterator<Item = (&str, &Entry)>, TreeError> {
-        let real = self.resolve(path)?;
-        let prefix = if real.is_empty() { real } else { real + "/" };
+    /// What is in memory below the folder at the plain `path`.
+    fn in_memory_below(&self, path: String) -> impl Iterator<Item = (&str, &Entry)> {
+        let prefix = if path.is_empty() { path } else { path + "/" };
         let below = self.entries.range(prefix.clone()..).take_while(move |(path, _)| path.starts_with(&prefix));
-        Ok(below.map(|(path, entry)| (path.as_str(), entry)))
+        below.map(|(path, entry)| (path.as_str(), entry))
     }
 
-    /// Symlinks as (path, target), sorted by path.
+    /// All symlinks, as of [`Tree::links_below`]; none of a folder that can't be read.
     pub fn links(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.entries.iter().filter_map(|(path, entry)| match entry {
-            Entry::Link(target) => Some((path.as_str(), target.as_str())),
-            Entry::File(_) => None,
-        })
+        self.links_below("").into_iter().flatten()
     }
 
-    /// Number of files and symlinks.
+    /// Number of files and symlinks in memory.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is no file at all.
+    /// Whether there is no file in memory.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -414,7 +494,47 @@ mod tests {
         }
     }
 
-    /// Every path of up to three of these pieces, through links of all sorts: what is found lies inside, or is refused.
+    /// A tree as a folder on demand.
+    #[derive(Debug)]
+    struct Kept(Tree);
+
+    impl FolderSource for Kept {
+        fn list(&self, path: &str) -> Result<Vec<(String, EntryKind)>, String> {
+            let names = self.0.directories.get(path).into_iter().flatten();
+            let kind = |name: &String| match self.0.entries.get(&join(path, name).unwrap()) {
+                Some(Entry::File(_)) => EntryKind::File,
+                Some(Entry::Link(_)) => EntryKind::Link,
+                None => EntryKind::Directory,
+            };
+            Ok(names.map(|name| (name.clone(), kind(name))).collect())
+        }
+
+        fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, String> {
+            let bytes = self.0.read(path).map_err(|error| error.to_string())?;
+            Ok(Some(bytes.to_vec()).filter(|bytes| bytes.len() <= limit))
+        }
+
+        fn target(&self, path: &str) -> Result<String, String> {
+            self.0.link(path).unwrap().map(str::to_owned).ok_or_else(|| "no link".to_owned())
+        }
+    }
+
+    /// What a tree says of `path`.
+    fn answers(tree: &Tree, path: &str) -> String {
+        let list = |all: Result<Vec<&str>, TreeError>| format!("{all:?}");
+        format!(
+            "{:?} {:?} {:?} {} {} {:?}",
+            tree.resolve(path),
+            tree.kind(path),
+            tree.read(path),
+            list(tree.list(path).map(Iterator::collect)),
+            list(tree.files_below(path).map(Iterator::collect)),
+            tree.links_below(path).map(Iterator::collect::<Vec<_>>)
+        )
+    }
+
+    /// Every path of up to three of these pieces, through links of all sorts: what is found lies inside, or is refused;
+    /// on demand it is the same.
     #[test]
     fn no_path_leaves_by_any_route() {
         let mut t = tree(&[("a/b/f", "1"), ("c/f", "2")]);
@@ -423,6 +543,7 @@ mod tests {
         {
             t.insert_link(link, target).unwrap();
         }
+        let on_demand = Tree::of_folder(Arc::new(Kept(t.clone())), Limits::default());
         let pieces = ["a", "b", "c", "..", ".", "", "up", "top", "out", "abs", "l", "o", "f"];
         let mut paths = vec![String::new()];
         let mut tried = 0;
@@ -430,6 +551,7 @@ mod tests {
             paths = paths.iter().flat_map(|path| pieces.map(|piece| format!("{path}{piece}/"))).collect();
             for path in &paths {
                 tried += 1;
+                assert_eq!(answers(&on_demand, path), answers(&t, path), "{path}");
                 if let Ok(real) = t.resolve(path) {
                     assert!(
                         !real.starts_with('/') && real.split('/').all(|part| part != ".." && part != "."),
@@ -439,5 +561,11 @@ mod tests {
             }
         }
         assert!(tried > 2_000, "{tried}");
+        let mut changed = on_demand;
+        changed.insert("a/new", *b"3").unwrap();
+        t.insert("a/new", *b"3").unwrap();
+        for path in ["", "a", "a/b", "l/f", "nowhere"] {
+            assert_eq!(answers(&changed, path), answers(&t, path), "{path}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! objects stay, and only the state is deleted. Hooks are those of the last synced commit, rendered by that manifest;
 //! projects are today's where they are still declared.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -25,6 +25,7 @@ use crate::reconcile::session::{self, Opened, Session, SessionError};
 use crate::reconcile::status;
 use crate::reconcile::sync::delete::{self, Approval, DeletionRequest};
 use crate::reconcile::sync::{Deadlines, SyncOutcome, SyncRequest};
+use crate::root::rolling::DeletionOrder;
 use crate::root::{self, ResolvedApplication, Root, Then};
 use crate::services::Services;
 
@@ -37,6 +38,8 @@ pub struct RemovedApplication {
     /// What can't be read of the root: [`Root::unread`].
     unread: Arc<BTreeSet<String>>,
     parents: Arc<Parents>,
+    /// All that were removed, each with the cluster that keeps its state.
+    all: Arc<BTreeMap<(String, String), Cluster>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -55,11 +58,13 @@ enum RemovedApplicationError {
     Unsigned { app: String, name: String },
     #[error(
         "nothing is deleted: the root at {sha} does not have the Application that was deployed from it, as where its \
-         manifest was in another repository; run `slipway app delete {app}`, with `--cascade=false` to keep its objects"
+         manifest was in another repository, or of an older commit that its parent was synced to; run `slipway app delete {app}`, with `--cascade=false` to keep its objects"
     )]
     Missing { app: String, sha: String },
     #[error("nothing is deleted: {0} may declare it now, and can't be read yet")]
     Unread(String),
+    #[error("nothing is deleted before {0} is: its ApplicationSet has `deletionOrder: Reverse`")]
+    Waits(String),
     #[error("nothing is deleted")]
     PullRequest(#[from] PullRequestError),
     #[error(transparent)]
@@ -72,7 +77,7 @@ impl RemovedApplicationError {
             Self::Root { source, .. } => source.class == Class::Retryable,
             Self::PullRequest(error) => error.is_retryable(),
             Self::Job(error) => error.is_retryable(),
-            Self::Missing { .. } | Self::Unread(_) | Self::Unsigned { .. } => false,
+            Self::Missing { .. } | Self::Unread(_) | Self::Waits(_) | Self::Unsigned { .. } => false,
         }
     }
 }
@@ -87,7 +92,7 @@ pub async fn find(engine: &Services, root: &Root) -> Vec<RemovedApplication> {
     }
     let own = engine.root.location.to_string();
     let (unread, parents) = (Arc::new(root.unread.clone()), Arc::new(Parents::of(root)));
-    let mut removed = Vec::new();
+    let (mut removed, mut all) = (Vec::new(), BTreeMap::new());
     for destination in engine.clusters.all().await {
         let listed = match &destination {
             Ok(destination) => state::list(&destination.cluster).await.map_err(|error| chain(&error)),
@@ -98,11 +103,10 @@ pub async fn find(engine: &Services, root: &Root) -> Vec<RemovedApplication> {
                 let is_gone = |key: &AppKey| {
                     key.root == own && !root.declared.contains(&(key.namespace.clone(), key.name.clone()))
                 };
-                let gone = keys.into_iter().filter(is_gone);
-                removed.extend(gone.map(|key| {
-                    let (unread, parents) = (Arc::clone(&unread), Arc::clone(&parents));
-                    RemovedApplication { key, destination: destination.clone(), unread, parents }
-                }));
+                for key in keys.into_iter().filter(is_gone) {
+                    all.insert((key.namespace.clone(), key.name.clone()), destination.cluster.clone());
+                    removed.push((key, destination.clone()));
+                }
             }
             (_, listed) => {
                 let error = listed.err().unwrap_or_default();
@@ -110,7 +114,28 @@ pub async fn find(engine: &Services, root: &Root) -> Vec<RemovedApplication> {
             }
         }
     }
-    removed
+    let all = Arc::new(all);
+    let removed = removed.into_iter().map(|(key, destination)| {
+        let (unread, parents, all) = (Arc::clone(&unread), Arc::clone(&parents), Arc::clone(&all));
+        RemovedApplication { key, destination, unread, parents, all }
+    });
+    removed.collect()
+}
+
+impl RemovedApplication {
+    /// An Application that has to be gone before this one, by the `order` of its set, and is not.
+    async fn waits_for(&self, order: &DeletionOrder) -> Option<String> {
+        let own = (self.key.namespace.clone(), self.key.name.clone());
+        for other in order.before(&own) {
+            let Some(cluster) = self.all.get(other) else { continue };
+            let (namespace, name) = other.clone();
+            let key = AppKey { root: self.key.root.clone(), namespace, name };
+            if !matches!(state::read(cluster, &key).await, Ok(None)) {
+                return Some(key.instance());
+            }
+        }
+        None
+    }
 }
 
 /// Deletes `removed` as far as that is approved, and reports it; `projects` are those of the current root. `None` where
@@ -122,7 +147,7 @@ pub async fn delete_application(
     holder: &str,
     times: Deadlines,
 ) -> Option<SyncOutcome> {
-    let RemovedApplication { key, destination, unread, parents } = removed;
+    let RemovedApplication { key, destination, unread, parents, .. } = removed;
     let recorded = match state::read(&destination.cluster, key).await {
         Ok(recorded) => recorded?,
         Err(error) => {
@@ -152,8 +177,13 @@ pub async fn delete_application(
             let app = format!("{}/{}", key.namespace, key.name);
             return Err(RemovedApplicationError::Unsigned { app, name: key.object_name() });
         }
-        let then = Then { projects: Some(projects), listings: listed.as_ref() };
+        let then = Then { projects: Some(projects), listings: listed.as_ref(), recorded: None };
         let (member, root) = Box::pin(recorded_application(engine, then, key, &sha, unread)).await?;
+        if let Some(order) = member.set.as_ref().and_then(|set| set.deletion_order.as_ref())
+            && let Some(other) = removed.waits_for(order).await
+        {
+            return Err(RemovedApplicationError::Waits(other));
+        }
         let is_closed = match &listed {
             Some(listed) => {
                 Box::pin(pull_requests::went_with_pull_request(engine, projects, key, (&sha, listed))).await?
@@ -161,7 +191,7 @@ pub async fn delete_application(
             None => false,
         };
         let approval = match parents.keep(&member, &root) {
-            _ if member.is_kept => Some(Approval::Never(kept(key))),
+            _ if member.is_kept() => Some(Approval::Never(kept(key))),
             Some(reason) => Some(Approval::Never(not_pruned(key, &reason))),
             None => is_closed.then_some(Approval::Asked),
         };
@@ -172,6 +202,10 @@ pub async fn delete_application(
         Ok(outcome) => outcome,
         Err(error @ RemovedApplicationError::Unread(_)) => {
             tracing::warn!(app = key.instance(), reason = chain(&error), "removed from what can be read of the root");
+            return None;
+        }
+        Err(error @ RemovedApplicationError::Waits(_)) => {
+            tracing::info!(app = key.instance(), reason = chain(&error), "not deleted yet");
             return None;
         }
         Err(error) => {

@@ -1,7 +1,7 @@
 //! Shows what an Application declares to Argo CD, which stays out of the cluster, as rows of it: its child Applications
 //! with the health that `argocd-cm` gives Applications. Tells, too, which of them go with their parent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use serde_json::json;
 use slipway_cluster::state::{self, AppKey};
 use slipway_gitops::annotations;
 use slipway_gitops::status::{ResourceStatus, SyncStatus};
-use slipway_manifest::Object;
+use slipway_manifest::{Object, ObjectId};
 
 use crate::app::{self, Application};
 use crate::root::{ResolvedApplication, Root};
@@ -20,8 +20,9 @@ const CONCURRENCY: usize = 8;
 /// Parents above each other.
 const MAX_DEPTH: usize = 32;
 
-/// A row for each of the `declared` objects of `member`. They are as in Git, because Git alone counts. A child has a
-/// health where `argocd-cm` has a check for Applications, as in Argo CD.
+/// A row for each of the `declared` objects of `member`. They are as in Git, because Git alone counts; those of an
+/// application that only people sync are as they were when it was synced last, and what it declared then requires pruning
+/// where Git no longer has it. A child has a health where `argocd-cm` has a check for Applications, as in Argo CD.
 pub(crate) async fn rows(engine: &Services, member: &ResolvedApplication, declared: &[Object]) -> Vec<ResourceStatus> {
     let has_health = member.overrides.health("argoproj.io", "Application").is_some();
     let checks = member.checks();
@@ -31,7 +32,9 @@ pub(crate) async fn rows(engine: &Services, member: &ResolvedApplication, declar
             object.set_namespace(&member.app.destination.namespace);
         }
         let mut row = ResourceStatus::of(&object.id(), object.version());
-        row.status = Some(SyncStatus::Synced);
+        let is_synced =
+            member.synced_declarations.as_ref().is_none_or(|synced| synced.get(&object.id()) == Some(&object));
+        row.status = Some(if is_synced { SyncStatus::Synced } else { SyncStatus::OutOfSync });
         if has_health && object.group() == "argoproj.io" && object.kind() == "Application" {
             if let Some(status) = Box::pin(child_status(engine, &object)).await {
                 object.as_map_mut().insert("status".to_owned(), status);
@@ -40,7 +43,15 @@ pub(crate) async fn rows(engine: &Services, member: &ResolvedApplication, declar
         }
         row
     };
-    stream::iter(declared).map(row).buffered(CONCURRENCY).collect().await
+    let mut rows: Vec<ResourceStatus> = stream::iter(declared).map(row).buffered(CONCURRENCY).collect().await;
+    let known: BTreeSet<ObjectId> = rows.iter().map(ResourceStatus::id).collect();
+    let synced = member.synced_declarations.iter().flat_map(|synced| synced.iter());
+    rows.extend(synced.filter(|(id, _)| !known.contains(id)).map(|(id, object)| ResourceStatus {
+        status: Some(SyncStatus::OutOfSync),
+        requires_pruning: true,
+        ..ResourceStatus::of(id, object.version())
+    }));
+    rows
 }
 
 /// Sync and health of a child as its state has them; `None` where it was not deployed yet, or can't be read.
@@ -72,7 +83,7 @@ impl Parents {
     pub(super) fn keep(&self, child: &ResolvedApplication, then: &Root) -> Option<String> {
         let mut child = child;
         for _ in 0..MAX_DEPTH {
-            if child.is_made_by_set {
+            if child.set.is_some() {
                 return None;
             }
             if annotations::has_sync_option(&child.app.object, "Prune=false") {

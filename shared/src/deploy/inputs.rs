@@ -73,7 +73,7 @@ fn digest(key: &SecretString, owner: &AppKey, member: &ResolvedApplication, reac
     let form = concat!("slipway inputs 1 ", env!("CARGO_PKG_VERSION"));
     let given = (form, root, namespace, name, object.metadata(), object.get("spec"), reach);
     mac.update(&serde_json::to_vec(&given).ok()?);
-    mac.update(format!("{:?} {:?} {}", member.permit, member.build, member.is_kept).as_bytes());
+    mac.update(format!("{:?} {:?} {}", member.permit, member.build, member.is_kept()).as_bytes());
     Some(hex::encode(mac.finalize().into_bytes()))
 }
 

@@ -12,7 +12,7 @@ use crate::notify::report::{AppSyncStatus, SyncReport};
 use crate::notify::reporter::Reporter;
 use crate::reconcile::comparison::{AppComparison, Scope, differences};
 use crate::reconcile::drift::FingerprintKey;
-use crate::reconcile::notes::{ApplicationSummary, Note as _, ReportedOutOfSync};
+use crate::reconcile::notes::{ApplicationSummary, FirstManifest, Note as _, ReportedOutOfSync};
 use crate::reconcile::session::{Opened, Session};
 use crate::reconcile::status::{self, Observed};
 use crate::reconcile::sync::{SyncOutcome, SyncRequest};
@@ -66,6 +66,11 @@ async fn compare_live(
     outcome.problems.clone_from(&compared.problems);
     outcome.changes = compared.found.iter().map(|found| format!("{} differs", found.key)).collect();
     outcome.changes.extend(compared.extraneous.keys().map(|id| format!("{id} is in the cluster only")));
+    let unsynced = request.declared.iter().filter(|row| row.status == Some(SyncStatus::OutOfSync));
+    outcome.changes.extend(unsynced.map(|row| {
+        let how = if row.requires_pruning { "is declared no longer" } else { "differs" };
+        format!("{} {how}", row.id())
+    }));
     outcome.phase = match observed.sync {
         SyncStatus::Unknown => AppSyncStatus::Failed,
         SyncStatus::OutOfSync => AppSyncStatus::OutOfSync,
@@ -81,6 +86,7 @@ async fn compare_live(
     }
     told.keep(&mut state);
     ApplicationSummary(request.application.clone()).keep(&mut state);
+    FirstManifest::keep_or_forget(request.first_manifest.as_deref(), &mut state);
     request.charts.keep_or_forget(&mut state);
     observed.write(&mut state.status, &request.revisions, Timestamp::now());
     status::write_compared_to(&mut state.status, &request.application);

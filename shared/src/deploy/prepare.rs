@@ -38,8 +38,8 @@ pub use crate::reconcile::sync::SyncRequest;
 use crate::reconcile::sync::retry::Backoff;
 use crate::reconcile::sync::{AppOwner, SyncPolicy};
 use crate::render::{self, Context, RenderError, Rendered, SourceType};
-use crate::root::ResolvedApplication;
 use crate::root::tracked::SourceRepository;
+use crate::root::{ResolvedApplication, first_manifest};
 use crate::services::Services;
 use crate::source::decrypt::{DecryptError, Decryption};
 use crate::source::lfs::{LfsFiles, MAX_LFS_OBJECTS};
@@ -488,6 +488,15 @@ pub async fn prepare(
         }
         _ => None,
     };
+    // Without a secret, whoever reads the state could open it.
+    let key = keys.as_ref().filter(|_| engine.has_state_secret()).map(|keys| &keys.current);
+    let first_manifest = match first_manifest::of(member, &owner(engine, member).key, key) {
+        Ok(sealed) => sealed,
+        Err(warning) => {
+            warnings.push(warning);
+            None
+        }
+    };
     let declared = Box::pin(children::rows(engine, member, &declared)).await;
     Ok(SyncRequest {
         owner: owner(engine, member),
@@ -509,6 +518,7 @@ pub async fn prepare(
         subscriptions,
         first_deployed_at: first,
         listings: member.listings.clone(),
+        first_manifest,
         declared,
         charts,
         remotes,
@@ -549,6 +559,7 @@ pub fn for_deletion(
         source_types: state.status.source_types.clone(),
         first_deployed_at: None,
         listings: None,
+        first_manifest: None,
         declared: Vec::new(),
         charts: ChartDigests::default(),
         remotes: RemoteVersions::default(),

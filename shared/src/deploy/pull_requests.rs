@@ -111,7 +111,7 @@ pub(super) async fn went_with_pull_request(
         return Ok(false);
     }
     let left = listed.clone().without(&closed);
-    let then = Then { projects: Some(projects), listings: Some(&left) };
+    let then = Then { projects: Some(projects), listings: Some(&left), recorded: None };
     let root = root::load_at(&engine.root, &engine.checkouts(), sha, then).await;
     let root = root.map_err(|source| PullRequestError::Root { sha: sha.to_owned(), source })?;
     Ok(root.incomplete.is_empty() && !root.declared.contains(&(key.namespace.clone(), key.name.clone())))

@@ -120,10 +120,10 @@ mod tests {
             root: String::new(),
             after: Ok(Vec::new()),
             depth: 0,
-            is_kept: false,
+            set: None,
             listings: None,
             parent: None,
-            is_made_by_set: false,
+            synced_declarations: None,
             declared: None,
         })
     }

@@ -65,6 +65,8 @@ pub(super) fn application_summary(
         json!({ "name": name, "namespace": owner(engine, member).key.namespace, "finalizers": finalizers });
     let asks = member.app.annotation(skip::ANNOTATION).filter(|_| member.app.is_skipped);
     if let Some(fields) = metadata.as_object_mut() {
+        let labels = member.app.object.pointer("/metadata/labels").and_then(Value::as_object);
+        fields.extend(labels.map(|labels| ("labels".to_owned(), json!(labels))));
         fields.extend(asks.map(|value| ("annotations".to_owned(), json!({ skip::ANNOTATION: value }))));
     }
     json!({

@@ -99,6 +99,24 @@ impl Note for RecordedListings {
     const KEY: &'static str = "listings";
 }
 
+/// The manifest of the Application as its ApplicationSet made it first, sealed, where the set may not change it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstManifest(pub String);
+
+impl FirstManifest {
+    /// Writes the note; none where the set may change the Application.
+    pub fn keep_or_forget(sealed: Option<&str>, state: &mut State) {
+        match sealed {
+            Some(sealed) => Self(sealed.to_owned()).keep(state),
+            None => Self::forget(state),
+        }
+    }
+}
+
+impl Note for FirstManifest {
+    const KEY: &'static str = "firstManifest";
+}
+
 /// The digest of what was told of an application that people sync.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportedOutOfSync(pub String);

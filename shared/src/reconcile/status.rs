@@ -71,6 +71,10 @@ impl Observed {
 
     /// The same with rows of what the application declares to Argo CD, which no cluster has.
     pub(crate) fn with(mut self, declared: Vec<ResourceStatus>) -> Self {
+        let is_synced = |row: &ResourceStatus| row.status == Some(SyncStatus::Synced);
+        if self.sync == SyncStatus::Synced && !declared.iter().all(is_synced) {
+            self.sync = SyncStatus::OutOfSync;
+        }
         self.resources.extend(declared);
         self
     }

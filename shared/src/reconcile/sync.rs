@@ -229,6 +229,8 @@ pub struct SyncRequest {
     pub first_deployed_at: Option<Timestamp>,
     /// What GitHub listed for the ApplicationSet that makes the Application.
     pub listings: Option<Arc<Listings>>,
+    /// The Application's manifest, sealed, where its ApplicationSet may not change it.
+    pub first_manifest: Option<String>,
     /// Rows of what it declares to Argo CD, which stays out of the cluster.
     pub declared: Vec<ResourceStatus>,
     /// The digests of the charts of Helm repositories that the objects are rendered from.

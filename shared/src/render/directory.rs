@@ -42,7 +42,7 @@ pub(super) fn render(
 ) -> Result<Rendered, RenderError> {
     let base = tree.resolve(path)?;
     let jsonnet = Evaluator::new(tree, &base, &directory.jsonnet, env, budget)?;
-    let links = tree.links().map(|(link, _)| link).collect();
+    let links = tree.links_below(&base)?.map(|(link, _)| link).collect();
     let glob = |pattern: &str| (!pattern.is_empty()).then(|| Glob::new(pattern));
     let (include, exclude) = (glob(&directory.include), glob(&directory.exclude));
     let rendered = Rendered::default();

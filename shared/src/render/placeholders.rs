@@ -1,6 +1,7 @@
 //! Finds the placeholders of argocd-vault-plugin in rendered objects and puts values in their place
 //! (argoproj-labs/argocd-vault-plugin `docs/howitworks.md`, `pkg/kube/util.go`). Pure; no error quotes a value.
 
+mod json_path;
 mod modifiers;
 
 use std::borrow::Cow;

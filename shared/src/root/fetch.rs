@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, future, stream};
 use slipway_budget::Budget;
 
+use super::last_sync::Recorded;
 use super::listings;
+use super::mentions::{self, Words};
 use super::repositories::{
     ChartRevision, NamedRemote, Repositories, RepositoryRevision, Unavailable, Unlisted, Wanted,
 };
-use super::tree::{self, ApplicationTree, TreeOptions};
-use crate::app::Application;
+use super::tree::{self, ApplicationTree, IncompletePart, TreeOptions};
+use crate::app::{Application, identity};
 use crate::error::chain;
 use crate::render::{self, RenderError};
 use crate::source::git::GitRepository;
@@ -36,6 +38,8 @@ pub struct Fetch<'a> {
     pub host: &'a str,
     /// The commit that stands for the head of its branch.
     pub pinned: Option<(&'a Location, &'a Arc<Checkout>)>,
+    /// Where the states of the Applications are.
+    pub recorded: Option<Recorded<'a>>,
 }
 
 /// Reads the tree of `places` from `repositories`; what is missing there is added to them, where there is somewhere to
@@ -47,17 +51,27 @@ pub async fn read_tree(
     fetch: Option<Fetch<'_>>,
 ) -> Result<ApplicationTree, RenderError> {
     let (mut round, mut listed) = (1, 0_usize);
+    if fetch.is_some_and(|fetch| fetch.recorded.is_some()) {
+        repositories.last_syncs_mut();
+    }
     let limits = fetch.map(|fetch| fetch.checkouts.memory()).unwrap_or_default().render();
     loop {
         let (places, given, options) = (places.to_vec(), repositories.clone(), options.clone());
         let work = move |budget: &Budget| Ok(tree::read(&places, &given, &options, budget));
-        let tree = render::in_background(limits, work).await?;
+        let mut tree = render::in_background(limits, work).await?;
         if let Some(Fetch { checkouts, .. }) = fetch {
             checkouts.credentials().declare(&tree.manifests);
         }
-        let is_missing = !tree.missing.is_empty() || !tree.unlisted.is_empty();
+        let is_missing = !tree.missing.is_empty()
+            || !tree.wanted.is_empty()
+            || !tree.unlisted.is_empty()
+            || tree.has_unread_states();
         let Some(fetch) = fetch else { return Ok(tree) };
         if !is_missing || round == MAX_ROUNDS {
+            if tree.has_unread_states() {
+                let reason = "more states than can be read say what Applications declare".to_owned();
+                tree.incomplete.push(IncompletePart { reason, is_missing: false });
+            }
             fetch.checkouts.github().remember_childless(tree.childless.clone()).await;
             return Ok(tree);
         }
@@ -76,6 +90,24 @@ pub async fn read_tree(
         while let Some((need, answer)) = listing.next().await {
             repositories.insert_listing(need, answer);
         }
+        if let Some(recorded) = fetch.recorded {
+            if tree.wants_parents {
+                repositories.last_syncs_mut().parents = Some(Box::pin(recorded.parents()).await);
+            }
+            if !tree.unread_first_manifests.is_empty() {
+                let firsts = recorded.first_manifests(tree.unread_first_manifests, &tree.manifests.clusters);
+                repositories.last_syncs_mut().first_manifests.extend(Box::pin(firsts).await);
+            }
+            let read = async |app: Application| {
+                let last_sync = Box::pin(recorded.last_sync(&app, fetch.checkouts)).await;
+                (identity(&app.object), last_sync)
+            };
+            let mut reading = stream::iter(tree.unread_states).map(read).buffer_unordered(CONCURRENCY);
+            while let Some((application, last_sync)) = reading.next().await {
+                repositories.last_syncs_mut().known.insert(application, last_sync);
+            }
+        }
+        Box::pin(fetch.wanted(tree.wanted, repositories)).await;
         let mut files = Vec::new();
         for wanted in tree.missing {
             let known = if repositories.has_childless(&wanted) { None } else { fetch.childless(&wanted).await };
@@ -122,6 +154,35 @@ pub async fn fetch_wanted(wanted: Wanted, repositories: &mut Repositories, check
 }
 
 impl Fetch<'_> {
+    /// Fetches what is `wanted` into `repositories`: of something remote whose words are known at its version only these,
+    /// where they say that it declares nothing.
+    async fn wanted(self, mut wanted: Wanted, repositories: &mut Repositories) {
+        let Self { checkouts, host, .. } = self;
+        let version = async |named: NamedRemote| {
+            let (remote, project) = &named;
+            let version = Box::pin(checkouts.remote_version(remote, Asking { host, project })).await.ok()?;
+            let words = checkouts.github().remote_words(&remote.raw, &version).await;
+            Some((named, version, words.map(Words::of_bits)))
+        };
+        let versions = stream::iter(wanted.remotes.clone()).map(version).buffer_unordered(CONCURRENCY);
+        let versions: Vec<_> = versions.filter_map(future::ready).collect().await;
+        for (named, _, words) in &versions {
+            if let Some(words) = words.filter(|words| !words.may_declare()) {
+                repositories.insert_remote_words(named.0.raw.clone(), words);
+                wanted.remotes.remove(named);
+            }
+        }
+        fetch_wanted(wanted, repositories, checkouts, host).await;
+        for (named, version, _) in versions {
+            let Some(words) = repositories.remote(&named).map(|fetched| mentions::words_of(&named.0, fetched)) else {
+                continue;
+            };
+            let raw = named.0.raw;
+            checkouts.github().remember_remote_words(raw.clone(), version, words.bits()).await;
+            repositories.insert_remote_words(raw, words);
+        }
+    }
+
     /// The sources that are known to declare nothing at the commit of `wanted`: its files may not be needed.
     async fn childless(self, (url, revision): &RepositoryRevision) -> Option<Arc<BTreeSet<SourceDigest>>> {
         if url.host != self.host {

@@ -16,10 +16,12 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 use serde_json::Value;
 use slipway_helm::argo;
+use slipway_kustomize::{Remote, RemoteKind};
 use slipway_manifest::{NodeKind, Tree, tree};
 
 use crate::app::repository::CERTIFICATES;
 use crate::app::{Application, Source};
+use crate::source::remote::RemoteFiles;
 
 /// What the Secrets and ConfigMaps of Argo CD are known by.
 const SETTINGS: [&str; 4] = ["secret-type", "argocd-cm", "argocd-notifications-cm", CERTIFICATES];
@@ -39,7 +41,7 @@ static FINDERS: LazyLock<Finders> = LazyLock::new(|| Finders {
 
 /// The words of one file or of all files of a source, as bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Words(u8);
+pub(super) struct Words(u8);
 
 impl Words {
     /// `argoproj`, other than in the prefix of an annotation.
@@ -51,6 +53,16 @@ impl Words {
     /// It can hide words.
     const OPAQUE: Self = Self(8);
 
+    /// As the bits that are remembered.
+    pub(super) fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Of bits that are remembered.
+    pub(super) fn of_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
     fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
@@ -59,7 +71,7 @@ impl Words {
         self.0 & words.0 == words.0
     }
 
-    fn may_declare(self) -> bool {
+    pub(super) fn may_declare(self) -> bool {
         self.has(Self::OPAQUE) || self.has(Self::SETTINGS) || self.has(Self::GROUP.or(Self::KIND))
     }
 
@@ -101,9 +113,23 @@ pub(super) fn may_declare(bytes: &[u8]) -> bool {
     Words::of(bytes).may_declare()
 }
 
+/// The words of what `remote` is, which was fetched.
+pub(super) fn words_of(remote: &Remote, fetched: &RemoteFiles) -> Words {
+    match (fetched, &remote.kind) {
+        (RemoteFiles::File(file), _) => Words::of(&file.bytes),
+        (RemoteFiles::Commit(checkout), RemoteKind::Git { path, .. }) => {
+            let none = BTreeMap::new();
+            Mentions::new(&checkout.tree, &none).path(path.trim_matches('/'), &mut BTreeSet::new())
+        }
+        (RemoteFiles::Commit(_), RemoteKind::File { .. }) => Words::OPAQUE,
+    }
+}
+
 /// The words of a tree's files, each looked at once.
 pub(super) struct Mentions<'a> {
     tree: &'a Tree,
+    /// The words of remote bases and files, as kustomizations name these.
+    remotes: &'a BTreeMap<String, Words>,
     /// The paths of the tree's symlinks.
     links: Vec<&'a str>,
     files: RefCell<BTreeMap<String, Words>>,
@@ -111,9 +137,10 @@ pub(super) struct Mentions<'a> {
 }
 
 impl<'a> Mentions<'a> {
-    pub(super) fn new(tree: &'a Tree) -> Self {
+    /// Of `tree`, whose kustomizations may name the `remotes`.
+    pub(super) fn new(tree: &'a Tree, remotes: &'a BTreeMap<String, Words>) -> Self {
         let links = tree.links().map(|(link, _)| link).collect();
-        Self { tree, links, files: RefCell::default(), folders: RefCell::default() }
+        Self { tree, remotes, links, files: RefCell::default(), folders: RefCell::default() }
     }
 
     /// Whether the render of `app`, with `app.source` in this tree, may declare what Argo CD reads.
@@ -212,8 +239,8 @@ impl<'a> Mentions<'a> {
                 let is_remote = word.contains("://") || word.contains("?ref=");
                 if is_remote || word.starts_with("git@") || word.starts_with("github.com/") {
                     // Of the URLs in a chart only those of its dependencies are read.
-                    all =
-                        all.or(if is_chart && !line.contains("repository") { Words::default() } else { Words::OPAQUE });
+                    let known = self.remotes.get(word).copied().unwrap_or(Words::OPAQUE);
+                    all = all.or(if is_chart && !line.contains("repository") { Words::default() } else { known });
                 } else if word.contains("..") {
                     match tree::join(folder, word) {
                         Ok(path) if format!("{path}/").starts_with(prefix) => {}
@@ -260,7 +287,7 @@ mod tests {
         for (path, text) in files {
             tree.insert(path, text.as_bytes()).unwrap();
         }
-        Mentions::new(&tree).may_declare(&app(source))
+        Mentions::new(&tree, &BTreeMap::new()).may_declare(&app(source))
     }
 
     const APPLICATION: &str = "apiVersion: argoproj.io/v1alpha1\nkind: Application\n";
@@ -323,15 +350,26 @@ mod tests {
     }
 
     #[test]
+    fn of_a_remote_base_that_is_known_its_words_count() {
+        let mut tree = Tree::default();
+        tree.insert("app/kustomization.yaml", b"resources: ['https://github.com/a/b//c?ref=v1']\n".as_slice()).unwrap();
+        let raw = "https://github.com/a/b//c?ref=v1".to_owned();
+        for (text, expected) in [(APPLICATION, true), ("kind: Deployment\n", false)] {
+            let known = BTreeMap::from([(raw.clone(), Words::of(text.as_bytes()))]);
+            assert_eq!(Mentions::new(&tree, &known).may_declare(&app(&json!({}))), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn symlinks_hide_nothing() {
         let mut tree = Tree::default();
         tree.insert("elsewhere/x.yaml", APPLICATION.as_bytes()).unwrap();
         tree.insert("app/y.yaml", b"".as_slice()).unwrap();
         tree.insert("apple/y.yaml", b"".as_slice()).unwrap();
-        assert!(!Mentions::new(&tree).may_declare(&app(&json!({}))));
+        assert!(!Mentions::new(&tree, &BTreeMap::new()).may_declare(&app(&json!({}))));
         tree.insert_link("apple/x.yaml", "../elsewhere/x.yaml").unwrap();
-        assert!(!Mentions::new(&tree).may_declare(&app(&json!({}))));
+        assert!(!Mentions::new(&tree, &BTreeMap::new()).may_declare(&app(&json!({}))));
         tree.insert_link("app/x.yaml", "../elsewhere/x.yaml").unwrap();
-        assert!(Mentions::new(&tree).may_declare(&app(&json!({}))));
+        assert!(Mentions::new(&tree, &BTreeMap::new()).may_declare(&app(&json!({}))));
     }
 }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use slipway_appset::Need;
@@ -10,9 +11,12 @@ use slipway_gitops::location::without_credentials;
 use slipway_kustomize::Remote;
 use slipway_manifest::Tree;
 
+use super::last_sync::LastSyncs;
 use super::listings::Listing;
+use super::mentions::Words;
 use crate::app::project::Denied;
 use crate::app::{Application, ProjectPermissions, Source};
+use crate::error::chain;
 use crate::render::{self, Context, MissingChart, RenderError, Rendered};
 use crate::source::RepoUrl;
 use crate::source::github::Checkout;
@@ -72,8 +76,12 @@ pub struct Repositories {
     fetched: BTreeMap<RepositoryRevision, Result<Arc<Checkout>, Unavailable>>,
     charts: BTreeMap<ChartRevision, Result<FetchedChart, ChartError>>,
     remotes: BTreeMap<NamedRemote, Result<RemoteFiles, Unavailable>>,
+    /// By what kustomizations say.
+    remote_words: BTreeMap<String, Words>,
     listings: BTreeMap<Need, Result<Listing, Unlisted>>,
     childless: BTreeMap<RepositoryRevision, Arc<BTreeSet<SourceDigest>>>,
+    /// `None` where no cluster can be asked.
+    last_syncs: Option<LastSyncs>,
 }
 
 /// Why a source could not be rendered from what is at hand.
@@ -89,6 +97,18 @@ pub enum Unrendered {
     Denied(Denied),
     /// The render failed.
     Failed(RenderError),
+}
+
+impl fmt::Display for Unrendered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(wanted) => write!(f, "{} was not fetched", wanted.names().join(", ")),
+            Self::Remote(reason) => f.write_str(reason.reason()),
+            Self::Chart(error) => f.write_str(&chain(error)),
+            Self::Denied(denied) => denied.fmt(f),
+            Self::Failed(error) => f.write_str(&chain(error)),
+        }
+    }
 }
 
 /// Why a repository's files can't be had.
@@ -152,6 +172,21 @@ impl Repositories {
         self.remotes.insert(wanted, fetched);
     }
 
+    /// What was fetched of `wanted`, if it was.
+    pub(super) fn remote(&self, wanted: &NamedRemote) -> Option<&RemoteFiles> {
+        self.remotes.get(wanted)?.as_ref().ok()
+    }
+
+    /// Adds the words of something remote, by what a kustomization says.
+    pub(super) fn insert_remote_words(&mut self, raw: String, words: Words) {
+        self.remote_words.insert(raw, words);
+    }
+
+    /// The words of what is remote, by what kustomizations say.
+    pub(super) fn remote_words(&self) -> &BTreeMap<String, Words> {
+        &self.remote_words
+    }
+
     /// None yet, of GitHub at `host`.
     pub fn of_host(host: &str) -> Self {
         Self { host: host.to_owned(), ..Self::default() }
@@ -178,6 +213,16 @@ impl Repositories {
             Availability::Missing(wanted) => self.childless.get(&wanted).is_some_and(|known| known.contains(digest)),
             Availability::Here(_) | Availability::Unavailable(_) => false,
         }
+    }
+
+    /// What is known of last syncs, to be added to; once called, they count.
+    pub fn last_syncs_mut(&mut self) -> &mut LastSyncs {
+        self.last_syncs.get_or_insert_default()
+    }
+
+    /// What is known of last syncs; `None` where they do not count.
+    pub fn last_syncs(&self) -> Option<&LastSyncs> {
+        self.last_syncs.as_ref()
     }
 
     /// Adds what GitHub listed, or why it can't be had.
@@ -249,12 +294,23 @@ impl Repositories {
         context: &Context,
         permit: &ProjectPermissions,
     ) -> Result<Rendered, Unrendered> {
+        self.render_by(render::render_offline, tree, (app, context), permit)
+    }
+
+    /// Like [`Repositories::render_offline`], rendered by `render`.
+    pub(super) fn render_by(
+        &self,
+        render: impl Fn(&Tree, &Application, &Context) -> Result<Rendered, RenderError>,
+        tree: &Tree,
+        (app, context): (&Application, &Context),
+        permit: &ProjectPermissions,
+    ) -> Result<Rendered, Unrendered> {
         let mut tree = Cow::Borrowed(tree);
         let mut context = context.clone();
         let mut added: Vec<MissingChart> = Vec::new();
         for _ in 0..MAX_ROUNDS {
             let budget = context.budget.unused();
-            let error = match render::render_offline(&tree, app, &Context { budget, ..context.clone() }) {
+            let error = match render(&tree, app, &Context { budget, ..context.clone() }) {
                 Ok(rendered) => return Ok(rendered),
                 Err(error) => error,
             };
@@ -317,7 +373,8 @@ impl Repositories {
     pub fn refused_name(&self, app: &Application, permit: &ProjectPermissions) -> Option<Denied> {
         let sources = if app.sources.is_empty() { std::slice::from_ref(&app.source) } else { &app.sources };
         sources.iter().find_map(|source| {
-            let (url, revision) = (source.repository().ok()?, source.target_revision.clone());
+            let (url, revision) =
+                (source.repository().ok()?, source.commit.as_ref().unwrap_or(&source.target_revision).clone());
             let fetched = self.fetched.get(&(url.clone(), revision))?;
             permit.refused_name(&url, &fetched.as_ref().ok()?.repo)
         })
@@ -335,7 +392,7 @@ impl Repositories {
         if let Some(local) = self.local.as_ref().filter(|_| self.own.contains(&url)) {
             return Availability::Here(local);
         }
-        let wanted = (url, source.target_revision.clone());
+        let wanted = (url, source.commit.as_ref().unwrap_or(&source.target_revision).clone());
         match self.fetched.get(&wanted) {
             Some(Ok(checkout)) => Availability::Here(checkout),
             Some(Err(reason)) => Availability::Unavailable(reason.clone()),

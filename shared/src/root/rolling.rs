@@ -7,7 +7,7 @@ use serde_json::Value;
 use slipway_appset::{RolloutStep, sync_order};
 use slipway_manifest::Object;
 
-use crate::app::{Application, Automated};
+use crate::app::{Application, Automated, identity};
 
 /// The place of an Application: its set, and which of that set's Applications it is.
 pub type RollingPlace = (usize, usize);
@@ -60,6 +60,29 @@ impl RollingSets {
             let earlier = self.before(place).into_iter().flatten();
             before.extend(earlier.filter_map(|at| known.get(&(place.0, *at))));
         }
+    }
+}
+
+/// The order in which the Applications of a set with `deletionOrder: Reverse` are deleted: the step of each by its
+/// namespace and name; one that no step selects goes last (argoproj/argo-cd
+/// `applicationset/controllers/applicationset_controller.go`, performReverseDeletion).
+#[derive(Debug, Clone, Default)]
+pub struct DeletionOrder(BTreeMap<(String, String), Option<usize>>);
+
+impl DeletionOrder {
+    pub(super) fn of(steps: &[RolloutStep], applications: &[Object]) -> Self {
+        let step = |application: &Object| {
+            let labels = labels(application);
+            (identity(application), steps.iter().position(|step| step.selects(&labels)))
+        };
+        Self(applications.iter().map(step).collect())
+    }
+
+    /// The Applications that have to be gone before `application` is deleted.
+    pub fn before(&self, application: &(String, String)) -> impl Iterator<Item = &(String, String)> {
+        let own = self.0.get(application).copied();
+        let is_later = move |step: Option<usize>| own.is_some_and(|own| step > own);
+        self.0.iter().filter(move |(_, step)| is_later(**step)).map(|(other, _)| other)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
-use slipway_appset::{Cluster, Generated, GitRevision, Given, Need, Policy, RolloutStep, Strategy};
+use slipway_appset::{ApplicationsSync, Cluster, Generated, GitRevision, Given, Need, Policy, RolloutStep, Strategy};
 use slipway_budget::Budget;
 use slipway_manifest::Object;
 
@@ -27,8 +27,10 @@ pub(super) enum Expansion {
     Applications {
         /// The Applications.
         objects: Vec<Object>,
-        /// Whether they stay when the set makes them no longer.
-        is_kept: bool,
+        /// What the set may do to them.
+        allowed: ApplicationsSync,
+        /// Whether those of later steps are deleted first.
+        reverse_deletion: bool,
         /// What the set asks for that has no effect yet, and what is dangerous about it.
         warnings: Vec<String>,
         /// What GitHub listed for its generators.
@@ -62,12 +64,13 @@ pub(super) fn expand(
                 if made.has_templated_project {
                     warnings.push(TEMPLATED_PROJECT.to_owned());
                 }
-                let is_kept = !made.policy.applications_sync.allows_delete();
+                let (allowed, reverse_deletion) = (made.policy.applications_sync, made.policy.reverse_deletion);
                 let steps = match made.policy.strategy {
                     Strategy::AllAtOnce => None,
                     Strategy::RollingSync(steps) => Some(steps),
                 };
-                return Expansion::Applications { objects: made.objects, is_kept, warnings, listings, steps };
+                let objects = made.objects;
+                return Expansion::Applications { objects, allowed, reverse_deletion, warnings, listings, steps };
             }
             Ok(Generated::Needs(needs)) => needs,
             Err(error) => return Expansion::Failed(chain(&error)),
@@ -124,14 +127,12 @@ const NOTHING_TO_KEEP: &str =
 fn without_effect(policy: &Policy, unknown: &[String]) -> Vec<String> {
     let yet = "has no effect yet";
     let fields = [
-        ("spec.syncPolicy.applicationsSync", !policy.applications_sync.allows_update(), yet),
         ("spec.ignoreApplicationDifferences", !policy.ignore_application_differences.is_empty(), NOTHING_TO_KEEP),
         (
             "spec.preservedFields",
             !policy.preserved_annotations.is_empty() || !policy.preserved_labels.is_empty(),
             NOTHING_TO_KEEP,
         ),
-        ("spec.strategy.deletionOrder", policy.reverse_deletion, yet),
     ];
     let asked = fields.into_iter().filter(|(_, is_set, _)| *is_set);
     let asked = asked.map(|(field, _, why)| format!("`{field}` {why}"));

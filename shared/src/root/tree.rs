@@ -12,6 +12,7 @@
 mod admit;
 mod chart_settings;
 mod expand;
+mod manual;
 mod source;
 
 use std::cell::RefCell;
@@ -19,15 +20,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use slipway_appset::Need;
+use slipway_appset::{ApplicationsSync, Need};
 use slipway_budget::Budget;
-use slipway_manifest::Object;
+use slipway_manifest::{Object, ObjectId};
 
 use super::declared::{DeclaredIn, Problem};
 use super::listings::Listings;
 use super::mentions::{self, Mentions};
-use super::repositories::{Availability, Repositories, RepositoryRevision};
-use super::rolling::{RollingPlace, RollingSets};
+use super::repositories::{Availability, Repositories, RepositoryRevision, Wanted};
+use super::rolling::{DeletionOrder, RollingPlace, RollingSets};
 use super::settings::{BUILD_OPTIONS, add_settings, build_options, is_argo_cd, is_in_cluster, may_write};
 use crate::app::controls::Control;
 use crate::app::project::{CONTROL_NAMESPACE, Denied, OPENSHIFT_NAMESPACE};
@@ -73,15 +74,24 @@ pub struct TreeApplication {
     pub parent: Option<usize>,
     /// Whether it is made for a cluster that is only assumed.
     pub is_assumed: bool,
-    /// Whether the `applicationsSync` of the set that makes it forbids to delete it.
-    pub is_kept: bool,
+    /// What the set that makes it says of it; `None` where a manifest declares it.
+    pub set: Option<MadeBySet>,
     /// What GitHub listed for the set that makes it, where that was asked.
     pub listings: Option<Arc<Listings>>,
-    /// Whether an ApplicationSet makes it.
-    pub is_made_by_set: bool,
+    /// What it declared when it was synced last, where only people sync it.
+    pub synced_declarations: Option<Arc<BTreeMap<ObjectId, Object>>>,
     /// Its place in [`ApplicationTree::rolling`].
     pub rolls: Option<RollingPlace>,
     object: Object,
+}
+
+/// What an ApplicationSet says of an Application that it makes, once that is there.
+#[derive(Debug, Clone)]
+pub struct MadeBySet {
+    /// `applicationsSync`
+    pub allowed: ApplicationsSync,
+    /// In which order its Applications are deleted, where it says so.
+    pub deletion_order: Option<Arc<DeletionOrder>>,
 }
 
 /// An ApplicationSet whose Applications are not known.
@@ -112,6 +122,15 @@ pub struct IncompletePart {
 pub struct ApplicationTree {
     /// The Applications: those of the places in the order of the files, then level by level.
     pub applications: Vec<TreeApplication>,
+    /// Namespaces and names of Applications of which only the declaration counts: what declares them was never synced, or
+    /// how they were made first is not known.
+    pub unsynced: BTreeSet<(String, String)>,
+    /// The Applications of which it counts what was synced last, which is not known yet.
+    pub unread_states: Vec<Application>,
+    /// Whether it counts which Applications declared others when they were synced last, and is not known yet.
+    pub wants_parents: bool,
+    /// Applications that stay as their sets made them first, of which that is not known yet.
+    pub unread_first_manifests: BTreeSet<(String, String)>,
     /// Further declarations of the same Applications, with other content: they have no effect.
     pub duplicates: Vec<TreeApplication>,
     /// The ApplicationSets whose Applications are not known.
@@ -134,6 +153,8 @@ pub struct ApplicationTree {
     pub unread: BTreeSet<String>,
     /// Repositories that are needed to read on.
     pub missing: BTreeSet<RepositoryRevision>,
+    /// Remote bases and files, and charts, that are needed to read on.
+    pub wanted: Wanted,
     /// What GitHub has to list to read on.
     pub unlisted: BTreeSet<Need>,
     /// What GitHub listed.
@@ -150,6 +171,13 @@ pub struct ApplicationTree {
     pub commits: BTreeSet<(Repo, String)>,
     /// The cluster Secrets, and those that ApplicationSets saw.
     secrets: [Vec<Object>; 2],
+}
+
+impl ApplicationTree {
+    /// Whether states have to be read to read on.
+    pub fn has_unread_states(&self) -> bool {
+        self.wants_parents || !self.unread_states.is_empty() || !self.unread_first_manifests.is_empty()
+    }
 }
 
 /// Reads what `places`, Applications themselves, declare at any depth.
@@ -184,8 +212,7 @@ struct Held {
 #[derive(Clone, Default)]
 struct Made {
     is_assumed: bool,
-    is_kept: bool,
-    is_made_by_set: bool,
+    set: Option<MadeBySet>,
     listings: Option<Arc<Listings>>,
     rolls: Option<RollingPlace>,
 }
@@ -230,6 +257,10 @@ struct Loader<'a> {
     held: Vec<Held>,
     unread: Vec<Unread>,
     queue: VecDeque<usize>,
+    /// Applications of which it is not known whether their project permits what they name elsewhere.
+    unpermitted: Vec<usize>,
+    /// Whether a project that is not known by now is declared nowhere.
+    is_open: bool,
     /// Applications that go to other clusters, as far as is known.
     elsewhere: Vec<usize>,
     sources: usize,
@@ -275,6 +306,8 @@ impl<'a> Loader<'a> {
             held: Vec::new(),
             unread: Vec::new(),
             queue: VecDeque::new(),
+            unpermitted: Vec::new(),
+            is_open: false,
             elsewhere: Vec::new(),
             sources: 0,
             own: None,
@@ -295,7 +328,8 @@ impl<'a> Loader<'a> {
             while let Some(at) = self.queue.pop_front() {
                 self.follow(at);
             }
-            let may_go_on = self.admit(false) || self.admit(true) || self.look_again() || self.expand();
+            let may_go_on =
+                self.admit(false) || self.admit(true) || self.permit_again() || self.look_again() || self.expand();
             if !may_go_on {
                 break;
             }
@@ -340,10 +374,12 @@ impl<'a> Loader<'a> {
             self.elsewhere.push(at);
             return;
         }
-        if self.declares_nothing(app) {
+        let is_as_today = app.sync_policy.is_automated() || self.repositories.last_syncs().is_none();
+        if is_as_today && self.declares_nothing(app) {
             return;
         }
-        let whole = app.clone();
+        let app = app.clone();
+        let Some(whole) = self.as_synced(at, app) else { return };
         for app in whole.per_source() {
             let origin = Origin { app: &app, whole: &whole, parent: Some(at) };
             if chart_settings::is_argo_cd_chart(&app) {
@@ -380,6 +416,7 @@ impl<'a> Loader<'a> {
                 let declared = self.declared(&origin, &file);
                 self.note_unreadable(&object, &declared);
                 if is_argo_cd(&object) && !(is_core && object.namespace() != self.control) {
+                    self.note_synced(at, &object);
                     self.held.push(Held { object, declared, parent: at });
                 }
             }
@@ -433,8 +470,11 @@ impl<'a> Loader<'a> {
     }
 
     fn add_application(&mut self, object: Object, declared: DeclaredIn, parent: Option<usize>, made: Made) {
-        let Made { is_assumed, is_kept, is_made_by_set, listings, rolls } = made;
+        let Made { is_assumed, set, listings, rolls } = made;
         let identity = app::identity(&object);
+        if self.waits_for_sync(&identity, &declared, parent) {
+            return;
+        }
         let rolling = &self.tree.rolling;
         let new = |object: Object, declared| {
             let (mut app, identity) = (Application::from_object(&object), identity.clone());
@@ -447,9 +487,9 @@ impl<'a> Loader<'a> {
                 declared,
                 parent,
                 is_assumed,
-                is_kept,
+                set,
                 listings,
-                is_made_by_set,
+                synced_declarations: None,
                 rolls,
                 object,
             }

@@ -252,6 +252,7 @@ pub struct GitHub {
     client: Arc<Mutex<Option<Client>>>,
     answers: Arc<Mutex<lists::Answers>>,
     childless: Arc<Mutex<childless::Childless>>,
+    remote_words: Arc<Mutex<childless::RemoteWords>>,
     meter: Meter,
     /// Held alone by who fetches what does not fit beside others.
     pub(super) turns: Arc<RwLock<()>>,
@@ -262,7 +263,7 @@ impl GitHub {
     pub fn new(settings: GitHubSettings, secrets: Secrets) -> Self {
         let meter = Meter::new(settings.memory.fetched());
         let (client, answers, childless, turns) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
-        Self { settings, secrets, client, answers, childless, meter, turns }
+        Self { settings, secrets, client, answers, childless, remote_words: Arc::default(), meter, turns }
     }
 
     /// The memory of the function.

@@ -36,7 +36,8 @@ pub struct Asking<'a> {
 pub struct RemoteFile {
     /// SHA-256, in hex.
     pub digest: String,
-    bytes: Arc<[u8]>,
+    /// The content.
+    pub(crate) bytes: Arc<[u8]>,
     _held: Held,
 }
 

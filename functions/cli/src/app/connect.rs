@@ -1,6 +1,6 @@
 //! Connects to the cluster and to Git, by flags and the environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use slipway_gitops::Revisions;
 use slipway_gitops::status::Initiator;
 use slipway_manifest::Limits;
 
-use super::{ClusterFlags, RevisionFlags, SourceFlags};
+use super::{Chosen, ClusterFlags, RevisionFlags, SourceFlags};
 
 /// The secret name under which the environment's token is given to the services.
 const TOKEN: &str = "GITHUB_TOKEN";
@@ -37,7 +37,7 @@ const TOKEN: &str = "GITHUB_TOKEN";
 const ASK_WHO: Duration = Duration::from_secs(5);
 
 /// Connects to the cluster of the flags.
-pub(super) async fn cluster(flags: &ClusterFlags) -> anyhow::Result<Cluster> {
+pub(crate) async fn cluster(flags: &ClusterFlags) -> anyhow::Result<Cluster> {
     connect(settings(flags)?).await
 }
 
@@ -120,6 +120,23 @@ pub(super) async fn keys(cluster: &Cluster) -> anyhow::Result<Vec<AppKey>> {
     state::list(cluster).await.with_context(|| format!("failed to read the states in {}", cluster.server()))
 }
 
+/// The names of the chosen applications.
+pub(super) async fn chosen(cluster: &Cluster, chosen: &Chosen) -> anyhow::Result<Vec<String>> {
+    let mut names = chosen.names();
+    if chosen.is_by_group() {
+        for key in keys(cluster).await? {
+            let recorded = state::read(cluster, &key).await?;
+            if recorded.is_some_and(|found| application(&found).is_ok_and(|about| chosen.fits(&about))) {
+                names.push(format!("{}/{}", key.namespace, key.name));
+            }
+        }
+    }
+    if names.is_empty() {
+        bail!("no application is chosen: name one, or choose by --selector or --project");
+    }
+    Ok(names)
+}
+
 /// The recorded state of the one application of that name.
 pub(super) async fn recorded(cluster: &Cluster, name: &str) -> anyhow::Result<StoredState> {
     let keys = keys(cluster).await?;
@@ -156,6 +173,19 @@ fn find<'a>(keys: &'a [AppKey], name: &str) -> anyhow::Result<&'a AppKey> {
     }
 }
 
+/// The root by which the application `name`, or where that is empty all of the cluster, was deployed.
+async fn deployed_root(cluster: &Cluster, name: &str) -> anyhow::Result<String> {
+    if !name.is_empty() {
+        return Ok(recorded(cluster, name).await?.app.root);
+    }
+    let roots: BTreeSet<String> = keys(cluster).await?.into_iter().map(|key| key.root).collect();
+    match roots.into_iter().collect::<Vec<_>>().as_slice() {
+        [root] => Ok(root.clone()),
+        [] => bail!("Slipway has deployed nothing to this cluster"),
+        several => bail!("this cluster is deployed by several: {}", several.join(", ")),
+    }
+}
+
 /// The functions' services, with the root that they read.
 pub(crate) struct CliContext {
     pub(crate) engine: Services,
@@ -165,17 +195,14 @@ pub(crate) struct CliContext {
 
 impl CliContext {
     /// Creates the services of the flags, with the root read. Without a flag or variable for the root, it is the one by
-    /// which the application `name` was deployed.
+    /// which the application `name` was deployed; where `name` is empty, the one of all applications.
     pub(crate) async fn open(flags: &SourceFlags, name: &str) -> anyhow::Result<Self> {
         let cluster = settings(&flags.cluster)?;
         let root = match flags.root.clone().or_else(|| variable(config::ROOT.name)) {
             Some(root) => root,
-            None => recorded(&self::cluster(&flags.cluster).await?, name)
+            None => deployed_root(&self::cluster(&flags.cluster).await?, name)
                 .await
-                .context("name the root by --root or SLIPWAY_ROOT")?
-                .app
-                .root
-                .clone(),
+                .context("name the root by --root or SLIPWAY_ROOT")?,
         };
         let aws = Aws::default();
         let (github, secrets) = github(&aws, flags.local.is_some())?;
@@ -193,7 +220,7 @@ impl CliContext {
         let engine = Services::new(settings, aws, secrets);
         let checkouts = match &flags.local {
             Some(folder) => {
-                let tree = local::read(folder, None, Limits::default()).map_err(|error| anyhow!(chain(&error)))?;
+                let tree = local::read(folder, Limits::default()).map_err(|error| anyhow!(chain(&error)))?;
                 let repo = engine.root.location.url.repo.clone();
                 engine.equip(Checkouts::of_folder(engine.github.clone(), repo, tree)?)
             }
@@ -242,7 +269,7 @@ impl CliContext {
             .await
             .map_err(|error| anyhow!(chain(&error)))?;
         let listed = RecordedListings::of(&found.state).map(|recorded| recorded.0);
-        let then = Then { projects: Some(&self.root.projects), listings: listed.as_ref() };
+        let then = Then { projects: Some(&self.root.projects), listings: listed.as_ref(), recorded: None };
         let root = root::load_at(&self.engine.root, &self.checkouts, sha, then);
         let root = Box::pin(root).await?;
         root.members.iter().find(is_it).cloned().with_context(|| format!("the root at {sha} does not have it"))

@@ -1,6 +1,5 @@
 //! Implements `slipway app delete`: runs the application's deletion hooks, deletes its objects, then its state.
 
-use std::io::{BufRead as _, IsTerminal as _};
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
@@ -19,8 +18,8 @@ use slipway_cluster::state::StoredState;
 use slipway_gitops::prune_guard::Propagation;
 use tokio::time::Instant;
 
-use super::SourceFlags;
 use super::connect::{self, CliContext, person, recorded};
+use super::{SourceFlags, ask};
 
 /// Limit of a deletion: finalizers and hooks take their time.
 const LIMIT: Duration = Duration::from_hours(1);
@@ -60,7 +59,11 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if !yes && approve_prune.is_none() {
         let objects = if *cascade { found.state.inventory.len() } else { 0 };
-        ask(&format!("Are you sure you want to delete '{name}' and {objects} objects of it? [y/n]"))?;
+        ask(
+            &format!("Are you sure you want to delete '{name}' and {objects} objects of it? [y/n]"),
+            "nothing is deleted",
+            "--yes",
+        )?;
     }
     let initiator = person(&cluster).await;
     let request =
@@ -106,14 +109,4 @@ async fn prepare(
     checked.map_err(|error| anyhow!(chain(&error)))?;
     let request = Box::pin(prepare::prepare(&context.engine, &context.checkouts, &member, &revisions)).await;
     Ok(prepare::SyncRequest { destination, ..request.map_err(|error| anyhow!(chain(&error)))? })
-}
-
-fn ask(question: &str) -> anyhow::Result<()> {
-    if !std::io::stdin().is_terminal() {
-        bail!("nothing is deleted without a terminal to ask on: use --yes");
-    }
-    crate::eprintln(question);
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    if answer.trim().eq_ignore_ascii_case("y") { Ok(()) } else { bail!("nothing is deleted") }
 }

@@ -4,10 +4,11 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde_json::Value;
 use slipway::app::skip;
+use slipway_appset::Selector;
 use slipway_cluster::state;
 
 use super::connect::{self, application, recorded};
-use super::{ClusterFlags, Output};
+use super::{ClusterFlags, Output, resources};
 use crate::view;
 
 #[derive(Args)]
@@ -21,6 +22,12 @@ pub(crate) struct List {
     /// Only those that go to this cluster, by name or server.
     #[arg(short, long)]
     cluster: Option<String>,
+    /// Only those with these labels, as `kubectl -l` takes them.
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    selector: Option<Selector>,
+    /// Only those whose Application is in this namespace.
+    #[arg(short = 'N', long, value_name = "NAMESPACE")]
+    app_namespace: Option<String>,
     /// How to print.
     #[arg(short, long, value_enum, default_value = "wide")]
     output: ListOutput,
@@ -40,14 +47,28 @@ enum ListOutput {
 pub(crate) struct Get {
     /// The application's name, or NAMESPACE/NAME.
     name: String,
-    /// How to print.
+    /// How to print; `tree` has the objects with what they own.
     #[arg(short, long, value_enum, default_value = "wide")]
-    output: Output,
+    output: GetOutput,
+    /// Accepted for argocd's sake: the status is what the last push or check recorded.
+    #[arg(long)]
+    refresh: bool,
+    /// As --refresh.
+    #[arg(long)]
+    hard_refresh: bool,
     /// Print the last operation too.
     #[arg(long)]
     show_operation: bool,
     #[command(flatten)]
     flags: ClusterFlags,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum GetOutput {
+    Wide,
+    Tree,
+    Json,
+    Yaml,
 }
 
 #[derive(Args)]
@@ -68,7 +89,7 @@ enum HistoryOutput {
 }
 
 pub(super) async fn list(arguments: &List) -> anyhow::Result<()> {
-    let List { project, repo, cluster: wanted, output, flags } = arguments;
+    let List { project, repo, cluster: wanted, selector, app_namespace, output, flags } = arguments;
     let cluster = connect::cluster(flags).await?;
     let mut applications = Vec::new();
     for key in connect::keys(&cluster).await? {
@@ -82,6 +103,10 @@ pub(super) async fn list(arguments: &List) -> anyhow::Result<()> {
         (project.is_empty() || project.iter().any(|name| is(app, "/spec/project", name)))
             && repo.as_ref().is_none_or(|url| view::source_text(app, "repoURL") == url)
             && wanted.as_ref().is_none_or(at)
+            && selector
+                .as_ref()
+                .is_none_or(|selector| selector.matches(|key| app.pointer("/metadata/labels")?.get(key)?.as_str()))
+            && app_namespace.as_ref().is_none_or(|wanted| is(app, "/metadata/namespace", wanted))
     });
     applications.sort_by_key(view::qualified_name);
     let output = match output {
@@ -103,10 +128,28 @@ pub(super) async fn list(arguments: &List) -> anyhow::Result<()> {
 }
 
 pub(super) async fn get(arguments: &Get) -> anyhow::Result<()> {
-    let Get { name, output, show_operation, flags } = arguments;
+    let Get { name, output, show_operation, flags, refresh, hard_refresh } = arguments;
     let cluster = connect::cluster(flags).await?;
-    let application = application(&recorded(&cluster, name).await?)?;
+    let found = recorded(&cluster, name).await?;
+    if *refresh || *hard_refresh {
+        crate::eprintln(&format!(
+            "warning: the status is what was recorded last; `slipway app diff {name}` compares Git and cluster now"
+        ));
+    }
+    let application = application(&found)?;
     let url = application.get("url").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let output = match output {
+        GetOutput::Wide => Output::Wide,
+        GetOutput::Json => Output::Json,
+        GetOutput::Yaml => Output::Yaml,
+        GetOutput::Tree => {
+            let tree = resources::read(&cluster, &found).await;
+            crate::println(&view::summary(&application, &url, *show_operation, Timestamp::now()));
+            crate::print(&resources::table(&tree, &application));
+            resources::warn(&tree);
+            return Ok(());
+        }
+    };
     output.print(&application, || view::print(&application, &url, *show_operation, Timestamp::now()));
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde_json::Value;
 use slipway::app::skip::SKIPPED;
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use super::connect::{CliContext, application, person};
 use super::diff::{self, Sides};
-use super::{CommitFlags, Output, RevisionFlags, SourceFlags};
+use super::{Chosen, Output, RevisionFlags, SourceFlags, ask};
 use crate::view;
 
 /// Time for ending a sync that reached its limit, and for recording that.
@@ -53,10 +53,38 @@ pub(crate) struct Arguments {
     /// Print what would change, and change nothing.
     #[arg(long)]
     dry_run: bool,
+    /// `apply` leaves hooks out; `hook` runs them.
+    #[arg(long, value_enum, default_value = "hook")]
+    strategy: Strategy,
+    /// Show what would change, and ask.
+    #[arg(long)]
+    preview_changes: bool,
+    /// Do not ask after --preview-changes.
+    #[arg(long, visible_alias = "assumeYes")]
+    assume_yes: bool,
+    /// Accepted for argocd's sake: whoever syncs here waits for the end.
+    #[arg(long)]
+    r#async: bool,
+    /// Accepted for argocd's sake: Slipway always applies on the server.
+    #[arg(long)]
+    server_side: bool,
+    /// Accepted for argocd's sake, and not recorded.
+    #[arg(long, value_name = "KEY=VALUE")]
+    info: Vec<String>,
     #[command(flatten)]
     manner: Manner,
     #[command(flatten)]
-    commit: CommitFlags,
+    chosen: Chosen,
+    #[command(flatten)]
+    revisions: RevisionFlags,
+    #[command(flatten)]
+    source: SourceFlags,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Strategy {
+    Hook,
+    Apply,
 }
 
 /// Flags of a sync that are independent of its commit.
@@ -86,14 +114,40 @@ pub(crate) struct Rollback {
 }
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let Arguments { approve_prune, dry_run, manner, commit: CommitFlags { name, revisions, source }, .. } = arguments;
-    let context = CliContext::open(source, name).await?;
-    let member = context.member(name)?;
+    let Arguments { chosen, source, revisions, .. } = arguments;
+    let names = chosen.names();
+    if names.is_empty() && !chosen.is_by_group() {
+        bail!("name an application, or choose by --selector or --project");
+    }
+    if arguments.r#async {
+        crate::eprintln("warning: --async has no effect: no server goes on with it, so this waits for the end");
+    }
+    if !arguments.info.is_empty() {
+        crate::eprintln("warning: --info has no effect: it is not recorded");
+    }
+    let context = CliContext::open(source, names.first().map_or("", String::as_str)).await?;
+    let mut members = names.iter().map(|name| context.member(name)).collect::<Result<Vec<_>, _>>()?;
+    members.extend(context.root.members.iter().filter(|member| chosen.fits(&member.app.object.to_value())));
+    if members.is_empty() {
+        bail!("no application at {} has these labels, or this project", context.engine.root.location);
+    }
+    if members.len() > 1 && !revisions.is_empty() {
+        bail!("a revision is of one application, not of {}", members.len());
+    }
+    let mut code = 0;
+    for member in members {
+        code = code.max(Box::pin(sync_one(&context, member, arguments)).await?);
+    }
+    Ok(code)
+}
+
+async fn sync_one(context: &CliContext, member: &ResolvedApplication, arguments: &Arguments) -> anyhow::Result<u8> {
+    let Arguments { approve_prune, dry_run, preview_changes, manner, revisions, source, .. } = arguments;
     if source.local.is_some() && member.is_automated() && !dry_run {
-        bail!("{name} is synced automatically, which would undo a sync of a folder: use --dry-run");
+        bail!("{} is synced automatically, which would undo a sync of a folder: use --dry-run", member.instance());
     }
     let revisions = context.revisions(member, revisions).await?;
-    let mut request = prepare(&context, member, &revisions).await?;
+    let mut request = prepare(context, member, &revisions).await?;
     request.policy.options.prune = manner.prune || approve_prune.is_some();
     if approve_prune.is_some() {
         request.policy.prune_approved.clone_from(approve_prune);
@@ -101,19 +155,27 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     request.policy.options.force |= arguments.force;
     request.policy.options.replace |= arguments.replace;
     request.policy.out_of_sync_only |= arguments.apply_out_of_sync_only;
+    request.policy.options.skip_hooks |= arguments.strategy == Strategy::Apply;
     let is_part = !arguments.resource.is_empty() || !arguments.label.is_empty();
-    let sides = if is_part || *dry_run { Some(Sides::of(&request).await?) } else { None };
+    let is_shown = *dry_run || *preview_changes;
+    let sides = if is_part || is_shown { Some(Sides::of(&request).await?) } else { None };
     if let Some(sides) = sides.as_ref().filter(|_| is_part) {
         request.policy.operation = OperationKind::SelectiveSync;
         request.policy.options.skip_hooks = true;
         request.policy.options.resources = Some(part(arguments, sides)?);
     }
-    if let Some(sides) = sides.filter(|_| *dry_run) {
+    if let Some(sides) = sides.filter(|_| is_shown) {
         diff::warn(member);
         let found = diff::text(&request, sides, true).await?;
         let text = found.text.trim_end_matches('\n');
         crate::println(if text.is_empty() && found.refused == 0 { "nothing would change" } else { text });
-        return Ok(u8::from(found.refused > 0));
+        if *dry_run {
+            return Ok(u8::from(found.refused > 0));
+        }
+        if !arguments.assume_yes {
+            let question = format!("Do you want to sync these changes of {}? [y/n]", member.instance());
+            ask(&question, "nothing is synced", "--assume-yes")?;
+        }
     }
     carry_out(member, request, manner).await
 }

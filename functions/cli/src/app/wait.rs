@@ -19,7 +19,7 @@ use slipway_manifest::ObjectId;
 use tokio::time::Instant;
 
 use super::connect::{self, application, recorded};
-use super::{ClusterFlags, Output};
+use super::{Chosen, ClusterFlags, Output};
 use crate::view;
 
 /// Polling interval.
@@ -28,8 +28,8 @@ const ASK: Duration = Duration::from_secs(2);
 #[derive(Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of argocd's")]
 pub(crate) struct Arguments {
-    /// The application's name, or NAMESPACE/NAME.
-    name: String,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Wait until it is synced.
     #[arg(long)]
     sync: bool,
@@ -73,14 +73,22 @@ impl Arguments {
 }
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let Arguments { name, sync, health, suspended, degraded, operation, resource, timeout, output, flags } = arguments;
-    let all = !(*sync || *health || *suspended || *degraded || *operation);
-    let healths = arguments.healths(all);
+    let Arguments { chosen, timeout, flags, .. } = arguments;
     let cluster = connect::cluster(flags).await?;
     // A timeout beyond the clock's range is unlimited.
     let until = Instant::now().checked_add(Duration::from_secs(*timeout)).filter(|_| *timeout > 0);
+    for name in connect::chosen(&cluster, chosen).await? {
+        wait(&cluster, &name, arguments, until).await?;
+    }
+    Ok(())
+}
+
+async fn wait(cluster: &Cluster, name: &str, arguments: &Arguments, until: Option<Instant>) -> anyhow::Result<()> {
+    let Arguments { sync, health, suspended, degraded, operation, resource, timeout, output, .. } = arguments;
+    let all = !(*sync || *health || *suspended || *degraded || *operation);
+    let healths = arguments.healths(all);
     loop {
-        let recorded = recorded(&cluster, name).await?;
+        let recorded = recorded(cluster, name).await?;
         let state = &recorded.state;
         let part = match resource.as_slice() {
             [] => None,
@@ -97,7 +105,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         if !healths.is_empty() {
             let places = part.as_ref().unwrap_or(&state.inventory);
-            missing.extend(unhealthy(&cluster, places, &healths).await);
+            missing.extend(unhealthy(cluster, places, &healths).await);
         }
         if missing.is_empty() {
             let application = application(&recorded)?;

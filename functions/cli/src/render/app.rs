@@ -64,7 +64,7 @@ pub(super) async fn run(wanted: &str, Arguments { root, local, offline, .. }: &A
         _ => {}
     }
     let mut objects = Vec::new();
-    let fetch = (!offline).then_some(Fetch { checkouts: &checkouts, host: &host, pinned: None });
+    let fetch = (!offline).then_some(Fetch { checkouts: &checkouts, host: &host, pinned: None, recorded: None });
     for (one, build, repositories) in found {
         let app = one.app.map_err(|error| anyhow!(chain(&error)))?;
         let mut repositories = Repositories::clone(&repositories);
@@ -100,11 +100,8 @@ async fn fetch_wanted(
 fn told(app: &Application, reason: Unrendered) -> anyhow::Error {
     let id = app.object.id();
     match reason {
-        Unrendered::Missing(wanted) => anyhow!("{id}: {} was not fetched", wanted.names().join(", ")),
-        Unrendered::Remote(reason) => anyhow!("{id}: {}", reason.reason()),
-        Unrendered::Chart(error) => anyhow!("{id}: {}", chain(&error)),
-        Unrendered::Denied(denied) => anyhow!("{id}: {denied}"),
         Unrendered::Failed(error) => anyhow!(chain(&error)),
+        reason => anyhow!("{id}: {reason}"),
     }
 }
 

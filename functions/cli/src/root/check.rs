@@ -213,7 +213,7 @@ pub(crate) async fn environments(
         }
         return Ok(vec![Environment { folders: Vec::new(), locations }]);
     };
-    let files = local::read(path, None, Limits::default()).map_err(|error| anyhow!(chain(&error)))?;
+    let files = local::read(path, Limits::default()).map_err(|error| anyhow!(chain(&error)))?;
     let mut own = remotes(path);
     if own.is_empty() {
         own.extend(locations.first().map(|location| location.url.clone()));
@@ -250,7 +250,7 @@ pub(crate) async fn read(
     }
     let checkouts = checkouts(arguments);
     let host = environment.host();
-    let fetch = (!arguments.offline).then_some(Fetch { checkouts: &checkouts, host, pinned: None });
+    let fetch = (!arguments.offline).then_some(Fetch { checkouts: &checkouts, host, pinned: None, recorded: None });
     let Some(folder) = folder else {
         let mut repositories = Repositories::of_host(host);
         let tree = read_tree(&places, &mut repositories, options, fetch).await;

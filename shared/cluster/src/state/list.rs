@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::api::ListParams;
 use serde_json::Value;
 use slipway_gitops::error::ApiError;
-use slipway_gitops::status::{SyncResult, SyncStatus};
+use slipway_gitops::status::{ResourceStatus, SyncResult, SyncStatus};
 
 use super::{AppKey, Reached, State, config_maps};
 use crate::connect::Cluster;
@@ -13,6 +13,8 @@ use crate::connect::Cluster;
 /// The annotation with the digest of what is deployed, and its commits. It only saves work: each drift-check compares
 /// the state itself. A digest can't be made up without the key; an older one can be put back.
 pub(super) const DEPLOYED: &str = "slipway.dev/deployed-inputs";
+/// The annotation of an application that declares others to Argo CD, or did when it was synced last.
+pub(super) const PARENT: &str = "slipway.dev/declares-applications";
 /// States in one page of a list.
 const PAGE_SIZE: u32 = 500;
 
@@ -35,6 +37,14 @@ pub(super) fn deployed(state: &State) -> Option<String> {
     Some(format!("{digest} {}", attempt.revisions))
 }
 
+/// Whether the application of `state` declares others.
+pub(super) fn is_parent(state: &State) -> bool {
+    let is_declaration = |row: &ResourceStatus| {
+        row.group == "argoproj.io" && matches!(row.kind.as_str(), "Application" | "ApplicationSet")
+    };
+    state.status.resources.iter().any(is_declaration)
+}
+
 /// What is deployed of an application that is Synced, as its state's metadata says: see [`list_deployed`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployed {
@@ -49,6 +59,12 @@ pub async fn list(cluster: &Cluster) -> Result<Vec<AppKey>, ApiError> {
     let mut keys: Vec<AppKey> = metadata_of_all(cluster).await?.iter().filter_map(key_of).collect();
     keys.sort();
     Ok(keys)
+}
+
+/// Lists the applications that declare others, as their states' metadata says: a hint as in [`list_deployed`].
+pub async fn list_parents(cluster: &Cluster) -> Result<BTreeSet<AppKey>, ApiError> {
+    let items = metadata_of_all(cluster).await?;
+    Ok(items.iter().filter(|item| annotation(item, PARENT).is_some()).filter_map(key_of).collect())
 }
 
 /// Lists what is deployed and Synced in this cluster: one request for 500 applications. A hint, which anybody who can

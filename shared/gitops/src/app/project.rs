@@ -42,6 +42,8 @@ const MAX_REGEX: usize = 1 << 20;
 pub struct AppProject {
     /// `metadata.name`.
     pub name: String,
+    /// What the project is for.
+    pub description: String,
     /// `spec.sourceRepos`: globs in which `*` stops at `/`; `!` denies.
     pub source_repos: Vec<String>,
     /// `spec.destinations`.
@@ -166,7 +168,9 @@ impl AppProject {
                 project.controls.push(Control::new(format!("spec.{field}"), remedy));
             }
         }
-        spec.ignore(&["description", "roles", "orphanedResources"]);
+        let description = spec.remove("description").and_then(serde_json::Value::as_str);
+        description.unwrap_or_default().clone_into(&mut project.description);
+        spec.ignore(&["roles", "orphanedResources"]);
         unknown.extend(spec.unknown());
         project.controls.extend(unknown.into_iter().map(|field| Control::new(field, "it is not known: remove it")));
         project.controls.extend(project.unreadable());

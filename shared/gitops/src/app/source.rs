@@ -32,6 +32,8 @@ pub struct Source {
     pub plugin: Option<Map<String, Value>>,
     /// `ref`, by which value files of other sources name this one: `$REF/PATH`.
     pub reference: Option<String>,
+    /// The commit that is read instead of that of `targetRevision`; no manifest says it.
+    pub commit: Option<String>,
 }
 
 /// `source.directory`.
@@ -146,6 +148,7 @@ impl Source {
             helm: fields.object("helm")?.and_then(|_| map(fields.remove("helm"))),
             plugin: fields.object("plugin")?.and_then(|_| map(fields.remove("plugin"))),
             reference: fields.text("ref")?.filter(|name| !name.is_empty()),
+            commit: None,
         };
         if source.repo_url.is_empty() {
             return Err(fields.missing("repoURL"));

@@ -106,7 +106,9 @@ fn target(store: &Store, request: &Request) -> Option<Target> {
         let kind = store.kind_of(group, version, plural)?;
         let subresource = rest.get(1).map(|name| (*name).to_owned());
         let known = |name: &str| {
-            name == "finalize" && kind.is("", "Namespace") || kind.subresources.iter().any(|sub| sub == name)
+            name == "finalize" && kind.is("", "Namespace")
+                || name == "log" && kind.is("", "Pod")
+                || kind.subresources.iter().any(|sub| sub == name)
         };
         if subresource.as_deref().is_some_and(|name| !known(name)) || rest.len() > 2 {
             return None;
@@ -153,6 +155,9 @@ fn form(request: &Request) -> Form {
 
 fn get(store: &Store, target: &Target, name: &str, request: &Request, now: Timestamp) -> Result<Response, Failure> {
     let object = store.get(&target.key(name)).ok_or_else(|| Failure::not_found(&target.kind, name))?;
+    if target.subresource.as_deref() == Some("log") {
+        return log(object, request);
+    }
     let object = if target.subresource.as_deref() == Some("scale") {
         write::scale_of(&target.kind, object)
     } else {
@@ -167,6 +172,37 @@ fn get(store: &Store, target: &Target, name: &str, request: &Request, now: Times
         }
     };
     Ok(Response::json(StatusCode::OK, &value).with("content-type", "application/json"))
+}
+
+/// Two lines of a container that never ran: where it comes from, and that it is up.
+fn log(pod: &Value, request: &Request) -> Result<Response, Failure> {
+    let text =
+        |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let containers: Vec<&Value> = ["/spec/initContainers", "/spec/containers"]
+        .iter()
+        .filter_map(|pointer| pod.pointer(pointer)?.as_array())
+        .flatten()
+        .collect();
+    let name = text(pod, "/metadata/name");
+    let wanted = request.query("container").filter(|wanted| !wanted.is_empty());
+    let found = match (wanted, containers.as_slice()) {
+        (Some(wanted), _) => containers.iter().find(|container| text(container, "/name") == wanted),
+        (None, [one]) => Some(one),
+        (None, _) => {
+            let names: Vec<String> = containers.iter().map(|container| text(container, "/name")).collect();
+            let names = names.join(" ");
+            return Err(Failure::bad_request(format!(
+                "a container name must be specified for pod {name}, choose one of: [{names}]"
+            )));
+        }
+    };
+    let container = found.ok_or_else(|| {
+        Failure::bad_request(format!("container {} is not valid for pod {name}", wanted.unwrap_or_default()))
+    })?;
+    let lines = [format!("image {}\n", text(container, "/image")), "ready\n".to_owned()];
+    let tail = request.query("tailLines").and_then(|lines| lines.parse().ok()).unwrap_or(lines.len());
+    let shown: String = lines.into_iter().rev().take(tail).rev().collect();
+    Ok(Response::new(StatusCode::OK, shown).with("content-type", "text/plain"))
 }
 
 /// The object in the version that was asked for: what is stored says the version it was written in.

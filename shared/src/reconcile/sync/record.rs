@@ -20,7 +20,9 @@ use super::{Continuation, OperationKind, SyncError, SyncOperation, SyncOutcome, 
 use crate::error::chain;
 use crate::notify::report::{self, AppSyncStatus};
 use crate::notify::reporter::LastNotification;
-use crate::reconcile::notes::{ApplicationSummary, FailedInOutage, FirstDeployedAt, Note as _, RecordedListings};
+use crate::reconcile::notes::{
+    ApplicationSummary, FailedInOutage, FirstDeployedAt, FirstManifest, Note as _, RecordedListings,
+};
 use crate::reconcile::status::{self, Observed};
 
 /// Rescheduled health checks of one deployment: with their growing delays they cover about an hour.
@@ -275,7 +277,14 @@ impl SyncExecutor<'_> {
             ..ResourceStatus::of(id, version(id))
         };
         let mut resources: Vec<ResourceStatus> = self.wanted.iter().map(row).collect();
-        let is_out_of_sync = resources.iter().any(|row| row.status != Some(SyncStatus::Synced))
+        let mut declared = self.request.declared.clone();
+        if progress.phase == OperationPhase::Succeeded && self.request.policy.options.resources.is_none() {
+            declared.retain(|row| !row.requires_pruning);
+            for row in &mut declared {
+                row.status = Some(SyncStatus::Synced);
+            }
+        }
+        let is_out_of_sync = resources.iter().chain(&declared).any(|row| row.status != Some(SyncStatus::Synced))
             || self.extraneous.values().any(|extra| extra.counts);
         resources.extend(self.extraneous.iter().map(|(id, extra)| ResourceStatus {
             status: Some(SyncStatus::OutOfSync),
@@ -284,7 +293,7 @@ impl SyncExecutor<'_> {
             ..ResourceStatus::of(id, version(id))
         }));
         if self.request.policy.operation.is_compared() {
-            resources.extend(self.request.declared.iter().cloned());
+            resources.extend(declared);
         }
         let sync = if is_out_of_sync { SyncStatus::OutOfSync } else { SyncStatus::Synced };
         Observed { resources, sync, is_whole: true, repeated: self.repeated.clone() }
@@ -342,6 +351,7 @@ impl SyncExecutor<'_> {
         self.request.charts.keep_or_forget(&mut self.state);
         self.request.remotes.keep_or_forget(&mut self.state);
         if self.request.policy.operation.is_compared() {
+            FirstManifest::keep_or_forget(self.request.first_manifest.as_deref(), &mut self.state);
             RecordedListings::keep_or_forget(self.request.listings.as_deref(), &mut self.state);
         }
         if let Some(first) = self.request.first_deployed_at {

@@ -12,9 +12,10 @@ use slipway_gitops::managed_fields::migrate;
 use slipway_gitops::plan::{self, Desired, PruneCandidate};
 use slipway_gitops::sync::{NamespaceMetadata, kept_reason};
 use slipway_gitops::tracking::{PART_OF, TrackingId};
-use slipway_gitops::{ApiError, ApiResources, DiscoverError, annotations};
+use slipway_gitops::{ApiError, ApiResources, DiscoverError, Failure, annotations};
 use slipway_manifest::{Object, ObjectId};
 
+use super::executor::SyncExecutor;
 use super::record::images;
 use super::{OperationKind, SyncError, SyncOperation, SyncPolicy, SyncRequest};
 use crate::error::chain;
@@ -161,7 +162,8 @@ impl SyncOperation<'_> {
         let known: Vec<ObjectRef> =
             executor.state.inventory.iter().filter_map(|id| objects::recorded(kinds, id)).collect();
         let applyset = executor.request.owner.key.applyset_id();
-        let found = objects::list_live(&executor.cluster, &wanted, &known, &applyset).await;
+        let live = objects::list_live(&executor.cluster, &wanted, &known, &applyset);
+        let (found, namespace) = tokio::join!(live, live_namespace(executor));
         for failure in &found.failures {
             snapshot.is_unread |= failure.source.class.is_outage();
             executor.fail(failure);
@@ -174,26 +176,17 @@ impl SyncOperation<'_> {
                 executor.objects.insert(id.clone(), ObjectRef::of(resource, object));
             }
         }
-        self.read_namespace(snapshot).await && found.failures.is_empty()
-    }
-
-    async fn read_namespace(&mut self, snapshot: &mut ClusterSnapshot) -> bool {
-        let executor = &mut self.executor;
         let is_new = |object: &&Object| object.id().kind == "Namespace" && !snapshot.live.contains_key(&object.id());
         executor.deferred.namespaces =
             snapshot.targets.iter().filter(is_new).map(|object| object.name().to_owned()).collect();
-        let name = &executor.request.owner.namespace;
-        if executor.request.policy.options.create_namespace.is_none() || name.is_empty() {
-            return true;
-        }
-        let place = ObjectRef { resource: apply::namespaces(), namespace: String::new(), name: name.clone() };
-        executor.objects.entry(place.id()).or_insert_with(|| place.clone());
-        match objects::get(&executor.cluster, &place).await {
-            Ok(live) => {
+        match namespace {
+            None => found.failures.is_empty(),
+            Some((place, Ok(live))) => {
                 snapshot.namespace = live;
-                true
+                executor.objects.entry(place.id()).or_insert(place);
+                found.failures.is_empty()
             }
-            Err(failure) => {
+            Some((_, Err(failure))) => {
                 executor.fail(&failure);
                 false
             }
@@ -332,6 +325,17 @@ impl SyncOperation<'_> {
         executor.modified = Some(modified);
         Ok(differs)
     }
+}
+
+/// The destination's namespace as it is, and where: only a sync that creates it looks at it.
+async fn live_namespace(executor: &SyncExecutor<'_>) -> Option<(ObjectRef, Result<Option<Object>, Failure>)> {
+    let name = &executor.request.owner.namespace;
+    if executor.request.policy.options.create_namespace.is_none() || name.is_empty() {
+        return None;
+    }
+    let place = ObjectRef { resource: apply::namespaces(), namespace: String::new(), name: name.clone() };
+    let live = objects::get(&executor.cluster, &place).await;
+    Some((place, live))
 }
 
 /// The objects that another application owns, each with what to say: its tracking id names another, or its label the

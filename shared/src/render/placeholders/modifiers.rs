@@ -7,6 +7,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use slipway_manifest::yaml;
 
+use super::json_path;
+
 /// The widest indentation.
 const MAX_INDENT: usize = 100;
 /// Bytes of a result: Kubernetes takes no larger Secret.
@@ -53,73 +55,13 @@ fn indent(argument: &str, text: &str) -> Result<String, String> {
     Ok([first].into_iter().chain(more).collect::<Vec<_>>().join("\n"))
 }
 
-/// What kubectl's JSONPath gives for `template`, of which fields, indices and texts are known:
-/// `{.users[0].name}{':'}{.password}`.
+/// What the JSONPath `template` makes of `value`, or of the JSON in it.
 fn json_path(template: &str, value: &Value) -> Result<String, String> {
-    let parsed: Value;
-    let value = match value {
+    match value {
         Value::String(text) => {
-            parsed = serde_json::from_str(text).map_err(|_| "the value is no JSON".to_owned())?;
-            &parsed
+            let parsed = serde_json::from_str(text).map_err(|_| "the value is no JSON".to_owned())?;
+            json_path::fill(template, &parsed)
         }
-        other => other,
-    };
-    let (mut made, mut rest) = (String::new(), template);
-    while let Some((before, after)) = rest.split_once('{') {
-        made.push_str(before);
-        let (expression, after) = after.split_once('}').ok_or("`jsonPath` has a `{` without its `}`")?;
-        let expression = expression.trim();
-        let quoted = ['\'', '"'].iter().find_map(|quote| expression.strip_prefix(*quote)?.strip_suffix(*quote));
-        match quoted {
-            Some(text) => made.push_str(&text.replace("\\n", "\n").replace("\\t", "\t")),
-            None => match field(expression, value)? {
-                Value::String(text) => made.push_str(text),
-                Value::Null => {}
-                other => made.push_str(&other.to_string()),
-            },
-        }
-        if made.len() > MAX_BYTES {
-            return Err("what `jsonPath` makes is too large".to_owned());
-        }
-        rest = after;
+        other => json_path::fill(template, other),
     }
-    Ok(made + rest)
-}
-
-fn field<'v>(expression: &str, value: &'v Value) -> Result<&'v Value, String> {
-    let unknown = || {
-        format!("`jsonPath {{{expression}}}` is not supported: write fields and indices, such as `{{.users[0].name}}`")
-    };
-    let (mut value, mut rest) = (value, expression.strip_prefix('$').unwrap_or(expression));
-    while !rest.is_empty() && rest != "." {
-        let key;
-        if let Some(after) = rest.strip_prefix('[') {
-            let (inner, after) = after.split_once(']').ok_or_else(unknown)?;
-            rest = after;
-            let quoted = ['\'', '"'].iter().find_map(|quote| inner.strip_prefix(*quote)?.strip_suffix(*quote));
-            let Some(quoted) = quoted else {
-                let place: usize = inner.parse().map_err(|_| unknown())?;
-                value = value.get(place).ok_or_else(|| format!("the value has nothing at `[{place}]`"))?;
-                continue;
-            };
-            key = quoted;
-        } else {
-            let after = rest.strip_prefix('.').ok_or_else(unknown)?;
-            // A dot in a name is written behind a backslash.
-            let end = after.char_indices().find(|(at, char)| {
-                let is_escaped = after.get(..*at).is_some_and(|before| before.ends_with('\\'));
-                *char == '[' || *char == '.' && !is_escaped
-            });
-            let (name, after) = after.split_at_checked(end.map_or(after.len(), |(at, _)| at)).ok_or_else(unknown)?;
-            if name.is_empty() || name.contains(['*', '?', '@']) {
-                return Err(unknown());
-            }
-            rest = after;
-            let plain = name.replace("\\.", ".");
-            value = value.get(&plain).ok_or_else(|| format!("the value has no field `{plain}`"))?;
-            continue;
-        }
-        value = value.get(key).ok_or_else(|| format!("the value has no field `{key}`"))?;
-    }
-    Ok(value)
 }

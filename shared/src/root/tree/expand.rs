@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use slipway_appset::Cluster;
+use slipway_manifest::Object;
 
 use super::super::declared::{DeclaredIn, Problem};
 use super::super::listings;
+use super::super::rolling::DeletionOrder;
 use super::super::sets::{self, Expansion};
-use super::{DeclaredSet, IncompletePart, Loader, Made, UnexpandedSet, label};
+use super::{DeclaredSet, IncompletePart, Loader, Made, MadeBySet, UnexpandedSet, label};
 use crate::app::{self, ProjectPermissions};
 
 impl Loader<'_> {
@@ -39,7 +41,9 @@ impl Loader<'_> {
                 expansion = expand(Some(cluster));
             }
             let (reason, is_missing) = match expansion {
-                Expansion::Applications { objects, is_kept, mut warnings, listings, steps } => {
+                Expansion::Applications { objects, allowed, reverse_deletion, mut warnings, listings, steps } => {
+                    let order = steps.as_ref().filter(|_| reverse_deletion);
+                    let order = order.map(|steps| Arc::new(DeletionOrder::of(steps, &objects)));
                     self.tree.looked_at.extend(listings.iter().map(|(need, _)| need.clone()));
                     let listings = (!listings.is_empty()).then(|| Arc::new(listings));
                     let rolling = steps.map(|steps| self.tree.rolling.add(&steps, &objects));
@@ -53,9 +57,13 @@ impl Loader<'_> {
                     let declared = DeclaredIn { chain, ..declared };
                     for (at, object) in objects.into_iter().enumerate() {
                         let rolls = rolling.map(|set| (set, at));
-                        let made =
-                            Made { is_assumed, is_kept, is_made_by_set: true, listings: listings.clone(), rolls };
-                        self.add_application(object, declared.clone(), parent, made);
+                        let set = Some(MadeBySet { allowed, deletion_order: order.clone() });
+                        let made = Made { is_assumed, set, listings: listings.clone(), rolls };
+                        let object =
+                            if allowed.allows_update() { Some(object) } else { self.as_first_made(object, &declared) };
+                        if let Some(object) = object {
+                            self.add_application(object, declared.clone(), parent, made);
+                        }
                     }
                     continue;
                 }
@@ -81,5 +89,28 @@ impl Loader<'_> {
         }
         self.seen.get_or_insert(secrets);
         true
+    }
+
+    /// The Application `object` as its set, which may not change it, made it first. `None` where that can't be told, or
+    /// not yet.
+    fn as_first_made(&mut self, object: Object, declared: &DeclaredIn) -> Option<Object> {
+        let Some(known) = self.repositories.last_syncs() else { return Some(object) };
+        let identity = app::identity(&object);
+        match known.first_manifests.get(&identity) {
+            None => {
+                self.tree.unread_first_manifests.insert(identity);
+                None
+            }
+            Some(Ok(first)) => Some(first.clone().unwrap_or(object)),
+            Some(Err(reason)) => {
+                let name = label(&identity);
+                let text =
+                    format!("Application {name}: how its ApplicationSet made it first can't be found out: {reason}");
+                self.tree.problems.push(Problem::of(text.clone(), Some(declared.clone())));
+                self.tree.incomplete.push(IncompletePart { reason: text, is_missing: false });
+                self.tree.unsynced.insert(identity);
+                None
+            }
+        }
     }
 }

@@ -8,10 +8,11 @@ use slipway_manifest::{Object, Tree};
 
 use super::super::declared::{DeclaredIn, Problem};
 use super::super::mentions::{self, Mentions};
-use super::super::repositories::{Availability, Unavailable};
+use super::super::repositories::{Availability, Unavailable, Unrendered};
 use super::super::written_settings::written_settings;
 use super::{IncompletePart, Loader, MAX_SOURCES, Origin, Unread, chart_settings, label};
-use crate::app::{self, Application, repository};
+use crate::app::project::Denied;
+use crate::app::{self, Application, ProjectPermissions, Undeclared, repository};
 use crate::error::chain;
 use crate::render::{self, Context, RenderError, Rendered};
 use crate::source::github::childless::SourceDigest;
@@ -24,7 +25,10 @@ impl Loader<'_> {
         if let Some(mentions) = known.get(&checkout.sha) {
             return mentions.may_declare(app);
         }
-        known.entry(checkout.sha.clone()).or_insert_with(|| Mentions::new(&checkout.tree)).may_declare(app)
+        known
+            .entry(checkout.sha.clone())
+            .or_insert_with(|| Mentions::new(&checkout.tree, self.repositories.remote_words()))
+            .may_declare(app)
     }
 
     /// Whether `app` is known to declare nothing, as most have it, without a look at each of its sources.
@@ -94,6 +98,12 @@ impl Loader<'_> {
             }
             None => render::declarations(&checkout.tree, origin.app, &context, filter),
         };
+        let rendered = rendered.or_else(|error| {
+            if render::missing_remotes(&error, &checkout.tree, origin.app, &context).is_empty() {
+                return Err(Some((chain(&error), error.is_missing())));
+            }
+            self.render_with_remotes(origin, &checkout.tree, &context, filter)
+        });
         match rendered {
             Ok(mut rendered) => {
                 self.tree.commits.insert((checkout.repo.clone(), checkout.sha.clone()));
@@ -108,11 +118,62 @@ impl Loader<'_> {
                 }
                 Some(rendered)
             }
-            Err(error) => {
-                self.incomplete(origin, None, &chain(&error), error.is_missing());
+            // It is rendered once its project is known.
+            Err(None) => None,
+            Err(Some((reason, is_missing))) => {
+                self.incomplete(origin, None, &reason, is_missing);
                 Some(written_settings(&checkout.tree, &origin.app.source, &self.budget.unused()))
             }
         }
+    }
+
+    /// Renders a source that names remote bases or files, with those that were fetched and its project permits; else why
+    /// not, and whether only something is not at hand. `None` until its project is known.
+    fn render_with_remotes(
+        &mut self,
+        origin: &Origin<'_>,
+        tree: &Tree,
+        context: &Context,
+        filter: Option<render::Filter>,
+    ) -> Result<Rendered, Option<(String, bool)>> {
+        let permit = match origin.parent {
+            None => ProjectPermissions::of_root(),
+            Some(at) => {
+                let undeclared = if self.is_open { self.options.undeclared } else { Undeclared::Denied };
+                let permit = ProjectPermissions::of(origin.whole, &self.projects(undeclared), &self.clusters);
+                match &permit.denied {
+                    Some(Denied::Unknown(_)) if !self.is_open => {
+                        self.unpermitted.push(at);
+                        return Err(None);
+                    }
+                    Some(denied) => return Err(Some((denied.to_string(), true))),
+                    None => permit,
+                }
+            }
+        };
+        let declarations =
+            |tree: &Tree, app: &Application, context: &Context| render::declarations(tree, app, context, filter);
+        let rendered = self.repositories.render_by(declarations, tree, (origin.app, context), &permit);
+        rendered.map_err(|error| {
+            let reason = error.to_string();
+            let is_missing = match error {
+                Unrendered::Missing(wanted) => {
+                    self.tree.wanted.extend(wanted);
+                    true
+                }
+                Unrendered::Failed(error) => error.is_missing(),
+                // It is told where that one source is deployed.
+                Unrendered::Remote(_) | Unrendered::Chart(_) | Unrendered::Denied(_) => true,
+            };
+            Some((reason, is_missing))
+        })
+    }
+
+    /// Queues the Applications whose project was not known when they were to be rendered; whether there are any.
+    pub(super) fn permit_again(&mut self) -> bool {
+        self.is_open = true;
+        self.queue.extend(std::mem::take(&mut self.unpermitted));
+        !self.queue.is_empty()
     }
 
     /// Notes a file that can't be read: it may declare anything that its words say.

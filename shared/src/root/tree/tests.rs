@@ -1,4 +1,5 @@
 mod listings;
+mod manual;
 
 use std::sync::Arc;
 
@@ -363,9 +364,6 @@ fn a_set_that_fails_leaves_a_gap() {
     ]);
     assert_eq!(names(&tree), ["good"], "{}", problems(&tree));
     assert!(problems(&tree).contains("ApplicationSet argocd/pulls needs the pull requests of acme/web"));
-    assert!(
-        problems(&tree).contains("ApplicationSet argocd/good: `spec.syncPolicy.applicationsSync` has no effect yet")
-    );
     assert!(
         problems(&tree).contains("ApplicationSet argocd/away needs repository https://github.com/acme/other at HEAD")
     );

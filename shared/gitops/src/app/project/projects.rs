@@ -68,6 +68,13 @@ impl Projects {
         self.declared.get(name).cloned().or_else(|| is_open.then(open))
     }
 
+    /// The projects that there are, by name: the declared ones, and `default`, which always exists.
+    pub fn all(&self) -> Vec<Arc<AppProject>> {
+        let mut all = self.declared.clone();
+        all.entry(DEFAULT.to_owned()).or_insert_with(|| Arc::clone(&self.default));
+        all.into_values().collect()
+    }
+
     /// Whether the project `name` is declared, or `default`, which always exists.
     pub fn is_known(&self, name: &str) -> bool {
         name == DEFAULT || self.declared.contains_key(name)

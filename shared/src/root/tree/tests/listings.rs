@@ -36,7 +36,7 @@ fn what_is_not_listed_yet_is_asked_for() {
     assert!(tree.incomplete.iter().all(|part| part.is_missing) && !tree.incomplete.is_empty());
     let tree = read_listed(&files, Some(Ok(one())));
     assert_eq!((names(&tree), &tree.looked_at), (vec!["b", "pr-7"], &BTreeSet::from([web()])));
-    assert!(tree.applications[1].listings.is_some() && tree.applications[1].is_made_by_set);
+    assert!(tree.applications[1].listings.is_some() && tree.applications[1].set.is_some());
     let failed = Unlisted { reason: Unavailable::Failed("GitHub answered 500".to_owned()), is_retryable: true };
     let tree = read_listed(&files, Some(Err(failed)));
     assert!(names(&tree) == ["b"] && tree.incomplete.iter().any(|part| !part.is_missing), "{}", problems(&tree));
