@@ -121,7 +121,8 @@ async fn the_rendered_diff_shows_no_secret() {
     let kept: Vec<&str> = app.lines().filter(|line| !line.contains(updater)).collect();
     let annotations = format!(
         "  annotations:\n    {updater}/image-list: web={image}\n    {updater}/write-back-method: git\n    \
-         {updater}/write-back-target: helmvalues:/chart/values.yaml\n    {updater}/web.helm.image-name: image.name\n    {updater}/web.helm.image-tag: image.tag"
+         {updater}/write-back-target: helmvalues:/chart/values.yaml\n    \
+         {updater}/web.helm.image-name: image.name\n    {updater}/web.helm.image-tag: image.tag"
     );
     let app = kept.join("\n").replace("  annotations:", &annotations).replace("path: shop", "path: chart");
     // Beside it one that reads the same values, and one that does not.

@@ -1,6 +1,6 @@
 //! Reads Flux's image repositories, policies and automations, and the markers in files that name policies (fluxcd/
-//! image-reflector-controller `api/v1`, `internal/policy`; fluxcd/image-automation-controller `api/v1`, `internal/source`,
-//! `pkg/update/setters.go`).
+//! image-reflector-controller `api/v1`, `internal/policy`; fluxcd/image-automation-controller `api/v1`,
+//! `internal/source`, `pkg/update/setters.go`).
 
 use std::collections::BTreeMap;
 
@@ -103,10 +103,8 @@ impl ImagePolicies {
                 match &automation.repo {
                     Some(other) if other != repo => {
                         let (namespace, name) = &policy.identity;
-                        problems.push(format!(
-                            "{namespace}/{name}: an ImageUpdateAutomation writes to {other}, and Slipway follows Flux's \
-                             markers in the root's repository alone"
-                        ));
+                        let why = "and Slipway follows Flux's markers in the root's repository alone";
+                        problems.push(format!("{namespace}/{name}: an ImageUpdateAutomation writes to {other}, {why}"));
                     }
                     _ => found.push(policy.update(repo, branch, Some(automation))),
                 }
