@@ -103,3 +103,36 @@ fn what_a_render_does_not_touch_is_not_read() {
     let outside = render(folder.path(), &["app"]);
     assert!(outside.err.contains("symlink `outside` points outside the repository"), "{}", outside.err);
 }
+
+#[test]
+fn what_is_rendered_is_printed_as_json_or_written_to_files() {
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one, namespace: shop}\n";
+    let template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\napiVersion: v1\nkind: Secret\nmetadata: \
+                    {name: b}\n";
+    let folder = clone(&[
+        ("app/kustomization.yaml", "resources: [own.yaml]\n"),
+        ("app/own.yaml", map),
+        ("chart/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n"),
+        ("chart/templates/all.yaml", template),
+        ("evil/Chart.yaml", "apiVersion: v2\nname: ../../evil\nversion: 1.0.0\n"),
+        ("evil/templates/all.yaml", template),
+    ]);
+    for (path, names) in [("app", vec!["one"]), ("chart", vec!["b", "a"])] {
+        let json = render(folder.path(), &[path, "-o", "json"]);
+        let list: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+        let items: Vec<&str> =
+            list["items"].as_array().unwrap().iter().map(|item| item["metadata"]["name"].as_str().unwrap()).collect();
+        assert_eq!((list["kind"].as_str(), items), (Some("List"), names), "{}", json.err);
+    }
+    let app = render(folder.path(), &["app", "--output-dir", "out"]);
+    assert_eq!(app.out, "wrote out/shop_v1_configmap_one.yaml\n", "{}", app.err);
+    let chart = render(folder.path(), &["chart", "--output-dir", "out"]);
+    assert_eq!(chart.out, "wrote out/web/templates/all.yaml\n", "{}", chart.err);
+    let text = std::fs::read_to_string(folder.path().join("out/web/templates/all.yaml")).unwrap();
+    assert_eq!(text.matches("# Source: web/templates/all.yaml\n").count(), 2, "{text}");
+    let evil = render(folder.path(), &["evil", "--output-dir", "out"]);
+    assert_ne!(evil.code, 0, "{}", evil.out);
+    let free = render(folder.path(), &["app", "--load-restrictor", "LoadRestrictionsNone"]);
+    assert!(free.err.contains("can't read what lies outside the repository"), "{}", free.err);
+    assert_eq!(render(folder.path(), &["app", "--load-restrictor", "LoadRestrictionsRootOnly"]).code, 0);
+}

@@ -18,15 +18,15 @@ const SECRET: &str = "of the fuzz target";
 fn sign(body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key of any length");
     mac.update(body);
-    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+    hex::encode(mac.finalize().into_bytes())
 }
 
 /// A request of the Function URL. A text that begins with `{` is the whole event, which nobody has signed; any other
 /// is the event's name, the delivery's id and the body, a line each, and signed.
 pub fn webhook(data: &[u8]) {
     let Some(text) = parts::text(data) else { return };
-    let secret = SecretString::from(SECRET);
     if text.starts_with('{') {
+        let secret = SecretString::from(SECRET);
         let Ok(event) = serde_json::from_str(text) else { return };
         match Request::read(event) {
             Ok(request) => assert!(!request.is_signed_with(&secret), "nobody has signed it"),
@@ -35,25 +35,58 @@ pub fn webhook(data: &[u8]) {
         return;
     }
     let [event, delivery, body] = parts::lines(text);
+    let headers = json!({
+        "X-GitHub-Event": event, "X-GitHub-Delivery": delivery,
+        "X-Hub-Signature-256": format!("sha256={}", sign(body.as_bytes())),
+    });
+    signed(&headers, body);
+}
+
+/// A request of another host: GitLab's, Gitea's or Bitbucket's, whichever the first line says, the event's name, the
+/// delivery's id and the body, a line each, with the proof that this host sends.
+pub fn host_webhook(data: &[u8]) {
+    let Some(text) = parts::text(data) else { return };
+    let [host, event, delivery, body] = parts::lines(text);
+    let signature = sign(body.as_bytes());
+    let headers = match host {
+        "gitlab" => json!({"X-Gitlab-Event": event, "X-Gitlab-Event-UUID": delivery, "X-Gitlab-Token": SECRET}),
+        "gitea" => {
+            json!({"X-Gitea-Event": event, "X-Gitea-Delivery": delivery, "X-Gitea-Signature": signature})
+        }
+        _ => {
+            json!({"X-Event-Key": event, "X-Request-UUID": delivery, "X-Hub-Signature": format!("sha256={signature}")})
+        }
+    };
+    // Without an event it is none of theirs.
+    if !event.trim().is_empty() {
+        signed(&headers, body);
+    }
+}
+
+/// A request with `headers` that prove it, its body as it is and in base64.
+fn signed(headers: &Value, body: &str) {
     let mut digests = Vec::new();
     for is_base64 in [false, true] {
         let sent = if is_base64 { STANDARD.encode(body) } else { body.to_owned() };
         let request = json!({
             "version": "2.0", "rawPath": "/", "requestContext": {"http": {"method": "POST", "path": "/"}},
-            "headers": {
-                "X-GitHub-Event": event, "X-GitHub-Delivery": delivery, "X-Hub-Signature-256": sign(body.as_bytes()),
-            },
-            "body": sent, "isBase64Encoded": is_base64,
+            "headers": headers, "body": sent, "isBase64Encoded": is_base64,
         });
         // A header may be none of HTTP's.
         let Ok(request) = Request::read(request) else { return };
-        assert!(request.is_signed_with(&secret), "the signature fits the body");
+        assert!(request.is_signed_with(&SecretString::from(SECRET)), "the proof fits the body");
         assert!(!request.is_signed_with(&SecretString::from("another")), "only this secret has signed it");
         digests.push(request.digest());
         match request.into_result() {
             WebhookResult::Enqueue(message) => {
-                if let MessageBody::Push(push) = &message.body {
-                    assert!(!push.branch().is_empty());
+                match &message.body {
+                    MessageBody::Push(push) => assert!(!push.branch().is_empty()),
+                    MessageBody::HostPush(push) => {
+                        assert!(!push.places.is_empty() && !push.branches.is_empty() && !push.delivery.is_empty());
+                        let is_branch = |branch: &String| slipway_gitops::location::is_revision(branch);
+                        assert!(push.branches.iter().all(is_branch), "{:?}", push.branches);
+                    }
+                    MessageBody::PullRequest(_) | MessageBody::Resume(_) => {}
                 }
                 is_queued_as_it_is(&message);
             }

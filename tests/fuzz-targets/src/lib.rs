@@ -53,6 +53,7 @@ pub const TARGETS: &[Target] = &[
     ("helm_schema", charts::helm_schema),
     ("helm_source", charts::helm_source),
     ("helm_template", charts::helm_template),
+    ("host_webhook", events::host_webhook),
     ("image_list", applications::image_list),
     ("jq", expressions::jq),
     ("jsonnet", expressions::jsonnet),

@@ -15,11 +15,12 @@ use slipway::root::tree::{TreeApplication, TreeOptions};
 use slipway::source::helm_repository::HelmChart;
 use slipway_manifest::{Object, tree};
 
-use super::{Arguments, canonical, print, repository};
+use super::{Arguments, canonical, repository};
 use crate::root::check;
 
 /// Prints the objects of the Application `wanted`: a name, NAMESPACE/NAME, or a file that declares some.
-pub(super) async fn run(wanted: &str, Arguments { root, local, offline, .. }: &Arguments) -> anyhow::Result<()> {
+pub(super) async fn run(wanted: &str, rendering: &Arguments) -> anyhow::Result<()> {
+    let Arguments { root, local, offline, .. } = rendering;
     let mut local = local.clone();
     let mut wanted = wanted.to_owned();
     if Path::new(&wanted).is_file() {
@@ -70,8 +71,7 @@ pub(super) async fn run(wanted: &str, Arguments { root, local, offline, .. }: &A
         let mut repositories = Repositories::clone(&repositories);
         objects.extend(Box::pin(sources(&app, build, &mut repositories, fetch)).await?);
     }
-    print(objects);
-    Ok(())
+    rendering.write(objects)
 }
 
 fn label(TreeApplication { identity: (namespace, name), .. }: &TreeApplication) -> String {

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use jiff::Timestamp;
+use serde_json::{Value, json};
 use slipway_budget::Budget;
-use slipway_helm::{Options, Release, Rendered, Set, SetKind};
+use slipway_helm::{Manifest, Options, Release, Rendered, Set, SetKind};
 use slipway_manifest::{Tree, yaml};
 
 #[expect(clippy::struct_excessive_bools, reason = "the flags of helm template")]
@@ -126,8 +127,10 @@ fn read(file: &Path) -> anyhow::Result<String> {
     fs::read_to_string(file).with_context(|| format!("failed to read `{}`", file.display()))
 }
 
-/// Prints the manifests of the chart `path` in the order of `helm template`, each with its template.
-pub(super) fn run(tree: &Tree, path: &str, flags: &Flags) -> anyhow::Result<()> {
+/// Prints the manifests of the chart `path` in the order of `helm template`, each with its template; or writes a file
+/// for each template.
+pub(super) fn run(tree: &Tree, path: &str, arguments: &super::Arguments) -> anyhow::Result<()> {
+    let flags = &arguments.chart;
     let options = flags.options()?;
     let mut rendered = slipway_helm::render(tree, path, &options).map_err(|error| anyhow::anyhow!(error.report()))?;
     rendered.manifests.retain(|manifest| !(flags.no_hooks && manifest.hook.is_some()));
@@ -135,8 +138,21 @@ pub(super) fn run(tree: &Tree, path: &str, flags: &Flags) -> anyhow::Result<()> 
     for warning in warnings(&rendered) {
         crate::eprintln(&format!("warning: {warning}"));
     }
-    for manifest in &rendered.manifests {
-        crate::print(&format!("---\n# Source: {}\n{}", manifest.source, yaml::to_string(&manifest.value)));
+    let document =
+        |manifest: &Manifest| format!("---\n# Source: {}\n{}", manifest.source, yaml::to_string(&manifest.value));
+    if let Some(folder) = &arguments.output_dir {
+        let mut files: BTreeMap<&str, String> = BTreeMap::new();
+        for manifest in &rendered.manifests {
+            files.entry(&manifest.source).or_default().push_str(&document(manifest));
+        }
+        return files.iter().try_for_each(|(source, text)| super::write_file(folder, source, text));
+    }
+    match arguments.output {
+        super::Format::Yaml => rendered.manifests.iter().for_each(|manifest| crate::print(&document(manifest))),
+        super::Format::Json => {
+            let items: Vec<&Value> = rendered.manifests.iter().map(|manifest| &manifest.value).collect();
+            crate::println(&format!("{:#}", json!({"apiVersion": "v1", "kind": "List", "items": items})));
+        }
     }
     Ok(())
 }
