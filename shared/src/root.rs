@@ -161,7 +161,7 @@ pub struct Root {
     pub clusters: Vec<ClusterSecret>,
     /// The projects.
     pub projects: Projects,
-    /// The `ImageUpdater` resources, and Flux's image repositories and policies.
+    /// The `ImageUpdater` resources, and Flux's image repositories, policies, automations and their repositories.
     pub image_updaters: Vec<Object>,
     /// Namespace and name of every Application in the root, usable or not.
     pub declared: BTreeSet<(String, String)>,

@@ -32,6 +32,16 @@ async fn one_application_of_a_thousand_costs_few_calls_and_no_archive() {
         assert!(calls.len() <= 6, "{calls:?}");
         assert!(calls.iter().all(|path| !path.contains("tarball") && !path.contains("codeload")), "{calls:?}");
     }
+    // A function that starts has one archive among its calls: any file may declare Applications.
+    let cold = flow.another_pusher().await;
+    let before = flow.sandbox.forge.exchanges().len();
+    let result = cold.handle(flow.sandbox.aws.push_image("shop/app-9", "1.1.0")).await.unwrap();
+    assert!(flow.read("app-9/kustomization.yaml").contains("newTag: 1.1.0"), "{result}");
+    let calls: Vec<String> =
+        flow.sandbox.forge.exchanges().split_off(before).iter().map(|one| one.request.path.clone()).collect();
+    let archives = calls.iter().filter(|path| path.contains("tarball")).count();
+    println!("cold: {} calls to GitHub, {archives} of them an archive", calls.len());
+    assert!(calls.len() <= 6 && archives == 1, "{calls:?}");
     // What another one changed, an added file and one that is gone among it, is seen.
     let app = flow.read("applications/app-9.yaml").replace("app-9", "new").replace("path: new", "path: app-10");
     flow.push("Add one", &[("applications/new.yaml", &app), ("app-10/note.txt", "x")]);

@@ -159,6 +159,31 @@ async fn markers_of_flux_are_written() {
     assert_eq!(result["branches"]["acme/gitops main"]["commit"], json!(null), "{result:#}");
 }
 
+/// An automation says in which folder, and to which branch.
+#[tokio::test]
+async fn an_automation_of_flux_says_where_markers_are_written() {
+    let flow = Flow::deployed().await;
+    let image = format!("{}/shop/flux", Aws::registry());
+    let head = "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ";
+    let policies = format!(
+        "{head}ImageRepository\nmetadata: {{name: web, namespace: flux-system}}\nspec: {{image: {image}}}\n---\n\
+         {head}ImagePolicy\nmetadata: {{name: web, namespace: flux-system}}\nspec:\n  \
+         imageRepositoryRef: {{name: web}}\n  policy: {{semver: {{range: 1.x}}}}\n---\n\
+         {head}ImageUpdateAutomation\nmetadata: {{name: all, namespace: flux-system}}\nspec:\n  \
+         sourceRef: {{kind: GitRepository, name: flux-system}}\n  update: {{path: ./x, strategy: Setters}}\n  \
+         git:\n    checkout: {{ref: {{branch: main}}}}\n    push: {{branch: image-updates}}\n"
+    );
+    let marked = format!("image: {image}:1.0.0 # {{\"$imagepolicy\": \"flux-system:web\"}}\n");
+    let files = [("applications/policies.yaml", policies.as_str()), ("x/a.yaml", &marked), ("y/a.yaml", &marked)];
+    flow.push("Add Flux's automation", &files);
+    let result = flow.pusher.handle(flow.sandbox.aws.push_image("shop/flux", "1.1.0")).await.unwrap();
+    let repository = &flow.sandbox.repository;
+    let head = repository.branch("image-updates").unwrap().unwrap_or_else(|| panic!("{result:#}"));
+    let there = |path: &str| String::from_utf8(repository.read_file(head, path).unwrap().unwrap()).unwrap();
+    assert_eq!((there("x/a.yaml"), there("y/a.yaml")), (marked.replace("1.0.0", "1.1.0"), marked.clone()));
+    assert_eq!(flow.read("x/a.yaml"), marked);
+}
+
 /// `platforms` leaves out what is built for none of them, of the strategies for which Image Updater looks at it.
 #[tokio::test]
 async fn images_for_other_platforms_are_not_chosen() {

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::StatusCode;
 use serde_json::json;
 use slipway::deploy::WebhookHandler;
+use slipway_sandbox::faults::Failure;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -69,4 +71,24 @@ async fn a_slack_that_crawls_holds_up_no_deployment() {
     let (took, requests) = Box::pin(deploy(Duration::from_secs(3))).await;
     assert!((2..=5).contains(&requests), "the first message, and at the end: {requests} requests");
     assert!(took < Duration::from_mins(2), "{took:?}");
+}
+
+/// A deployment whose first messages Slack limits is told once Slack takes messages again.
+#[tokio::test]
+async fn a_limit_of_slack_is_waited_for() {
+    let mut flow = Flow::deployed().await;
+    let text = flow.read("shop/configmap.yaml").replace("Welcome", "Hello");
+    flow.push("Change the text", &[("shop/configmap.yaml", &text)]);
+    flow.sandbox.slack.failures().arm(Failure {
+        method: None,
+        path_contains: "/".to_owned(),
+        count: 2,
+        status: StatusCode::TOO_MANY_REQUESTS,
+        headers: vec![("retry-after", "3".to_owned())],
+        body: json!({"ok": false, "error": "ratelimited"}),
+    });
+    let before = flow.messages().len();
+    flow.settle().await;
+    let told = flow.messages().split_off(before);
+    assert!(told.len() == 1 && told[0].contains("*shop* is deployed to"), "{told:?}");
 }

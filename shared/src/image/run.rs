@@ -479,7 +479,8 @@ impl ImageUpdater {
         refused.extend(problems);
         let location = &self.root.location;
         let branch = Some(location.revision.as_str()).filter(|revision| *revision != "HEAD");
-        let by_policies = policies.updates(&location.url, branch, concerns);
+        let (by_policies, problems) = policies.updates(&location.url, branch, concerns);
+        refused.extend(problems);
         let is_meant = |update: &Update| only.is_empty() || only.iter().any(|name| update.is_named(name));
         wanted.extend(by_policies.into_iter().filter(is_meant));
         (wanted, refused)

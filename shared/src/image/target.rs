@@ -70,8 +70,10 @@ pub enum Target {
         /// The tool.
         tool: Tool,
     },
-    /// Wherever Flux's marker of an image policy stands, in any file of the repository.
+    /// Wherever Flux's marker of an image policy stands, in any file of the folder.
     Markers {
+        /// The folder (`update.path`); empty is the whole repository.
+        folder: String,
         /// The policy, as `NAMESPACE:NAME`.
         policy: String,
         /// Whether a whole reference has the digest, too (`digestReflectionPolicy`).

@@ -117,11 +117,11 @@ impl Update {
                 };
                 Slot { file: resolve(file)?, kind: SlotKind::of(tool, keys, name.as_ref(), SourceOf::Override) }
             }
-            Target::Markers { policy, has_digest } => {
+            Target::Markers { folder, policy, has_digest } => {
                 let is_marked =
                     |file: &&str| flux::is_yaml(file) && tree.read_text(file).is_ok_and(|text| flux::has(text, policy));
                 let kind = || SlotKind::Markers { policy: policy.clone(), has_digest: *has_digest };
-                let files = tree.files_below("").map_err(failed)?.filter(is_marked);
+                let files = tree.files_below(folder).map_err(failed)?.filter(is_marked);
                 return Ok(files.map(|file| Slot { file: file.to_owned(), kind: kind() }).collect());
             }
             Target::Application { file, identity, source, keys, name, tool } => {

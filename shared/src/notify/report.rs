@@ -117,6 +117,11 @@ pub(super) fn bold(text: &str) -> String {
     format!("*{}*", escape(text).replace('*', "∗"))
 }
 
+/// The lines that say something.
+fn said(lines: &[String]) -> Vec<&String> {
+    lines.iter().filter(|line| !line.trim().is_empty()).collect()
+}
+
 /// Appends bullet lines, at most `MAX_LINES`.
 fn bullets(text: &mut String, lines: impl ExactSizeIterator<Item = String>) {
     let total = lines.len();
@@ -148,9 +153,9 @@ pub fn deployment(d: &SyncReport<'_>) -> String {
     let icon = d.phase.icon();
     let mut text =
         format!("{icon} {} {words} {} at {} of {}", bold(d.app), bold(d.cluster), code(short(d.sha)), escape(d.repo));
-    bullets(&mut text, d.problems.iter().map(|line| format!(":red_circle: {}", escape(line))));
-    bullets(&mut text, d.changes.iter().map(|line| escape(line)));
-    bullets(&mut text, d.warnings.iter().map(|line| format!(":warning: {}", escape(line))));
+    bullets(&mut text, said(d.problems).into_iter().map(|line| format!(":red_circle: {}", escape(line))));
+    bullets(&mut text, said(d.changes).into_iter().map(|line| escape(line)));
+    bullets(&mut text, said(d.warnings).into_iter().map(|line| format!(":warning: {}", escape(line))));
     text
 }
 
@@ -297,7 +302,7 @@ pub fn deletion(app: &str, cluster: &str, phase: AppSyncStatus, changes: &[Strin
 /// Formats a problem that needs a person: `what` names it, `lines` give the reasons.
 pub fn problem(what: &str, lines: &[String]) -> String {
     let mut text = format!(":x: {}", escape(what));
-    bullets(&mut text, lines.iter().map(|line| escape(line)));
+    bullets(&mut text, said(lines).into_iter().map(|line| escape(line)));
     text
 }
 
@@ -332,7 +337,7 @@ mod tests {
             drift("<@U1>*x*", hostile, &"abc".into(), &[Drift { live: Some(hostile.into()), ..replicas() }], "now");
         assert!(!text.contains("<!") && !text.contains("<@") && !text.contains("<http"), "{text}");
         assert!(!text.contains("``"), "{text}");
-        assert_eq!(problem("a\nb", &["<x>".into()]), ":x: a b\n• &lt;x&gt;");
+        assert_eq!(problem("a\nb", &["<x>".into(), " ".into()]), ":x: a b\n• &lt;x&gt;", "no empty bullet (F20)");
     }
 
     #[test]

@@ -63,6 +63,17 @@ struct Sent {
     edited: Option<Instant>,
 }
 
+/// Waits as long as Slack takes no messages, where it does again before `until`; gives any other error back.
+async fn wait_for_limit(error: SlackError, until: Instant) -> Result<(), SlackError> {
+    match error {
+        SlackError::Limited { seconds } if Instant::now() + Duration::from_secs(seconds) < until => {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            Ok(())
+        }
+        other => Err(other),
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -152,7 +163,7 @@ impl Reporter {
         let until = Instant::now() + FINISH_TIMEOUT;
         let mut hangs = false;
         for shown in boards.values() {
-            let sent = match tokio::time::timeout_at(until, self.finish_one(shown)).await {
+            let sent = match tokio::time::timeout_at(until, self.finish_one(shown, until)).await {
                 _ if hangs => Err("Slack does not answer".to_owned()),
                 Ok(sent) => sent.map_err(|error| {
                     hangs = error.is_outage();
@@ -167,16 +178,21 @@ impl Reporter {
         }
     }
 
-    async fn finish_one(&self, shown: &PostedReport) -> Result<(), SlackError> {
+    async fn finish_one(&self, shown: &PostedReport, until: Instant) -> Result<(), SlackError> {
         let mut details = lock(&shown.board).details();
         if !shown.threaded {
-            self.show(shown, &mut *shown.sent.lock().await).await?;
+            let mut sent = shown.sent.lock().await;
+            while let Err(error) = self.show(shown, &mut sent).await {
+                wait_for_limit(error, until).await?;
+            }
         } else if details.is_empty() {
             details = vec![lock(&shown.board).text()];
         }
         let Some(posted) = shown.posted.get() else { return Ok(()) };
         for text in details {
-            self.slack.reply(posted, &text).await?;
+            while let Err(error) = self.slack.reply(posted, &text).await {
+                wait_for_limit(error, until).await?;
+            }
         }
         Ok(())
     }

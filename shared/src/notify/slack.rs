@@ -47,6 +47,12 @@ pub enum SlackError {
     /// Slack did not answer in time.
     #[error("Slack did not answer within {} s", SLACK_TIMEOUT.as_secs())]
     Timeout,
+    /// Slack takes no more messages for a while.
+    #[error("Slack takes no messages for {seconds} s")]
+    Limited {
+        /// How long.
+        seconds: u64,
+    },
     /// Slack refused: `channel_not_found`, `not_in_channel`, `invalid_auth`, …
     #[error("Slack refused the message: {code}{hint}")]
     Refused {
@@ -65,8 +71,10 @@ impl SlackError {
 
     /// Whether the same message may be sent later: Slack was out of reach, failed, or limited the calls.
     pub fn is_passing(&self) -> bool {
-        let is_passing = |code: &str| code == "ratelimited" || code == "HTTP 429" || code.starts_with("HTTP 5");
-        matches!(self, Self::Refused { code, .. } if is_passing(code)) || self.is_outage()
+        let is_failure = |code: &str| code.starts_with("HTTP 5");
+        matches!(self, Self::Refused { code, .. } if is_failure(code))
+            || matches!(self, Self::Limited { .. })
+            || self.is_outage()
     }
 
     fn is_unauthorized(&self) -> bool {
@@ -174,6 +182,9 @@ impl Slack {
         }
         if answer.body.get("ok").and_then(Value::as_bool) == Some(true) {
             return Ok(answer.body);
+        }
+        if answer.status == 429 {
+            return Err(SlackError::Limited { seconds: answer.retry_after.unwrap_or(1) });
         }
         let code = answer.body.get("error").and_then(Value::as_str);
         let code = code.map_or_else(|| format!("HTTP {}", answer.status), |code| code.chars().take(60).collect());

@@ -45,7 +45,8 @@ pub(super) fn is_argo_cd(object: &Object) -> bool {
     match (object.group(), object.kind()) {
         ("argoproj.io", "Application" | "ApplicationSet" | "AppProject")
         | ("argocd-image-updater.argoproj.io", "ImageUpdater")
-        | ("image.toolkit.fluxcd.io", "ImageRepository" | "ImagePolicy") => true,
+        | ("image.toolkit.fluxcd.io", "ImageRepository" | "ImagePolicy" | "ImageUpdateAutomation")
+        | ("source.toolkit.fluxcd.io", "GitRepository") => true,
         _ => is_setting(object),
     }
 }

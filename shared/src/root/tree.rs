@@ -163,7 +163,7 @@ pub struct ApplicationTree {
     pub childless: BTreeMap<String, BTreeSet<SourceDigest>>,
     /// The sets that sync their Applications step by step.
     pub rolling: RollingSets,
-    /// The `ImageUpdater` resources, and Flux's image repositories and policies.
+    /// The `ImageUpdater` resources, and Flux's image repositories, policies, automations and their repositories.
     pub image_updaters: Vec<Object>,
     /// Why places can't be read.
     pub unread_places: Vec<String>,
@@ -431,7 +431,7 @@ impl<'a> Loader<'a> {
         }
         match object.kind() {
             "Application" => self.add_application(object, declared, parent, Made::default()),
-            "ImageUpdater" | "ImageRepository" | "ImagePolicy" => {
+            "ImageUpdater" | "ImageRepository" | "ImagePolicy" | "ImageUpdateAutomation" | "GitRepository" => {
                 if object.namespace().is_empty() {
                     object.set_namespace(self.control);
                 }

@@ -43,15 +43,15 @@ struct Compared {
 }
 
 impl ImageUpdater {
-    /// What the changes of `plan` to the commit `head` do to rendered objects, as Markdown of at most `room` bytes.
-    /// What can't be rendered without a cluster, or needs other repositories, says so.
+    /// What the changes of `plan` to the commit `head` do to rendered objects, as Markdown of at most `max_bytes`;
+    /// `is_default` is whether the branch of `place` is the repository's default branch. What can't be rendered without a cluster, or needs other repositories, says so.
     pub(super) async fn preview(
         &self,
-        place: &Place,
+        (place, is_default): (&Place, bool),
         head: &str,
         plan: &UpdatePlan,
         (cause, root): (Cause<'_>, &AtHand),
-        room: usize,
+        max_bytes: usize,
     ) -> String {
         let (known, repo) = (&root.root.checkout, &place.url.repo);
         let before = if known.sha == head && known.repo == *repo {
@@ -70,9 +70,10 @@ impl ImageUpdater {
         }
         let (repo, sha, special) = (before.repo.clone(), before.sha.clone(), before.special.clone());
         let after = Arc::new(Checkout { repo, sha, tree: Arc::new(tree), special, held: Held::default() });
-        let apps: Vec<Compared> = root.root.members.iter().filter_map(|member| compared(member, place)).collect();
+        let apps: Vec<Compared> =
+            root.root.members.iter().filter_map(|member| compared(member, place, is_default)).collect();
         let limits = self.github.memory().render();
-        let work = move |budget: &Budget| Ok(markdown(&apps, &before, &after, budget, room));
+        let work = move |budget: &Budget| Ok(markdown(&apps, &before, &after, budget, max_bytes));
         match timeout_at(cause.deadline, render::in_background(limits, work)).await {
             Ok(Ok(text)) => text,
             Ok(Err(error)) => reason("Not rendered", &chain(&error)),
@@ -82,11 +83,11 @@ impl ImageUpdater {
 }
 
 /// The Application, where it has sources in the repository and branch of `place` and may read them.
-fn compared(member: &ResolvedApplication, place: &Place) -> Option<Compared> {
+fn compared(member: &ResolvedApplication, place: &Place, is_default: bool) -> Option<Compared> {
     if member.permit.denied.is_some() {
         return None;
     }
-    let follows = |revision: &str| revision == place.branch || matches!(revision, "" | "HEAD");
+    let follows = |revision: &str| revision == place.branch || is_default && matches!(revision, "" | "HEAD");
     let is_here = |source: &crate::root::tracked::TrackedSource| {
         source.git() == Some(&place.url.repo) && follows(&source.revision)
     };
@@ -205,12 +206,11 @@ fn unified(old: &str, new: &str, lines: &mut Vec<String>) {
             let of = |lines: &[&str], range: std::ops::Range<usize>, sign: &str| -> Vec<String> {
                 lines.get(range).unwrap_or_default().iter().map(|line| format!("{sign}{line}")).collect()
             };
-            match operation {
-                similar::DiffOp::Equal { .. } => lines.extend(of(&olds, operation.old_range(), " ")),
-                _ => {
-                    lines.extend(of(&olds, operation.old_range(), "-"));
-                    lines.extend(of(&news, operation.new_range(), "+"));
-                }
+            if matches!(operation, similar::DiffOp::Equal { .. }) {
+                lines.extend(of(&olds, operation.old_range(), " "));
+            } else {
+                lines.extend(of(&olds, operation.old_range(), "-"));
+                lines.extend(of(&news, operation.new_range(), "+"));
             }
         }
     }
@@ -246,8 +246,9 @@ mod tests {
     #[test]
     fn a_diff_has_a_bounded_number_of_lines() {
         let config = |letter: &str| {
-            let keys: String = (0..1_000).map(|n| format!("  k{n}: {letter}\n")).collect();
-            object(&format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c}}\ndata:\n{keys}"))
+            let keys: Vec<String> = (0..1_000).map(|n| format!("  k{n}: {letter}")).collect();
+            let keys = keys.join("\n");
+            object(&format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c}}\ndata:\n{keys}\n"))
         };
         let text = rendered("shop", &[config("a")].into(), &[config("b")].into());
         assert!(text.lines().count() < MAX_LINES + 10 && text.contains(" more lines\n```\n</details>"), "{text}");

@@ -94,8 +94,9 @@ impl ImageUpdater {
         let evidence = cause.promotion.map(|promotion| promotion.evidence() + "\n\n").unwrap_or_default();
         let head = evidence + &summary(&last, &tags, base);
         let marker = Marker::of(&last, &committed.sha).text();
-        let room = MAX_BODY.saturating_sub(head.len() + marker.len());
-        let preview = Box::pin(self.preview(place, &made_from, &last, (cause, root), room)).await;
+        let max_bytes = MAX_BODY.saturating_sub(head.len() + marker.len());
+        let is_default = group.iter().any(|update| update.branch.is_none());
+        let preview = Box::pin(self.preview((place, is_default), &made_from, &last, (cause, root), max_bytes)).await;
         let body = body(head + &preview, &marker);
         let text = PullText { title: &title, body: &body };
         let proposed = async {

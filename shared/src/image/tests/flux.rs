@@ -20,7 +20,7 @@ fn update(spec: &Value) -> Result<Update, Vec<String>> {
     let objects = [object("ImageRepository", "app", &json!({"image": IMAGE})), object("ImagePolicy", "app", &all)];
     let (policies, problems) = ImagePolicies::read(&objects);
     let url = "https://github.com/acme/gitops".parse().unwrap();
-    policies.updates(&url, Some("main"), |image| image == IMAGE).pop().ok_or(problems)
+    policies.updates(&url, Some("main"), |image| image == IMAGE).0.pop().ok_or(problems)
 }
 
 fn tags(names: &[&str]) -> Vec<TagInfo> {
@@ -145,4 +145,63 @@ fn markers_are_written_and_nothing_else() {
             }
         }
     }
+}
+
+/// The updates where these automations say, with what is wrong with them.
+fn automated(automations: &[Value]) -> (Vec<Update>, Vec<String>) {
+    let mut objects = vec![
+        object("ImageRepository", "app", &json!({"image": IMAGE})),
+        object("ImagePolicy", "app", &json!({"imageRepositoryRef": {"name": "app"}, "policy": {"alphabetical": {}}})),
+    ];
+    for (name, url) in [("own", "ssh://git@github.com/acme/gitops"), ("other", "https://github.com/acme/other")] {
+        let spec = json!({"url": url, "ref": {"branch": "main"}});
+        objects.push(object("GitRepository", name, &spec));
+    }
+    for (index, automation) in automations.iter().enumerate() {
+        objects.push(object("ImageUpdateAutomation", &format!("a{index}"), automation));
+    }
+    let (policies, mut problems) = ImagePolicies::read(&objects);
+    let url = "https://github.com/acme/gitops".parse().unwrap();
+    let (updates, refused) = policies.updates(&url, Some("root"), |image| image == IMAGE);
+    problems.extend(refused);
+    (updates, problems)
+}
+
+#[test]
+fn automations_say_where_markers_are_followed() {
+    let own = json!({"name": "own", "kind": "GitRepository"});
+    for (spec, wanted) in [
+        (json!({"sourceRef": own}), (Some("main"), None, "")),
+        (
+            json!({"sourceRef": own, "update": {"path": "./clusters/dev", "strategy": "Setters"},
+                "git": {"checkout": {"ref": {"branch": "dev"}}, "push": {"branch": "updates"}}}),
+            (Some("dev"), Some("updates"), "clusters/dev"),
+        ),
+        // It pushes where it reads.
+        (json!({"sourceRef": own, "git": {"push": {"branch": "main"}}}), (Some("main"), None, "")),
+        // A repository that is declared nowhere is the root's.
+        (json!({"sourceRef": {"name": "flux-system"}}), (Some("root"), None, "")),
+    ] {
+        let (updates, problems) = automated(std::slice::from_ref(&spec));
+        let [update] = &updates[..] else { panic!("{spec}: {updates:?}") };
+        let Target::Markers { folder, .. } = &update.target else { panic!("{update:?}") };
+        let found = (update.branch.as_deref(), update.push_branch.as_deref(), folder.as_str());
+        assert_eq!((found, problems), (wanted, Vec::new()), "{spec}");
+    }
+    for (spec, problem) in [
+        (json!({"sourceRef": own, "suspend": true}), ""),
+        (json!({"sourceRef": own, "policySelector": {"matchLabels": {"team": "x"}}}), ""),
+        (json!({"sourceRef": {"name": "other"}}), "writes to https://github.com/acme/other"),
+        (json!({"sourceRef": own, "update": {"path": "../x"}}), "`spec.update.path`"),
+        (json!({"sourceRef": own, "update": {"strategy": "Jsonnet"}}), "there is only `Setters`"),
+        (json!({"sourceRef": own, "git": {"checkout": {"ref": {"tag": "v1"}}}}), "only a `branch`"),
+        (json!({"sourceRef": own, "git": {"push": {"branch": "a b"}}}), "no name of a branch"),
+        (json!({"sourceRef": own, "git": {"push": {"refspec": "a:b"}}}), "`spec.git.push.refspec`"),
+    ] {
+        let (updates, problems) = automated(std::slice::from_ref(&spec));
+        assert!(updates.is_empty(), "{spec}: {updates:?}");
+        assert!(problems.concat().contains(problem) && problems.is_empty() == problem.is_empty(), "{problems:?}");
+    }
+    assert_eq!(automated(&[]).0.len(), 1, "without one markers are followed anywhere");
+    assert_eq!(automated(&[json!({"sourceRef": own}), json!({"sourceRef": own, "update": {"path": "x"}})]).0.len(), 2);
 }
