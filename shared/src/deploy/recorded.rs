@@ -8,14 +8,13 @@ use futures::{FutureExt as _, StreamExt as _, stream};
 use slipway_cluster::state::{self, AppKey, Reached, State, StateError};
 use slipway_gitops::Revisions;
 use slipway_gitops::error::ApiError;
-use slipway_manifest::Object;
 
 use super::trust::{self, TrustError};
 use crate::app::{Application, ClusterSecret, IN_CLUSTER_SERVER, identity};
 use crate::clusters::ClusterError;
 use crate::error::{Failure, chain};
 use crate::reconcile::notes::{FirstManifest, Note as _};
-use crate::root::last_sync::{LastSync, RecordedStates};
+use crate::root::last_sync::{FirstManifests, LastSync, RecordedStates};
 use crate::root::tracked::TrackedSources;
 use crate::root::{self, Root, first_manifest};
 use crate::services::Services;
@@ -63,11 +62,7 @@ impl Recorded<'_> {
     }
 
     /// How the `wanted` Applications, which may be in any of the `clusters`, were made first.
-    async fn first_manifests(
-        self,
-        wanted: BTreeSet<(String, String)>,
-        clusters: &[ClusterSecret],
-    ) -> BTreeMap<(String, String), Result<Option<Object>, String>> {
+    async fn first_manifests(self, wanted: BTreeSet<(String, String)>, clusters: &[ClusterSecret]) -> FirstManifests {
         self.0.clusters.register(clusters).await;
         let keys = match self.0.state_keys().await {
             Ok(keys) => keys,
@@ -146,7 +141,7 @@ impl RecordedStates for Recorded<'_> {
         &'a self,
         wanted: BTreeSet<(String, String)>,
         clusters: &'a [ClusterSecret],
-    ) -> BoxFuture<'a, BTreeMap<(String, String), Result<Option<Object>, String>>> {
+    ) -> BoxFuture<'a, FirstManifests> {
         Recorded::first_manifests(*self, wanted, clusters).boxed()
     }
 

@@ -22,6 +22,10 @@ pub enum LastSync {
     Unknown(String),
 }
 
+/// The first manifests of Applications that their sets may not change, by namespace and name, none where nothing is
+/// deployed; or why they are not known.
+pub type FirstManifests = BTreeMap<(String, String), Result<Option<Object>, String>>;
+
 /// What is known of Applications by their states, by namespace and name.
 #[derive(Debug, Clone, Default)]
 pub struct LastSyncs {
@@ -29,9 +33,8 @@ pub struct LastSyncs {
     pub known: BTreeMap<(String, String), LastSync>,
     /// Those that declare others, or did when they were synced last; `None` where that was not asked yet.
     pub parents: Option<Result<BTreeSet<(String, String)>, String>>,
-    /// The first manifests of those that their sets may not change, none where nothing is deployed; or why they are not
-    /// known.
-    pub first_manifests: BTreeMap<(String, String), Result<Option<Object>, String>>,
+    /// The first manifests of those that were asked for.
+    pub first_manifests: FirstManifests,
 }
 
 /// The states of a root's Applications.
@@ -41,7 +44,7 @@ pub trait RecordedStates: fmt::Debug + Send + Sync {
         &'a self,
         wanted: BTreeSet<(String, String)>,
         clusters: &'a [ClusterSecret],
-    ) -> BoxFuture<'a, BTreeMap<(String, String), Result<Option<Object>, String>>>;
+    ) -> BoxFuture<'a, FirstManifests>;
 
     /// The Applications of the root that declare others.
     fn parents(&self) -> BoxFuture<'_, Result<BTreeSet<(String, String)>, String>>;
