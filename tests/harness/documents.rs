@@ -76,19 +76,23 @@ fn after(text: &str, prefix: &str, of_name: fn(char) -> bool) -> BTreeSet<String
 
 /// The Rust files below `folder` that are no tests, each without its module of tests.
 fn sources(folder: &Path, into: &mut String) {
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
-        if path.is_dir() && !["tests", "target"].contains(&name.as_str()) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let is_named = |name: &str| path.file_name().is_some_and(|found| found == name);
+        if path.is_dir() && !is_named("tests") && !is_named("target") {
             sources(&path, into);
-        } else if name.ends_with(".rs") && name != "tests.rs" {
-            into.push_str(fs::read_to_string(path).unwrap().split("#[cfg(test)]\nmod tests {").next().unwrap());
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !is_named("tests.rs") {
+            let text = fs::read_to_string(path).expect("a file of Rust");
+            into.push_str(text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default());
         }
     }
 }
 
 fn code() -> String {
     let mut code = String::new();
-    ["shared", "functions"].iter().for_each(|folder| sources(&tools::workspace().join(folder), &mut code));
+    for folder in ["shared", "functions"] {
+        sources(&tools::workspace().join(folder), &mut code);
+    }
     code
 }
 

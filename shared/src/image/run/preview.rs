@@ -44,7 +44,8 @@ struct Compared {
 
 impl ImageUpdater {
     /// What the changes of `plan` to the commit `head` do to rendered objects, as Markdown of at most `max_bytes`;
-    /// `is_default` is whether the branch of `place` is the repository's default branch. What can't be rendered without a cluster, or needs other repositories, says so.
+    /// `is_default` is whether the branch of `place` is the repository's default branch. What can't be rendered without
+    /// a cluster, or needs other repositories, says so.
     pub(super) async fn preview(
         &self,
         (place, is_default): (&Place, bool),
