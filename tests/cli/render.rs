@@ -99,6 +99,9 @@ fn what_a_render_does_not_touch_is_not_read() {
     assert_eq!((app.code, app.out.matches("kind: ConfigMap").count()), (0, 3), "{}{}", app.out, app.err);
     let plain = render(folder.path(), &["plain"]);
     assert!(plain.code == 1 && plain.err.contains("`plain/huge.yaml` goes over the limit of"), "{}", plain.err);
+    std::fs::write(path("top.yaml"), map("top")).unwrap();
+    let top = render(folder.path(), &["."]);
+    assert_eq!((top.code, top.out.matches("name: top").count()), (0, 1), "{}{}", top.out, top.err);
     std::fs::write(path("base/kustomization.yaml"), "resources: [../outside/passwd]\n").unwrap();
     let outside = render(folder.path(), &["app"]);
     assert!(outside.err.contains("symlink `outside` points outside the repository"), "{}", outside.err);

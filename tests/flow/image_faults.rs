@@ -60,6 +60,24 @@ async fn a_repository_that_is_not_found_is_told() {
     assert!(last.contains("acme/gone") && last.contains("404"), "{last}");
 }
 
+/// So it is of a push to Git: as where the GitHub App was taken off the repository (F3).
+#[tokio::test]
+async fn a_push_to_a_repository_that_is_not_found_is_told() {
+    let mut flow = Flow::deployed().await;
+    flow.push("Change nothing", &[("notes.txt", "more")]);
+    answers(&flow, "commits/heads/main", StatusCode::NOT_FOUND, &[], json!({"message": "Not Found"}), 1);
+    flow.settle().await;
+    let last = flow.messages().pop().unwrap();
+    assert!(last.contains("acme/gitops") && last.contains("404"), "{last}");
+    let told = flow.messages().len();
+    // A branch that is gone is no fault.
+    flow.push("Change nothing", &[("notes.txt", "and more")]);
+    let gone = json!({"message": "No commit found for SHA: heads/main"});
+    answers(&flow, "commits/heads/main", StatusCode::UNPROCESSABLE_ENTITY, &[], gone, 1);
+    flow.settle().await;
+    assert_eq!(flow.messages().len(), told, "{:?}", flow.messages());
+}
+
 /// Limits and hiccups of GitHub are waited for, whatever they look like (F4).
 #[tokio::test]
 async fn limits_and_hiccups_are_waited_for() {

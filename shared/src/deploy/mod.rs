@@ -280,7 +280,7 @@ impl WebhookWorker {
         let reference = format!("heads/{}", push.branch());
         let head = match checkouts.resolve(&push.repo, &reference).await {
             Ok(head) => head,
-            Err(error) if error.is_not_found() => {
+            Err(error) if error.is_no_commit() => {
                 tracing::info!("the branch is gone");
                 return Ok(PushBatch::new(checkouts, Vec::new()));
             }

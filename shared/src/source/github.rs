@@ -154,6 +154,12 @@ impl GithubError {
         }
     }
 
+    /// Whether a repository that may be seen has no such branch or commit: of one that may not be seen, or is gone,
+    /// GitHub says 404.
+    pub fn is_no_commit(&self) -> bool {
+        matches!(self, Self::Status { status: 422, .. })
+    }
+
     /// Whether the requested thing does not exist, or may not be seen.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Status { status: 404 | 422, .. })
