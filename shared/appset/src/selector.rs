@@ -96,7 +96,10 @@ impl FromStr for Selector {
             let (one, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
             expressions.push(requirement(one.trim())?);
             rest = after.trim_start();
-            rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
+            if !rest.is_empty() {
+                let next = rest.strip_prefix(',').map(str::trim_start).filter(|next| !next.is_empty());
+                rest = next.ok_or_else(|| format!("`{text}`: after `{one}` expected a comma and a label"))?;
+            }
         }
         Self::of_labels(&json!({ "matchExpressions": expressions }))
     }
@@ -164,7 +167,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Selector>().unwrap().matches(labels), expected, "{text}");
         }
-        for wrong in ["=", "a in b", "a in (b", "a in ()b", "-a", "a=b c", "a,,", "(", ")"] {
+        for wrong in ["=", "a in b", "a in (b", "a in ()b", "-a", "a=b c", "a,,", "a,", "a in (b),", "(", ")"] {
             assert!(wrong.parse::<Selector>().is_err(), "{wrong}");
         }
     }
