@@ -159,12 +159,12 @@ impl Chosen {
     /// Whether labels and projects choose this Application.
     fn fits(&self, application: &Value) -> bool {
         let text = |pointer: &str| application.pointer(pointer).and_then(Value::as_str);
+        let project = text("/spec/project").filter(|name| !name.is_empty()).unwrap_or("default");
         let labels = application.pointer("/metadata/labels");
         let label = |key: &str| labels.and_then(|labels| labels.get(key)?.as_str());
         self.is_by_group()
             && self.selector.as_ref().is_none_or(|selector| selector.matches(label))
-            && (self.project.is_empty()
-                || self.project.iter().any(|name| Some(name.as_str()) == text("/spec/project").or(Some("default"))))
+            && (self.project.is_empty() || self.project.iter().any(|name| name == project))
             && self.app_namespace.as_deref().is_none_or(|wanted| text("/metadata/namespace") == Some(wanted))
     }
 }

@@ -102,15 +102,12 @@ pub async fn resource_tree(cluster: &Cluster, roots: &BTreeSet<ObjectId>, namesp
     let all: Vec<ObjectRef> = places.into_values().collect();
     let (mut live, failures) = objects::get_all(cluster, &all).await;
     tree.failures.extend(failures);
-    let is_root = |head: &&Head| roots.contains(&head.place.id());
+    let root_uids: BTreeSet<&str> = roots.iter().filter_map(|id| by_id.get(id)).map(|head| head.uid.as_str()).collect();
     let mut seen: BTreeSet<ObjectId> = BTreeSet::new();
     for id in roots {
         let head = by_id.get(id).copied();
         // What another of the application's objects owns is a node there.
-        let has_parent = head.is_some_and(|head| {
-            let parents = heads.iter().filter(is_root);
-            parents.into_iter().any(|parent| head.owners.contains(&parent.uid))
-        });
+        let has_parent = head.is_some_and(|head| head.owners.iter().any(|uid| root_uids.contains(uid.as_str())));
         if has_parent || (head.is_none() && !live.contains_key(id)) {
             continue;
         }

@@ -127,7 +127,11 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     }
     let context = CliContext::open(source, names.first().map_or("", String::as_str)).await?;
     let mut members = names.iter().map(|name| context.member(name)).collect::<Result<Vec<_>, _>>()?;
-    members.extend(context.root.members.iter().filter(|member| chosen.fits(&member.app.object.to_value())));
+    for member in context.root.members.iter().filter(|member| chosen.fits(&member.app.object.to_value())) {
+        if !members.iter().any(|known| known.identity() == member.identity()) {
+            members.push(member);
+        }
+    }
     if members.is_empty() {
         bail!("no application at {} has these labels, or this project", context.engine.root.location);
     }
