@@ -90,7 +90,7 @@ fn what_a_render_does_not_touch_is_not_read() {
         ("plain/one.yaml", &map("one")),
     ]);
     let path = |inner: &str| folder.path().join(inner);
-    // Above the limit of a file: an error for whoever reads it.
+    // Above the limit of a file: to read one is an error.
     for huge in ["huge.bin", "plain/huge.yaml"] {
         std::fs::File::create(path(huge)).unwrap().set_len(40 << 20).unwrap();
     }

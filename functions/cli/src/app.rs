@@ -49,7 +49,7 @@ pub(crate) enum Command {
     Delete(delete::Arguments),
     /// List an application's objects, and what they own.
     Resources(resources::Arguments),
-    /// Print the logs of an application's pods.
+    /// Print the logs of an application's pods: of those that the flags choose, or that belong to what they choose.
     Logs(logs::Arguments),
     /// List or run what Argo CD calls resource actions.
     #[command(subcommand)]
@@ -111,6 +111,16 @@ pub(crate) struct SourceFlags {
     local: Option<PathBuf>,
     #[command(flatten)]
     cluster: ClusterFlags,
+}
+
+/// How to print what the root declares, and which root.
+#[derive(Args)]
+pub(crate) struct ListFlags {
+    /// How to print.
+    #[arg(short, long, value_enum, default_value = "wide")]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) source: SourceFlags,
 }
 
 /// Which application, and at which commit.

@@ -2,29 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::{Value, json};
 
+use crate::app::ListFlags;
 use crate::app::connect::CliContext;
-use crate::app::{Output, SourceFlags};
 use crate::view;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// List the ApplicationSets that make Applications.
-    List(List),
+    List(ListFlags),
 }
 
-#[derive(Args)]
-pub(crate) struct List {
-    /// How to print.
-    #[arg(short, long, value_enum, default_value = "wide")]
-    output: Output,
-    #[command(flatten)]
-    source: SourceFlags,
-}
-
-pub(crate) async fn run(Command::List(List { output, source }): &Command) -> anyhow::Result<()> {
+pub(crate) async fn run(Command::List(ListFlags { output, source }): &Command) -> anyhow::Result<()> {
     let context = CliContext::open(source, "").await?;
     let mut sets: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for member in context.root.members.iter().filter(|member| member.set.is_some()) {

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use slipway::app::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
 use slipway::error::chain;
 
+use crate::app::ListFlags;
 use crate::app::connect::CliContext;
-use crate::app::{Output, SourceFlags};
 use crate::view;
 
 /// Clusters that are asked at the same time.
@@ -18,18 +18,9 @@ const CONCURRENCY: usize = 8;
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// List the clusters, whether they answer, and their version.
-    List(List),
+    List(ListFlags),
     /// Print one cluster, by name or server.
     Get(Get),
-}
-
-#[derive(Args)]
-pub(crate) struct List {
-    /// How to print.
-    #[arg(short, long, value_enum, default_value = "wide")]
-    output: Output,
-    #[command(flatten)]
-    source: SourceFlags,
 }
 
 #[derive(Args)]
@@ -37,7 +28,7 @@ pub(crate) struct Get {
     /// The cluster's name or server.
     name: String,
     #[command(flatten)]
-    list: List,
+    list: ListFlags,
 }
 
 /// A cluster, and what it answered.
@@ -49,7 +40,7 @@ struct Answered {
 }
 
 pub(crate) async fn run(command: &Command) -> anyhow::Result<()> {
-    let (List { output, source }, name) = match command {
+    let (ListFlags { output, source }, name) = match command {
         Command::List(list) => (list, None),
         Command::Get(Get { name, list }) => (list, Some(name)),
     };

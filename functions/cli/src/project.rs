@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use slipway_gitops::app::project::{AppProject, DestinationRule, GroupKindRule, SyncWindow};
 
 use crate::app::connect::CliContext;
-use crate::app::{Output, SourceFlags};
+use crate::app::{ListFlags, SourceFlags};
 use crate::view;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// List the projects.
-    List(List),
+    List(ListFlags),
     /// Print a project.
     Get(Get),
     /// List the sync windows of a project.
@@ -22,20 +22,11 @@ pub(crate) enum Command {
 }
 
 #[derive(Args)]
-pub(crate) struct List {
-    /// How to print.
-    #[arg(short, long, value_enum, default_value = "wide")]
-    output: Output,
-    #[command(flatten)]
-    source: SourceFlags,
-}
-
-#[derive(Args)]
 pub(crate) struct Get {
     /// The project's name.
     name: String,
     #[command(flatten)]
-    list: List,
+    list: ListFlags,
 }
 
 #[derive(Args)]
@@ -44,12 +35,12 @@ pub(crate) struct Windows {
     #[arg(required = true, num_args = 1..=2, value_names = ["list", "NAME"])]
     words: Vec<String>,
     #[command(flatten)]
-    list: List,
+    list: ListFlags,
 }
 
 pub(crate) async fn run(command: &Command) -> anyhow::Result<()> {
     match command {
-        Command::List(List { output, source }) => {
+        Command::List(ListFlags { output, source }) => {
             let projects = CliContext::open(source, "").await?.root.projects.all();
             let values: Vec<Value> = projects.iter().map(|project| value(project)).collect();
             output.print(&Value::from(values), || {
@@ -64,11 +55,11 @@ pub(crate) async fn run(command: &Command) -> anyhow::Result<()> {
                 view::table(&header.map(str::to_owned), &projects.iter().map(|one| row(one)).collect::<Vec<_>>())
             });
         }
-        Command::Get(Get { name, list: List { output, source } }) => {
+        Command::Get(Get { name, list: ListFlags { output, source } }) => {
             let project = project(source, name).await?;
             output.print(&value(&project), || text(&project));
         }
-        Command::Windows(Windows { words, list: List { output, source } }) => {
+        Command::Windows(Windows { words, list: ListFlags { output, source } }) => {
             let name = words.iter().find(|word| *word != "list").context("name the project")?;
             let windows = &project(source, name).await?.windows;
             let now = Timestamp::now();

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use slipway::image::promotion::{self, Promotion, Verdict};
 
+use crate::app::ListFlags;
 use crate::app::connect::CliContext;
-use crate::app::{Output, SourceFlags};
 use crate::view;
 
 #[derive(Args)]
@@ -15,14 +15,11 @@ use crate::view;
     `slipway.dev/promote-from: APP` gets the tags of the images of APP, by a commit or a pull request of drift-check, \
     once APP is Synced and Healthy for `slipway.dev/promote-after` (10m).")]
 pub(crate) struct Arguments {
-    /// How to print.
-    #[arg(short, long, value_enum, default_value = "wide")]
-    output: Output,
     #[command(flatten)]
-    source: SourceFlags,
+    list: ListFlags,
 }
 
-pub(crate) async fn run(Arguments { output, source }: &Arguments) -> anyhow::Result<()> {
+pub(crate) async fn run(Arguments { list: ListFlags { output, source } }: &Arguments) -> anyhow::Result<()> {
     let context = CliContext::open(source, "").await?;
     let promotions = promotion::promotions(&context.engine, &context.root, Timestamp::now()).await;
     let found: Vec<Value> = promotions.iter().map(value).collect();

@@ -2,29 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::{Value, json};
 
+use crate::app::ListFlags;
 use crate::app::connect::CliContext;
-use crate::app::{Output, SourceFlags};
 use crate::view;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// List the repositories.
-    List(List),
+    List(ListFlags),
 }
 
-#[derive(Args)]
-pub(crate) struct List {
-    /// How to print.
-    #[arg(short, long, value_enum, default_value = "wide")]
-    output: Output,
-    #[command(flatten)]
-    source: SourceFlags,
-}
-
-pub(crate) async fn run(Command::List(List { output, source }): &Command) -> anyhow::Result<()> {
+pub(crate) async fn run(Command::List(ListFlags { output, source }): &Command) -> anyhow::Result<()> {
     let context = CliContext::open(source, "").await?;
     let mut found: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for source in context.root.members.iter().flat_map(|member| member.app.all_sources()) {

@@ -374,16 +374,6 @@ impl Tree {
     pub fn links(&self) -> impl Iterator<Item = (&str, &str)> {
         self.links_below("").into_iter().flatten()
     }
-
-    /// Number of files and symlinks in memory.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether there is no file in memory.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
 }
 
 fn split(path: &str) -> (&str, &str) {

@@ -488,7 +488,7 @@ pub async fn prepare(
         }
         _ => None,
     };
-    // Without a secret, whoever reads the state could open it.
+    // Without a secret, every reader of the state could open it.
     let key = keys.as_ref().filter(|_| engine.has_state_secret()).map(|keys| &keys.current);
     let first_manifest = match first_manifest::of(member, &owner(engine, member).key, key) {
         Ok(sealed) => sealed,

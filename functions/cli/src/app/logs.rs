@@ -10,6 +10,7 @@ use slipway_manifest::ObjectId;
 
 use super::ClusterFlags;
 use super::connect::{self, recorded};
+use super::resource::ResourceFlags;
 use super::resources;
 
 /// Logs that are followed at the same time, as kubectl's `--max-log-requests`.
@@ -19,18 +20,8 @@ const MAX_FOLLOWED: usize = 20;
 pub(crate) struct Arguments {
     /// The application's name, or NAMESPACE/NAME.
     name: String,
-    /// Only pods that belong to objects of this group.
-    #[arg(long)]
-    group: Option<String>,
-    /// Only pods that belong to objects of this kind, or this kind of pod's owner.
-    #[arg(long)]
-    kind: Option<String>,
-    /// Only pods in this namespace.
-    #[arg(long)]
-    namespace: Option<String>,
-    /// Only pods that belong to the object of this name, or have it.
-    #[arg(long)]
-    resource_name: Option<String>,
+    #[command(flatten)]
+    resource: ResourceFlags,
     /// Only this container; by default each.
     #[arg(short, long)]
     container: Option<String>,
@@ -121,14 +112,12 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// The containers of the pods at and below `node` that the flags choose; `chosen` where an object above it was.
 fn collect(node: &TreeNode, chosen: bool, arguments: &Arguments, targets: &mut Vec<Target>) {
+    let ResourceFlags { group, kind, namespace, resource_name } = &arguments.resource;
     let is = |wanted: &Option<String>, has: &str| wanted.as_ref().is_none_or(|wanted| wanted == has);
-    let chosen = chosen
-        || (is(&arguments.group, &node.id.group)
-            && is(&arguments.kind, &node.id.kind)
-            && is(&arguments.resource_name, &node.id.name));
+    let chosen = chosen || (is(group, &node.id.group) && is(kind, &node.id.kind) && is(resource_name, &node.id.name));
     if let Some(pod) = node.object.as_ref().filter(|_| node.id.group.is_empty() && node.id.kind == "Pod")
         && chosen
-        && is(&arguments.namespace, &node.id.namespace)
+        && is(namespace, &node.id.namespace)
     {
         let containers = logs::containers(pod).into_iter().filter(|name| is(&arguments.container, name));
         targets.extend(containers.map(|container| Target { pod: node.id.clone(), container }));

@@ -24,16 +24,16 @@ use super::{ClusterFlags, Output};
 pub(super) struct ResourceFlags {
     /// The API group; `""` is the core group.
     #[arg(long)]
-    group: Option<String>,
+    pub(super) group: Option<String>,
     /// The kind.
     #[arg(long)]
-    kind: Option<String>,
+    pub(super) kind: Option<String>,
     /// The objects' namespace.
     #[arg(long)]
-    namespace: Option<String>,
+    pub(super) namespace: Option<String>,
     /// The object's name.
     #[arg(long, value_name = "NAME")]
-    resource_name: Option<String>,
+    pub(super) resource_name: Option<String>,
 }
 
 impl ResourceFlags {

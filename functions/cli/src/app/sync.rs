@@ -62,7 +62,7 @@ pub(crate) struct Arguments {
     /// Do not ask after --preview-changes.
     #[arg(long, visible_alias = "assumeYes")]
     assume_yes: bool,
-    /// Accepted for argocd's sake: whoever syncs here waits for the end.
+    /// Accepted for argocd's sake: the command line runs the sync itself, and waits for its end.
     #[arg(long)]
     r#async: bool,
     /// Accepted for argocd's sake: Slipway always applies on the server.
@@ -120,7 +120,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         bail!("name an application, or choose by --selector or --project");
     }
     if arguments.r#async {
-        crate::eprintln("warning: --async has no effect: no server goes on with it, so this waits for the end");
+        crate::eprintln("warning: --async has no effect: the command line runs the sync itself, and waits for its end");
     }
     if !arguments.info.is_empty() {
         crate::eprintln("warning: --info has no effect: it is not recorded");

@@ -327,7 +327,7 @@ impl SyncOperation<'_> {
     }
 }
 
-/// The destination's namespace as it is, and where: only a sync that creates it looks at it.
+/// The destination's live Namespace with its reference; `None` where `CreateNamespace` does not ask for it.
 async fn live_namespace(executor: &SyncExecutor<'_>) -> Option<(ObjectRef, Result<Option<Object>, Failure>)> {
     let name = &executor.request.owner.namespace;
     if executor.request.policy.options.create_namespace.is_none() || name.is_empty() {

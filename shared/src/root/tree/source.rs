@@ -162,7 +162,7 @@ impl Loader<'_> {
                     true
                 }
                 Unrendered::Failed(error) => error.is_missing(),
-                // It is told where that one source is deployed.
+                // The deployment of that source tells the error.
                 Unrendered::Remote(_) | Unrendered::Chart(_) | Unrendered::Denied(_) => true,
             };
             Some((reason, is_missing))
